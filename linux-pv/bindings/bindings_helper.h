@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The C headers that bindgen reads for crate xen_bindings. What comes out of them is selected in
+ * bindgen_parameters; types that the kernel's own bindings know are taken from there.
+ */
+
+#include <linux/blk-mq.h>
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <xen/events.h>
+#include <xen/grant_table.h>
+#include <xen/page.h>
+#include <xen/platform_pci.h>
+#include <xen/xen.h>
+#include <xen/xenbus.h>
+
+#include "shims.h"
