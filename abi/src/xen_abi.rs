@@ -1,5 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Xen public ABI.
+//! Xen's public ABI in Rust: numbers, flags and wire structures, and nothing that acts on them.
+//!
+//! Every item names the C header it comes from, relative to `xen/include/public`. The test
+//! `tests/headers.rs` compares sizes, offsets and values with the real headers, both Xen's and
+//! the Linux kernel's copy of them, so nothing here is taken on trust.
+//!
+//! What does *not* live here: state machines and validation (crate `xen_ring`), hypercalls and
+//! anything that touches memory (crate `xen`, the hypervisor). Names follow the C names without
+//! their prefix, since the module path already says it: `BLKIF_OP_READ` is [`io::blkif::op::READ`].
+//!
+//! Wire structures are plain data of the guest's native byte order with every padding byte
+//! spelled out, so a value can be copied to or from shared memory without leaking stack
+//! (XSA-216). The same files are compiled into kernel modules; the crate needs `core` and
+//! zerocopy only.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod io;

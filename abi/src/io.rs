@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The PV device protocols, `io/*.h`: what front and back ends write into shared pages and the
+//! xenstore.
+
+pub mod ring;

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The front end's half of a ring: it puts requests on and takes responses off.
+
+use crate::index::{announced, reaches_event};
+use crate::{Corrupt, Layout, Notify, PushError, RingMem, TooSmall, VariantOf};
+use xen_abi::io::ring::{Header, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD};
+use zerocopy::FromBytes;
+
+/// Front end of a ring of `Req` and `Rsp` slots in memory `M`.
+///
+/// # Invariants
+///
+/// `consumed <= published <= produced <= consumed + slots`, in the sense of wrapping indexes.
+/// All three are private; nothing the peer writes changes them except through a validated
+/// `rsp_prod`.
+#[derive(Debug)]
+pub struct FrontRing<Req, Rsp, M> {
+    mem: M,
+    layout: Layout<Req, Rsp>,
+    /// Requests written to slots (`req_prod_pvt` in C).
+    produced: u32,
+    /// Requests the peer was told about: the `req_prod` we stored.
+    published: u32,
+    /// Responses taken off (`rsp_cons` in C).
+    consumed: u32,
+    corrupt: Option<Corrupt>,
+}
+
+impl<Req, Rsp, M> FrontRing<Req, Rsp, M>
+where
+    Rsp: FromBytes,
+    M: RingMem,
+{
+    /// Makes an empty ring in `mem`, which must not be in use by a peer yet, and initialises its
+    /// header. The slots are left as they are: hand in zeroed memory.
+    pub fn new(mem: M) -> Result<Self, TooSmall> {
+        let layout = Layout::of(&mem)?;
+        mem.write(0, &Header::EMPTY);
+        Ok(Self {
+            mem,
+            layout,
+            produced: 0,
+            published: 0,
+            consumed: 0,
+            corrupt: None,
+        })
+    }
+
+    /// Number of slots.
+    #[inline]
+    pub fn slots(&self) -> u32 {
+        self.layout.slots()
+    }
+
+    /// Requests that can be pushed before the ring is full.
+    #[inline]
+    pub fn free(&self) -> u32 {
+        self.slots() - self.produced.wrapping_sub(self.consumed)
+    }
+
+    /// Requests that the peer was told about and has not answered.
+    #[inline]
+    pub fn outstanding(&self) -> u32 {
+        self.published.wrapping_sub(self.consumed)
+    }
+
+    /// The memory the ring lives in.
+    #[inline]
+    pub fn mem(&self) -> &M {
+        &self.mem
+    }
+
+    /// Gives the memory back. Requests the peer has not answered are forgotten here, not by the
+    /// peer, who can use the memory until its grants are revoked.
+    pub fn into_mem(self) -> M {
+        self.mem
+    }
+
+    /// The violation that put the ring into its error state, if any.
+    #[inline]
+    pub fn corrupt(&self) -> Option<Corrupt> {
+        self.corrupt
+    }
+
+    /// Puts the ring into its error state for a violation that a protocol on top has found, say a
+    /// response with a bad id. The first violation is the one that is kept and returned.
+    #[cold]
+    pub fn poison(&mut self, corrupt: Corrupt) -> Corrupt {
+        *self.corrupt.get_or_insert(corrupt)
+    }
+
+    /// Writes a request to the next slot. The peer sees it after
+    /// [`push_requests`](Self::push_requests), so a batch costs one notification at most.
+    #[inline]
+    pub fn push<V: VariantOf<Req>>(&mut self, request: &V) -> Result<(), PushError> {
+        const {
+            assert!(
+                size_of::<V>() <= Layout::<Req, Rsp>::SLOT,
+                "a variant must fit into the slot"
+            )
+        };
+        self.check()?;
+        if self.free() == 0 {
+            return Err(PushError::Full);
+        }
+        self.mem.write(self.layout.offset(self.produced), request);
+        self.produced = self.produced.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Publishes the pushed requests and says whether the peer wants an event for them.
+    ///
+    /// The previous `req_prod` is our own copy; C reads it back from shared memory, where the peer
+    /// may have changed it.
+    #[inline]
+    pub fn push_requests(&mut self) -> Notify {
+        let (old, new) = (self.published, self.produced);
+        if old == new {
+            return Notify::No;
+        }
+        // The peer sees the requests before the index that announces them.
+        self.mem.store_release(REQ_PROD, new);
+        self.published = new;
+        // The peer sees the index before we look at its event index: either it finds the requests
+        // in its final check, or we find its wish to be notified. Without the fence both could
+        // miss each other and the requests would wait for ever.
+        self.mem.fence();
+        if reaches_event(old, new, self.mem.load_relaxed(REQ_EVENT)) {
+            Notify::Yes
+        } else {
+            Notify::No
+        }
+    }
+
+    /// The responses that have arrived.
+    ///
+    /// `rsp_prod` is read once, here, and has to be within what is outstanding. Each step of the
+    /// iterator copies one slot, once, and frees it; what is not iterated stays for the next call.
+    #[inline]
+    pub fn responses(&mut self) -> Result<Responses<'_, Req, Rsp, M>, Corrupt> {
+        let remaining = self.arrived()?;
+        Ok(Responses {
+            ring: self,
+            remaining,
+        })
+    }
+
+    /// To be called when all responses are consumed, before waiting for an event: asks to be
+    /// notified of the next response and returns whether some arrived in the meantime, in which
+    /// case no event may come for them and the caller has to go on consuming.
+    #[inline]
+    pub fn final_check_for_responses(&mut self) -> Result<bool, Corrupt> {
+        self.final_check_for_batch(1)
+    }
+
+    /// Like [`final_check_for_responses`](Self::final_check_for_responses), but asks to be
+    /// notified only once `batch` responses are there, or all that are outstanding if that is
+    /// less. Fewer may lie on the ring until then: only for protocols that can wait for them.
+    #[inline]
+    pub fn final_check_for_batch(&mut self, batch: u32) -> Result<bool, Corrupt> {
+        if self.arrived()? > 0 {
+            return Ok(true);
+        }
+        let batch = batch.min(self.outstanding()).max(1);
+        self.mem
+            .store_relaxed(RSP_EVENT, self.consumed.wrapping_add(batch));
+        // The peer sees our event index before we look again at its producer index; the
+        // counterpart of the fence in `push_requests`, executed by the back end.
+        self.mem.fence();
+        Ok(self.arrived()? >= batch)
+    }
+
+    /// Reads and validates the peer's producer index: how many responses are there.
+    #[inline]
+    fn arrived(&mut self) -> Result<u32, Corrupt> {
+        self.check()?;
+        let claimed = self.mem.load_acquire(RSP_PROD);
+        match announced(claimed, self.consumed, self.outstanding()) {
+            Some(n) => Ok(n),
+            None => Err(self.poison(Corrupt::ResponseIndex {
+                claimed,
+                consumed: self.consumed,
+                published: self.published,
+            })),
+        }
+    }
+
+    #[inline]
+    fn check(&self) -> Result<(), Corrupt> {
+        match self.corrupt {
+            None => Ok(()),
+            Some(corrupt) => Err(corrupt),
+        }
+    }
+}
+
+/// Iterator over the responses that had arrived when it was made.
+#[derive(Debug)]
+pub struct Responses<'a, Req, Rsp, M> {
+    ring: &'a mut FrontRing<Req, Rsp, M>,
+    remaining: u32,
+}
+
+impl<Req, Rsp, M> Iterator for Responses<'_, Req, Rsp, M>
+where
+    Rsp: FromBytes,
+    M: RingMem,
+{
+    type Item = Rsp;
+
+    #[inline]
+    fn next(&mut self) -> Option<Rsp> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        let ring = &mut *self.ring;
+        let response = ring.mem.read(ring.layout.offset(ring.consumed));
+        ring.consumed = ring.consumed.wrapping_add(1);
+        Some(response)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.remaining as usize, Some(self.remaining as usize))
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Request ids that are checked out and can be completed exactly once.
+//!
+//! The peer echoes the id of a request in its response and may as well invent one, repeat one or
+//! bring up one from the past. A table hands out ids and keeps a value under each, typically the
+//! request's state with its grants; completing an id moves the value out, so that it cannot
+//! happen twice.
+//!
+//! An id carries, above the slot's number, a generation that changes each time the slot is used:
+//! a replayed id is told from the new one of the same slot unless the generation went all the way
+//! round (2³² uses for blkif's 64-bit ids). Linux's C drivers use the bare slot number.
+//!
+//! The storage is the caller's (`KVec` in the kernel, an array or `Vec` elsewhere): the tables
+//! allocate nothing. Neither table locks; it belongs under the lock of its ring.
+
+use crate::Corrupt;
+use core::borrow::BorrowMut;
+use core::marker::PhantomData;
+
+/// One place of a table. Make the storage of `IdSlot::new()` values.
+#[derive(Debug)]
+pub struct IdSlot<T> {
+    generation: u32,
+    state: State<T>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// Free; `next` is the free list's link, which only `IdTable` uses.
+    Free {
+        next: u32,
+    },
+    Taken(T),
+}
+
+impl<T> IdSlot<T> {
+    /// A free place.
+    pub const fn new() -> Self {
+        Self {
+            generation: 0,
+            state: State::Free { next: END },
+        }
+    }
+}
+
+impl<T> Default for IdSlot<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// End of the free list.
+const END: u32 = u32::MAX;
+
+/// A table whose caller chooses the slot, for requests that come with a small number of their
+/// own, such as a blk-mq tag. Ids have `BITS` bits.
+#[derive(Debug)]
+pub struct TagTable<T, S, const BITS: u32 = 64> {
+    slots: S,
+    taken: u32,
+    /// Bits of an id that number the slot; the generation has those above, 32 at most.
+    slot_bits: u32,
+    generation_mask: u32,
+    value: PhantomData<T>,
+}
+
+impl<T, S, const BITS: u32> TagTable<T, S, BITS>
+where
+    S: BorrowMut<[IdSlot<T>]>,
+{
+    /// Makes a table of all the slots given. Values that are in them already are dropped; the
+    /// generations go on, so storage that is used again does not repeat ids.
+    ///
+    /// Slots beyond what ids of `BITS` bits (at most 64) can number are never used.
+    pub fn new(mut slots: S) -> Self {
+        const { assert!(BITS >= 1 && BITS <= 64, "ids have 1 to 64 bits") };
+        let all: &mut [IdSlot<T>] = slots.borrow_mut();
+        for slot in all.iter_mut() {
+            slot.state = State::Free { next: END };
+        }
+        let usable = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        // Enough bits for the number of the last slot.
+        let slot_bits = (u32::BITS - usable.saturating_sub(1).leading_zeros()).min(BITS);
+        let generation_bits = (BITS - slot_bits).min(32);
+        Self {
+            slots,
+            taken: 0,
+            slot_bits,
+            generation_mask: u32::MAX.checked_shr(32 - generation_bits).unwrap_or(0),
+            value: PhantomData,
+        }
+    }
+
+    /// Number of slots that can be used.
+    #[inline]
+    pub fn capacity(&self) -> u32 {
+        let len = self.slots.borrow().len() as u64;
+        len.min(1 << self.slot_bits) as u32
+    }
+
+    /// Number of ids that are checked out.
+    #[inline]
+    pub fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Checks out the id of slot `tag` and keeps `value` under it. Returns the value if the slot
+    /// is taken or does not exist.
+    #[inline]
+    pub fn insert_at(&mut self, tag: u32, value: T) -> Result<u64, T> {
+        if tag >= self.capacity() {
+            return Err(value);
+        }
+        let generation_mask = self.generation_mask;
+        match self.slots.borrow_mut().get_mut(tag as usize) {
+            Some(slot) if matches!(slot.state, State::Free { .. }) => {
+                slot.generation = slot.generation.wrapping_add(1) & generation_mask;
+                slot.state = State::Taken(value);
+                let id = u64::from(slot.generation) << self.slot_bits | u64::from(tag);
+                self.taken += 1;
+                Ok(id)
+            }
+            _ => Err(value),
+        }
+    }
+
+    /// Completes an id that a response carries and returns the slot's number and the value.
+    ///
+    /// The error says that the id was never valid, or that it was and is no more.
+    #[inline]
+    pub fn complete(&mut self, id: u64) -> Result<(u32, T), Corrupt> {
+        let tag = self.find(id)?;
+        let taken = self.take(tag);
+        taken.map(|value| (tag, value)).ok_or(Corrupt::StaleId(id))
+    }
+
+    /// The value under an id that is checked out.
+    #[inline]
+    pub fn get_mut(&mut self, id: u64) -> Result<&mut T, Corrupt> {
+        let tag = self.find(id)?;
+        match self.slots.borrow_mut().get_mut(tag as usize) {
+            Some(IdSlot {
+                state: State::Taken(value),
+                ..
+            }) => Ok(value),
+            _ => Err(Corrupt::StaleId(id)),
+        }
+    }
+
+    /// The value in slot `tag`, if it is taken. For the driver's own use, not for numbers from
+    /// the peer, since no generation is checked.
+    #[inline]
+    pub fn get_at_mut(&mut self, tag: u32) -> Option<&mut T> {
+        match self.slots.borrow_mut().get_mut(tag as usize) {
+            Some(IdSlot {
+                state: State::Taken(value),
+                ..
+            }) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes the value out of slot `tag`, if it is taken: the request will not be answered, for
+    /// the connection is gone. A late response to its id is then stale.
+    #[inline]
+    pub fn take(&mut self, tag: u32) -> Option<T> {
+        let slot = self.slots.borrow_mut().get_mut(tag as usize)?;
+        match core::mem::replace(&mut slot.state, State::Free { next: END }) {
+            State::Taken(value) => {
+                self.taken -= 1;
+                Some(value)
+            }
+            free => {
+                slot.state = free;
+                None
+            }
+        }
+    }
+
+    /// Gives the storage back, with the values that are still in it; the next table made of it
+    /// drops them.
+    pub fn into_slots(self) -> S {
+        self.slots
+    }
+
+    /// The slot number of an id whose generation is the slot's present one.
+    #[inline]
+    fn find(&self, id: u64) -> Result<u32, Corrupt> {
+        let tag = id & ((1 << self.slot_bits) - 1);
+        let generation = id >> self.slot_bits;
+        match self.slots.borrow().get(tag as usize) {
+            Some(slot) if u64::from(slot.generation) == generation => Ok(tag as u32),
+            // A generation from the past is a replay; one from the future was never given out.
+            Some(slot) if generation < u64::from(slot.generation) => Err(Corrupt::StaleId(id)),
+            _ => Err(Corrupt::UnknownId(id)),
+        }
+    }
+}
+
+/// A table that chooses the slot itself, most recently freed first.
+#[derive(Debug)]
+pub struct IdTable<T, S, const BITS: u32 = 64> {
+    table: TagTable<T, S, BITS>,
+    free: u32,
+}
+
+impl<T, S, const BITS: u32> IdTable<T, S, BITS>
+where
+    S: BorrowMut<[IdSlot<T>]>,
+{
+    /// Makes a table of all the slots given; see [`TagTable::new`].
+    pub fn new(slots: S) -> Self {
+        let mut table = TagTable::new(slots);
+        let capacity = table.capacity();
+        let mut free = END;
+        let all: &mut [IdSlot<T>] = table.slots.borrow_mut();
+        for (tag, slot) in (0..capacity).zip(all).rev() {
+            slot.state = State::Free { next: free };
+            free = tag;
+        }
+        Self { table, free }
+    }
+
+    /// Number of ids that can be checked out at a time.
+    #[inline]
+    pub fn capacity(&self) -> u32 {
+        self.table.capacity()
+    }
+
+    /// Number of ids that are checked out.
+    #[inline]
+    pub fn taken(&self) -> u32 {
+        self.table.taken()
+    }
+
+    /// Checks out an id and keeps `value` under it. Returns the value if no id is free.
+    #[inline]
+    pub fn insert(&mut self, value: T) -> Result<u64, T> {
+        let tag = self.free;
+        let next = match self.table.slots.borrow().get(tag as usize) {
+            Some(IdSlot {
+                state: State::Free { next },
+                ..
+            }) => *next,
+            _ => return Err(value),
+        };
+        let id = self.table.insert_at(tag, value)?;
+        self.free = next;
+        Ok(id)
+    }
+
+    /// Completes an id that a response carries and returns the value; see
+    /// [`TagTable::complete`].
+    #[inline]
+    pub fn complete(&mut self, id: u64) -> Result<T, Corrupt> {
+        let (tag, value) = self.table.complete(id)?;
+        self.release(tag);
+        Ok(value)
+    }
+
+    /// The value under an id that is checked out.
+    #[inline]
+    pub fn get_mut(&mut self, id: u64) -> Result<&mut T, Corrupt> {
+        self.table.get_mut(id)
+    }
+
+    /// Takes out all values, whose requests will not be answered, for the connection is gone.
+    /// Late responses to their ids are then stale.
+    pub fn drain(&mut self, mut each: impl FnMut(T)) {
+        for tag in 0..self.capacity() {
+            if let Some(value) = self.table.take(tag) {
+                self.release(tag);
+                each(value);
+            }
+        }
+    }
+
+    /// Gives the storage back; see [`TagTable::into_slots`].
+    pub fn into_slots(self) -> S {
+        self.table.into_slots()
+    }
+
+    #[inline]
+    fn release(&mut self, tag: u32) {
+        if let Some(slot) = self.table.slots.borrow_mut().get_mut(tag as usize) {
+            slot.state = State::Free { next: self.free };
+            self.free = tag;
+        }
+    }
+}
