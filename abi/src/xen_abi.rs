@@ -15,6 +15,8 @@
 //! (XSA-216). The same files are compiled into kernel modules; the crate needs `core` and
 //! zerocopy only.
 #![no_std]
+// Kbuild passes `no_std` on the command line too.
+#![allow(unused_attributes)]
 #![forbid(unsafe_code)]
 
 pub mod io;

@@ -17,6 +17,8 @@
 //!
 //! What does not live here: grants, event channels, page allocation, xenbus (crate `xen`).
 #![no_std]
+// Kbuild passes `no_std` on the command line too.
+#![allow(unused_attributes)]
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "std"))]
