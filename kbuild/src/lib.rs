@@ -1,3 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! To be written.
+//! Everything that has to exist before a virtual machine can boot: the build sandbox, the packages of a
+//! distribution's kernel, that kernel's Rust metadata, our modules, and images.
+//!
+//! What lives here: preparing and caching. What does not: starting QEMU and judging what happens in a guest
+//! (crate `vmtest`), and parsing the command line (crate `xtask`).
+//!
+//! Start reading at [`Session`], which every part takes, then [`Sandbox`].
+
+pub mod apt;
+pub mod bootstrap;
+pub mod cache;
+pub mod digest;
+pub mod fsutil;
+pub mod host;
+pub mod mirror;
+pub mod process;
+pub mod sandbox;
+pub mod session;
+pub mod suite;
+pub mod ui;
+pub mod version;
+
+pub use bootstrap::Bootstrap;
+pub use cache::{Cache, Entry};
+pub use digest::Digest;
+pub use sandbox::{Sandbox, SandboxCommand};
+pub use session::Session;
+pub use ui::{Step, Ui};

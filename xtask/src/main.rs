@@ -1,4 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: the command line. What lives here: options, help texts, exit status. The work itself is in
+//! the crates `kbuild` and `vmtest`.
+
+mod cli;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use console::style;
+use kbuild::Session;
+use kbuild::session::find_workspace;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Everything we start is tied to our life, so ending at once is a clean end.
+    let handler = ctrlc::set_handler(|| {
+        eprintln!("\ninterrupted; what was running is stopped");
+        std::process::exit(130);
+    });
+    if let Err(error) = handler {
+        eprintln!("note: interrupts are not handled: {error}");
+    }
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{} {error:#}", style("error:").for_stderr().red().bold());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let session = Session::new(&find_workspace()?, cli.global.options())?;
+    match cli.command {
+        Command::Shell(args) => shell::run(&session, &args),
+    }
+}

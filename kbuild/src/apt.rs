@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Asking the archive what it offers, and downloading it: the machine's own apt with a private state folder,
+//! so that the machine's package lists and configuration stay as they are. apt verifies every signature.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use crate::digest::Digest;
+use crate::fsutil;
+use crate::mirror::Mirrors;
+use crate::process;
+use crate::session::Session;
+use crate::suite::Suite;
+use crate::version::Version;
+
+/// How old the package lists may be before the archive is asked again.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// One suite of the archive.
+pub struct Apt<'s> {
+    session: &'s Session,
+    suite: Suite,
+    state: PathBuf,
+    sources: Vec<String>,
+}
+
+/// A package as the archive offers it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// The file's name in the pool, without folders.
+    pub file: String,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// The file's SHA-256.
+    pub sha256: String,
+    /// Names of the packages it depends on, alternatives and versions left out.
+    pub depends: Vec<String>,
+}
+
+impl<'s> Apt<'s> {
+    /// Opens a suite; no network is used before [`Apt::update`] or [`Apt::download`].
+    pub fn new(session: &'s Session, suite: &Suite) -> Result<Self> {
+        let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
+        let sources = suite.sources(&mirrors)?;
+        let key = Digest::new("apt", 1)
+            .with_all("source", &sources)
+            .with("prefs", suite.preferences());
+        let state = session
+            .cache
+            .state_dir("apt")?
+            .join(format!("{}-{}", suite.name, key.hex()));
+        fs::create_dir_all(state.join("lists/partial"))?;
+        fs::create_dir_all(state.join("cache/archives/partial"))?;
+        fsutil::write_if_changed(&state.join("status"), b"")?;
+        fsutil::write_if_changed(
+            &state.join("sources.list"),
+            (sources.join("\n") + "\n").as_bytes(),
+        )?;
+        fsutil::write_if_changed(&state.join("preferences"), suite.preferences().as_bytes())?;
+        Ok(Self {
+            session,
+            suite: suite.clone(),
+            state,
+            sources,
+        })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = process::tied(program);
+        let state = self.state.display();
+        for option in [
+            format!("Dir::State={state}"),
+            format!("Dir::State::lists={state}/lists"),
+            format!("Dir::State::status={state}/status"),
+            format!("Dir::Cache={state}/cache"),
+            format!("Dir::Etc::sourcelist={state}/sources.list"),
+            "Dir::Etc::sourceparts=/dev/null".into(),
+            format!("Dir::Etc::preferences={state}/preferences"),
+            "Dir::Etc::preferencesparts=/dev/null".into(),
+            "APT::Architecture=amd64".into(),
+            "APT::Architectures::=amd64".into(),
+            // The cache may be where the user `_apt` may not go.
+            "APT::Sandbox::User=root".into(),
+            "Acquire::Languages=none".into(),
+            "Acquire::Retries=3".into(),
+            "Acquire::http::Timeout=30".into(),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command.env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    /// Brings the package lists up to date if they are older than a day or `--refresh` was given.
+    ///
+    /// When the archive cannot be reached but older lists exist, those are used and that is said.
+    pub fn update(&self) -> Result<()> {
+        let _lock = self
+            .session
+            .cache
+            .lock(&format!("apt.{}", fsutil::name(&self.state)))?;
+        let stamp = self.state.join("updated");
+        let age = fs::metadata(&stamp)
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|time| SystemTime::now().duration_since(time).ok());
+        if age.is_some_and(|age| age < FRESH) && !self.session.options.refresh {
+            return Ok(());
+        }
+        let step = self.session.ui.step(format!(
+            "Asking the archive what it offers ({})",
+            self.suite.name
+        ));
+        let log = self.session.log(&format!("apt-update-{}", self.suite.name));
+        let mut command = self.command("apt-get");
+        command.args(["update", "-o", "APT::Update::Error-Mode=any"]);
+        match process::run(
+            &step,
+            "reading the archive's package lists",
+            &mut command,
+            &log,
+        ) {
+            Ok(()) => {
+                fs::write(stamp, self.sources.join("\n"))?;
+                step.done("");
+                Ok(())
+            }
+            Err(error) if age.is_some() => {
+                drop(step);
+                self.session.ui.line(&format!(
+                    "    note: the archive cannot be read now, package lists of {} h ago are used (log: {})",
+                    age.unwrap_or_default().as_secs() / 3600,
+                    log.display()
+                ));
+                let _ = error;
+                Ok(())
+            }
+            Err(error) => {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                Err(match hint(&text) {
+                    Some(hint) => error.context(hint),
+                    None => error.context(
+                        "the Debian archive cannot be read: check the network, the proxy in apt's configuration, or name \
+                         another mirror with --mirror URI",
+                    ),
+                })
+            }
+        }
+    }
+
+    /// All versions of all packages whose names begin with `prefix`, newest first for each name.
+    pub fn offered(&self, prefix: &str) -> Result<Vec<Package>> {
+        let names = process::output(
+            "reading package names",
+            self.command("apt-cache").args(["pkgnames", prefix]),
+        )?;
+        let mut names: Vec<_> = names.lines().collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            return Ok(vec![]);
+        }
+        // Virtual packages have names but no record; `show` then fails unless some other name has one.
+        let mut command = self.command("apt-cache");
+        command.arg("show").args(&names);
+        let Ok(text) = process::output("reading package records", &mut command) else {
+            return Ok(vec![]);
+        };
+        let mut packages: Vec<_> = text.split("\n\n").filter_map(parse_record).collect();
+        packages.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| b.version.cmp(&a.version)));
+        packages.dedup();
+        Ok(packages)
+    }
+
+    /// One package in one version, or its newest one.
+    pub fn package(&self, name: &str, version: Option<&Version>) -> Result<Package> {
+        let all = self.offered(name)?;
+        let mut exact = all.into_iter().filter(|p| p.name == name);
+        let found = match version {
+            Some(version) => exact.find(|p| p.version == *version),
+            None => exact.next(),
+        };
+        found.with_context(|| {
+            let version = version.map_or(String::new(), |v| format!(" {v}"));
+            format!(
+                "the archive (suite {}) has no package {name}{version}; mirrors in between updates do that for some \
+                 minutes, `--refresh` asks again",
+                self.suite.name
+            )
+        })
+    }
+
+    /// Downloads packages and returns their files, in order. Files already here are not asked for again.
+    pub fn download(&self, packages: &[Package]) -> Result<Vec<PathBuf>> {
+        let store = self.session.cache.state_dir("debs")?;
+        let _lock = self.session.cache.lock("debs")?;
+        let wanted: Vec<_> = packages
+            .iter()
+            .filter(|p| !store.join(p.stored_name()).exists())
+            .collect();
+        if !wanted.is_empty() {
+            let bytes: u64 = wanted.iter().map(|p| p.size).sum();
+            fsutil::require_space(&store, bytes + (64 << 20))?;
+            let title = match wanted.as_slice() {
+                [one] => format!("Downloading {}", one.name),
+                many => format!("Downloading {} packages", many.len()),
+            };
+            let step = self
+                .session
+                .ui
+                .step(format!("{title} ({})", fsutil::human(bytes)));
+            let partial = tempfile::tempdir_in(&store)?;
+            let log = self.session.log("download");
+            let mut command = self.command("apt-get");
+            command.arg("download").current_dir(partial.path());
+            command.args(wanted.iter().map(|p| format!("{}={}", p.name, p.version)));
+            process::run(&step, "downloading packages", &mut command, &log).with_context(|| {
+                let names: Vec<_> = wanted.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
+                format!(
+                    "the archive did not give us {}. If it replaced that version by a newer one, `--refresh` finds the newer one",
+                    names.join(", ")
+                )
+            })?;
+            for package in &wanted {
+                let got = fsutil::read_dir_sorted(partial.path())?
+                    .into_iter()
+                    .find(|path| fsutil::name(path).starts_with(&format!("{}_", package.name)));
+                let got =
+                    got.with_context(|| format!("apt downloaded no file for {}", package.name))?;
+                fs::rename(got, store.join(package.stored_name()))?;
+            }
+            step.done("");
+        }
+        Ok(packages
+            .iter()
+            .map(|p| store.join(p.stored_name()))
+            .collect())
+    }
+}
+
+impl Package {
+    /// The name of its file in our store: the same version from another build is another file.
+    pub fn stored_name(&self) -> String {
+        let hash = self.sha256.get(..12).unwrap_or(&self.sha256);
+        format!("{hash}-{}", self.file)
+    }
+}
+
+/// Unpacks packages over each other into `dir` without running any of their scripts.
+pub fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    for deb in debs {
+        unpack_some(deb, dir, &[])?;
+    }
+    Ok(())
+}
+
+/// Unpacks a package with further options for tar, such as `--exclude=PATTERN`.
+pub fn unpack_some(deb: &Path, dir: &Path, tar_options: &[&str]) -> Result<()> {
+    let mut dpkg = process::tied("dpkg-deb");
+    let mut dpkg = dpkg
+        .arg("--fsys-tarfile")
+        .arg(deb)
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let stdout = dpkg
+        .stdout
+        .take()
+        .context("dpkg-deb has no standard output")?;
+    let tar = process::tied("tar")
+        .args(["-x", "-p", "--no-same-owner", "-C"])
+        .arg(dir)
+        .args(tar_options)
+        .stdin(stdout)
+        .status()?;
+    let dpkg = dpkg.wait()?;
+    if !tar.success() || !dpkg.success() {
+        bail!(
+            "{} cannot be unpacked into {}",
+            deb.display(),
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+/// Reads one record of a `Packages` file.
+fn parse_record(text: &str) -> Option<Package> {
+    let field = |name: &str| {
+        text.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let depends = field("Depends")
+        .unwrap_or_default()
+        .split(',')
+        .filter_map(|clause| {
+            let first = clause.split('|').next()?;
+            let name = first.split(['(', '[', ':']).next()?.trim();
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+    Some(Package {
+        name: field("Package")?.to_owned(),
+        version: Version::new(field("Version")?),
+        file: field("Filename")?.rsplit('/').next()?.to_owned(),
+        size: field("Size")?.parse().ok()?,
+        sha256: field("SHA256")?.to_owned(),
+        depends: depends.collect(),
+    })
+}
+
+/// The machine's proxy settings as lines of an apt configuration, for an apt that does not read the machine's.
+pub fn proxy_options() -> Vec<String> {
+    let Ok(dump) = process::output(
+        "reading apt's configuration",
+        Command::new("apt-config").arg("dump"),
+    ) else {
+        return vec![];
+    };
+    let wanted = |line: &&str| {
+        let lower = line.to_ascii_lowercase();
+        lower.starts_with("acquire::") && (lower.contains("proxy") || lower.contains("cainfo"))
+    };
+    dump.lines()
+        .filter(wanted)
+        .map(|line| line.trim_end_matches(';').to_owned())
+        .collect()
+}
+
+/// What to do about a failure of apt, if its output tells.
+pub fn hint(output: &str) -> Option<&'static str> {
+    if output.contains("NO_PUBKEY")
+        || output.contains("not signed")
+        || output.contains("Missing key")
+    {
+        Some(
+            "the archive's signature cannot be verified: this machine's debian-archive-keyring is too old. As root: \
+             apt-get update && apt-get install debian-archive-keyring",
+        )
+    } else if output.contains("Could not resolve") || output.contains("Temporary failure resolving")
+    {
+        Some(
+            "the mirror's name cannot be resolved: check the network, or name another mirror with --mirror URI",
+        )
+    } else if output.contains("No space left on device") {
+        Some("the disk is full: free some room, or point PARAVANE_CACHE at a larger disk")
+    } else if output.contains("newuidmap") || output.contains("subuid") {
+        Some(
+            "user namespaces with many ids are not set up for this user. As root: apt-get install uidmap, and give the \
+             user a line in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)",
+        )
+    } else if output.contains("is not valid yet") || output.contains("is expired") {
+        Some("the archive's lists are out of their time of validity: check this machine's clock")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = "Package: linux-headers-7.2.12+deb13-amd64\nSource: linux\nVersion: 7.2.12-1~bpo13+1\n\
+        Depends: gcc-14-for-host, linux-base (>= 4.12~), pahole:native | dwarves\n\
+        Description: Linux 7.2.12\n Version: not this one\n\
+        Filename: pool/main/l/linux/linux-headers-7.2.12+deb13-amd64_7.2.12-1~bpo13+1_amd64.deb\nSize: 1776476\n\
+        SHA256: f4a0369d09122cf77410d651d7a1ecba8a861970013d566aafd79cdb7d261dd8";
+
+    #[test]
+    fn records_are_read() {
+        let package = parse_record(RECORD).unwrap();
+        assert_eq!(package.name, "linux-headers-7.2.12+deb13-amd64");
+        assert_eq!(package.version, Version::new("7.2.12-1~bpo13+1"));
+        assert_eq!(package.size, 1_776_476);
+        assert_eq!(package.depends, ["gcc-14-for-host", "linux-base", "pahole"]);
+        assert_eq!(
+            package.stored_name(),
+            "f4a0369d0912-linux-headers-7.2.12+deb13-amd64_7.2.12-1~bpo13+1_amd64.deb"
+        );
+    }
+
+    #[test]
+    fn incomplete_records_are_left_out() {
+        assert_eq!(parse_record("Package: virtual"), None);
+        assert_eq!(parse_record(""), None);
+    }
+
+    #[test]
+    fn known_failures_have_advice() {
+        assert!(
+            hint("W: GPG error: NO_PUBKEY 6ED0E7B82643E131")
+                .unwrap()
+                .contains("keyring")
+        );
+        assert!(hint("all is well").is_none());
+    }
+}

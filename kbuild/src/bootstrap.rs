@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making a Debian root file system with mmdebstrap.
+//!
+//! One way for root and for everybody else: mmdebstrap makes a tar archive (as root directly, otherwise in a
+//! user namespace), which is either kept (it remembers owners and modes; `mke2fs -d` takes it) or unpacked as
+//! a folder that belongs to the caller.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::apt;
+use crate::digest::Digest;
+use crate::host;
+use crate::mirror::Mirrors;
+use crate::process::{self, Tail};
+use crate::session::Session;
+use crate::suite::Suite;
+use crate::ui::Step;
+
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    suite: Suite,
+    variant: &'static str,
+    include: Vec<String>,
+    hooks: Vec<(&'static str, String)>,
+    extra: Vec<String>,
+}
+
+impl Bootstrap {
+    /// A root file system of a suite with apt, its essential packages, and nothing else.
+    pub fn new(suite: &Suite) -> Self {
+        Self {
+            suite: suite.clone(),
+            variant: "apt",
+            include: vec![],
+            hooks: vec![],
+            extra: vec![],
+        }
+    }
+
+    /// mmdebstrap's variant: `apt` (default), `minbase`, `essential`, `custom` …
+    #[must_use]
+    pub fn variant(mut self, variant: &'static str) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// Adds packages.
+    #[must_use]
+    pub fn include<T: Into<String>>(mut self, packages: impl IntoIterator<Item = T>) -> Self {
+        self.include.extend(packages.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a hook that runs at the end, inside mmdebstrap's namespace; `$1` is the root folder. See
+    /// mmdebstrap(1), which also has special hooks such as `copy-in FILES DIR`.
+    #[must_use]
+    pub fn customize(mut self, hook: impl Into<String>) -> Self {
+        self.hooks.push(("--customize-hook", hook.into()));
+        self
+    }
+
+    /// Adds any other option of mmdebstrap.
+    #[must_use]
+    pub fn option(mut self, option: impl Into<String>) -> Self {
+        self.extra.push(option.into());
+        self
+    }
+
+    /// A key over all that was asked for. The versions the archive has at the time are not part of it.
+    pub fn digest(&self) -> String {
+        Digest::new("bootstrap", 1)
+            .with("suite", &self.suite.name)
+            .with("preferences", self.suite.preferences())
+            .with("variant", self.variant)
+            .with_all("pocket", &self.suite.pockets)
+            .with_all("include", &self.include)
+            .with_all(
+                "hook",
+                self.hooks
+                    .iter()
+                    .map(|(kind, hook)| format!("{kind} {hook}")),
+            )
+            .with_all("option", &self.extra)
+            .hex()
+    }
+
+    /// Makes a tar archive (not compressed) at `tar`.
+    pub fn make_tar(&self, session: &Session, step: &Step, tar: &Path) -> Result<()> {
+        let file = File::create(tar).with_context(|| format!("cannot write {}", tar.display()))?;
+        self.make(session, step, |_| Ok(Stdio::from(file)))
+    }
+
+    /// Makes a folder whose files all belong to the caller. Device nodes are left out.
+    pub fn make_dir(&self, session: &Session, step: &Step, dir: &Path) -> Result<()> {
+        let mut tar = process::tied("tar");
+        tar.args(["-x", "-p", "--no-same-owner", "--exclude=./dev/*", "-C"])
+            .arg(dir);
+        let mut unpack = None;
+        self.make(session, step, |log| {
+            let mut child = tar
+                .stdin(Stdio::piped())
+                .stderr(process::open_log(log)?)
+                .spawn()?;
+            let stdin = child.stdin.take().context("tar has no standard input")?;
+            unpack = Some(child);
+            Ok(Stdio::from(stdin))
+        })?;
+        if let Some(mut child) = unpack {
+            let status = child.wait()?;
+            anyhow::ensure!(status.success(), "unpacking into {} failed", dir.display());
+        }
+        Ok(())
+    }
+
+    fn make(
+        &self,
+        session: &Session,
+        step: &Step,
+        sink: impl FnOnce(&Path) -> Result<Stdio>,
+    ) -> Result<()> {
+        let log = session.log(&format!("mmdebstrap-{}", self.suite.name));
+        let what = format!("making a Debian {} root file system", self.suite.name);
+        let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
+        let mut command = self.command(session, &mirrors)?;
+        let mut log_file = process::open_log(&log)?;
+        writeln!(log_file, "$ {}", process::show(&command))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(sink(&log)?)
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start mmdebstrap")?;
+        // The command keeps the writing end of the pipe to tar; dropping it lets tar see the end.
+        drop(command);
+        let stderr = child
+            .stderr
+            .take()
+            .context("mmdebstrap has no standard error")?;
+        let mut tail = Tail::default();
+        for line in BufReader::new(stderr).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            writeln!(log_file, "{line}")?;
+            step.note(line.trim_start_matches("I: "));
+            tail.push(&line);
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let error = process::failure(&what, status, &tail.text(), &log);
+            return Err(match apt::hint(&text) {
+                Some(hint) => error.context(hint),
+                None => error,
+            });
+        }
+        Ok(())
+    }
+
+    fn command(&self, session: &Session, mirrors: &Mirrors) -> Result<Command> {
+        let mut command = process::tied("mmdebstrap");
+        let mode = if host::is_root() { "root" } else { "unshare" };
+        command.args([
+            format!("--mode={mode}"),
+            "--format=tar".into(),
+            format!("--variant={}", self.variant),
+            "--architectures=amd64".into(),
+            // A signature failure is reported by apt itself; this check is about empty folders.
+            "--skip=check/empty".into(),
+            "--aptopt=Acquire::Languages { \"none\"; }".into(),
+            "--aptopt=Acquire::Retries \"3\"".into(),
+            "--dpkgopt=force-unsafe-io".into(),
+        ]);
+        for line in apt::proxy_options() {
+            command.arg(format!("--aptopt={line}"));
+        }
+        for dir in ["doc", "man", "locale", "info", "help", "gtk-doc"] {
+            command.arg(format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
+        }
+        let preferences = self.suite.preferences();
+        if !preferences.is_empty() {
+            let quoted = preferences.replace('\n', "\\n");
+            command.arg(format!(
+                "--setup-hook=mkdir -p \"$1/etc/apt/preferences.d\" && printf '{quoted}' > \"$1/etc/apt/preferences.d/backports\""
+            ));
+        }
+        if !self.include.is_empty() {
+            command.arg(format!("--include={}", self.include.join(",")));
+        }
+        for (kind, hook) in &self.hooks {
+            command.arg(format!("{kind}={hook}"));
+        }
+        command.args(&self.extra);
+        command.args([self.suite.name.as_str(), "-"]);
+        command.args(self.suite.sources(mirrors)?);
+        // Temporary files go to a disk, not to a /tmp in memory. Without root the folder must be open to the
+        // subordinate user ids, which a folder in the user's home seldom is.
+        if host::is_root() {
+            command.env("TMPDIR", session.cache.state_dir(".tmp")?);
+        } else {
+            command.env("TMPDIR", "/var/tmp");
+        }
+        command.env("LC_ALL", "C.UTF-8");
+        Ok(command)
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The cache outside the work tree: folders made once, addressed by what they were made from.
+//!
+//! An entry appears under its final name only when it is complete (it is made in `.tmp` and renamed). Each
+//! entry has a lock file: its maker holds it exclusively, its users hold it shared, so that two runs at the
+//! same time share the work and `clean` never takes away what another run is using.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::fsutil;
+
+/// The root folder of everything downloaded or built.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// A complete entry, kept from `clean` while this value lives.
+#[derive(Debug)]
+pub struct Entry {
+    path: PathBuf,
+    fresh: bool,
+    _lock: File,
+}
+
+impl Entry {
+    /// The entry's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path inside the entry.
+    pub fn join(&self, rest: impl AsRef<Path>) -> PathBuf {
+        self.path.join(rest)
+    }
+
+    /// Whether this run made the entry, as opposed to finding it.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+}
+
+impl std::ops::Deref for Entry {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// One entry as `clean` shows it.
+#[derive(Debug)]
+pub struct Listed {
+    /// What the entry holds, such as `sandbox`.
+    pub kind: String,
+    /// Name and key.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size on disk in bytes.
+    pub bytes: u64,
+    /// When a run last used it, if known.
+    pub used: Option<std::time::SystemTime>,
+}
+
+impl Cache {
+    /// The cache the environment names: `$PARAVANE_CACHE`, else `$XDG_CACHE_HOME/paravane`, else
+    /// `~/.cache/paravane`.
+    pub fn from_env() -> Result<Self> {
+        let var = |name| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let root = var("PARAVANE_CACHE")
+            .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("paravane")))
+            .or_else(|| var("HOME").map(|dir| dir.join(".cache/paravane")))
+            .context(
+                "no folder for the cache: set PARAVANE_CACHE to a folder with 15 GB of room",
+            )?;
+        Self::at(root)
+    }
+
+    /// A cache in the given folder, which is made if it does not exist.
+    pub fn at(root: PathBuf) -> Result<Self> {
+        for dir in [".tmp", ".locks"] {
+            fs::create_dir_all(root.join(dir)).with_context(|| {
+                format!(
+                    "cannot make the cache folder {}; set PARAVANE_CACHE to one you may write to",
+                    root.display()
+                )
+            })?;
+        }
+        let root = root.canonicalize()?;
+        Ok(Self { root })
+    }
+
+    /// The cache's root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder for state that is changed in place (package lists, logs), not an entry. The caller is
+    /// responsible for locking: see [`Cache::lock`].
+    pub fn state_dir(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.root.join(name);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(dir)
+    }
+
+    /// Takes a named lock for as long as the returned file lives. Waits for another run if need be.
+    pub fn lock(&self, name: &str) -> Result<File> {
+        let file = self.open_lock(name)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    }
+
+    fn open_lock(&self, name: &str) -> Result<File> {
+        let path = self.root.join(".locks").join(name.replace('/', "_"));
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open the lock file {}", path.display()))
+    }
+
+    /// The complete entry, if there is one.
+    pub fn find(&self, kind: &str, name: &str) -> Result<Option<Entry>> {
+        let path = self.root.join(kind).join(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let lock = self.open_lock(&format!("{kind}.{name}"))?;
+        flock(&lock, FlockOperation::LockShared)?;
+        if !path.exists() {
+            return Ok(None);
+        }
+        // The lock file's time tells `clean` when the entry was last used.
+        let _ = lock.set_modified(std::time::SystemTime::now());
+        Ok(Some(Entry {
+            path,
+            fresh: false,
+            _lock: lock,
+        }))
+    }
+
+    /// Finds the entry or has `make` fill an empty folder that becomes the entry.
+    ///
+    /// `need` is the room in bytes the work takes at its peak; it is checked before `make` starts. When
+    /// `make` fails, what it left is removed. `name` should hold the key, for example `trixie-1a2b…`.
+    pub fn get_or_make(
+        &self,
+        kind: &str,
+        name: &str,
+        need: u64,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Entry> {
+        if let Some(entry) = self.find(kind, name)? {
+            return Ok(entry);
+        }
+        let lock = self.lock(&format!("{kind}.{name}"))?;
+        let path = self.root.join(kind).join(name);
+        let mut fresh = false;
+        if !path.exists() {
+            let tmp = self.root.join(".tmp").join(format!("{kind}.{name}"));
+            // We hold the entry's lock, so whatever is here was left by a run that was killed.
+            fsutil::remove_all(&tmp)?;
+            fsutil::require_space(&self.root, need)?;
+            fs::create_dir_all(&tmp)?;
+            if let Err(error) = make(&tmp) {
+                let _ = fsutil::remove_all(&tmp);
+                return Err(error);
+            }
+            fs::create_dir_all(self.root.join(kind))?;
+            fs::rename(&tmp, &path)
+                .with_context(|| format!("cannot move {} into place", path.display()))?;
+            fresh = true;
+        }
+        flock(&lock, FlockOperation::LockShared)?;
+        let _ = lock.set_modified(std::time::SystemTime::now());
+        Ok(Entry {
+            path,
+            fresh,
+            _lock: lock,
+        })
+    }
+
+    /// Every entry, half-made leftovers included (as kind `.tmp`).
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        for kind in fsutil::read_dir_sorted(&self.root)? {
+            let kind_name = fsutil::name(&kind);
+            if !kind.is_dir() || kind_name == ".locks" {
+                continue;
+            }
+            for path in fsutil::read_dir_sorted(&kind)? {
+                let name = fsutil::name(&path);
+                let lock = self.root.join(".locks").join(format!("{kind_name}.{name}"));
+                found.push(Listed {
+                    bytes: fsutil::size_on_disk(&path),
+                    used: fs::metadata(lock).and_then(|m| m.modified()).ok(),
+                    kind: kind_name.clone(),
+                    name,
+                    path,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes one listed entry; an entry in use by another run is refused.
+    pub fn remove(&self, listed: &Listed) -> Result<()> {
+        let lock_name = match listed.kind.as_str() {
+            ".tmp" => listed.name.clone(),
+            kind => format!("{kind}.{}", listed.name),
+        };
+        let lock = self.open_lock(&lock_name)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!(
+                "{} is in use by another run; nothing was removed",
+                listed.path.display()
+            );
+        }
+        // Out of sight first: a run that dies during the removal leaves no half entry.
+        let grave = self.root.join(".tmp").join(format!("gone.{}", listed.name));
+        if listed.kind != ".tmp" {
+            fsutil::remove_all(&grave)?;
+            fs::rename(&listed.path, &grave)?;
+            fsutil::remove_all(&grave)
+        } else {
+            fsutil::remove_all(&listed.path)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> (tempfile::TempDir, Cache) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("c")).unwrap();
+        (dir, cache)
+    }
+
+    #[test]
+    fn an_entry_is_made_once() {
+        let (_dir, cache) = scratch();
+        let first = cache
+            .get_or_make("k", "n", 0, |d| Ok(fs::write(d.join("f"), "one")?))
+            .unwrap();
+        assert!(first.is_fresh());
+        let second = cache
+            .get_or_make("k", "n", 0, |_| bail!("made twice"))
+            .unwrap();
+        assert!(!second.is_fresh());
+        assert_eq!(fs::read_to_string(second.join("f")).unwrap(), "one");
+    }
+
+    #[test]
+    fn a_failed_making_leaves_nothing() {
+        let (_dir, cache) = scratch();
+        let made = cache.get_or_make("k", "n", 0, |d| {
+            fs::write(d.join("f"), "half")?;
+            bail!("no")
+        });
+        assert!(made.is_err());
+        assert!(cache.find("k", "n").unwrap().is_none());
+        assert!(cache.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_entry_in_use_is_not_removed() {
+        let (_dir, cache) = scratch();
+        let entry = cache.get_or_make("k", "n", 0, |_| Ok(())).unwrap();
+        let listed = cache.list().unwrap();
+        assert!(cache.remove(&listed[0]).is_err());
+        drop(entry);
+        cache.remove(&listed[0]).unwrap();
+        assert!(cache.find("k", "n").unwrap().is_none());
+    }
+
+    #[test]
+    fn too_little_room_is_said_before_the_work() {
+        let (_dir, cache) = scratch();
+        let made = cache.get_or_make("k", "n", u64::MAX / 2, |_| panic!("started"));
+        assert!(made.unwrap_err().to_string().contains("room"));
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine we run on: which programs it has, which it lacks, and whether it lets us make sandboxes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::session::Session;
+
+/// Programs needed on the machine itself, with the Debian packages that bring them. Everything else is in the
+/// sandbox.
+const NEEDED: [(&str, &str); 7] = [
+    ("apt-get", "apt"),
+    ("dpkg-deb", "dpkg"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("bwrap", "bubblewrap"),
+    ("setpriv", "util-linux"),
+    ("tar", "tar"),
+    ("zstd", "zstd"),
+];
+
+/// Needed when we are not root: maps the many user ids of a root file system.
+const NEEDED_ROOTLESS: [(&str, &str); 1] = [("newuidmap", "uidmap")];
+
+/// Whether we run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Where a program is, looking at the places of administration tools too.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Debian packages that are missing here.
+pub fn missing_packages() -> Vec<&'static str> {
+    let rootless: &[(&str, &str)] = if is_root() { &[] } else { &NEEDED_ROOTLESS };
+    let mut missing: Vec<_> = NEEDED
+        .iter()
+        .chain(rootless)
+        .filter(|(program, _)| find_program(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if crate::mirror::keyring().is_err() {
+        missing.push("debian-archive-keyring");
+    }
+    if !Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
+        missing.push("ca-certificates");
+    }
+    missing
+}
+
+/// Makes sure that the machine has what we need: as root by installing it, otherwise by saying what to install.
+pub fn prepare(session: &Session) -> Result<()> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if find_program("apt-get").is_none() {
+        bail!(
+            "this machine lacks {list} and has no apt-get: Paravane's sandbox needs a Debian machine or container"
+        );
+    }
+    if !is_root() {
+        bail!(
+            "this machine lacks some packages. As root, run:\n    apt-get update && apt-get install {list}"
+        );
+    }
+    let step = session
+        .ui
+        .step(format!("Installing prerequisites ({list})"));
+    let log = session.log("prerequisites");
+    let apt = || {
+        let mut command = process::tied("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    process::run(&step, "apt-get update", apt().arg("update"), &log)
+        .with_context(|| format!("cannot prepare to install {list}"))?;
+    process::run(
+        &step,
+        "apt-get install",
+        apt()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&missing),
+        &log,
+    )
+    .with_context(|| format!("cannot install {list}"))?;
+    let still = missing_packages();
+    if !still.is_empty() {
+        bail!(
+            "apt-get installed {list}, yet these are still missing: {} (log: {})",
+            still.join(" "),
+            log.display()
+        );
+    }
+    step.done("");
+    Ok(())
+}
+
+/// How bubblewrap works on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Containment {
+    /// A user namespace can be made.
+    pub user_namespace: bool,
+    /// A new /proc can be mounted; some containers forbid that.
+    pub fresh_proc: bool,
+}
+
+/// Finds out how bubblewrap works here, or says what forbids it. Asked once a run.
+pub fn containment() -> Result<Containment> {
+    static FOUND: OnceLock<std::result::Result<Containment, String>> = OnceLock::new();
+    FOUND
+        .get_or_init(|| probe().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
+}
+
+fn probe() -> Result<Containment> {
+    let mut first_error = String::new();
+    for user_namespace in [true, false] {
+        for fresh_proc in [true, false] {
+            let mut command = Command::new("bwrap");
+            command.args([
+                "--ro-bind",
+                "/",
+                "/",
+                "--unshare-pid",
+                "--unshare-net",
+                "--unshare-ipc",
+            ]);
+            if user_namespace {
+                command.args(["--unshare-user", "--uid", "0", "--gid", "0"]);
+            } else if !is_root() {
+                continue;
+            }
+            if fresh_proc {
+                command.args(["--proc", "/proc"]);
+            } else {
+                command.args(["--ro-bind", "/proc", "/proc"]);
+            }
+            command.args(["--dev", "/dev", "--die-with-parent", "true"]);
+            match process::output("bwrap", &mut command) {
+                Ok(_) => {
+                    return Ok(Containment {
+                        user_namespace,
+                        fresh_proc,
+                    });
+                }
+                Err(error) if first_error.is_empty() => first_error = format!("{error:#}"),
+                Err(_) => (),
+            }
+        }
+    }
+    let mut advice = String::new();
+    if read_number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) {
+        advice += "\n  as root: sysctl kernel.unprivileged_userns_clone=1";
+    }
+    if read_number("/proc/sys/user/max_user_namespaces") == Some(0) {
+        advice += "\n  as root: sysctl user.max_user_namespaces=10000";
+    }
+    if read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) {
+        advice += "\n  as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0";
+    }
+    if advice.is_empty() {
+        advice = "\n  in a container: start it with --privileged, or with --cap-add=SYS_ADMIN --security-opt seccomp=unconfined \
+                  --security-opt apparmor=unconfined"
+            .into();
+    }
+    bail!(
+        "bubblewrap cannot make namespaces here:\n{first_error}\nWhat to do:{advice}\n  or run this as root"
+    )
+}
+
+fn read_number(path: &str) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}

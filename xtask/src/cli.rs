@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The options of every subcommand.
+
+use clap::{Args, Parser, Subcommand};
+use kbuild::session::Options;
+
+/// Build Paravane's modules, boot them under Xen, test them.
+///
+/// Everything needed is fetched and built on first use and kept in a cache outside the work tree
+/// ($PARAVANE_CACHE, else $XDG_CACHE_HOME/paravane, else ~/.cache/paravane).
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args)]
+pub struct Global {
+    /// Print every line of every command that runs
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// Ask the archive for newer versions, even if the last answer is less than a day old
+    #[arg(long, global = true)]
+    refresh: bool,
+    /// The Debian mirror to use instead of the one this machine's apt is configured with [env: PARAVANE_MIRROR]
+    #[arg(long, global = true, value_name = "URI")]
+    mirror: Option<String>,
+}
+
+impl Global {
+    /// The form the crates below want.
+    pub fn options(&self) -> Options {
+        Options {
+            verbose: self.verbose,
+            refresh: self.refresh,
+            mirror: self.mirror.clone(),
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Shell(Shell),
+}
+
+/// Open a shell in the build sandbox, or run one command there
+///
+/// The work tree is visible read-only under /paravane, the cache under /cache.
+#[derive(Args)]
+pub struct Shell {
+    /// The Debian suite of the sandbox
+    #[arg(long, default_value = "trixie")]
+    pub suite: String,
+    /// Give the sandbox the machine's network
+    #[arg(long)]
+    pub network: bool,
+    /// What to run instead of a shell
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
