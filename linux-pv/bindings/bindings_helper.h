@@ -16,4 +16,5 @@
 #include <xen/xen.h>
 #include <xen/xenbus.h>
 
+#include "block.h"
 #include "shims.h"

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of a request, page by page.
+
+use core::{marker::PhantomData, ptr};
+
+use kernel::bindings as k;
+
+/// Bytes of a page.
+const PAGE_SIZE: u32 = k::PAGE_SIZE as u32;
+
+/// A piece of a request's data that lies within one page.
+///
+/// # Invariants
+///
+/// `page` is a live page for the lifetime `'a`; `len > 0` and `offset + len <= PAGE_SIZE`.
+#[derive(Clone, Copy)]
+pub struct Segment<'a> {
+    page: *mut k::page,
+    offset: u32,
+    len: u32,
+    _request: PhantomData<&'a ()>,
+}
+
+impl Segment<'_> {
+    /// Where the piece begins within its page, in bytes.
+    #[inline]
+    pub fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    /// How long it is, in bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The page. What is around the piece in that page is not part of the request and may belong to
+    /// anybody in the kernel.
+    #[inline]
+    pub fn page_ptr(&self) -> *mut k::page {
+        self.page
+    }
+}
+
+/// An iterator over the [`Segment`]s of a request.
+///
+/// Pieces that the bios keep separate are not joined, so there are as many as the block layer counted
+/// if the queue's limits allow a segment to be a page long at most, and more otherwise.
+///
+/// # Invariants
+///
+/// `bio` is null, or a live bio whose `iter` position lies within its vector; neither it nor those
+/// linked behind it change for the lifetime `'a`.
+pub struct Segments<'a> {
+    bio: *const k::bio,
+    vec: *const k::bio_vec,
+    /// Bytes of this bio that are still to come.
+    left: u32,
+    /// Position in the current vector entry.
+    done: u32,
+    _request: PhantomData<&'a ()>,
+}
+
+impl Segments<'_> {
+    /// # Safety
+    ///
+    /// `rq` must be a live request whose bios carry data, or that has none, and do not change for the
+    /// lifetime of the result.
+    #[inline]
+    pub(super) unsafe fn new(rq: *mut k::request) -> Self {
+        let mut segments = Self::empty();
+        // SAFETY: The request is live.
+        let bio = unsafe { (*rq).bio };
+        // SAFETY: The first bio of a live request is live, or null.
+        unsafe { segments.enter(bio) };
+        segments
+    }
+
+    /// No segments.
+    #[inline]
+    pub(super) fn empty() -> Self {
+        Self { bio: ptr::null(), vec: ptr::null(), left: 0, done: 0, _request: PhantomData }
+    }
+
+    /// # Safety
+    ///
+    /// `bio` must be null or a live bio with data.
+    #[inline]
+    unsafe fn enter(&mut self, bio: *const k::bio) {
+        self.bio = bio;
+        if bio.is_null() {
+            self.left = 0;
+            return;
+        }
+        // SAFETY: The bio is live; `bvec_iter` is packed, so its fields are read by value.
+        let (vec, idx, done, left) = unsafe {
+            let iter = &raw const (*bio).bi_iter;
+            (
+                (*bio).bi_io_vec,
+                (&raw const (*iter).bi_idx).read_unaligned(),
+                (&raw const (*iter).bi_bvec_done).read_unaligned(),
+                (&raw const (*iter).bi_size).read_unaligned(),
+            )
+        };
+        // SAFETY: A bio's position lies within its vector.
+        self.vec = unsafe { vec.add(idx as usize) };
+        self.done = done;
+        self.left = left;
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Segment<'a>> {
+        while self.left == 0 {
+            if self.bio.is_null() {
+                return None;
+            }
+            // SAFETY: By the invariant the bio and its successors are live; all bios of a data
+            // request carry data.
+            unsafe { self.enter((*self.bio).bi_next) };
+        }
+        // SAFETY: There are bytes left, so the position lies within the vector.
+        let vec = unsafe { &*self.vec };
+        let start = vec.bv_offset + self.done;
+        let offset = start % PAGE_SIZE;
+        let len = (vec.bv_len - self.done).min(PAGE_SIZE - offset).min(self.left);
+        // All pages of a vector entry lie one behind the other in the memory map (bvec.h).
+        let page = vec.bv_page.wrapping_add((start / PAGE_SIZE) as usize);
+
+        self.left -= len;
+        self.done += len;
+        if self.done == vec.bv_len {
+            self.done = 0;
+            // Perhaps one past the end, then nothing is left.
+            self.vec = self.vec.wrapping_add(1);
+        }
+        // INVARIANT: `offset + len <= PAGE_SIZE` by construction; entries are never empty.
+        Some(Segment { page, offset, len, _request: PhantomData })
+    }
+}

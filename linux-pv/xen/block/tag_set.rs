@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tag sets: how many hardware queues there are, and how many requests each can have in flight.
+
+use core::pin::Pin;
+
+use kernel::{bindings as k, error::to_result, impl_flags, prelude::*, types::Opaque};
+
+use super::operations::{Operations, OperationsVTable};
+use super::request::Pdu;
+
+impl_flags!(
+    /// Behaviour of a tag set (`BLK_MQ_F_*`).
+    #[derive(Debug, Clone, Default, Copy, PartialEq, Eq)]
+    pub struct TagSetFlags(u32);
+
+    /// One flag of [`TagSetFlags`].
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum TagSetFlag {
+        /// `queue_rq` may sleep.
+        Blocking = k::BLK_MQ_F_BLOCKING,
+        /// No I/O scheduler unless the user chooses one, even with a single hardware queue.
+        NoSchedByDefault = k::BLK_MQ_F_NO_SCHED_BY_DEFAULT,
+        /// Tags are given out in turn instead of the lowest first.
+        TagRoundRobin = k::BLK_MQ_F_TAG_RR,
+    }
+);
+
+/// Shape of a [`TagSet`].
+#[derive(Clone, Copy)]
+pub struct TagSetOptions {
+    /// Number of hardware queues, at least 1. More than there are CPUs are not used.
+    pub hw_queues: u32,
+    /// Requests in flight per hardware queue, at least 1 and at most 10240.
+    pub depth: u32,
+    /// The memory node to allocate requests on, or `None` for any.
+    pub node: Option<i32>,
+    /// Behaviour.
+    pub flags: TagSetFlags,
+}
+
+/// A tag set (`struct blk_mq_tag_set`) with the driver's data.
+///
+/// # Invariants
+///
+/// `inner` is initialised, its `driver_data` points to `data`.
+#[pin_data(PinnedDrop)]
+pub struct TagSet<T: Operations> {
+    #[pin]
+    inner: Opaque<k::blk_mq_tag_set>,
+    data: T::TagSetData,
+    #[pin]
+    _pin: core::marker::PhantomPinned,
+}
+
+// SAFETY: The block layer synchronises what it does with a tag set; `data` is `Send` and `Sync`.
+unsafe impl<T: Operations> Send for TagSet<T> {}
+
+// SAFETY: See above.
+unsafe impl<T: Operations> Sync for TagSet<T> {}
+
+impl<T: Operations> TagSet<T> {
+    /// Makes a tag set, with the requests for all its queues.
+    pub fn new(options: TagSetOptions, data: T::TagSetData) -> impl PinInit<Self, Error> {
+        let init = move |slot: *mut Self| {
+            // SAFETY: `slot` is valid for writes; only addresses of fields are computed.
+            let (inner, data_slot) = unsafe { (&raw mut (*slot).inner, &raw mut (*slot).data) };
+            // SAFETY: The field is valid for writes.
+            unsafe { data_slot.write(data) };
+            let set = k::blk_mq_tag_set {
+                ops: &OperationsVTable::<T>::VTABLE,
+                nr_hw_queues: options.hw_queues,
+                nr_maps: 1,
+                queue_depth: options.depth,
+                cmd_size: size_of::<Pdu<T>>() as u32,
+                numa_node: options.node.unwrap_or(k::NUMA_NO_NODE),
+                flags: options.flags.into(),
+                driver_data: data_slot.cast(),
+                ..pin_init::zeroed()
+            };
+            // SAFETY: The field is valid for writes.
+            unsafe { inner.write(Opaque::new(set)) };
+            // SAFETY: The set is zeroed except for what a driver has to fill in, and does not move.
+            to_result(unsafe { k::blk_mq_alloc_tag_set(Opaque::cast_into(inner)) }).inspect_err(|_| {
+                // SAFETY: Initialised above, and dropped once, as the value as a whole is not made.
+                unsafe { core::ptr::drop_in_place(data_slot) };
+            })
+        };
+        // SAFETY: On success all fields are initialised (the marker needs nothing), on failure none.
+        // The value does not move afterwards.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
+
+    /// The driver's data.
+    pub fn data(&self) -> &T::TagSetData {
+        &self.data
+    }
+
+    /// Changes the number of hardware queues of all disks on the set, after waiting until they have no
+    /// request in flight. Fewer may result if memory is short.
+    pub fn update_hw_queues(&self, hw_queues: u32) {
+        // SAFETY: The set is initialised; the function does its own locking.
+        unsafe { k::blk_mq_update_nr_hw_queues(self.raw(), hw_queues as i32) };
+    }
+
+    pub(super) fn raw(&self) -> *mut k::blk_mq_tag_set {
+        self.inner.get()
+    }
+}
+
+#[pinned_drop]
+impl<T: Operations> PinnedDrop for TagSet<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the invariant the set is initialised. Disks hold a reference to it, so none uses it.
+        unsafe { k::blk_mq_free_tag_set(self.inner.get()) };
+    }
+}
