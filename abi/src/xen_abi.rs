@@ -19,4 +19,13 @@
 #![allow(unused_attributes)]
 #![forbid(unsafe_code)]
 
+pub mod errno;
+pub mod event_channel;
+pub mod features;
+pub mod grant_table;
 pub mod io;
+pub mod xen;
+
+/// Size in bytes of the pages that grants, rings and frame numbers count in, on every
+/// architecture and whatever page size the guest's kernel uses (`XC_PAGE_SIZE`, `XEN_PAGE_SIZE`).
+pub const PAGE_SIZE: usize = 4096;

@@ -163,7 +163,9 @@ where
         let claimed = self.mem.load_acquire(REQ_PROD);
         // An honest front end fills a slot again only when it has taken the response off, which
         // it can do no sooner than the response is published.
-        let room = self.slots() - self.consumed.wrapping_sub(self.published);
+        let room = self
+            .slots()
+            .wrapping_sub(self.consumed.wrapping_sub(self.published));
         match announced(claimed, self.consumed, room) {
             Some(n) => Ok(n),
             None => Err(self.poison(Corrupt::RequestIndex {

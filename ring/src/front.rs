@@ -56,7 +56,8 @@ where
     /// Requests that can be pushed before the ring is full.
     #[inline]
     pub fn free(&self) -> u32 {
-        self.slots() - self.produced.wrapping_sub(self.consumed)
+        self.slots()
+            .wrapping_sub(self.produced.wrapping_sub(self.consumed))
     }
 
     /// Requests that the peer was told about and has not answered.

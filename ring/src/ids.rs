@@ -59,8 +59,9 @@ const END: u32 = u32::MAX;
 pub struct TagTable<T, S, const BITS: u32 = 64> {
     slots: S,
     taken: u32,
-    /// Bits of an id that number the slot; the generation has those above, 32 at most.
+    /// Bits of an id that number the slot, 32 at most; the generation has those above, 32 at most.
     slot_bits: u32,
+    slot_mask: u64,
     generation_mask: u32,
     value: PhantomData<T>,
 }
@@ -87,6 +88,7 @@ where
             slots,
             taken: 0,
             slot_bits,
+            slot_mask: (1 << slot_bits) - 1,
             generation_mask: u32::MAX.checked_shr(32 - generation_bits).unwrap_or(0),
             value: PhantomData,
         }
@@ -96,7 +98,7 @@ where
     #[inline]
     pub fn capacity(&self) -> u32 {
         let len = self.slots.borrow().len() as u64;
-        len.min(1 << self.slot_bits) as u32
+        len.min(self.slot_mask.wrapping_add(1)).min(u32::MAX.into()) as u32
     }
 
     /// Number of ids that are checked out.
@@ -117,8 +119,8 @@ where
             Some(slot) if matches!(slot.state, State::Free { .. }) => {
                 slot.generation = slot.generation.wrapping_add(1) & generation_mask;
                 slot.state = State::Taken(value);
-                let id = u64::from(slot.generation) << self.slot_bits | u64::from(tag);
-                self.taken += 1;
+                let id = u64::from(slot.generation).wrapping_shl(self.slot_bits) | u64::from(tag);
+                self.taken = self.taken.wrapping_add(1);
                 Ok(id)
             }
             _ => Err(value),
@@ -168,7 +170,7 @@ where
         let slot = self.slots.borrow_mut().get_mut(tag as usize)?;
         match core::mem::replace(&mut slot.state, State::Free { next: END }) {
             State::Taken(value) => {
-                self.taken -= 1;
+                self.taken = self.taken.wrapping_sub(1);
                 Some(value)
             }
             free => {
@@ -187,8 +189,8 @@ where
     /// The slot number of an id whose generation is the slot's present one.
     #[inline]
     fn find(&self, id: u64) -> Result<u32, Corrupt> {
-        let tag = id & ((1 << self.slot_bits) - 1);
-        let generation = id >> self.slot_bits;
+        let tag = id & self.slot_mask;
+        let generation = id.wrapping_shr(self.slot_bits);
         match self.slots.borrow().get(tag as usize) {
             Some(slot) if u64::from(slot.generation) == generation => Ok(tag as u32),
             // A generation from the past is a replay; one from the future was never given out.

@@ -61,7 +61,9 @@ impl<Req, Rsp> Layout<Req, Rsp> {
     /// Number of slots, a power of two.
     #[inline]
     pub(crate) fn slots(&self) -> u32 {
-        self.mask + 1
+        // Cannot wrap, there are at most 2³¹ slots; said so, it costs no overflow check in the
+        // kernel. The same goes for the other wrapping operations of this crate.
+        self.mask.wrapping_add(1)
     }
 
     /// Byte offset of the slot of a free-running index.
