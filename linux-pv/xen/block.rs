@@ -32,13 +32,13 @@ mod tag_set;
 pub use self::batch::{CompletionBatch, RequestList};
 pub use self::disk::{Disk, DiskBuilder, FrozenQueue, QuiescedQueue, RequestQueue};
 pub use self::fops::{DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION};
-pub use self::limits::{Features, QueueLimits};
+pub use self::limits::{Feature, Features, QueueLimits};
 pub use self::major::{Major, MinorMap};
 pub use self::operations::{Operations, QueueResult};
 pub use self::request::{IdleRequest, Op, OwnedRequest, Progress, Refused, Request};
 pub use self::segments::{Segment, Segments};
 pub use self::status::BlkStatus;
-pub use self::tag_set::{TagSet, TagSetFlags, TagSetOptions};
+pub use self::tag_set::{TagSet, TagSetFlag, TagSetFlags, TagSetOptions};
 
 /// Bytes of a sector, the block layer's unit of addresses and capacities whatever the device's own
 /// block size is.
