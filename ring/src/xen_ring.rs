@@ -25,6 +25,7 @@
 extern crate std;
 
 mod back;
+pub mod blkif;
 mod error;
 mod front;
 #[cfg(any(test, feature = "std"))]
@@ -33,6 +34,7 @@ mod ids;
 pub mod index;
 mod layout;
 mod mem;
+pub mod xenstore;
 
 pub use back::{BackRing, Requests};
 pub use error::{Corrupt, Notify, PushError, TooSmall};

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The front end's messages.
+//!
+//! Whether the back end offers an operation is the caller's to know, see [`super::features`];
+//! whether the numbers can stand in a message is checked here.
+
+use super::operation::Operation;
+use super::segment::indirect_pages;
+use core::fmt;
+use xen_abi::io::blkif::{
+    op, DiscardRequest, IndirectRequest, Request, Segment, DISCARD_SECURE,
+    MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
+};
+
+/// A transfer does not fit the message it was meant for: a mistake of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoesNotFit;
+
+impl fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation or its number of segments does not fit the request")
+    }
+}
+
+impl core::error::Error for DoesNotFit {}
+
+/// Makes a request with its segments in the message: a read, write or barrier of up to 11
+/// segments at `sector`, or a flush, which has none. Only a barrier may also have none.
+#[inline]
+pub fn direct(
+    operation: Operation,
+    id: u64,
+    handle: u16,
+    sector: u64,
+    segments: &[Segment],
+) -> Result<Request, DoesNotFit> {
+    let fits = match operation {
+        Operation::Read | Operation::Write => !segments.is_empty(),
+        Operation::Barrier => true,
+        Operation::Flush => segments.is_empty(),
+        Operation::Discard { .. } => false,
+    };
+    if !fits {
+        return Err(DoesNotFit);
+    }
+    let mut request = Request {
+        operation: operation.number(),
+        nr_segments: segments.len() as u8,
+        handle,
+        pad: 0,
+        id,
+        sector_number: sector,
+        seg: [Segment::default(); MAX_SEGMENTS_PER_REQUEST],
+    };
+    let used = request.seg.get_mut(..segments.len()).ok_or(DoesNotFit)?;
+    used.copy_from_slice(segments);
+    Ok(request)
+}
+
+/// Makes a read or write whose `nr_segments` segments stand in the pages granted as `pages`, 512
+/// in each but the last. Barriers cannot be indirect.
+#[inline]
+pub fn indirect(
+    operation: Operation,
+    id: u64,
+    handle: u16,
+    sector: u64,
+    nr_segments: usize,
+    pages: &[u32],
+) -> Result<IndirectRequest, DoesNotFit> {
+    const MOST: usize = MAX_INDIRECT_PAGES_PER_REQUEST * SEGMENTS_PER_INDIRECT_PAGE;
+    if !matches!(operation, Operation::Read | Operation::Write)
+        || nr_segments == 0
+        || nr_segments > MOST
+        || pages.len() != indirect_pages(nr_segments)
+    {
+        return Err(DoesNotFit);
+    }
+    let mut request = IndirectRequest {
+        operation: op::INDIRECT,
+        indirect_op: operation.number(),
+        nr_segments: nr_segments as u16,
+        pad0: 0,
+        id,
+        sector_number: sector,
+        handle,
+        pad1: 0,
+        indirect_grefs: [0; MAX_INDIRECT_PAGES_PER_REQUEST],
+        pad2: 0,
+    };
+    let used = request.indirect_grefs.get_mut(..pages.len());
+    used.ok_or(DoesNotFit)?.copy_from_slice(pages);
+    Ok(request)
+}
+
+/// Makes a discard of `nr_sectors` sectors at `sector`.
+#[inline]
+pub fn discard(id: u64, handle: u16, sector: u64, nr_sectors: u64, secure: bool) -> DiscardRequest {
+    DiscardRequest {
+        operation: op::DISCARD,
+        flag: if secure { DISCARD_SECURE } else { 0 },
+        handle,
+        pad: 0,
+        id,
+        sector_number: sector,
+        nr_sectors,
+    }
+}
