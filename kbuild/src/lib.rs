@@ -9,22 +9,33 @@
 //! Start reading at [`Session`], which every part takes, then [`Sandbox`].
 
 pub mod apt;
+mod binary;
 pub mod bootstrap;
 pub mod cache;
+pub mod config;
 pub mod digest;
 pub mod fsutil;
 pub mod host;
+pub mod kconfig;
+pub mod kernel;
 pub mod mirror;
+pub mod modules;
 pub mod process;
+pub mod resolve;
 pub mod sandbox;
 pub mod session;
+mod source;
+mod stage;
 pub mod suite;
+pub mod symbols;
 pub mod ui;
 pub mod version;
 
 pub use bootstrap::Bootstrap;
 pub use cache::{Cache, Entry};
 pub use digest::Digest;
+pub use kernel::Kernel;
+pub use modules::Modules;
 pub use sandbox::{Sandbox, SandboxCommand};
 pub use session::Session;
 pub use ui::{Step, Ui};

@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
+use crate::config::Config;
 use crate::fsutil;
-use crate::suite::Config;
 use crate::ui::Ui;
 
 /// How many runs' log folders are kept.

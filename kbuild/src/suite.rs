@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kernels.toml`: the Debian suites we make sandboxes of and the kernels we support.
+//! One Debian suite as `kernels.toml` describes it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde::Deserialize;
 
 use crate::mirror::{self, Mirrors};
-use crate::session::read_text;
-
-/// The whole file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The target used when none is named.
-    pub default: String,
-    /// Debian suites by name.
-    pub suite: BTreeMap<String, Suite>,
-}
 
 /// One Debian suite.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,35 +23,6 @@ pub struct Suite {
     pub from_backports: Vec<String>,
     /// Packages of the build sandbox.
     pub sandbox: Vec<String>,
-}
-
-impl Config {
-    /// Reads the file.
-    pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&read_text(path)?).with_context(|| format!("{} is not valid", path.display()))
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        let mut config: Self = toml::from_str(text)?;
-        for (name, suite) in &mut config.suite {
-            suite.name.clone_from(name);
-        }
-        Ok(config)
-    }
-
-    /// A suite by name.
-    pub fn suite(&self, name: &str) -> Result<&Suite> {
-        match self.suite.get(name) {
-            Some(suite) => Ok(suite),
-            None => {
-                let known: Vec<_> = self.suite.keys().map(String::as_str).collect();
-                bail!(
-                    "kernels.toml describes no suite {name}; it has {}",
-                    known.join(", ")
-                )
-            }
-        }
-    }
 }
 
 impl Suite {

@@ -44,6 +44,7 @@ impl Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Build(Build),
     Shell(Shell),
 }
 
@@ -61,4 +62,16 @@ pub struct Shell {
     /// What to run instead of a shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+}
+
+/// Build the modules for a kernel
+#[derive(Args)]
+pub struct Build {
+    /// A kernel target of kernels.toml, or the build folder of a kernel on this machine, such as
+    /// /lib/modules/$(uname -r)/build
+    #[arg(long, value_name = "TARGET|PATH")]
+    pub kernel: Option<String>,
+    /// Check with clippy; what it finds is an error
+    #[arg(long)]
+    pub clippy: bool,
 }

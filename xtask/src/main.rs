@@ -3,6 +3,7 @@
 //! `cargo xtask`: the command line. What lives here: options, help texts, exit status. The work itself is in
 //! the crates `kbuild` and `vmtest`.
 
+mod build;
 mod cli;
 mod shell;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
     match cli.command {
+        Command::Build(args) => build::run(&session, &args),
         Command::Shell(args) => shell::run(&session, &args),
     }
 }

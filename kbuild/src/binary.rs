@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rust metadata for a distribution's binary kernel.
+//!
+//! The headers package of a stock kernel has its configuration and its exported symbols, but not the `.rmeta`
+//! files rustc wants. Those come out of the kernel's own source with the kernel's own configuration and
+//! compiler; that they match is checked symbol by symbol. No kernel is built for this.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt;
+use crate::cache::Entry;
+use crate::digest::Digest;
+use crate::fsutil;
+use crate::kconfig::KConfig;
+use crate::kernel::Fetched;
+use crate::process;
+use crate::resolve::{self, KernelPackages};
+use crate::sandbox::Sandbox;
+use crate::session::{Session, read_text};
+use crate::symbols;
+use crate::ui::Step;
+
+/// Room for the trimmed source and the prepared build folder, in bytes.
+const ROOM: u64 = 2_500_000_000;
+
+/// Parts of the source that neither the preparation nor a module's build reads: drivers' code and private
+/// headers, other architectures, documentation. Without them unpacking is three times faster. Kconfig files
+/// stay, all of them are read. tar's patterns, below the source's top folder; a star matches slashes too.
+const LEFT_OUT: [&str; 17] = [
+    "drivers/*.c",
+    "drivers/*.h",
+    "drivers/*.S",
+    "sound/*.c",
+    "sound/*.h",
+    "fs/*.c",
+    "net/*.c",
+    "samples/*.c",
+    "Documentation/*/*",
+    "arch/[!x]*.c",
+    "arch/[!x]*.h",
+    "arch/[!x]*.S",
+    "arch/[!x]*.dts*",
+    "arch/x86/kvm/*.c",
+    "tools/testing/*",
+    "tools/perf/*",
+    "tools/virtio/*",
+];
+
+/// Finds or makes the folder with `src` (trimmed) and `O` (prepared) for a kernel.
+pub fn metadata(
+    session: &Session,
+    sandbox: &Sandbox,
+    packages: &KernelPackages,
+    fetched: &Fetched,
+) -> Result<Entry> {
+    let release = &packages.release;
+    let key = Digest::new("metadata", 1)
+        .with("source", &packages.source.sha256)
+        .with("headers", &packages.headers.sha256)
+        .with("sandbox", sandbox.key())
+        .with_all("left out", LEFT_OUT)
+        .hex();
+    session.cache.get_or_make("devel", &format!("{release}-{key}"), ROOM, |dir| {
+        let step = session.ui.step(format!("Making Rust metadata for {release}"));
+        let headers = tempfile::tempdir_in(dir)?;
+        apt::unpack(std::slice::from_ref(&fetched.headers), headers.path())?;
+        let headers_dir = headers.path().join("usr/src").join(format!("linux-headers-{release}"));
+        let config = read_text(&headers_dir.join(".config"))?;
+        let symvers = read_text(&headers_dir.join("Module.symvers"))?;
+        check_toolchain(sandbox, release, &KConfig::parse(&config))?;
+
+        step.note("unpacking the source");
+        unpack_source(&fetched.source, dir, &LEFT_OUT)?;
+        fs::create_dir(dir.join("O"))?;
+        fs::write(dir.join("O/.config"), &config)?;
+        prepare(session, &step, sandbox, dir, resolve::local_version(release))?;
+        let prepared = KConfig::parse(&read_text(&dir.join("O/.config"))?);
+        if !prepared.is_set("RUST") {
+            bail!("the configuration of {release} lost CONFIG_RUST in this sandbox; the log tells why");
+        }
+        check_symbols(session, sandbox, dir, release, &symvers)?;
+        fs::write(dir.join("O/Module.symvers"), symvers)?;
+        step.done("");
+        Ok(())
+    })
+}
+
+/// Unpacks the tar archive inside a `linux-source-X.Y` package as `dir/src`.
+pub fn unpack_source(deb: &Path, dir: &Path, left_out: &[&str]) -> Result<()> {
+    let holder = tempfile::tempdir_in(dir)?;
+    apt::unpack(&[deb.to_owned()], holder.path())?;
+    let archive = fsutil::read_dir_sorted(&holder.path().join("usr/src"))?
+        .into_iter()
+        .find(|path| fsutil::name(path).contains(".tar."))
+        .with_context(|| format!("{} holds no source archive", deb.display()))?;
+    let src = dir.join("src");
+    fs::create_dir(&src)?;
+    let mut xz = Command::new("xz");
+    let mut xz = xz
+        .args(["-dc", "-T0"])
+        .arg(&archive)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = xz.stdout.take().context("xz has no standard output")?;
+    let mut tar = process::tied("tar");
+    tar.args([
+        "-x",
+        "--no-same-owner",
+        "--strip-components=1",
+        "--anchored",
+        "-C",
+    ])
+    .arg(&src);
+    tar.args(
+        left_out
+            .iter()
+            .map(|pattern| format!("--exclude={pattern}")),
+    );
+    let unpacked = tar.stdin(stdout).status()?;
+    if !unpacked.success() || !xz.wait()?.success() {
+        bail!("the source in {} cannot be unpacked", deb.display());
+    }
+    Ok(())
+}
+
+/// Brings `O` to the state in which modules can be built against it.
+fn prepare(
+    session: &Session,
+    step: &Step,
+    sandbox: &Sandbox,
+    dir: &Path,
+    local_version: &str,
+) -> Result<()> {
+    let log = session.log("metadata");
+    let jobs = format!("-j{}", session.jobs());
+    for target in ["olddefconfig", "prepare", "modules_prepare"] {
+        let mut make = sandbox
+            .command("make")
+            .args(["-C", "/kernel/src", "O=/kernel/O", &jobs, target])
+            .arg(format!("LOCALVERSION={local_version}"))
+            .bind(dir, "/kernel")
+            .build()?;
+        process::run(step, "making the kernel's Rust metadata", &mut make, &log)?;
+    }
+    Ok(())
+}
+
+/// The kernel's compilers have to be the sandbox's: that is said before a minute of work, not after.
+fn check_toolchain(sandbox: &Sandbox, release: &str, config: &KConfig) -> Result<()> {
+    if !config.is_set("RUST") {
+        bail!("the kernel {release} is built without CONFIG_RUST; it cannot load Rust modules");
+    }
+    let of = |program: &str, arg: &str| -> Result<String> {
+        Ok(
+            process::output(program, &mut sandbox.command(program).arg(arg).build()?)?
+                .trim()
+                .to_owned(),
+        )
+    };
+    let rustc = of("rustc", "--version")?;
+    if let Some(theirs) = config.text("RUSTC_VERSION_TEXT") {
+        if theirs != rustc {
+            bail!(
+                "the kernel {release} was built with \"{theirs}\", but Debian {} now has \"{rustc}\": Rust modules need the very \
+                 same compiler. The archive is between two kernels; try again after its next kernel upload",
+                sandbox.suite()
+            );
+        }
+    }
+    let gcc = of("gcc", "-dumpversion")?;
+    if let Some(theirs) = config
+        .text("GCC_VERSION")
+        .and_then(|v| v.parse::<u32>().ok())
+    {
+        let theirs = theirs / 10_000;
+        if theirs > 0 && gcc.split('.').next() != Some(theirs.to_string().as_str()) {
+            bail!(
+                "the kernel {release} was built with gcc {theirs}, but the sandbox of Debian {} has gcc {gcc}",
+                sandbox.suite()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Compares what the kernel exports with what was built.
+fn check_symbols(
+    session: &Session,
+    sandbox: &Sandbox,
+    dir: &Path,
+    release: &str,
+    symvers: &str,
+) -> Result<()> {
+    let objects = fsutil::read_dir_sorted(&dir.join("O/rust"))?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ext| ext == "o"))
+        .map(|path| format!("/kernel/O/rust/{}", fsutil::name(&path)));
+    let mut nm = sandbox
+        .command("nm")
+        .args(["-p", "--defined-only"])
+        .args(objects)
+        .ro_bind(dir, "/kernel")
+        .build()?;
+    let listing = process::output("listing Rust symbols", &mut nm)?;
+    let exported = symbols::exported(symvers);
+    symbols::check(release, &exported, &symbols::defined(&listing))?;
+    let log = session.log("symbols");
+    fs::write(
+        log,
+        format!("all {} Rust symbols of {release} match\n", exported.len()),
+    )?;
+    Ok(())
+}

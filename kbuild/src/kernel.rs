@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A kernel ready for use: its files (image, modules) and what modules are built against.
+//!
+//! How the two come to be: `binary` for a distribution's kernel, `source` for one built here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{self, Apt};
+use crate::cache::Entry;
+use crate::config::{Kind, Target};
+use crate::digest::Digest;
+use crate::process;
+use crate::resolve::{self, KernelPackages};
+use crate::sandbox::Sandbox;
+use crate::session::Session;
+use crate::{binary, source};
+
+/// Room for the files of one kernel, in bytes.
+const ROOM: u64 = 2_000_000_000;
+
+/// Folders of drivers that no virtual machine of ours has; they are two thirds of the modules' size.
+const LEFT_OUT: [&str; 6] = [
+    "./usr/lib/modules/*/kernel/drivers/gpu/drm/amd",
+    "./usr/lib/modules/*/kernel/drivers/infiniband",
+    "./usr/lib/modules/*/kernel/drivers/media",
+    "./usr/lib/modules/*/kernel/drivers/net/wireless",
+    "./usr/lib/modules/*/kernel/drivers/staging",
+    "./usr/lib/modules/*/kernel/sound",
+];
+
+/// A kernel that can be booted and built against.
+#[derive(Clone)]
+pub struct Kernel {
+    /// The target's name.
+    pub target: String,
+    /// What `uname -r` says.
+    pub release: String,
+    /// The version of the packages it was taken or built from.
+    pub version: String,
+    files: PathBuf,
+    devel: Arc<Entry>,
+    /// A binary kernel's files are an entry of their own, a built one's belong to `devel`.
+    _files_entry: Option<Arc<Entry>>,
+}
+
+impl Kernel {
+    /// Prepares a target's kernel: downloads, metadata or build, all cached.
+    ///
+    /// Downloads happen while the sandbox is made, if both are needed.
+    pub fn open(session: &Session, target: &Target) -> Result<(Self, Sandbox)> {
+        crate::host::prepare(session)?;
+        let packages = resolve::kernel(session, target)?;
+        let suite = session.config.suite(&target.suite)?;
+        let (sandbox, fetched) = std::thread::scope(|scope| {
+            let fetching = scope.spawn(|| fetch(session, target, &packages));
+            let sandbox = Sandbox::open(session, suite);
+            let fetched = fetching
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (sandbox, fetched)
+        });
+        let (sandbox, fetched) = (sandbox?, fetched?);
+        let (release, devel, files_entry) = match target.kind {
+            Kind::Binary => {
+                let devel = binary::metadata(session, &sandbox, &packages, &fetched)?;
+                let files = runtime_files(session, &sandbox, &packages)?;
+                (packages.release.clone(), devel, Some(Arc::new(files)))
+            }
+            Kind::Source => {
+                let built = source::build(session, &sandbox, target, &packages)?;
+                (built.release, built.devel, None)
+            }
+        };
+        let files = match &files_entry {
+            Some(entry) => entry.path().to_owned(),
+            None => devel.join("files"),
+        };
+        let kernel = Self {
+            target: target.name.clone(),
+            version: packages.version.to_string(),
+            release,
+            files,
+            devel: Arc::new(devel),
+            _files_entry: files_entry,
+        };
+        Ok((kernel, sandbox))
+    }
+
+    /// The folder with `vmlinuz`, `config`, `kernel/` and the `modules.*` lists.
+    pub fn modules_dir(&self) -> PathBuf {
+        self.files.join("usr/lib/modules").join(&self.release)
+    }
+
+    /// The kernel image.
+    pub fn vmlinuz(&self) -> PathBuf {
+        self.modules_dir().join("vmlinuz")
+    }
+
+    /// The folder with `src` and `O`, which the sandbox sees as `/kernel`.
+    pub fn devel(&self) -> &Path {
+        self.devel.path()
+    }
+
+    /// A key that changes when the kernel or what modules are built against changes.
+    pub fn key(&self) -> String {
+        let name = |path: &Path| path.to_string_lossy().into_owned();
+        Digest::new("kernel", 1)
+            .with("files", name(&self.files))
+            .with("devel", name(&self.devel))
+            .hex()
+    }
+}
+
+/// What a download gave that the next step needs.
+pub struct Fetched {
+    /// The source package's file.
+    pub source: PathBuf,
+    /// The headers package's file.
+    pub headers: PathBuf,
+}
+
+fn fetch(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Fetched> {
+    let apt = Apt::new(session, session.config.suite(&target.suite)?)?;
+    let mut all = vec![packages.source.clone(), packages.headers.clone()];
+    if target.kind == Kind::Binary {
+        all.extend(packages.runtime.iter().cloned());
+    }
+    let files = apt.download(&all)?;
+    match files.as_slice() {
+        [source, headers, ..] => Ok(Fetched {
+            source: source.clone(),
+            headers: headers.clone(),
+        }),
+        _ => bail!("the download gave no files"),
+    }
+}
+
+/// Unpacks image and modules and makes the lists that modprobe reads.
+fn runtime_files(session: &Session, sandbox: &Sandbox, packages: &KernelPackages) -> Result<Entry> {
+    let key = packages
+        .runtime
+        .iter()
+        .fold(Digest::new("kernel-files", 1), |digest, package| {
+            digest.with("package", &package.sha256)
+        })
+        .with_all("left out", LEFT_OUT)
+        .hex();
+    let name = format!("{}-{key}", packages.release);
+    session.cache.get_or_make("kernel", &name, ROOM, |dir| {
+        let step = session
+            .ui
+            .step(format!("Unpacking the kernel {}", packages.release));
+        let store = session.cache.state_dir("debs")?;
+        let excludes: Vec<_> = LEFT_OUT
+            .iter()
+            .map(|dir| format!("--exclude={dir}"))
+            .collect();
+        let excludes: Vec<_> = excludes.iter().map(String::as_str).collect();
+        for package in &packages.runtime {
+            apt::unpack_some(&store.join(package.stored_name()), dir, &excludes)?;
+        }
+        depmod(session, &step, sandbox, dir, &packages.release)?;
+        step.done("");
+        Ok(())
+    })
+}
+
+/// Makes `modules.dep` and its companions for a tree below `dir/usr/lib/modules`.
+pub fn depmod(
+    session: &Session,
+    step: &crate::ui::Step,
+    sandbox: &Sandbox,
+    dir: &Path,
+    release: &str,
+) -> Result<()> {
+    // Where depmod looks (/lib/modules or /usr/lib/modules) depends on how it was built; a link serves both.
+    let link = dir.join("lib");
+    if !link.exists() {
+        std::os::unix::fs::symlink("usr/lib", &link).context("cannot make a link")?;
+    }
+    let mut depmod = sandbox
+        .command("depmod")
+        .args(["-b", "/image", release])
+        .bind(dir, "/image")
+        .build()?;
+    process::run(
+        step,
+        "listing the kernel's modules",
+        &mut depmod,
+        &session.log("depmod"),
+    )
+}
