@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `agent dom0` serves the host over a virtio serial port, `agent guest` serves it over the xenstore mailbox.
+
+#![forbid(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
+use std::time::Duration;
+
+use agent::mailbox::{Mailbox, Side};
+use agent::serve::serve;
+
+/// The virtio serial port's name, which the host gives it on QEMU's command line.
+const PORT: &str = "paravane.agent";
+
+fn main() -> ExitCode {
+    let place = std::env::args().nth(1).unwrap_or_default();
+    let result = match place.as_str() {
+        "dom0" => dom0(),
+        "guest" => guest(),
+        _ => Err(io::Error::other("usage: agent dom0 | agent guest")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dom0() -> io::Result<()> {
+    let port = File::options().read(true).write(true).open(find_port()?)?;
+    serve(port.try_clone()?, port, true)
+}
+
+/// Waits for the port: its driver probes while we start.
+fn find_port() -> io::Result<String> {
+    for _ in 0..100 {
+        if let Ok(ports) = fs::read_dir("/sys/class/virtio-ports") {
+            for port in ports.flatten() {
+                let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+                if name.trim() == PORT {
+                    return Ok(format!("/dev/{}", port.file_name().to_string_lossy()));
+                }
+            }
+        }
+        sleep(Duration::from_millis(100));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("no virtio serial port {PORT} appeared"),
+    ))
+}
+
+fn guest() -> io::Result<()> {
+    let (sender, pieces) = channel();
+    let failed = |error| eprintln!("agent: the mailbox failed: {error}");
+    let mailbox = Mailbox::start(Side::Guest, move |piece| sender.send(piece).is_ok(), failed)?;
+    let incoming = Incoming {
+        pieces,
+        unread: vec![],
+        at: 0,
+    };
+    serve(incoming, Outgoing(Arc::new(mailbox)), false)
+}
+
+/// The mailbox as something to read from.
+struct Incoming {
+    pieces: Receiver<Vec<u8>>,
+    unread: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.unread.len() {
+            match self.pieces.recv() {
+                Ok(piece) => (self.unread, self.at) = (piece, 0),
+                Err(_) => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.unread.len() - self.at);
+        buffer[..count].copy_from_slice(&self.unread[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// The mailbox as something to write to.
+struct Outgoing(Arc<Mailbox>);
+
+impl Write for Outgoing {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.send(buffer.to_vec());
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
