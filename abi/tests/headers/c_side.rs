@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Evaluates C expressions over a set of headers: a header file defines a constant for each, and
+//! bindgen, that is libclang, computes them.
+
+use crate::table::InC;
+use std::collections::BTreeMap;
+use std::env::{temp_dir, var_os};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{id, Command};
+
+/// The two sets of headers.
+#[derive(Clone, Copy)]
+pub enum Headers {
+    Xen,
+    Linux,
+}
+
+const XEN: &str = "
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+/* The ring macros want barriers; none is expanded here. */
+#define xen_mb() ((void)0)
+#define xen_rmb() ((void)0)
+#define xen_wmb() ((void)0)
+/* Later versions of some structures than a client of old would get. */
+#include <xen/xen-compat.h>
+#undef __XEN_INTERFACE_VERSION__
+#define __XEN_INTERFACE_VERSION__ __XEN_LATEST_INTERFACE_VERSION__
+#include <xen/xen.h>
+#include <xen/errno.h>
+#include <xen/event_channel.h>
+#include <xen/features.h>
+#include <xen/grant_table.h>
+#include <xen/io/blkif.h>
+#include <xen/io/netif.h>
+#include <xen/io/pciif.h>
+#include <xen/io/protocols.h>
+#include <xen/io/xenbus.h>
+#include <xen/io/xs_wire.h>
+";
+
+/// The kernel's headers get the few types they take from elsewhere in the kernel from here, so
+/// that neither a configuration nor generated headers are needed.
+const LINUX: &str = "
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+typedef uint8_t u8, __u8;
+typedef uint16_t u16, __u16;
+typedef uint32_t u32, __u32;
+typedef uint64_t u64, __u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+#define __packed __attribute__((packed))
+#define __maybe_unused __attribute__((unused))
+#include <xen/interface/xen.h>
+#include <xen/interface/event_channel.h>
+#include <xen/interface/features.h>
+#include <xen/interface/grant_table.h>
+#include <xen/interface/io/blkif.h>
+#include <xen/interface/io/netif.h>
+#include <xen/interface/io/pciif.h>
+#include <xen/interface/io/protocols.h>
+#include <xen/interface/io/xenbus.h>
+#include <xen/interface/io/xs_wire.h>
+";
+
+/// Prefix of the constants that are evaluated.
+const PREFIX: &str = "paravane_";
+
+impl Headers {
+    /// The environment variable that says where the headers are.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Headers::Xen => "PARAVANE_XEN_HEADERS",
+            Headers::Linux => "PARAVANE_LINUX_HEADERS",
+        }
+    }
+
+    /// The expression of an item in these headers, if they have it.
+    pub fn of(self, c: &InC) -> Option<&str> {
+        match self {
+            Headers::Xen => c.xen.as_deref(),
+            Headers::Linux => c.linux.as_deref(),
+        }
+    }
+
+    /// The values of the expressions, in their order.
+    pub fn evaluate(self, folder: &Path, expressions: &[&str]) -> Result<Vec<i128>, String> {
+        let (prologue, include) = match self {
+            Headers::Xen => (XEN, vec![folder.to_owned()]),
+            Headers::Linux => {
+                let arch = folder.join("arch/x86/include");
+                (LINUX, vec![folder.join("include"), arch])
+            }
+        };
+        let mut header = String::from(prologue);
+        for (number, expression) in expressions.iter().enumerate() {
+            // Strings never fail to be written to.
+            let _ = writeln!(
+                header,
+                "static const long long {PREFIX}{number} = (long long)({expression});"
+            );
+        }
+        let file = temp_dir().join(format!("paravane-{}-{}.h", self.variable(), id()));
+        std::fs::write(&file, header).map_err(|e| format!("{}: {e}", file.display()))?;
+        let bindgen = var_os("PARAVANE_BINDGEN").unwrap_or_else(|| "bindgen".into());
+        let output = Command::new(&bindgen)
+            .args(["--formatter", "none", "--no-layout-tests"])
+            .args(["--allowlist-var", &format!("{PREFIX}.*")])
+            .arg(&file)
+            .arg("--")
+            .args(
+                include
+                    .iter()
+                    .flat_map(|dir| ["-I".as_ref(), dir.as_os_str()]),
+            )
+            .output()
+            .map_err(|e| format!("{} cannot be run: {e}", bindgen.to_string_lossy()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            let log = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("bindgen failed on {}:\n{log}", file.display()));
+        }
+        let _ = std::fs::remove_file(&file);
+        let values = constants(&text);
+        let value = |number: usize| {
+            values
+                .get(&number)
+                .copied()
+                .ok_or_else(|| format!("bindgen did not evaluate {}", expressions[number]))
+        };
+        (0..expressions.len()).map(value).collect()
+    }
+}
+
+/// Reads the constants from bindgen's output, `pub const paravane_7: c_longlong = -1;`, however
+/// it is laid out.
+fn constants(output: &str) -> BTreeMap<usize, i128> {
+    let packed: String = output.split_whitespace().collect();
+    let items = packed.split("pubconst").filter_map(|item| {
+        let (name, rest) = item.strip_prefix(PREFIX)?.split_once(':')?;
+        let (_, value) = rest.split_once('=')?;
+        let (value, _) = value.split_once(';')?;
+        Some((name.parse().ok()?, value.parse().ok()?))
+    });
+    items.collect()
+}
