@@ -9,6 +9,7 @@
 #include <linux/irq.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/vmalloc.h>
 #include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/page.h>

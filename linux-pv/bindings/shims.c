@@ -5,7 +5,16 @@
  */
 
 #include <linux/export.h>
+#include <linux/spinlock.h>
+#include <linux/gfp.h>
+#include <linux/interrupt.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+#include <asm/barrier.h>
 #include <xen/page.h>
+#include <xen/platform_pci.h>
 #include <xen/xen.h>
 
 #include "shims.h"
@@ -15,6 +24,100 @@ unsigned long xen_rs_page_to_gfn(struct page *page)
 	return xen_page_to_gfn(page);
 }
 EXPORT_SYMBOL_GPL(xen_rs_page_to_gfn);
+
+void *xen_rs_page_address(struct page *page)
+{
+	return page_address(page);
+}
+EXPORT_SYMBOL_GPL(xen_rs_page_address);
+
+struct page *xen_rs_alloc_page_on(int node)
+{
+	return alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+}
+EXPORT_SYMBOL_GPL(xen_rs_alloc_page_on);
+
+void *xen_rs_vmap(struct page **pages, unsigned int count)
+{
+	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
+}
+EXPORT_SYMBOL_GPL(xen_rs_vmap);
+
+void xen_rs_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+}
+EXPORT_SYMBOL_GPL(xen_rs_copy);
+
+void xen_rs_zero(void *to, size_t len)
+{
+	memset(to, 0, len);
+}
+EXPORT_SYMBOL_GPL(xen_rs_zero);
+
+unsigned int xen_rs_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+EXPORT_SYMBOL_GPL(xen_rs_noio_save);
+
+void xen_rs_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
+}
+EXPORT_SYMBOL_GPL(xen_rs_noio_restore);
+
+unsigned long xen_rs_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_lock_irqsave);
+
+int xen_rs_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags)
+{
+	unsigned long saved;
+
+	if (!spin_trylock_irqsave(lock, saved))
+		return 0;
+	*flags = saved;
+	return 1;
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_trylock_irqsave);
+
+void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_unlock_irqrestore);
+
+bool xen_rs_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
+}
+EXPORT_SYMBOL_GPL(xen_rs_device_trylock);
+
+void xen_rs_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
+}
+EXPORT_SYMBOL_GPL(xen_rs_device_unlock);
+
+void xen_rs_virt_mb(void)
+{
+	virt_mb();
+}
+EXPORT_SYMBOL_GPL(xen_rs_virt_mb);
+
+int xen_rs_irq_set_cpu(unsigned int irq, unsigned int cpu)
+{
+	if (cpu >= nr_cpu_ids)
+		return -EINVAL;
+	return irq_set_affinity(irq, cpumask_of(cpu));
+}
+EXPORT_SYMBOL_GPL(xen_rs_irq_set_cpu);
 
 bool xen_rs_domain(void)
 {
@@ -45,3 +148,27 @@ bool xen_rs_initial_domain(void)
 	return xen_initial_domain();
 }
 EXPORT_SYMBOL_GPL(xen_rs_initial_domain);
+
+bool xen_rs_has_pv_devices(void)
+{
+	return xen_has_pv_devices();
+}
+EXPORT_SYMBOL_GPL(xen_rs_has_pv_devices);
+
+bool xen_rs_has_pv_disk_devices(void)
+{
+	return xen_has_pv_disk_devices();
+}
+EXPORT_SYMBOL_GPL(xen_rs_has_pv_disk_devices);
+
+bool xen_rs_has_pv_nic_devices(void)
+{
+	return xen_has_pv_nic_devices();
+}
+EXPORT_SYMBOL_GPL(xen_rs_has_pv_nic_devices);
+
+bool xen_rs_has_pv_and_legacy_disk_devices(void)
+{
+	return xen_has_pv_and_legacy_disk_devices();
+}
+EXPORT_SYMBOL_GPL(xen_rs_has_pv_and_legacy_disk_devices);

@@ -1,16 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C functions around what bindgen cannot translate: macros, static inlines and variadic calls.
+ * C functions around what bindgen cannot translate: macros and static inlines.
  * Nothing here decides anything; a shim is one expression of the kernel's API under a callable name.
  */
 #ifndef XEN_RS_SHIMS_H
 #define XEN_RS_SHIMS_H
 
+#include <linux/device.h>
 #include <linux/mm_types.h>
+#include <linux/spinlock_types.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 /* xen/page.h: the frame number other domains know a page by (machine frame for PV). */
 unsigned long xen_rs_page_to_gfn(struct page *page);
+
+/* linux/mm.h: kernel address of a page that is not in high memory. */
+void *xen_rs_page_address(struct page *page);
+/* linux/gfp.h: one zeroed page near a NUMA node; may sleep. */
+struct page *xen_rs_alloc_page_on(int node);
+/* linux/vmalloc.h: maps pages to consecutive kernel addresses. */
+void *xen_rs_vmap(struct page **pages, unsigned int count);
+/* memcpy(), which the compiler of the caller cannot look into. */
+void xen_rs_copy(void *to, const void *from, size_t len);
+void xen_rs_zero(void *to, size_t len);
+
+/* linux/sched/mm.h: allocations of this task do not start I/O. */
+unsigned int xen_rs_noio_save(void);
+void xen_rs_noio_restore(unsigned int flags);
+
+/* linux/spinlock.h */
+unsigned long xen_rs_spin_lock_irqsave(spinlock_t *lock);
+int xen_rs_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
+void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+
+/* linux/device.h */
+bool xen_rs_device_trylock(struct device *dev);
+void xen_rs_device_unlock(struct device *dev);
+
+/* asm/barrier.h: a full barrier against a peer on another CPU, in uniprocessor kernels too. */
+void xen_rs_virt_mb(void);
+
+/* linux/interrupt.h: lets one CPU handle an interrupt; -EINVAL if there is no such CPU. */
+int xen_rs_irq_set_cpu(unsigned int irq, unsigned int cpu);
 
 /* xen/xen.h: what kind of domain this is. */
 bool xen_rs_domain(void);
@@ -18,5 +50,10 @@ bool xen_rs_pv_domain(void);
 bool xen_rs_pvh_domain(void);
 bool xen_rs_hvm_domain(void);
 bool xen_rs_initial_domain(void);
+/* xen/platform_pci.h: whether the platform leaves this class of devices to PV drivers. */
+bool xen_rs_has_pv_devices(void);
+bool xen_rs_has_pv_disk_devices(void);
+bool xen_rs_has_pv_nic_devices(void);
+bool xen_rs_has_pv_and_legacy_disk_devices(void);
 
 #endif

@@ -1,11 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The safe Rust API over the kernel's Xen driver interface.
+//! The safe Rust API over the kernel's Xen driver interface (`include/xen/*.h`), as the module
+//! `xen_rs.ko`. Drivers use this and nothing below it; all unsafe code of the Linux side lives here
+//! and in `xen_bindings`.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`bus`] | driver registration, devices and their states, the xenstore |
+//! | [`grant`] | showing pages to the other end, and ending that |
+//! | [`event`] | interrupts from and to the other end |
+//! | [`page`] | pages that may be shown |
+//! | [`ring`] | shared rings over granted pages; the state machines are crate `xen_ring` |
+//! | [`block`] | block devices (blk-mq) |
+//! | [`domain`] | what kind of domain this is |
+//! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
+//! | [`param`] | module parameters that show in sysfs |
+//! | [`work`] | work in process context that ends with its owner |
+//!
+//! Two rules hold throughout: whatever another domain can write is copied once and checked before
+//! use, and whatever it can access is owned by a value that does not let go before the access ended.
 
 use kernel::prelude::*;
 
 pub mod block;
+pub mod bus;
+mod debug;
 pub mod domain;
+pub mod event;
+pub mod grant;
+pub mod page;
+pub mod param;
+pub mod ring;
+pub mod sync;
+pub mod work;
 
 module! {
     type: XenRs,
@@ -15,13 +42,18 @@ module! {
     license: "GPL",
 }
 
-struct XenRs;
+struct XenRs {
+    _counters: debug::Files,
+}
 
 impl kernel::Module for XenRs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         if !domain::is_xen() {
             return Err(ENODEV);
         }
-        Ok(Self)
+        block::init();
+        Ok(Self {
+            _counters: debug::Files::new()?,
+        })
     }
 }

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The xenbus: drivers, devices, their states, and the xenstore they talk through.
+//!
+//! - [`Driver`] is what a front or back end implements; `module_xenbus_frontend!` makes a module of it.
+//! - [`Device`] is one device; as [`Device<Bound>`] it is in one of its driver's callbacks.
+//! - [`Dir`] reads and writes keys of one folder of the xenstore, [`Transaction`] makes several such
+//!   steps one, [`Watch`] calls back when something changes.
+//! - [`Failure`] is an error together with the answer that the other end is to get.
+//!
+//! C header: `include/xen/xenbus.h`.
+
+mod device;
+mod driver;
+mod failure;
+mod path;
+mod state;
+mod store;
+mod transaction;
+mod value;
+mod watch;
+
+pub use device::{Bound, Device, Normal};
+pub use driver::{DeviceId, Driver, IdTable, Ids, Registration, Side};
+pub use failure::{Answer, Failure, OrFail};
+pub use path::{Key, Path};
+pub use state::State;
+pub use store::{Dir, Listing};
+pub use transaction::{transact, Transaction};
+pub use value::{FromStore, Problem, StoreError, Value};
+pub use watch::{Watch, WatchHandler};

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices on the xenbus.
+
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+use kernel::ffi::c_void;
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::aref::AlwaysRefCounted;
+use kernel::types::Opaque;
+use xen_bindings as bindings;
+
+use super::{Answer, Dir, Failure, State};
+use crate::domain::DomId;
+
+/// Context of a device that merely exists: somebody holds a reference to it.
+pub struct Normal;
+
+/// Context of a device in one of its driver's callbacks: the driver is bound, and the other end is
+/// known and does not change.
+pub struct Bound;
+
+/// A device of ours on the xenbus, one end of it.
+///
+/// `ARef<Device>` keeps one for longer than a callback. What a [`Device<Bound>`] can do beyond that
+/// needs to be in a callback of the driver.
+///
+/// # Invariants
+///
+/// The value is a `struct xenbus_device` that the bus has initialised, and that lives as long as it
+/// has a reference.
+#[repr(transparent)]
+pub struct Device<Ctx = Normal>(Opaque<bindings::xenbus_device>, PhantomData<fn() -> Ctx>);
+
+// SAFETY: A device is reference-counted, and may be released by any thread.
+unsafe impl<Ctx> Send for Device<Ctx> {}
+// SAFETY: What is reachable through a shared reference is either constant or protected by C.
+unsafe impl<Ctx> Sync for Device<Ctx> {}
+
+// SAFETY: The embedded `struct device` counts the references, and frees the device with the last.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: The existence of `&self` shows that there is a reference.
+        unsafe { kernel::bindings::get_device(self.generic()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference, so the device is valid.
+        unsafe {
+            let generic = &raw mut (*obj.cast::<bindings::xenbus_device>().as_ptr()).dev;
+            kernel::bindings::put_device(generic);
+        }
+    }
+}
+
+impl Deref for Device<Bound> {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        // SAFETY: The layout is the same, and `Normal` promises less.
+        unsafe { &*ptr::from_ref(self).cast::<Device>() }
+    }
+}
+
+impl<Ctx> AsRef<kernel::device::Device> for Device<Ctx> {
+    fn as_ref(&self) -> &kernel::device::Device {
+        // SAFETY: The embedded device lives as long as `self`.
+        unsafe { kernel::device::Device::from_raw(self.generic()) }
+    }
+}
+
+impl<Ctx> Device<Ctx> {
+    /// # Safety
+    ///
+    /// `raw` is a valid device of the bus for as long as `'a`, and what `Ctx` promises holds.
+    pub(super) unsafe fn from_raw<'a>(raw: *mut bindings::xenbus_device) -> &'a Self {
+        // SAFETY: By the requirements of this function; the type is transparent.
+        unsafe { &*raw.cast::<Self>() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::xenbus_device {
+        self.0.get()
+    }
+
+    fn generic(&self) -> *mut kernel::bindings::device {
+        // SAFETY: By the type invariant; no reference is made.
+        unsafe { &raw mut (*self.as_raw()).dev }
+    }
+
+    /// Our folder in the xenstore, relative to our domain's: `device/vbd/51712`.
+    pub fn nodename(&self) -> &CStr {
+        // SAFETY: By the type invariant; the name lives in the device's allocation and is constant.
+        unsafe { CStr::from_char_ptr((*self.as_raw()).nodename) }
+    }
+
+    /// The type of the device: `vbd`.
+    pub fn devicetype(&self) -> &CStr {
+        // SAFETY: As for `nodename`.
+        unsafe { CStr::from_char_ptr((*self.as_raw()).devicetype) }
+    }
+
+    /// Our folder in the xenstore.
+    pub fn node(&self) -> Dir<'_> {
+        Dir::new(self.nodename())
+    }
+
+    /// The state we have published last.
+    pub fn state(&self) -> State {
+        // SAFETY: By the type invariant. The bus changes it without a lock.
+        State::from_number(unsafe { (&raw const (*self.as_raw()).state).read_volatile() })
+    }
+
+    /// Publishes a state, unless it is the present one. May sleep. Trouble with the xenstore shows in
+    /// the log and there; C does not report it either.
+    pub fn switch_state(&self, state: State) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::xenbus_switch_state(self.as_raw(), state as u32) };
+    }
+
+    /// Publishes that we are closed, and lets shutdown go on that waits for it. May sleep.
+    pub fn frontend_closed(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::xenbus_frontend_closed(self.as_raw()) };
+    }
+
+    /// Whether the device's folder was removed under us (`xl block-detach --force`, or by mistake).
+    pub fn has_vanished(&self) -> bool {
+        // SAFETY: By the type invariant. A C `bool` that the bus sets once.
+        unsafe { (&raw const (*self.as_raw()).vanished).read_volatile() }
+    }
+
+    /// Whether the toolstack has the device online: a back end asks that, when the front end has
+    /// closed, to know whether it may come again. May sleep.
+    pub fn is_online(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::xenbus_dev_is_online(self.as_raw()) != 0 }
+    }
+
+    /// Logs a message and puts it into the xenstore. May sleep.
+    pub fn error(&self, errno: Error, message: fmt::Arguments<'_>) {
+        // SAFETY: By the type invariant; `%pA` is the conversion for a pointer to `fmt::Arguments`.
+        unsafe {
+            bindings::xenbus_dev_error(
+                self.as_raw(),
+                errno.to_errno(),
+                c"%pA".as_char_ptr(),
+                ptr::from_ref(&message).cast::<c_void>(),
+            )
+        }
+    }
+
+    /// Logs a message, puts it into the xenstore and the device into state Closing. May sleep.
+    pub fn fatal(&self, errno: Error, message: fmt::Arguments<'_>) {
+        // SAFETY: As in `error`.
+        unsafe {
+            bindings::xenbus_dev_fatal(
+                self.as_raw(),
+                errno.to_errno(),
+                c"%pA".as_char_ptr(),
+                ptr::from_ref(&message).cast::<c_void>(),
+            )
+        }
+    }
+
+    /// Gives the answer that a failure calls for. May sleep.
+    pub fn answer(&self, failure: &Failure) {
+        match failure.answer() {
+            Answer::Silent => (),
+            Answer::Error => self.error(failure.errno(), fmt!("{}", failure)),
+            Answer::Fatal => self.fatal(failure.errno(), fmt!("{}", failure)),
+        }
+    }
+}
+
+impl Device<Bound> {
+    /// The domain of the other end.
+    pub fn otherend_id(&self) -> DomId {
+        // SAFETY: By the type invariant; it is only written while no callback runs. `probe` is not
+        // called with an id that is not one, so nothing is cut off.
+        DomId::new(unsafe { (*self.as_raw()).otherend_id } as u16)
+    }
+
+    /// The other end's folder in the xenstore: `/local/domain/0/backend/vbd/1/51712`.
+    pub fn otherend(&self) -> &CStr {
+        // SAFETY: In a callback the other end is known and stays.
+        unsafe { CStr::from_char_ptr((*self.as_raw()).otherend) }
+    }
+
+    /// The other end's folder in the xenstore.
+    pub fn otherend_node(&self) -> Dir<'_> {
+        Dir::new(self.otherend())
+    }
+
+    /// The other end's state. May sleep.
+    pub fn otherend_state(&self) -> State {
+        // SAFETY: By the type invariant; the path is valid.
+        let state = unsafe {
+            bindings::xenbus_read_driver_state(self.as_raw(), self.otherend().as_char_ptr())
+        };
+        State::from_number(state)
+    }
+
+    /// Whether the other end's id is the number of a domain.
+    pub(super) fn has_valid_otherend(&self) -> bool {
+        const FIRST_RESERVED: i32 = 0x7ff0;
+        // SAFETY: As in `otherend_id`.
+        (0..FIRST_RESERVED).contains(&unsafe { (*self.as_raw()).otherend_id })
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Values read from the xenstore, and what can be wrong with them.
+
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::str::parse_int::ParseInt;
+use kernel::str::BStr;
+
+/// What was wrong with a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no such key.
+    Missing,
+    /// The value is not what it has to be, such as a number in range.
+    Malformed,
+    /// The xenstore said no, or could not be asked.
+    Store(Error),
+}
+
+/// An error reading or writing a key, with the key's name (its first 31 bytes) for the message.
+#[derive(Clone, Copy)]
+pub struct StoreError {
+    problem: Problem,
+    key: [u8; 32],
+}
+
+impl StoreError {
+    pub(super) fn new(problem: Problem, key: &CStr) -> Self {
+        let mut name = [0; 32];
+        for (to, from) in name.iter_mut().take(31).zip(key.to_bytes()) {
+            *to = *from;
+        }
+        Self { problem, key: name }
+    }
+
+    pub(super) fn from_errno(error: Error, key: &CStr) -> Self {
+        let problem = if error == ENOENT {
+            Problem::Missing
+        } else {
+            Problem::Store(error)
+        };
+        Self::new(problem, key)
+    }
+
+    /// What was wrong.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Whether the key does not exist.
+    pub fn is_missing(&self) -> bool {
+        self.problem == Problem::Missing
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        match error.problem {
+            Problem::Missing => ENOENT,
+            Problem::Malformed => ERANGE,
+            Problem::Store(errno) => errno,
+        }
+    }
+}
+
+impl kernel::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        let end = self.key.iter().position(|&b| b == 0).unwrap_or(0);
+        let key = core::str::from_utf8(&self.key[..end]).unwrap_or("?");
+        f.write_str(key)?;
+        match self.problem {
+            Problem::Missing => f.write_str(" is missing"),
+            Problem::Malformed => f.write_str(" is malformed"),
+            Problem::Store(errno) => f.write_fmt(fmt!(": xenstore error {}", errno.to_errno())),
+        }
+    }
+}
+
+impl core::fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        kernel::fmt::Display::fmt(self, f)
+    }
+}
+
+/// The bytes of one key, at most 4096 of them, as the other end or the toolstack wrote them.
+///
+/// # Invariants
+///
+/// `bytes` is an allocation by `kmalloc` that is owned by this and valid for `len` bytes.
+pub struct Value {
+    bytes: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: Owned, immutable memory.
+unsafe impl Send for Value {}
+// SAFETY: As above.
+unsafe impl Sync for Value {}
+
+impl Value {
+    /// # Safety
+    ///
+    /// `bytes` is from `kmalloc`, valid for `len` bytes, and nobody else's.
+    pub(super) unsafe fn from_raw(bytes: NonNull<u8>, len: usize) -> Self {
+        Self { bytes, len }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: By the type invariant.
+        unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
+    }
+
+    /// The value as text, if it is UTF-8 without zero bytes.
+    pub fn as_str(&self) -> Option<&str> {
+        let bytes = self.as_bytes();
+        if bytes.contains(&0) {
+            return None;
+        }
+        core::str::from_utf8(bytes).ok()
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { kernel::bindings::kfree(self.bytes.as_ptr().cast()) }
+    }
+}
+
+/// Types a key's value can be read as.
+pub trait FromStore: Sized {
+    /// Converts the bytes of a value, or says that they are malformed.
+    fn from_store(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! numbers {
+    ($($type:ty),*) => {
+        $(
+            /// Decimal, with white space around it allowed (shells and C's `scanf` are that lax);
+            /// signs other than a minus, other bases and trailing text are malformed.
+            impl FromStore for $type {
+                fn from_store(bytes: &[u8]) -> Option<Self> {
+                    let bytes = bytes.trim_ascii();
+                    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+                    // Leading zeroes would make the kernel's parser take a number as octal.
+                    let significant = match digits.iter().position(|&b| b != b'0') {
+                        Some(zeroes) => &digits[zeroes..],
+                        None if digits.is_empty() => return None,
+                        None => return Some(0),
+                    };
+                    if !significant.iter().all(u8::is_ascii_digit) {
+                        return None;
+                    }
+                    if digits.len() == significant.len() {
+                        return Self::from_str(BStr::from_bytes(bytes)).ok();
+                    }
+                    if digits.len() != bytes.len() {
+                        return None;
+                    }
+                    Self::from_str(BStr::from_bytes(significant)).ok()
+                }
+            }
+        )*
+    };
+}
+
+numbers!(u8, u16, u32, u64, i32, i64);
+
+/// A feature flag: zero is off, any other number on.
+impl FromStore for bool {
+    fn from_store(bytes: &[u8]) -> Option<Self> {
+        u32::from_store(bytes).map(|number| number != 0)
+    }
+}
+
+impl FromStore for super::State {
+    fn from_store(bytes: &[u8]) -> Option<Self> {
+        u32::from_store(bytes).map(super::State::from_number)
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counts of what is alive, shown in `/sys/kernel/debug/xen_rs/`.
+//!
+//! Every file but `deferred` holds the number of objects that the drivers above this crate own right
+//! now, and must read 0 when none of them is loaded: tests assert that, after unplugging, errors and
+//! unloading (XSA-371, 448, 457). `deferred` counts the grants that a peer still held when their
+//! owner was done with them; it never goes down, since the kernel does not tell when it frees them.
+//!
+//! Counting stays off the hot path: references are counted when a batch is reserved, not when one is
+//! claimed.
+
+use kernel::debugfs;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+/// One number, changed from any context.
+pub(crate) struct Counter(Atomic<i64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, n: usize) {
+        self.0.add(n as i64, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.add(-(n as i64), Relaxed);
+    }
+
+    fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $upper:ident $file:literal),* $(,)?) => {
+        $($(#[$doc])* pub(crate) static $upper: Counter = Counter::new();)*
+
+        /// The debugfs folder; it goes when this is dropped.
+        pub(crate) struct Files {
+            _files: KVec<Pin<KBox<debugfs::File<&'static Counter>>>>,
+            _dir: debugfs::Dir,
+        }
+
+        impl Files {
+            pub(crate) fn new() -> Result<Self> {
+                let dir = debugfs::Dir::new(c"xen_rs");
+                let mut files = KVec::new();
+                $(files.push(
+                    KBox::pin_init(
+                        dir.read_callback_file($file, Ok::<_, Error>(&$upper), &show),
+                        GFP_KERNEL,
+                    )?,
+                    GFP_KERNEL,
+                )?;)*
+                Ok(Self { _files: files, _dir: dir })
+            }
+        }
+    };
+}
+
+counters! {
+    /// Grant references reserved from the kernel and not given back.
+    GRANT_REFS c"grant_refs",
+    /// Pages made for granting and not freed.
+    PAGES c"pages",
+    /// Event channels bound to a handler.
+    EVENT_CHANNELS c"event_channels",
+    /// Watches on the xenstore.
+    WATCHES c"watches",
+    /// Devices bound to a driver.
+    DEVICES c"devices",
+    /// Grants (and their pages) left to the kernel because the peer still held them; a running total.
+    DEFERRED c"deferred",
+}
+
+fn show(counter: &&'static Counter, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+    writeln!(f, "{}", counter.get())
+}

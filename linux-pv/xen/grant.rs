@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants: what lets another domain use our pages, and what ends it.
+//!
+//! A grant is a value. It owns its page until ending the peer's access has succeeded; what the peer
+//! still holds is never used again but handed to the kernel, which frees it once the peer lets go
+//! (XSA-396). The steps, each a type:
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`GrantRefs`] | a private stock of unused references, reserved in one go |
+//! | [`FreeRef`] | one unused reference, claimed from a stock or from the kernel |
+//! | [`Grant`] | a reference in use, with the [`GrantablePage`] it shows to the peer |
+//! | [`LoanedGrant`] | a reference in use for a page somebody else owns, such as a request's data |
+//! | [`GrantPool`] | grants that stay in force between uses (persistent grants), bounded |
+//!
+//! Claiming from a stock, granting and revoking allocate nothing and take no lock, so they fit under
+//! a ring's lock; reserving and dropping a stock take the kernel's grant-table lock once.
+//!
+//! Mapping other domains' grants (`gnttab_map_refs`, for back ends and gntdev) will be a module of
+//! its own here.
+//!
+//! C header: `include/xen/grant_table.h`.
+
+mod loan;
+mod owned;
+mod pool;
+mod refs;
+
+pub use loan::LoanedGrant;
+pub use owned::Grant;
+pub use pool::{GrantPool, PoolEmpty};
+pub use refs::{FreeRef, GrantRefs, RefsAvailable, RefsWaiter};
+
+/// What the peer may do with a granted page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read and write.
+    ReadWrite,
+    /// Read only (`GTF_readonly`).
+    ReadOnly,
+}
+
+/// The number of a grant reference, as it is told to the peer.
+pub type GrantRefNumber = u32;

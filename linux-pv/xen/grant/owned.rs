@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A grant and the page it owns.
+
+use core::mem::ManuallyDrop;
+use core::ptr;
+use kernel::prelude::*;
+use xen_bindings as bindings;
+
+use super::{Access, FreeRef, GrantRefNumber};
+use crate::debug;
+use crate::domain::DomId;
+use crate::page::GrantablePage;
+
+/// A page shown to another domain.
+///
+/// Dropping it ends the access and frees the page; if the peer still has the page mapped, page and
+/// reference are left to the kernel, which frees them when the peer has let go, trying every second.
+///
+/// # Invariants
+///
+/// `number` is a claimed reference that gives a peer access to `page`, and to nothing else.
+#[must_use]
+pub struct Grant {
+    number: u32,
+    page: GrantablePage,
+}
+
+impl Grant {
+    /// Lets domain `to` access `page`, with a reference of its own from the kernel. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the grant table is full; the page is freed then.
+    pub fn new(page: GrantablePage, to: DomId, access: Access) -> Result<Self> {
+        Ok(FreeRef::new()?.grant(page, to, access))
+    }
+
+    #[inline]
+    pub(super) fn from_active(number: u32, page: GrantablePage) -> Self {
+        // INVARIANT: The only caller has just activated the reference for this page.
+        Self { number, page }
+    }
+
+    /// What to tell the peer.
+    #[inline]
+    pub fn number(&self) -> GrantRefNumber {
+        self.number
+    }
+
+    /// The page.
+    #[inline]
+    pub fn page(&self) -> &GrantablePage {
+        &self.page
+    }
+
+    /// Ends the peer's access and returns the reference and the page, or the grant as it was if the
+    /// peer still has the page mapped.
+    #[inline]
+    pub fn try_revoke(self) -> Result<(FreeRef, GrantablePage), Grant> {
+        // SAFETY: By the type invariant the reference is ours and in use.
+        if unsafe { bindings::gnttab_end_foreign_access_ref(self.number) } == 0 {
+            return Err(self);
+        }
+        let (number, page) = self.into_parts();
+        // INVARIANT: The entry gives no access any more.
+        Ok((FreeRef(number), page))
+    }
+
+    /// Ends the peer's access and returns the page if that is possible at once; else leaves reference
+    /// and page to the kernel.
+    pub fn revoke_or_defer(self) -> Option<GrantablePage> {
+        self.try_revoke().ok().map(|(_, page)| page)
+    }
+
+    #[inline]
+    fn into_parts(self) -> (u32, GrantablePage) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never used nor dropped again, so the page is moved out, not duplicated.
+        (this.number, unsafe { ptr::read(&this.page) })
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        debug::GRANT_REFS.sub(1);
+        // SAFETY: By the type invariant the reference is ours and in use; it is not used again.
+        if unsafe { bindings::gnttab_try_end_foreign_access(self.number) } == 0 {
+            debug::DEFERRED.add(1);
+            // SAFETY: As above. The kernel takes a page reference of its own, beside the one that
+            // dropping the field puts right after this, so the page is freed when the peer lets go.
+            unsafe { bindings::gnttab_end_foreign_access(self.number, ptr::null_mut()) };
+        }
+    }
+}

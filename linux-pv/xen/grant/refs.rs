@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Unused grant references: reserved stocks of them, single ones, and waiting for some.
+
+use core::marker::PhantomPinned;
+use core::mem;
+use kernel::error::to_result;
+use kernel::ffi::c_void;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+use xen_bindings as bindings;
+
+use super::{Access, Grant, LoanedGrant};
+use crate::debug;
+use crate::domain::DomId;
+use crate::page::{Gfn, GrantablePage};
+
+/// A claimed reference that grants nothing yet. Dropped, it goes back to the kernel; give it back to
+/// its stock with [`GrantRefs::release`] where that matters for speed.
+///
+/// # Invariants
+///
+/// The reference was claimed, nobody else has it, and its grant entry gives no access.
+#[must_use]
+pub struct FreeRef(pub(super) u32);
+
+impl FreeRef {
+    /// Gets one reference from the kernel. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the grant table is full.
+    pub fn new() -> Result<Self> {
+        let mut refs = GrantRefs::reserve(1)?;
+        refs.claim().ok_or(ENOSPC)
+    }
+
+    /// Lets domain `to` access `page`, which the grant then owns.
+    #[inline]
+    pub fn grant(self, page: GrantablePage, to: DomId, access: Access) -> Grant {
+        self.activate(page.gfn(), to, access);
+        let number = self.into_number();
+        Grant::from_active(number, page)
+    }
+
+    /// Lets domain `to` access a page that stays somebody else's.
+    ///
+    /// # Safety
+    ///
+    /// `frame` is the frame of a page that is not freed while the [`LoanedGrant`] exists, and whose
+    /// whole content the peer may see, and change if `access` says so.
+    #[inline]
+    pub unsafe fn lend(self, frame: Gfn, to: DomId, access: Access) -> LoanedGrant {
+        self.activate(frame, to, access);
+        LoanedGrant::from_active(self.into_number())
+    }
+
+    #[inline]
+    fn activate(&self, frame: Gfn, to: DomId, access: Access) {
+        let readonly = (access == Access::ReadOnly).into();
+        // SAFETY: By the type invariant the entry is ours and not in use. The callers make sure that
+        // the frame's page outlives the access.
+        unsafe { bindings::gnttab_grant_foreign_access_ref(self.0, to.0, frame.0, readonly) };
+    }
+
+    #[inline]
+    pub(super) fn into_number(self) -> u32 {
+        mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for FreeRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the reference is ours and gives no access.
+        unsafe { bindings::gnttab_free_grant_reference(self.0) };
+        debug::GRANT_REFS.sub(1);
+    }
+}
+
+/// A private stock of unused references, from which one is claimed without a lock.
+///
+/// # Invariants
+///
+/// `head` starts a list, private to this value, of exactly `left` unused references.
+pub struct GrantRefs {
+    head: bindings::grant_ref_t,
+    left: usize,
+}
+
+impl GrantRefs {
+    /// An empty stock, to be filled by [`add`](Self::add) or [`release`](Self::release).
+    pub const fn empty() -> Self {
+        // INVARIANT: This is the end mark of `gnttab_empty_grant_references()`: a list of none.
+        Self {
+            head: u32::MAX,
+            left: 0,
+        }
+    }
+
+    /// Reserves `count` references. Does not sleep, but may take long if the grant table has to grow.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the grant table cannot hold that many; none are reserved then.
+    pub fn reserve(count: u16) -> Result<Self> {
+        if count == 0 {
+            return Ok(Self::empty());
+        }
+        let mut head = 0;
+        // SAFETY: `head` is a local for the result.
+        to_result(unsafe { bindings::gnttab_alloc_grant_references(count, &mut head) })?;
+        debug::GRANT_REFS.add(count.into());
+        // INVARIANT: The call made a list of `count` references at `head`.
+        Ok(Self {
+            head,
+            left: count.into(),
+        })
+    }
+
+    /// Reserves `count` references more, as [`reserve`](Self::reserve) does.
+    pub fn add(&mut self, count: u16) -> Result {
+        let mut more = Self::reserve(count)?;
+        while let Some(free) = more.claim() {
+            self.release(free);
+        }
+        Ok(())
+    }
+
+    /// References left in the stock.
+    #[inline]
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Takes one reference, if there is one.
+    #[inline]
+    pub fn claim(&mut self) -> Option<FreeRef> {
+        // SAFETY: By the type invariant `head` starts a private list.
+        let number = unsafe { bindings::gnttab_claim_grant_reference(&mut self.head) };
+        let number = u32::try_from(number).ok()?;
+        self.left -= 1;
+        // INVARIANT: The reference was just taken off the list of unused ones.
+        Some(FreeRef(number))
+    }
+
+    /// Takes a reference back.
+    #[inline]
+    pub fn release(&mut self, free: FreeRef) {
+        // SAFETY: By their invariants the reference is unused and the list is ours.
+        unsafe { bindings::gnttab_release_grant_reference(&mut self.head, free.into_number()) };
+        self.left += 1;
+    }
+}
+
+impl Drop for GrantRefs {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            // SAFETY: By the type invariant the list holds unused references that are ours.
+            unsafe { bindings::gnttab_free_grant_references(self.head) };
+            debug::GRANT_REFS.sub(self.left);
+        }
+    }
+}
+
+/// Who wants to know that references have become available.
+pub trait RefsAvailable: Send + Sync {
+    /// Called once for each [`RefsWaiter::arm`], with interrupts off and the grant-table lock held:
+    /// all it may do is to schedule work. In particular it must not use this module.
+    fn refs_available(&self);
+}
+
+/// Waits for grant references to become available, for a driver that ran out of them
+/// (`gnttab_request_free_callback`).
+///
+/// # Invariants
+///
+/// Once armed, the kernel may hold pointers to `callback` and `handler`, until the callback has run
+/// or was cancelled.
+#[pin_data(PinnedDrop)]
+pub struct RefsWaiter<T: RefsAvailable> {
+    #[pin]
+    callback: Opaque<bindings::gnttab_free_callback>,
+    #[pin]
+    handler: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The kernel's list is protected by its own lock, and `T` is `Send` and `Sync`.
+unsafe impl<T: RefsAvailable> Send for RefsWaiter<T> {}
+// SAFETY: As above.
+unsafe impl<T: RefsAvailable> Sync for RefsWaiter<T> {}
+
+impl<T: RefsAvailable> RefsWaiter<T> {
+    /// A waiter that does not wait yet.
+    pub fn new<E>(handler: impl PinInit<T, E>) -> impl PinInit<Self, Error>
+    where
+        Error: From<E>,
+    {
+        try_pin_init!(Self {
+            // A zeroed callback is on no list.
+            callback: Opaque::zeroed(),
+            handler <- handler,
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Asks to be called once `count` references are available, at once if they are. Does nothing
+    /// while an earlier call is still waiting. Must not be called from the handler.
+    pub fn arm(self: Pin<&Self>, count: u16) {
+        let this = self.get_ref();
+        // SAFETY: `this` is pinned, and dropping it cancels the callback, so both pointers stay valid
+        // for as long as the kernel has them. The kernel initialises the callback under its lock.
+        unsafe {
+            bindings::gnttab_request_free_callback(
+                this.callback.get(),
+                Some(Self::call),
+                core::ptr::from_ref(&this.handler).cast_mut().cast(),
+                count,
+            )
+        };
+    }
+
+    unsafe extern "C" fn call(handler: *mut c_void) {
+        // SAFETY: `arm` passed a pointer to the handler, which is valid by the type invariant: this
+        // runs under the grant-table lock, which cancelling takes too.
+        let handler = unsafe { &*handler.cast::<T>() };
+        handler.refs_available();
+    }
+}
+
+#[pinned_drop]
+impl<T: RefsAvailable> PinnedDrop for RefsWaiter<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The pointer is only looked for in the kernel's list. It is taken off under the lock
+        // that callbacks run under, so none is running when this returns.
+        unsafe { bindings::gnttab_cancel_free_callback(self.callback.get()) };
+    }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared rings in kernel memory: granted pages as the memory that the state machines of crate
+//! `xen_ring` run on.
+//!
+//! ```ignore
+//! let ring = FrontRing::<Request, Response, _>::new(SharedRing::new(dev.otherend_id(), 4, -1)?)?;
+//! for number in ring.mem().numbers() { /* tell the other end */ }
+//! ```
+
+use core::mem::{align_of, size_of, MaybeUninit};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::prelude::*;
+use xen_bindings as bindings;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::domain::DomId;
+use crate::grant::{Access, Grant, GrantRefNumber};
+use crate::page::{GrantablePage, PAGE_SIZE};
+
+pub use xen_ring::*;
+
+/// Most pages a ring can have (`XENBUS_MAX_RING_GRANTS`): what back ends map.
+pub const MAX_PAGES: usize = 1 << bindings::XENBUS_MAX_RING_GRANT_ORDER;
+
+/// Zeroed memory for a ring, of one or more pages, shared with another domain.
+///
+/// The pages are each a grant of its own, mapped to consecutive addresses. When this is dropped, a
+/// page that the peer still has mapped is left to the kernel, which frees it when the peer lets go.
+///
+/// # Invariants
+///
+/// - `base` is valid for volatile reads and writes of `grants.len() * PAGE_SIZE` bytes while this
+///   lives, and aligned to a page.
+/// - `mapped` tells whether `base` is a mapping by `vmap`, to be undone; else it is the address of the
+///   only page.
+/// - No reference into the memory exists, except to an index as an atomic.
+pub struct SharedRing {
+    grants: KVec<Grant>,
+    base: NonNull<u8>,
+    mapped: bool,
+}
+
+// SAFETY: Owned memory that is only accessed by volatile and atomic operations.
+unsafe impl Send for SharedRing {}
+// SAFETY: As above.
+unsafe impl Sync for SharedRing {}
+
+impl SharedRing {
+    /// Allocates `pages` pages on, or else near, NUMA node `node` (any for -1) and grants them to
+    /// domain `to`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for no pages or more than [`MAX_PAGES`]; `ENOMEM`; `ENOSPC` if the grant table is full.
+    pub fn new(to: DomId, pages: usize, node: i32) -> Result<Self> {
+        if pages == 0 || pages > MAX_PAGES {
+            return Err(EINVAL);
+        }
+        let mut grants = KVec::with_capacity(pages, GFP_KERNEL)?;
+        let mut raw = [ptr::null_mut(); MAX_PAGES];
+        for slot in raw.iter_mut().take(pages) {
+            let page = GrantablePage::new_on(node)?;
+            *slot = page.as_ptr();
+            grants.push(Grant::new(page, to, Access::ReadWrite)?, GFP_KERNEL)?;
+        }
+        let mapped = pages > 1;
+        let base = if mapped {
+            // SAFETY: `raw` holds that many valid pages, which live as long as `grants`.
+            let base = unsafe { bindings::xen_rs_vmap(raw.as_mut_ptr(), pages as u32) };
+            NonNull::new(base.cast()).ok_or(ENOMEM)?
+        } else {
+            grants.first().ok_or(EINVAL)?.page().virt()
+        };
+        // INVARIANT: `base` is either the page itself or a mapping of all pages.
+        Ok(Self {
+            grants,
+            base,
+            mapped,
+        })
+    }
+
+    /// What to tell the peer, page by page.
+    pub fn numbers(&self) -> impl ExactSizeIterator<Item = GrantRefNumber> + '_ {
+        self.grants.iter().map(Grant::number)
+    }
+
+    /// Number of pages.
+    pub fn pages(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// The address of `len` bytes at `offset`, aligned to `align`, or `None` with a warning.
+    #[inline]
+    fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
+        let size = self.size();
+        if len <= size && offset <= size - len && offset % align == 0 {
+            // SAFETY: By the type invariant this is within the memory.
+            Some(unsafe { self.base.as_ptr().add(offset) })
+        } else {
+            self.bad_access(offset);
+            None
+        }
+    }
+
+    #[cold]
+    fn bad_access(&self, offset: usize) {
+        kernel::pr_warn_once!("xen_rs: BUG: ring access at bad offset {}\n", offset);
+    }
+
+    #[inline]
+    fn index(&self, offset: usize) -> Option<&AtomicU32> {
+        let at = self.at(offset, size_of::<u32>(), align_of::<u32>())?;
+        // SAFETY: Aligned and valid by the check above; all accesses to an index that can be
+        // concurrent are atomic or volatile ones of the same size.
+        Some(unsafe { AtomicU32::from_ptr(at.cast()) })
+    }
+}
+
+impl Drop for SharedRing {
+    fn drop(&mut self) {
+        if self.mapped {
+            // SAFETY: By the type invariant. The pages are dropped after this.
+            unsafe { bindings::vunmap(self.base.as_ptr().cast()) };
+        }
+    }
+}
+
+impl RingMem for SharedRing {
+    #[inline]
+    fn size(&self) -> usize {
+        self.grants.len() * PAGE_SIZE
+    }
+
+    #[inline]
+    fn read<T: FromBytes>(&self, offset: usize) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        if let Some(from) = self.at(offset, size_of::<T>(), 1) {
+            // SAFETY: `at` has checked the shared side; the other is a local of that size.
+            unsafe { copy_out(from, value.as_mut_ptr().cast(), size_of::<T>()) };
+        }
+        // SAFETY: All bytes are initialised, and any bytes are a `T`.
+        unsafe { value.assume_init() }
+    }
+
+    #[inline]
+    fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
+        if let Some(to) = self.at(offset, size_of::<T>(), 1) {
+            // SAFETY: `at` has checked the shared side; `T` has no uninitialised bytes.
+            unsafe { copy_in(ptr::from_ref(value).cast(), to, size_of::<T>()) };
+        }
+    }
+
+    #[inline]
+    fn load_relaxed(&self, offset: usize) -> u32 {
+        self.index(offset).map_or(0, |i| i.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn load_acquire(&self, offset: usize) -> u32 {
+        self.index(offset).map_or(0, |i| i.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn store_relaxed(&self, offset: usize, value: u32) {
+        if let Some(index) = self.index(offset) {
+            index.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn store_release(&self, offset: usize, value: u32) {
+        if let Some(index) = self.index(offset) {
+            index.store(value, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn fence(&self) {
+        virt_mb();
+    }
+}
+
+/// A full barrier against a peer on another CPU, in uniprocessor kernels too.
+#[inline]
+fn virt_mb() {
+    // On x86 as the kernel does it: cheaper than `mfence`, which is what a fence becomes in Rust.
+    #[cfg(CONFIG_X86_64)]
+    // SAFETY: Adds nothing to a word of our stack; the assembly counts as an access to all memory.
+    unsafe {
+        core::arch::asm!("lock; addl $0, -4(%rsp)", options(att_syntax))
+    };
+    #[cfg(not(CONFIG_X86_64))]
+    // SAFETY: A barrier.
+    unsafe {
+        bindings::xen_rs_virt_mb()
+    };
+}
+
+/// Copies in words as large as the alignment of the shared side allows, each accessed there once.
+/// All but the alignment is known at compile time, so little of this remains.
+macro_rules! by_words {
+    ($shared:expr, $len:expr, |$i:ident, $word:ident| $copy:expr) => {{
+        let bits = $shared as usize | $len;
+        if bits % 8 == 0 {
+            type $word = u64;
+            for $i in 0..$len / 8 {
+                $copy
+            }
+        } else if bits % 4 == 0 {
+            type $word = u32;
+            for $i in 0..$len / 4 {
+                $copy
+            }
+        } else {
+            type $word = u8;
+            for $i in 0..$len {
+                $copy
+            }
+        }
+    }};
+}
+
+/// Copies from shared to private memory.
+///
+/// # Safety
+///
+/// `shared` is valid for reads and `private` for writes of `len` bytes, and they do not overlap.
+#[inline(always)]
+unsafe fn copy_out(shared: *const u8, private: *mut u8, len: usize) {
+    by_words!(shared, len, |i, Word| {
+        // SAFETY: By the requirement of this function; `shared` is aligned for the word.
+        unsafe {
+            let word = shared.cast::<Word>().add(i).read_volatile();
+            private.cast::<Word>().add(i).write_unaligned(word);
+        }
+    })
+}
+
+/// Copies from private to shared memory.
+///
+/// # Safety
+///
+/// `private` is valid for reads and `shared` for writes of `len` bytes, and they do not overlap.
+#[inline(always)]
+unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
+    by_words!(shared, len, |i, Word| {
+        // SAFETY: As in `copy_out`.
+        unsafe {
+            let word = private.cast::<Word>().add(i).read_unaligned();
+            shared.cast::<Word>().add(i).write_volatile(word);
+        }
+    })
+}

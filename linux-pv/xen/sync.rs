@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What drivers of interrupt-driven devices need beyond `kernel::sync`: a spin lock that keeps
+//! interrupts off, and a scope in which allocations start no I/O.
+
+use core::marker::PhantomData;
+use kernel::ffi;
+use kernel::sync::lock::{Backend, Guard, Lock};
+use xen_bindings as bindings;
+
+/// A spin lock that disables interrupts on this CPU while it is held and then restores what was
+/// (`spin_lock_irqsave`), for data shared with event handlers.
+///
+/// Guards of two such locks should be dropped in the reverse order of locking; otherwise interrupts
+/// come back on while one lock is still held, which can deadlock.
+pub type IrqSpinLock<T> = Lock<T, IrqSpinLockBackend>;
+
+/// Guard of an [`IrqSpinLock`].
+pub type IrqSpinLockGuard<'a, T> = Guard<'a, T, IrqSpinLockBackend>;
+
+/// Makes an initialiser of an [`IrqSpinLock`]; every use is a lock class of its own for lockdep.
+#[macro_export]
+macro_rules! new_irq_spinlock {
+    ($inner:expr $(, $name:literal)? $(,)?) => {
+        $crate::sync::IrqSpinLock::new(
+            $inner, ::kernel::optional_name!($($name)?), ::kernel::static_lock_class!())
+    };
+}
+pub use new_irq_spinlock;
+
+/// `spinlock_t`, always taken with interrupts disabled.
+pub struct IrqSpinLockBackend;
+
+// SAFETY: The kernel's `spinlock_t` ensures mutual exclusion, and the guard state is the interrupt
+// state that `lock` saved, to be restored by the `unlock` of the same guard. `relock` is the default.
+unsafe impl Backend for IrqSpinLockBackend {
+    type State = kernel::bindings::spinlock_t;
+    type GuardState = ffi::c_ulong;
+
+    unsafe fn init(
+        ptr: *mut Self::State,
+        name: *const ffi::c_char,
+        key: *mut kernel::bindings::lock_class_key,
+    ) {
+        // SAFETY: The caller guarantees that `ptr` is valid for writes, and `name` and `key` for
+        // reads for ever.
+        unsafe { kernel::bindings::__spin_lock_init(ptr, name, key) }
+    }
+
+    #[inline]
+    unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
+        // SAFETY: The caller guarantees that the lock is valid and initialised.
+        unsafe { bindings::xen_rs_spin_lock_irqsave(ptr) }
+    }
+
+    #[inline]
+    unsafe fn unlock(ptr: *mut Self::State, guard_state: &Self::GuardState) {
+        // SAFETY: The caller guarantees that it owns the lock; the state is from locking it.
+        unsafe { bindings::xen_rs_spin_unlock_irqrestore(ptr, *guard_state) }
+    }
+
+    #[inline]
+    unsafe fn try_lock(ptr: *mut Self::State) -> Option<Self::GuardState> {
+        let mut flags = 0;
+        // SAFETY: The caller guarantees that the lock is valid and initialised; `flags` is a local.
+        let locked = unsafe { bindings::xen_rs_spin_trylock_irqsave(ptr, &mut flags) };
+        (locked != 0).then_some(flags)
+    }
+
+    #[inline]
+    unsafe fn assert_is_held(ptr: *mut Self::State) {
+        // SAFETY: The caller guarantees that the lock is valid and initialised.
+        unsafe { kernel::bindings::spin_assert_is_held(ptr) }
+    }
+}
+
+/// While this lives, allocations of the current task do not start I/O to free memory, whatever flags
+/// they pass. The bus opens such a scope around callbacks in which a disk may be out of order, for
+/// the memory might only be had by writing to that very disk.
+pub struct NoIo {
+    saved: ffi::c_uint,
+    /// The scope belongs to the task that opened it.
+    _task: PhantomData<*mut ()>,
+}
+
+impl NoIo {
+    /// Opens the scope.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self {
+            // SAFETY: Only changes a flag of the current task.
+            saved: unsafe { bindings::xen_rs_noio_save() },
+            _task: PhantomData,
+        }
+    }
+}
+
+impl Drop for NoIo {
+    fn drop(&mut self) {
+        // SAFETY: `NoIo` is not `Send`, so this is the task whose state was saved.
+        unsafe { bindings::xen_rs_noio_restore(self.saved) }
+    }
+}
