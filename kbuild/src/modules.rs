@@ -181,7 +181,7 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Takes a line of make's output.
     pub fn line(&mut self, line: &str) {
-        let line = line.replace("/paravane/", "");
+        let line = as_in_work_tree(line);
         let c_style = [": error: ", ": warning: ", ": fatal error: "]
             .iter()
             .any(|mark| line.contains(mark));
@@ -211,6 +211,20 @@ impl Diagnostics {
     }
 }
 
+/// The compilers name files as kbuild names them, relative to `linux-pv`; the user stands above that.
+fn as_in_work_tree(line: &str) -> String {
+    let line = line.replace("/paravane/", "");
+    let (before, path) = match line.find("--> ") {
+        Some(arrow) => line.split_at(arrow + 4),
+        None if line.contains(": error: ") || line.contains(": warning: ") => ("", line.as_str()),
+        None => return line,
+    };
+    if path.starts_with('/') || path.starts_with("linux-pv/") || !path.contains('/') {
+        return line;
+    }
+    format!("{before}linux-pv/{path}")
+}
+
 /// Whether a line is make's own, such as `  RUSTC [M] xen/xen.o`.
 fn is_build_line(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("  ") else {
@@ -231,6 +245,8 @@ mod tests {
             "  RUSTC [M] xen/xen.o",
             "error[E0425]: cannot find value `x` in this scope",
             "  --> /paravane/linux-pv/xen/xen.rs:3:5",
+            "  ::: /kernel/src/rust/kernel/lib.rs:1:1",
+            "   --> xen/bus.rs:7:1",
             "   |",
             "  RUSTC [M] abi/xen_abi.o",
             "make[2]: *** [scripts/Makefile.build:1] Error 1",
@@ -242,6 +258,10 @@ mod tests {
         assert_eq!(diagnostics.count, 2);
         let text = diagnostics.text();
         assert!(text.contains("--> linux-pv/xen/xen.rs:3:5") && text.contains("gnttab_x"));
+        assert!(
+            text.contains("--> linux-pv/xen/bus.rs:7:1")
+                && text.contains("/kernel/src/rust/kernel/lib.rs")
+        );
         assert!(!text.contains("RUSTC") && !text.contains("make"));
     }
 
