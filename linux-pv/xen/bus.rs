@@ -29,3 +29,5 @@ pub use store::{Dir, Listing};
 pub use transaction::{transact, Transaction};
 pub use value::{FromStore, Problem, StoreError, Value};
 pub use watch::{Watch, WatchHandler};
+
+pub use crate::{device_ids, gather, module_xenbus_frontend};

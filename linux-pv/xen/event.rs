@@ -168,7 +168,35 @@ impl<H: Handler> EventChannel<H> {
         })
     }
 
-    /// The number to tell the other end (`event-channel` in the xenstore).
+    /// Binds the channel that the other end of `dev` has made and announced as `port` to `handler`, for
+    /// back ends. Events count in the device's statistics in sysfs, and `spurious_threshold` there says
+    /// how many needless ones go without penalty. May sleep.
+    pub fn connect<'a, Ctx: 'a, E>(
+        dev: &'a Device<Ctx>,
+        port: u32,
+        name: &'a CStr,
+        handler: impl PinInit<H, E> + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        Error: From<E>,
+        E: 'a,
+    {
+        try_pin_init!(&this in Self {
+            handler <- handler,
+            name: CString::try_from_fmt(fmt!("{}", name))?,
+            port,
+            irq: {
+                let this = this.as_ptr();
+                // SAFETY: As in `new`.
+                unsafe { connect(dev, *port, &(*this).name, Some(on_event::<H>), this.cast())? }
+            },
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// The number under which the channel is announced in the xenstore (`event-channel`): a port of
+    /// ours if it was made by [`new`](Self::new), one of the other end's if by
+    /// [`connect`](Self::connect).
     #[inline]
     pub fn port(&self) -> u32 {
         self.port
@@ -274,6 +302,34 @@ unsafe fn bind<Ctx>(
     // SAFETY: By the requirements of this function.
     let irq = unsafe {
         bindings::bind_evtchn_to_irqhandler_lateeoi(port, handler, 0, name.as_char_ptr(), cookie)
+    };
+    to_result(irq)?;
+    debug::EVENT_CHANNELS.add(1);
+    Ok(irq as u32)
+}
+
+/// Connects to a port of the other end and binds that to an interrupt handler.
+///
+/// # Safety
+///
+/// As for [`bind`].
+unsafe fn connect<Ctx>(
+    dev: &Device<Ctx>,
+    port: u32,
+    name: &CStr,
+    handler: kernel::bindings::irq_handler_t,
+    cookie: *mut c_void,
+) -> Result<u32> {
+    // SAFETY: By the requirements of this function. On failure this call undoes what it has done.
+    let irq = unsafe {
+        bindings::bind_interdomain_evtchn_to_irqhandler_lateeoi(
+            dev.as_raw(),
+            port,
+            handler,
+            0,
+            name.as_char_ptr(),
+            cookie,
+        )
     };
     to_result(irq)?;
     debug::EVENT_CHANNELS.add(1);
