@@ -5,3 +5,5 @@
 //! What does not live here: a connection, transactions and watches; the kernel's xenbus has them.
 
 pub mod number;
+pub mod path;
+pub mod wire;
