@@ -35,14 +35,27 @@ where
     /// Makes an empty ring in `mem`, which must not be in use by a peer yet, and initialises its
     /// header. The slots are left as they are: hand in zeroed memory.
     pub fn new(mem: M) -> Result<Self, TooSmall> {
+        Self::new_at(mem, 0)
+    }
+
+    /// Like [`new`](Self::new), but counting from `index` on, for a back end that is told to do
+    /// the same (`FRONT_RING_ATTACH`), and for tests of the indexes' wrap-around.
+    pub fn new_at(mem: M, index: u32) -> Result<Self, TooSmall> {
         let layout = Layout::of(&mem)?;
-        mem.write(0, &Header::EMPTY);
+        let header = Header {
+            req_prod: index,
+            req_event: index.wrapping_add(1),
+            rsp_prod: index,
+            rsp_event: index.wrapping_add(1),
+            ..Header::EMPTY
+        };
+        mem.write(0, &header);
         Ok(Self {
             mem,
             layout,
-            produced: 0,
-            published: 0,
-            consumed: 0,
+            produced: index,
+            published: index,
+            consumed: index,
             corrupt: None,
         })
     }

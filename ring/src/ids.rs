@@ -291,3 +291,125 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn slots<T>(count: usize) -> Vec<IdSlot<T>> {
+        (0..count).map(|_| IdSlot::new()).collect()
+    }
+
+    #[test]
+    fn an_id_is_completed_exactly_once() {
+        let mut table = IdTable::<_, _>::new(slots(4));
+        let id = table.insert("request").expect("a free id");
+        assert_eq!(table.complete(id), Ok("request"));
+        assert_eq!(table.complete(id), Err(Corrupt::StaleId(id)));
+        assert_eq!(table.taken(), 0);
+    }
+
+    #[test]
+    fn an_id_from_the_past_does_not_complete_the_slots_present_request() {
+        let mut table = IdTable::<_, _>::new(slots(1));
+        let old = table.insert(1).expect("a free id");
+        assert_eq!(table.complete(old), Ok(1));
+        let new = table.insert(2).expect("a free id");
+        assert_ne!(old, new);
+        assert_eq!(table.complete(old), Err(Corrupt::StaleId(old)));
+        assert_eq!(table.complete(new), Ok(2));
+    }
+
+    #[test]
+    fn an_id_that_was_never_given_out_is_unknown() {
+        let mut table = IdTable::<_, _>::new(slots(3));
+        let id = table.insert(()).expect("a free id");
+        // The next generation of the slot, a slot that does not exist, all ones.
+        for bad in [id + 4, 3 | 1 << 2, u64::MAX] {
+            assert_eq!(table.complete(bad), Err(Corrupt::UnknownId(bad)));
+        }
+        // A message of zeroes, and slots never used.
+        for bad in 0..3 {
+            assert_eq!(table.complete(bad), Err(Corrupt::StaleId(bad)));
+        }
+        assert_eq!(table.complete(id), Ok(()));
+    }
+
+    #[test]
+    fn a_full_table_gives_the_value_back() {
+        let mut table = IdTable::<_, _, 16>::new(slots(2));
+        let ids = [table.insert('a'), table.insert('b')];
+        assert!(ids.iter().all(|id| id.is_ok_and(|id| id < 1 << 16)));
+        assert_eq!(table.insert('c'), Err('c'));
+        assert_eq!(table.complete(ids[0].expect("an id")), Ok('a'));
+        assert!(table.insert('c').is_ok());
+    }
+
+    #[test]
+    fn an_empty_table_and_one_beyond_the_ids_width_hold_what_they_can() {
+        assert_eq!(IdTable::<(), _>::new(slots(0)).capacity(), 0);
+        assert_eq!(IdTable::<(), _>::new(slots(0)).insert(()), Err(()));
+        let mut narrow = IdTable::<_, _, 2>::new(slots(7));
+        assert_eq!(narrow.capacity(), 4);
+        let ids: Vec<u64> = (0..4).filter_map(|n| narrow.insert(n).ok()).collect();
+        assert_eq!(ids, [0, 1, 2, 3]);
+        assert_eq!(narrow.insert(4), Err(4));
+        // No bits are left for a generation: a slot's id is always the same.
+        assert_eq!(narrow.complete(2), Ok(2));
+        assert_eq!(narrow.complete(2), Err(Corrupt::StaleId(2)));
+    }
+
+    #[test]
+    fn generations_wrap_within_their_bits() {
+        let mut table = TagTable::<_, _, 3>::new(slots(2));
+        let mut seen = Vec::new();
+        for n in 0..8 {
+            let id = table.insert_at(1, n).expect("it is free");
+            assert!(id < 1 << 3);
+            seen.push(id);
+            assert_eq!(table.complete(id), Ok((1, n)));
+        }
+        assert_eq!(seen[..4], seen[4..]);
+    }
+
+    #[test]
+    fn a_tag_is_taken_once_and_within_the_table() {
+        let mut table = TagTable::<_, _>::new(slots(2));
+        let id = table.insert_at(1, 'a').expect("it is free");
+        assert_eq!(table.insert_at(1, 'b'), Err('b'));
+        assert_eq!(table.insert_at(2, 'c'), Err('c'));
+        assert_eq!(table.get_mut(id), Ok(&mut 'a'));
+        assert_eq!(table.get_at_mut(1), Some(&mut 'a'));
+        assert_eq!(table.get_at_mut(0), None);
+        assert_eq!(table.take(1), Some('a'));
+        assert_eq!(table.take(1), None);
+        assert_eq!(table.get_mut(id), Err(Corrupt::StaleId(id)));
+        assert_eq!(table.complete(id), Err(Corrupt::StaleId(id)));
+    }
+
+    #[test]
+    fn draining_leaves_an_empty_table_and_stale_ids() {
+        let mut table = IdTable::<_, _>::new(slots(3));
+        let ids: Vec<u64> = (0..3).filter_map(|n| table.insert(n).ok()).collect();
+        assert_eq!(table.complete(ids[1]), Ok(1));
+        let mut rest = Vec::new();
+        table.drain(|n| rest.push(n));
+        assert_eq!(rest, [0, 2]);
+        assert_eq!(table.taken(), 0);
+        for id in ids {
+            assert_eq!(table.complete(id), Err(Corrupt::StaleId(id)));
+        }
+        assert!((0..3).all(|n| table.insert(n).is_ok()));
+    }
+
+    #[test]
+    fn storage_used_again_does_not_repeat_ids() {
+        let mut table = IdTable::<_, _>::new(slots(1));
+        let before = table.insert(1).expect("a free id");
+        let mut table = IdTable::<_, _>::new(table.into_slots());
+        let after = table.insert(2).expect("a free id");
+        assert_ne!(before, after);
+        assert_eq!(table.complete(before), Err(Corrupt::StaleId(before)));
+    }
+}
