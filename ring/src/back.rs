@@ -141,7 +141,7 @@ where
     #[inline]
     pub fn push_responses(&mut self) -> Notify {
         let (old, new) = (self.published, self.produced);
-        if old == new {
+        if old == new || self.corrupt.is_some() {
             return Notify::No;
         }
         // The peer sees the responses before the index that announces them, and the index before

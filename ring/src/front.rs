@@ -130,7 +130,7 @@ where
     #[inline]
     pub fn push_requests(&mut self) -> Notify {
         let (old, new) = (self.published, self.produced);
-        if old == new {
+        if old == new || self.corrupt.is_some() {
             return Notify::No;
         }
         // The peer sees the requests before the index that announces them.
