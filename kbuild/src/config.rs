@@ -51,6 +51,9 @@ pub struct Target {
     /// For `source`: the configuration fragments, files in the work tree, put together in this order.
     #[serde(default)]
     pub fragments: Vec<String>,
+    /// Further arguments for make, here and when modules are built, such as `CC=clang`.
+    #[serde(default)]
+    pub make: Vec<String>,
 }
 
 /// How a target's kernel comes to be.

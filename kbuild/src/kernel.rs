@@ -41,6 +41,8 @@ pub struct Kernel {
     pub release: String,
     /// The version of the packages it was taken or built from.
     pub version: String,
+    /// Further arguments of make that everything for this kernel is built with.
+    pub make: Vec<String>,
     files: PathBuf,
     devel: Arc<Entry>,
     /// A binary kernel's files are an entry of their own, a built one's belong to `devel`.
@@ -66,9 +68,15 @@ impl Kernel {
         let (sandbox, fetched) = (sandbox?, fetched?);
         let (release, devel, files_entry) = match target.kind {
             Kind::Binary => {
-                let devel = binary::metadata(session, &sandbox, &packages, &fetched)?;
-                let files = runtime_files(session, &sandbox, &packages)?;
-                (packages.release.clone(), devel, Some(Arc::new(files)))
+                let (devel, files) = std::thread::scope(|scope| {
+                    let files = scope.spawn(|| runtime_files(session, &sandbox, &packages));
+                    let devel = binary::metadata(session, &sandbox, &packages, &fetched);
+                    let files = files
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    (devel, files)
+                });
+                (packages.release.clone(), devel?, Some(Arc::new(files?)))
             }
             Kind::Source => {
                 let built = source::build(session, &sandbox, target, &packages)?;
@@ -82,6 +90,7 @@ impl Kernel {
         let kernel = Self {
             target: target.name.clone(),
             version: packages.version.to_string(),
+            make: target.make.clone(),
             release,
             files,
             devel: Arc::new(devel),

@@ -2,13 +2,15 @@
 
 //! Building our kernel modules against a prepared kernel.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Entry;
+use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kernel::Kernel;
@@ -45,55 +47,66 @@ impl Modules {
         kernel: &Kernel,
         options: BuildOptions,
     ) -> Result<Self> {
-        let step = session
-            .ui
-            .step(format!("Building the modules for {}", kernel.release));
-        let folder = if options.clippy { "clippy" } else { "build" };
-        let name = format!("{}-{}", kernel.release, kernel.key());
-        let work = session
-            .cache
-            .state_dir("work")?
-            .join(format!("{folder}-{name}"));
-        let _lock = session.cache.lock(&format!("work.{folder}-{name}"))?;
-        stage::sync(&session.workspace().join("linux-pv"), &work)?;
+        let what = if options.clippy { "clippy" } else { "build" };
+        let work = WorkFolder::open(
+            session,
+            what,
+            &format!("{}-{}", kernel.release, kernel.key()),
+        )?;
+        let make = sandbox
+            .command("make")
+            .args(["-C", "/kernel/O", &format!("M={INSIDE}")])
+            .arg(format!("-j{}", session.jobs()))
+            .arg(format!(
+                "LOCALVERSION={}",
+                resolve::local_version(&kernel.release)
+            ))
+            .args(&kernel.make)
+            .args(options.clippy.then_some("CLIPPY=1"))
+            .arg("modules")
+            .ro_bind(kernel.devel(), "/kernel")
+            .bind(&work.path, INSIDE)
+            .build()?;
+        Self::run(session, &kernel.release, &work, make, options)
+    }
+
+    /// Runs make and takes the modules out of the folder.
+    pub(crate) fn run(
+        session: &Session,
+        release: &str,
+        work: &WorkFolder,
+        mut make: Command,
+        options: BuildOptions,
+    ) -> Result<Self> {
+        let verb = if options.clippy {
+            "Checking"
+        } else {
+            "Building"
+        };
+        let step = session.ui.step(format!("{verb} the modules for {release}"));
         let log = session.log(if options.clippy {
             "clippy-modules"
         } else {
             "modules"
         });
-        let mut make = sandbox
-            .command("make")
-            .args([
-                "-C",
-                "/kernel/O",
-                &format!("M={INSIDE}"),
-                &format!("-j{}", session.jobs()),
-            ])
-            .arg(format!(
-                "LOCALVERSION={}",
-                resolve::local_version(&kernel.release)
-            ))
-            .args(options.clippy.then_some("CLIPPY=1"))
-            .arg("modules")
-            .ro_bind(kernel.devel(), "/kernel")
-            .bind(&work, INSIDE)
-            .build()?;
         let mut diagnostics = Diagnostics::default();
-        let built = process::run_watched(&step, "building the modules", &mut make, &log, |line| {
-            diagnostics.line(line)
-        });
-        if let Err(error) = built {
+        let what = "building the modules";
+        let built =
+            process::run_watched(&step, what, &mut make, &log, |line| diagnostics.line(line));
+        if built.is_err() && diagnostics.has_error() || options.clippy && diagnostics.count > 0 {
             drop(step);
-            let found = diagnostics.text();
-            if found.is_empty() {
-                return Err(error);
+            // make would not repeat the warnings of what it has built.
+            if options.clippy {
+                fsutil::remove_all(&work.path)?;
             }
+            let found = diagnostics.text();
             bail!(
                 "the modules do not build:\n{found}\nThe whole log: {}",
                 log.display()
             );
         }
-        let kos = find_kos(&work)?;
+        built?;
+        let kos = find_kos(&work.path)?;
         if kos.is_empty() {
             bail!(
                 "no module was built, though make reported success (log: {})",
@@ -101,19 +114,14 @@ impl Modules {
             );
         }
         let modules = Self {
-            release: kernel.release.clone(),
-            entry: Arc::new(keep(session, kernel, &kos)?),
+            release: release.to_owned(),
+            entry: Arc::new(keep(session, release, &kos)?),
         };
-        let warnings = diagnostics.count;
-        step.done(&format!(
-            "{}{}",
-            modules.names().join(", "),
-            if warnings > 0 {
-                format!(" ({warnings} warnings, see {})", log.display())
-            } else {
-                String::new()
-            }
-        ));
+        let warnings = match diagnostics.count {
+            0 => String::new(),
+            count => format!(" ({count} warnings, see {})", log.display()),
+        };
+        step.done(&format!("{}{warnings}", modules.names().join(", ")));
         Ok(modules)
     }
 
@@ -136,6 +144,25 @@ impl Modules {
     }
 }
 
+/// A staged copy of `linux-pv` with what was built in it; one run at a time works there.
+pub(crate) struct WorkFolder {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl WorkFolder {
+    /// Opens the folder for one kernel and brings it up to date with the work tree.
+    pub(crate) fn open(session: &Session, what: &str, kernel: &str) -> Result<Self> {
+        let path = session
+            .cache
+            .state_dir("work")?
+            .join(format!("{what}-{kernel}"));
+        let lock = session.cache.lock(&format!("work.{what}-{kernel}"))?;
+        stage::sync(&session.workspace().join("linux-pv"), &path)?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
 /// The modules below a build folder.
 pub fn find_kos(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut kos = Vec::new();
@@ -152,12 +179,12 @@ pub fn find_kos(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Copies the modules into an entry of their own: the next build does not change them under a running test.
-fn keep(session: &Session, kernel: &Kernel, kos: &[PathBuf]) -> Result<Entry> {
+fn keep(session: &Session, release: &str, kos: &[PathBuf]) -> Result<Entry> {
     let mut digest = Digest::new("modules", 1);
     for ko in kos {
         digest = digest.with(&fsutil::name(ko), fs::read(ko)?);
     }
-    let name = format!("{}-{}", kernel.release, digest.hex());
+    let name = format!("{release}-{}", digest.hex());
     session
         .cache
         .get_or_make("modules", &name, 64 << 20, |dir| {
@@ -166,109 +193,4 @@ fn keep(session: &Session, kernel: &Kernel, kos: &[PathBuf]) -> Result<Entry> {
             }
             Ok(())
         })
-}
-
-/// The compiler's messages out of make's output, with paths as the user knows them.
-#[derive(Default)]
-pub struct Diagnostics {
-    lines: Vec<String>,
-    open: bool,
-    errors: bool,
-    /// How many messages there were.
-    pub count: usize,
-}
-
-impl Diagnostics {
-    /// Takes a line of make's output.
-    pub fn line(&mut self, line: &str) {
-        let line = as_in_work_tree(line);
-        let c_style = [": error: ", ": warning: ", ": fatal error: "]
-            .iter()
-            .any(|mark| line.contains(mark));
-        let modpost = line.starts_with("ERROR: modpost") || line.starts_with("WARNING: modpost");
-        let rust = ["error:", "error[", "warning:"]
-            .iter()
-            .any(|mark| line.starts_with(mark));
-        if rust || c_style || modpost {
-            self.open = true;
-            self.count += 1;
-            self.errors |= !line.contains("arning");
-        } else if line.starts_with("make") || is_build_line(&line) {
-            self.open = false;
-        }
-        if self.open && self.lines.len() < 200 {
-            self.lines.push(line);
-        }
-    }
-
-    /// The messages; empty if none was an error.
-    pub fn text(&self) -> String {
-        if self.errors {
-            self.lines.join("\n")
-        } else {
-            String::new()
-        }
-    }
-}
-
-/// The compilers name files as kbuild names them, relative to `linux-pv`; the user stands above that.
-fn as_in_work_tree(line: &str) -> String {
-    let line = line.replace("/paravane/", "");
-    let (before, path) = match line.find("--> ") {
-        Some(arrow) => line.split_at(arrow + 4),
-        None if line.contains(": error: ") || line.contains(": warning: ") => ("", line.as_str()),
-        None => return line,
-    };
-    if path.starts_with('/') || path.starts_with("linux-pv/") || !path.contains('/') {
-        return line;
-    }
-    format!("{before}linux-pv/{path}")
-}
-
-/// Whether a line is make's own, such as `  RUSTC [M] xen/xen.o`.
-fn is_build_line(line: &str) -> bool {
-    let Some(rest) = line.strip_prefix("  ") else {
-        return false;
-    };
-    let word = rest.split(' ').next().unwrap_or_default();
-    word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compiler_messages_are_picked_out() {
-        let mut diagnostics = Diagnostics::default();
-        for line in [
-            "  RUSTC [M] xen/xen.o",
-            "error[E0425]: cannot find value `x` in this scope",
-            "  --> /paravane/linux-pv/xen/xen.rs:3:5",
-            "  ::: /kernel/src/rust/kernel/lib.rs:1:1",
-            "   --> xen/bus.rs:7:1",
-            "   |",
-            "  RUSTC [M] abi/xen_abi.o",
-            "make[2]: *** [scripts/Makefile.build:1] Error 1",
-            "ERROR: modpost: \"gnttab_x\" [xen_rs.ko] undefined!",
-            "make[1]: leaving",
-        ] {
-            diagnostics.line(line);
-        }
-        assert_eq!(diagnostics.count, 2);
-        let text = diagnostics.text();
-        assert!(text.contains("--> linux-pv/xen/xen.rs:3:5") && text.contains("gnttab_x"));
-        assert!(
-            text.contains("--> linux-pv/xen/bus.rs:7:1")
-                && text.contains("/kernel/src/rust/kernel/lib.rs")
-        );
-        assert!(!text.contains("RUSTC") && !text.contains("make"));
-    }
-
-    #[test]
-    fn warnings_alone_are_no_error() {
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.line("warning: unused variable: `x`");
-        assert_eq!((diagnostics.count, diagnostics.text()), (1, String::new()));
-    }
 }

@@ -243,6 +243,7 @@ mod tests {
             min_series: "7.2".into(),
             flavour: "amd64".into(),
             fragments: vec![],
+            make: vec![],
         }
     }
 

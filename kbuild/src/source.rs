@@ -48,6 +48,7 @@ pub fn build(
     let key = Digest::new("source-kernel", 1)
         .with("source", &packages.source.sha256)
         .with("fragment", &fragment)
+        .with_all("make", &target.make)
         .with("sandbox", sandbox.key())
         .hex();
     let name = format!("{release}-{key}");
@@ -63,8 +64,8 @@ pub fn build(
         binary::unpack_source(&deb, dir, &["Documentation/*/*", "tools/testing/*"])?;
         fs::create_dir(dir.join("O"))?;
         fs::write(dir.join("O/fragment"), &fragment)?;
-        configure(session, &step, sandbox, dir, &fragment)?;
-        compile(session, &step, sandbox, dir, &local_version)?;
+        configure(session, &step, sandbox, target, dir, &fragment)?;
+        compile(session, &step, sandbox, target, dir, &local_version)?;
         kernel::depmod(session, &step, sandbox, &dir.join("files"), &release)?;
         trim(dir)?;
         step.done("");
@@ -83,10 +84,11 @@ fn fragments(session: &Session, target: &Target) -> Result<String> {
     Ok(texts?.concat())
 }
 
-fn make(sandbox: &Sandbox, dir: &Path) -> crate::SandboxCommand {
+fn make(sandbox: &Sandbox, target: &Target, dir: &Path) -> crate::SandboxCommand {
     sandbox
         .command("make")
         .args(["-C", "/kernel/src", "O=/kernel/O"])
+        .args(&target.make)
         .bind(dir, "/kernel")
 }
 
@@ -95,11 +97,12 @@ fn configure(
     session: &Session,
     step: &Step,
     sandbox: &Sandbox,
+    target: &Target,
     dir: &Path,
     fragment: &str,
 ) -> Result<()> {
     let log = session.log("kernel-config");
-    let mut command = make(sandbox, dir)
+    let mut command = make(sandbox, target, dir)
         .arg("allnoconfig")
         .env("KCONFIG_ALLCONFIG", "/kernel/O/fragment")
         .build()?;
@@ -120,6 +123,7 @@ fn compile(
     session: &Session,
     step: &Step,
     sandbox: &Sandbox,
+    target: &Target,
     dir: &Path,
     local_version: &str,
 ) -> Result<()> {
@@ -127,11 +131,11 @@ fn compile(
     let jobs = format!("-j{}", session.jobs());
     let local = format!("LOCALVERSION={local_version}");
     let what = "building the kernel";
-    let mut all = make(sandbox, dir)
+    let mut all = make(sandbox, target, dir)
         .args([jobs.as_str(), local.as_str(), "bzImage", "modules"])
         .build()?;
     process::run(step, what, &mut all, &log)?;
-    let mut install = make(sandbox, dir)
+    let mut install = make(sandbox, target, dir)
         .args([jobs.as_str(), local.as_str(), "modules_install"])
         .args(["INSTALL_MOD_PATH=/kernel/files/usr", "DEPMOD=true"])
         .build()?;

@@ -2,26 +2,27 @@
 
 //! `cargo xtask build`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use kbuild::modules::BuildOptions;
-use kbuild::{Kernel, Modules, Session};
+use kbuild::{Kernel, Modules, Session, own};
 
 use crate::cli::Build;
 
 /// Builds the modules and prints where they are, one path a line.
 pub fn run(session: &Session, args: &Build) -> Result<ExitCode> {
-    let target = session.config.target(args.kernel.as_deref())?;
-    let (kernel, sandbox) = Kernel::open(session, target)?;
-    let modules = Modules::build(
-        session,
-        &sandbox,
-        &kernel,
-        BuildOptions {
-            clippy: args.clippy,
-        },
-    )?;
+    let options = BuildOptions {
+        clippy: args.clippy,
+    };
+    let modules = match args.kernel.as_deref() {
+        Some(path) if path.contains('/') => own::build(session, Path::new(path), options)?,
+        name => {
+            let (kernel, sandbox) = Kernel::open(session, session.config.target(name)?)?;
+            Modules::build(session, &sandbox, &kernel, options)?
+        }
+    };
     for file in modules.files() {
         println!("{}", file.display());
     }

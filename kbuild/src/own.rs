@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Building for a kernel of the user's own machine, with the machine's own tools: no sandbox, no downloads.
+//!
+//! What can be wrong with such a kernel is found out before make is started, one clear message each.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::digest::Digest;
+use crate::host;
+use crate::kconfig::KConfig;
+use crate::modules::{BuildOptions, Modules, WorkFolder};
+use crate::process;
+use crate::session::{Session, read_text};
+
+/// A kernel's build folder and the tools that fit it.
+#[derive(Debug)]
+struct OwnKernel {
+    build: PathBuf,
+    release: String,
+    rustc: PathBuf,
+    cc: Option<PathBuf>,
+    clang: bool,
+}
+
+/// Builds the modules against the build folder at `build`, such as `/lib/modules/RELEASE/build`.
+pub fn build(session: &Session, build: &Path, options: BuildOptions) -> Result<Modules> {
+    let kernel = examine(build)?;
+    let key = Digest::new("own", 1)
+        .with("build", kernel.build.to_string_lossy().as_bytes())
+        .with("rustc", kernel.rustc.to_string_lossy().as_bytes())
+        .hex();
+    let what = if options.clippy { "clippy" } else { "build" };
+    let work = WorkFolder::open(session, what, &format!("{}-{key}", kernel.release))?;
+    let mut make = process::tied("make");
+    // What cargo sets for its own children must not choose the kernel's compiler.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO") || text.starts_with("RUST") {
+            make.env_remove(&name);
+        }
+    }
+    make.env("LC_ALL", "C.UTF-8");
+    make.arg("-C")
+        .arg(&kernel.build)
+        .arg(format!("M={}", work.path.display()));
+    make.arg(format!("-j{}", session.jobs()))
+        .arg(format!("RUSTC={}", kernel.rustc.display()));
+    if kernel.clang {
+        make.arg("LLVM=1");
+    }
+    if let Some(cc) = &kernel.cc {
+        make.arg(format!("CC={}", cc.display()));
+    }
+    make.args(options.clippy.then_some("CLIPPY=1"))
+        .arg("modules");
+    Modules::run(session, &kernel.release, &work, make, options)
+}
+
+fn examine(build: &Path) -> Result<OwnKernel> {
+    let build = build.canonicalize().with_context(|| {
+        format!(
+            "there is no kernel build folder {}: install the kernel's headers (on Debian: apt-get install \
+             linux-headers-RELEASE)",
+            build.display()
+        )
+    })?;
+    let config_file = [".config", "include/config/auto.conf"].map(|name| build.join(name));
+    let config_file = config_file
+        .iter()
+        .find(|file| file.is_file())
+        .with_context(|| {
+            format!(
+                "{} is no kernel build folder: it holds no .config",
+                build.display()
+            )
+        })?;
+    let config = KConfig::parse(&read_text(config_file)?);
+    let release_file = build.join("include/config/kernel.release");
+    let release = read_text(&release_file).with_context(|| {
+        format!(
+            "the kernel in {} is not prepared for modules",
+            build.display()
+        )
+    })?;
+    let release = release.trim().to_owned();
+
+    if !config.is_set("XEN") {
+        bail!(
+            "the kernel {release} is built without CONFIG_XEN: there is nothing our modules could talk to"
+        );
+    }
+    if !config.is_set("RUST") {
+        bail!(
+            "the kernel {release} is built without CONFIG_RUST and cannot load Rust modules. Debian's kernels have it from \
+             7.2 on (Debian 13: install linux-image-amd64 from trixie-backports); `cargo xtask boot` uses such a kernel in \
+             a virtual machine"
+        );
+    }
+    if !build.join("rust/libkernel.rmeta").is_file() {
+        bail!(
+            "the headers of {release} come without Rust metadata (rust/libkernel.rmeta is missing in {}). Debian's packages \
+             leave it out: `cargo xtask build --kernel debian-stock` makes it for the newest Debian kernel. For a kernel of \
+             your own, name the folder it was built in",
+            build.display()
+        );
+    }
+    for (program, package) in [("make", "make"), ("bindgen", "bindgen"), ("nm", "binutils")] {
+        if host::find_program(program).is_none() {
+            bail!("{program} is missing on this machine: install the package {package}");
+        }
+    }
+    let rustc = matching_rustc(&release, config.text("RUSTC_VERSION_TEXT"))?;
+    let clang = config.is_set("CC_IS_CLANG");
+    let cc = if clang {
+        None
+    } else {
+        matching_cc(&release, &config)?
+    };
+    Ok(OwnKernel {
+        build,
+        release,
+        rustc,
+        cc,
+        clang,
+    })
+}
+
+/// Rust has no stable metadata: only the very compiler that built the kernel reads it.
+fn matching_rustc(release: &str, wanted: Option<&str>) -> Result<PathBuf> {
+    let wanted =
+        wanted.with_context(|| format!("the configuration of {release} names no rustc"))?;
+    let mut seen = Vec::new();
+    let in_path = host::find_program("rustc");
+    for rustc in in_path.into_iter().chain([PathBuf::from("/usr/bin/rustc")]) {
+        let mut command = Command::new(&rustc);
+        command.arg("--version").env_remove("RUSTUP_TOOLCHAIN");
+        if let Ok(version) = process::output("rustc", &mut command) {
+            if version.trim() == wanted {
+                return Ok(rustc);
+            }
+            seen.push(format!("{} is \"{}\"", rustc.display(), version.trim()));
+        }
+    }
+    seen.dedup();
+    let seen = if seen.is_empty() {
+        "this machine has none".into()
+    } else {
+        seen.join("; ")
+    };
+    bail!(
+        "the kernel {release} was built with \"{wanted}\" and needs the very same rustc for modules, but {seen}"
+    )
+}
+
+/// The C compiler the kernel was built with, under the name its configuration gives it.
+fn matching_cc(release: &str, config: &KConfig) -> Result<Option<PathBuf>> {
+    let Some(text) = config.text("CC_VERSION_TEXT") else {
+        return Ok(None);
+    };
+    let name = text.split_whitespace().next().unwrap_or("gcc");
+    let wanted = config
+        .text("GCC_VERSION")
+        .and_then(|v| v.parse::<u32>().ok())
+        .map(|v| v / 10_000);
+    let short = name.rsplit("linux-gnu-").next().unwrap_or(name);
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    for candidate in [
+        name.to_owned(),
+        short.to_owned(),
+        format!("gcc-{wanted}"),
+        "gcc".into(),
+    ] {
+        let Some(cc) = host::find_program(&candidate) else {
+            continue;
+        };
+        let version =
+            process::output("gcc", Command::new(&cc).arg("-dumpversion")).unwrap_or_default();
+        if version.trim().split('.').next() == Some(wanted.to_string().as_str()) {
+            return Ok(Some(cc));
+        }
+    }
+    bail!(
+        "the kernel {release} was built with {text}, and no gcc {wanted} is installed: install the package gcc-{wanted}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder(config: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("include/config")).unwrap();
+        fs::write(
+            dir.path().join("include/config/kernel.release"),
+            "7.2.1-mine\n",
+        )
+        .unwrap();
+        fs::write(dir.path().join(".config"), config).unwrap();
+        dir
+    }
+
+    fn refusal(config: &str) -> String {
+        format!("{:#}", examine(folder(config).path()).unwrap_err())
+    }
+
+    #[test]
+    fn every_lack_has_its_message() {
+        let missing = format!("{:#}", examine(Path::new("/nowhere/build")).unwrap_err());
+        assert!(missing.contains("linux-headers"), "{missing}");
+        assert!(refusal("").contains("CONFIG_XEN"));
+        assert!(refusal("CONFIG_XEN=y\n").contains("CONFIG_RUST"));
+        assert!(refusal("CONFIG_XEN=y\nCONFIG_RUST=y\n").contains("libkernel.rmeta"));
+    }
+
+    #[test]
+    fn another_rustc_is_refused_with_both_versions() {
+        let error = matching_rustc("7.2", Some("rustc 1.0.0 (none)"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("rustc 1.0.0 (none)"), "{error}");
+    }
+}
