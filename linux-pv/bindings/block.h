@@ -45,6 +45,7 @@ const blk_features_t XEN_RS_BLK_FEAT_POLL = BLK_FEAT_POLL;
 
 /* uapi/linux/cdrom.h: requests that a disk which stands for a CD-ROM answers. */
 const unsigned int XEN_RS_CDROMMULTISESSION = CDROMMULTISESSION;
+const unsigned int XEN_RS_CDROM_MULTISESSION_SIZE = sizeof(struct cdrom_multisession);
 const unsigned int XEN_RS_CDROM_GET_CAPABILITY = CDROM_GET_CAPABILITY;
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Multi-queue block devices (blk-mq), safe and with nothing of Xen in it.
+//! Multi-queue block devices (blk-mq), safe and with nothing of Xen in it but one file, `loan.rs`.
 //!
 //! The kernel's own `kernel::block::mq` can serve a ramdisk, but tells a driver neither operation nor
 //! sector, segments or flags of a request, and knows neither queue limits, error status nor
@@ -22,6 +22,7 @@ mod batch;
 mod disk;
 mod fops;
 mod limits;
+mod loan;
 mod major;
 mod operations;
 mod request;
@@ -31,9 +32,10 @@ mod tag_set;
 
 pub use self::batch::{CompletionBatch, RequestList};
 pub use self::disk::{Disk, DiskBuilder, FrozenQueue, QuiescedQueue, RequestQueue};
-pub use self::fops::{DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION};
+pub use self::fops::{DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE};
 pub use self::limits::{Feature, Features, QueueLimits};
-pub use self::major::{Major, MinorMap};
+pub use self::loan::{LentRequest, Loans};
+pub use self::major::{Major, MinorRange};
 pub use self::operations::{Operations, QueueResult};
 pub use self::request::{IdleRequest, Op, OwnedRequest, Progress, Refused, Request};
 pub use self::segments::{Segment, Segments};
@@ -46,3 +48,14 @@ pub const SECTOR_SIZE: u32 = kernel::bindings::SECTOR_SIZE;
 
 /// Binary logarithm of [`SECTOR_SIZE`].
 pub const SECTOR_SHIFT: u32 = kernel::bindings::SECTOR_SHIFT;
+
+/// How many hardware queues make sense on this machine: one a CPU, `most` at most.
+pub fn online_queues(most: u32) -> u32 {
+    // SAFETY: Only counts CPUs.
+    unsafe { kernel::bindings::blk_mq_num_online_queues(most) }
+}
+
+/// To be called once, when the module is loaded.
+pub(crate) fn init() {
+    major::init();
+}

@@ -2,7 +2,11 @@
 
 //! Disks and their request queues.
 
-use core::{marker::PhantomData, ptr};
+use core::{
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+};
 
 use kernel::{
     bindings as k,
@@ -145,6 +149,11 @@ pub struct DiskBuilder<'a> {
     pub removable: bool,
 }
 
+/// States of a [`Disk`]: made, being added, added.
+const NEW: u8 = 0;
+const ADDING: u8 = 1;
+const ADDED: u8 = 2;
+
 /// A disk (`struct gendisk`) that is not yet, or no longer, visible to anybody else: see
 /// [`Self::add`]. When dropped it is removed, which waits until its requests came back.
 ///
@@ -153,7 +162,8 @@ pub struct DiskBuilder<'a> {
 /// `disk` is live, its operations are those of `T` and `D`, its `private_data` is a `D::DiskData`.
 pub struct Disk<T: Operations, D: DiskOperations> {
     disk: *mut k::gendisk,
-    added: bool,
+    state: AtomicU8,
+    held: AtomicBool,
     tag_set: Arc<TagSet<T>>,
     _data: PhantomData<D>,
 }
@@ -203,7 +213,13 @@ impl DiskBuilder<'_> {
         raw.private_data = data.into_foreign();
         guard.dismiss();
         // INVARIANT: All of it was set just now.
-        let disk = Disk { disk, added: false, tag_set, _data: PhantomData };
+        let disk = Disk {
+            disk,
+            state: AtomicU8::new(NEW),
+            held: AtomicBool::new(false),
+            tag_set,
+            _data: PhantomData,
+        };
         disk.set_read_only(self.read_only);
         // SAFETY: The disk is live.
         unsafe { k::set_capacity(disk.disk, self.capacity) };
@@ -213,16 +229,43 @@ impl DiskBuilder<'_> {
 
 impl<T: Operations, D: DiskOperations> Disk<T, D> {
     /// Makes the disk visible below `parent`, and reads its partition table: this sleeps until the
-    /// driver has completed the requests for that.
-    pub fn add(&mut self, parent: &Device) -> Result {
-        if self.added {
-            return Err(EBUSY);
-        }
+    /// driver has completed the requests for that, with or without success.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it was added before; else what the block layer says, and the disk is of no use then.
+    pub fn add(&self, parent: &Device) -> Result {
+        let swapped = self.state.compare_exchange(NEW, ADDING, Ordering::AcqRel, Ordering::Acquire);
+        swapped.map_err(|_| EBUSY)?;
         let parent = ptr::from_ref(parent).cast_mut().cast::<k::device>();
         // SAFETY: Both are live; `Device` is a transparent wrapper of `struct device`.
-        to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) })?;
-        self.added = true;
-        Ok(())
+        let result =
+            to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) });
+        let state = if result.is_ok() { ADDED } else { NEW };
+        self.state.store(state, Ordering::Release);
+        result
+    }
+
+    /// Whether the disk was added.
+    pub fn is_added(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ADDED
+    }
+
+    /// Keeps requests from the driver until [`Self::go_on`], for a pause that outlasts a function; see
+    /// [`RequestQueue::quiesce`]. Doing it twice has no further effect. May sleep.
+    pub fn hold(&self) {
+        if !self.held.swap(true, Ordering::AcqRel) {
+            // SAFETY: The disk and its queue are live.
+            unsafe { k::blk_mq_quiesce_queue((*self.disk).queue) };
+        }
+    }
+
+    /// Ends what [`Self::hold`] began, if it did.
+    pub fn go_on(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            // SAFETY: The disk and its queue are live; it was quiesced once by `hold`.
+            unsafe { k::blk_mq_unquiesce_queue((*self.disk).queue) };
+        }
     }
 
     /// The tag set.
@@ -264,8 +307,8 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
     /// Says that the device is gone without notice: new I/O fails at once, file systems are told to
     /// shut down. May sleep; does not wait for requests in flight.
     pub fn mark_dead(&self) {
-        if self.added {
-            // SAFETY: The disk is live and was added.
+        if self.state.load(Ordering::Acquire) != NEW {
+            // SAFETY: The disk is live and was added, or is just being added, which copes with it.
             unsafe { k::blk_mark_disk_dead(self.disk) };
         }
     }
@@ -273,7 +316,9 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
 
 impl<T: Operations, D: DiskOperations> Drop for Disk<T, D> {
     fn drop(&mut self) {
-        if self.added {
+        // A queue that is held could never be drained.
+        self.go_on();
+        if self.is_added() {
             // SAFETY: The disk is live and was added.
             unsafe { k::del_gendisk(self.disk) };
             // SAFETY: The reference is ours. Its data is dropped by `free_disk` with the last one.

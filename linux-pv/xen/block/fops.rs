@@ -11,6 +11,9 @@ use xen_bindings as b;
 /// `ioctl` command: where the last session of a multi-session CD begins.
 pub const CDROM_MULTISESSION: u32 = b::XEN_RS_CDROMMULTISESSION;
 
+/// Bytes of the structure that [`CDROM_MULTISESSION`] fills in.
+pub const CDROM_MULTISESSION_SIZE: usize = b::XEN_RS_CDROM_MULTISESSION_SIZE as usize;
+
 /// `ioctl` command: what a CD-ROM drive can do.
 pub const CDROM_GET_CAPABILITY: u32 = b::XEN_RS_CDROM_GET_CAPABILITY;
 

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-use kernel::{bindings as k, error::to_result, new_mutex, prelude::*, sync::Mutex};
+use kernel::{bindings as k, error::to_result, prelude::*};
 
 /// A registered major number; free again when dropped.
 pub struct Major {
@@ -37,43 +37,68 @@ impl Drop for Major {
     }
 }
 
-/// Which minor numbers of a major number are in use.
-#[pin_data]
-pub struct MinorMap {
-    /// Ranges in use: sorted, disjoint, not empty.
-    #[pin]
-    used: Mutex<KVec<Range<u32>>>,
+/// Taken device numbers, of all drivers that use [`MinorRange`].
+struct Taken {
+    major: u32,
+    minors: Range<u32>,
 }
 
-impl MinorMap {
-    /// A map in which every number is free.
-    pub fn new() -> impl PinInit<Self> {
-        pin_init!(Self { used <- new_mutex!(KVec::new(), "MinorMap") })
-    }
+kernel::sync::global_lock! {
+    // SAFETY: `init` is called before the module's symbols can be used.
+    unsafe(uninit) static TAKEN: Mutex<KVec<Taken>> = KVec::new();
+}
 
-    /// Takes the `count` numbers from `first` on.
+/// To be called once, when the module is loaded.
+pub(crate) fn init() {
+    // SAFETY: Called once, before anything else in this file.
+    unsafe { TAKEN.init() };
+}
+
+/// Minor numbers of a major number, which nobody else gets while this lives.
+pub struct MinorRange {
+    major: u32,
+    first: u32,
+    count: u32,
+}
+
+impl MinorRange {
+    /// Takes the `count` minor numbers from `first` on, below major number `major`.
     ///
     /// # Errors
     ///
     /// [`EBUSY`] if one of them is taken, [`EINVAL`] for an empty or impossible range, [`ENOMEM`].
-    pub fn reserve(&self, first: u32, count: u32) -> Result {
+    pub fn reserve(major: u32, first: u32, count: u32) -> Result<Self> {
         let end = first.checked_add(count).filter(|end| *end > first).ok_or(EINVAL)?;
-        let mut used = self.used.lock();
-        let at = used.iter().position(|range| range.end > first).unwrap_or(used.len());
-        if used.get(at).is_some_and(|range| range.start < end) {
+        let minors = first..end;
+        let mut taken = TAKEN.lock();
+        let overlaps = |other: &Taken| {
+            other.major == major && other.minors.start < end && first < other.minors.end
+        };
+        if taken.iter().any(overlaps) {
             return Err(EBUSY);
         }
-        used.push(first..end, GFP_KERNEL)?;
-        used[at..].rotate_right(1);
-        Ok(())
+        taken.push(Taken { major, minors }, GFP_KERNEL)?;
+        Ok(Self { major, first, count })
     }
 
-    /// Gives back what [`Self::reserve`] took with the same first number.
-    pub fn release(&self, first: u32) {
-        let mut used = self.used.lock();
-        if let Some(at) = used.iter().position(|range| range.start == first) {
-            used[at..].rotate_left(1);
-            used.pop();
+    /// Major number, first minor number, and how many there are.
+    pub fn numbers(&self) -> (u32, u32, u32) {
+        (self.major, self.first, self.count)
+    }
+}
+
+impl Drop for MinorRange {
+    fn drop(&mut self) {
+        let mut taken = TAKEN.lock();
+        let ours = |other: &Taken| other.major == self.major && other.minors.start == self.first;
+        if let Some(at) = taken.iter().position(ours) {
+            let last = taken.len() - 1;
+            taken.swap(at, last);
+            taken.pop();
+        }
+        if taken.is_empty() {
+            // Frees the memory, so that nothing is left when the modules are unloaded.
+            *taken = KVec::new();
         }
     }
 }

@@ -16,7 +16,7 @@ use xen_bindings as b;
 use super::{
     disk::RequestQueue,
     operations::Operations,
-    segments::{Segment, Segments},
+    segments::Segments,
     status::BlkStatus,
 };
 
@@ -160,20 +160,18 @@ impl<T: Operations> Request<T> {
     /// The pages of the data, in order.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {
-        match self.op() {
-            // SAFETY: By the type invariant the request's bios are live and constant for the
-            // lifetime of `self`, and requests of these two operations carry data.
-            Op::Read | Op::Write => unsafe { Segments::new(self.raw()) },
-            _ => Segments::empty(),
-        }
+        self.segments_within(u32::MAX)
     }
 
-    /// The single segment of a request that has just one, the most frequent case; otherwise none.
+    /// The pages of the first `bytes` bytes of the data, in order.
     #[inline]
-    pub fn single_segment(&self) -> Option<Segment<'_>> {
-        let mut segments = self.segments();
-        let first = segments.next()?;
-        (first.len() == self.bytes()).then_some(first)
+    pub fn segments_within(&self, bytes: u32) -> Segments<'_> {
+        match self.op() {
+            // SAFETY: By the type invariant the request's bios are live and constant for the
+            // lifetime of `self`, and those of these two operations carry as many bytes as it says.
+            Op::Read | Op::Write => unsafe { Segments::new(self.raw(), bytes.min(self.bytes())) },
+            _ => Segments::empty(),
+        }
     }
 
     /// The queue that the request belongs to.
@@ -349,13 +347,12 @@ impl<T: Operations> OwnedRequest<T> {
         unsafe { k::blk_mq_end_request(rq.as_ptr(), status.to_raw()) };
     }
 
-    /// Gives the request back to be submitted again, once the queue's requeue list is
-    /// [kicked](RequestQueue::kick_requeue_list).
-    #[inline]
-    pub fn requeue(self) {
+    /// Gives the request back to be submitted again: soon if `kick` is set, otherwise when the queue's
+    /// requeue list is [kicked](RequestQueue::kick_requeue_list). Any context.
+    pub fn requeue(self, kick: bool) {
         let rq = self.into_raw();
         // SAFETY: The request is live, started and owned; ownership goes to the block layer.
-        unsafe { k::blk_mq_requeue_request(rq.as_ptr(), false) };
+        unsafe { k::blk_mq_requeue_request(rq.as_ptr(), kick) };
     }
 
     /// Notes that the first `bytes` bytes are done; see [`Progress`]. The completion of the bios that

@@ -51,11 +51,14 @@ impl Segment<'_> {
 ///
 /// # Invariants
 ///
-/// `bio` is null, or a live bio whose `iter` position lies within its vector; neither it nor those
-/// linked behind it change for the lifetime `'a`.
+/// If `budget > 0`, `bio` is a live bio whose position lies within its vector, and from there to the end
+/// of the last bio linked behind it there are `budget` bytes or more. None of them changes for the
+/// lifetime `'a`.
 pub struct Segments<'a> {
     bio: *const k::bio,
     vec: *const k::bio_vec,
+    /// Bytes that are still to come.
+    budget: u32,
     /// Bytes of this bio that are still to come.
     left: u32,
     /// Position in the current vector entry.
@@ -64,36 +67,42 @@ pub struct Segments<'a> {
 }
 
 impl Segments<'_> {
+    /// The first `budget` bytes of a request.
+    ///
     /// # Safety
     ///
-    /// `rq` must be a live request whose bios carry data, or that has none, and do not change for the
-    /// lifetime of the result.
+    /// `rq` must be a live request whose bios carry `budget` bytes of data or more, and do not change
+    /// for the lifetime of the result.
     #[inline]
-    pub(super) unsafe fn new(rq: *mut k::request) -> Self {
+    pub(super) unsafe fn new(rq: *mut k::request, budget: u32) -> Self {
         let mut segments = Self::empty();
-        // SAFETY: The request is live.
-        let bio = unsafe { (*rq).bio };
-        // SAFETY: The first bio of a live request is live, or null.
-        unsafe { segments.enter(bio) };
+        if budget > 0 {
+            segments.budget = budget;
+            // SAFETY: The request is live and has data, so it has a bio.
+            unsafe { segments.enter((*rq).bio) };
+        }
         segments
     }
 
     /// No segments.
     #[inline]
     pub(super) fn empty() -> Self {
-        Self { bio: ptr::null(), vec: ptr::null(), left: 0, done: 0, _request: PhantomData }
+        Self {
+            bio: ptr::null(),
+            vec: ptr::null(),
+            budget: 0,
+            left: 0,
+            done: 0,
+            _request: PhantomData,
+        }
     }
 
     /// # Safety
     ///
-    /// `bio` must be null or a live bio with data.
+    /// `bio` must be a live bio.
     #[inline]
     unsafe fn enter(&mut self, bio: *const k::bio) {
         self.bio = bio;
-        if bio.is_null() {
-            self.left = 0;
-            return;
-        }
         // SAFETY: The bio is live; `bvec_iter` is packed, so its fields are read by value.
         let (vec, idx, done, left) = unsafe {
             let iter = &raw const (*bio).bi_iter;
@@ -116,22 +125,23 @@ impl<'a> Iterator for Segments<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Segment<'a>> {
+        if self.budget == 0 {
+            return None;
+        }
         while self.left == 0 {
-            if self.bio.is_null() {
-                return None;
-            }
-            // SAFETY: By the invariant the bio and its successors are live; all bios of a data
-            // request carry data.
+            // SAFETY: By the invariant the bio is live, and since there are bytes to come, so is the
+            // next one.
             unsafe { self.enter((*self.bio).bi_next) };
         }
         // SAFETY: There are bytes left, so the position lies within the vector.
         let vec = unsafe { &*self.vec };
         let start = vec.bv_offset + self.done;
         let offset = start % PAGE_SIZE;
-        let len = (vec.bv_len - self.done).min(PAGE_SIZE - offset).min(self.left);
+        let len = (vec.bv_len - self.done).min(PAGE_SIZE - offset).min(self.left).min(self.budget);
         // All pages of a vector entry lie one behind the other in the memory map (bvec.h).
         let page = vec.bv_page.wrapping_add((start / PAGE_SIZE) as usize);
 
+        self.budget -= len;
         self.left -= len;
         self.done += len;
         if self.done == vec.bv_len {
