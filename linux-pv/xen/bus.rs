@@ -13,7 +13,9 @@
 mod device;
 mod driver;
 mod failure;
+mod ids;
 mod path;
+mod registration;
 mod state;
 mod store;
 mod transaction;
@@ -21,13 +23,15 @@ mod value;
 mod watch;
 
 pub use device::{Bound, Device, Normal};
-pub use driver::{DeviceId, Driver, IdTable, Ids, Registration, Side};
+pub use driver::Driver;
 pub use failure::{Answer, Failure, OrFail};
+pub use ids::{DeviceId, IdTable, Ids};
 pub use path::{Key, Path};
+pub use registration::{Registration, Side};
 pub use state::State;
 pub use store::{Dir, Listing};
 pub use transaction::{transact, Transaction};
-pub use value::{FromStore, Problem, StoreError, Value};
+pub use value::{FromStore, Integer, Problem, StoreError, Value};
 pub use watch::{Watch, WatchHandler};
 
 pub use crate::{device_ids, gather, module_xenbus_frontend};

@@ -98,7 +98,14 @@ impl DeferredEoi {
     /// Ends the event and lets the channel send further ones.
     pub fn finish(self, had_work: bool) {
         let this = ManuallyDrop::new(self);
-        end_of_interrupt(this.irq, if had_work { 0 } else { bindings::XEN_EOI_FLAG_SPURIOUS });
+        end_of_interrupt(
+            this.irq,
+            if had_work {
+                0
+            } else {
+                bindings::XEN_EOI_FLAG_SPURIOUS
+            },
+        );
     }
 }
 

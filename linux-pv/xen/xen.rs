@@ -15,6 +15,7 @@
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
+//! | [`show`] | printing what `xen_ring` defines |
 //! | [`work`] | work in process context that ends with its owner |
 //!
 //! Two rules hold throughout: whatever another domain can write is copied once and checked before
@@ -31,6 +32,7 @@ pub mod grant;
 pub mod page;
 pub mod param;
 pub mod ring;
+pub mod show;
 pub mod sync;
 pub mod work;
 

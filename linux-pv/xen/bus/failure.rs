@@ -4,8 +4,10 @@
 
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use xen_ring::Corrupt;
 
 use super::StoreError;
+use crate::show::Show;
 
 /// What the other end gets to know of a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +35,7 @@ pub struct Failure {
 enum Source {
     Errno(Error),
     Store(StoreError),
+    Ring(Corrupt),
 }
 
 impl Failure {
@@ -64,6 +67,7 @@ impl Failure {
         match self.source {
             Source::Errno(errno) => errno,
             Source::Store(error) => error.into(),
+            Source::Ring(_) => EIO,
         }
     }
 }
@@ -77,6 +81,8 @@ impl kernel::fmt::Display for Failure {
             Source::Errno(errno) => f.write_fmt(fmt!("error {}", errno.to_errno())),
             Source::Store(error) if self.what.is_empty() => f.write_fmt(fmt!("{}", error)),
             Source::Store(error) => f.write_fmt(fmt!(": {}", error)),
+            Source::Ring(corrupt) if self.what.is_empty() => f.write_fmt(fmt!("{}", Show(corrupt))),
+            Source::Ring(corrupt) => f.write_fmt(fmt!(": {}", Show(corrupt))),
         }
     }
 }
@@ -96,6 +102,12 @@ impl From<Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::new(Answer::Fatal, Source::Store(error), "")
+    }
+}
+
+impl From<Corrupt> for Failure {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::new(Answer::Fatal, Source::Ring(corrupt), "")
     }
 }
 

@@ -4,8 +4,7 @@
 
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::str::parse_int::ParseInt;
-use kernel::str::BStr;
+use xen_ring::xenstore::number;
 
 /// What was wrong with a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,35 +137,28 @@ pub trait FromStore: Sized {
 macro_rules! numbers {
     ($($type:ty),*) => {
         $(
-            /// Decimal, with white space around it allowed (shells and C's `scanf` are that lax);
-            /// signs other than a minus, other bases and trailing text are malformed.
+            /// A decimal number and nothing else.
             impl FromStore for $type {
                 fn from_store(bytes: &[u8]) -> Option<Self> {
-                    let bytes = bytes.trim_ascii();
-                    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-                    // Leading zeroes would make the kernel's parser take a number as octal.
-                    let significant = match digits.iter().position(|&b| b != b'0') {
-                        Some(zeroes) => &digits[zeroes..],
-                        None if digits.is_empty() => return None,
-                        None => return Some(0),
-                    };
-                    if !significant.iter().all(u8::is_ascii_digit) {
-                        return None;
-                    }
-                    if digits.len() == significant.len() {
-                        return Self::from_str(BStr::from_bytes(bytes)).ok();
-                    }
-                    if digits.len() != bytes.len() {
-                        return None;
-                    }
-                    Self::from_str(BStr::from_bytes(significant)).ok()
+                    number::decimal(bytes)?.try_into().ok()
                 }
             }
         )*
     };
 }
 
-numbers!(u8, u16, u32, u64, i32, i64);
+numbers!(u8, u16, u32, u64);
+
+/// A number that may be hexadecimal (`0xca00`) or octal, as C's `%i` reads it; a few keys of the
+/// toolstack are, such as `virtual-device`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Integer(pub u64);
+
+impl FromStore for Integer {
+    fn from_store(bytes: &[u8]) -> Option<Self> {
+        number::integer(bytes).map(Integer)
+    }
+}
 
 /// A feature flag: zero is off, any other number on.
 impl FromStore for bool {

@@ -221,7 +221,7 @@ impl<T: RefsAvailable> RefsWaiter<T> {
         };
     }
 
-    unsafe extern "C" fn call(handler: *mut c_void) {
+    extern "C" fn call(handler: *mut c_void) {
         // SAFETY: `arm` passed a pointer to the handler, which is valid by the type invariant: this
         // runs under the grant-table lock, which cancelling takes too.
         let handler = unsafe { &*handler.cast::<T>() };

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a driver with the bus, and what the bus calls: the step from C to [`Driver`].
+
+use core::marker::PhantomData;
+use core::ptr;
+use kernel::error::{self, to_result};
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+use kernel::types::{ForeignOwnable, Opaque};
+use xen_bindings as bindings;
+
+use super::driver::Borrowed;
+use super::{Bound, Device, DeviceId, Driver, State};
+use crate::debug;
+use crate::domain;
+use crate::sync::NoIo;
+
+/// Which end of devices a driver is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The front end: the user of the device.
+    Front,
+    /// The back end: its provider.
+    Back,
+}
+
+/// A registered driver; it is unregistered, and all its devices removed, when this is dropped.
+///
+/// # Invariants
+///
+/// `raw` is registered, and stays where it is until it is unregistered.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: Driver> {
+    #[pin]
+    raw: Opaque<bindings::xenbus_driver>,
+    _driver: PhantomData<T>,
+}
+
+// SAFETY: A registration gives no access to anything; the bus has its own locks.
+unsafe impl<T: Driver> Send for Registration<T> {}
+// SAFETY: As above.
+unsafe impl<T: Driver> Sync for Registration<T> {}
+
+impl<T: Driver> Registration<T> {
+    /// Registers the driver, which is then probed for all devices there are. `name` is the module's.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the kernel does not run on Xen, `EBUSY` if there is a driver of that name on the
+    /// bus, such as the C one.
+    pub fn new(
+        side: Side,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            raw <- Opaque::try_ffi_init(move |raw: *mut bindings::xenbus_driver| {
+                if !domain::is_xen() {
+                    return Err(ENODEV);
+                }
+                // SAFETY: `raw` is valid for writes, and all zeroes is a valid driver.
+                unsafe { raw.write_bytes(0, 1) };
+                // SAFETY: `raw` is valid and was just initialised, and is known to nobody yet.
+                Self::fill(unsafe { &mut *raw });
+                // SAFETY: `raw` is complete. It is pinned, and dropping it unregisters it.
+                to_result(unsafe {
+                    match side {
+                        Side::Front => bindings::__xenbus_register_frontend(
+                            raw, module.as_ptr(), name.as_char_ptr()),
+                        Side::Back => bindings::__xenbus_register_backend(
+                            raw, module.as_ptr(), name.as_char_ptr()),
+                    }
+                })
+            }),
+            _driver: PhantomData,
+        })
+    }
+
+    fn fill(raw: &mut bindings::xenbus_driver) {
+        raw.name = T::NAME.map_or(ptr::null(), |name| name.as_char_ptr());
+        raw.ids = ptr::from_ref(T::IDS.0).cast();
+        raw.allow_rebind = T::ALLOW_REBIND;
+        raw.not_essential = T::NOT_ESSENTIAL;
+        raw.probe = Some(Self::probe);
+        raw.otherend_changed = Some(Self::otherend_changed);
+        raw.remove = Some(Self::remove);
+        if T::HAS_SUSPEND {
+            raw.suspend = Some(Self::suspend);
+        }
+        if T::HAS_RESUME {
+            raw.resume = Some(Self::resume);
+        }
+        if T::HAS_IS_READY {
+            raw.is_ready = Some(Self::is_ready);
+        }
+        if T::HAS_RECLAIM_MEMORY {
+            raw.reclaim_memory = Some(Self::reclaim_memory);
+        }
+    }
+
+    extern "C" fn probe(
+        raw: *mut bindings::xenbus_device,
+        id: *const bindings::xenbus_device_id,
+    ) -> c_int {
+        // SAFETY: The bus calls this with a valid device whose other end it has just read, and holds
+        // the device's lock until this returns.
+        let dev = unsafe { Device::<Bound>::from_raw(raw) };
+        // SAFETY: It is one of the ids in our table.
+        let id = unsafe { &*id.cast::<DeviceId>() };
+        error::from_result(|| {
+            if !dev.has_valid_otherend() {
+                return Err(EINVAL);
+            }
+            let data = T::probe(dev, id).map_err(|failure| {
+                dev.answer(&failure);
+                failure.errno()
+            })?;
+            debug::DEVICES.add(1);
+            // SAFETY: The device is ours from now on; its data is the driver's to set.
+            unsafe { kernel::bindings::dev_set_drvdata(&raw mut (*raw).dev, data.into_foreign()) };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// A successful `probe` happened before, and no `remove` before `'a` ends.
+    unsafe fn data<'a>(raw: *mut bindings::xenbus_device) -> Borrowed<'a, T> {
+        // SAFETY: `probe` has set it, and it stays by the requirement of this function.
+        unsafe {
+            let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
+            <T::Data as ForeignOwnable>::borrow(data)
+        }
+    }
+
+    extern "C" fn otherend_changed(
+        raw: *mut bindings::xenbus_device,
+        state: bindings::xenbus_state,
+    ) {
+        // SAFETY: The watch that gets us here is set after `probe` succeeded, and taken back (with a
+        // wait for us) before `remove` and before the other end is read anew.
+        let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
+        let _noio = NoIo::new();
+        if let Err(failure) = T::otherend_changed(data, dev, State::from_number(state)) {
+            dev.answer(&failure);
+        }
+    }
+
+    extern "C" fn remove(raw: *mut bindings::xenbus_device) {
+        // SAFETY: The bus calls this once after each successful `probe`, and no other callback is
+        // running or will be.
+        let dev = unsafe { Device::<Bound>::from_raw(raw) };
+        // SAFETY: As above.
+        T::remove(unsafe { Self::data(raw) }, dev);
+        // SAFETY: As above; the data is taken out before anything could borrow it again.
+        let data = unsafe {
+            let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
+            kernel::bindings::dev_set_drvdata(&raw mut (*raw).dev, ptr::null_mut());
+            T::Data::from_foreign(data)
+        };
+        debug::DEVICES.sub(1);
+        drop(data);
+    }
+
+    extern "C" fn suspend(raw: *mut bindings::xenbus_device) -> c_int {
+        // SAFETY: The bus calls this for bound devices, under the device's lock.
+        let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
+        let _noio = NoIo::new();
+        error::from_result(|| T::suspend(data, dev).map(|()| 0))
+    }
+
+    extern "C" fn resume(raw: *mut bindings::xenbus_device) -> c_int {
+        // SAFETY: As for `suspend`; the bus has read the new other end before.
+        let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
+        let _noio = NoIo::new();
+        error::from_result(|| {
+            T::resume(data, dev).map_err(|failure| {
+                dev.answer(&failure);
+                failure.errno()
+            })?;
+            Ok(0)
+        })
+    }
+
+    extern "C" fn is_ready(raw: *mut bindings::xenbus_device) -> c_int {
+        // The bus asks without a lock, so the device might be removed at the same time; its lock
+        // keeps it bound. Whoever holds the lock now is probing or removing: not ready.
+        // SAFETY: The bus holds a reference to the device.
+        let generic = unsafe { &raw mut (*raw).dev };
+        // SAFETY: As above.
+        if !unsafe { bindings::xen_rs_device_trylock(generic) } {
+            return 0;
+        }
+        // SAFETY: As above. Data is set while the device is bound to this driver.
+        let bound = unsafe {
+            !kernel::bindings::dev_get_drvdata(generic).is_null() && !(*generic).driver.is_null()
+        };
+        let ready = bound && {
+            // SAFETY: The device is bound, and stays so while it is locked.
+            let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
+            T::is_ready(data, dev)
+        };
+        // SAFETY: It was locked above.
+        unsafe { bindings::xen_rs_device_unlock(generic) };
+        ready.into()
+    }
+
+    extern "C" fn reclaim_memory(raw: *mut bindings::xenbus_device) {
+        // SAFETY: The bus calls this with a reference to the device, and with the semaphore held that
+        // it also holds around `probe` and `remove`; only the data may be missing.
+        let (dev, data) = unsafe {
+            let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
+            (Device::from_raw(raw), data)
+        };
+        if !data.is_null() {
+            // SAFETY: `probe` has set it, and `remove` takes it out before it releases it.
+            T::reclaim_memory(unsafe { <T::Data as ForeignOwnable>::borrow(data) }, dev);
+        }
+    }
+}
+
+#[pinned_drop]
+impl<T: Driver> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::xenbus_unregister_driver(self.raw.get()) }
+    }
+}
