@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `agent dom0` serves the host over a virtio serial port, `agent guest` serves it over the xenstore mailbox.
+//! `agent blkload` is the load generator of the block benchmark, here to spare the images a second program.
 
 #![forbid(unsafe_code)]
 
@@ -19,11 +20,14 @@ use agent::serve::serve;
 const PORT: &str = "paravane.agent";
 
 fn main() -> ExitCode {
-    let place = std::env::args().nth(1).unwrap_or_default();
-    let result = match place.as_str() {
-        "dom0" => dom0(),
-        "guest" => guest(),
-        _ => Err(io::Error::other("usage: agent dom0 | agent guest")),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["dom0"] => dom0(),
+        ["guest"] => guest(),
+        ["blkload", ..] => blkload::main(&args[1..]),
+        _ => Err(io::Error::other(
+            "usage: agent dom0 | agent guest | agent blkload ...",
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
