@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters as C drivers have them: with a mode in sysfs, changeable at run time, and of type
-//! `bool`, which the kernel's own `module!` macro does not offer.
+//! Module parameters as C drivers have them: of type `bool` too, with a mode in sysfs, and changeable
+//! at run time. The kernel's own `module!` macro offers numbers only, which sysfs does not show.
 
 use kernel::bindings as k;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -56,6 +56,9 @@ unsafe impl Sync for Raw {}
 ///     TRUSTED: bool = true, "trusted", 0o644, "Is the backend trusted";
 /// }
 /// ```
+///
+/// What the kernel needs of them is laid out as by `module_param_named` and `MODULE_PARM_DESC` of
+/// `include/linux/moduleparam.h`; in a driver that is built in, names start with the module's.
 #[macro_export]
 macro_rules! module_params {
     (@type u32) => { $crate::param::Number };
@@ -64,6 +67,11 @@ macro_rules! module_params {
     (@ops bool) => { ::kernel::bindings::param_ops_bool };
     (@name u32) => { "uint" };
     (@name bool) => { "bool" };
+    (@text $(#[$attribute:meta])* $var:ident = $text:expr) => {
+        $(#[$attribute])*
+        static $var: [u8; $crate::param::PREFIX.len(env!("RUST_MODFILE"), cfg!(MODULE)) + $text.len()] =
+            $crate::param::PREFIX.before(env!("RUST_MODFILE"), cfg!(MODULE), $text);
+    };
     ($(
         $(#[$doc:meta])*
         $var:ident: $type:tt = $default:expr, $name:literal, $mode:literal, $text:literal;
@@ -73,14 +81,21 @@ macro_rules! module_params {
             <$crate::module_params!(@type $type)>::new($default);
 
         const _: () = {
+            $crate::module_params!(@text NAME = concat!($name, "\0"));
+            $crate::module_params!(@text #[link_section = ".modinfo"] #[used] TYPE =
+                concat!("parmtype=", $name, ":", $crate::module_params!(@name $type), "\0"));
+            $crate::module_params!(@text #[link_section = ".modinfo"] #[used] TEXT =
+                concat!("parm=", $name, ":", $text, "\0"));
+
             #[link_section = "__param"]
             #[used]
             static PARAM: $crate::param::Raw = $crate::param::Raw(::kernel::bindings::kernel_param {
-                name: concat!($name, "\0").as_ptr().cast(),
-                // SAFETY: The kernel makes this when it loads the module.
-                mod_: unsafe { &raw const ::kernel::bindings::__this_module }.cast_mut(),
-                // SAFETY: Only the address of a constant of the kernel is taken.
-                ops: unsafe { &raw const $crate::module_params!(@ops $type) },
+                name: (&raw const NAME).cast(),
+                #[cfg(MODULE)]
+                mod_: (&raw const ::kernel::bindings::__this_module).cast_mut(),
+                #[cfg(not(MODULE))]
+                mod_: ::core::ptr::null_mut(),
+                ops: &raw const $crate::module_params!(@ops $type),
                 perm: $mode,
                 level: -1,
                 flags: 0,
@@ -88,27 +103,51 @@ macro_rules! module_params {
                     arg: (&raw const $var).cast_mut().cast(),
                 },
             });
-
-            const TYPE_TEXT: &str = concat!("parmtype=", $name, ":", $crate::module_params!(@name $type), "\0");
-            const TEXT: &str = concat!("parm=", $name, ":", $text, "\0");
-            #[link_section = ".modinfo"]
-            #[used]
-            static TYPE_INFO: [u8; TYPE_TEXT.len()] = $crate::param::bytes(TYPE_TEXT);
-            #[link_section = ".modinfo"]
-            #[used]
-            static INFO: [u8; TEXT.len()] = $crate::param::bytes(TEXT);
         };
     )*};
 }
 
-/// The bytes of a text, for the macro.
+/// What comes before the names of parameters: nothing in a module of its own, the name of the module
+/// and a dot in one that is built in. For the macro.
 #[doc(hidden)]
-pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    let mut i = 0;
-    while i < N {
-        bytes[i] = text.as_bytes()[i];
-        i += 1;
+pub struct Prefix;
+
+#[doc(hidden)]
+pub const PREFIX: Prefix = Prefix;
+
+impl Prefix {
+    /// Its length; `modfile` is the module's file without suffix.
+    pub const fn len(&self, modfile: &str, module: bool) -> usize {
+        if module {
+            0
+        } else {
+            modfile.len() - start(modfile) + 1
+        }
     }
-    bytes
+
+    /// The bytes of `text` with the prefix before it, `N` in all.
+    pub const fn before<const N: usize>(&self, modfile: &str, module: bool, text: &str) -> [u8; N] {
+        let mut bytes = [b'.'; N];
+        let prefix = self.len(modfile, module);
+        let mut i = 0;
+        while i + 1 < prefix {
+            bytes[i] = modfile.as_bytes()[start(modfile) + i];
+            i += 1;
+        }
+        i = prefix;
+        while i < N {
+            bytes[i] = text.as_bytes()[i - prefix];
+            i += 1;
+        }
+        bytes
+    }
+}
+
+/// Where the name begins in the path of a file.
+const fn start(path: &str) -> usize {
+    let mut i = path.len();
+    while i > 0 && path.as_bytes()[i - 1] != b'/' {
+        i -= 1;
+    }
+    i
 }
