@@ -31,14 +31,15 @@ pub const MAX_PAGES: usize = 1 << bindings::XENBUS_MAX_RING_GRANT_ORDER;
 ///
 /// # Invariants
 ///
-/// - `base` is valid for volatile reads and writes of `grants.len() * PAGE_SIZE` bytes while this
-///   lives, and aligned to a page.
+/// - `base` is valid for volatile reads and writes of `size` bytes while this lives, and aligned to a
+///   page; `size` is that of all pages in `grants`.
 /// - `mapped` tells whether `base` is a mapping by `vmap`, to be undone; else it is the address of the
 ///   only page.
 /// - No reference into the memory exists, except to an index as an atomic.
 pub struct SharedRing {
     grants: KVec<Grant>,
     base: NonNull<u8>,
+    size: usize,
     mapped: bool,
 }
 
@@ -77,6 +78,7 @@ impl SharedRing {
         Ok(Self {
             grants,
             base,
+            size: pages * PAGE_SIZE,
             mapped,
         })
     }
@@ -94,8 +96,7 @@ impl SharedRing {
     /// The address of `len` bytes at `offset`, aligned to `align`, or `None` with a warning.
     #[inline]
     fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
-        let size = self.size();
-        if len <= size && offset <= size - len && offset % align == 0 {
+        if len <= self.size && offset <= self.size - len && offset % align == 0 {
             // SAFETY: By the type invariant this is within the memory.
             Some(unsafe { self.base.as_ptr().add(offset) })
         } else {
@@ -130,15 +131,15 @@ impl Drop for SharedRing {
 impl RingMem for SharedRing {
     #[inline]
     fn size(&self) -> usize {
-        self.grants.len() * PAGE_SIZE
+        self.size
     }
 
     #[inline]
     fn read<T: FromBytes>(&self, offset: usize) -> T {
         let mut value = MaybeUninit::<T>::zeroed();
-        if let Some(from) = self.at(offset, size_of::<T>(), 1) {
+        if let Some(from) = self.at(offset, size_of::<T>(), align_of::<T>()) {
             // SAFETY: `at` has checked the shared side; the other is a local of that size.
-            unsafe { copy_out(from, value.as_mut_ptr().cast(), size_of::<T>()) };
+            unsafe { copy_out(from.cast(), value.as_mut_ptr()) };
         }
         // SAFETY: All bytes are initialised, and any bytes are a `T`.
         unsafe { value.assume_init() }
@@ -146,9 +147,9 @@ impl RingMem for SharedRing {
 
     #[inline]
     fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
-        if let Some(to) = self.at(offset, size_of::<T>(), 1) {
+        if let Some(to) = self.at(offset, size_of::<T>(), align_of::<T>()) {
             // SAFETY: `at` has checked the shared side; `T` has no uninitialised bytes.
-            unsafe { copy_in(ptr::from_ref(value).cast(), to, size_of::<T>()) };
+            unsafe { copy_in(value, to.cast()) };
         }
     }
 
@@ -198,57 +199,52 @@ fn virt_mb() {
     };
 }
 
-/// Copies in words as large as the alignment of the shared side allows, each accessed there once.
-/// All but the alignment is known at compile time, so little of this remains.
+/// Copies in words as large as the alignment of `T`, of which its size is a multiple. All of this but
+/// the moves is known at compile time.
 macro_rules! by_words {
-    ($shared:expr, $len:expr, |$i:ident, $word:ident| $copy:expr) => {{
-        let bits = $shared as usize | $len;
-        if bits % 8 == 0 {
-            type $word = u64;
-            for $i in 0..$len / 8 {
-                $copy
-            }
-        } else if bits % 4 == 0 {
-            type $word = u32;
-            for $i in 0..$len / 4 {
-                $copy
-            }
-        } else {
-            type $word = u8;
-            for $i in 0..$len {
-                $copy
-            }
+    ($type:ty, |$i:ident, $word:ident| $copy:expr) => {
+        match align_of::<$type>() {
+            1 => by_words!(u8, $type, $i, $word, $copy),
+            2 => by_words!(u16, $type, $i, $word, $copy),
+            4 => by_words!(u32, $type, $i, $word, $copy),
+            _ => by_words!(u64, $type, $i, $word, $copy),
+        }
+    };
+    ($actual:ty, $type:ty, $i:ident, $word:ident, $copy:expr) => {{
+        type $word = $actual;
+        for $i in 0..size_of::<$type>() / size_of::<$word>() {
+            $copy
         }
     }};
 }
 
-/// Copies from shared to private memory.
+/// Copies from shared to private memory, reading each word once.
 ///
 /// # Safety
 ///
-/// `shared` is valid for reads and `private` for writes of `len` bytes, and they do not overlap.
+/// `shared` is valid for reads, `private` for writes of a `T`, and both are aligned for it.
 #[inline(always)]
-unsafe fn copy_out(shared: *const u8, private: *mut u8, len: usize) {
-    by_words!(shared, len, |i, Word| {
-        // SAFETY: By the requirement of this function; `shared` is aligned for the word.
+unsafe fn copy_out<T>(shared: *const T, private: *mut T) {
+    by_words!(T, |i, Word| {
+        // SAFETY: By the requirement of this function.
         unsafe {
             let word = shared.cast::<Word>().add(i).read_volatile();
-            private.cast::<Word>().add(i).write_unaligned(word);
+            private.cast::<Word>().add(i).write(word);
         }
     })
 }
 
-/// Copies from private to shared memory.
+/// Copies from private to shared memory, writing each word once.
 ///
 /// # Safety
 ///
-/// `private` is valid for reads and `shared` for writes of `len` bytes, and they do not overlap.
+/// `shared` is valid for writes of a `T` and aligned for it; `T` has no uninitialised bytes.
 #[inline(always)]
-unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
-    by_words!(shared, len, |i, Word| {
-        // SAFETY: As in `copy_out`.
+unsafe fn copy_in<T>(private: &T, shared: *mut T) {
+    by_words!(T, |i, Word| {
+        // SAFETY: By the requirement of this function.
         unsafe {
-            let word = private.cast::<Word>().add(i).read_unaligned();
+            let word = ptr::from_ref(private).cast::<Word>().add(i).read();
             shared.cast::<Word>().add(i).write_volatile(word);
         }
     })
