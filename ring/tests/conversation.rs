@@ -4,7 +4,7 @@
 //! the indexes, on rings of several sizes, and between threads.
 
 use xen_abi::io::blkif::{op, Request, Response};
-use xen_abi::io::ring::{REQ_EVENT, RSP_PROD};
+use xen_abi::io::ring::{REQ_EVENT, REQ_PROD, RSP_PROD};
 use xen_ring::blkif::operation::{Operation, Outcome};
 use xen_ring::blkif::{decode, request, segment, BlkBackRing, BlkFrontRing};
 use xen_ring::{
@@ -141,8 +141,9 @@ fn what_is_published_is_not_read_back() {
     let (mut front, mut back) = ring(4096, 0);
     front.push(&[1; 4]).expect("a free slot");
     assert!(front.push_requests().needed());
-    // The peer rewinds our own index and asks for an event at the next request.
-    front.mem().store_relaxed(0, 0);
+    // The peer changes our own index, so as to look as if the next request had been published
+    // already, and asks for an event at it.
+    front.mem().store_relaxed(REQ_PROD, 2);
     front.mem().store_relaxed(REQ_EVENT, 2);
     front.push(&[2; 4]).expect("a free slot");
     assert!(front.push_requests().needed());
