@@ -18,8 +18,8 @@ use crate::domain::DomId;
 /// Context of a device that merely exists: somebody holds a reference to it.
 pub struct Normal;
 
-/// Context of a device in one of its driver's callbacks: the driver is bound, and the other end is
-/// known and does not change.
+/// Context of a device in one of its driver's callbacks: the driver is bound, and the bus does not
+/// change its mind about the other end.
 pub struct Bound;
 
 /// A device of ours on the xenbus, one end of it.
@@ -182,10 +182,16 @@ impl Device<Bound> {
         DomId::new(unsafe { (*self.as_raw()).otherend_id } as u16)
     }
 
-    /// The other end's folder in the xenstore: `/local/domain/0/backend/vbd/1/51712`.
+    /// The other end's folder in the xenstore: `/local/domain/0/backend/vbd/1/51712`. Empty if the bus
+    /// could not find it after the domain was restored; the device can only be removed then.
     pub fn otherend(&self) -> &CStr {
-        // SAFETY: In a callback the other end is known and stays.
-        unsafe { CStr::from_char_ptr((*self.as_raw()).otherend) }
+        // SAFETY: By the type invariant; the pointer is only written while no callback runs.
+        let path = unsafe { (*self.as_raw()).otherend };
+        if path.is_null() {
+            return c"";
+        }
+        // SAFETY: In a callback the path stays.
+        unsafe { CStr::from_char_ptr(path) }
     }
 
     /// The other end's folder in the xenstore.

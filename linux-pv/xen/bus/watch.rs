@@ -28,6 +28,9 @@ pub trait WatchHandler: Send + Sync + 'static {
 /// A watch that is set as long as this exists. Dropping it waits for a call that is running, unless
 /// it is that very call that drops it.
 ///
+/// The latter is for devices only, whose removal waits for the xenwatch thread anyway: a module that
+/// sets a watch without a device must not be unloaded while a handler is dropping its own watch.
+///
 /// # Invariants
 ///
 /// - `raw` is registered; `path` and `handler` stay as they are while it is.
