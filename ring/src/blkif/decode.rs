@@ -43,7 +43,7 @@ pub enum Body {
 }
 
 /// The segments of a direct request, each a run within a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Segments {
     seg: [Segment; MAX_SEGMENTS_PER_REQUEST],
     len: usize,
@@ -63,8 +63,17 @@ impl Segments {
     }
 }
 
+/// What a request has in the places it does not use makes no difference.
+impl PartialEq for Segments {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Segments {}
+
 /// Where the segments of an indirect request stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct IndirectSegments {
     grefs: [u32; MAX_INDIRECT_PAGES_PER_REQUEST],
     /// Number of segments, 1 to 4096.
@@ -95,6 +104,15 @@ impl IndirectSegments {
         })
     }
 }
+
+/// What a request has in the places it does not use makes no difference.
+impl PartialEq for IndirectSegments {
+    fn eq(&self, other: &Self) -> bool {
+        self.pages().eq(other.pages())
+    }
+}
+
+impl Eq for IndirectSegments {}
 
 /// A request that cannot be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fuzzing of what faces a hostile peer: rings, block requests and responses, what a back end
+//! writes to the xenstore, and the xenstore's messages.
+//!
+//! A target is a plain function of bytes that panics if a promise is broken. It is run
+//!
+//! - by `cargo test`, on any compiler, with a fixed number of made-up inputs that are the same
+//!   each time (`tests/bounded.rs`; `PARAVANE_FUZZ_ROUNDS` makes it more);
+//! - by libFuzzer, guided by coverage, for as long as you like:
+//!   `cargo +nightly fuzz run --features libfuzzer front_ring`, with `cargo install cargo-fuzz`.
+//!
+//! An input that libFuzzer found to break a promise becomes a test of its own.
+#![forbid(unsafe_code)]
+
+mod blkif;
+mod bytes;
+mod ring;
+mod store;
+
+pub use blkif::{blkif_request, blkif_response};
+pub use ring::{back_ring, front_ring};
+pub use store::{features, xenstore};
+
+/// A target: it panics if the bytes break a promise.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("front_ring", front_ring),
+    ("back_ring", back_ring),
+    ("blkif_request", blkif_request),
+    ("blkif_response", blkif_response),
+    ("features", features),
+    ("xenstore", xenstore),
+];
