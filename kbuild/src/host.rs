@@ -62,7 +62,7 @@ pub fn missing_packages() -> Vec<&'static str> {
 pub fn prepare(session: &Session) -> Result<()> {
     let missing = missing_packages();
     if missing.is_empty() {
-        return Ok(());
+        return if is_root() { Ok(()) } else { subordinate_ids() };
     }
     let list = missing.join(" ");
     if find_program("apt-get").is_none() {
@@ -183,4 +183,51 @@ fn probe() -> Result<Containment> {
 
 fn read_number(path: &str) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Whether this user may use the many ids that a root file system's owners need (see subuid(5)).
+pub fn subordinate_ids() -> Result<()> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let name = process::output("looking up the user's name", Command::new("id").arg("-un"))
+        .unwrap_or_default();
+    let name = name.trim();
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if !has_range(&text, &[name, &uid]) {
+            let user = if name.is_empty() { &uid } else { name };
+            bail!(
+                "{file} has no range of 65536 ids for this user. As root: usermod --add-subuids 100000-165535 \
+                 --add-subgids 100000-165535 {user}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether lines `NAME:FIRST:COUNT` give one of the names a range that covers a system's ids.
+fn has_range(text: &str, names: &[&str]) -> bool {
+    text.lines().any(|line| {
+        let mut fields = line.split(':');
+        let (Some(name), Some(_first), Some(count)) = (fields.next(), fields.next(), fields.next())
+        else {
+            return false;
+        };
+        names.contains(&name)
+            && count
+                .trim()
+                .parse::<u64>()
+                .is_ok_and(|count| count >= 65_536)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_found_by_name_or_number() {
+        let text = "root:100000:65536\nann:165536:65536\n1001:231072:65536\nbob:1:10\n";
+        assert!(has_range(text, &["ann", "1000"]) && has_range(text, &["cleo", "1001"]));
+        assert!(!has_range(text, &["bob", "1002"]) && !has_range("", &["ann"]));
+    }
 }

@@ -68,6 +68,16 @@ pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
     .with_context(|| format!("no kernel for target {}", target.name))
 }
 
+/// What the archive answered last for a target, if it was ever asked. No network.
+pub fn known_kernel(session: &Session, target: &Target) -> Option<KernelPackages> {
+    let path = session
+        .cache
+        .root()
+        .join("resolved")
+        .join(format!("kernel-{}.toml", target.name));
+    read_remembered(&path)
+}
+
 /// Finds a hypervisor: the newest, or the one `wanted` names (`4.20`, or a package's name).
 pub fn xen(session: &Session, suite: &str, wanted: Option<&str>) -> Result<XenPackages> {
     let key = format!(

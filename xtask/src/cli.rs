@@ -2,6 +2,8 @@
 
 //! The options of every subcommand.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use kbuild::session::Options;
 
@@ -45,6 +47,9 @@ impl Global {
 #[derive(Subcommand)]
 pub enum Command {
     Build(Build),
+    Test(Test),
+    Clean(Clean),
+    Doctor(Doctor),
     Shell(Shell),
 }
 
@@ -75,3 +80,43 @@ pub struct Build {
     #[arg(long)]
     pub clippy: bool,
 }
+
+/// Run every test: of the source, on the host, and in virtual machines
+///
+/// Prints KTAP, writes JUnit to a file, ends with a line "N passed, N failed", and exits with a status that is
+/// not zero unless all is well.
+#[derive(Args)]
+pub struct Test {
+    /// Only tests whose names contain one of these texts (`check`, `unit` and the scenarios' groups are parts of
+    /// the names)
+    pub filter: Vec<String>,
+    /// Print the tests' names and run none
+    #[arg(long)]
+    pub list: bool,
+    /// All rounds of the long tests, and all kernels
+    #[arg(long)]
+    pub full: bool,
+    /// Where to write the results as JUnit (default: the run's log folder)
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// A kernel target of kernels.toml
+    #[arg(long, value_name = "TARGET")]
+    pub kernel: Option<String>,
+}
+
+/// Show what the cache holds and remove what no current kernel needs
+///
+/// Without options only shows. What another run is using is never removed.
+#[derive(Args)]
+pub struct Clean {
+    /// Remove what no run has used for a week
+    #[arg(long)]
+    pub unused: bool,
+    /// Remove everything
+    #[arg(long, conflicts_with = "unused")]
+    pub all: bool,
+}
+
+/// Say what this machine has and lacks, without changing anything
+#[derive(Args)]
+pub struct Doctor {}

@@ -4,8 +4,12 @@
 //! the crates `kbuild` and `vmtest`.
 
 mod build;
+mod clean;
 mod cli;
+mod doctor;
+mod report;
 mod shell;
+mod test;
 
 use std::process::ExitCode;
 
@@ -39,6 +43,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
     match cli.command {
         Command::Build(args) => build::run(&session, &args),
+        Command::Test(args) => test::run(&session, &args),
+        Command::Clean(args) => clean::run(&session, &args),
+        Command::Doctor(args) => doctor::run(&session, &args),
         Command::Shell(args) => shell::run(&session, &args),
     }
 }
