@@ -32,6 +32,8 @@ pub struct Outcome {
     pub requests: u64,
     /// Requests a second, the sum over the threads.
     pub rate: f64,
+    /// Requests in all, with those before and after the clock ran.
+    pub total: u64,
 }
 
 /// Runs a workload on a device for `warm`, which is not counted, and then for `time`.
@@ -49,6 +51,7 @@ pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Re
     let mut outcome = Outcome {
         requests: 0,
         rate: 0.0,
+        total: 0,
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..cell.jobs)
@@ -63,10 +66,11 @@ pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Re
             })
             .collect();
         for thread in threads {
-            let (requests, elapsed) = thread
+            let (requests, elapsed, total) = thread
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))?;
             outcome.requests += requests;
+            outcome.total += total;
             outcome.rate += requests as f64 / elapsed.as_secs_f64();
         }
         Ok(outcome)
@@ -86,11 +90,12 @@ fn measure(
     mut offsets: Offsets,
     warm: Duration,
     time: Duration,
-) -> io::Result<(u64, Duration)> {
+) -> io::Result<(u64, Duration, u64)> {
     let begin = Instant::now();
+    let mut total = 0;
     while begin.elapsed() < warm {
         ring.fill(|| offsets.next())?;
-        ring.wait()?;
+        total += ring.wait()?;
     }
     let begin = Instant::now();
     let mut requests = 0;
@@ -102,8 +107,8 @@ fn measure(
             break elapsed;
         }
     };
-    ring.drain()?;
-    Ok((requests, elapsed))
+    total += requests + ring.drain()?;
+    Ok((requests, elapsed, total))
 }
 
 /// Block numbers that are never neighbours, so that nothing merges two requests into one.
@@ -133,8 +138,8 @@ impl Offsets {
 const USAGE: &str =
     "usage: blkload DEVICE WARM_MS TIME_MS CELL...\n  a CELL is read|write:BYTES:DEPTH:JOBS";
 
-/// The program: runs the cells one after the other and prints, for each, a line of the cell, the number of
-/// requests and the requests a second.
+/// The program: runs the cells one after the other and prints, for each, a line of the cell and its
+/// [`Outcome`]: requests, requests a second, requests in all.
 pub fn main(args: &[String]) -> io::Result<()> {
     let usage = || io::Error::new(io::ErrorKind::InvalidInput, USAGE);
     let [device, warm, time, cells @ ..] = args else {
@@ -147,8 +152,12 @@ pub fn main(args: &[String]) -> io::Result<()> {
         .map(|cell| cell.parse().map_err(|_| usage()))
         .collect::<Result<_, _>>()?;
     for cell in cells {
-        let Outcome { requests, rate } = run(Path::new(device), &cell, warm, time)?;
-        println!("{cell} {requests} {rate:.3}");
+        let Outcome {
+            requests,
+            rate,
+            total,
+        } = run(Path::new(device), &cell, warm, time)?;
+        println!("{cell} {requests} {rate:.3} {total}");
     }
     Ok(())
 }

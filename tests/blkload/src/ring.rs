@@ -122,12 +122,13 @@ impl Ring {
         Ok(done)
     }
 
-    /// Waits for all requests.
-    pub fn drain(&mut self) -> io::Result<()> {
+    /// Waits for all requests and returns how many there were.
+    pub fn drain(&mut self) -> io::Result<u64> {
+        let mut done = 0;
         while self.flying > 0 {
-            self.wait()?;
+            done += self.wait()?;
         }
-        Ok(())
+        Ok(done)
     }
 }
 
