@@ -123,4 +123,13 @@ impl GrantPool {
         }
         self.never_needed = self.idle.len();
     }
+
+    /// Takes in a grant again that [`take_idle`](Self::take_idle) took out, because the peer still has
+    /// it mapped, as the one that will be used last. Drops it if there is no room.
+    pub fn take_in(&mut self, grant: Grant) {
+        if self.alive < self.bound && self.idle.push_within_capacity(grant).is_ok() {
+            self.alive += 1;
+            self.idle.as_mut_slice().rotate_right(1);
+        }
+    }
 }
