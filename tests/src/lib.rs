@@ -1,3 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! To be written.
+//! Virtual machines under Xen and the scenarios that run in them.
+//!
+//! A scenario reads "boot this topology, run this in dom0 or in a guest, expect that":
+//!
+//! ```ignore
+//! fn writes_survive(ctx: &mut Ctx) -> Result<()> {
+//!     let guest = ctx.host.create(Guest::pvh("g1").vcpus(4).disk(Disk::file("a.img", "xvda").mib(512)))?;
+//!     guest.load_blkfront(ctx.driver, "")?;
+//!     guest.sh("mkfs.ext4 -q /dev/xvda && mount /dev/xvda /mnt && cp /bin/busybox /mnt && umount /mnt")?;
+//!     ctx.host.dom0().sh("mount -o loop,ro /disks/a.img /mnt && cmp /mnt/busybox /bin/busybox")?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`remote`] talks to the agents inside,
+//! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`scenario`] and [`runner`] are the
+//! test suite, [`report`] prints it, and [`boot`] is the demonstration behind `cargo xtask boot`.
+//!
+//! What does not live here: making images, kernels and modules (crate `kbuild`).
+
+pub mod boot;
+pub mod console;
+pub mod guest;
+pub mod health;
+pub mod host;
+pub mod machine;
+pub mod remote;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod scenarios;
+pub mod terminal;
+pub mod topology;
+
+pub use guest::{Disk, Domain, Driver, Guest, Mode};
+pub use host::Host;
+pub use remote::{Job, Output, Place};
+pub use scenario::{Ctx, Scenario};
+pub use topology::{Dom0, Topology};

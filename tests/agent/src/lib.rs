@@ -19,3 +19,6 @@ pub mod relay;
 pub mod serve;
 pub mod wire;
 pub mod xenstore;
+
+/// The name of the virtio serial port between the host and dom0's agent.
+pub const PORT: &str = "paravane.agent";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `agent dom0` serves the host over a virtio serial port, `agent guest` serves it over the xenstore mailbox.
-//! `agent blkload` is the load generator of the block benchmark, here to spare the images a second program.
+//! `agent blkload` is the load generator of the block benchmark, and `agent probe` looks at what no stock tool
+//! shows; they are here to spare the images more programs.
 
 #![forbid(unsafe_code)]
 
@@ -13,11 +14,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
+use agent::PORT;
 use agent::mailbox::{Mailbox, Side};
 use agent::serve::serve;
-
-/// The virtio serial port's name, which the host gives it on QEMU's command line.
-const PORT: &str = "paravane.agent";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -25,8 +24,9 @@ fn main() -> ExitCode {
         ["dom0"] => dom0(),
         ["guest"] => guest(),
         ["blkload", ..] => blkload::main(&args[1..]),
+        ["probe", ..] => probes::main(&args[1..]),
         _ => Err(io::Error::other(
-            "usage: agent dom0 | agent guest | agent blkload ...",
+            "usage: agent dom0 | agent guest | agent blkload ... | agent probe ...",
         )),
     };
     match result {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a virtual machine is made of: the hypervisor, dom0's root disk, and a payload disk with everything
+//! that belongs to one kernel or to this work tree.
+//!
+//! Three layers, each cached by what it is made of, so that a change of one line in a driver only makes the
+//! last one again (a second):
+//!
+//! - [`userland`]: Debian with Xen's tools as a disk image, the hypervisor, and the programs of a guest's
+//!   initramfs. No kernel, nothing of ours.
+//! - [`kmods`] and [`vmlinux`]: the part of a kernel that machines need, uncompressed, because unpacking is what
+//!   an emulated processor does slowest.
+//! - [`payload`]: a disk with the kernel's modules, our modules, the agent, and the guests' kernel and initramfs;
+//!   and dom0's own small initramfs.
+
+mod agent;
+mod cpio;
+mod disk;
+pub mod kmods;
+pub mod payload;
+pub mod userland;
+pub mod vmlinux;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::kernel::Kernel;
+use crate::modules::Modules;
+use crate::resolve;
+use crate::sandbox::Sandbox;
+use crate::session::Session;
+
+pub use payload::Payload;
+pub use userland::Userland;
+
+/// Everything that a machine boots from. Keeps its parts from `clean`.
+#[derive(Clone)]
+pub struct Images {
+    /// Hypervisor and Debian.
+    pub userland: Userland,
+    /// Kernel, modules, agent.
+    pub payload: Payload,
+    /// The sandbox that QEMU runs in.
+    pub qemu: Sandbox,
+}
+
+impl Images {
+    /// Makes what is missing. `xen` names a series of the hypervisor (`4.20`); the newest is taken otherwise.
+    ///
+    /// The hypervisor, its tools and QEMU come from the default target's suite, whichever suite the kernel is
+    /// from: a kernel under test is the only thing that changes.
+    pub fn make(
+        session: &Session,
+        sandbox: &Sandbox,
+        kernel: &Kernel,
+        modules: Option<&Modules>,
+        xen: Option<&str>,
+    ) -> Result<Self> {
+        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let packages = resolve::xen(session, &suite.name, xen)?;
+        let qemu = if sandbox.suite() == suite.name {
+            sandbox.clone()
+        } else {
+            Sandbox::open(session, suite)?
+        };
+        let userland = Userland::open(session, &qemu, suite, &packages)?;
+        let agent = agent::build(session)?;
+        let payload = Payload::make(session, &qemu, &userland, kernel, modules, &agent)?;
+        Ok(Self {
+            userland,
+            payload,
+            qemu,
+        })
+    }
+
+    /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.
+    pub fn disks(&self) -> [PathBuf; 2] {
+        [self.userland.root_disk(), self.payload.disk()]
+    }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything in a machine that belongs to one kernel or to this work tree: dom0's initramfs, and a disk that
+//! dom0 mounts read-only at `/payload` with
+//!
+//! - `lib/modules/RELEASE`: the kernel's modules for dom0, and ours in `updates/`;
+//! - `boot/vmlinux`, `boot/guest.cpio`, `boot/guest-fio.cpio`: what guests boot from;
+//! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::cpio::Archive;
+use super::kmods::{self, Dependencies};
+use super::userland::Userland;
+use super::{disk, vmlinux};
+use crate::cache::Entry;
+use crate::digest::Digest;
+use crate::fsutil;
+use crate::kernel::{self, Kernel};
+use crate::modules::Modules;
+use crate::sandbox::Sandbox;
+use crate::session::Session;
+
+/// Room for all parts, in bytes.
+const ROOM: u64 = 1_500_000_000;
+
+/// Modules dom0 needs to find its disks.
+const DOM0_EARLY: [&str; 2] = ["virtio_blk", "ext4"];
+
+/// Modules dom0 uses later: Xen's, and devices that tests put behind a backend.
+const DOM0: [&str; 19] = [
+    "brd",
+    "bridge",
+    "dm-delay",
+    "dm-flakey",
+    "dm-linear",
+    "dm-mod",
+    "ext4",
+    "loop",
+    "null_blk",
+    "scsi_debug",
+    "xen-blkback",
+    "xen-blkfront",
+    "xen-evtchn",
+    "xen-gntalloc",
+    "xen-gntdev",
+    "xen-netback",
+    "xen-pciback",
+    "xen-privcmd",
+    "xenfs",
+];
+
+/// Modules of a guest.
+const GUEST: [&str; 9] = [
+    "dm-mod",
+    "ext4",
+    "loop",
+    "xen-blkfront",
+    "xen-evtchn",
+    "xen-gntalloc",
+    "xen-gntdev",
+    "xen-netfront",
+    "xenfs",
+];
+
+const DOM0_INITRD: &str = include_str!("files/dom0-initrd");
+const DOM0_SETUP: &str = include_str!("files/dom0-setup");
+const DOM0_INITTAB: &str = include_str!("files/dom0-inittab");
+const GUEST_INIT: &str = include_str!("files/guest-init");
+const GUEST_INITTAB: &str = include_str!("files/guest-inittab");
+
+/// The payload in the cache.
+#[derive(Clone)]
+pub struct Payload {
+    kernel: Arc<Entry>,
+    entry: Arc<Entry>,
+    /// The kernel's release.
+    pub release: String,
+    /// Names of our modules in it.
+    pub modules: Vec<String>,
+}
+
+impl Payload {
+    /// Finds it in the cache or makes it. Without `modules` the machines have the kernel's own drivers only.
+    pub fn make(
+        session: &Session,
+        sandbox: &Sandbox,
+        userland: &Userland,
+        kernel: &Kernel,
+        modules: Option<&Modules>,
+        agent: &Path,
+    ) -> Result<Self> {
+        let kernel_part = KernelPart::open(session, sandbox, userland, kernel)?;
+        let files = modules.map(Modules::files).unwrap_or_default();
+        let key = Digest::new("payload", 1)
+            .with("kernel", fsutil::name(kernel_part.path()))
+            .with("modules", modules.map(Modules::key).unwrap_or_default())
+            .with("agent", fs::read(agent)?)
+            .with_all(
+                "file",
+                [DOM0_SETUP, DOM0_INITTAB, GUEST_INIT, GUEST_INITTAB],
+            )
+            .hex();
+        let name = format!("{}-{key}", kernel.release);
+        let entry = session.cache.get_or_make("payload", &name, ROOM, |dir| {
+            let step = session.ui.step("Making the machines' disks");
+            let tree = dir.join("tree");
+            let part = |name| kernel_part.join(name);
+            copy_tree(&part("dom0"), &tree)?;
+            copy_tree(&part("guest"), &dir.join("guest"))?;
+            for root in [&tree, &dir.join("guest")] {
+                let updates = root
+                    .join("usr/lib/modules")
+                    .join(&kernel.release)
+                    .join("updates");
+                fs::create_dir_all(&updates)?;
+                for file in &files {
+                    fs::copy(file, updates.join(fsutil::name(file)))?;
+                }
+                kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
+            }
+            let mut guest = Archive::default();
+            add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
+            guest.host_file("bin/agent", agent)?;
+            guest
+                .file("init", 0o755, GUEST_INIT)
+                .file("etc/inittab", 0o644, GUEST_INITTAB);
+            guest.write_to(&dir.join("ours.cpio"))?;
+
+            fs::create_dir_all(tree.join("boot"))?;
+            let ours = dir.join("ours.cpio");
+            let base = [userland.guest_archive(), ours.clone()];
+            concatenate(&base, &tree.join("boot/guest.cpio"))?;
+            let with_fio = [userland.guest_archive(), userland.fio_archive(), ours];
+            concatenate(&with_fio, &tree.join("boot/guest-fio.cpio"))?;
+            fs::copy(part("vmlinux"), tree.join("boot/vmlinux"))?;
+            for (name, mode, content) in [
+                ("sbin/setup", 0o755, DOM0_SETUP),
+                ("etc/inittab", 0o644, DOM0_INITTAB),
+            ] {
+                write(&tree.join(name), mode, content)?;
+            }
+            fs::create_dir_all(tree.join("bin"))?;
+            fs::copy(agent, tree.join("bin/agent"))?;
+            disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
+            for left in ["tree", "guest", "ours.cpio"] {
+                fsutil::remove_all(&dir.join(left))?;
+            }
+            step.done("");
+            Ok(())
+        })?;
+        Ok(Self {
+            kernel: Arc::new(kernel_part),
+            entry: Arc::new(entry),
+            release: kernel.release.clone(),
+            modules: modules.map(Modules::names).unwrap_or_default(),
+        })
+    }
+
+    /// The disk's image.
+    pub fn disk(&self) -> PathBuf {
+        self.entry.join("payload.img")
+    }
+
+    /// The uncompressed kernel, for dom0.
+    pub fn vmlinux(&self) -> PathBuf {
+        self.kernel.join("vmlinux")
+    }
+
+    /// Dom0's initramfs.
+    pub fn dom0_initrd(&self) -> PathBuf {
+        self.kernel.join("dom0-initrd.cpio")
+    }
+}
+
+/// The part that depends on the kernel only: `vmlinux`, `dom0-initrd.cpio`, and the modules of dom0 and of
+/// guests in `dom0/usr/lib/modules` and `guest/usr/lib/modules`.
+struct KernelPart;
+
+impl KernelPart {
+    fn open(
+        session: &Session,
+        sandbox: &Sandbox,
+        userland: &Userland,
+        kernel: &Kernel,
+    ) -> Result<Entry> {
+        let key = Digest::new("machine-kernel", 1)
+            .with("kernel", kmods::key(kernel))
+            .with("userland", userland.key())
+            .with("initrd", DOM0_INITRD)
+            .with_all("early", DOM0_EARLY)
+            .with_all("dom0", DOM0)
+            .with_all("guest", GUEST)
+            .hex();
+        let name = format!("{}-{key}", kernel.release);
+        session
+            .cache
+            .get_or_make("machine-kernel", &name, ROOM, |dir| {
+                let step = session
+                    .ui
+                    .step(format!("Unpacking {} for machines", kernel.release));
+                vmlinux::extract(sandbox, &kernel.vmlinuz(), &dir.join("vmlinux"))?;
+                let dependencies = Dependencies::of(kernel)?;
+                for (place, wanted) in [("dom0", &DOM0[..]), ("guest", &GUEST[..])] {
+                    let to = dir
+                        .join(place)
+                        .join("usr/lib/modules")
+                        .join(&kernel.release);
+                    kmods::copy_lists(kernel, &to)?;
+                    let files = dependencies.load_order(wanted);
+                    kmods::copy(session, &step, sandbox, kernel, &files, &to)?;
+                }
+                let early = dir.join("early");
+                let files = dependencies.load_order(&DOM0_EARLY);
+                let order = kmods::copy(session, &step, sandbox, kernel, &files, &early)?;
+                dom0_initrd(userland, &early, &order)?.write_to(&dir.join("dom0-initrd.cpio"))?;
+                fsutil::remove_all(&early)?;
+                step.done("");
+                Ok(())
+            })
+    }
+}
+
+fn dom0_initrd(userland: &Userland, early: &Path, order: &[PathBuf]) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for dir in ["dev", "proc", "root", "sys"] {
+        archive.dir(dir);
+    }
+    archive
+        .host_file("bin/busybox", &userland.busybox())?
+        .link("bin/sh", "busybox");
+    for (number, file) in order.iter().enumerate() {
+        // The shell loads them in the order of their names.
+        let name = format!("modules/{number:02}-{}", fsutil::name(file));
+        archive.host_file(name, &early.join(file))?;
+    }
+    archive.file("init", 0o755, DOM0_INITRD);
+    Ok(archive)
+}
+
+fn write(path: &Path, mode: u32, content: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, content)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
+        let target = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target)?;
+        } else {
+            // Linked, not copied: these files are only ever read.
+            fs::hard_link(entry.path(), &target)
+                .or_else(|_| fs::copy(entry.path(), &target).map(drop))?;
+        }
+    }
+    Ok(())
+}
+
+fn add_tree(archive: &mut Archive, from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from).min_depth(1) {
+        let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
+        let name = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            archive.dir(name);
+        } else {
+            archive.host_file(name, entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// An initramfs may consist of several archives one after the other, each beginning at a multiple of four.
+fn concatenate(parts: &[PathBuf], to: &Path) -> Result<()> {
+    let mut out = fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    for part in parts {
+        let mut file = fs::File::open(part).with_context(|| part.display().to_string())?;
+        io::copy(&mut file, &mut out)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Debian for dom0 with Xen's tools, the hypervisor, and the programs of a guest's initramfs. Nothing here
+//! depends on the kernel or on this work tree.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::cpio::Archive;
+use super::disk;
+use crate::bootstrap::Bootstrap;
+use crate::cache::Entry;
+use crate::digest::Digest;
+use crate::fsutil;
+use crate::process;
+use crate::resolve::XenPackages;
+use crate::sandbox::Sandbox;
+use crate::session::{Session, read_text};
+use crate::suite::Suite;
+
+/// Room for the unpacked folder, the archive and the disk, in bytes.
+const ROOM: u64 = 2_000_000_000;
+
+/// Free room on dom0's root disk, in bytes (sparse).
+const FREE: u64 = 1 << 30;
+
+/// What dom0 has besides Xen's own packages. They are unpacked, not configured: nothing here needs a running
+/// service, and that saves a minute.
+const PACKAGES: [&str; 20] = [
+    "base-files",
+    "bash",
+    "bridge-utils",
+    "busybox-static",
+    "coreutils",
+    "dash",
+    "dmsetup",
+    "e2fsprogs",
+    "fdisk",
+    "fio",
+    "grep",
+    "iproute2",
+    "kmod",
+    "libc-bin",
+    "mawk",
+    "procps",
+    "psmisc",
+    "sed",
+    "tar",
+    "util-linux",
+];
+
+/// Programs of Debian that guests have next to busybox's.
+const GUEST_PROGRAMS: [&str; 12] = [
+    "/sbin/mke2fs",
+    "/sbin/e2fsck",
+    "/sbin/resize2fs",
+    "/sbin/dumpe2fs",
+    "/sbin/blkdiscard",
+    "/sbin/blockdev",
+    "/sbin/sfdisk",
+    "/bin/dd",
+    "/bin/lsblk",
+    "/bin/sha256sum",
+    "/bin/sync",
+    "/usr/bin/fallocate",
+];
+
+/// A guest has this only when it asks: with its libraries it is larger than all the rest.
+const FIO: &str = "/usr/bin/fio";
+
+/// Lists that the bootstrap leaves in the root folder for us.
+const LIBRARIES: &str = "usr/share/paravane/libraries";
+const APPLETS: &str = "usr/share/paravane/applets";
+
+/// The userland in the cache.
+#[derive(Clone)]
+pub struct Userland {
+    entry: Arc<Entry>,
+    /// The hypervisor's package version, as `4.20.4+63-g7abfd2bce2-0+deb13u1`.
+    pub xen_version: String,
+    /// Its series, as `4.20`.
+    pub xen_series: String,
+}
+
+impl Userland {
+    /// Finds it in the cache or makes it.
+    pub fn open(
+        session: &Session,
+        sandbox: &Sandbox,
+        suite: &Suite,
+        xen: &XenPackages,
+    ) -> Result<Self> {
+        let bootstrap = bootstrap(suite, xen);
+        let key = Digest::new("userland", 1)
+            .with("bootstrap", bootstrap.digest())
+            .with("xen", xen.hypervisor.version.as_str())
+            .hex();
+        let name = format!("{}-xen-{}-{key}", suite.name, xen.series);
+        let entry = session.cache.get_or_make("userland", &name, ROOM, |dir| {
+            let title = format!(
+                "Making dom0's root file system (Debian {}, Xen {})",
+                suite.name, xen.series
+            );
+            let step = session.ui.step(title);
+            let tree = dir.join("tree");
+            fs::create_dir(&tree)?;
+            bootstrap.make_dir(session, &step, &tree)?;
+            for folder in ["payload", "disks"] {
+                fs::create_dir_all(tree.join(folder))?;
+            }
+            let programs = Programs::read(&tree)?;
+            guest_programs(&tree, &programs)?.write_to(&dir.join("guest.cpio"))?;
+            fio(&tree, &programs)?.write_to(&dir.join("fio.cpio"))?;
+            fs::copy(resolve_in(&tree, "/bin/busybox")?, dir.join("busybox"))?;
+            hypervisor(sandbox, &tree, &xen.series, &dir.join("xen"))?;
+            disk::make(session, &step, sandbox, &tree, &dir.join("root.img"), FREE)?;
+            fsutil::remove_all(&tree)?;
+            step.done("");
+            Ok(())
+        })?;
+        Ok(Self {
+            entry: Arc::new(entry),
+            xen_version: xen.hypervisor.version.to_string(),
+            xen_series: xen.series.clone(),
+        })
+    }
+
+    /// Dom0's root disk: ext4 without partitions, to be used through a snapshot.
+    pub fn root_disk(&self) -> PathBuf {
+        self.entry.join("root.img")
+    }
+
+    /// The hypervisor as an uncompressed multiboot image.
+    pub fn xen(&self) -> PathBuf {
+        self.entry.join("xen")
+    }
+
+    /// The initramfs part with a guest's programs.
+    pub(super) fn guest_archive(&self) -> PathBuf {
+        self.entry.join("guest.cpio")
+    }
+
+    /// The initramfs part with fio.
+    pub(super) fn fio_archive(&self) -> PathBuf {
+        self.entry.join("fio.cpio")
+    }
+
+    /// A static busybox.
+    pub(super) fn busybox(&self) -> PathBuf {
+        self.entry.join("busybox")
+    }
+
+    /// A key over the content.
+    pub(super) fn key(&self) -> String {
+        fsutil::name(self.entry.path())
+    }
+}
+
+fn bootstrap(suite: &Suite, xen: &XenPackages) -> Bootstrap {
+    let series = &xen.series;
+    let programs = GUEST_PROGRAMS
+        .iter()
+        .chain([&FIO])
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ");
+    Bootstrap::new(suite)
+        .variant("extract")
+        .include(PACKAGES)
+        .include([
+            format!("xen-hypervisor-{series}-amd64"),
+            format!("xen-utils-{series}"),
+            "xenstore-utils".into(),
+        ])
+        .option("--dpkgopt=path-exclude=/boot/*.efi")
+        .option(hook(
+            "chroot \"$1\" ldconfig && mkdir -p \"$1/usr/share/paravane\"",
+        ))
+        .option(hook(&format!(
+            "for p in {programs}; do echo \"$p:\"; chroot \"$1\" ldd $p; done > \"$1/{LIBRARIES}\""
+        )))
+        .option(hook(&format!(
+            "chroot \"$1\" busybox --list-full > \"$1/{APPLETS}\""
+        )))
+}
+
+/// The hook that mmdebstrap still calls when packages are only unpacked.
+fn hook(script: &str) -> String {
+    format!("--extract-hook={script}")
+}
+
+/// What the bootstrap says about programs.
+struct Programs {
+    /// Absolute paths of the shared libraries a program needs, the dynamic linker among them.
+    libraries: BTreeMap<String, Vec<String>>,
+    /// Names of busybox's applets, as `usr/bin/tail`.
+    applets: Vec<String>,
+}
+
+impl Programs {
+    fn read(tree: &Path) -> Result<Self> {
+        let libraries = parse_libraries(&read_text(&tree.join(LIBRARIES))?)?;
+        let applets = read_text(&tree.join(APPLETS))?
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        Ok(Self { libraries, applets })
+    }
+
+    /// Adds a program and its libraries, at the same paths.
+    fn add(&self, archive: &mut Archive, tree: &Path, program: &str) -> Result<()> {
+        let libraries = self
+            .libraries
+            .get(program)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        for path in libraries.iter().map(String::as_str).chain([program]) {
+            archive.host_file(path.trim_start_matches('/'), &resolve_in(tree, path)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the output of ldd for several programs, each after a line with its name and a colon.
+fn parse_libraries(text: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut all = BTreeMap::new();
+    let mut current: Option<&mut Vec<String>> = None;
+    for line in text.lines() {
+        if let Some(program) = line.strip_suffix(':').filter(|p| p.starts_with('/')) {
+            current = Some(all.entry(program.to_owned()).or_insert_with(Vec::new));
+        } else if line.contains("not found") {
+            bail!(
+                "a library is missing in dom0's root file system: {}",
+                line.trim()
+            );
+        } else if let (Some(path), Some(list)) = (
+            line.split_whitespace().find(|word| word.starts_with('/')),
+            current.as_mut(),
+        ) {
+            list.push(path.to_owned());
+        }
+    }
+    Ok(all)
+}
+
+fn guest_programs(tree: &Path, programs: &Programs) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for dir in ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp"] {
+        archive.dir(dir);
+    }
+    archive.host_file("bin/busybox", &resolve_in(tree, "/bin/busybox")?)?;
+    for program in GUEST_PROGRAMS {
+        programs.add(&mut archive, tree, program)?;
+    }
+    archive
+        .link("sbin/mkfs.ext4", "mke2fs")
+        .link("sbin/fsck.ext4", "e2fsck");
+    // Debian's programs come before busybox's of the same name, wherever those are.
+    let taken: Vec<_> = GUEST_PROGRAMS
+        .iter()
+        .filter_map(|path| path.rsplit('/').next())
+        .collect();
+    for applet in &programs.applets {
+        let name = applet.rsplit('/').next().unwrap_or(applet);
+        if !taken.contains(&name) {
+            archive.link(applet, "/bin/busybox");
+        }
+    }
+    Ok(archive)
+}
+
+fn fio(tree: &Path, programs: &Programs) -> Result<Archive> {
+    let mut archive = Archive::default();
+    programs.add(&mut archive, tree, FIO)?;
+    Ok(archive)
+}
+
+/// Follows symbolic links as a process inside the root folder would see them.
+fn resolve_in(tree: &Path, path: &str) -> Result<PathBuf> {
+    let mut wanted: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut inside = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = wanted.pop() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                inside.pop();
+                continue;
+            }
+            _ => inside.push(&part),
+        }
+        let Ok(target) = fs::read_link(tree.join(&inside)) else {
+            continue;
+        };
+        links += 1;
+        if links > 40 {
+            bail!("{path} is a loop of links in dom0's root file system");
+        }
+        inside.pop();
+        if target.is_absolute() {
+            inside = PathBuf::new();
+        }
+        wanted.extend(target.to_string_lossy().split('/').rev().map(str::to_owned));
+    }
+    let found = tree.join(inside);
+    if !found.exists() {
+        bail!("dom0's root file system has no {path}");
+    }
+    Ok(found)
+}
+
+/// Unpacks the hypervisor: QEMU's multiboot loader wants an ELF file.
+fn hypervisor(sandbox: &Sandbox, tree: &Path, series: &str, out: &Path) -> Result<()> {
+    let packed = fsutil::read_dir_sorted(&tree.join("boot"))?
+        .into_iter()
+        .find(|path| {
+            let name = fsutil::name(path);
+            name.starts_with(&format!("xen-{series}")) && name.ends_with(".gz")
+        })
+        .with_context(|| format!("the package of Xen {series} has no /boot/xen-{series}*.gz"))?;
+    let mut gzip = sandbox.command("gzip").arg("-dc").build()?;
+    let status = gzip
+        .stdin(fs::File::open(&packed)?)
+        .stdout(fs::File::create(out)?)
+        .stderr(Stdio::null())
+        .status()
+        .context("cannot start gzip in the sandbox")?;
+    if !status.success() {
+        bail!(
+            "{} cannot be unpacked: gzip {}",
+            packed.display(),
+            process::describe(status)
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_read_from_ldd() {
+        let text = "/bin/a:\n\tlinux-vdso.so.1 (0x0)\n\tlibm.so.6 => /lib/x/libm.so.6 (0x1)\n\
+            \t/lib64/ld-linux-x86-64.so.2 (0x2)\n/bin/b:\n\tnot a dynamic executable\n";
+        let all = parse_libraries(text).unwrap();
+        assert_eq!(
+            all["/bin/a"],
+            ["/lib/x/libm.so.6", "/lib64/ld-linux-x86-64.so.2"]
+        );
+        assert!(all["/bin/b"].is_empty());
+        assert!(parse_libraries("/bin/a:\n\tlibz.so => not found\n").is_err());
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path();
+        fs::create_dir_all(tree.join("usr/lib")).unwrap();
+        fs::write(tree.join("usr/lib/real"), "").unwrap();
+        std::os::unix::fs::symlink("usr/lib", tree.join("lib")).unwrap();
+        std::os::unix::fs::symlink("/lib/real", tree.join("usr/lib/absolute")).unwrap();
+        std::os::unix::fs::symlink("../lib/absolute", tree.join("usr/lib/relative")).unwrap();
+        let real = tree.join("usr/lib/real");
+        assert_eq!(resolve_in(tree, "/lib/relative").unwrap(), real);
+        assert!(resolve_in(tree, "/lib/missing").is_err());
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `cargo xtask boot`: boots Xen with dom0, creates guests whose disks our block frontend drives, shows with a
+//! file system that the data arrives, and tells what ran.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use kbuild::{Images, Session};
+
+use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::host::Host;
+use crate::terminal;
+use crate::topology::Topology;
+
+/// Where a console leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// A shell in dom0.
+    Dom0,
+    /// The first guest's console.
+    DomU,
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The guests to create, in order.
+    pub modes: Vec<Mode>,
+    /// Virtual processors of each guest.
+    pub vcpus: u32,
+    /// Memory of each guest in MiB.
+    pub memory: u32,
+    /// The block frontend.
+    pub driver: Driver,
+    /// The machine.
+    pub topology: Topology,
+    /// Open a console at the end.
+    pub console: Option<Console>,
+    /// Keep the machine running at the end until interrupted.
+    pub keep: bool,
+}
+
+/// What was seen in one guest.
+struct Seen {
+    name: String,
+    mode: Mode,
+    guest_type: String,
+    modules: Vec<String>,
+    device: String,
+    files: u32,
+    digest: String,
+    took: Duration,
+}
+
+/// Runs it all; returns the report's text.
+pub fn run(session: &Session, images: &Images, options: &Options) -> Result<String> {
+    let started = Instant::now();
+    if options.driver == Driver::Rust
+        && !images
+            .payload
+            .modules
+            .iter()
+            .any(|name| name == Driver::Rust.module())
+    {
+        bail!(
+            "the work tree built no module {} (it built: {})",
+            Driver::Rust.module(),
+            images.payload.modules.join(", ")
+        );
+    }
+    let dir = session.logs().join("boot");
+    let step = session
+        .ui
+        .step(format!("Booting Xen ({})", options.topology));
+    let host = Host::boot(images, &options.topology, &dir)?;
+    step.done(&format!("dom0 runs {}", host.kernel));
+
+    let result = guests(session, &host, options);
+    let result = result.and_then(|(domains, seen)| {
+        let complaints = host.health().take_complaints();
+        ensure!(
+            complaints.is_empty(),
+            "a kernel complained:\n{}",
+            complaints.join("\n")
+        );
+        Ok((domains, seen))
+    });
+    let (domains, seen) = match result {
+        Ok(found) => found,
+        Err(error) => {
+            if host.health().check().is_ok() {
+                let _ = host.collect_logs();
+            }
+            return Err(error.context(format!("the logs of this boot are in {}", dir.display())));
+        }
+    };
+    let text = describe(images, &host, &seen, started.elapsed())?;
+    if options.console.is_some() || options.keep {
+        session.ui.suspend(|| println!("{text}"));
+        stay(&host, &domains, options)?;
+        drop(domains);
+        host.shutdown()?;
+        return Ok(String::new());
+    }
+    let step = session.ui.step("Shutting down");
+    for domain in domains {
+        domain.shutdown()?;
+    }
+    host.clean()?;
+    host.shutdown()?;
+    step.done("");
+    Ok(text)
+}
+
+fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Domain>, Vec<Seen>)> {
+    let names: Vec<_> = options.modes.iter().map(|mode| mode.name()).collect();
+    let step = session
+        .ui
+        .step(format!("Creating guests ({})", names.join(", ")));
+    let wanted = options.modes.iter().map(|mode| {
+        let name = format!("{}-guest", mode.name());
+        let disk = Disk::file(&format!("{name}.img"), "xvda").mib(256);
+        Guest::new(&name, *mode)
+            .vcpus(options.vcpus)
+            .memory(options.memory)
+            .disk(disk)
+    });
+    let domains = host.create_all(wanted)?;
+    step.done("");
+    let mut seen = Vec::new();
+    for domain in &domains {
+        let step = session
+            .ui
+            .step(format!("Checking the disk of {}", domain.name()));
+        let found = check(host, domain, options.driver)
+            .with_context(|| format!("the disk of {} does not work", domain.name()))?;
+        step.done(&format!("{} files verified in both domains", found.files));
+        seen.push(found);
+    }
+    Ok((domains, seen))
+}
+
+/// Makes a file system on the guest's disk, fills it, reads it back through a fresh mount, and compares what
+/// dom0 finds in the file behind the disk.
+fn check(host: &Host, guest: &Domain, driver: Driver) -> Result<Seen> {
+    let started = Instant::now();
+    guest.load_blkfront(driver, "")?;
+    let module = guest.driver_of("xvda")?;
+    ensure!(
+        module == driver.module(),
+        "xvda is driven by {module}, not by {}",
+        driver.module()
+    );
+    guest.sh("modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount -t ext4 /dev/xvda /mnt")?;
+    // A tree of files of all sizes up to 4 MiB with random content, and real programs.
+    guest.sh(
+        "set -e; mkdir -p /mnt/tree/random; cp -a /bin /sbin /lib /mnt/tree/\n\
+         for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=/mnt/tree/random/$i bs=$((i * i * 65536)) count=1 2>/dev/null; done",
+    )?;
+    let list = "cd /mnt/tree && find . -type f | sort | xargs sha256sum";
+    let written = guest.sh(&format!(
+        "{list} > /tmp/written && sha256sum < /tmp/written | cut -d ' ' -f 1; wc -l < /tmp/written"
+    ))?;
+    // Unmounted and mounted again, the data comes from the disk and not from the page cache.
+    guest.sh("umount /mnt && e2fsck -fn /dev/xvda && echo 3 > /proc/sys/vm/drop_caches && mount -t ext4 -o ro /dev/xvda /mnt")?;
+    guest.sh(&format!(
+        "{list} > /tmp/read && cmp /tmp/written /tmp/read && umount /mnt"
+    ))?;
+    let (digest, files) = written
+        .split_once('\n')
+        .context("the guest printed no digest")?;
+
+    let image = format!("/disks/{}.img", guest.name());
+    let in_dom0 = host.dom0().sh(&format!(
+        "mkdir -p /mnt && mount -t ext4 -o loop,ro,noload {image} /mnt && ({list}) | sha256sum | cut -d ' ' -f 1; umount /mnt"
+    ))?;
+    ensure!(
+        in_dom0 == digest,
+        "dom0 reads {in_dom0}, the guest wrote {digest}"
+    );
+    let modules = guest.sh("lsmod | awk 'NR > 1 { print $1 }' | grep -E 'xen|_rs' | sort")?;
+    Ok(Seen {
+        name: guest.name().to_owned(),
+        mode: guest.mode(),
+        guest_type: guest.sh("cat /sys/hypervisor/guest_type")?,
+        modules: modules.lines().map(str::to_owned).collect(),
+        device: guest.sh("echo xvda, $(($(cat /sys/block/xvda/size) / 2048)) MiB, $(ls /sys/block/xvda/mq | wc -l) queues")?,
+        files: files.trim().parse().context("the guest counted no files")?,
+        digest: digest.to_owned(),
+        took: started.elapsed(),
+    })
+}
+
+fn describe(images: &Images, host: &Host, seen: &[Seen], took: Duration) -> Result<String> {
+    let dom0 = host.dom0();
+    let xen = dom0.sh("xl info | awk -F: '/^xen_(version|caps)/ { print $2 }' | xargs")?;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "Xen      {xen} (package {})",
+        images.userland.xen_version
+    );
+    let mode = dom0.sh("cat /sys/hypervisor/guest_type")?;
+    let _ = writeln!(
+        text,
+        "dom0     {mode}, kernel {}, up in {:.1} s",
+        host.kernel,
+        host.boot_time.as_secs_f32()
+    );
+    for guest in seen {
+        let _ = writeln!(
+            text,
+            "{:<8} {} ({}), modules {}; {}",
+            guest.mode.name(),
+            guest.name,
+            guest.guest_type,
+            guest.modules.join(" "),
+            guest.device
+        );
+        let _ = writeln!(
+            text,
+            "         ext4: {} files written, read back, and read by dom0, sha256 {}… equal; e2fsck clean; {:.1} s",
+            guest.files,
+            guest.digest.get(..16).unwrap_or(&guest.digest),
+            guest.took.as_secs_f32()
+        );
+    }
+    let _ = writeln!(
+        text,
+        "machine  {:.1} s in all; logs in {}",
+        took.as_secs_f32(),
+        host.dir().display()
+    );
+    Ok(text)
+}
+
+fn stay(host: &Host, domains: &[Domain], options: &Options) -> Result<()> {
+    match (options.console, domains.first()) {
+        (Some(Console::Dom0), _) => {
+            println!("A shell in dom0; `exit` ends it.");
+            terminal::attach(host.dom0(), &["bash", "-l"])?;
+        }
+        (Some(Console::DomU), Some(guest)) => {
+            println!(
+                "The console of {}; press Enter for a shell, {}.",
+                guest.name(),
+                terminal::leave_hint()
+            );
+            terminal::attach(host.dom0(), &["xl", "console", guest.name()])?;
+        }
+        (Some(Console::DomU), None) => bail!("there is no guest to open a console of"),
+        (None, _) => {}
+    }
+    if options.keep {
+        println!("The machine keeps running; Ctrl-C ends it.");
+        while host.health().check().is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        host.health().check()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Judging console output: which lines mean that a machine or a guest is dead, and which mean that a kernel
+//! found something wrong.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::health::Health;
+
+/// After these nothing works any more.
+const FATAL: [&str; 7] = [
+    "Kernel panic - not syncing",
+    "Panic on CPU",
+    "FATAL TRAP",
+    "Xen BUG at",
+    "Hardware Dom0 crashed",
+    "Hardware Dom0 halted",
+    "end Kernel panic",
+];
+
+/// A kernel's complaints. A driver that causes one has failed, even if the data is right.
+const COMPLAINTS: [&str; 14] = [
+    "WARNING: CPU",
+    "WARNING: at ",
+    "WARNING: possible",
+    "WARNING: suspicious",
+    "BUG: ",
+    "kernel BUG at",
+    "Oops: ",
+    "general protection fault",
+    "UBSAN: ",
+    "KASAN: ",
+    "kmemleak: ",
+    "refcount_t: ",
+    "blocked for more than",
+    "rcu: INFO: ",
+];
+
+/// What a line says about the one who printed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing of interest.
+    Fine,
+    /// Something is wrong.
+    Complaint,
+    /// It is dead.
+    Fatal,
+}
+
+/// Judges one line.
+pub fn judge(line: &str) -> Verdict {
+    let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
+    if has(&FATAL) {
+        Verdict::Fatal
+    } else if has(&COMPLAINTS) {
+        Verdict::Complaint
+    } else {
+        Verdict::Fine
+    }
+}
+
+/// Cuts console output into lines and reports what they mean.
+pub struct Judge {
+    who: String,
+    health: Health,
+    partial: Vec<u8>,
+}
+
+impl Judge {
+    /// `who` is named in the reports.
+    pub fn new(who: impl Into<String>, health: Health) -> Self {
+        Self {
+            who: who.into(),
+            health,
+            partial: Vec::new(),
+        }
+    }
+
+    /// Takes output in pieces of any size.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            self.line(String::from_utf8_lossy(&line).trim());
+        }
+    }
+
+    fn line(&self, line: &str) {
+        match judge(line) {
+            Verdict::Fine => {}
+            Verdict::Complaint => self.health.complain(format!("{}: {line}", self.who)),
+            Verdict::Fatal => self.health.died(format!("{} died: {line}", self.who)),
+        }
+    }
+}
+
+/// Reads a growing log file in a thread and judges it.
+pub struct Watcher {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts watching; the file may appear later.
+    pub fn start(log: PathBuf, mut judge: Judge) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut file = None;
+            let mut buffer = vec![0u8; 64 << 10];
+            loop {
+                let last = stopped.load(Ordering::Relaxed);
+                file = file.or_else(|| File::open(&log).ok());
+                while let Some(count) = file.as_mut().and_then(|f| f.read(&mut buffer).ok()) {
+                    if count == 0 {
+                        break;
+                    }
+                    judge.push(&buffer[..count]);
+                }
+                if last {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(150));
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_judged() {
+        let fatal = "[   12.3] Kernel panic - not syncing: Attempted to kill init!";
+        assert_eq!(judge(fatal), Verdict::Fatal);
+        assert_eq!(judge("(XEN) Panic on CPU 0:"), Verdict::Fatal);
+        assert_eq!(
+            judge("[ 1.0] WARNING: CPU: 1 PID: 9 at block/blk-mq.c:1"),
+            Verdict::Complaint
+        );
+        assert_eq!(judge("[ 1.0] DMI: not present or invalid."), Verdict::Fine);
+        assert_eq!(
+            judge("[ 1.0] printk: debug: ignoring loglevel setting."),
+            Verdict::Fine
+        );
+    }
+
+    #[test]
+    fn lines_arrive_in_pieces() {
+        let health = Health::default();
+        let mut judge = Judge::new("guest g1", health.clone());
+        judge.push(b"[1] Kernel pa");
+        assert!(health.check().is_ok());
+        judge.push(b"nic - not syncing: x\nmore");
+        assert!(
+            health
+                .death()
+                .unwrap()
+                .starts_with("guest g1 died: [1] Kernel panic")
+        );
+    }
+}

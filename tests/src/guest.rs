@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests: what they look like ([`Guest`]), and handles on running ones ([`Domain`]).
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::health::Health;
+use crate::remote::{Output, Place};
+
+/// How a guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Paravirtualised.
+    Pv,
+    /// In a hardware-assisted container.
+    Pvh,
+}
+
+impl Mode {
+    /// Its name in xl's configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Pv => "pv",
+            Mode::Pvh => "pvh",
+        }
+    }
+}
+
+/// Which block frontend drives a guest's disks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// The kernel's own `xen_blkfront`.
+    C,
+    /// Ours, `xen_blkfront_rs`.
+    #[default]
+    Rust,
+}
+
+impl Driver {
+    /// The module's name as lsmod shows it.
+    pub fn module(self) -> &'static str {
+        match self {
+            Driver::C => "xen_blkfront",
+            Driver::Rust => "xen_blkfront_rs",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Driver::C => Driver::Rust,
+            Driver::Rust => Driver::C,
+        }
+    }
+}
+
+/// A guest's disk.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    target: String,
+    vdev: String,
+    read_only: bool,
+    mib: Option<u64>,
+    options: Vec<String>,
+}
+
+impl Disk {
+    /// A file below dom0's `/disks` (in memory), behind a loop device. `vdev` is the name the guest gives it.
+    pub fn file(name: &str, vdev: &str) -> Self {
+        Self::at(format!("/disks/{name}"), vdev)
+    }
+
+    /// A block device of dom0, such as `/dev/nullb0`.
+    pub fn device(path: &str, vdev: &str) -> Self {
+        Self::at(path.to_owned(), vdev)
+    }
+
+    fn at(target: String, vdev: &str) -> Self {
+        Self {
+            target,
+            vdev: vdev.to_owned(),
+            read_only: false,
+            mib: None,
+            options: vec![],
+        }
+    }
+
+    /// Makes the file with this size, sparse, unless it exists.
+    #[must_use]
+    pub fn mib(mut self, mib: u64) -> Self {
+        self.mib = Some(mib);
+        self
+    }
+
+    /// The guest may not write.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Any other word of xl-disk-configuration(5), such as `no-discard` or `untrusted`.
+    #[must_use]
+    pub fn option(mut self, option: &str) -> Self {
+        self.options.push(option.to_owned());
+        self
+    }
+
+    /// The path in dom0.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The name in the guest.
+    pub fn vdev(&self) -> &str {
+        &self.vdev
+    }
+
+    /// What `xl` calls a disk specification; for `disk=[…]` and for `xl block-attach`.
+    pub fn spec(&self) -> String {
+        let access = if self.read_only { "ro" } else { "rw" };
+        let mut words = vec![
+            "format=raw".to_owned(),
+            format!("vdev={}", self.vdev),
+            format!("access={access}"),
+        ];
+        words.extend(self.options.iter().cloned());
+        // Has to be the last one, because it takes the rest of the text.
+        words.push(format!("target={}", self.target));
+        words.join(",")
+    }
+
+    /// The shell command that makes the file, or nothing.
+    pub fn make(&self) -> String {
+        match self.mib {
+            Some(mib) => format!("[ -e {0} ] || truncate -s {mib}M {0}", self.target),
+            None => "true".into(),
+        }
+    }
+}
+
+/// A guest to be created: see [`crate::Host::create`].
+#[derive(Clone, Debug)]
+pub struct Guest {
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    vcpus: u32,
+    memory: u32,
+    disks: Vec<Disk>,
+    fio: bool,
+    args: String,
+    lines: Vec<String>,
+}
+
+impl Guest {
+    /// A PVH guest.
+    pub fn pvh(name: &str) -> Self {
+        Self::new(name, Mode::Pvh)
+    }
+
+    /// A PV guest.
+    pub fn pv(name: &str) -> Self {
+        Self::new(name, Mode::Pv)
+    }
+
+    /// A guest with one virtual processor, 384 MiB of memory, no disk.
+    pub fn new(name: &str, mode: Mode) -> Self {
+        Self {
+            name: name.to_owned(),
+            mode,
+            vcpus: 1,
+            memory: 384,
+            disks: vec![],
+            fio: false,
+            args: String::new(),
+            lines: vec![],
+        }
+    }
+
+    /// Sets the number of virtual processors.
+    #[must_use]
+    pub fn vcpus(mut self, vcpus: u32) -> Self {
+        self.vcpus = vcpus;
+        self
+    }
+
+    /// Sets the memory in MiB.
+    #[must_use]
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory = mib;
+        self
+    }
+
+    /// Adds a disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// Puts fio into the guest's initramfs: 60 MB more, a second or two.
+    #[must_use]
+    pub fn fio(mut self) -> Self {
+        self.fio = true;
+        self
+    }
+
+    /// Adds words to the kernel's command line.
+    #[must_use]
+    pub fn args(mut self, args: &str) -> Self {
+        self.args = format!("{} {args}", self.args);
+        self
+    }
+
+    /// Adds a line to xl's configuration file.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+
+    pub(crate) fn disks(&self) -> &[Disk] {
+        &self.disks
+    }
+
+    /// The text of xl's configuration file.
+    pub fn config(&self) -> String {
+        let disks: Vec<_> = self
+            .disks
+            .iter()
+            .map(|disk| format!("'{}'", disk.spec()))
+            .collect();
+        let initramfs = if self.fio { "guest-fio" } else { "guest" };
+        // fio's libraries are in memory twice while the kernel unpacks them.
+        let memory = self.memory + if self.fio { 128 } else { 0 };
+        let mut text = format!(
+            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/vmlinux'\nramdisk = '/payload/boot/{initramfs}.cpio'\n\
+             cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\n",
+            self.name,
+            self.mode.name(),
+            self.args,
+            self.vcpus,
+            disks.join(", ")
+        );
+        // Reading the clock would be an exit to Xen each time, ten microseconds on an emulated processor.
+        text += "tsc_mode = 'native'\n";
+        text += "on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n";
+        for line in &self.lines {
+            text += line;
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A guest that was created. Commands run in it through its [`Place`]; dropping it destroys the domain.
+pub struct Domain {
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    pub(crate) place: Place,
+    pub(crate) dom0: Place,
+    pub(crate) domid: AtomicU32,
+    pub(crate) channel: u32,
+    pub(crate) console: PathBuf,
+    pub(crate) gone: bool,
+}
+
+impl Deref for Domain {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Domain {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it runs.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Its number, which changes with a restore.
+    pub fn domid(&self) -> u32 {
+        self.domid.load(Ordering::Relaxed)
+    }
+
+    /// The host's copy of its console's output.
+    pub fn console(&self) -> &std::path::Path {
+        &self.console
+    }
+
+    /// Loads a block frontend with module parameters (`max_queues=1`, for example) and waits until every disk
+    /// the toolstack gave the guest is there.
+    pub fn load_blkfront(&self, driver: Driver, parameters: &str) -> Result<()> {
+        self.sh(&format!("modprobe {} {parameters}", driver.module()))
+            .with_context(|| format!("{} cannot be loaded in {}", driver.module(), self.name))?;
+        let other = driver.other().module();
+        if self
+            .sh("lsmod")?
+            .lines()
+            .any(|line| line.split(' ').next() == Some(other))
+        {
+            bail!(
+                "{other} is loaded in {}, so nothing would be learnt about {}",
+                self.name,
+                driver.module()
+            );
+        }
+        self.wait_for(
+            "the disks",
+            Duration::from_secs(30),
+            "echo $(ls /sys/bus/xen/devices | grep -c ^vbd-) $(cat /sys/bus/xen/devices/vbd-*/block/*/size 2>/dev/null | wc -l)",
+            |text| text.split_once(' ').is_some_and(|(wanted, there)| wanted == there),
+        )?;
+        Ok(())
+    }
+
+    /// Which module drives a disk, as sysfs tells.
+    pub fn driver_of(&self, vdev: &str) -> Result<String> {
+        self.sh(&format!(
+            "basename $(readlink -f /sys/block/{vdev}/device/driver/module 2>/dev/null || readlink -f /sys/block/{vdev}/device/driver)"
+        ))
+    }
+
+    /// Attaches a disk.
+    pub fn attach(&self, disk: &Disk) -> Result<()> {
+        let (make, spec) = (disk.make(), disk.spec());
+        self.dom0
+            .sh(&format!("{make} && xl block-attach {} '{spec}'", self.name))
+            .map(drop)
+    }
+
+    /// Detaches a disk; `options` may be `--force`.
+    pub fn detach(&self, vdev: &str, options: &str) -> Result<Output> {
+        self.dom0
+            .run(&format!("xl block-detach {options} {} {vdev}", self.name))
+    }
+
+    /// Saves the guest into a file of dom0; it does not run until [`Domain::restore`].
+    pub fn save(&self, file: &str) -> Result<()> {
+        let script = format!("xl save {} {file}", self.name);
+        self.dom0
+            .run_for(Duration::from_secs(120), &script)?
+            .ok()
+            .map(drop)
+    }
+
+    /// Restores the guest from a file and goes on talking to it.
+    pub fn restore(&self, file: &str) -> Result<()> {
+        let script = format!("xl restore {file}");
+        self.dom0.run_for(Duration::from_secs(120), &script)?.ok()?;
+        let domid = self.dom0.sh(&format!("xl domid {}", self.name))?;
+        self.domid.store(
+            domid.parse().context("xl prints a strange domain number")?,
+            Ordering::Relaxed,
+        );
+        self.dom0.reopen(self.channel, self.domid())?;
+        self.hello(Duration::from_secs(60)).map(drop)
+    }
+
+    /// Asks the guest to shut down and waits until it is gone.
+    pub fn shutdown(mut self) -> Result<()> {
+        let script = format!("xl shutdown -w -F {}", self.name);
+        self.dom0.run(&script)?.ok()?;
+        self.dom0.wait_for(
+            "the domain to go",
+            Duration::from_secs(20),
+            &format!("xl domid {} >/dev/null 2>&1 || echo gone", self.name),
+            |text| text == "gone",
+        )?;
+        self.gone = true;
+        Ok(())
+    }
+
+    /// Destroys the guest as a power cut would.
+    pub fn destroy(mut self) -> Result<()> {
+        self.destroy_now()
+    }
+
+    fn destroy_now(&mut self) -> Result<()> {
+        self.gone = true;
+        self.dom0
+            .run(&format!("xl destroy {}", self.name))?
+            .ok()
+            .map(drop)
+    }
+
+    /// Its health.
+    pub fn health(&self) -> &Health {
+        self.place.health()
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        if !self.gone && self.dom0.health().check().is_ok() {
+            // What cannot be destroyed is found by the clean-up after the scenario.
+            let _ = self.destroy_now();
+        }
+        self.dom0.close(self.channel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_written_as_xl_wants_them() {
+        let disk = Disk::file("a.img", "xvda").mib(64).option("no-discard");
+        assert_eq!(
+            disk.spec(),
+            "format=raw,vdev=xvda,access=rw,no-discard,target=/disks/a.img"
+        );
+        assert_eq!(
+            disk.make(),
+            "[ -e /disks/a.img ] || truncate -s 64M /disks/a.img"
+        );
+        let disk = Disk::device("/dev/nullb0", "xvdb").read_only();
+        assert!(disk.spec().contains("access=ro") && disk.spec().ends_with("target=/dev/nullb0"));
+    }
+
+    #[test]
+    fn configurations_name_what_was_asked_for() {
+        let guest = Guest::pv("g")
+            .vcpus(4)
+            .memory(256)
+            .args("x=1")
+            .fio()
+            .line("iommu = 'soft'");
+        let text = guest
+            .disk(Disk::file("a", "xvda"))
+            .disk(Disk::file("b", "xvdb"))
+            .config();
+        for wanted in [
+            "type = 'pv'",
+            "vcpus = 4",
+            "memory = 384",
+            "x=1'",
+            "guest-fio.cpio",
+            "iommu",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+        assert_eq!(text.matches("vdev=").count(), 2);
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a machine or a guest is still alive, and what its kernel complained about. Console watchers write
+//! it, everyone who waits for an answer reads it: nobody waits a minute for a guest that panicked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, bail};
+
+/// Shared by all that belongs to one machine or guest.
+#[derive(Clone, Default)]
+pub struct Health {
+    state: Arc<Mutex<State>>,
+    /// A guest is not better off than its machine.
+    machine: Option<Arc<Health>>,
+}
+
+#[derive(Default)]
+struct State {
+    death: Option<String>,
+    complaints: Vec<String>,
+}
+
+impl Health {
+    /// The health of something that runs on this machine.
+    pub fn of_guest(&self) -> Self {
+        Self {
+            state: Arc::default(),
+            machine: Some(Arc::new(self.clone())),
+        }
+    }
+
+    /// Records the end; the first reason stays.
+    pub fn died(&self, why: impl Into<String>) {
+        self.lock().death.get_or_insert(why.into());
+    }
+
+    /// Records something that must not happen but did not end everything, such as a kernel warning.
+    pub fn complain(&self, what: impl Into<String>) {
+        match &self.machine {
+            Some(machine) => machine.complain(what),
+            None => self.lock().complaints.push(what.into()),
+        }
+    }
+
+    /// The complaints since the last call, the machine's and all guests'.
+    pub fn take_complaints(&self) -> Vec<String> {
+        match &self.machine {
+            Some(machine) => machine.take_complaints(),
+            None => std::mem::take(&mut self.lock().complaints),
+        }
+    }
+
+    /// Why it is dead, if it is.
+    pub fn death(&self) -> Option<String> {
+        let machine = self.machine.as_ref().and_then(|machine| machine.death());
+        machine.or_else(|| self.lock().death.clone())
+    }
+
+    /// An error if it is dead.
+    pub fn check(&self) -> Result<()> {
+        match self.death() {
+            Some(why) => bail!(why),
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_dies_with_its_machine_but_not_the_other_way_round() {
+        let machine = Health::default();
+        let guest = machine.of_guest();
+        guest.died("panic");
+        assert!(machine.check().is_ok() && guest.check().is_err());
+        machine.died("first");
+        machine.died("second");
+        assert_eq!(machine.of_guest().death().as_deref(), Some("first"));
+    }
+
+    #[test]
+    fn complaints_are_collected_on_the_machine_and_taken_once() {
+        let machine = Health::default();
+        machine.of_guest().complain("WARNING");
+        assert_eq!(machine.take_complaints(), ["WARNING"]);
+        assert!(machine.take_complaints().is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A booted machine: Xen and dom0, ready to create guests.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use kbuild::Images;
+
+use crate::console::Judge;
+use crate::guest::{Domain, Guest};
+use crate::health::Health;
+use crate::machine::Machine;
+use crate::remote::{Place, scaled};
+use crate::topology::Topology;
+
+/// How long Xen and dom0 may take to come up. On two idle processors it takes 15 seconds.
+const DOM0_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a guest may take from its creation to its agent's answer.
+const GUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// Xen and dom0, running.
+pub struct Host {
+    machine: Mutex<Machine>,
+    dom0: Place,
+    dir: PathBuf,
+    topology: Topology,
+    channels: AtomicU32,
+    /// How many guests had a name, so that each gets a console log of its own.
+    names: Mutex<HashMap<String, u32>>,
+    /// Dom0's kernel, as `uname -r` says.
+    pub kernel: String,
+    /// How long the boot took.
+    pub boot_time: Duration,
+}
+
+impl Host {
+    /// Boots a machine; its logs go to `dir`.
+    pub fn boot(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        let started = Instant::now();
+        let mut machine = Machine::start(images, topology, dir)?;
+        let health = machine.health().clone();
+        let dom0 = Place::connect(machine.agent()?, &health)?;
+        let kernel = dom0
+            .hello(DOM0_LIMIT)
+            .and_then(|kernel| dom0.sh("xl info >/dev/null").map(|_| kernel))
+            .map_err(|error| {
+                // QEMU's own end says more than the lost connection.
+                let error = machine.check().err().unwrap_or(error);
+                error.context(format!(
+                    "Xen with {topology} did not come up; see {}",
+                    dir.display()
+                ))
+            })?;
+        Ok(Self {
+            machine: Mutex::new(machine),
+            dom0,
+            dir: dir.to_owned(),
+            topology: *topology,
+            channels: AtomicU32::new(1),
+            names: Mutex::default(),
+            kernel,
+            boot_time: started.elapsed(),
+        })
+    }
+
+    /// Dom0, where commands run.
+    pub fn dom0(&self) -> &Place {
+        &self.dom0
+    }
+
+    /// What the machine looks like.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The machine's health.
+    pub fn health(&self) -> &Health {
+        self.dom0.health()
+    }
+
+    /// The folder with the logs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Creates a guest and waits until its agent answers.
+    pub fn create(&self, guest: Guest) -> Result<Domain> {
+        let domain = self.create_only(&guest)?;
+        self.await_agent(&domain)?;
+        Ok(domain)
+    }
+
+    /// Creates guests that boot at the same time.
+    pub fn create_all(&self, guests: impl IntoIterator<Item = Guest>) -> Result<Vec<Domain>> {
+        let domains: Vec<_> = guests
+            .into_iter()
+            .map(|guest| self.create_only(&guest))
+            .collect::<Result<_>>()?;
+        domains
+            .iter()
+            .try_for_each(|domain| self.await_agent(domain))?;
+        Ok(domains)
+    }
+
+    /// Creates a guest without waiting for its agent.
+    pub fn create_only(&self, guest: &Guest) -> Result<Domain> {
+        let name = &guest.name;
+        let config = format!("/run/guests/{name}.cfg");
+        self.dom0.put(&config, 0o644, guest.config().as_bytes())?;
+        let disks: Vec<_> = guest.disks().iter().map(|disk| disk.make()).collect();
+        // The log of an earlier guest of that name would be taken for this one's.
+        let script = format!(
+            "{} && rm -f /var/log/xen/guest-{name}.log && xl create -q {config} && xl domid {name}",
+            if disks.is_empty() {
+                "true".into()
+            } else {
+                disks.join(" && ")
+            }
+        );
+        let created = self
+            .dom0
+            .run(&script)?
+            .ok()
+            .with_context(|| format!("{name} cannot be created"))?;
+        let domid: u32 = created
+            .stdout
+            .trim()
+            .parse()
+            .context("xl prints a strange domain number")?;
+
+        let count = {
+            let mut names = self
+                .names
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let count = names.entry(name.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        let suffix = if count > 1 {
+            format!("-{count}")
+        } else {
+            String::new()
+        };
+        let console = self.dir.join(format!("guest-{name}{suffix}.log"));
+        let health = self.health().of_guest();
+        self.follow_console(name, console.clone(), health.clone())?;
+        let channel = self.channels.fetch_add(1, Ordering::Relaxed);
+        let place = self.dom0.open(name, channel, domid, health)?;
+        Ok(Domain {
+            name: name.clone(),
+            mode: guest.mode,
+            place,
+            dom0: self.dom0.clone(),
+            domid: AtomicU32::new(domid),
+            channel,
+            console,
+            gone: false,
+        })
+    }
+
+    fn await_agent(&self, domain: &Domain) -> Result<()> {
+        domain.hello(GUEST_LIMIT).map(drop).with_context(|| {
+            format!(
+                "the guest {} did not come up; see {}",
+                domain.name(),
+                domain.console().display()
+            )
+        })
+    }
+
+    /// Copies a guest's console to the host while it is written, and judges it.
+    fn follow_console(&self, name: &str, to: PathBuf, health: Health) -> Result<()> {
+        let mut file =
+            File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
+        let mut judge = Judge::new(format!("the guest {name}"), health);
+        let log = format!("/var/log/xen/guest-{name}.log");
+        // Ends when the log is removed, at the latest with the machine.
+        let job = self
+            .dom0
+            .spawn(&format!("exec tail -n +1 -s 0.2 -F {log} 2>/dev/null"))?;
+        thread::spawn(move || {
+            let _ = job.follow(|bytes| {
+                let _ = file.write_all(bytes);
+                judge.push(bytes);
+            });
+        });
+        Ok(())
+    }
+
+    /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk.
+    pub fn clean(&self) -> Result<()> {
+        self.dom0
+            .run_for(
+                Duration::from_secs(60),
+                "for d in $(xl list | awk 'NR > 1 && $1 != \"Domain-0\" { print $1 }'); do xl destroy $d; done\n\
+                 pkill -f 'tail -n [+]1' ; rm -f /var/log/xen/guest-*.log\n\
+                 n=0; while ls -d /sys/bus/xen-backend/devices/vbd-* >/dev/null 2>&1 && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
+                 losetup -D; rm -rf /disks/* /run/guests; modprobe -r null_blk brd scsi_debug 2>/dev/null\n\
+                 xl list | awk 'NR > 1 && $1 != \"Domain-0\" { n++ } END { exit n }'",
+            )?
+            .ok()
+            .context("guests cannot be removed")
+            .map(drop)
+    }
+
+    /// Copies the logs that are inside dom0 to the host's folder.
+    pub fn collect_logs(&self) -> Result<()> {
+        for (script, name) in [
+            ("xl dmesg", "xl-dmesg.log"),
+            ("dmesg", "dom0-dmesg.log"),
+            ("xenstore-ls -fp", "xenstore.txt"),
+            ("cat /var/log/xen/xen-hotplug.log", "xen-hotplug.log"),
+            (
+                "cat /var/log/xen/xenstored-access.log",
+                "xenstored-access.log",
+            ),
+            ("tail -n +1 /var/log/xen/xl-*.log", "xl.log"),
+        ] {
+            let output = self.dom0.run(script)?;
+            fs::write(self.dir.join(name), output.stdout)?;
+        }
+        Ok(())
+    }
+
+    /// Powers the machine off in an orderly way, as far as that goes.
+    pub fn shutdown(self) -> Result<()> {
+        // Everything worth keeping is on the host; there is nothing to sync.
+        let _ = self.dom0.spawn("echo o > /proc/sysrq-trigger");
+        let mut machine = self
+            .machine
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        machine.wait(scaled(Duration::from_secs(5)))
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One QEMU with Xen and dom0 in it: its command line, its life, its log files.
+//!
+//! QEMU runs inside the sandbox's process namespace, which the kernel takes down when this process ends in
+//! whatever way, so nothing is ever left running. Its disks are snapshots: nothing is ever left changed.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use agent::PORT;
+use anyhow::{Context, Result, bail};
+use kbuild::Images;
+
+use crate::console::{Judge, Watcher};
+use crate::health::Health;
+use crate::topology::{Dom0, Topology};
+
+/// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
+const TRANSLATION_MIB: u32 = 512;
+
+/// A running QEMU; dropping it kills it.
+pub struct Machine {
+    child: Child,
+    dir: PathBuf,
+    health: Health,
+    _console: Watcher,
+}
+
+impl Machine {
+    /// Starts QEMU. `dir` is made; it gets the logs and the sockets. `kernel_args` go to dom0's kernel.
+    pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let health = Health::default();
+        let [root, payload] = images.disks();
+        let mut command = images
+            .qemu
+            .command("qemu-system-x86_64")
+            .args(arguments(topology))
+            .ro_bind(images.userland.xen(), "/vm/xen")
+            .ro_bind(images.payload.vmlinux(), "/vm/vmlinux")
+            .ro_bind(images.payload.dom0_initrd(), "/vm/initrd")
+            .ro_bind(root, "/vm/root.img")
+            .ro_bind(payload, "/vm/payload.img")
+            .bind(dir, "/vm/run")
+            .current_dir("/vm/run")
+            .build()?;
+        let errors = dir.join("qemu.log");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&errors)?)
+            .stderr(File::options().append(true).open(&errors)?)
+            .spawn()
+            .context("cannot start QEMU in the sandbox")?;
+        let console = dir.join("xen-and-dom0.log");
+        let judge = Judge::new("Xen or dom0", health.clone());
+        let _console = Watcher::start(console, judge);
+        Ok(Self {
+            child,
+            dir: dir.to_owned(),
+            health,
+            _console,
+        })
+    }
+
+    /// The folder with the logs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether it is alive, as the console tells.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Whether QEMU runs; records its end.
+    pub fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            let said = fs::read_to_string(self.dir.join("qemu.log")).unwrap_or_default();
+            let said = said.trim();
+            // Xen reboots when it crashes, and QEMU ends then: what the console says comes first.
+            thread::sleep(Duration::from_millis(400));
+            self.health.died(format!(
+                "QEMU ended ({}){}{said}",
+                kbuild::process::describe(status),
+                if said.is_empty() { "" } else { ": " }
+            ));
+        }
+        self.health.check()
+    }
+
+    /// Connects to the socket of dom0's agent.
+    pub fn agent(&mut self) -> Result<UnixStream> {
+        let dir = File::open(&self.dir)?;
+        // A socket's path may have 108 bytes at most; the way through /proc always fits.
+        let path = format!("/proc/self/fd/{}/agent.sock", dir.as_raw_fd());
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match UnixStream::connect(&path) {
+                Ok(stream) => return Ok(stream),
+                Err(_) if Instant::now() < end => {
+                    self.check()?;
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => bail!("QEMU makes no socket for the agent: {error}"),
+            }
+        }
+    }
+
+    /// Waits for QEMU to end by itself, as it does after dom0 powered off; kills it otherwise.
+    pub fn wait(&mut self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.kill();
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        // The launcher takes its whole process namespace down with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn arguments(topology: &Topology) -> Vec<String> {
+    let mut args: Vec<String> = Vec::new();
+    let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
+    match topology.dom0 {
+        Dom0::Pv => add(&["-M", "q35,usb=off"]),
+        // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel.
+        Dom0::Pvh => add(&[
+            "-M",
+            "q35,usb=off,kernel-irqchip=off",
+            "-device",
+            "amd-iommu",
+        ]),
+    }
+    // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
+    add(&["-cpu", "max,-rdtscp"]);
+    add(&[
+        "-accel",
+        &format!("tcg,thread=multi,tb-size={TRANSLATION_MIB}"),
+    ]);
+    add(&[
+        "-m",
+        &topology.memory.to_string(),
+        "-smp",
+        &topology.cpus.to_string(),
+    ]);
+    add(&[
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-vga",
+        "none",
+        "-no-reboot",
+    ]);
+    add(&["-monitor", "none"]);
+    add(&["-chardev", "file,id=console,path=/vm/run/xen-and-dom0.log"]);
+    add(&["-serial", "chardev:console"]);
+    add(&["-kernel", "/vm/xen", "-append", &xen_command_line(topology)]);
+    add(&[
+        "-initrd",
+        &format!("/vm/vmlinux {},/vm/initrd", dom0_command_line(topology)),
+    ]);
+    // A PV dom0 cannot do DMA to its own addresses; iommu_platform makes virtio use the kernel's DMA interface.
+    let virtio = "iommu_platform=on,disable-legacy=on";
+    let disks = [("root", "snapshot=on"), ("payload", "readonly=on")];
+    for (name, option) in disks {
+        add(&[
+            "-drive",
+            &format!("if=none,id={name},file=/vm/{name}.img,format=raw,cache=unsafe,{option}"),
+            "-device",
+            &format!("virtio-blk-pci,drive={name},{virtio}"),
+        ]);
+    }
+    add(&["-device", &format!("virtio-serial-pci,{virtio}")]);
+    add(&[
+        "-chardev",
+        "socket,id=agent,path=/vm/run/agent.sock,server=on,wait=off",
+    ]);
+    add(&[
+        "-device",
+        &format!("virtserialport,chardev=agent,name={PORT}"),
+    ]);
+    args
+}
+
+fn xen_command_line(topology: &Topology) -> String {
+    let memory = topology.dom0_memory;
+    let mut line = format!(
+        "console=com1 com1=115200,8n1 dom0_mem={memory}M,max:{memory}M dom0_max_vcpus={}",
+        topology.dom0_vcpus
+    );
+    line += " loglvl=all guest_loglvl=all noreboot=0";
+    // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
+    // dom0 crash, and checksums in guests come out wrong.
+    line += " spec-ctrl=eager-fpu";
+    if topology.dom0 == Dom0::Pvh {
+        line += " dom0=pvh";
+    }
+    // A comma separates modules on QEMU's command line only in -initrd; -append takes them as they are.
+    with_extra(line, topology.xen_args)
+}
+
+fn dom0_command_line(topology: &Topology) -> String {
+    let line = "console=hvc0 panic=1 mitigations=off".to_owned();
+    // -initrd splits at commas; a doubled one stands for itself.
+    with_extra(line, topology.dom0_args).replace(',', ",,")
+}
+
+fn with_extra(mut line: String, extra: &str) -> String {
+    if !extra.is_empty() {
+        line.push(' ');
+        line.push_str(extra);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_have_what_the_topology_says() {
+        let topology = Topology {
+            dom0_memory: 1024,
+            xen_args: "tsc=unstable",
+            dom0_args: "a=1,2",
+            ..Topology::PVH
+        };
+        assert!(xen_command_line(&topology).contains("dom0_mem=1024M,max:1024M "));
+        assert!(xen_command_line(&topology).ends_with("dom0=pvh tsc=unstable"));
+        let args = arguments(&topology);
+        assert!(args.contains(&"amd-iommu".to_owned()));
+        assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
+        assert!(!arguments(&Topology::PV).contains(&"amd-iommu".to_owned()));
+    }
+}

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Talking to agents: running commands in dom0 or in a guest, moving files, from the host.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use agent::message::{Exit, Reply, Request, VERSION};
+use agent::wire::{self, Deframer};
+use anyhow::{Context, Result, bail};
+
+use crate::health::Health;
+
+/// How long a command may take unless the caller says otherwise.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long the agent itself may take on top of a command's limit: it kills the command first.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Bytes of a file in one message.
+const PIECE: usize = 64 << 10;
+
+/// Time limits are meant for a machine that does nothing else. `PARAVANE_SLOW=3` triples them all.
+pub fn scaled(limit: Duration) -> Duration {
+    let factor = std::env::var("PARAVANE_SLOW")
+        .ok()
+        .and_then(|f| f.parse::<u32>().ok());
+    limit * factor.unwrap_or(1).max(1)
+}
+
+/// A place where commands run: dom0 or a guest. Cheap to clone.
+#[derive(Clone)]
+pub struct Place(Arc<Endpoint>);
+
+struct Endpoint {
+    name: String,
+    health: Health,
+    out: Out,
+    waiting: Mutex<HashMap<u32, Sender<Reply>>>,
+    next: AtomicU32,
+    /// Guests reached through this one, by channel.
+    channels: Mutex<HashMap<u32, (Deframer, Place)>>,
+}
+
+enum Out {
+    Stream(Mutex<UnixStream>),
+    Channel(Place, u32),
+}
+
+/// How a command went.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Where it ran.
+    pub place: String,
+    /// The shell script.
+    pub script: String,
+    /// How it ended.
+    pub exit: Exit,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+    /// How long it took, as seen from the host.
+    pub took: Duration,
+}
+
+impl Output {
+    /// Whether it ended with status 0.
+    pub fn succeeded(&self) -> bool {
+        self.exit == Exit::Code(0)
+    }
+
+    /// An error with all output unless it ended with status 0.
+    pub fn ok(self) -> Result<Self> {
+        if self.succeeded() {
+            Ok(self)
+        } else {
+            bail!("{self}")
+        }
+    }
+
+    /// An error if it ended with status 0: for commands that must be refused.
+    pub fn fails(self) -> Result<Self> {
+        if self.succeeded() {
+            bail!("this should have failed: {self}");
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "in {}, after {:.1} s, this {}:",
+            self.place,
+            self.took.as_secs_f32(),
+            self.exit
+        )?;
+        for (mark, text) in [
+            ("$", &self.script),
+            ("|", &self.stdout),
+            ("!", &self.stderr),
+        ] {
+            let lines: Vec<_> = text.trim().lines().collect();
+            let skipped = lines.len().saturating_sub(30);
+            if skipped > 0 {
+                write!(f, "\n    {mark} ... {skipped} lines")?;
+            }
+            for line in lines.into_iter().skip(skipped) {
+                write!(f, "\n    {mark} {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Connects to dom0's agent over the machine's socket; its reader thread ends with the stream.
+    pub(crate) fn connect(stream: UnixStream, health: &Health) -> Result<Self> {
+        let mut input = stream.try_clone()?;
+        let place = Self::new("dom0", health.clone(), Out::Stream(Mutex::new(stream)));
+        let reader = place.clone();
+        thread::Builder::new()
+            .name("dom0's agent".into())
+            .spawn(move || {
+                let end = loop {
+                    match wire::read_frame(&mut input) {
+                        Ok(Some(body)) => {
+                            if let Err(error) = reader.take(&body) {
+                                break error;
+                            }
+                        }
+                        Ok(None) => break anyhow::anyhow!("the machine closed it"),
+                        Err(error) => break error.into(),
+                    }
+                };
+                reader
+                    .0
+                    .health
+                    .died(format!("the connection to dom0's agent ended: {end:#}"));
+            })?;
+        Ok(place)
+    }
+
+    /// Makes the place for a guest that is reached through this one.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        channel: u32,
+        domid: u32,
+        health: Health,
+    ) -> Result<Self> {
+        let place = Self::new(name, health, Out::Channel(self.clone(), channel));
+        lock(&self.0.channels).insert(channel, (Deframer::default(), place.clone()));
+        self.send(&Request::Open { channel, domid })?;
+        Ok(place)
+    }
+
+    /// Goes on with a guest that now has another number.
+    pub(crate) fn reopen(&self, channel: u32, domid: u32) -> Result<()> {
+        self.send(&Request::Open { channel, domid })
+    }
+
+    /// Forgets a guest.
+    pub(crate) fn close(&self, channel: u32) {
+        lock(&self.0.channels).remove(&channel);
+        // If the machine is gone, so is the channel.
+        let _ = self.send(&Request::Close { channel });
+    }
+
+    fn new(name: &str, health: Health, out: Out) -> Self {
+        Self(Arc::new(Endpoint {
+            name: name.to_owned(),
+            health,
+            out,
+            waiting: Mutex::default(),
+            next: AtomicU32::new(1),
+            channels: Mutex::default(),
+        }))
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether it is alive.
+    pub fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    /// Waits until the agent answers; returns the kernel's release there.
+    pub fn hello(&self, limit: Duration) -> Result<String> {
+        let call = self.call(0, &Request::Hello)?;
+        let reply = call
+            .next(limit)
+            .with_context(|| format!("{} did not come up", self.name()))?;
+        match reply {
+            Reply::Hello {
+                version: VERSION,
+                kernel,
+            } => Ok(kernel),
+            other => bail!("{} has an agent of another version: {other:?}", self.name()),
+        }
+    }
+
+    /// Runs a shell script with the default time limit. The result may be a failure: see [`Output::ok`].
+    pub fn run(&self, script: &str) -> Result<Output> {
+        self.run_for(DEFAULT_LIMIT, script)
+    }
+
+    /// Runs a shell script with a time limit, after which the script and what it started are killed.
+    pub fn run_for(&self, limit: Duration, script: &str) -> Result<Output> {
+        self.start(Some(limit), script)?.wait()
+    }
+
+    /// Runs a shell script that has to succeed; returns its standard output without the last line's end.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        Ok(self.run(script)?.ok()?.stdout.trim_end().to_owned())
+    }
+
+    /// Starts a shell script in the background.
+    pub fn spawn(&self, script: &str) -> Result<Job> {
+        self.start(None, script)
+    }
+
+    /// Runs a script that has to succeed again and again until its output satisfies `done`.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        script: &str,
+        done: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        let end = Instant::now() + scaled(limit);
+        loop {
+            let output = self.run(script)?;
+            if output.succeeded() && done(output.stdout.trim_end()) {
+                return Ok(output.stdout.trim_end().to_owned());
+            }
+            if Instant::now() > end {
+                bail!(
+                    "waited {} s for {what} in vain; last, {output}",
+                    scaled(limit).as_secs()
+                );
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn start(&self, limit: Option<Duration>, script: &str) -> Result<Job> {
+        let limit = limit.map(scaled);
+        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+        self.start_argv(argv, limit, false, None, script)
+    }
+
+    pub(crate) fn start_argv(
+        &self,
+        argv: Vec<String>,
+        limit: Option<Duration>,
+        stdin: bool,
+        pty: Option<(u16, u16)>,
+        script: &str,
+    ) -> Result<Job> {
+        let job = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let timeout_ms = limit.map_or(0, |l| u32::try_from(l.as_millis()).unwrap_or(0));
+        let call = self.call(
+            job,
+            &Request::Spawn {
+                job,
+                argv,
+                timeout_ms,
+                stdin,
+                pty,
+            },
+        )?;
+        Ok(Job {
+            call,
+            script: script.to_owned(),
+            limit,
+            started: Instant::now(),
+        })
+    }
+
+    /// Writes a file, making its folders.
+    pub fn put(&self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        let mut append = false;
+        // An empty file is written too.
+        for piece in content
+            .chunks(PIECE)
+            .chain(content.is_empty().then_some(&[][..]))
+        {
+            let job = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let (path, data) = (path.to_owned(), piece.to_vec());
+            let call = self.call(
+                job,
+                &Request::Write {
+                    job,
+                    path,
+                    mode,
+                    append,
+                    data,
+                },
+            )?;
+            match call.next(DEFAULT_LIMIT)? {
+                Reply::Done { .. } => append = true,
+                other => bail!("unexpected answer of {}: {other:?}", self.name()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let mut content = Vec::new();
+        loop {
+            let job = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let (path, offset) = (path.to_owned(), content.len() as u64);
+            let len = u32::try_from(PIECE)?;
+            let call = self.call(
+                job,
+                &Request::Read {
+                    job,
+                    path,
+                    offset,
+                    len,
+                },
+            )?;
+            match call.next(DEFAULT_LIMIT)? {
+                Reply::Content { data, .. } if data.is_empty() => return Ok(content),
+                Reply::Content { data, .. } => content.extend(data),
+                other => bail!("unexpected answer of {}: {other:?}", self.name()),
+            }
+        }
+    }
+
+    fn call(&self, job: u32, request: &Request) -> Result<Call> {
+        self.0.health.check()?;
+        let (sender, replies) = channel();
+        lock(&self.0.waiting).insert(job, sender);
+        let call = Call {
+            place: self.clone(),
+            job,
+            replies,
+        };
+        self.send(request)?;
+        Ok(call)
+    }
+
+    fn send(&self, request: &Request) -> Result<()> {
+        self.send_bytes(wire::frame(&request.encode()))
+    }
+
+    fn send_bytes(&self, bytes: Vec<u8>) -> Result<()> {
+        match &self.0.out {
+            Out::Stream(stream) => {
+                let sent = lock(stream).write_all(&bytes);
+                sent.with_context(|| format!("cannot send to {}'s agent", self.name()))
+            }
+            Out::Channel(dom0, channel) => dom0.send(&Request::Data {
+                channel: *channel,
+                data: bytes,
+            }),
+        }
+    }
+
+    fn take(&self, body: &[u8]) -> Result<()> {
+        let reply = Reply::decode(body)?;
+        let job = match &reply {
+            Reply::Data { channel, data } => return self.take_channel(*channel, data),
+            Reply::Hello { .. } => 0,
+            Reply::Started { job, .. }
+            | Reply::Output { job, .. }
+            | Reply::Exited { job, .. }
+            | Reply::Failed { job, .. }
+            | Reply::Done { job }
+            | Reply::Content { job, .. } => *job,
+        };
+        if let Some(sender) = lock(&self.0.waiting).get(&job) {
+            // Whoever waited may have given up.
+            let _ = sender.send(reply);
+        }
+        Ok(())
+    }
+
+    fn take_channel(&self, channel: u32, data: &[u8]) -> Result<()> {
+        let (bodies, guest) = match lock(&self.0.channels).get_mut(&channel) {
+            Some((deframer, guest)) => (deframer.push(data), guest.clone()),
+            None => return Ok(()),
+        };
+        let taken = bodies
+            .map_err(anyhow::Error::from)
+            .and_then(|bodies| bodies.iter().try_for_each(|body| guest.take(body)));
+        if let Err(error) = taken {
+            // Only this guest's stream is broken.
+            guest.0.health.died(format!(
+                "the agent in {} talks nonsense: {error:#}",
+                guest.name()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A request that was sent, and its answers.
+struct Call {
+    place: Place,
+    job: u32,
+    replies: Receiver<Reply>,
+}
+
+impl Call {
+    /// The next answer. Fails at once when the machine or guest is dead.
+    fn next(&self, limit: Duration) -> Result<Reply> {
+        let limit = scaled(limit);
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self
+                .replies
+                .recv_timeout(left.min(Duration::from_millis(100)))
+            {
+                Ok(Reply::Failed { message, .. }) => bail!("{}: {message}", self.place.name()),
+                Ok(reply) => return Ok(reply),
+                Err(RecvTimeoutError::Disconnected) => bail!("the request was given up"),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.place.health().check()?;
+                    if left.is_zero() {
+                        bail!(
+                            "{} did not answer for {} s",
+                            self.place.name(),
+                            limit.as_secs()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        lock(&self.place.0.waiting).remove(&self.job);
+    }
+}
+
+/// A script that runs in the background.
+pub struct Job {
+    call: Call,
+    script: String,
+    limit: Option<Duration>,
+    started: Instant,
+}
+
+impl Job {
+    /// Waits for the end, as long as the script's own limit allows (for ever if it has none).
+    pub fn wait(self) -> Result<Output> {
+        let limit = self.limit.map_or(Duration::MAX, |limit| limit + GRACE);
+        self.collect(limit)
+    }
+
+    /// Waits at most this long for the end; the script goes on if that is not enough.
+    pub fn wait_for(self, limit: Duration) -> Result<Output> {
+        self.collect(scaled(limit))
+    }
+
+    fn collect(self, limit: Duration) -> Result<Output> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let exit = loop {
+            let left = limit
+                .saturating_sub(self.started.elapsed())
+                .min(Duration::from_secs(86_400));
+            let reply = self.call.next(left);
+            match reply.with_context(|| {
+                format!(
+                    "while this ran in {}: {}",
+                    self.call.place.name(),
+                    self.script
+                )
+            })? {
+                Reply::Output {
+                    stream: 1, data, ..
+                } => stdout.extend(data),
+                Reply::Output { data, .. } => stderr.extend(data),
+                Reply::Exited { exit, .. } => break exit,
+                _ => {}
+            }
+        };
+        Ok(Output {
+            place: self.call.place.name().to_owned(),
+            script: self.script.clone(),
+            exit,
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            took: self.started.elapsed(),
+        })
+    }
+
+    /// Sends a signal to the script and all it started.
+    pub fn kill(&self, signal: u32) -> Result<()> {
+        self.call.place.send(&Request::Kill {
+            job: self.call.job,
+            signal,
+        })
+    }
+
+    /// A handle that sends input from another thread; none at all closes the standard input.
+    pub(crate) fn input_handle(&self) -> impl Fn(Vec<u8>) -> Result<()> + Send + 'static {
+        let (place, job) = (self.call.place.clone(), self.call.job);
+        move |data| place.send(&Request::Input { job, data })
+    }
+
+    /// Calls `each` with every piece of standard output until the script ends.
+    pub(crate) fn follow(self, mut each: impl FnMut(&[u8])) -> Result<()> {
+        loop {
+            match self.call.next(Duration::from_secs(86_400))? {
+                Reply::Output {
+                    stream: 1, data, ..
+                } => each(&data),
+                Reply::Exited { .. } => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place served by the real agent on the other end of a socket.
+    fn here() -> Place {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let answers = theirs.try_clone().unwrap();
+        thread::spawn(move || agent::serve::serve(theirs, answers, false));
+        Place::connect(ours, &Health::default()).unwrap()
+    }
+
+    #[test]
+    fn commands_files_and_background_jobs() {
+        let place = here();
+        place.hello(DEFAULT_LIMIT).unwrap();
+        assert_eq!(place.sh("echo a; echo b >&2").unwrap(), "a");
+        let failed = place.run("echo why >&2; exit 4").unwrap();
+        assert!(failed.clone().fails().is_ok());
+        assert!(failed.ok().unwrap_err().to_string().contains("! why"));
+        let job = place.spawn("sleep 60").unwrap();
+        job.kill(15).unwrap();
+        assert_eq!(job.wait_for(DEFAULT_LIMIT).unwrap().exit, Exit::Signal(15));
+        let path = std::env::temp_dir().join(format!("vmtest-{}", std::process::id()));
+        let path = path.to_str().unwrap();
+        let content: Vec<u8> = (0..200_000u32).flat_map(u32::to_le_bytes).collect();
+        place.put(path, 0o600, &content).unwrap();
+        assert!(place.get(path).unwrap() == content);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_death_ends_the_wait() {
+        let place = here();
+        let job = place.spawn("sleep 5").unwrap();
+        place.health().died("the machine burns");
+        let error = job.wait().unwrap_err();
+        assert!(format!("{error:#}").contains("burns"));
+    }
+
+    #[test]
+    fn time_limits_are_kept_inside() {
+        let output = here()
+            .run_for(Duration::from_millis(300), "sleep 20")
+            .unwrap();
+        assert_eq!(output.exit, Exit::TimedOut);
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs scenarios: those with the same topology one after the other in one boot, each on a clean machine. A
+//! machine that died fails the scenario it died in and is booted again for the next.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Error, Result};
+use kbuild::{Images, Session};
+
+use crate::guest::Driver;
+use crate::host::Host;
+use crate::report::{Outcome, Report, Verdict};
+use crate::scenario::{Ctx, Scenario, Skip};
+use crate::topology::Topology;
+
+/// Which scenarios to run and how.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only those whose name contains one of these; all if empty.
+    pub filters: Vec<String>,
+    /// The long ones too, and all rounds of every loop.
+    pub full: bool,
+    /// The block frontend under test.
+    pub driver: Driver,
+    /// Goes before each name in the report, to tell kernels apart.
+    pub suite: String,
+}
+
+impl Selection {
+    /// The scenarios it means, in the order they will run.
+    pub fn pick(&self, all: &[Scenario]) -> Vec<Scenario> {
+        let mut picked: Vec<_> = all
+            .iter()
+            .filter(|scenario| self.full || !scenario.full_only)
+            .filter(|scenario| {
+                self.filters.is_empty() || self.filters.iter().any(|f| scenario.name.contains(f))
+            })
+            .copied()
+            .collect();
+        // Stable: within a topology the order of the list stays.
+        picked.sort_by_key(|scenario| scenario.topology);
+        picked
+    }
+}
+
+/// Runs scenarios and reports each.
+pub fn run(
+    session: &Session,
+    images: &Images,
+    scenarios: &[Scenario],
+    selection: &Selection,
+    report: &mut Report,
+) {
+    let mut boots = Boots {
+        session,
+        images,
+        current: None,
+        count: 0,
+    };
+    for scenario in scenarios {
+        let started = Instant::now();
+        let mut notes = Vec::new();
+        let result = boots
+            .get(&scenario.topology)
+            .and_then(|host| one(host, scenario, selection, &mut notes));
+        let logs = boots.logs();
+        let verdict = match result {
+            Ok(()) => Verdict::Passed,
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => Verdict::Skipped(skip.0.clone()),
+                None => {
+                    boots.give_up();
+                    Verdict::Failed(format!("{error:#}"))
+                }
+            },
+        };
+        report.add(Outcome {
+            suite: selection.suite.clone(),
+            name: scenario.name.to_owned(),
+            verdict,
+            took: started.elapsed(),
+            notes,
+            logs,
+        });
+    }
+}
+
+/// The machine that runs now.
+struct Boots<'a> {
+    session: &'a Session,
+    images: &'a Images,
+    current: Option<(Topology, Host)>,
+    count: u32,
+}
+
+impl Boots<'_> {
+    fn get(&mut self, topology: &Topology) -> Result<&Host> {
+        if self.current.as_ref().is_some_and(|(is, _)| is != topology) {
+            self.current = None;
+        }
+        if self.current.is_none() {
+            self.count += 1;
+            let dir = self.session.logs().join(format!("boot-{}", self.count));
+            let step = self.session.ui.step(format!("Booting Xen ({topology})"));
+            let host = Host::boot(self.images, topology, &dir)?;
+            step.done("");
+            self.current = Some((*topology, host));
+        }
+        match &self.current {
+            Some((_, host)) => Ok(host),
+            None => unreachable!("the machine was booted just now"),
+        }
+    }
+
+    fn logs(&self) -> Option<PathBuf> {
+        let last = format!("boot-{}", self.count);
+        (self.count > 0).then(|| self.session.logs().join(last))
+    }
+
+    /// After a failure: keeps what dom0 can still tell; the next scenario gets a new machine, because nobody
+    /// knows what state this one is in.
+    fn give_up(&mut self) {
+        if let Some((_, host)) = self.current.take() {
+            if host.health().check().is_ok() {
+                // The failure has been reported; a log that cannot be had adds nothing.
+                let _ = host.collect_logs();
+            }
+        }
+    }
+}
+
+fn one(
+    host: &Host,
+    scenario: &Scenario,
+    selection: &Selection,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let mut ctx = Ctx {
+        host,
+        driver: selection.driver,
+        full: selection.full,
+        notes: Vec::new(),
+        expected: Vec::new(),
+    };
+    // A scenario that panics must not take the others with it.
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&mut ctx)));
+    let result = result.unwrap_or_else(|panic| Err(Error::msg(panic_text(panic.as_ref()))));
+    notes.append(&mut ctx.notes);
+    let expected = ctx.expected;
+    let complaints: Vec<_> = host
+        .health()
+        .take_complaints()
+        .into_iter()
+        .filter(|line| !expected.iter().any(|text| line.contains(text)))
+        .collect();
+    let result = match result {
+        Ok(()) if complaints.is_empty() => host.clean(),
+        Ok(()) => Err(Error::msg("a kernel complained")),
+        Err(error) => Err(error),
+    };
+    result.map_err(|error| {
+        if complaints.is_empty() || error.is::<Skip>() {
+            return error;
+        }
+        let shown: Vec<_> = complaints
+            .iter()
+            .take(10)
+            .map(|line| format!("    {line}"))
+            .collect();
+        Error::msg(format!("{error:#}\nkernel messages:\n{}", shown.join("\n")))
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "the scenario itself panicked: {}",
+        text.unwrap_or("without a message")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(name: &'static str) -> Scenario {
+        Scenario::new(name, |_| Ok(()))
+    }
+
+    #[test]
+    fn scenarios_are_picked_and_grouped_by_topology() {
+        let all = [
+            scenario("a::one").on(Topology::PVH),
+            scenario("a::two"),
+            scenario("b::three").full(),
+            scenario("b::four").on(Topology::PVH),
+        ];
+        let names = |selection: &Selection| -> Vec<_> {
+            selection
+                .pick(&all)
+                .iter()
+                .map(|scenario| scenario.name)
+                .collect()
+        };
+        let mut selection = Selection::default();
+        assert_eq!(names(&selection), ["a::two", "a::one", "b::four"]);
+        selection.full = true;
+        selection.filters = vec!["b::".into()];
+        assert_eq!(names(&selection), ["b::three", "b::four"]);
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests' own ground: guests come up in both modes, commands and files reach them, they survive a save
+//! and a restore, and a guest that panics is noticed. All with the kernel's own drivers, so that a failure here
+//! is never our drivers' fault.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::guest::{Disk, Driver, Guest, Mode};
+use crate::scenario::{Ctx, Scenario};
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("harness::pv_guest_runs_commands", |ctx| {
+        runs_commands(ctx, Mode::Pv)
+    }),
+    Scenario::new("harness::pvh_guest_runs_commands", |ctx| {
+        runs_commands(ctx, Mode::Pvh)
+    }),
+    Scenario::new("harness::c_driver_keeps_data", c_driver_keeps_data),
+    Scenario::new(
+        "harness::agent_survives_save_and_restore",
+        survives_save_and_restore,
+    ),
+    Scenario::new("harness::panic_is_noticed", panic_is_noticed),
+];
+
+fn runs_commands(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+    let guest = ctx.host.create(Guest::new("g1", mode).vcpus(2))?;
+    let kind = guest.sh("cat /sys/hypervisor/guest_type")?;
+    ensure!(
+        kind.eq_ignore_ascii_case(mode.name()),
+        "the guest runs as {kind}"
+    );
+    ensure!(guest.sh("nproc")? == "2");
+    ensure!(guest.sh("uname -r")? == ctx.host.kernel);
+
+    let content: Vec<u8> = (0..50_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    let started = Instant::now();
+    guest.put("/tmp/file", 0o600, &content)?;
+    ensure!(
+        guest.get("/tmp/file")? == content,
+        "a file came back changed"
+    );
+    let rate = content.len() as f32 * 2.0 / started.elapsed().as_secs_f32() / 1024.0;
+    let started = Instant::now();
+    for _ in 0..10 {
+        guest.sh("true")?;
+    }
+    let call = started.elapsed().as_millis() / 10;
+    ctx.note(format!(
+        "files move at {rate:.0} KiB/s, a command takes {call} ms"
+    ));
+
+    let failed = guest.run("echo to stderr >&2; exit 7")?.fails()?;
+    ensure!(failed.stderr == "to stderr\n" && failed.exit == agent::message::Exit::Code(7));
+    let hung = guest.run_for(Duration::from_secs(1), "sleep 1000")?;
+    ensure!(hung.exit == agent::message::Exit::TimedOut);
+    guest.shutdown()
+}
+
+fn c_driver_keeps_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let disk = Disk::file("c.img", "xvda").mib(128);
+    let guest = ctx.host.create(Guest::pv("g1").vcpus(2).disk(disk))?;
+    guest.load_blkfront(Driver::C, "")?;
+    ensure!(guest.driver_of("xvda")? == Driver::C.module());
+    let wrote = guest.sh(
+        "modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount /dev/xvda /mnt && dd if=/dev/urandom of=/mnt/f bs=1M count=20 2>/dev/null \
+         && sha256sum < /mnt/f && umount /mnt",
+    )?;
+    guest.shutdown()?;
+    let found = ctx.host.dom0().sh(
+        "mkdir -p /mnt && mount -o loop,ro,noload /disks/c.img /mnt && sha256sum < /mnt/f; umount /mnt",
+    )?;
+    ensure!(
+        wrote == found,
+        "dom0 finds {found}, the guest wrote {wrote}"
+    );
+    Ok(())
+}
+
+fn survives_save_and_restore(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx.host.create(Guest::pvh("g1"))?;
+    let before = guest.domid();
+    let counter =
+        guest.spawn("n=0; while [ $n -lt 400 ]; do n=$((n+1)); echo $n; sleep 0.05; done")?;
+    guest.sh("echo kept > /tmp/kept")?;
+    guest.save("/disks/saved")?;
+    guest.restore("/disks/saved")?;
+    ensure!(
+        guest.domid() != before,
+        "a restored domain has a new number"
+    );
+    ensure!(guest.sh("cat /tmp/kept")? == "kept");
+    let counted = counter.wait_for(Duration::from_secs(90))?.ok()?.stdout;
+    let expected: String = (1..=400).map(|n| format!("{n}\n")).collect();
+    ensure!(
+        counted == expected,
+        "output was lost or repeated across save and restore"
+    );
+    guest.shutdown()
+}
+
+fn panic_is_noticed(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx
+        .host
+        .create(Guest::pv("g1").line("on_crash = 'preserve'"))?;
+    let started = Instant::now();
+    let error = match guest.run("echo c > /proc/sysrq-trigger; sleep 100") {
+        Ok(output) => anyhow::bail!("the guest should have panicked: {output}"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(
+        error.contains("Kernel panic"),
+        "the error does not say what happened: {error}"
+    );
+    ensure!(
+        started.elapsed() < Duration::from_secs(30),
+        "it took too long to notice"
+    );
+    ctx.expect_complaint("the guest g1");
+    Ok(())
+}
