@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Running workloads in a guest under either driver: the back end, the exchange of drivers, the load.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use blkload::Cell;
+
+use super::counts::{self, Counts};
+use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::host::Host;
+
+/// What the guest calls its disk, and what the xenstore does: major 202, minor 0.
+const VDEV: (&str, u32) = ("xvda", 202 << 8);
+
+/// Where the guest's initramfs has the agent, which is also the load generator.
+const AGENT: &str = "/bin/agent";
+
+/// How long a workload runs before it is measured: long enough to fill the pools of persistent grants.
+const WARM: Duration = Duration::from_millis(60);
+
+/// A guest with a disk that swallows everything at once, so that the driver is what limits.
+pub struct Rig<'h> {
+    host: &'h Host,
+    guest: Domain,
+    /// What is loaded now.
+    loaded: Option<Setup>,
+}
+
+/// A driver at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// 0 for the baseline, 1 for what is compared with it: with the same driver on both sides, each loads it anew.
+    pub side: usize,
+    /// The driver.
+    pub driver: Driver,
+    /// How many queues it uses.
+    pub queues: u32,
+}
+
+/// One workload's result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// The workload.
+    pub cell: Cell,
+    /// Requests a second.
+    pub rate: f64,
+    /// All requests, with those that the rate leaves out.
+    pub total: u64,
+}
+
+impl<'h> Rig<'h> {
+    /// Makes the back end and a guest with `queues` virtual processors, to use as many queues.
+    pub fn new(host: &'h Host, mode: Mode, queues: u32, persistent: bool) -> Result<Self> {
+        // Completion in the submitter's context, no memory behind it: the least a disk can cost. The back end
+        // offers a queue for each of dom0's processors unless told otherwise.
+        host.dom0()
+            .sh(&format!(
+                "modprobe null_blk nr_devices=1 queue_mode=2 submit_queues={queues} hw_queue_depth=256 irqmode=0 \
+                 completion_nsec=0 memory_backed=0 gb=4 bs=512 && echo none > /sys/block/nullb0/queue/scheduler && \
+                 modprobe xen-blkback && cd /sys/module/xen_blkback/parameters && \
+                 echo {queues} > max_queues && echo {} > feature_persistent",
+                if persistent { "Y" } else { "N" }
+            ))
+            .context("dom0 cannot make the back end")?;
+        let name = format!("bench-{}", mode.name());
+        let disk = Disk::device("/dev/nullb0", VDEV.0);
+        let guest =
+            host.create(Guest::new(&name, mode).vcpus(queues).memory(512).disk(disk))?;
+        Ok(Self { host, guest, loaded: None })
+    }
+
+    /// Sees to it that the disk is driven as asked for.
+    fn load(&mut self, setup: Setup) -> Result<()> {
+        if self.loaded == Some(setup) {
+            return Ok(());
+        }
+        if let Some(Setup { driver: old, .. }) = self.loaded.take() {
+            self.unload(old).with_context(|| format!("{} cannot be unloaded", old.module()))?;
+        }
+        let Setup { driver, queues, .. } = setup;
+        self.guest.load_blkfront(driver, &format!("max_queues={queues}"))?;
+        let (vdev, _) = VDEV;
+        // A request of the load is to reach the driver as it is: not sorted, not merged.
+        let found = self.guest.sh(&format!(
+            "cd /sys/block/{vdev} && echo none > queue/scheduler && echo 2 > queue/nomerges && ls mq | wc -l"
+        ))?;
+        ensure!(
+            found == queues.to_string(),
+            "{} made {found} queues instead of {queues}",
+            driver.module()
+        );
+        let module = self.guest.driver_of(vdev)?;
+        ensure!(module == driver.module(), "{vdev} is driven by {module}, not by {}", driver.module());
+        self.loaded = Some(setup);
+        Ok(())
+    }
+
+    /// Takes the driver away from the disk and brings the connection back to its beginning, as the toolstack
+    /// would for a new disk: the front end's part of that is normally done by the kernel that boots next.
+    fn unload(&self, driver: Driver) -> Result<()> {
+        let (_, number) = VDEV;
+        self.guest.sh(&format!(
+            "echo vbd-{number} > /sys/bus/xen/drivers/vbd/unbind && rmmod {}",
+            driver.module()
+        ))?;
+        let back = format!("/local/domain/0/backend/vbd/{}/{number}/state", self.guest.domid());
+        let front = format!("/local/domain/{}/device/vbd/{number}/state", self.guest.domid());
+        // Closed is 6, Initialising 1, InitWait 2.
+        let wait = |state| {
+            format!(
+                "n=0; until [ $(xenstore-read {back}) = {state} ]; do n=$((n+1)); [ $n -lt 200 ] || exit 1; sleep 0.05; done"
+            )
+        };
+        self.host
+            .dom0()
+            .sh(&format!("{}; xenstore-write {front} 1; {}", wait(6), wait(2)))
+            .context("the back end does not start afresh")
+            .map(drop)
+    }
+
+    /// Runs workloads one after the other under a driver; each is measured for `time`.
+    pub fn measure(
+        &mut self,
+        setup: Setup,
+        cells: &[Cell],
+        time: Duration,
+    ) -> Result<Vec<Sample>> {
+        self.load(setup)?;
+        self.run(WARM, time, cells)
+    }
+
+    /// Runs workloads under a driver with counters instead of a clock.
+    pub fn count(
+        &mut self,
+        setup: Setup,
+        cells: &[Cell],
+        time: Duration,
+    ) -> Result<Vec<(Cell, u64, Counts)>> {
+        self.load(setup)?;
+        // What happens once, such as the filling of pools, is not what a request costs.
+        self.run(Duration::ZERO, time, cells)?;
+        counts::install(&self.guest)?;
+        let mut all = Vec::new();
+        for cell in cells {
+            let before = Counts::read(&self.guest)?;
+            let sample = self.run(Duration::ZERO, time, &[*cell])?[0];
+            all.push((*cell, sample.total, Counts::read(&self.guest)?.since(before)));
+        }
+        counts::remove(&self.guest)?;
+        Ok(all)
+    }
+
+    fn run(&self, warm: Duration, time: Duration, cells: &[Cell]) -> Result<Vec<Sample>> {
+        let words: Vec<_> = cells.iter().map(Cell::to_string).collect();
+        let script = format!(
+            "exec {AGENT} blkload /dev/{} {} {} {}",
+            VDEV.0,
+            warm.as_millis(),
+            time.as_millis(),
+            words.join(" ")
+        );
+        let limit = Duration::from_secs(30) + (warm + time) * 4 * u32::try_from(cells.len())?;
+        let output = self.guest.run_for(limit, &script)?.ok()?;
+        let samples: Vec<_> = output.stdout.lines().filter_map(Sample::parse).collect();
+        if !samples.iter().map(|sample| &sample.cell).eq(cells) {
+            bail!("the load generator's results make no sense: {output}");
+        }
+        Ok(samples)
+    }
+
+    /// Ends the guest and removes the back end.
+    pub fn finish(self) -> Result<()> {
+        self.guest.destroy()?;
+        self.host.clean()
+    }
+}
+
+impl Sample {
+    /// One line of the load generator: cell, requests, requests a second, requests in all.
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [cell, _, rate, total] = words[..] else { return None };
+        Some(Self { cell: cell.parse().ok()?, rate: rate.parse().ok()?, total: total.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_as_printed() {
+        let sample = Sample::parse("read:4096:32:1 900 3000.500 1000").unwrap();
+        assert_eq!((sample.cell.depth, sample.rate, sample.total), (32, 3000.5, 1000));
+        assert_eq!(Sample::parse("I/O error"), None);
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which workloads are compared.
+
+use blkload::{Cell, Direction};
+
+/// Sizes of a request in bytes: a page, what most file systems read ahead, and more than a plain request holds.
+pub const BLOCKS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
+
+/// Requests in flight on each queue: latency, and throughput.
+pub const DEPTHS: [u32; 2] = [1, 32];
+
+/// Queues of the device; a queue has a thread and a CPU of its own.
+pub const QUEUES: [u32; 2] = [1, 4];
+
+/// All cells of a number of queues, in the order they are run.
+pub fn cells(queues: u32) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for direction in [Direction::Read, Direction::Write] {
+        for block in BLOCKS {
+            for depth in DEPTHS {
+                cells.push(Cell { direction, block, depth, jobs: queues });
+            }
+        }
+    }
+    cells
+}
+
+/// The ones to look at while a driver is being worked on: the smallest requests show what one costs, the largest
+/// what a byte costs.
+pub fn quick(queues: u32) -> Vec<Cell> {
+    let mut cells = cells(queues);
+    cells.retain(|cell| match cell.depth {
+        1 => cell.block == BLOCKS[0],
+        _ => cell.block != BLOCKS[1],
+    });
+    cells
+}
+
+/// A size as people write it.
+pub fn size(bytes: u32) -> String {
+    match bytes {
+        bytes if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{} KiB", bytes >> 10),
+    }
+}
+
+/// A cell as people write it.
+pub fn describe(cell: &Cell) -> String {
+    let direction = match cell.direction {
+        Direction::Read => "read",
+        Direction::Write => "write",
+    };
+    format!("{} {direction}, depth {}, {} queues", size(cell.block), cell.depth, cell.jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_matrix_has_every_combination_once() {
+        let all: BTreeSet<Cell> = QUEUES.iter().flat_map(|queues| cells(*queues)).collect();
+        assert_eq!(all.len(), 3 * 2 * 2 * 2);
+        assert!(quick(4).iter().all(|cell| all.contains(cell)));
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(BLOCKS.map(size), ["4 KiB", "64 KiB", "1 MiB"]);
+    }
+}
