@@ -34,22 +34,23 @@ impl DeviceId {
     }
 }
 
-/// The kinds of devices of a driver: `IdTable::new(&Ids::new([DeviceId::new(c"vbd")]))`, or shorter
-/// `device_ids![c"vbd"]`.
+/// The kinds of devices of a driver: `device_ids![c"vbd"]`.
 ///
 /// # Invariants
 ///
-/// Points to the first of a list of ids, of which only the last is empty.
+/// Points to the first of a static list of ids, of which only the last is empty.
 #[derive(Clone, Copy)]
-pub struct IdTable(pub(super) &'static DeviceId);
+pub struct IdTable(*const DeviceId);
 
 impl IdTable {
     /// The table of a list.
     pub const fn new<const N: usize>(ids: &'static Ids<N>) -> Self {
-        // INVARIANT: An `Ids` ends with an empty one and has no other. The reference is to the whole
-        // of the list, as C wants it.
-        // SAFETY: `Ids<N>` starts with an array of `DeviceId`, or with the end mark if that is empty.
-        Self(unsafe { &*ptr::from_ref(ids).cast::<DeviceId>() })
+        // INVARIANT: An `Ids` starts with its ids, none of them empty, and ends with an empty one.
+        Self(ptr::from_ref(ids).cast())
+    }
+
+    pub(super) fn as_ptr(self) -> *const bindings::xenbus_device_id {
+        self.0.cast()
     }
 }
 

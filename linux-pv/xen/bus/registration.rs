@@ -79,7 +79,7 @@ impl<T: Driver> Registration<T> {
 
     fn fill(raw: &mut bindings::xenbus_driver) {
         raw.name = T::NAME.map_or(ptr::null(), |name| name.as_char_ptr());
-        raw.ids = ptr::from_ref(T::IDS.0).cast();
+        raw.ids = T::IDS.as_ptr();
         raw.allow_rebind = T::ALLOW_REBIND;
         raw.not_essential = T::NOT_ESSENTIAL;
         raw.probe = Some(Self::probe);

@@ -121,6 +121,12 @@ impl Value {
     }
 }
 
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl Drop for Value {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
