@@ -16,10 +16,11 @@
 //!
 //! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`remote`] talks to the agents inside,
 //! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`scenario`] and [`runner`] are the
-//! test suite, [`report`] prints it, and [`boot`] is the demonstration behind `cargo xtask boot`.
+//! test suite, and [`boot`] is the demonstration behind `cargo xtask boot`.
 //!
-//! What does not live here: making images, kernels and modules (crate `kbuild`).
+//! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
 
+pub mod bench;
 pub mod boot;
 pub mod console;
 pub mod guest;
@@ -27,7 +28,6 @@ pub mod health;
 pub mod host;
 pub mod machine;
 pub mod remote;
-pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod scenarios;

@@ -5,14 +5,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use kbuild::{Images, Session};
 
 use crate::guest::Driver;
 use crate::host::Host;
-use crate::report::{Outcome, Report, Verdict};
 use crate::scenario::{Ctx, Scenario, Skip};
 use crate::topology::Topology;
 
@@ -25,8 +24,6 @@ pub struct Selection {
     pub full: bool,
     /// The block frontend under test.
     pub driver: Driver,
-    /// Goes before each name in the report, to tell kernels apart.
-    pub suite: String,
 }
 
 impl Selection {
@@ -46,13 +43,39 @@ impl Selection {
     }
 }
 
-/// Runs scenarios and reports each.
+/// How a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As expected.
+    Passed,
+    /// It could not be run here.
+    Skipped(String),
+    /// Not as expected.
+    Failed(String),
+}
+
+/// One scenario's result.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its name.
+    pub name: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took; the first one on a machine pays for the boot.
+    pub took: Duration,
+    /// What it had to say.
+    pub notes: Vec<String>,
+    /// Where its logs are.
+    pub logs: Option<PathBuf>,
+}
+
+/// Runs scenarios and hands out each result as it comes.
 pub fn run(
     session: &Session,
     images: &Images,
     scenarios: &[Scenario],
     selection: &Selection,
-    report: &mut Report,
+    report: &mut dyn FnMut(Outcome),
 ) {
     let mut boots = Boots {
         session,
@@ -77,9 +100,8 @@ pub fn run(
                 }
             },
         };
-        report.add(Outcome {
-            suite: selection.suite.clone(),
-            name: scenario.name.to_owned(),
+        report(Outcome {
+            name: scenario.name,
             verdict,
             took: started.elapsed(),
             notes,
@@ -194,10 +216,10 @@ mod tests {
     #[test]
     fn scenarios_are_picked_and_grouped_by_topology() {
         let all = [
-            scenario("a::one").on(Topology::PVH),
-            scenario("a::two"),
-            scenario("b::three").full(),
-            scenario("b::four").on(Topology::PVH),
+            scenario("a.one").on(Topology::PVH),
+            scenario("a.two"),
+            scenario("b.three").full(),
+            scenario("b.four").on(Topology::PVH),
         ];
         let names = |selection: &Selection| -> Vec<_> {
             selection
@@ -207,9 +229,9 @@ mod tests {
                 .collect()
         };
         let mut selection = Selection::default();
-        assert_eq!(names(&selection), ["a::two", "a::one", "b::four"]);
+        assert_eq!(names(&selection), ["a.two", "a.one", "b.four"]);
         selection.full = true;
-        selection.filters = vec!["b::".into()];
-        assert_eq!(names(&selection), ["b::three", "b::four"]);
+        selection.filters = vec!["b.".into()];
+        assert_eq!(names(&selection), ["b.three", "b.four"]);
     }
 }

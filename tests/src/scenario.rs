@@ -13,7 +13,7 @@ use crate::topology::Topology;
 /// One test in a virtual machine.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// Its name: `group::behaviour`.
+    /// Its name: `group.behaviour`.
     pub name: &'static str,
     /// The machine it needs.
     pub topology: Topology,

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use kbuild::session::Options;
 
 /// Build Paravane's modules, boot them under Xen, test them.
@@ -46,6 +46,7 @@ impl Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Boot(Boot),
     Build(Build),
     Test(Test),
     Clean(Clean),
@@ -67,6 +68,69 @@ pub struct Shell {
     /// What to run instead of a shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+}
+
+/// Boot Xen with a stock kernel as dom0 and as guests whose disks our block frontend drives
+///
+/// Makes whatever is missing, boots in QEMU, creates a PVH and a PV guest with xl, makes an ext4 file system on
+/// each guest's disk, writes, reads back, compares with what dom0 finds behind the disk, and says what ran.
+#[derive(Args)]
+pub struct Boot {
+    /// Create only a guest of this kind
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// How dom0 runs
+    #[arg(long, value_enum, default_value = "pv")]
+    pub dom0: Mode,
+    /// The guests' virtual processors
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub vcpus: u32,
+    /// The guests' memory in MiB
+    #[arg(long, default_value_t = 384, value_parser = clap::value_parser!(u32).range(192..=16384))]
+    pub memory: u32,
+    /// A kernel target of kernels.toml
+    #[arg(long, value_name = "TARGET")]
+    pub kernel: Option<String>,
+    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
+    #[arg(long, value_name = "SERIES")]
+    pub xen: Option<String>,
+    /// Which block frontend drives the disks: ours or the kernel's own, to compare
+    #[arg(long, value_enum, default_value = "rust")]
+    pub driver: Driver,
+    /// Open a shell at the end, in dom0 or in the first guest
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub console: Option<Console>,
+    /// Keep the machine running at the end until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// How a domain runs.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Mode {
+    /// Paravirtualised
+    Pv,
+    /// In a hardware-assisted container
+    Pvh,
+}
+
+/// A block frontend.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Driver {
+    /// xen_blkfront_rs
+    Rust,
+    /// xen_blkfront
+    C,
+}
+
+/// Where a console leads.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Console {
+    /// Dom0's shell
+    Dom0,
+    /// The first guest's console
+    #[value(name = "domU", alias = "domu")]
+    DomU,
 }
 
 /// Build the modules for a kernel

@@ -3,6 +3,7 @@
 //! `cargo xtask`: the command line. What lives here: options, help texts, exit status. The work itself is in
 //! the crates `kbuild` and `vmtest`.
 
+mod boot;
 mod build;
 mod clean;
 mod cli;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
     match cli.command {
+        Command::Boot(args) => boot::run(&session, &args),
         Command::Build(args) => build::run(&session, &args),
         Command::Test(args) => test::run(&session, &args),
         Command::Clean(args) => clean::run(&session, &args),

@@ -13,18 +13,18 @@ use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("harness::pv_guest_runs_commands", |ctx| {
+    Scenario::new("harness.pv_guest_runs_commands", |ctx| {
         runs_commands(ctx, Mode::Pv)
     }),
-    Scenario::new("harness::pvh_guest_runs_commands", |ctx| {
+    Scenario::new("harness.pvh_guest_runs_commands", |ctx| {
         runs_commands(ctx, Mode::Pvh)
     }),
-    Scenario::new("harness::c_driver_keeps_data", c_driver_keeps_data),
+    Scenario::new("harness.c_driver_keeps_data", c_driver_keeps_data),
     Scenario::new(
-        "harness::agent_survives_save_and_restore",
+        "harness.agent_survives_save_and_restore",
         survives_save_and_restore,
     ),
-    Scenario::new("harness::panic_is_noticed", panic_is_noticed),
+    Scenario::new("harness.panic_is_noticed", panic_is_noticed),
 ];
 
 fn runs_commands(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `cargo xtask boot`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use kbuild::modules::BuildOptions;
+use kbuild::{Images, Kernel, Modules, Session};
+use vmtest::boot::{Console, Options};
+use vmtest::{Dom0, Driver, Mode, Topology};
+
+use crate::cli;
+
+/// Prepares everything, boots, and prints the report.
+pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
+    let target = session.config.target(args.kernel.as_deref())?;
+    let (kernel, sandbox) = Kernel::open(session, target)?;
+    let modules = Modules::build(session, &sandbox, &kernel, BuildOptions::default())?;
+    let images = Images::make(
+        session,
+        &sandbox,
+        &kernel,
+        Some(&modules),
+        args.xen.as_deref(),
+    )?;
+    let report = vmtest::boot::run(session, &images, &options(args))?;
+    print!("{report}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &cli::Boot) -> Options {
+    let mode = |mode| match mode {
+        cli::Mode::Pv => Mode::Pv,
+        cli::Mode::Pvh => Mode::Pvh,
+    };
+    let dom0 = match args.dom0 {
+        cli::Mode::Pv => Dom0::Pv,
+        cli::Mode::Pvh => Dom0::Pvh,
+    };
+    let modes = args
+        .mode
+        .map_or(vec![Mode::Pvh, Mode::Pv], |only| vec![mode(only)]);
+    // The guests' memory comes on top of what dom0 and the hypervisor have.
+    let guests = u32::try_from(modes.len()).unwrap_or(2) * args.memory;
+    let topology = Topology {
+        dom0,
+        ..Topology::PV
+    };
+    let memory = topology.memory.max(topology.dom0_memory + guests + 512);
+    Options {
+        modes,
+        vcpus: args.vcpus,
+        memory: args.memory,
+        driver: match args.driver {
+            cli::Driver::Rust => Driver::Rust,
+            cli::Driver::C => Driver::C,
+        },
+        topology: Topology { memory, ..topology },
+        console: args.console.map(|place| match place {
+            cli::Console::Dom0 => Console::Dom0,
+            cli::Console::DomU => Console::DomU,
+        }),
+        keep: args.keep,
+    }
+}
