@@ -37,7 +37,7 @@ impl HeapMem {
             let shift = position % 4 * 8;
             let word = &self.words[position / 4];
             let old = word.load(Ordering::Relaxed);
-            let new = old & !(0xff << shift) | u32::from(*byte) << shift;
+            let new = (old & !(0xff << shift)) | (u32::from(*byte) << shift);
             word.store(new, Ordering::Relaxed);
         }
     }

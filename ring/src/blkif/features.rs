@@ -105,9 +105,11 @@ impl Disk {
         let sectors = Self::sectors_from_store(&mut get)?;
         let info = needed("info", get("info"))?;
         let size = needed("sector-size", get("sector-size"))?;
-        let in_range = size.is_power_of_two() && (SECTOR_SIZE..=PAGE_SIZE).contains(&(size as _));
+        let in_range = |bytes: u32| {
+            bytes.is_power_of_two() && (SECTOR_SIZE as u32..=PAGE_SIZE as u32).contains(&bytes)
+        };
         let sector_size = match u32::try_from(size) {
-            Ok(size) if in_range => size,
+            Ok(size) if in_range(size) => size,
             _ => return Err(out_of_range("sector-size", size)),
         };
         // A physical size that makes no sense is only a lost hint.

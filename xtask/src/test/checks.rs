@@ -34,19 +34,7 @@ fn formatted(tools: &HostTools) -> Result<()> {
     let mut rustfmt = tools
         .sandbox
         .command("rustfmt")
-        .args([
-            "--check",
-            "--edition",
-            "2021",
-            "--config",
-            "skip_children=true",
-        ])
-        .args([
-            "--config-path",
-            "/paravane/rustfmt.toml",
-            "--unstable-features",
-        ])
-        .env("RUSTC_BOOTSTRAP", "1")
+        .args(["--check", "--edition", "2021"])
         .args(files)
         .ro_bind(tools.session.workspace(), "/paravane")
         .current_dir("/paravane")
