@@ -11,8 +11,11 @@ use anyhow::{Context, Result};
 use crate::Place;
 
 /// Grants given, and taken back by either of two functions (the one calls neither of the other).
-const GRANTS: [&str; 3] =
-    ["gnttab_grant_foreign_access_ref", "gnttab_end_foreign_access_ref", "gnttab_try_end_foreign_access"];
+const GRANTS: [&str; 3] = [
+    "gnttab_grant_foreign_access_ref",
+    "gnttab_end_foreign_access_ref",
+    "gnttab_try_end_foreign_access",
+];
 
 /// Where every driver's notification passes; xenbus and the console have a way of their own.
 const NOTIFY: &str = "notify_remote_via_irq";
@@ -40,7 +43,8 @@ impl Counts {
 
     /// Reads a guest's counters; [`install`] must have run there.
     pub fn read(guest: &Place) -> Result<Self> {
-        let text = guest.sh("cat /sys/kernel/tracing/kprobe_profile && echo -- && cat /proc/interrupts")?;
+        let text = guest
+            .sh("cat /sys/kernel/tracing/kprobe_profile && echo -- && cat /proc/interrupts")?;
         Self::parse(&text).with_context(|| format!("these counters make no sense: {text}"))
     }
 
@@ -62,7 +66,10 @@ impl Counts {
         }
         for line in interrupts.lines().filter(|line| is_blkif(line)) {
             // "  24:  12  0  0  9  xen-dyn  -event  blkif": one number for each CPU.
-            let numbers = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
+            let numbers = line
+                .split_whitespace()
+                .skip(1)
+                .map_while(|word| word.parse::<u64>().ok());
             counts.received += numbers.sum::<u64>();
         }
         (probed == 1 + GRANTS.len()).then_some(counts)
@@ -71,7 +78,8 @@ impl Counts {
 
 /// Both drivers name their interrupts like that, with more words after it or none.
 fn is_blkif(line: &str) -> bool {
-    line.split_whitespace().any(|word| word.starts_with("blkif"))
+    line.split_whitespace()
+        .any(|word| word.starts_with("blkif"))
 }
 
 /// Puts the probes into a guest's kernel.
@@ -84,12 +92,17 @@ pub fn install(guest: &Place) -> Result<()> {
     }
     // Without readers the trace buffer would only cost time.
     script += "echo 0 > tracing_on; echo 1 > events/kprobes/enable";
-    guest.sh(&script).context("the guest's kernel takes no probes").map(drop)
+    guest
+        .sh(&script)
+        .context("the guest's kernel takes no probes")
+        .map(drop)
 }
 
 /// Takes the probes out again.
 pub fn remove(guest: &Place) -> Result<()> {
-    guest.sh("cd /sys/kernel/tracing && echo 0 > events/kprobes/enable && echo > kprobe_events").map(drop)
+    guest
+        .sh("cd /sys/kernel/tracing && echo 0 > events/kprobes/enable && echo > kprobe_events")
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -110,12 +123,22 @@ mod tests {
 
     #[test]
     fn counters_are_read_from_both_tables() {
-        assert_eq!(Counts::parse(TEXT), Some(Counts { sent: 4, received: 112, grants: 20 }));
+        assert_eq!(
+            Counts::parse(TEXT),
+            Some(Counts {
+                sent: 4,
+                received: 112,
+                grants: 20
+            })
+        );
     }
 
     #[test]
     fn a_missing_probe_is_no_zero() {
-        assert_eq!(Counts::parse(&TEXT.replace("pv_notify_remote_via_irq", "pv_other")), None);
+        assert_eq!(
+            Counts::parse(&TEXT.replace("pv_notify_remote_via_irq", "pv_other")),
+            None
+        );
         assert_eq!(Counts::parse("--\n"), None);
     }
 }

@@ -66,9 +66,12 @@ impl<'h> Rig<'h> {
             .context("dom0 cannot make the back end")?;
         let name = format!("bench-{}", mode.name());
         let disk = Disk::device("/dev/nullb0", VDEV.0);
-        let guest =
-            host.create(Guest::new(&name, mode).vcpus(queues).memory(512).disk(disk))?;
-        Ok(Self { host, guest, loaded: None })
+        let guest = host.create(Guest::new(&name, mode).vcpus(queues).memory(512).disk(disk))?;
+        Ok(Self {
+            host,
+            guest,
+            loaded: None,
+        })
     }
 
     /// Sees to it that the disk is driven as asked for.
@@ -77,10 +80,12 @@ impl<'h> Rig<'h> {
             return Ok(());
         }
         if let Some(Setup { driver: old, .. }) = self.loaded.take() {
-            self.unload(old).with_context(|| format!("{} cannot be unloaded", old.module()))?;
+            self.unload(old)
+                .with_context(|| format!("{} cannot be unloaded", old.module()))?;
         }
         let Setup { driver, queues, .. } = setup;
-        self.guest.load_blkfront(driver, &format!("max_queues={queues}"))?;
+        self.guest
+            .load_blkfront(driver, &format!("max_queues={queues}"))?;
         let (vdev, _) = VDEV;
         // A request of the load is to reach the driver as it is: not sorted, not merged.
         let found = self.guest.sh(&format!(
@@ -92,7 +97,11 @@ impl<'h> Rig<'h> {
             driver.module()
         );
         let module = self.guest.driver_of(vdev)?;
-        ensure!(module == driver.module(), "{vdev} is driven by {module}, not by {}", driver.module());
+        ensure!(
+            module == driver.module(),
+            "{vdev} is driven by {module}, not by {}",
+            driver.module()
+        );
         self.loaded = Some(setup);
         Ok(())
     }
@@ -105,8 +114,14 @@ impl<'h> Rig<'h> {
             "echo vbd-{number} > /sys/bus/xen/drivers/vbd/unbind && rmmod {}",
             driver.module()
         ))?;
-        let back = format!("/local/domain/0/backend/vbd/{}/{number}/state", self.guest.domid());
-        let front = format!("/local/domain/{}/device/vbd/{number}/state", self.guest.domid());
+        let back = format!(
+            "/local/domain/0/backend/vbd/{}/{number}/state",
+            self.guest.domid()
+        );
+        let front = format!(
+            "/local/domain/{}/device/vbd/{number}/state",
+            self.guest.domid()
+        );
         // Closed is 6, Initialising 1, InitWait 2.
         let wait = |state| {
             format!(
@@ -115,18 +130,17 @@ impl<'h> Rig<'h> {
         };
         self.host
             .dom0()
-            .sh(&format!("{}; xenstore-write {front} 1; {}", wait(6), wait(2)))
+            .sh(&format!(
+                "{}; xenstore-write {front} 1; {}",
+                wait(6),
+                wait(2)
+            ))
             .context("the back end does not start afresh")
             .map(drop)
     }
 
     /// Runs workloads one after the other under a driver; each is measured for `time`.
-    pub fn measure(
-        &mut self,
-        setup: Setup,
-        cells: &[Cell],
-        time: Duration,
-    ) -> Result<Vec<Sample>> {
+    pub fn measure(&mut self, setup: Setup, cells: &[Cell], time: Duration) -> Result<Vec<Sample>> {
         self.load(setup)?;
         self.run(WARM, time, cells)
     }
@@ -146,7 +160,11 @@ impl<'h> Rig<'h> {
         for cell in cells {
             let before = Counts::read(&self.guest)?;
             let sample = self.run(Duration::ZERO, time, &[*cell])?[0];
-            all.push((*cell, sample.total, Counts::read(&self.guest)?.since(before)));
+            all.push((
+                *cell,
+                sample.total,
+                Counts::read(&self.guest)?.since(before),
+            ));
         }
         counts::remove(&self.guest)?;
         Ok(all)
@@ -181,8 +199,14 @@ impl Sample {
     /// One line of the load generator: cell, requests, requests a second, requests in all.
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split(' ').collect();
-        let [cell, _, rate, total] = words[..] else { return None };
-        Some(Self { cell: cell.parse().ok()?, rate: rate.parse().ok()?, total: total.parse().ok()? })
+        let [cell, _, rate, total] = words[..] else {
+            return None;
+        };
+        Some(Self {
+            cell: cell.parse().ok()?,
+            rate: rate.parse().ok()?,
+            total: total.parse().ok()?,
+        })
     }
 }
 
@@ -193,7 +217,10 @@ mod tests {
     #[test]
     fn results_are_read_as_printed() {
         let sample = Sample::parse("read:4096:32:1 900 3000.500 1000").unwrap();
-        assert_eq!((sample.cell.depth, sample.rate, sample.total), (32, 3000.5, 1000));
+        assert_eq!(
+            (sample.cell.depth, sample.rate, sample.total),
+            (32, 3000.5, 1000)
+        );
         assert_eq!(Sample::parse("I/O error"), None);
     }
 }

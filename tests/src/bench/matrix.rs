@@ -19,7 +19,12 @@ pub fn cells(queues: u32) -> Vec<Cell> {
     for direction in [Direction::Read, Direction::Write] {
         for block in BLOCKS {
             for depth in DEPTHS {
-                cells.push(Cell { direction, block, depth, jobs: queues });
+                cells.push(Cell {
+                    direction,
+                    block,
+                    depth,
+                    jobs: queues,
+                });
             }
         }
     }
@@ -51,7 +56,12 @@ pub fn describe(cell: &Cell) -> String {
         Direction::Read => "read",
         Direction::Write => "write",
     };
-    format!("{} {direction}, depth {}, {} queues", size(cell.block), cell.depth, cell.jobs)
+    format!(
+        "{} {direction}, depth {}, {} queues",
+        size(cell.block),
+        cell.depth,
+        cell.jobs
+    )
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ impl Row {
 
     /// The counters in which ours is worse by more than chance: what is in a batch depends on timing.
     fn worse_counts(&self) -> Vec<&'static str> {
-        let Some([base, ours]) = self.counts else { return vec![] };
+        let Some([base, ours]) = self.counts else {
+            return vec![];
+        };
         let [base, ours] = [base, ours].map(|(requests, counts)| Costs::of(requests, counts));
         let mut worse = Vec::new();
         for (name, base, ours) in [
@@ -71,7 +73,11 @@ struct Costs {
 impl Costs {
     fn of(requests: u64, counts: Counts) -> Self {
         let per = |count: u64| count as f64 / requests.max(1) as f64;
-        Self { sent: per(counts.sent), received: per(counts.received), grants: per(counts.grants) }
+        Self {
+            sent: per(counts.sent),
+            received: per(counts.received),
+            grants: per(counts.grants),
+        }
     }
 }
 
@@ -100,9 +106,17 @@ pub fn document(facts: &Facts, rows: &[Row]) -> String {
     for mode in modes(rows) {
         let rows: Vec<_> = rows.iter().filter(|row| row.mode == mode).collect();
         let name = mode.name().to_uppercase();
-        let _ = write!(text, "\n## {name} guest: throughput\n\n{}", throughput(facts, &rows));
+        let _ = write!(
+            text,
+            "\n## {name} guest: throughput\n\n{}",
+            throughput(facts, &rows)
+        );
         if rows.iter().any(|row| row.counts.is_some()) {
-            let _ = write!(text, "\n## {name} guest: what a request costs\n\n{}", costs(facts, &rows));
+            let _ = write!(
+                text,
+                "\n## {name} guest: what a request costs\n\n{}",
+                costs(facts, &rows)
+            );
         }
     }
     text += "\n## Method\n";
@@ -131,9 +145,11 @@ fn throughput(facts: &Facts, rows: &[&Row]) -> String {
     );
     for row in rows {
         let cell = &row.cell;
-        let (Some(base), Some(ours), Some(found)) =
-            (Summary::of(&row.base), Summary::of(&row.ours), row.comparison())
-        else {
+        let (Some(base), Some(ours), Some(found)) = (
+            Summary::of(&row.base),
+            Summary::of(&row.ours),
+            row.comparison(),
+        ) else {
             continue;
         };
         let mark = if found.ratio < 1.0 { "**" } else { "" };
@@ -167,7 +183,11 @@ fn costs(facts: &Facts, rows: &[&Row]) -> String {
         let [base, ours] = pair.map(|(requests, counts)| Costs::of(requests, counts));
         let worse = row.worse_counts();
         let show = |text: String, name: &str| {
-            if worse.contains(&name) { format!("**{text}**") } else { text }
+            if worse.contains(&name) {
+                format!("**{text}**")
+            } else {
+                text
+            }
         };
         let _ = writeln!(
             text,
@@ -197,18 +217,39 @@ pub fn verdict(rows: &[Row]) -> String {
         rows.len() - slower.len(),
         rows.len()
     );
-    let ratios: Vec<f64> = rows.iter().filter_map(Row::comparison).map(|found| found.ratio).collect();
+    let ratios: Vec<f64> = rows
+        .iter()
+        .filter_map(Row::comparison)
+        .map(|found| found.ratio)
+        .collect();
     if let Some(all) = Summary::of(&ratios) {
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let _ = write!(text, " (ratios: median {:.3}, lowest {least:.3})", all.median);
+        let _ = write!(
+            text,
+            " (ratios: median {:.3}, lowest {least:.3})",
+            all.median
+        );
     }
-    text.push_str(if slower.is_empty() { ".\n" } else { ", and slower in:\n\n" });
+    text.push_str(if slower.is_empty() {
+        ".\n"
+    } else {
+        ", and slower in:\n\n"
+    });
     for row in &slower {
-        let _ = write!(text, "- {}, {}: ", row.mode.name().to_uppercase(), describe(&row.cell));
+        let _ = write!(
+            text,
+            "- {}, {}: ",
+            row.mode.name().to_uppercase(),
+            describe(&row.cell)
+        );
         match row.comparison() {
             None => text += "not measured\n",
             Some(found) => {
-                let doubt = if found.undecided() { ", which the noise may explain" } else { "" };
+                let doubt = if found.undecided() {
+                    ", which the noise may explain"
+                } else {
+                    ""
+                };
                 let _ = writeln!(
                     text,
                     "{:.3} ({:.3} – {:.3}){doubt}",
@@ -217,8 +258,11 @@ pub fn verdict(rows: &[Row]) -> String {
             }
         }
     }
-    let costly: Vec<_> =
-        rows.iter().map(|row| (row, row.worse_counts())).filter(|(_, worse)| !worse.is_empty()).collect();
+    let costly: Vec<_> = rows
+        .iter()
+        .map(|row| (row, row.worse_counts()))
+        .filter(|(_, worse)| !worse.is_empty())
+        .collect();
     if rows.iter().any(|row| row.counts.is_some()) {
         text += if costly.is_empty() {
             "\nIt needs no more notifications, interrupts or grant operations for a request in any cell.\n"
@@ -228,7 +272,12 @@ pub fn verdict(rows: &[Row]) -> String {
     }
     for (row, worse) in costly {
         let mode = row.mode.name().to_uppercase();
-        let _ = writeln!(text, "- {mode}, {}: {}", describe(&row.cell), worse.join(", "));
+        let _ = writeln!(
+            text,
+            "- {mode}, {}: {}",
+            describe(&row.cell),
+            worse.join(", ")
+        );
     }
     text
 }
@@ -243,11 +292,19 @@ fn request(cell: &Cell) -> String {
 
 fn rate(summary: &Summary) -> String {
     let digits = if summary.median < 100.0 { 1 } else { 0 };
-    format!("{:.digits$} ± {:.1} %", summary.median, summary.spread() * 100.0)
+    format!(
+        "{:.digits$} ± {:.1} %",
+        summary.median,
+        summary.spread() * 100.0
+    )
 }
 
 fn inverse(per_request: f64) -> String {
-    if per_request == 0.0 { "all".into() } else { number(1.0 / per_request) }
+    if per_request == 0.0 {
+        "all".into()
+    } else {
+        number(1.0 / per_request)
+    }
 }
 
 fn number(number: f64) -> String {
@@ -263,12 +320,23 @@ mod tests {
     use super::*;
 
     fn row(ratio: f64, notifications: u64) -> Row {
-        let counts = |sent| (1000, Counts { sent, received: 500, grants: 0 });
+        let counts = |sent| {
+            (
+                1000,
+                Counts {
+                    sent,
+                    received: 500,
+                    grants: 0,
+                },
+            )
+        };
         Row {
             mode: Mode::Pv,
             cell: "write:65536:32:4".parse().unwrap(),
             base: vec![1000.0; 12],
-            ours: (0..12).map(|round| 1000.0 * ratio + f64::from(round % 3)).collect(),
+            ours: (0..12)
+                .map(|round| 1000.0 * ratio + f64::from(round % 3))
+                .collect(),
             counts: Some([counts(100), counts(notifications)]),
         }
     }
@@ -279,7 +347,10 @@ mod tests {
         assert!(!rows[0].falls_short() && rows[1].falls_short());
         let text = verdict(&rows);
         assert!(text.contains("1 of 2 cells"), "{text}");
-        assert!(text.contains("- PV, 64 KiB write, depth 32, 4 queues: 0.901"), "{text}");
+        assert!(
+            text.contains("- PV, 64 KiB write, depth 32, 4 queues: 0.901"),
+            "{text}"
+        );
         assert!(!text.contains("noise"), "{text}");
     }
 
@@ -301,9 +372,18 @@ mod tests {
 
     #[test]
     fn the_document_has_a_line_for_each_cell() {
-        let facts = Facts { drivers: ["c".into(), "rs".into()], ..Facts::default() };
+        let facts = Facts {
+            drivers: ["c".into(), "rs".into()],
+            ..Facts::default()
+        };
         let text = document(&facts, &[row(1.1, 100)]);
-        assert!(text.contains("| 64 KiB write | 32 | 4 | 1000 ± 0.0 % | 1101 ± "), "{text}");
-        assert!(text.contains("| 64 KiB write | 32 | 4 | 10.0 | 10.0 | 2.00 | 2.00 | 0.00 | 0.00 |"), "{text}");
+        assert!(
+            text.contains("| 64 KiB write | 32 | 4 | 1000 ± 0.0 % | 1101 ± "),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 64 KiB write | 32 | 4 | 10.0 | 10.0 | 2.00 | 2.00 | 0.00 | 0.00 |"),
+            "{text}"
+        );
     }
 }

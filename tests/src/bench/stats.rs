@@ -73,7 +73,10 @@ fn sorted(numbers: &[f64]) -> Vec<f64> {
 /// Linear interpolation between the two nearest numbers, as most statistics packages do by default.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * (sorted.len().checked_sub(1)? as f64);
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    let (below, above) = (
+        sorted[place.floor() as usize],
+        sorted[place.ceil() as usize],
+    );
     Some(below + (above - below) * place.fract())
 }
 
@@ -100,7 +103,14 @@ mod tests {
     #[test]
     fn medians_and_quartiles_are_those_of_the_books() {
         let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0, 100.0]).unwrap();
-        assert_eq!(summary, Summary { median: 3.0, lower: 2.0, upper: 4.0 });
+        assert_eq!(
+            summary,
+            Summary {
+                median: 3.0,
+                lower: 2.0,
+                upper: 4.0
+            }
+        );
         assert_eq!(summary.spread(), 1.0 / 3.0);
         assert_eq!(Summary::of(&[1.0, 2.0]).unwrap().median, 1.5);
         assert_eq!(Summary::of(&[]), None);
@@ -110,7 +120,17 @@ mod tests {
     fn the_interval_leaves_out_what_the_sign_test_allows() {
         // Tables of the sign test at 5 %, two-sided: from 6 samples on the extremes enclose the median; with 9 the
         // second ones do, with 12 the third, with 20 the sixth.
-        for (count, left_out) in [(1, 0), (2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (12, 2), (15, 3), (20, 5)] {
+        for (count, left_out) in [
+            (1, 0),
+            (2, 0),
+            (5, 0),
+            (6, 0),
+            (8, 0),
+            (9, 1),
+            (12, 2),
+            (15, 3),
+            (20, 5),
+        ] {
             assert_eq!(cut(count), left_out, "{count}");
         }
     }
