@@ -46,6 +46,7 @@ impl Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Bench(Bench),
     Boot(Boot),
     Build(Build),
     Test(Test),
@@ -105,6 +106,56 @@ pub struct Boot {
     pub keep: bool,
 }
 
+/// Compare a driver of ours with the kernel's own
+///
+/// Exits with a status that is not zero if ours is slower, or asks more of the hypervisor, in any cell.
+#[derive(Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub subject: Subject,
+}
+
+/// What to compare.
+#[derive(Subcommand)]
+pub enum Subject {
+    Blk(BenchBlk),
+}
+
+/// Compare the block frontends
+///
+/// Boots once and alternates the two drivers in a PV and in a PVH guest on one back end (null_blk). A whole run
+/// takes some 20 minutes without KVM and writes docs/results/blk.md. Nothing else should run on the machine.
+#[derive(Args)]
+pub struct BenchBlk {
+    /// Only the cells that tell most, and half the rounds
+    #[arg(long)]
+    pub quick: bool,
+    /// Only in a guest of this kind
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// How often each driver runs each cell
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: Option<u32>,
+    /// How long a cell runs each time, in milliseconds
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub slice: Option<u64>,
+    /// Let the back end offer no persistent grants
+    #[arg(long)]
+    pub no_persistent: bool,
+    /// What to compare with the kernel's driver: the kernel's driver itself shows how exact the method is
+    #[arg(long, value_enum, default_value = "rust")]
+    pub driver: Driver,
+    /// Where to write the tables (default: docs/results/blk.md for a whole run, else nowhere)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// A kernel target of kernels.toml
+    #[arg(long, value_name = "TARGET")]
+    pub kernel: Option<String>,
+    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
+    #[arg(long, value_name = "SERIES")]
+    pub xen: Option<String>,
+}
+
 /// How a domain runs.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Mode {
@@ -115,7 +166,7 @@ pub enum Mode {
 }
 
 /// A block frontend.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
     /// xen_blkfront_rs
     Rust,

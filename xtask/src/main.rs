@@ -3,6 +3,7 @@
 //! `cargo xtask`: the command line. What lives here: options, help texts, exit status. The work itself is in
 //! the crates `kbuild` and `vmtest`.
 
+mod bench;
 mod boot;
 mod build;
 mod clean;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
     match cli.command {
+        Command::Bench(args) => bench::run(&session, &args),
         Command::Boot(args) => boot::run(&session, &args),
         Command::Build(args) => build::run(&session, &args),
         Command::Test(args) => test::run(&session, &args),
