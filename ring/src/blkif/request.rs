@@ -41,21 +41,18 @@ pub fn direct(
         Operation::Flush => segments.is_empty(),
         Operation::Discard { .. } => false,
     };
-    if !fits {
+    if !fits || segments.len() > MAX_SEGMENTS_PER_REQUEST {
         return Err(DoesNotFit);
     }
-    let mut request = Request {
+    Ok(Request {
         operation: operation.number(),
         nr_segments: segments.len() as u8,
         handle,
         pad: 0,
         id,
         sector_number: sector,
-        seg: [Segment::default(); MAX_SEGMENTS_PER_REQUEST],
-    };
-    let used = request.seg.get_mut(..segments.len()).ok_or(DoesNotFit)?;
-    used.copy_from_slice(segments);
-    Ok(request)
+        seg: padded(segments),
+    })
 }
 
 /// Makes a read or write whose `nr_segments` segments stand in the pages granted as `pages`, 512
@@ -77,7 +74,7 @@ pub fn indirect(
     {
         return Err(DoesNotFit);
     }
-    let mut request = IndirectRequest {
+    Ok(IndirectRequest {
         operation: op::INDIRECT,
         indirect_op: operation.number(),
         nr_segments: nr_segments as u16,
@@ -86,12 +83,15 @@ pub fn indirect(
         sector_number: sector,
         handle,
         pad1: 0,
-        indirect_grefs: [0; MAX_INDIRECT_PAGES_PER_REQUEST],
+        indirect_grefs: padded(pages),
         pad2: 0,
-    };
-    let used = request.indirect_grefs.get_mut(..pages.len());
-    used.ok_or(DoesNotFit)?.copy_from_slice(pages);
-    Ok(request)
+    })
+}
+
+/// The items, and defaults behind them. One by one, for so few the kernel's `memcpy` is a detour.
+#[inline]
+fn padded<T: Copy + Default, const N: usize>(items: &[T]) -> [T; N] {
+    core::array::from_fn(|i| items.get(i).copied().unwrap_or_default())
 }
 
 /// Makes a discard of `nr_sectors` sectors at `sector`.
