@@ -96,6 +96,12 @@ impl<T: Operations> TagSet<T> {
         &self.data
     }
 
+    /// How many requests a hardware queue can have in flight.
+    pub fn depth(&self) -> u32 {
+        // SAFETY: By the invariant the set is initialised; this is constant.
+        unsafe { (*self.raw()).queue_depth }
+    }
+
     /// Changes the number of hardware queues of all disks on the set, after waiting until they have no
     /// request in flight. Fewer may result if memory is short.
     pub fn update_hw_queues(&self, hw_queues: u32) {

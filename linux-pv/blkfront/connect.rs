@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What front end and back end agree on, through the xenstore.
+//!
+//! First the transport ([`Offer`]): rings and event channels are made and offered to the back end, which
+//! then connects to them and becomes Connected. By then it has also said what the disk is and which
+//! requests it takes ([`Agreed`]).
+
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+use xen::block::RequestList;
+use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transaction};
+use xen::event::EventChannel;
+use xen::ring::{IdSlot, IdTable, SharedRing};
+use xen_abi::io::protocols;
+use xen_ring::blkif::features::{Disk, Features, Transport};
+use xen_ring::blkif::segment::indirect_pages;
+use xen_ring::blkif::vdev::Placement;
+use xen_ring::blkif::BlkFrontRing;
+
+use crate::complete::OnEvent;
+use crate::data::{Kind, Stock};
+use crate::params;
+use crate::queue::{Blk, Connection, Core, Limits, Link};
+use crate::text::Text;
+
+/// Reads a node of the back end, for the parsers in `xen_ring`.
+pub(crate) fn node(dir: &Dir<'_>, key: &str) -> Option<impl AsRef<[u8]>> {
+    let key = CString::try_from_fmt(fmt!("{}", key)).ok()?;
+    dir.read_value(&key).ok()
+}
+
+/// Rings and event channels that were offered to the back end and are not in use yet.
+pub(crate) struct Offer {
+    pub(crate) core: Arc<Core>,
+    rings: KVec<(Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>)>,
+    /// Whether persistent grants were offered.
+    persistent: bool,
+    /// Whether the back end may see whole pages.
+    trusted: bool,
+}
+
+impl Offer {
+    /// Makes rings and event channels and tells the back end about them. `core` is that of a disk that
+    /// was connected before, with as many rings as it has for ever.
+    pub(crate) fn make(
+        dev: &Device<Bound>,
+        core: Option<&Arc<Core>>,
+        handle: u16,
+        placement: &Placement,
+    ) -> Result<Self, Failure> {
+        let backend = dev.otherend_node();
+        let transport = Transport::from_store(|key| node(&backend, key));
+        let order = transport.max_ring_page_order.min(params::max_ring_page_order());
+        let most = core.map_or(params::max_queues(), |core| core.rings().len() as u32);
+        let count = transport.max_queues.min(most) as usize;
+        let core = match core {
+            Some(core) => core.clone(),
+            None => Core::new(handle, placement.name(), count)?,
+        };
+        let mut rings = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count {
+            let ring = SharedRing::new(dev.otherend_id(), 1 << order, -1)
+                .or_fatal("allocating the shared ring")?;
+            let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
+            let handler = OnEvent { core: core.clone(), index };
+            let channel = EventChannel::new(dev, c"blkif", Ok::<_, Error>(handler));
+            let channel =
+                KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?;
+            rings.push((channel, ring), GFP_KERNEL)?;
+        }
+        let trusted = params::trusted() && dev.node().read_or(c"trusted", true);
+        let offer = Self { core, rings, persistent: params::persistent(), trusted };
+        transact(|t| offer.write(dev, t, order))
+            .or_fatal("writing the rings to the xenstore")?;
+        dev.switch_state(State::Initialised);
+        Ok(offer)
+    }
+
+    /// Writes what the back end needs to connect.
+    fn write(&self, dev: &Device<Bound>, t: &Transaction, order: u32) -> Result<(), Failure> {
+        let own = dev.node().within(t);
+        // Nodes of an earlier connection with another number of rings or pages must not mislead.
+        if order > 0 {
+            own.write(c"ring-page-order", fmt!("{}", order))?;
+        } else {
+            own.remove(c"ring-page-order")?;
+        }
+        if self.rings.len() == 1 {
+            own.remove(c"multi-queue-num-queues")?;
+            self.write_ring(&own, 0, order)?;
+        } else {
+            own.write(c"multi-queue-num-queues", fmt!("{}", self.rings.len()))?;
+            for index in 0..self.rings.len() {
+                let key = Key::new(fmt!("queue-{}", index))?;
+                let path = own.join(&key)?;
+                self.write_ring(&Dir::new(&path).within(t), index, order)?;
+            }
+        }
+        own.write(c"protocol", fmt!("{}", protocols::NATIVE))?;
+        own.write(c"feature-persistent", fmt!("{}", u32::from(self.persistent)))?;
+        Ok(())
+    }
+
+    fn write_ring(&self, dir: &Dir<'_>, index: usize, order: u32) -> Result<(), Failure> {
+        let (channel, ring) = &self.rings[index];
+        for (page, number) in ring.mem().numbers().enumerate() {
+            if order == 0 {
+                dir.write(c"ring-ref", fmt!("{}", number))?;
+            } else {
+                let key = Key::new(fmt!("ring-ref{}", page))?;
+                dir.write(&key, fmt!("{}", number))?;
+            }
+        }
+        dir.write(c"event-channel", fmt!("{}", channel.port()))?;
+        Ok(())
+    }
+
+    /// Slots of a ring.
+    pub(crate) fn slots(&self) -> u32 {
+        self.rings.first().map_or(0, |(_, ring)| ring.slots())
+    }
+
+    /// Reads what the back end, now Connected, has said about the disk and itself. `most_segments` is
+    /// for a disk that exists already.
+    pub(crate) fn agree(
+        &self,
+        dev: &Device<Bound>,
+        most_segments: Option<u32>,
+    ) -> Result<Agreed, Failure> {
+        let backend = dev.otherend_node();
+        let disk = Disk::from_store(|key| node(&backend, key)).map_err(|bad| {
+            dev.fatal(EINVAL, fmt!("reading backend fields at {}: {}", backend.path(), Text(bad)));
+            Failure::silent(EINVAL)
+        })?;
+        let features = Features::from_store(|key| node(&backend, key), disk.sector_size);
+        let most = most_segments.unwrap_or(u32::MAX).min(params::max_indirect_segments());
+        let limit = features.transfer_limit(most);
+        let kind = if self.persistent && features.persistent {
+            Kind::Persistent
+        } else if !self.trusted {
+            Kind::Bounce
+        } else {
+            Kind::Lend
+        };
+        let limits = Limits { max_segments: limit.segments, block_size: disk.sector_size };
+        Ok(Agreed { disk, features, limits, kind })
+    }
+
+    /// Connects the rings.
+    pub(crate) fn accept(
+        self,
+        dev: &Device<Bound>,
+        agreed: &Agreed,
+        requests: usize,
+    ) -> Result<(), Failure> {
+        let core = self.core;
+        let count = self.rings.len();
+        let segments = agreed.limits.max_segments as usize;
+        let mut links = KVec::with_capacity(count, GFP_KERNEL)?;
+        for (channel, ring) in self.rings {
+            let mut slots = KVec::with_capacity(requests, GFP_KERNEL)?;
+            for _ in 0..requests {
+                slots.push(IdSlot::new(), GFP_KERNEL)?;
+            }
+            let in_flight = (ring.slots() as usize).min(requests);
+            let descriptors = if segments > 11 { indirect_pages(segments) } else { 0 };
+            let stock =
+                Stock::new(dev.otherend_id(), agreed.kind, in_flight, segments, descriptors)?;
+            let connection = Connection {
+                channel,
+                ring,
+                requests: IdTable::new(slots),
+                stock,
+                limits: agreed.limits,
+                wire: KVec::with_capacity(segments, GFP_KERNEL)?,
+            };
+            links.push(KBox::new(connection, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        core.can.set(agreed.features.durability, agreed.features.discard);
+        let mut links = links.into_iter();
+        for (index, ring) in core.rings().iter().enumerate() {
+            let link = links.next().map_or(Link::Elsewhere(index % count.max(1)), Link::Connected);
+            let old = core::mem::replace(&mut ring.lock().link, link);
+            drop(old);
+        }
+        Ok(())
+    }
+}
+
+/// What was agreed with the back end.
+pub(crate) struct Agreed {
+    pub(crate) disk: Disk,
+    pub(crate) features: Features,
+    pub(crate) limits: Limits,
+    pub(crate) kind: Kind,
+}
+
+impl Agreed {
+    /// Says it in the log, as the C driver does.
+    pub(crate) fn log(&self, core: &Core) {
+        use xen_ring::blkif::features::Durability;
+        let flush = match self.features.durability {
+            Durability::None => "barrier or flush: disabled;",
+            Durability::Barrier => "barrier: enabled;",
+            Durability::Flush => "flush diskcache: enabled;",
+        };
+        let on = |on| if on { "enabled" } else { "disabled" };
+        pr_info!(
+            "{}: {} persistent grants: {}; indirect descriptors: {}; bounce buffer: {}; queues: {}\n",
+            core.name.as_str(),
+            flush,
+            on(self.kind == Kind::Persistent),
+            on(self.limits.max_segments > 11),
+            on(self.kind != Kind::Lend),
+            core.rings().len(),
+        );
+    }
+}
+
+/// Ends all connections of a disk, and returns the requests that the back end had not answered.
+pub(crate) fn disconnect(core: &Core, then: impl Fn() -> Link) -> RequestList<Blk> {
+    let mut requests = RequestList::new();
+    core.disconnect(&mut requests, then);
+    requests
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of a queue, and the debugfs files that show them.
+//!
+//! `/sys/kernel/debug/xen_blkfront_rs-xvda/queueN` has one `name value` a line. Counters live under the
+//! ring's lock, survive reconnecting, and are plain additions.
+
+use core::pin::Pin;
+
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+
+use crate::data::Way;
+use crate::queue::{Core, Link};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a queue has done since the disk was attached.
+        #[derive(Default)]
+        pub(crate) struct Stats {
+            $($(#[$doc])* pub(crate) $name: u64,)*
+        }
+
+        impl Stats {
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, concat!(stringify!($name), " {}"), self.$name)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests put on the ring.
+    requests,
+    /// Of these, with their segments in pages of their own.
+    indirect,
+    /// Of these, for a part of a block-layer request, which was too large for one.
+    partial,
+    /// Of these, flushes and barriers.
+    flushes,
+    /// Of these, discards and secure erases.
+    discards,
+    /// Of these, writes of zeroes.
+    write_zeroes,
+    /// Segments of all requests.
+    segments,
+    /// Events sent to the back end.
+    notifications,
+    /// Events received.
+    interrupts,
+    /// Of these, for nothing.
+    spurious,
+    /// Responses.
+    responses,
+    /// Of these, that said that the request failed.
+    errors,
+    /// Requests handed back to the block layer because the ring was full.
+    ring_full,
+    /// Requests handed back because grants or pages were short.
+    short,
+    /// Grants made for requests and ended with them.
+    grants,
+    /// Bytes copied for lack of zero-copy.
+    copied,
+    /// Requests that were in flight when the back end was lost.
+    requeued,
+}
+
+/// A queue of a disk.
+struct Queue {
+    core: Arc<Core>,
+    index: usize,
+}
+
+fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(ring) = queue.core.rings().get(queue.index) else {
+        return Ok(());
+    };
+    let ring = ring.lock();
+    let state = match &ring.link {
+        Link::Disconnected => "disconnected",
+        Link::Connected(_) => "connected",
+        Link::Suspended => "suspended",
+        Link::Elsewhere(_) => "merged",
+        Link::Dead(_, why) => why,
+    };
+    writeln!(f, "state {state}")?;
+    ring.stats.show(f)?;
+    if let Link::Connected(c) = &ring.link {
+        writeln!(f, "in_flight {}", c.requests.taken())?;
+        writeln!(f, "ring_slots {}", c.ring.slots())?;
+        writeln!(f, "max_segments {}", c.limits.max_segments)?;
+        let (way, bound, alive, idle) = match &c.stock.way {
+            Way::Lend => ("none", 0, 0, 0),
+            Way::Persistent(pool) => ("persistent", pool.bound(), pool.alive(), pool.idle()),
+            Way::Bounce(pages) => ("bounce", 0, 0, pages.len()),
+        };
+        writeln!(f, "copy_mode {way}")?;
+        writeln!(f, "persistent_grants {alive}")?;
+        writeln!(f, "persistent_grants_bound {bound}")?;
+        writeln!(f, "idle_pages {idle}")?;
+        writeln!(f, "descriptor_pages {}", c.stock.descriptors.alive())?;
+        writeln!(f, "spare_grant_refs {}", c.stock.refs.left())?;
+    }
+    Ok(())
+}
+
+/// The debugfs files of a disk; they go when this is dropped.
+pub(crate) struct Files {
+    _files: KVec<Pin<KBox<File<Queue>>>>,
+    _dir: Dir,
+}
+
+impl Files {
+    /// Makes them.
+    pub(crate) fn new(core: &Arc<Core>) -> Result<Self> {
+        let dir = Dir::new(&CString::try_from_fmt(fmt!("xen_blkfront_rs-{}", core.name.as_str()))?);
+        let mut files = KVec::new();
+        for index in 0..core.rings().len() {
+            let name = CString::try_from_fmt(fmt!("queue{}", index))?;
+            let queue = Queue { core: core.clone(), index };
+            files.push(
+                KBox::pin_init(dir.read_callback_file(&name, Ok::<_, Error>(queue), &show), GFP_KERNEL)?,
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self { _files: files, _dir: dir })
+    }
+}

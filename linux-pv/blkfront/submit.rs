@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block-layer requests become messages on the ring.
+//!
+//! Everything happens under the ring's lock and allocates no memory but for pages that a pool grows
+//! by. A request becomes one message. If it is too large for one, it is submitted in parts, one after
+//! the other: the block layer knows the limits of the queue, but after a migration there may be
+//! requests that were built for another back end, and barriers take fewer segments than writes.
+
+use kernel::prelude::*;
+use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult};
+use xen::grant::Access;
+use xen_abi::io::blkif::{
+    Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
+};
+use xen_abi::PAGE_SIZE;
+use xen_ring::blkif::operation::Operation;
+use xen_ring::blkif::request;
+use xen_ring::blkif::segment::{indirect_pages, needs_indirect, segment};
+use zerocopy::IntoBytes;
+
+use crate::data::{Short, Way};
+use crate::queue::{AnyRequest, Blk, Connection, Core, InFlight};
+use crate::stats::Stats;
+
+impl Connection {
+    /// Puts a request on the ring, for the next [`publish`](Self::publish), or hands it back.
+    #[inline]
+    pub(crate) fn submit(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: IdleRequest<'_, Blk>,
+    ) -> QueueResult<Blk> {
+        if self.ring.free() == 0 {
+            stats.ring_full += 1;
+            return Err(rq.refuse(BlkStatus::RESOURCE));
+        }
+        match rq.op() {
+            Op::Read => self.transfer(core, stats, rq, Operation::Read),
+            Op::Write if rq.is_fua() && core.can.barrier() => {
+                self.transfer(core, stats, rq, Operation::Barrier)
+            }
+            Op::Write => self.transfer(core, stats, rq, Operation::Write),
+            _ => self.submit_rare(core, stats, rq),
+        }
+    }
+
+    /// Operations that move no data.
+    #[cold]
+    fn submit_rare(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: IdleRequest<'_, Blk>,
+    ) -> QueueResult<Blk> {
+        match rq.op() {
+            Op::Flush if !core.can.flush() => {
+                // The back end writes through, or said that it cannot flush after it had offered it.
+                rq.start().end(BlkStatus::OK);
+                Ok(())
+            }
+            Op::Flush => {
+                stats.flushes += 1;
+                let asked = if core.can.barrier() { Operation::Barrier } else { Operation::Flush };
+                let mut rq = rq.start();
+                rq.data_mut().part = None;
+                self.wire.clear();
+                self.send_direct(core, stats, InFlight::Plain(rq), 0, asked)
+            }
+            Op::Discard if core.can.discard() => self.send_discard(core, stats, rq, false),
+            Op::SecureErase if core.can.secure_erase() => self.send_discard(core, stats, rq, true),
+            Op::WriteZeroes => self.write_zeroes(core, stats, rq),
+            _ => Err(rq.refuse(BlkStatus::NOTSUPP)),
+        }
+    }
+
+    /// A read or write.
+    #[inline]
+    fn transfer(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: IdleRequest<'_, Blk>,
+        asked: Operation,
+    ) -> QueueResult<Blk> {
+        let most = match asked {
+            Operation::Barrier => MAX_SEGMENTS_PER_REQUEST as u32,
+            _ => self.limits.max_segments,
+        };
+        let (bytes, part) = if rq.nr_segments() <= most {
+            (rq.bytes(), None)
+        } else {
+            match self.first_part(&rq, most) {
+                0 => return Err(rq.refuse(BlkStatus::IOERR)),
+                bytes => (bytes, (bytes < rq.bytes()).then_some(bytes)),
+            }
+        };
+        let sector = rq.sector();
+        let expected = rq.nr_segments().min(most) as usize;
+        let mut rq = rq.start();
+        rq.data_mut().part = part;
+        if part.is_some() {
+            stats.partial += 1;
+        }
+        let shown = if let Way::Lend = self.stock.way {
+            self.lend(stats, rq, bytes, expected, asked)
+        } else {
+            self.copy(stats, rq, bytes, asked)
+        };
+        match shown {
+            Ok(shown) => self.send(core, stats, shown, sector, asked),
+            Err(mut rq) => {
+                stats.short += 1;
+                // Nothing was published, so nothing can be mapped.
+                let _ = self.stock.take_back(&mut rq);
+                Err(rq.refuse(BlkStatus::RESOURCE))
+            }
+        }
+    }
+
+    /// How many bytes, from the start, fit into `most` segments: a multiple of the block size.
+    #[cold]
+    fn first_part(&self, rq: &AnyRequest, most: u32) -> u32 {
+        let bytes: u32 = rq.segments().take(most as usize).map(|segment| segment.len()).sum();
+        // A power of two.
+        bytes & !(self.limits.block_size.wrapping_sub(1))
+    }
+
+    /// Grants the request's own pages.
+    #[inline]
+    fn lend(
+        &mut self,
+        stats: &mut Stats,
+        mut rq: OwnedRequest<Blk>,
+        bytes: u32,
+        expected: usize,
+        asked: Operation,
+    ) -> Result<InFlight, OwnedRequest<Blk>> {
+        if self.stock.need_refs(expected).is_err() {
+            return Err(rq);
+        }
+        // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so too.
+        let access = match asked {
+            Operation::Read => Access::ReadWrite,
+            _ => Access::ReadOnly,
+        };
+        let loans = core::mem::take(&mut rq.data_mut().loans);
+        let (wire, peer) = (&mut self.wire, self.stock.peer);
+        wire.clear();
+        let lent = LentRequest::new(rq, loans, &mut self.stock.refs, peer, access, bytes, |n, s| {
+            push(wire, n, s.offset(), s.len());
+        });
+        match lent {
+            Ok(lent) => {
+                stats.grants += self.wire.len() as u64;
+                Ok(InFlight::Lent(lent))
+            }
+            Err((mut rq, loans)) => {
+                rq.data_mut().loans = loans;
+                Err(rq)
+            }
+        }
+    }
+
+    /// Copies the data to granted pages, or finds such pages for it.
+    #[inline]
+    fn copy(
+        &mut self,
+        stats: &mut Stats,
+        mut rq: OwnedRequest<Blk>,
+        bytes: u32,
+        asked: Operation,
+    ) -> Result<InFlight, OwnedRequest<Blk>> {
+        if let Way::Bounce(_) = self.stock.way {
+            let count = rq.nr_segments() as usize;
+            if self.stock.need_refs(count).is_err() {
+                return Err(rq);
+            }
+            stats.grants += u64::from(rq.nr_segments());
+        }
+        let mut copies = core::mem::take(&mut rq.data_mut().copies);
+        self.wire.clear();
+        let mut result = Ok(());
+        for s in rq.segments_within(bytes) {
+            let Ok(grant) = self.stock.copy_page() else {
+                result = Err(Short);
+                break;
+            };
+            push(&mut self.wire, grant.number(), s.offset(), s.len());
+            let copied = match asked {
+                Operation::Read => Ok(()),
+                _ => s.copy_to(grant.page()),
+            };
+            // There is room for as many as a message has segments.
+            if copied.is_err() || copies.push_within_capacity(grant).is_err() {
+                result = Err(Short);
+                break;
+            }
+        }
+        rq.data_mut().copies = copies;
+        if result.is_err() {
+            return Err(rq);
+        }
+        if asked != Operation::Read {
+            stats.copied += u64::from(bytes);
+        }
+        Ok(InFlight::Plain(rq))
+    }
+
+    /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments of a
+    /// write must differ: all of them name one granted page of zeroes. It costs the guest neither
+    /// memory nor copies.
+    ///
+    /// With persistent grants this would make the back end map a grant that it has mapped already,
+    /// which Linux's does, but with a complaint for each. There, pages from the pool are zeroed.
+    fn write_zeroes(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: IdleRequest<'_, Blk>,
+    ) -> QueueResult<Blk> {
+        let sector = rq.sector();
+        let most = self.limits.max_segments * PAGE_SIZE as u32;
+        let bytes = rq.bytes().min(most);
+        let part = (bytes < rq.bytes()).then_some(bytes);
+        let mut rq = rq.start();
+        rq.data_mut().part = part;
+        stats.write_zeroes += 1;
+        self.wire.clear();
+        match self.show_zeroes(&mut rq, bytes) {
+            Ok(()) => self.send(core, stats, InFlight::Plain(rq), sector, Operation::Write),
+            Err(Short) => {
+                stats.short += 1;
+                let _ = self.stock.take_back(&mut rq);
+                Err(rq.refuse(BlkStatus::RESOURCE))
+            }
+        }
+    }
+
+    fn show_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Short> {
+        let persistent = matches!(self.stock.way, Way::Persistent(_));
+        let mut left = bytes;
+        while left > 0 {
+            let len = left.min(PAGE_SIZE as u32);
+            if persistent {
+                let grant = self.stock.copy_page()?;
+                grant.page().zero();
+                push(&mut self.wire, grant.number(), 0, len);
+                rq.data_mut().copies.push_within_capacity(grant).map_err(|_| Short)?;
+            } else {
+                let number = self.stock.zeroes()?.number();
+                push(&mut self.wire, number, 0, len);
+            }
+            left -= len;
+        }
+        Ok(())
+    }
+
+    /// Sends a message with the segments in `self.wire`.
+    #[inline]
+    fn send(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: InFlight,
+        sector: u64,
+        asked: Operation,
+    ) -> QueueResult<Blk> {
+        stats.segments += self.wire.len() as u64;
+        if needs_indirect(self.wire.len()) {
+            self.send_indirect(core, stats, rq, sector, asked)
+        } else {
+            self.send_direct(core, stats, rq, sector, asked)
+        }
+    }
+
+    #[inline]
+    fn send_direct(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        mut rq: InFlight,
+        sector: u64,
+        asked: Operation,
+    ) -> QueueResult<Blk> {
+        rq.data_mut().asked = asked;
+        let Ok(id) = self.requests.insert(rq).map_err(|rq| self.undo(rq)) else {
+            return Ok(());
+        };
+        let message = request::direct(asked, id, core.handle, sector, &self.wire);
+        let sent = message.is_ok_and(|message| self.ring.push(&message).is_ok());
+        self.sent(stats, id, sent)
+    }
+
+    fn send_indirect(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        mut rq: InFlight,
+        sector: u64,
+        asked: Operation,
+    ) -> QueueResult<Blk> {
+        rq.data_mut().asked = asked;
+        let mut numbers = [0; MAX_INDIRECT_PAGES_PER_REQUEST];
+        let used = indirect_pages(self.wire.len());
+        for (number, segments) in
+            numbers.iter_mut().zip(self.wire.chunks(SEGMENTS_PER_INDIRECT_PAGE))
+        {
+            let Ok(grant) = self.stock.descriptor_page() else {
+                return self.short(stats, rq);
+            };
+            *number = grant.number();
+            let copied = grant.page().copy_in(0, segments.as_bytes());
+            let kept = rq.data_mut().descriptors.push_within_capacity(grant);
+            if copied.is_err() || kept.is_err() {
+                return self.short(stats, rq);
+            }
+        }
+        stats.indirect += 1;
+        let Ok(id) = self.requests.insert(rq).map_err(|rq| self.undo(rq)) else {
+            return Ok(());
+        };
+        let count = self.wire.len();
+        let pages = numbers.get(..used).unwrap_or(&[]);
+        let message = request::indirect(asked, id, core.handle, sector, count, pages);
+        let sent = message.is_ok_and(|message| self.ring.push(&message).is_ok());
+        self.sent(stats, id, sent)
+    }
+
+    fn send_discard(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        rq: IdleRequest<'_, Blk>,
+        secure: bool,
+    ) -> QueueResult<Blk> {
+        let (sector, sectors) = (rq.sector(), rq.sectors().into());
+        let mut rq = rq.start();
+        rq.data_mut().asked = Operation::Discard { secure };
+        rq.data_mut().part = None;
+        stats.discards += 1;
+        let Ok(id) = self.requests.insert(InFlight::Plain(rq)).map_err(|rq| self.undo(rq)) else {
+            return Ok(());
+        };
+        let message = request::discard(id, core.handle, sector, sectors, secure);
+        let sent = self.ring.push(&message).is_ok();
+        self.sent(stats, id, sent)
+    }
+
+    /// A message is on the ring, or could not be put there after all, which cannot happen: there was
+    /// room, and the ring of a connection in use is not corrupt. If it does, the request fails.
+    #[inline]
+    fn sent(&mut self, stats: &mut Stats, id: u64, sent: bool) -> QueueResult<Blk> {
+        if sent {
+            stats.requests += 1;
+        } else if let Ok(rq) = self.requests.complete(id) {
+            self.undo(rq);
+        }
+        Ok(())
+    }
+
+    /// Fails a request that was not sent.
+    #[cold]
+    fn undo(&mut self, rq: InFlight) {
+        rq.abandon().complete(BlkStatus::IOERR);
+    }
+
+    /// Hands a request back that was not sent for lack of pages.
+    #[cold]
+    fn short(&mut self, stats: &mut Stats, rq: InFlight) -> QueueResult<Blk> {
+        stats.short += 1;
+        match self.take_back(rq) {
+            Ok(rq) => Err(rq.refuse(BlkStatus::RESOURCE)),
+            Err(rq) => {
+                self.undo(rq);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Adds a segment to a message. The block layer was told that data begins and ends at sectors.
+#[inline]
+fn push(wire: &mut KVec<Segment>, number: u32, offset: u32, len: u32) {
+    if let Some(segment) = segment(number, offset as usize, len as usize) {
+        let _ = wire.push_within_capacity(segment);
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Front end of the Xen block protocol: the disks of a guest (`/dev/xvda`).
+//!
+//! Policy only: mechanism is in crate `xen` (xenbus, grants, events, blk-mq) and `xen_ring` (ring,
+//! messages). The life of a disk:
+//!
+//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 2. [`connect`] agrees with the back end on rings and features.
+//! 3. [`disk`] makes the Linux disk, under the name the toolstack chose.
+//! 4. [`queue`] holds a hardware queue's connection; [`submit`] turns requests into messages,
+//!    [`complete`] responses into ends of requests. [`data`] has the ways that data is shown to the
+//!    back end.
+//! 5. [`recover`] gets requests across a suspend, a migration, or the loss of the back end.
+//!
+//! [`params`] are the module's parameters and [`stats`] what debugfs shows.
+//!
+//! The protocol is described in `io/blkif.h`. There is no unsafe code here, and nothing that the back
+//! end does can make the driver do more than fail requests.
+
+#![forbid(unsafe_code)]
+
+mod complete;
+mod connect;
+mod data;
+mod device;
+mod disk;
+mod params;
+mod queue;
+mod recover;
+mod stats;
+mod submit;
+mod text;
+
+use kernel::prelude::*;
+use xen::{block, bus, domain};
+use xen_ring::blkif::vdev::XENVBD_MAJOR;
+
+module! {
+    type: Module,
+    name: "xen_blkfront_rs",
+    authors: ["Paravane developers"],
+    description: "Xen virtual block device frontend",
+    license: "GPL",
+    alias: ["block-major-202-*", "xen:vbd", "xenblk"],
+}
+
+#[pin_data]
+struct Module {
+    // Dropped in this order: devices are removed before what they use.
+    #[pin]
+    _driver: bus::Registration<device::Blkfront>,
+    _major: block::Major,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _major: {
+                if !domain::is_xen() || !domain::has_pv_disk_devices() {
+                    return Err(ENODEV);
+                }
+                params::check();
+                block::Major::register(XENVBD_MAJOR, c"xvd").inspect_err(|_| {
+                    pr_warn!("can't get major {} with name xvd: is the C driver xen_blkfront loaded?\n",
+                             XENVBD_MAJOR);
+                })?
+            },
+            _driver <- bus::Registration::new(
+                bus::Side::Front,
+                <LocalModule as kernel::ModuleMetadata>::NAME,
+                module,
+            ),
+        }? Error)
+    }
+}
