@@ -91,6 +91,7 @@ impl<'s> Apt<'s> {
             // The cache may be where the user `_apt` may not go.
             "APT::Sandbox::User=root".into(),
             "Acquire::Languages=none".into(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
             "Acquire::Retries=3".into(),
             "Acquire::http::Timeout=30".into(),
         ] {
@@ -318,17 +319,21 @@ fn parse_record(text: &str) -> Option<Package> {
     })
 }
 
-/// The machine's proxy settings as lines of an apt configuration, for an apt that does not read the machine's.
-pub fn proxy_options() -> Vec<String> {
-    let Ok(dump) = process::output(
-        "reading apt's configuration",
-        Command::new("apt-config").arg("dump"),
-    ) else {
-        return vec![];
-    };
+/// What this machine's administrator decided about reaching archives (proxies, certificates, whether lists may
+/// be out of date), as lines for an apt that does not read this machine's configuration.
+pub fn machine_options() -> Vec<String> {
+    let mut dump = Command::new("apt-config");
+    match process::output("reading apt's configuration", dump.arg("dump")) {
+        Ok(dump) => machine_options_in(&dump),
+        Err(_) => vec![],
+    }
+}
+
+fn machine_options_in(dump: &str) -> Vec<String> {
     let wanted = |line: &&str| {
         let lower = line.to_ascii_lowercase();
-        lower.starts_with("acquire::") && (lower.contains("proxy") || lower.contains("cainfo"))
+        let about = ["proxy", "cainfo", "check-valid-until", "check-date"];
+        lower.starts_with("acquire::") && about.iter().any(|word| lower.contains(word))
     };
     dump.lines()
         .filter(wanted)
@@ -359,7 +364,10 @@ pub fn hint(output: &str) -> Option<&'static str> {
              user a line in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)",
         )
     } else if output.contains("is not valid yet") || output.contains("is expired") {
-        Some("the archive's lists are out of their time of validity: check this machine's clock")
+        Some(
+            "the archive's lists are out of their time of validity: check this machine's clock. For a mirror that stands still \
+             on purpose, set Acquire::Check-Valid-Until \"false\" in this machine's apt configuration",
+        )
     } else {
         None
     }
@@ -392,6 +400,19 @@ mod tests {
     fn incomplete_records_are_left_out() {
         assert_eq!(parse_record("Package: virtual"), None);
         assert_eq!(parse_record(""), None);
+    }
+
+    #[test]
+    fn the_administrators_decisions_are_kept() {
+        let dump = "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:3128\";\n\
+            Acquire::Check-Valid-Until \"false\";\nAcquire::Languages \"\";\n";
+        assert_eq!(
+            machine_options_in(dump),
+            [
+                "Acquire::http::Proxy \"http://p:3128\"",
+                "Acquire::Check-Valid-Until \"false\""
+            ]
+        );
     }
 
     #[test]

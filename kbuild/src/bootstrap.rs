@@ -175,7 +175,7 @@ impl Bootstrap {
             "--aptopt=Acquire::Retries \"3\"".into(),
             "--dpkgopt=force-unsafe-io".into(),
         ]);
-        for line in apt::proxy_options() {
+        for line in apt::machine_options() {
             command.arg(format!("--aptopt={line}"));
         }
         for dir in ["doc", "man", "locale", "info", "help", "gtk-doc"] {

@@ -5,25 +5,16 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kbuild::modules::BuildOptions;
-use kbuild::{Images, Kernel, Modules, Session};
+use kbuild::Session;
 use vmtest::boot::{Console, Options};
 use vmtest::{Dom0, Driver, Mode, Topology};
 
 use crate::cli;
+use crate::prepare::prepare;
 
 /// Prepares everything, boots, and prints the report.
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
-    let target = session.config.target(args.kernel.as_deref())?;
-    let (kernel, sandbox) = Kernel::open(session, target)?;
-    let modules = Modules::build(session, &sandbox, &kernel, BuildOptions::default())?;
-    let images = Images::make(
-        session,
-        &sandbox,
-        &kernel,
-        Some(&modules),
-        args.xen.as_deref(),
-    )?;
+    let images = prepare(session, args.kernel.as_deref(), args.xen.as_deref(), true)?;
     let report = vmtest::boot::run(session, &images, &options(args))?;
     print!("{report}");
     Ok(ExitCode::SUCCESS)

@@ -214,6 +214,9 @@ pub struct Test {
     /// Where to write the results as JUnit (default: the run's log folder)
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
+    #[arg(long, value_name = "SERIES")]
+    pub xen: Option<String>,
     /// A kernel target of kernels.toml
     #[arg(long, value_name = "TARGET")]
     pub kernel: Option<String>,

@@ -9,6 +9,7 @@ mod build;
 mod clean;
 mod cli;
 mod doctor;
+mod prepare;
 mod report;
 mod shell;
 mod test;

@@ -62,6 +62,12 @@ impl Report {
         }
     }
 
+    /// Prints what a test has to say besides its result, before that.
+    pub fn notes(&self, lines: &[String]) {
+        let lines = lines.iter().flat_map(|note| note.lines());
+        self.print(&lines.map(|line| format!("# {line}\n")).collect::<String>());
+    }
+
     /// How many passed, failed, were skipped.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count =

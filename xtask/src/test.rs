@@ -5,6 +5,7 @@
 mod checks;
 mod libtest;
 mod unit;
+mod vm;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,25 +36,18 @@ impl Filter {
     }
 }
 
-/// What the tests on the host work with.
-pub struct HostTools<'s> {
-    pub session: &'s Session,
-    pub sandbox: Sandbox,
-    pub kernel: Kernel,
-}
-
 /// Runs what is wanted and ends with "N passed, N failed".
 pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     let filter = Filter(args.filter.clone());
     if args.list {
-        return list(&filter);
+        return list(args, &filter);
     }
     let junit = args
         .junit
         .clone()
         .unwrap_or_else(|| session.logs().join("junit.xml"));
     let mut report = Report::new(&session.ui);
-    if let Err(error) = run_all(session, &filter, &mut report) {
+    if let Err(error) = run_all(session, args, &filter, &mut report) {
         // Nothing further can be run; what ran is reported all the same.
         report.add(Case {
             suite: "setup".into(),
@@ -70,21 +64,46 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     })
 }
 
-fn run_all(session: &Session, filter: &Filter, report: &mut Report) -> Result<()> {
-    let target = session.config.target(None)?;
-    let (kernel, sandbox) = Kernel::open(session, target)?;
-    let tools = HostTools {
-        session,
-        sandbox,
-        kernel,
-    };
+/// What the tests on the host work with.
+pub struct HostTools<'s> {
+    pub session: &'s Session,
+    pub sandbox: Sandbox,
+    pub kernel: Kernel,
+}
+
+fn run_all(session: &Session, args: &Test, filter: &Filter, report: &mut Report) -> Result<()> {
+    let selection = vm::selection(args);
+    let on_host = filter.wants_suite("unit")
+        || checks::ALL
+            .iter()
+            .any(|(name, _)| filter.wants(&format!("check.{name}")));
+    if on_host {
+        let target = session.config.target(args.kernel.as_deref())?;
+        let (kernel, sandbox) = Kernel::open(session, target)?;
+        run_on_host(
+            &HostTools {
+                session,
+                sandbox,
+                kernel,
+            },
+            filter,
+            report,
+        )?;
+    }
+    for target in vm::targets(session, args) {
+        vm::run(session, target.as_deref(), args, &selection, report)?;
+    }
+    Ok(())
+}
+
+fn run_on_host(tools: &HostTools, filter: &Filter, report: &mut Report) -> Result<()> {
     for (name, check) in checks::ALL {
         if filter.wants(&format!("check.{name}")) {
-            report.add(timed("check", name, || check(&tools)));
+            report.add(timed("check", name, || check(tools)));
         }
     }
     if filter.wants_suite("unit") {
-        unit::run(&tools, &mut |case| {
+        unit::run(tools, &mut |case| {
             if filter.wants(&format!("{}.{}", case.suite, case.name)) {
                 report.add(case);
             }
@@ -93,7 +112,7 @@ fn run_all(session: &Session, filter: &Filter, report: &mut Report) -> Result<()
     Ok(())
 }
 
-fn list(filter: &Filter) -> Result<ExitCode> {
+fn list(args: &Test, filter: &Filter) -> Result<ExitCode> {
     for (name, _) in checks::ALL {
         let name = format!("check.{name}");
         if filter.wants(&name) {
@@ -107,6 +126,9 @@ fn list(filter: &Filter) -> Result<ExitCode> {
                 println!("{name}");
             }
         }
+    }
+    for scenario in vm::selection(args).pick(&vmtest::scenarios::all()) {
+        println!("{}", scenario.name);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The scenarios in virtual machines, on one kernel after the other.
+
+use anyhow::Result;
+use kbuild::Session;
+use vmtest::Driver;
+use vmtest::runner::{self, Selection, Verdict};
+
+use crate::cli::Test;
+use crate::prepare::prepare;
+use crate::report::{Case, Outcome, Report};
+
+/// Which scenarios the command line means.
+pub fn selection(args: &Test) -> Selection {
+    Selection {
+        filters: args.filter.clone(),
+        full: args.full,
+        driver: Driver::Rust,
+    }
+}
+
+/// The kernels to run them on: the one named, with `--full` all, otherwise the default one (`None`).
+pub fn targets(session: &Session, args: &Test) -> Vec<Option<String>> {
+    match &args.kernel {
+        Some(name) => vec![Some(name.clone())],
+        None if args.full => {
+            let default = &session.config.default;
+            let others = session.config.target.keys().filter(|name| *name != default);
+            std::iter::once(None)
+                .chain(others.cloned().map(Some))
+                .collect()
+        }
+        None => vec![None],
+    }
+}
+
+/// Runs them on one kernel. Their names get the kernel's in front unless it is the default one.
+pub fn run(
+    session: &Session,
+    target: Option<&str>,
+    args: &Test,
+    selection: &Selection,
+    report: &mut Report,
+) -> Result<()> {
+    let scenarios = selection.pick(&vmtest::scenarios::all());
+    if scenarios.is_empty() {
+        return Ok(());
+    }
+    let prefix = match target {
+        Some(name) if name != session.config.default => format!("{name}."),
+        _ => String::new(),
+    };
+    let images = match prepare(session, target, args.xen.as_deref(), true) {
+        Ok(images) => images,
+        Err(error) if !prefix.is_empty() => {
+            // Other kernels still have their turn.
+            report.add(Case {
+                suite: format!("{prefix}setup"),
+                name: "the_kernel_can_be_prepared".into(),
+                outcome: Outcome::Failed(format!("{error:#}")),
+                time: None,
+                log: Some(session.logs().to_owned()),
+            });
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    runner::run(session, &images, &scenarios, selection, &mut |result| {
+        let (suite, name) = result.name.split_once('.').unwrap_or(("vm", result.name));
+        report.notes(&result.notes);
+        report.add(Case {
+            suite: format!("{prefix}{suite}"),
+            name: name.into(),
+            outcome: match result.verdict {
+                Verdict::Passed => Outcome::Passed,
+                Verdict::Skipped(why) => Outcome::Skipped(why),
+                Verdict::Failed(why) => Outcome::Failed(why),
+            },
+            time: Some(result.took),
+            log: result.logs,
+        });
+    });
+    Ok(())
+}
