@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     ];
     if args().any(|arg| arg == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        println!("\n{} tests, 0 benchmarks", tests.len());
         return ExitCode::SUCCESS;
     }
     let chosen: Vec<_> = tests.iter().filter(|(name, _)| wanted(name)).collect();
