@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -267,6 +268,7 @@ pub struct Domain {
     pub(crate) domid: AtomicU32,
     pub(crate) channel: u32,
     pub(crate) console: PathBuf,
+    pub(crate) unfollow: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) gone: bool,
 }
 
@@ -408,6 +410,13 @@ impl Drop for Domain {
             let _ = self.destroy_now();
         }
         self.dom0.close(self.channel);
+        if let Some(unfollow) = self.unfollow.take() {
+            // The last words are still on their way to the log.
+            thread::spawn(|| {
+                thread::sleep(Duration::from_millis(700));
+                unfollow();
+            });
+        }
     }
 }
 

@@ -153,7 +153,7 @@ impl Host {
         };
         let console = self.dir.join(format!("guest-{name}{suffix}.log"));
         let health = self.health().of_guest();
-        self.follow_console(name, console.clone(), health.clone())?;
+        let unfollow = self.follow_console(name, console.clone(), health.clone())?;
         let channel = self.channels.fetch_add(1, Ordering::Relaxed);
         let place = self.dom0.open(name, channel, domid, health)?;
         Ok(Domain {
@@ -164,6 +164,7 @@ impl Host {
             domid: AtomicU32::new(domid),
             channel,
             console,
+            unfollow: Some(Box::new(unfollow)),
             gone: false,
         })
     }
@@ -178,23 +179,28 @@ impl Host {
         })
     }
 
-    /// Copies a guest's console to the host while it is written, and judges it.
-    fn follow_console(&self, name: &str, to: PathBuf, health: Health) -> Result<()> {
+    /// Copies a guest's console to the host while it is written, and judges it. Returns what ends that.
+    fn follow_console(
+        &self,
+        name: &str,
+        to: PathBuf,
+        health: Health,
+    ) -> Result<impl FnOnce() + Send + use<>> {
         let mut file =
             File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
         let mut judge = Judge::new(format!("the guest {name}"), health);
         let log = format!("/var/log/xen/guest-{name}.log");
-        // Ends when the log is removed, at the latest with the machine.
         let job = self
             .dom0
             .spawn(&format!("exec tail -n +1 -s 0.2 -F {log} 2>/dev/null"))?;
+        let kill = job.kill_handle();
         thread::spawn(move || {
             let _ = job.follow(|bytes| {
                 let _ = file.write_all(bytes);
                 judge.push(bytes);
             });
         });
-        Ok(())
+        Ok(kill)
     }
 
     /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk.
@@ -203,7 +209,7 @@ impl Host {
             .run_for(
                 Duration::from_secs(60),
                 "for d in $(xl list | awk 'NR > 1 && $1 != \"Domain-0\" { print $1 }'); do xl destroy $d; done\n\
-                 pkill -f 'tail -n [+]1' ; rm -f /var/log/xen/guest-*.log\n\
+                 rm -f /var/log/xen/guest-*.log\n\
                  n=0; while ls -d /sys/bus/xen-backend/devices/vbd-* >/dev/null 2>&1 && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
                  losetup -D; rm -rf /disks/* /run/guests; modprobe -r null_blk brd scsi_debug 2>/dev/null\n\
                  xl list | awk 'NR > 1 && $1 != \"Domain-0\" { n++ } END { exit n }'",

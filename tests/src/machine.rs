@@ -209,7 +209,7 @@ fn xen_command_line(topology: &Topology) -> String {
         "console=com1 com1=115200,8n1 dom0_mem={memory}M,max:{memory}M dom0_max_vcpus={}",
         topology.dom0_vcpus
     );
-    line += " loglvl=all guest_loglvl=all noreboot=0";
+    line += " loglvl=all guest_loglvl=all";
     // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
     // dom0 crash, and checksums in guests come out wrong.
     line += " spec-ctrl=eager-fpu";

@@ -513,9 +513,18 @@ impl Job {
     }
 
     /// A handle that sends input from another thread; none at all closes the standard input.
-    pub(crate) fn input_handle(&self) -> impl Fn(Vec<u8>) -> Result<()> + Send + 'static {
+    pub(crate) fn input_handle(&self) -> impl Fn(Vec<u8>) -> Result<()> + Send + use<> {
         let (place, job) = (self.call.place.clone(), self.call.job);
         move |data| place.send(&Request::Input { job, data })
+    }
+
+    /// A handle that kills the script from another thread.
+    pub(crate) fn kill_handle(&self) -> impl FnOnce() + Send + use<> {
+        let (place, job) = (self.call.place.clone(), self.call.job);
+        move || {
+            // Fails only when the machine is gone, and the script with it.
+            let _ = place.send(&Request::Kill { job, signal: 9 });
+        }
     }
 
     /// Calls `each` with every piece of standard output until the script ends.

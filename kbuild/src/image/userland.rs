@@ -55,7 +55,7 @@ const PACKAGES: [&str; 20] = [
 ];
 
 /// Programs of Debian that guests have next to busybox's.
-const GUEST_PROGRAMS: [&str; 12] = [
+const GUEST_PROGRAMS: [&str; 11] = [
     "/sbin/mke2fs",
     "/sbin/e2fsck",
     "/sbin/resize2fs",
@@ -65,7 +65,6 @@ const GUEST_PROGRAMS: [&str; 12] = [
     "/sbin/sfdisk",
     "/bin/dd",
     "/bin/lsblk",
-    "/bin/sha256sum",
     "/bin/sync",
     "/usr/bin/fallocate",
 ];
