@@ -121,7 +121,7 @@ fn end_of_interrupt(irq: u32, flags: u32) {
     unsafe { bindings::xen_irq_lateeoi(irq, flags) }
 }
 
-/// An event channel to the other end of a device, bound to a handler.
+/// An event channel to the other end of a device, bound to a handler. Dropping it may sleep.
 ///
 /// # Invariants
 ///

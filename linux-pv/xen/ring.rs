@@ -28,6 +28,7 @@ pub const MAX_PAGES: usize = 1 << bindings::XENBUS_MAX_RING_GRANT_ORDER;
 ///
 /// The pages are each a grant of its own, mapped to consecutive addresses. When this is dropped, a
 /// page that the peer still has mapped is left to the kernel, which frees it when the peer lets go.
+/// Dropping it may sleep.
 ///
 /// # Invariants
 ///
