@@ -2,6 +2,7 @@
 
 //! All scenarios, one file a subject.
 
+mod blkfront;
 mod dom0;
 mod harness;
 
@@ -9,5 +10,6 @@ use crate::scenario::Scenario;
 
 /// Every scenario, in the order of this list within a topology.
 pub fn all() -> Vec<Scenario> {
-    [dom0::SCENARIOS, harness::SCENARIOS].concat()
+    let ours = blkfront::scenarios();
+    [dom0::SCENARIOS, harness::SCENARIOS, &ours].concat()
 }

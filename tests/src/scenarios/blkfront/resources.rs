@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest's disks have in use: grants, interrupts, memory, xenstore nodes, the back end's devices.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::guest::Domain;
+use crate::host::Host;
+
+/// Entries of a grant-table page (version 1: 8 bytes each, grant_table.h).
+const GRANTS_PER_FRAME: i64 = 512;
+
+/// Resources at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Grant references the guest's kernel has given out.
+    pub grants: i64,
+    /// Interrupts of block front ends in the guest.
+    pub interrupts: u32,
+    /// Free memory of the guest in KiB, with its caches dropped.
+    pub free_kib: i64,
+    /// Interrupts of block back ends in dom0.
+    pub backend_interrupts: u32,
+    /// Loop devices in use in dom0.
+    pub loops: u32,
+    /// Xenstore nodes about devices, without their values.
+    pub nodes: BTreeSet<String>,
+}
+
+impl Resources {
+    /// Looks at a guest and at dom0.
+    pub fn of(host: &Host, guest: &Domain) -> Result<Self> {
+        let text = guest.sh("sync; echo 3 > /proc/sys/vm/drop_caches; \
+             agent probe kernel-int gnttab_free_count nr_grant_frames && \
+             echo interrupts $(grep -c blkif /proc/interrupts) && \
+             awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo")?;
+        let number = |name: &str| -> Result<i64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.with_context(|| format!("no {name} in {text}"))?
+                .trim()
+                .parse()
+                .map_err(Into::into)
+        };
+        let dom0 = host.dom0();
+        let domid = guest.domid();
+        let nodes = dom0.sh(&format!(
+            "for d in /local/domain/{domid}/device /local/domain/0/backend/vbd /libxl/{domid}/device; do \
+             xenstore-ls -f $d 2>/dev/null; done | sed 's/ = .*//'"
+        ))?;
+        Ok(Self {
+            // The table grows by whole pages and never shrinks.
+            grants: number("nr_grant_frames ")? * GRANTS_PER_FRAME - number("gnttab_free_count ")?,
+            interrupts: u32::try_from(number("interrupts ")?)?,
+            free_kib: number("free ")?,
+            backend_interrupts: dom0
+                .sh("grep -c blkif-backend /proc/interrupts || true")?
+                .parse()?,
+            loops: dom0.sh("losetup -l -n | wc -l")?.parse()?,
+            nodes: nodes.lines().map(str::to_owned).collect(),
+        })
+    }
+
+    /// Compares with an earlier look; nothing but `memory` KiB may be missing.
+    pub fn leaks_nothing_since(&self, earlier: &Self, memory: i64) -> Result<()> {
+        let new: Vec<_> = self.nodes.difference(&earlier.nodes).collect();
+        ensure!(new.is_empty(), "xenstore nodes are left behind: {new:?}");
+        ensure!(
+            self.grants <= earlier.grants,
+            "{} grants are left behind",
+            self.grants - earlier.grants
+        );
+        ensure!(
+            self.interrupts <= earlier.interrupts,
+            "the guest has {} interrupts of disks instead of {}",
+            self.interrupts,
+            earlier.interrupts
+        );
+        ensure!(
+            self.backend_interrupts <= earlier.backend_interrupts && self.loops <= earlier.loops,
+            "dom0 has {} interrupts and {} loop devices instead of {} and {}",
+            self.backend_interrupts,
+            self.loops,
+            earlier.backend_interrupts,
+            earlier.loops
+        );
+        let missing = earlier.free_kib - self.free_kib;
+        ensure!(
+            missing <= memory,
+            "the guest has {missing} KiB less memory, more than {memory}"
+        );
+        Ok(())
+    }
+}
