@@ -9,6 +9,7 @@
 mod counts;
 mod drive;
 mod matrix;
+mod priority;
 mod report;
 mod stats;
 
@@ -66,12 +67,18 @@ const COUNT_TIME: Duration = Duration::from_millis(200);
 
 /// Runs it all and returns the summary, and whether ours was good enough everywhere.
 pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(String, bool)> {
-    ensure!(options.rounds > 0 && !options.modes.is_empty(), "there is nothing to measure");
+    ensure!(
+        options.rounds > 0 && !options.modes.is_empty(),
+        "there is nothing to measure"
+    );
     let module = options.subject.module();
-    if options.subject == Driver::Rust && !images.payload.modules.iter().any(|name| name == module) {
-        bail!("the work tree built no module {module} (it built: {})", images.payload.modules.join(", "));
+    if options.subject == Driver::Rust && !images.payload.modules.iter().any(|name| name == module)
+    {
+        bail!(
+            "the work tree built no module {module} (it built: {})",
+            images.payload.modules.join(", ")
+        );
     }
-    let priority = raise_priority();
     let load = load_average();
     let dir = session.logs().join("bench");
     let topology = Topology::PV;
@@ -79,22 +86,36 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
     let host = Host::boot(images, &topology, &dir)?;
     step.done(&format!("dom0 runs {}", host.kernel));
 
+    let priority = priority::raise();
     let started = Instant::now();
     let mut rows = Vec::new();
     for mode in &options.modes {
         let measured = measure(session, &host, *mode, options);
-        rows.extend(measured.with_context(|| format!("the logs of this boot are in {}", dir.display()))?);
+        rows.extend(
+            measured.with_context(|| format!("the logs of this boot are in {}", dir.display()))?,
+        );
     }
     let complaints = host.health().take_complaints();
-    ensure!(complaints.is_empty(), "a kernel complained:\n{}", complaints.join("\n"));
+    ensure!(
+        complaints.is_empty(),
+        "a kernel complained:\n{}",
+        complaints.join("\n")
+    );
 
     let mut facts = facts(images, &host, &topology, options)?;
-    facts.machine.push(("load average of the machine before and after", format!("{load} and {}", load_average())));
-    facts.machine.push(("time", format!("{} s, {priority}", started.elapsed().as_secs())));
+    facts.machine.push((
+        "load average of the machine before and after",
+        format!("{load} and {}", load_average()),
+    ));
+    facts.machine.push(("priority on the machine", priority.to_owned()));
+    facts
+        .machine
+        .push(("time", format!("{} s", started.elapsed().as_secs())));
     host.shutdown()?;
     if let Some(path) = &options.output {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         fs::write(path, report::document(&facts, &rows))
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -109,21 +130,42 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
     let mut rig = Rig::new(host, mode, VCPUS, options.persistent)?;
     step.done("");
     let drivers = [Driver::C, options.subject];
-    let choose = if options.quick { matrix::quick } else { matrix::cells };
+    let choose = if options.quick {
+        matrix::quick
+    } else {
+        matrix::cells
+    };
     let mut rows: Vec<Row> = matrix::QUEUES
         .iter()
         .flat_map(|queues| choose(*queues))
-        .map(|cell| Row { mode, cell, base: vec![], ours: vec![], counts: None })
+        .map(|cell| Row {
+            mode,
+            cell,
+            base: vec![],
+            ours: vec![],
+            counts: None,
+        })
         .collect();
 
     let step = session.ui.step(format!("Measuring in the {name} guest"));
     for round in 0..options.rounds {
         for (side, queues) in order(round) {
-            let setup = Setup { side, driver: drivers[side], queues };
+            let setup = Setup {
+                side,
+                driver: drivers[side],
+                queues,
+            };
             let samples = rig.measure(setup, &choose(queues), options.slice)?;
             for sample in samples {
-                let row = rows.iter_mut().find(|row| row.cell == sample.cell).context("an unknown cell")?;
-                let rates = if side == 0 { &mut row.base } else { &mut row.ours };
+                let row = rows
+                    .iter_mut()
+                    .find(|row| row.cell == sample.cell)
+                    .context("an unknown cell")?;
+                let rates = if side == 0 {
+                    &mut row.base
+                } else {
+                    &mut row.ours
+                };
                 rates.push(sample.rate);
             }
         }
@@ -135,13 +177,20 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
     let mut counted = [vec![], vec![]];
     for queues in matrix::QUEUES {
         for side in [0, 1] {
-            let setup = Setup { side, driver: drivers[side], queues };
+            let setup = Setup {
+                side,
+                driver: drivers[side],
+                queues,
+            };
             counted[side].extend(rig.count(setup, &choose(queues), COUNT_TIME)?);
         }
     }
     let [base, ours] = counted;
     for ((cell, requests, counts), (_, our_requests, our_counts)) in base.into_iter().zip(ours) {
-        let row = rows.iter_mut().find(|row| row.cell == cell).context("an unknown cell")?;
+        let row = rows
+            .iter_mut()
+            .find(|row| row.cell == cell)
+            .context("an unknown cell")?;
         row.counts = Some([(requests, counts), (our_requests, our_counts)]);
     }
     step.done("");
@@ -158,14 +207,6 @@ fn order(round: u32) -> [(usize, u32); 4] {
     [(first, few), (second, few), (second, many), (first, many)]
 }
 
-/// Other programs on the machine take time from the virtual processors at moments of their own choosing.
-fn raise_priority() -> &'static str {
-    match rustix::process::setpriority_process(None, -15) {
-        Ok(()) => "at raised priority",
-        Err(_) => "at normal priority, for raising it was not permitted",
-    }
-}
-
 fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
@@ -174,8 +215,14 @@ fn load_average() -> String {
 fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -> Result<Facts> {
     let dom0 = host.dom0();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let qemu = images.qemu.package_version("qemu-system-x86").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or(": unknown");
+    let qemu = images
+        .qemu
+        .package_version("qemu-system-x86")
+        .unwrap_or_default();
     let subject = match options.subject {
         Driver::Rust => Driver::Rust.module().to_owned(),
         // With the same name twice the tables could not be read.
@@ -191,19 +238,37 @@ fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -
                 model.trim_start_matches([' ', '\t', ':'])
             ),
         ),
-        ("Xen", format!("{}, {topology}", images.userland.xen_version)),
+        (
+            "Xen",
+            format!("{}, {topology}", images.userland.xen_version),
+        ),
         ("kernel, in dom0 and in the guests", host.kernel.clone()),
         ("guests", format!("{VCPUS} virtual processors, 512 MiB")),
         (
             "back end",
             format!(
                 "xen-blkback on null_blk (no memory, completion in the submitter's context), persistent grants {}",
-                if options.persistent { "offered" } else { "not offered" }
+                if options.persistent {
+                    "offered"
+                } else {
+                    "not offered"
+                }
             ),
         ),
-        ("rounds", format!("{} of {} ms a cell", options.rounds, options.slice.as_millis())),
+        (
+            "rounds",
+            format!(
+                "{} of {} ms a cell",
+                options.rounds,
+                options.slice.as_millis()
+            ),
+        ),
     ];
-    Ok(Facts { drivers: [Driver::C.module().to_owned(), subject], machine, method: method() })
+    Ok(Facts {
+        drivers: [Driver::C.module().to_owned(), subject],
+        machine,
+        method: method(),
+    })
 }
 
 fn method() -> Vec<String> {
@@ -235,7 +300,10 @@ mod tests {
     fn neither_side_has_the_better_place() {
         let rounds: Vec<_> = (0..2).flat_map(order).collect();
         for side in [0, 1] {
-            let places = rounds.iter().enumerate().filter(|(_, (who, _))| *who == side);
+            let places = rounds
+                .iter()
+                .enumerate()
+                .filter(|(_, (who, _))| *who == side);
             assert_eq!(places.map(|(place, _)| place % 4).sum::<usize>(), 6);
         }
         for round in 0..2 {
