@@ -199,6 +199,22 @@ impl<'s> Apt<'s> {
         })
     }
 
+    /// The version that an installation would take, backports' preferences included.
+    pub fn candidate(&self, name: &str) -> Result<Version> {
+        let mut command = self.command("apt-cache");
+        let policy = process::output("reading package versions", command.args(["policy", name]))?;
+        let version = policy
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Candidate: "));
+        match version {
+            Some(version) if version != "(none)" => Ok(Version::new(version)),
+            _ => bail!(
+                "the archive (suite {}) has no package {name}",
+                self.suite.name
+            ),
+        }
+    }
+
     /// Downloads packages and returns their files, in order. Files already here are not asked for again.
     pub fn download(&self, packages: &[Package]) -> Result<Vec<PathBuf>> {
         let store = self.session.cache.state_dir("debs")?;

@@ -14,10 +14,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::apt;
 use crate::cache::Entry;
+use crate::config::Target;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kconfig::KConfig;
-use crate::kernel::Fetched;
+use crate::kernel;
 use crate::process;
 use crate::resolve::{self, KernelPackages};
 use crate::sandbox::Sandbox;
@@ -56,8 +57,8 @@ const LEFT_OUT: &[&str] = &[
 pub fn metadata(
     session: &Session,
     sandbox: &Sandbox,
+    target: &Target,
     packages: &KernelPackages,
-    fetched: &Fetched,
 ) -> Result<Entry> {
     let release = &packages.release;
     let key = Digest::new("metadata", 1)
@@ -69,14 +70,16 @@ pub fn metadata(
     session.cache.get_or_make("devel", &format!("{release}-{key}"), ROOM, |dir| {
         let step = session.ui.step(format!("Making Rust metadata for {release}"));
         let headers = tempfile::tempdir_in(dir)?;
-        apt::unpack(std::slice::from_ref(&fetched.headers), headers.path())?;
+        let fetched = kernel::fetch(session, target, packages)?;
+        let [source, headers_deb, ..] = fetched.as_slice() else { bail!("the download gave no files") };
+        apt::unpack(std::slice::from_ref(headers_deb), headers.path())?;
         let headers_dir = headers.path().join("usr/src").join(format!("linux-headers-{release}"));
         let config = read_text(&headers_dir.join(".config"))?;
         let symvers = read_text(&headers_dir.join("Module.symvers"))?;
         check_toolchain(sandbox, release, &KConfig::parse(&config))?;
 
         step.note("unpacking the source");
-        unpack_source(&fetched.source, dir, LEFT_OUT)?;
+        unpack_source(source, dir, LEFT_OUT)?;
         fs::create_dir(dir.join("O"))?;
         fs::write(dir.join("O/.config"), &config)?;
         prepare(session, &step, sandbox, dir, resolve::local_version(release))?;
@@ -171,8 +174,8 @@ fn check_toolchain(sandbox: &Sandbox, release: &str, config: &KConfig) -> Result
     if let Some(theirs) = config.text("RUSTC_VERSION_TEXT") {
         if theirs != rustc {
             bail!(
-                "the kernel {release} was built with \"{theirs}\", but Debian {} now has \"{rustc}\": Rust modules need the very \
-                 same compiler. The archive is between two kernels; try again after its next kernel upload",
+                "the kernel {release} was built with \"{theirs}\", but Debian {} now has \"{rustc}\": Rust modules need the very same compiler. \
+                 The archive may be between two kernels: try again with --refresh after its next upload",
                 sandbox.suite()
             );
         }

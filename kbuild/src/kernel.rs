@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::apt::{self, Apt};
 use crate::cache::Entry;
@@ -57,20 +57,20 @@ impl Kernel {
         crate::host::prepare(session)?;
         let packages = resolve::kernel(session, target)?;
         let suite = session.config.suite(&target.suite)?;
-        let (sandbox, fetched) = std::thread::scope(|scope| {
-            let fetching = scope.spawn(|| fetch(session, target, &packages));
-            let sandbox = Sandbox::open(session, suite);
-            let fetched = fetching
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (sandbox, fetched)
-        });
-        let (sandbox, fetched) = (sandbox?, fetched?);
+        let sandbox = if Sandbox::is_made(session, suite)? {
+            Sandbox::open(session, suite)?
+        } else {
+            std::thread::scope(|scope| {
+                // Whether the download worked is asked when its files are needed.
+                scope.spawn(|| fetch(session, target, &packages));
+                Sandbox::open(session, suite)
+            })?
+        };
         let (release, devel, files_entry) = match target.kind {
             Kind::Binary => {
                 let (devel, files) = std::thread::scope(|scope| {
-                    let files = scope.spawn(|| runtime_files(session, &sandbox, &packages));
-                    let devel = binary::metadata(session, &sandbox, &packages, &fetched);
+                    let files = scope.spawn(|| runtime_files(session, &sandbox, target, &packages));
+                    let devel = binary::metadata(session, &sandbox, target, &packages);
                     let files = files
                         .join()
                         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -124,32 +124,27 @@ impl Kernel {
     }
 }
 
-/// What a download gave that the next step needs.
-pub struct Fetched {
-    /// The source package's file.
-    pub source: PathBuf,
-    /// The headers package's file.
-    pub headers: PathBuf,
-}
-
-fn fetch(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Fetched> {
+/// Downloads a target's packages, source and headers first; what is here is not asked for again.
+pub fn fetch(
+    session: &Session,
+    target: &Target,
+    packages: &KernelPackages,
+) -> Result<Vec<PathBuf>> {
     let apt = Apt::new(session, session.config.suite(&target.suite)?)?;
     let mut all = vec![packages.source.clone(), packages.headers.clone()];
     if target.kind == Kind::Binary {
         all.extend(packages.runtime.iter().cloned());
     }
-    let files = apt.download(&all)?;
-    match files.as_slice() {
-        [source, headers, ..] => Ok(Fetched {
-            source: source.clone(),
-            headers: headers.clone(),
-        }),
-        _ => bail!("the download gave no files"),
-    }
+    apt.download(&all)
 }
 
 /// Unpacks image and modules and makes the lists that modprobe reads.
-fn runtime_files(session: &Session, sandbox: &Sandbox, packages: &KernelPackages) -> Result<Entry> {
+fn runtime_files(
+    session: &Session,
+    sandbox: &Sandbox,
+    target: &Target,
+    packages: &KernelPackages,
+) -> Result<Entry> {
     let key = packages
         .runtime
         .iter()
@@ -163,14 +158,13 @@ fn runtime_files(session: &Session, sandbox: &Sandbox, packages: &KernelPackages
         let step = session
             .ui
             .step(format!("Unpacking the kernel {}", packages.release));
-        let store = session.cache.state_dir("debs")?;
         let excludes: Vec<_> = LEFT_OUT
             .iter()
             .map(|dir| format!("--exclude={dir}"))
             .collect();
         let excludes: Vec<_> = excludes.iter().map(String::as_str).collect();
-        for package in &packages.runtime {
-            apt::unpack_some(&store.join(package.stored_name()), dir, &excludes)?;
+        for deb in fetch(session, target, packages)?.iter().skip(2) {
+            apt::unpack_some(deb, dir, &excludes)?;
         }
         depmod(session, &step, sandbox, dir, &packages.release)?;
         step.done("");

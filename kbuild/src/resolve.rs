@@ -5,6 +5,7 @@
 //! The answer is remembered for a day, so that a run right after another uses no network; `--refresh` asks
 //! again. A remembered answer whose packages are in the cache stays usable when the archive has moved on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::apt::{Apt, Package};
 use crate::config::Target;
 use crate::session::Session;
+use crate::suite::Suite;
 use crate::version::Version;
 
 /// How long an answer is taken for current.
@@ -117,6 +119,20 @@ pub fn xen(session: &Session, suite: &str, wanted: Option<&str>) -> Result<XenPa
             }
         }
     })
+}
+
+/// The packages whose versions make one sandbox differ from another.
+const TOOLS: [&str; 5] = ["bindgen", "gcc", "libxen-dev", "qemu-system-x86", "rustc"];
+
+/// The versions of a suite's main tools: when the archive gets newer ones, a new sandbox is made.
+pub fn tools(session: &Session, suite: &Suite) -> Result<BTreeMap<String, Version>> {
+    remembered(session, &format!("tools-{}", suite.name), || {
+        let apt = Apt::new(session, suite)?;
+        apt.update()?;
+        let version = |name: &str| Ok((name.to_owned(), apt.candidate(name)?));
+        TOOLS.into_iter().map(version).collect()
+    })
+    .with_context(|| format!("no toolchain for suite {}", suite.name))
 }
 
 /// The series of a package `xen-hypervisor-4.20-amd64`.

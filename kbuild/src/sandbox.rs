@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::fsutil;
 use crate::host::{self, Containment};
 use crate::process;
+use crate::resolve;
 use crate::session::Session;
 use crate::suite::Suite;
 
@@ -38,30 +39,29 @@ impl Sandbox {
     pub fn open(session: &Session, suite: &Suite) -> Result<Self> {
         host::prepare(session)?;
         let containment = host::containment()?;
-        let bootstrap = Bootstrap::new(suite)
-            .include(&suite.sandbox)
-            .option("--skip=cleanup/reproducible");
-        let key = Digest::new("sandbox", 1)
-            .with("bootstrap", bootstrap.digest())
-            .hex();
-        let entry = session.cache.get_or_make(
-            "sandbox",
-            &format!("{}-{key}", suite.name),
-            ROOM,
-            |dir| {
-                let step = session
-                    .ui
-                    .step(format!("Making the build sandbox (Debian {})", suite.name));
-                bootstrap.make_dir(session, &step, dir)?;
-                step.done("");
-                Ok(())
-            },
-        )?;
+        let bootstrap = bootstrap(suite);
+        let name = entry_name(session, suite)?;
+        let entry = session.cache.get_or_make("sandbox", &name, ROOM, |dir| {
+            let step = session
+                .ui
+                .step(format!("Making the build sandbox (Debian {})", suite.name));
+            bootstrap.make_dir(session, &step, dir)?;
+            step.done("");
+            Ok(())
+        })?;
         Ok(Self {
             entry: Arc::new(entry),
             suite: suite.name.clone(),
             containment,
         })
+    }
+
+    /// Whether the suite's current sandbox is in the cache.
+    pub fn is_made(session: &Session, suite: &Suite) -> Result<bool> {
+        Ok(session
+            .cache
+            .find("sandbox", &entry_name(session, suite)?)?
+            .is_some())
     }
 
     /// The Debian suite inside.
@@ -104,6 +104,20 @@ impl Sandbox {
         let version = process::output("dpkg-query", &mut command).ok()?;
         (!version.is_empty()).then_some(version)
     }
+}
+
+fn bootstrap(suite: &Suite) -> Bootstrap {
+    Bootstrap::new(suite)
+        .include(&suite.sandbox)
+        .option("--skip=cleanup/reproducible")
+}
+
+fn entry_name(session: &Session, suite: &Suite) -> Result<String> {
+    let mut key = Digest::new("sandbox", 1).with("bootstrap", bootstrap(suite).digest());
+    for (package, version) in resolve::tools(session, suite)? {
+        key = key.with(&package, version.as_str());
+    }
+    Ok(format!("{}-{}", suite.name, key.hex()))
 }
 
 /// A command in the making; [`SandboxCommand::build`] turns it into one of the standard library's.
