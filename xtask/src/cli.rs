@@ -220,6 +220,9 @@ pub struct Test {
     /// A kernel target of kernels.toml
     #[arg(long, value_name = "TARGET")]
     pub kernel: Option<String>,
+    /// The block frontend under test: ours, or the kernel's own, to test the tests
+    #[arg(long, value_enum, default_value = "rust")]
+    pub driver: Driver,
 }
 
 /// Show what the cache holds and remove what no current kernel needs

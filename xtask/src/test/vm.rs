@@ -7,7 +7,7 @@ use kbuild::Session;
 use vmtest::Driver;
 use vmtest::runner::{self, Selection, Verdict};
 
-use crate::cli::Test;
+use crate::cli::{self, Test};
 use crate::prepare::prepare;
 use crate::report::{Case, Outcome, Report};
 
@@ -16,7 +16,10 @@ pub fn selection(args: &Test) -> Selection {
     Selection {
         filters: args.filter.clone(),
         full: args.full,
-        driver: Driver::Rust,
+        driver: match args.driver {
+            cli::Driver::Rust => Driver::Rust,
+            cli::Driver::C => Driver::C,
+        },
     }
 }
 
@@ -51,7 +54,8 @@ pub fn run(
         Some(name) if name != session.config.default => format!("{name}."),
         _ => String::new(),
     };
-    let images = match prepare(session, target, args.xen.as_deref(), true) {
+    let ours = selection.driver == Driver::Rust;
+    let images = match prepare(session, target, args.xen.as_deref(), ours) {
         Ok(images) => images,
         Err(error) if !prefix.is_empty() => {
             // Other kernels still have their turn.
