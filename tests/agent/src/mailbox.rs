@@ -84,9 +84,23 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    /// Starts a mailbox over the place's usual way to xenstored; see [`Mailbox::over`].
+    pub fn start(
+        side: Side,
+        deliver: impl FnMut(Vec<u8>) -> bool + Send + 'static,
+        failed: impl FnOnce(io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
+        let store = match side {
+            Side::Dom0(_) => Xenstore::dom0()?,
+            Side::Guest => Xenstore::guest()?,
+        };
+        Self::over(store, side, deliver, failed)
+    }
+
     /// Starts a mailbox. `deliver` is called from its thread with the bytes that arrive, in order; it returns
     /// false when nobody wants them any more. `failed` is called once if xenstored cannot be used.
-    pub fn start(
+    pub fn over(
+        store: Xenstore,
         side: Side,
         mut deliver: impl FnMut(Vec<u8>) -> bool + Send + 'static,
         failed: impl FnOnce(io::Error) + Send + 'static,
@@ -94,10 +108,6 @@ impl Mailbox {
         let (orders, incoming) = sync_channel(side.backlog());
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let theirs = Arc::clone(&wake);
-        let store = match side {
-            Side::Dom0(_) => Xenstore::dom0()?,
-            Side::Guest => Xenstore::guest()?,
-        };
         thread::Builder::new()
             .name("mailbox".into())
             .spawn(move || {
@@ -342,37 +352,4 @@ fn unpack(piece: &[u8]) -> Option<(u32, Vec<u8>)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_come_back_and_damaged_ones_do_not() {
-        let piece = pack(7, b"bytes");
-        assert_eq!(unpack(&piece), Some((7, b"bytes".to_vec())));
-        let mut damaged = piece.clone();
-        *damaged.last_mut().unwrap() ^= 1;
-        assert_eq!(unpack(&damaged), None);
-        assert_eq!(unpack(&piece[..7]), None);
-        assert!(
-            pack(0, &[0; PIECE]).len() < 2048 - "/local/domain/32752/data/paravane/guest/7".len()
-        );
-    }
-
-    #[test]
-    fn numbers_wrap() {
-        assert!(before(u32::MAX, 0));
-        assert!(before(3, 4));
-        assert!(!before(4, 4) && !before(5, 4));
-    }
-
-    #[test]
-    fn each_side_writes_its_own_folder() {
-        assert_eq!(Side::Dom0(3).mine(), "/local/domain/3/data/paravane/host");
-        assert_eq!(
-            Side::Dom0(3).theirs(),
-            "/local/domain/3/data/paravane/guest"
-        );
-        assert_eq!(Side::Guest.mine(), "data/paravane/guest");
-        assert_eq!(Side::Guest.theirs(), "data/paravane/host");
-    }
-}
+mod tests;

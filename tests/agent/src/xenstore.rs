@@ -32,7 +32,12 @@ enum Stream {
 impl Xenstore {
     /// Connects through the daemon's socket.
     pub fn dom0() -> io::Result<Self> {
-        UnixStream::connect(SOCKET).map(|socket| Self::new(Stream::Socket(socket)))
+        UnixStream::connect(SOCKET).map(Self::over)
+    }
+
+    /// Uses a connection to a daemon that already exists.
+    pub fn over(socket: UnixStream) -> Self {
+        Self::new(Stream::Socket(socket))
     }
 
     /// Connects through the kernel.
