@@ -45,7 +45,11 @@ EXPORT_SYMBOL_GPL(xen_rs_vmap);
 
 void xen_rs_copy(void *to, const void *from, size_t len)
 {
-	memcpy(to, from, len);
+	/* For whole pages there is a function that knows the CPU; most data comes in whole pages. */
+	if (len == PAGE_SIZE && IS_ALIGNED((unsigned long)to | (unsigned long)from, PAGE_SIZE))
+		copy_page(to, (void *)from);
+	else
+		memcpy(to, from, len);
 }
 EXPORT_SYMBOL_GPL(xen_rs_copy);
 

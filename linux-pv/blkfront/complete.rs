@@ -13,7 +13,7 @@ use xen::event::{Eoi, Event, Handler};
 use xen::ring::Corrupt;
 use xen_ring::blkif::operation::{Operation, Outcome};
 
-use crate::data::{Stock, StillMapped, Way};
+use crate::data::{StillMapped, Stock, Way};
 use crate::queue::{Blk, Connection, Core, InFlight, Link, Ring};
 use crate::stats::Stats;
 
@@ -52,14 +52,14 @@ impl OnEvent {
         };
         let mut ring = ring.lock();
         let Ring { link, stats } = &mut *ring;
-        stats.interrupts += 1;
+        stats.interrupts = stats.interrupts.wrapping_add(1);
         let result = match link {
             Link::Connected(c) => c.collect(&self.core, stats, done),
             _ => Ok(0),
         };
         match result {
             Ok(0) => stats.spurious += 1,
-            Ok(responses) => stats.responses += responses,
+            Ok(responses) => stats.responses = stats.responses.wrapping_add(responses),
             Err(_) => (),
         }
         result
@@ -75,11 +75,16 @@ impl Connection {
         stats: &mut Stats,
         done: &mut RequestList<Blk>,
     ) -> Result<u64, Corrupt> {
-        let Connection { ring, requests, stock, .. } = self;
-        let mut count = 0;
+        let Connection {
+            ring,
+            requests,
+            stock,
+            ..
+        } = self;
+        let mut count = 0_u64;
         loop {
             for response in ring.responses()? {
-                count += 1;
+                count = count.wrapping_add(1);
                 let request = requests.complete(response.id)?;
                 let outcome = Outcome::of(&response, request.data().asked);
                 let failed = outcome.is_err();
@@ -144,7 +149,7 @@ impl Stock {
         };
         if !matches!(self.way, Way::Lend) && rq.data().asked == Operation::Read && status.is_ok() {
             let bytes = rq.data().part.unwrap_or(rq.bytes());
-            stats.copied += u64::from(bytes);
+            stats.copied = stats.copied.wrapping_add(bytes.into());
             for (segment, copy) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
                 if segment.copy_from(copy.page()).is_err() {
                     status = BlkStatus::IOERR;

@@ -52,7 +52,9 @@ impl Offer {
     ) -> Result<Self, Failure> {
         let backend = dev.otherend_node();
         let transport = Transport::from_store(|key| node(&backend, key));
-        let order = transport.max_ring_page_order.min(params::max_ring_page_order());
+        let order = transport
+            .max_ring_page_order
+            .min(params::max_ring_page_order());
         let most = core.map_or(params::max_queues(), |core| core.rings().len() as u32);
         let count = transport.max_queues.min(most) as usize;
         let core = match core {
@@ -64,16 +66,23 @@ impl Offer {
             let ring = SharedRing::new(dev.otherend_id(), 1 << order, -1)
                 .or_fatal("allocating the shared ring")?;
             let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
-            let handler = OnEvent { core: core.clone(), index };
+            let handler = OnEvent {
+                core: core.clone(),
+                index,
+            };
             let channel = EventChannel::new(dev, c"blkif", Ok::<_, Error>(handler));
             let channel =
                 KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?;
             rings.push((channel, ring), GFP_KERNEL)?;
         }
         let trusted = params::trusted() && dev.node().read_or(c"trusted", true);
-        let offer = Self { core, rings, persistent: params::persistent(), trusted };
-        transact(|t| offer.write(dev, t, order))
-            .or_fatal("writing the rings to the xenstore")?;
+        let offer = Self {
+            core,
+            rings,
+            persistent: params::persistent(),
+            trusted,
+        };
+        transact(|t| offer.write(dev, t, order)).or_fatal("writing the rings to the xenstore")?;
         dev.switch_state(State::Initialised);
         Ok(offer)
     }
@@ -99,7 +108,10 @@ impl Offer {
             }
         }
         own.write(c"protocol", fmt!("{}", protocols::NATIVE))?;
-        own.write(c"feature-persistent", fmt!("{}", u32::from(self.persistent)))?;
+        own.write(
+            c"feature-persistent",
+            fmt!("{}", u32::from(self.persistent)),
+        )?;
         Ok(())
     }
 
@@ -131,11 +143,20 @@ impl Offer {
     ) -> Result<Agreed, Failure> {
         let backend = dev.otherend_node();
         let disk = Disk::from_store(|key| node(&backend, key)).map_err(|bad| {
-            dev.fatal(EINVAL, fmt!("reading backend fields at {}: {}", backend.path(), Text(bad)));
+            dev.fatal(
+                EINVAL,
+                fmt!(
+                    "reading backend fields at {}: {}",
+                    backend.path(),
+                    Text(bad)
+                ),
+            );
             Failure::silent(EINVAL)
         })?;
         let features = Features::from_store(|key| node(&backend, key), disk.sector_size);
-        let most = most_segments.unwrap_or(u32::MAX).min(params::max_indirect_segments());
+        let most = most_segments
+            .unwrap_or(u32::MAX)
+            .min(params::max_indirect_segments());
         let limit = features.transfer_limit(most);
         let kind = if self.persistent && features.persistent {
             Kind::Persistent
@@ -144,8 +165,16 @@ impl Offer {
         } else {
             Kind::Lend
         };
-        let limits = Limits { max_segments: limit.segments, block_size: disk.sector_size };
-        Ok(Agreed { disk, features, limits, kind })
+        let limits = Limits {
+            max_segments: limit.segments,
+            block_size: disk.sector_size,
+        };
+        Ok(Agreed {
+            disk,
+            features,
+            limits,
+            kind,
+        })
     }
 
     /// Connects the rings.
@@ -165,9 +194,18 @@ impl Offer {
                 slots.push(IdSlot::new(), GFP_KERNEL)?;
             }
             let in_flight = (ring.slots() as usize).min(requests);
-            let descriptors = if segments > 11 { indirect_pages(segments) } else { 0 };
-            let stock =
-                Stock::new(dev.otherend_id(), agreed.kind, in_flight, segments, descriptors)?;
+            let descriptors = if segments > 11 {
+                indirect_pages(segments)
+            } else {
+                0
+            };
+            let stock = Stock::new(
+                dev.otherend_id(),
+                agreed.kind,
+                in_flight,
+                segments,
+                descriptors,
+            )?;
             let connection = Connection {
                 channel,
                 ring,
@@ -178,10 +216,13 @@ impl Offer {
             };
             links.push(KBox::new(connection, GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        core.can.set(agreed.features.durability, agreed.features.discard);
+        core.can
+            .set(agreed.features.durability, agreed.features.discard);
         let mut links = links.into_iter();
         for (index, ring) in core.rings().iter().enumerate() {
-            let link = links.next().map_or(Link::Elsewhere(index % count.max(1)), Link::Connected);
+            let link = links
+                .next()
+                .map_or(Link::Elsewhere(index % count.max(1)), Link::Connected);
             let old = core::mem::replace(&mut ring.lock().link, link);
             drop(old);
         }

@@ -29,6 +29,10 @@ const QUICK: kernel::alloc::Flags = GFP_NOWAIT;
 /// own lock.
 const STOCK: usize = 64;
 
+/// Most pages that a ring copies data to and from: 16 MiB, several times what Linux's blkback keeps
+/// mapped. Large rings of large requests wait for pages rather than take more of the guest's memory.
+const MOST_PAGES: usize = 4096;
+
 /// What is kept with a request. The vectors have their capacity from the start and never grow.
 pub(crate) struct RequestData {
     /// Grants of the data pages, while they are not in use.
@@ -98,15 +102,14 @@ impl Stock {
         segments: usize,
         descriptors: usize,
     ) -> Result<Self> {
+        let most = (requests * segments).min(MOST_PAGES);
         Ok(Self {
             peer,
             refs: GrantRefs::empty(),
             way: match kind {
                 Kind::Lend => Way::Lend,
-                Kind::Persistent => {
-                    Way::Persistent(GrantPool::new(peer, Access::ReadWrite, requests * segments)?)
-                }
-                Kind::Bounce => Way::Bounce(PagePool::new(requests * segments, segments)?),
+                Kind::Persistent => Way::Persistent(GrantPool::new(peer, Access::ReadWrite, most)?),
+                Kind::Bounce => Way::Bounce(PagePool::new(most, segments)?),
             },
             descriptors: GrantPool::new(peer, Access::ReadOnly, requests * descriptors)?,
             zeroes: None,
@@ -151,7 +154,9 @@ impl Stock {
     /// A granted page for the segments of an indirect request.
     #[inline]
     pub(crate) fn descriptor_page(&mut self) -> Result<Grant, Short> {
-        self.descriptors.get(&mut self.refs, QUICK).map_err(|_| Short)
+        self.descriptors
+            .get(&mut self.refs, QUICK)
+            .map_err(|_| Short)
     }
 
     /// The grant of a page of zeroes.
@@ -162,7 +167,9 @@ impl Stock {
                 self.need_refs(1)?;
                 let page = GrantablePage::new(QUICK).map_err(|_| Short)?;
                 let free = self.refs.claim().ok_or(Short)?;
-                Ok(self.zeroes.insert(free.grant(page, self.peer, Access::ReadOnly)))
+                Ok(self
+                    .zeroes
+                    .insert(free.grant(page, self.peer, Access::ReadOnly)))
             }
         }
     }

@@ -69,7 +69,9 @@ impl bus::Driver for Blkfront {
         let node = dev.node();
         let number = match node.read_opt::<u32>(c"virtual-device") {
             Ok(Some(number)) => number,
-            _ => node.read(c"virtual-device-ext").or_fatal("reading virtual-device")?,
+            _ => node
+                .read(c"virtual-device-ext")
+                .or_fatal("reading virtual-device")?,
         };
         refuse_emulated(dev, number)?;
         let placement = Placement::of(number).map_err(|bad| {
@@ -77,8 +79,14 @@ impl bus::Driver for Blkfront {
             Failure::silent(ENODEV)
         })?;
         // Our folder is called like the number that requests have to carry.
-        let handle = dev.nodename().to_bytes().rsplit(|byte| *byte == b'/').next();
-        let handle = handle.and_then(xen_ring::xenstore::number::decimal).ok_or(EINVAL)? as u16;
+        let handle = dev
+            .nodename()
+            .to_bytes()
+            .rsplit(|byte| *byte == b'/')
+            .next();
+        let handle = handle
+            .and_then(xen_ring::xenstore::number::decimal)
+            .ok_or(EINVAL)? as u16;
         let life = Life {
             offer: None,
             core: None,
@@ -114,16 +122,17 @@ impl bus::Driver for Blkfront {
         }
     }
 
-    fn resume(
-        vbd: kernel::sync::ArcBorrow<'_, Vbd>,
-        dev: &Device<Bound>,
-    ) -> Result<(), Failure> {
+    fn resume(vbd: kernel::sync::ArcBorrow<'_, Vbd>, dev: &Device<Bound>) -> Result<(), Failure> {
         vbd.life.lock().resume(dev)
     }
 
     fn is_ready(vbd: kernel::sync::ArcBorrow<'_, Vbd>, _dev: &Device<Bound>) -> bool {
         let life = vbd.life.try_lock();
-        life.is_some_and(|life| life.disk.as_ref().is_some_and(|disk| disk.disk().is_added()))
+        life.is_some_and(|life| {
+            life.disk
+                .as_ref()
+                .is_some_and(|disk| disk.disk().is_added())
+        })
     }
 
     fn remove(vbd: kernel::sync::ArcBorrow<'_, Vbd>, dev: &Device<Bound>) {
@@ -177,9 +186,15 @@ impl Vbd {
     fn connect(&self, dev: &Device<Bound>, life: &mut Life, offer: Offer) -> Result<(), Failure> {
         let agreed = offer.agree(dev, None)?;
         let (core, slots) = (offer.core.clone(), offer.slots());
-        let disk =
-            Vdisk::new(&core, &self.placement, &agreed, slots, dev.as_ref(), dev.otherend())
-                .or_fatal("making the disk")?;
+        let disk = Vdisk::new(
+            &core,
+            &self.placement,
+            &agreed,
+            slots,
+            dev.as_ref(),
+            dev.otherend(),
+        )
+        .or_fatal("making the disk")?;
         let requests = slots as usize * core.rings().len();
         offer.accept(dev, &agreed, requests)?;
         agreed.log(&core);
@@ -218,7 +233,10 @@ impl Life {
     /// answer. This is no step of the protocol, but what is left of a driver domain that was destroyed.
     fn check_for_loss(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         let connected = dev.state() == State::Connected;
-        let gone = dev.otherend_node().exists(c"state").is_ok_and(|exists| !exists);
+        let gone = dev
+            .otherend_node()
+            .exists(c"state")
+            .is_ok_and(|exists| !exists);
         if connected && gone {
             pr_warn!("{:?}: the back end has vanished\n", dev.nodename());
             return self.close(dev, Duration::ZERO);

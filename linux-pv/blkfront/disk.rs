@@ -10,9 +10,9 @@ use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use xen::block::{
-    Disk, DiskBuilder, DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits, TagSet,
-    TagSetFlags, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
-    SECTOR_SIZE,
+    Disk, DiskBuilder, DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits,
+    TagSet, TagSetFlags, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION,
+    CDROM_MULTISESSION_SIZE, SECTOR_SIZE,
 };
 use xen::bus::{Dir, Path};
 use xen::grant::Grant;
@@ -70,8 +70,7 @@ impl Vdisk {
         parent: &device::Device,
         otherend: &CStr,
     ) -> Result<Self> {
-        let minors =
-            MinorRange::reserve(XENVBD_MAJOR, placement.first_minor, placement.minors)?;
+        let minors = MinorRange::reserve(XENVBD_MAJOR, placement.first_minor, placement.minors)?;
         let max_segments = agreed.limits.max_segments as usize;
         let tag_set = TagSet::<Blk>::new(
             TagSetOptions {
@@ -96,12 +95,16 @@ impl Vdisk {
         }
         .build::<Blk, Blk>(
             Arc::pin_init(tag_set, GFP_KERNEL)?,
-            KBox::new(Opened { cdrom: agreed.disk.cdrom }, GFP_KERNEL)?,
+            KBox::new(
+                Opened {
+                    cdrom: agreed.disk.cdrom,
+                },
+                GFP_KERNEL,
+            )?,
         )?;
         let disk = Arc::new(disk, GFP_KERNEL)?;
         let path = Path::new(otherend)?;
-        let otherend =
-            Arc::pin_init(pin_init!(Otherend { path <- new_mutex!(path) }), GFP_KERNEL)?;
+        let otherend = Arc::pin_init(pin_init!(Otherend { path <- new_mutex!(path) }), GFP_KERNEL)?;
         let announce = Announce {
             disk: disk.clone(),
             otherend: otherend.clone(),
@@ -188,7 +191,11 @@ impl Job for Announce {
     fn run(&self) -> Option<Duration> {
         if !self.disk.is_added() {
             if let Err(error) = self.disk.add(&self.parent) {
-                pr_err!("{}: adding the disk failed, error {}\n", self.name.as_str(), error.to_errno());
+                pr_err!(
+                    "{}: adding the disk failed, error {}\n",
+                    self.name.as_str(),
+                    error.to_errno()
+                );
                 return None;
             }
         }

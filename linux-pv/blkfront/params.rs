@@ -60,7 +60,11 @@ pub(crate) fn check() {
         );
     }
     if MAX_QUEUES.get() > max_queues() {
-        pr_info!("Invalid max_queues ({}), will use default max: {}.\n", MAX_QUEUES.get(), max_queues());
+        pr_info!(
+            "Invalid max_queues ({}), will use default max: {}.\n",
+            MAX_QUEUES.get(),
+            max_queues()
+        );
     }
     if MAX_SEGMENTS.get() > MAX_INDIRECT_SEGMENTS {
         pr_info!(

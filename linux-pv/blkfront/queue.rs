@@ -10,8 +10,8 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::block::{
-    BlkStatus, IdleRequest, LentRequest, Operations, OwnedRequest, QueueResult,
-    Request, RequestList,
+    BlkStatus, IdleRequest, LentRequest, Operations, OwnedRequest, QueueResult, Request,
+    RequestList,
 };
 use xen::event::EventChannel;
 use xen::ring::{Corrupt, IdSlot, IdTable, SharedRing};
@@ -73,9 +73,11 @@ impl Can {
     /// Takes over what a back end offers.
     pub(crate) fn set(&self, durability: Durability, discard: Option<Discard>) {
         self.flush.store(durability != Durability::None, Relaxed);
-        self.barrier.store(durability == Durability::Barrier, Relaxed);
+        self.barrier
+            .store(durability == Durability::Barrier, Relaxed);
         self.discard.store(discard.is_some(), Relaxed);
-        self.secure_erase.store(discard.is_some_and(|d| d.secure), Relaxed);
+        self.secure_erase
+            .store(discard.is_some_and(|d| d.secure), Relaxed);
     }
 
     /// Flushes and barriers turned out not to be supported.
@@ -96,7 +98,10 @@ impl Core {
     pub(crate) fn new(handle: u16, name: DiskName, rings: usize) -> Result<Arc<Self>> {
         let mut all = KVec::with_capacity(rings, GFP_KERNEL)?;
         for _ in 0..rings {
-            let ring = Ring { link: Link::Disconnected, stats: Stats::default() };
+            let ring = Ring {
+                link: Link::Disconnected,
+                stats: Stats::default(),
+            };
             let ring = KBox::pin_init(new_irq_spinlock!(ring, "blkfront"), GFP_KERNEL)?;
             all.push(ring, GFP_KERNEL)?;
         }
@@ -106,7 +111,15 @@ impl Core {
             discard: Atomic::new(false),
             secure_erase: Atomic::new(false),
         };
-        Ok(Arc::new(Self { handle, name, can, rings: all }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Self {
+                handle,
+                name,
+                can,
+                rings: all,
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// The rings, in the order of the hardware queues.
@@ -270,7 +283,7 @@ impl Connection {
     #[inline]
     pub(crate) fn publish(&mut self, stats: &mut Stats) {
         if self.ring.push_requests().needed() {
-            stats.notifications += 1;
+            stats.notifications = stats.notifications.wrapping_add(1);
             self.channel.notify();
         }
     }
@@ -324,7 +337,13 @@ impl Operations for Blk {
         if index >= data.core.rings.len() {
             return Err(EINVAL);
         }
-        Ok(KBox::new(HwQueue { core: data.core.clone(), index }, GFP_KERNEL)?)
+        Ok(KBox::new(
+            HwQueue {
+                core: data.core.clone(),
+                index,
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     fn new_request_data(data: &TagSetData) -> impl PinInit<RequestData, Error> {

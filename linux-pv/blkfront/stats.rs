@@ -118,16 +118,28 @@ pub(crate) struct Files {
 impl Files {
     /// Makes them.
     pub(crate) fn new(core: &Arc<Core>) -> Result<Self> {
-        let dir = Dir::new(&CString::try_from_fmt(fmt!("xen_blkfront_rs-{}", core.name.as_str()))?);
+        let dir = Dir::new(&CString::try_from_fmt(fmt!(
+            "xen_blkfront_rs-{}",
+            core.name.as_str()
+        ))?);
         let mut files = KVec::new();
         for index in 0..core.rings().len() {
             let name = CString::try_from_fmt(fmt!("queue{}", index))?;
-            let queue = Queue { core: core.clone(), index };
+            let queue = Queue {
+                core: core.clone(),
+                index,
+            };
             files.push(
-                KBox::pin_init(dir.read_callback_file(&name, Ok::<_, Error>(queue), &show), GFP_KERNEL)?,
+                KBox::pin_init(
+                    dir.read_callback_file(&name, Ok::<_, Error>(queue), &show),
+                    GFP_KERNEL,
+                )?,
                 GFP_KERNEL,
             )?;
         }
-        Ok(Self { _files: files, _dir: dir })
+        Ok(Self {
+            _files: files,
+            _dir: dir,
+        })
     }
 }

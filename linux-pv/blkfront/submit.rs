@@ -9,7 +9,7 @@
 
 use kernel::prelude::*;
 use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult};
-use xen::grant::Access;
+use xen::grant::{Access, Grant};
 use xen_abi::io::blkif::{
     Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
 };
@@ -62,7 +62,11 @@ impl Connection {
             }
             Op::Flush => {
                 stats.flushes += 1;
-                let asked = if core.can.barrier() { Operation::Barrier } else { Operation::Flush };
+                let asked = if core.can.barrier() {
+                    Operation::Barrier
+                } else {
+                    Operation::Flush
+                };
                 let mut rq = rq.start();
                 rq.data_mut().part = None;
                 self.wire.clear();
@@ -110,19 +114,37 @@ impl Connection {
         };
         match shown {
             Ok(shown) => self.send(core, stats, shown, sector, asked),
-            Err(mut rq) => {
-                stats.short += 1;
-                // Nothing was published, so nothing can be mapped.
-                let _ = self.stock.take_back(&mut rq);
-                Err(rq.refuse(BlkStatus::RESOURCE))
-            }
+            Err((rq, trouble)) => self.refuse(stats, rq, trouble),
         }
+    }
+
+    /// Hands a request back that could not be shown to the back end.
+    #[cold]
+    fn refuse(
+        &mut self,
+        stats: &mut Stats,
+        mut rq: OwnedRequest<Blk>,
+        trouble: Trouble,
+    ) -> QueueResult<Blk> {
+        // Nothing was published, so nothing can be mapped.
+        let _ = self.stock.take_back(&mut rq);
+        Err(rq.refuse(match trouble {
+            Trouble::Short => {
+                stats.short += 1;
+                BlkStatus::RESOURCE
+            }
+            Trouble::Malformed => BlkStatus::IOERR,
+        }))
     }
 
     /// How many bytes, from the start, fit into `most` segments: a multiple of the block size.
     #[cold]
     fn first_part(&self, rq: &AnyRequest, most: u32) -> u32 {
-        let bytes: u32 = rq.segments().take(most as usize).map(|segment| segment.len()).sum();
+        let bytes: u32 = rq
+            .segments()
+            .take(most as usize)
+            .map(|segment| segment.len())
+            .sum();
         // A power of two.
         bytes & !(self.limits.block_size.wrapping_sub(1))
     }
@@ -136,9 +158,9 @@ impl Connection {
         bytes: u32,
         expected: usize,
         asked: Operation,
-    ) -> Result<InFlight, OwnedRequest<Blk>> {
+    ) -> Result<InFlight, (OwnedRequest<Blk>, Trouble)> {
         if self.stock.need_refs(expected).is_err() {
-            return Err(rq);
+            return Err((rq, Trouble::Short));
         }
         // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so too.
         let access = match asked {
@@ -148,19 +170,28 @@ impl Connection {
         let loans = core::mem::take(&mut rq.data_mut().loans);
         let (wire, peer) = (&mut self.wire, self.stock.peer);
         wire.clear();
-        let lent = LentRequest::new(rq, loans, &mut self.stock.refs, peer, access, bytes, |n, s| {
-            push(wire, n, s.offset(), s.len());
-        });
-        match lent {
-            Ok(lent) => {
-                stats.grants += self.wire.len() as u64;
-                Ok(InFlight::Lent(lent))
+        let mut pushed = Ok(());
+        let lent = LentRequest::new(
+            rq,
+            loans,
+            &mut self.stock.refs,
+            peer,
+            access,
+            bytes,
+            |n, s| {
+                pushed = pushed.and(push(wire, n, s.offset(), s.len()));
+            },
+        );
+        let (mut rq, loans) = match (lent, pushed) {
+            (Ok(lent), Ok(())) => {
+                add(&mut stats.grants, self.wire.len());
+                return Ok(InFlight::Lent(lent));
             }
-            Err((mut rq, loans)) => {
-                rq.data_mut().loans = loans;
-                Err(rq)
-            }
-        }
+            (Ok(lent), Err(Malformed)) => lent.abandon(),
+            (Err(parts), _) => parts,
+        };
+        rq.data_mut().loans = loans;
+        Err((rq, Trouble::Malformed))
     }
 
     /// Copies the data to granted pages, or finds such pages for it.
@@ -171,41 +202,52 @@ impl Connection {
         mut rq: OwnedRequest<Blk>,
         bytes: u32,
         asked: Operation,
-    ) -> Result<InFlight, OwnedRequest<Blk>> {
+    ) -> Result<InFlight, (OwnedRequest<Blk>, Trouble)> {
         if let Way::Bounce(_) = self.stock.way {
             let count = rq.nr_segments() as usize;
             if self.stock.need_refs(count).is_err() {
-                return Err(rq);
+                return Err((rq, Trouble::Short));
             }
-            stats.grants += u64::from(rq.nr_segments());
+            add(&mut stats.grants, count);
         }
         let mut copies = core::mem::take(&mut rq.data_mut().copies);
         self.wire.clear();
         let mut result = Ok(());
         for s in rq.segments_within(bytes) {
-            let Ok(grant) = self.stock.copy_page() else {
-                result = Err(Short);
-                break;
-            };
-            push(&mut self.wire, grant.number(), s.offset(), s.len());
-            let copied = match asked {
-                Operation::Read => Ok(()),
-                _ => s.copy_to(grant.page()),
-            };
-            // There is room for as many as a message has segments.
-            if copied.is_err() || copies.push_within_capacity(grant).is_err() {
-                result = Err(Short);
+            result = self.copy_segment(&mut copies, s, asked);
+            if result.is_err() {
                 break;
             }
         }
         rq.data_mut().copies = copies;
-        if result.is_err() {
-            return Err(rq);
+        if let Err(trouble) = result {
+            return Err((rq, trouble));
         }
         if asked != Operation::Read {
-            stats.copied += u64::from(bytes);
+            add(&mut stats.copied, bytes as usize);
         }
         Ok(InFlight::Plain(rq))
+    }
+
+    #[inline]
+    fn copy_segment(
+        &mut self,
+        copies: &mut KVec<Grant>,
+        s: xen::block::Segment<'_>,
+        asked: Operation,
+    ) -> Result<(), Trouble> {
+        let grant = self.stock.copy_page()?;
+        let pushed = push(&mut self.wire, grant.number(), s.offset(), s.len());
+        let copied = match asked {
+            Operation::Read => Ok(()),
+            _ => s.copy_to(grant.page()),
+        };
+        // There is room for as many as a message has segments.
+        let kept = copies.push_within_capacity(grant);
+        if pushed.is_err() || copied.is_err() || kept.is_err() {
+            return Err(Trouble::Malformed);
+        }
+        Ok(())
     }
 
     /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments of a
@@ -230,15 +272,11 @@ impl Connection {
         self.wire.clear();
         match self.show_zeroes(&mut rq, bytes) {
             Ok(()) => self.send(core, stats, InFlight::Plain(rq), sector, Operation::Write),
-            Err(Short) => {
-                stats.short += 1;
-                let _ = self.stock.take_back(&mut rq);
-                Err(rq.refuse(BlkStatus::RESOURCE))
-            }
+            Err(trouble) => self.refuse(stats, rq, trouble),
         }
     }
 
-    fn show_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Short> {
+    fn show_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Trouble> {
         let persistent = matches!(self.stock.way, Way::Persistent(_));
         let mut left = bytes;
         while left > 0 {
@@ -246,11 +284,12 @@ impl Connection {
             if persistent {
                 let grant = self.stock.copy_page()?;
                 grant.page().zero();
-                push(&mut self.wire, grant.number(), 0, len);
-                rq.data_mut().copies.push_within_capacity(grant).map_err(|_| Short)?;
+                push(&mut self.wire, grant.number(), 0, len)?;
+                let kept = rq.data_mut().copies.push_within_capacity(grant);
+                kept.map_err(|_| Trouble::Malformed)?;
             } else {
                 let number = self.stock.zeroes()?.number();
-                push(&mut self.wire, number, 0, len);
+                push(&mut self.wire, number, 0, len)?;
             }
             left -= len;
         }
@@ -267,7 +306,7 @@ impl Connection {
         sector: u64,
         asked: Operation,
     ) -> QueueResult<Blk> {
-        stats.segments += self.wire.len() as u64;
+        add(&mut stats.segments, self.wire.len());
         if needs_indirect(self.wire.len()) {
             self.send_indirect(core, stats, rq, sector, asked)
         } else {
@@ -304,8 +343,9 @@ impl Connection {
         rq.data_mut().asked = asked;
         let mut numbers = [0; MAX_INDIRECT_PAGES_PER_REQUEST];
         let used = indirect_pages(self.wire.len());
-        for (number, segments) in
-            numbers.iter_mut().zip(self.wire.chunks(SEGMENTS_PER_INDIRECT_PAGE))
+        for (number, segments) in numbers
+            .iter_mut()
+            .zip(self.wire.chunks(SEGMENTS_PER_INDIRECT_PAGE))
         {
             let Ok(grant) = self.stock.descriptor_page() else {
                 return self.short(stats, rq);
@@ -317,7 +357,7 @@ impl Connection {
                 return self.short(stats, rq);
             }
         }
-        stats.indirect += 1;
+        add(&mut stats.indirect, 1);
         let Ok(id) = self.requests.insert(rq).map_err(|rq| self.undo(rq)) else {
             return Ok(());
         };
@@ -340,7 +380,11 @@ impl Connection {
         rq.data_mut().asked = Operation::Discard { secure };
         rq.data_mut().part = None;
         stats.discards += 1;
-        let Ok(id) = self.requests.insert(InFlight::Plain(rq)).map_err(|rq| self.undo(rq)) else {
+        let Ok(id) = self
+            .requests
+            .insert(InFlight::Plain(rq))
+            .map_err(|rq| self.undo(rq))
+        else {
             return Ok(());
         };
         let message = request::discard(id, core.handle, sector, sectors, secure);
@@ -353,7 +397,7 @@ impl Connection {
     #[inline]
     fn sent(&mut self, stats: &mut Stats, id: u64, sent: bool) -> QueueResult<Blk> {
         if sent {
-            stats.requests += 1;
+            add(&mut stats.requests, 1);
         } else if let Ok(rq) = self.requests.complete(id) {
             self.undo(rq);
         }
@@ -380,10 +424,39 @@ impl Connection {
     }
 }
 
-/// Adds a segment to a message. The block layer was told that data begins and ends at sectors.
-#[inline]
-fn push(wire: &mut KVec<Segment>, number: u32, offset: u32, len: u32) {
-    if let Some(segment) = segment(number, offset as usize, len as usize) {
-        let _ = wire.push_within_capacity(segment);
+/// Why a request could not be shown to the back end.
+enum Trouble {
+    /// See [`Short`].
+    Short,
+    /// It is not what the block layer was told to send.
+    Malformed,
+}
+
+impl From<Short> for Trouble {
+    fn from(_: Short) -> Self {
+        Self::Short
     }
+}
+
+impl From<Malformed> for Trouble {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// A piece of data that is not made of whole sectors, or one too many.
+#[derive(Clone, Copy)]
+struct Malformed;
+
+/// Adds a segment to a message.
+#[inline]
+fn push(wire: &mut KVec<Segment>, number: u32, offset: u32, len: u32) -> Result<(), Malformed> {
+    let segment = segment(number, offset as usize, len as usize).ok_or(Malformed)?;
+    wire.push_within_capacity(segment).map_err(|_| Malformed)
+}
+
+/// Counts, without a check for overflow, which 64 bits do not need.
+#[inline]
+fn add(counter: &mut u64, n: usize) {
+    *counter = counter.wrapping_add(n as u64);
 }

@@ -32,7 +32,9 @@ mod tag_set;
 
 pub use self::batch::{CompletionBatch, RequestList};
 pub use self::disk::{Disk, DiskBuilder, FrozenQueue, QuiescedQueue, RequestQueue};
-pub use self::fops::{DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE};
+pub use self::fops::{
+    DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
+};
 pub use self::limits::{Feature, Features, QueueLimits};
 pub use self::loan::{LentRequest, Loans};
 pub use self::major::{Major, MinorRange};

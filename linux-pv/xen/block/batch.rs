@@ -7,11 +7,7 @@ use core::{marker::PhantomData, ptr, ptr::NonNull};
 use kernel::bindings as k;
 use xen_bindings as b;
 
-use super::{
-    operations::Operations,
-    request::OwnedRequest,
-    status::BlkStatus,
-};
+use super::{operations::Operations, request::OwnedRequest, status::BlkStatus};
 
 /// A first-in-first-out list of owned requests, linked through the requests.
 ///
@@ -35,7 +31,11 @@ impl<T: Operations> RequestList<T> {
     /// An empty list.
     #[inline]
     pub const fn new() -> Self {
-        Self { head: ptr::null_mut(), tail: ptr::null_mut(), _owned: PhantomData }
+        Self {
+            head: ptr::null_mut(),
+            tail: ptr::null_mut(),
+            _owned: PhantomData,
+        }
     }
 
     /// Whether there is no request in the list.
@@ -104,7 +104,10 @@ impl<T: Operations> CompletionBatch<T> {
     /// An empty batch.
     #[inline]
     pub fn new() -> Self {
-        Self { inner: pin_init::zeroed(), _owned: PhantomData }
+        Self {
+            inner: pin_init::zeroed(),
+            _owned: PhantomData,
+        }
     }
 
     /// # Safety

@@ -235,12 +235,13 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
     ///
     /// [`EBUSY`] if it was added before; else what the block layer says, and the disk is of no use then.
     pub fn add(&self, parent: &Device) -> Result {
-        let swapped = self.state.compare_exchange(NEW, ADDING, Ordering::AcqRel, Ordering::Acquire);
+        let swapped = self
+            .state
+            .compare_exchange(NEW, ADDING, Ordering::AcqRel, Ordering::Acquire);
         swapped.map_err(|_| EBUSY)?;
         let parent = ptr::from_ref(parent).cast_mut().cast::<k::device>();
         // SAFETY: Both are live; `Device` is a transparent wrapper of `struct device`.
-        let result =
-            to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) });
+        let result = to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) });
         let state = if result.is_ok() { ADDED } else { NEW };
         self.state.store(state, Ordering::Release);
         result

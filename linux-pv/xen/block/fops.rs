@@ -4,8 +4,10 @@
 
 use core::marker::PhantomData;
 
-use kernel::{bindings as k, error::from_result, ffi::c_int, ffi::c_uint, ffi::c_ulong, prelude::*,
-             types::ForeignOwnable};
+use kernel::{
+    bindings as k, error::from_result, ffi::c_int, ffi::c_uint, ffi::c_ulong, prelude::*,
+    types::ForeignOwnable,
+};
 use xen_bindings as b;
 
 /// `ioctl` command: where the last session of a multi-session CD begins.
@@ -66,11 +68,23 @@ impl<T: DiskOperations> DiskVTable<T> {
         poll_bio: None,
         open: None,
         release: None,
-        ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
-        compat_ioctl: if T::HAS_IOCTL { Some(k::blkdev_compat_ptr_ioctl) } else { None },
+        ioctl: if T::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
+        compat_ioctl: if T::HAS_IOCTL {
+            Some(k::blkdev_compat_ptr_ioctl)
+        } else {
+            None
+        },
         check_events: None,
         unlock_native_capacity: None,
-        getgeo: if T::HAS_GEOMETRY { Some(Self::getgeo) } else { None },
+        getgeo: if T::HAS_GEOMETRY {
+            Some(Self::getgeo)
+        } else {
+            None
+        },
         set_read_only: None,
         free_disk: Some(Self::free_disk),
         swap_slot_free_notify: None,

@@ -68,7 +68,10 @@ impl MinorRange {
     ///
     /// [`EBUSY`] if one of them is taken, [`EINVAL`] for an empty or impossible range, [`ENOMEM`].
     pub fn reserve(major: u32, first: u32, count: u32) -> Result<Self> {
-        let end = first.checked_add(count).filter(|end| *end > first).ok_or(EINVAL)?;
+        let end = first
+            .checked_add(count)
+            .filter(|end| *end > first)
+            .ok_or(EINVAL)?;
         let minors = first..end;
         let mut taken = TAKEN.lock();
         let overlaps = |other: &Taken| {
@@ -78,7 +81,11 @@ impl MinorRange {
             return Err(EBUSY);
         }
         taken.push(Taken { major, minors }, GFP_KERNEL)?;
-        Ok(Self { major, first, count })
+        Ok(Self {
+            major,
+            first,
+            count,
+        })
     }
 
     /// Major number, first minor number, and how many there are.

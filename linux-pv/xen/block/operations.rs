@@ -4,8 +4,10 @@
 
 use core::{marker::PhantomData, ptr::NonNull};
 
-use kernel::{bindings as k, error::Result, ffi::c_int, ffi::c_uint, ffi::c_void, prelude::*,
-             types::ForeignOwnable};
+use kernel::{
+    bindings as k, error::Result, ffi::c_int, ffi::c_uint, ffi::c_void, prelude::*,
+    types::ForeignOwnable,
+};
 use pin_init::PinInit;
 
 use super::{
@@ -74,7 +76,11 @@ impl<T: Operations> OperationsVTable<T> {
     pub(super) const VTABLE: k::blk_mq_ops = k::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
         queue_rqs: None,
-        commit_rqs: if T::HAS_COMMIT_RQS { Some(Self::commit_rqs) } else { None },
+        commit_rqs: if T::HAS_COMMIT_RQS {
+            Some(Self::commit_rqs)
+        } else {
+            None
+        },
         get_budget: None,
         put_budget: None,
         set_rq_budget_token: None,
@@ -115,7 +121,11 @@ impl<T: Operations> OperationsVTable<T> {
     #[cold]
     fn handed_back(rq: NonNull<k::request>, refused: Refused<T>) -> k::blk_status_t {
         let (handed_back, status) = refused.into_parts();
-        let status = if status.is_ok() { BlkStatus::IOERR } else { status };
+        let status = if status.is_ok() {
+            BlkStatus::IOERR
+        } else {
+            status
+        };
         if handed_back == rq {
             return status.to_raw();
         }

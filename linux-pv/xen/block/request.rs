@@ -13,12 +13,7 @@ use core::{
 use kernel::bindings as k;
 use xen_bindings as b;
 
-use super::{
-    disk::RequestQueue,
-    operations::Operations,
-    segments::Segments,
-    status::BlkStatus,
-};
+use super::{disk::RequestQueue, operations::Operations, segments::Segments, status::BlkStatus};
 
 /// What a request asks for (`enum req_op`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,7 +192,10 @@ impl<T: Operations> IdleRequest<'_, T> {
     #[inline]
     pub(super) unsafe fn from_raw(rq: NonNull<k::request>) -> Self {
         // INVARIANT: `queue_rq` passes a live request and its ownership.
-        Self { request: ManuallyDrop::new(Request(rq, PhantomData)), _offered: PhantomData }
+        Self {
+            request: ManuallyDrop::new(Request(rq, PhantomData)),
+            _offered: PhantomData,
+        }
     }
 
     /// Takes the request: it counts as in flight from here on, and its time-out runs.
@@ -215,7 +213,10 @@ impl<T: Operations> IdleRequest<'_, T> {
     #[inline]
     pub fn refuse(self, status: BlkStatus) -> Refused<T> {
         let rq = ManuallyDrop::new(self).request.0;
-        Refused { request: Request(rq, PhantomData), status }
+        Refused {
+            request: Request(rq, PhantomData),
+            status,
+        }
     }
 }
 
@@ -373,7 +374,10 @@ impl<T: Operations> OwnedRequest<T> {
     #[inline]
     pub fn refuse(self, status: BlkStatus) -> Refused<T> {
         let rq = self.into_raw();
-        Refused { request: Request(rq, PhantomData), status }
+        Refused {
+            request: Request(rq, PhantomData),
+            status,
+        }
     }
 }
 

@@ -137,7 +137,10 @@ impl<'a> Iterator for Segments<'a> {
         let vec = unsafe { &*self.vec };
         let start = vec.bv_offset + self.done;
         let offset = start % PAGE_SIZE;
-        let len = (vec.bv_len - self.done).min(PAGE_SIZE - offset).min(self.left).min(self.budget);
+        let len = (vec.bv_len - self.done)
+            .min(PAGE_SIZE - offset)
+            .min(self.left)
+            .min(self.budget);
         // All pages of a vector entry lie one behind the other in the memory map (bvec.h).
         let page = vec.bv_page.wrapping_add((start / PAGE_SIZE) as usize);
 
@@ -150,6 +153,11 @@ impl<'a> Iterator for Segments<'a> {
             self.vec = self.vec.wrapping_add(1);
         }
         // INVARIANT: `offset + len <= PAGE_SIZE` by construction; entries are never empty.
-        Some(Segment { page, offset, len, _request: PhantomData })
+        Some(Segment {
+            page,
+            offset,
+            len,
+            _request: PhantomData,
+        })
     }
 }

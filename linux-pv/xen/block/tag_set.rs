@@ -81,10 +81,12 @@ impl<T: Operations> TagSet<T> {
             // SAFETY: The field is valid for writes.
             unsafe { inner.write(Opaque::new(set)) };
             // SAFETY: The set is zeroed except for what a driver has to fill in, and does not move.
-            to_result(unsafe { k::blk_mq_alloc_tag_set(Opaque::cast_into(inner)) }).inspect_err(|_| {
-                // SAFETY: Initialised above, and dropped once, as the value as a whole is not made.
-                unsafe { core::ptr::drop_in_place(data_slot) };
-            })
+            to_result(unsafe { k::blk_mq_alloc_tag_set(Opaque::cast_into(inner)) }).inspect_err(
+                |_| {
+                    // SAFETY: Initialised above, and dropped once, as the value as a whole is not made.
+                    unsafe { core::ptr::drop_in_place(data_slot) };
+                },
+            )
         };
         // SAFETY: On success all fields are initialised (the marker needs nothing), on failure none.
         // The value does not move afterwards.
