@@ -376,6 +376,15 @@ impl Place {
         let reply = Reply::decode(body)?;
         let job = match &reply {
             Reply::Data { channel, data } => return self.take_channel(*channel, data),
+            Reply::Lost { channel, message } => {
+                if let Some((_, guest)) = lock(&self.0.channels).get(channel) {
+                    guest.0.health.died(format!(
+                        "the agent in {} is out of reach: {message}",
+                        guest.name()
+                    ));
+                }
+                return Ok(());
+            }
             Reply::Hello { .. } => 0,
             Reply::Started { job, .. }
             | Reply::Output { job, .. }

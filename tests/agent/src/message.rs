@@ -144,6 +144,13 @@ pub enum Reply {
         /// A piece of the stream of frames.
         data: Vec<u8>,
     },
+    /// A channel that cannot be opened or broke.
+    Lost {
+        /// The channel.
+        channel: u32,
+        /// Why.
+        message: String,
+    },
 }
 
 /// How a program ended.
@@ -317,6 +324,7 @@ impl Reply {
             Self::Done { job } => out.u8(5).u32(*job),
             Self::Content { job, data } => out.u8(6).u32(*job).bytes(data),
             Self::Data { channel, data } => out.u8(7).u32(*channel).bytes(data),
+            Self::Lost { channel, message } => out.u8(8).u32(*channel).bytes(message.as_bytes()),
         };
         out.0
     }
@@ -360,6 +368,10 @@ impl Reply {
             7 => Self::Data {
                 channel: input.u32()?,
                 data: input.bytes()?,
+            },
+            8 => Self::Lost {
+                channel: input.u32()?,
+                message: input.text()?,
             },
             _ => return Err(Malformed),
         };
@@ -526,6 +538,10 @@ mod tests {
             Reply::Data {
                 channel: 7,
                 data: vec![1, 2],
+            },
+            Reply::Lost {
+                channel: 7,
+                message: "gone".into(),
             },
         ]
     }

@@ -27,10 +27,16 @@ impl Relay {
         }
         let sink = replies.clone();
         let deliver = move |data| sink.send(Reply::Data { channel, data }).is_ok();
-        // The host notices a silent guest by itself; the console says why.
-        let failed = move |error| eprintln!("agent: the mailbox of domain {domid} failed: {error}");
-        self.0
-            .insert(channel, Mailbox::start(Side::Dom0(domid), deliver, failed)?);
+        let sink = replies.clone();
+        let failed = move |error: io::Error| {
+            // Without a connection to the host there is nobody to tell.
+            let _ = sink.send(Reply::Lost {
+                channel,
+                message: error.to_string(),
+            });
+        };
+        let mailbox = Mailbox::start(Side::Dom0(domid), deliver, failed)?;
+        self.0.insert(channel, mailbox);
         Ok(())
     }
 

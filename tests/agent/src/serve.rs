@@ -66,7 +66,6 @@ impl Server {
             | Request::Kill { job, .. }
             | Request::Write { job, .. }
             | Request::Read { job, .. } => *job,
-            Request::Open { channel, .. } => *channel,
             _ => 0,
         };
         if let Err(error) = self.execute(request) {
@@ -136,7 +135,12 @@ impl Server {
             }
             Request::Open { channel, domid } => {
                 let replies = self.replies.clone();
-                self.relay()?.open(channel, domid, &replies)?;
+                if let Err(error) = self.relay()?.open(channel, domid, &replies) {
+                    self.answer(Reply::Lost {
+                        channel,
+                        message: error.to_string(),
+                    });
+                }
             }
             Request::Data { channel, data } => self.relay()?.data(channel, data),
             Request::Close { channel } => self.relay()?.close(channel),

@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 use xen_abi::io::xs_wire::{Header, PAYLOAD_MAX, msg};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Where xenstored listens in dom0.
-const SOCKET: &str = "/run/xenstored/socket";
+/// Where xenstored listens in dom0: the path that Debian's packages are built with.
+const SOCKET: &str = "/var/run/xenstored/socket";
 /// The kernel's way to xenstored in a guest; handles suspend and resume for us.
 const DEVICE: &str = "/dev/xen/xenbus";
 
