@@ -5,8 +5,10 @@
 //! An [`EventChannel`] is bound to a [`Handler`] for as long as it exists; dropping it waits for a
 //! handler that is running, then closes the channel. Handlers run under the late end-of-interrupt
 //! scheme (lateeoi): the channel stays masked until the handler has said what came of the event, and
-//! a peer that sends events for nothing is slowed down more and more (XSA-332, 391). That is enforced
-//! by types: a handler gets an [`Event`] and can only make the [`Eoi`] it must return from that.
+//! from the second event in a row that came for nothing on, the kernel waits before it unmasks the
+//! channel (XSA-332, 391; seen with 7.2: a jiffy each time, since the delayed unmasking resets the
+//! count). That is enforced by types: a handler gets an [`Event`] and can only make the [`Eoi`] it
+//! must return from that.
 //!
 //! C header: `include/xen/events.h`.
 
