@@ -116,7 +116,7 @@ impl<J: Job> Worker<J> {
         &self.job
     }
 
-    unsafe extern "C" fn call(work: *mut k::work_struct) {
+    extern "C" fn call(work: *mut k::work_struct) {
         // SAFETY: `new` set this function for the `work` field of the delayed work in a `Worker`, which
         // lives and is pinned while this runs.
         let this = unsafe {
