@@ -29,9 +29,9 @@ pub struct Mirrors {
 impl Mirrors {
     /// Finds the mirror: `chosen` (the option), `PARAVANE_MIRROR`, apt's configuration.
     pub fn detect(chosen: Option<&str>) -> Result<Self> {
-        let from_apt = apt_targets()
+        let from_apt = apt_sources()
             .ok()
-            .and_then(|targets| from_targets(&targets));
+            .and_then(|sources| from_sources(&sources));
         let named = chosen
             .map(str::to_owned)
             .or_else(|| std::env::var("PARAVANE_MIRROR").ok());
@@ -57,33 +57,36 @@ pub fn keyring() -> Result<&'static str> {
         .context("Debian's archive keys are missing: install the package debian-archive-keyring")
 }
 
-fn apt_targets() -> Result<String> {
-    let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
+/// The sources that apt is configured with, whichever form they are written in. No network is used, and the
+/// package lists need not have been downloaded.
+fn apt_sources() -> Result<String> {
     process::output(
         "reading apt's configuration",
-        Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]),
+        Command::new("apt-get").args(["update", "--print-uris"]),
     )
 }
 
-/// Picks the mirrors out of lines "URI release component".
-fn from_targets(targets: &str) -> Option<Mirrors> {
+/// Picks the mirrors out of lines such as `'http://mirror/debian/dists/trixie/InRelease' file size`.
+fn from_sources(sources: &str) -> Option<Mirrors> {
     let mut main = None;
     let mut security = None;
-    for line in targets.lines() {
-        let mut words = line.split_whitespace();
-        let (Some(uri), Some(release), Some("main")) = (words.next(), words.next(), words.next())
-        else {
+    for line in sources.lines() {
+        let Some((uri, rest)) = line.trim_start_matches('\'').split_once("/dists/") else {
             continue;
         };
-        let uri = uri.trim_end_matches('/');
+        // Other lines name the files of each part of the archive.
+        let Some((release, _)) = rest.split_once("/InRelease'") else {
+            continue;
+        };
         let codename = release.split(['-', '/']).next().unwrap_or_default();
         if !is_debian(codename) || !uri.contains("://") {
             continue;
         }
+        let uri = uri.trim_end_matches('/').to_owned();
         if release.ends_with("-security") || release.ends_with("/updates") {
-            security.get_or_insert_with(|| uri.to_owned());
+            security.get_or_insert(uri);
         } else {
-            main.get_or_insert_with(|| uri.to_owned());
+            main.get_or_insert(uri);
         }
     }
     main.map(|main| Mirrors { main, security })
@@ -115,24 +118,25 @@ mod tests {
 
     #[test]
     fn debian_is_told_from_third_parties() {
-        let targets = "https://vendor.example/apt cloud-sdk-bookworm main\n\
-                       https://vendor.example/node nodistro main\n\
-                       http://mirror.example/debian/ bookworm main\n\
-                       http://mirror.example/debian/ bookworm-updates main\n\
-                       http://sec.example/debian-security/ bookworm-security main\n";
+        let sources = "'http://sec.example/dists/trixie-security/main/Packages.xz' x 0 \n\
+                       'https://vendor.example/apt/dists/cloud-sdk-bookworm/InRelease' a 0 \n\
+                       'https://vendor.example/node/dists/nodistro/InRelease' b 0 \n\
+                       'http://mirror.example/debian/dists/bookworm/InRelease' c 0 \n\
+                       'http://mirror.example/debian/dists/bookworm-updates/InRelease' d 0 \n\
+                       'http://sec.example/debian-security/dists/bookworm-security/InRelease' e 0 \n";
         let expected = Mirrors {
             main: "http://mirror.example/debian".into(),
             security: Some("http://sec.example/debian-security".into()),
         };
-        assert_eq!(from_targets(targets), Some(expected));
+        assert_eq!(from_sources(sources), Some(expected));
     }
 
     #[test]
     fn no_debian_no_mirror() {
         assert_eq!(
-            from_targets("http://archive.example/ubuntu/ noble main\n"),
+            from_sources("'http://archive.example/ubuntu/dists/noble/InRelease' a 0\n"),
             None
         );
-        assert_eq!(from_targets(""), None);
+        assert_eq!(from_sources(""), None);
     }
 }
