@@ -111,7 +111,7 @@ impl Stock {
                 Kind::Persistent => Way::Persistent(GrantPool::new(peer, Access::ReadWrite, most)?),
                 Kind::Bounce => Way::Bounce(PagePool::new(most, segments)?),
             },
-            descriptors: GrantPool::new(peer, Access::ReadOnly, requests * descriptors)?,
+            descriptors: GrantPool::new(peer, kind.to_read(), requests * descriptors)?,
             zeroes: None,
         })
     }
@@ -219,4 +219,16 @@ pub(crate) enum Kind {
     Persistent,
     /// See [`Way::Bounce`].
     Bounce,
+}
+
+impl Kind {
+    /// The access that a back end needs to pages it is only to read. With persistent grants it cannot
+    /// know what it will be asked to do with a page next time, so it maps all for writing, and that
+    /// fails for a grant to read.
+    fn to_read(self) -> Access {
+        match self {
+            Self::Persistent => Access::ReadWrite,
+            Self::Lend | Self::Bounce => Access::ReadOnly,
+        }
+    }
 }

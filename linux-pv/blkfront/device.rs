@@ -95,7 +95,9 @@ impl bus::Driver for Blkfront {
             closed: false,
         };
         let vbd = pin_init!(Vbd { handle, placement, life <- new_mutex!(life) });
-        Ok(Arc::pin_init(vbd, GFP_KERNEL)?)
+        let vbd = Arc::pin_init(vbd, GFP_KERNEL)?;
+        begin_again(dev);
+        Ok(vbd)
     }
 
     fn otherend_changed(
@@ -139,6 +141,23 @@ impl bus::Driver for Blkfront {
         let mut life = vbd.life.lock();
         let alive = !life.closed && !dev.has_vanished() && dev.otherend_state() == State::Connected;
         life.remove(alive);
+    }
+}
+
+/// A device that a driver was taken from before, by hand or because the module was unloaded, is Closed. Its
+/// back end stays, and begins anew when it sees us Initialising after it has closed too. It looks at the
+/// state of the moment when it hears of a change, so one that is overwritten at once it never sees.
+fn begin_again(dev: &Device<Bound>) {
+    if dev.state() != State::Closed {
+        return;
+    }
+    let mut left = PATIENCE.as_millis();
+    while matches!(dev.otherend_state(), State::Connected | State::Closing) && left > 0 {
+        fsleep(Delta::from_millis(10));
+        left = left.saturating_sub(10);
+    }
+    if dev.otherend_state() == State::Closed {
+        dev.switch_state(State::Initialising);
     }
 }
 
