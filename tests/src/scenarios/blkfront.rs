@@ -72,6 +72,6 @@ fn await_disk(guest: &Domain, name: &str) -> Result<()> {
 /// A shell script that prints checksums of all files below the current folder, and whatever else a file
 /// system keeps, in the same words in dom0 and in a guest.
 const MANIFEST: &str = "find=\"busybox find\"; export LC_ALL=C; \
-     $find . -type f | sort | xargs sha256sum; \
+     $find . -type f | sort | busybox xargs sha256sum; \
      $find . -type l | sort | while read -r l; do echo \"$l -> $(readlink \"$l\")\"; done; \
-     $find . | sort | xargs busybox stat -c '%n %a %u %g %h'";
+     $find . | sort | busybox xargs busybox stat -c '%n %a %u %g %h'";
