@@ -161,12 +161,12 @@ fn check(host: &Host, guest: &Domain, driver: Driver) -> Result<Seen> {
     )?;
     let list = "cd /mnt/tree && find . -type f | sort | xargs sha256sum";
     let written = guest.sh(&format!(
-        "{list} > /tmp/written && sha256sum < /tmp/written | cut -d ' ' -f 1; wc -l < /tmp/written"
+        "{list} > /tmp/written && sha256sum < /tmp/written | cut -d ' ' -f 1 && wc -l < /tmp/written"
     ))?;
     // Unmounted and mounted again, the data comes from the disk and not from the page cache.
     guest.sh("umount /mnt && e2fsck -fn /dev/xvda && echo 3 > /proc/sys/vm/drop_caches && mount -t ext4 -o ro /dev/xvda /mnt")?;
     guest.sh(&format!(
-        "{list} > /tmp/read && cmp /tmp/written /tmp/read && umount /mnt"
+        "{list} > /tmp/read && cmp /tmp/written /tmp/read && cd / && umount /mnt"
     ))?;
     let (digest, files) = written
         .split_once('\n')
