@@ -50,8 +50,8 @@ impl Default for Options {
         Self {
             modes: vec![Mode::Pv, Mode::Pvh],
             quick: false,
-            rounds: 12,
-            slice: Duration::from_millis(400),
+            rounds: 10,
+            slice: Duration::from_millis(300),
             persistent: true,
             subject: Driver::Rust,
             output: None,
@@ -88,12 +88,12 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 
     let priority = priority::raise();
     let started = Instant::now();
-    let mut rows = Vec::new();
+    let (mut rows, mut losses) = (Vec::new(), 0);
     for mode in &options.modes {
-        let measured = measure(session, &host, *mode, options);
-        rows.extend(
-            measured.with_context(|| format!("the logs of this boot are in {}", dir.display()))?,
-        );
+        let (measured, lost) = measure(session, &host, *mode, options)
+            .with_context(|| format!("the logs of this boot are in {}", dir.display()))?;
+        rows.extend(measured);
+        losses += lost;
     }
     let complaints = host.health().take_complaints();
     ensure!(
@@ -107,7 +107,13 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
         "load average of the machine before and after",
         format!("{load} and {}", load_average()),
     ));
-    facts.machine.push(("priority on the machine", priority.to_owned()));
+    facts
+        .machine
+        .push(("priority on the machine", priority.to_owned()));
+    facts.machine.push((
+        "guests lost to the emulator and replaced",
+        losses.to_string(),
+    ));
     facts
         .machine
         .push(("time", format!("{} s", started.elapsed().as_secs())));
@@ -124,7 +130,7 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 }
 
 /// All cells in one kind of guest.
-fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Result<Vec<Row>> {
+fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Result<(Vec<Row>, u32)> {
     let name = mode.name().to_uppercase();
     let step = session.ui.step(format!("Creating the {name} guest"));
     let mut rig = Rig::new(host, mode, VCPUS, options.persistent)?;
@@ -155,7 +161,8 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
                 driver: drivers[side],
                 queues,
             };
-            let samples = rig.measure(setup, &choose(queues), options.slice)?;
+            let cells = choose(queues);
+            let samples = insist(&mut rig, |rig| rig.measure(setup, &cells, options.slice))?;
             for sample in samples {
                 let row = rows
                     .iter_mut()
@@ -182,7 +189,8 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
                 driver: drivers[side],
                 queues,
             };
-            counted[side].extend(rig.count(setup, &choose(queues), COUNT_TIME)?);
+            let cells = choose(queues);
+            counted[side].extend(insist(&mut rig, |rig| rig.count(setup, &cells, COUNT_TIME))?);
         }
     }
     let [base, ours] = counted;
@@ -194,8 +202,20 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
         row.counts = Some([(requests, counts), (our_requests, our_counts)]);
     }
     step.done("");
+    let losses = rig.losses;
     rig.finish()?;
-    Ok(rows)
+    Ok((rows, losses))
+}
+
+/// Repeats what the emulator spoilt.
+fn insist<T>(rig: &mut Rig<'_>, mut what: impl FnMut(&mut Rig<'_>) -> Result<T>) -> Result<T> {
+    loop {
+        match what(rig) {
+            Err(error) if !rig.recover().unwrap_or(false) => return Err(error),
+            Err(_) => {}
+            Ok(value) => return Ok(value),
+        }
+    }
 }
 
 /// The order within a round, as pairs of a side (0 is the baseline) and a number of queues: ABBA, and BAAB in the
@@ -279,8 +299,8 @@ fn method() -> Vec<String> {
          A ratio is taken within a round, between neighbours in time, so what slows the machine for longer than a \
          few seconds slows both.",
         "The load is our own generator on io_uring: registered buffers and files, direct I/O, one thread with a \
-         processor and a queue of its own for each queue of the device, each with as many requests in flight as \
-         `depth` says. Offsets are spread so that nothing can be merged; the I/O scheduler is `none`.",
+         processor and a queue of its own for each queue of the device, with its share of the \
+         requests in flight. Offsets are spread so that nothing can be merged; the I/O scheduler is `none`.",
         "Notifications, interrupts and grant operations come from kprobes and /proc/interrupts in the guest, in \
          passes that are not timed. A request larger than the driver's limit is several requests on the ring and \
          counts as one here.",

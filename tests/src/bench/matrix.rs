@@ -7,7 +7,7 @@ use blkload::{Cell, Direction};
 /// Sizes of a request in bytes: a page, what most file systems read ahead, and more than a plain request holds.
 pub const BLOCKS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
 
-/// Requests in flight on each queue: latency, and throughput.
+/// Requests in flight: latency, and throughput. The queues share them, but each has at least one.
 pub const DEPTHS: [u32; 2] = [1, 32];
 
 /// Queues of the device; a queue has a thread and a CPU of its own.
@@ -22,7 +22,7 @@ pub fn cells(queues: u32) -> Vec<Cell> {
                 cells.push(Cell {
                     direction,
                     block,
-                    depth,
+                    depth: (depth / queues).max(1),
                     jobs: queues,
                 });
             }
@@ -42,6 +42,11 @@ pub fn quick(queues: u32) -> Vec<Cell> {
     cells
 }
 
+/// Requests in flight on all queues together.
+pub fn in_flight(cell: &Cell) -> u32 {
+    cell.depth * cell.jobs
+}
+
 /// A size as people write it.
 pub fn size(bytes: u32) -> String {
     match bytes {
@@ -57,9 +62,9 @@ pub fn describe(cell: &Cell) -> String {
         Direction::Write => "write",
     };
     format!(
-        "{} {direction}, depth {}, {} queues",
+        "{} {direction}, {} in flight, {} queues",
         size(cell.block),
-        cell.depth,
+        in_flight(cell),
         cell.jobs
     )
 }

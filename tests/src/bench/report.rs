@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use blkload::Cell;
 
 use super::counts::Counts;
-use super::matrix::{describe, size};
+use super::matrix::{describe, in_flight, size};
 use super::stats::{Comparison, Summary};
 use crate::guest::Mode;
 
@@ -141,7 +141,7 @@ fn throughput(facts: &Facts, rows: &[&Row]) -> String {
     let mut text = format!(
         "Requests a second: median of the rounds ± half the distance of the quartiles. The ratio is the median of \
          the rounds' ratios, with the interval that holds the true median with 95 % probability.\n\n\
-         | request | depth | queues | {base} | {ours} | ratio | 95 % interval |\n|---|--:|--:|--:|--:|--:|:-:|\n"
+         | request | in flight | queues | {base} | {ours} | ratio | 95 % interval |\n|---|--:|--:|--:|--:|--:|:-:|\n"
     );
     for row in rows {
         let cell = &row.cell;
@@ -157,7 +157,7 @@ fn throughput(facts: &Facts, rows: &[&Row]) -> String {
             text,
             "| {} | {} | {} | {} | {} | {mark}{:.3}{mark} | {:.3} – {:.3} |",
             request(cell),
-            cell.depth,
+            in_flight(cell),
             cell.jobs,
             rate(&base),
             rate(&ours),
@@ -175,7 +175,7 @@ fn costs(facts: &Facts, rows: &[&Row]) -> String {
         "Per request of the load: requests for each notification the guest sent, requests for each interrupt it \
          took (more is better), and grants it gave plus grants it took back (fewer is better); each first for \
          `{base}`, then for `{ours}`.\n\n\
-         | request | depth | queues | requests/notification | | requests/interrupt | | grant operations/request | |\n\
+         | request | in flight | queues | requests/notification | | requests/interrupt | | grant operations/request | |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     for row in rows {
@@ -193,7 +193,7 @@ fn costs(facts: &Facts, rows: &[&Row]) -> String {
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             request(&row.cell),
-            row.cell.depth,
+            in_flight(&row.cell),
             row.cell.jobs,
             inverse(base.sent),
             show(inverse(ours.sent), "notifications"),
@@ -332,7 +332,7 @@ mod tests {
         };
         Row {
             mode: Mode::Pv,
-            cell: "write:65536:32:4".parse().unwrap(),
+            cell: "write:65536:8:4".parse().unwrap(),
             base: vec![1000.0; 12],
             ours: (0..12)
                 .map(|round| 1000.0 * ratio + f64::from(round % 3))
@@ -348,7 +348,7 @@ mod tests {
         let text = verdict(&rows);
         assert!(text.contains("1 of 2 cells"), "{text}");
         assert!(
-            text.contains("- PV, 64 KiB write, depth 32, 4 queues: 0.901"),
+            text.contains("- PV, 64 KiB write, 32 in flight, 4 queues: 0.901"),
             "{text}"
         );
         assert!(!text.contains("noise"), "{text}");
