@@ -125,7 +125,7 @@ fn write_zeroes(ctx: &mut Ctx<'_>, guest: &Domain) -> Result<()> {
     guest
         .sh("for i in 20 21 22; do dd if=/tmp/1M of=/dev/xvda bs=1M seek=$i oflag=direct; done")?;
     // From the middle of a block of the loop device's file to the middle of another one.
-    guest.sh("blkdiscard -z -o $((20*1048576+512)) -l $((2*1048576)) /dev/xvda")?;
+    guest.sh("/sbin/blkdiscard -z -o $((20*1048576+512)) -l $((2*1048576)) /dev/xvda")?;
     let script =
         "h() { dd if=$1 bs=512 skip=$((20*2048)) count=$((3*2048)) 2>/dev/null | sha256sum; }; h";
     let found = ctx.host.dom0().sh(&format!("{script} /disks/a.img"))?;
