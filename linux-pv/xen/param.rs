@@ -82,13 +82,15 @@ macro_rules! module_params {
 
         const _: () = {
             $crate::module_params!(@text NAME = concat!($name, "\0"));
-            $crate::module_params!(@text #[link_section = ".modinfo"] #[used] TYPE =
+            $crate::module_params!(@text #[link_section = ".modinfo"] #[used(compiler)] TYPE =
                 concat!("parmtype=", $name, ":", $crate::module_params!(@name $type), "\0"));
-            $crate::module_params!(@text #[link_section = ".modinfo"] #[used] TEXT =
+            $crate::module_params!(@text #[link_section = ".modinfo"] #[used(compiler)] TEXT =
                 concat!("parm=", $name, ":", $text, "\0"));
 
+            // As the kernel's own macros do: newer compilers take a plain `used` as "keep in the linker too" and put
+            // that into a section of its own, of which modpost sees only one.
             #[link_section = "__param"]
-            #[used]
+            #[used(compiler)]
             static PARAM: $crate::param::Raw = $crate::param::Raw(::kernel::bindings::kernel_param {
                 name: (&raw const NAME).cast(),
                 #[cfg(MODULE)]
