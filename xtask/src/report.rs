@@ -64,8 +64,9 @@ impl Report {
 
     /// Prints what a test has to say besides its result, before that.
     pub fn notes(&self, lines: &[String]) {
-        let lines = lines.iter().flat_map(|note| note.lines());
-        self.print(&lines.map(|line| format!("# {line}\n")).collect::<String>());
+        for line in lines.iter().flat_map(|note| note.lines()) {
+            self.print(&format!("# {line}\n"));
+        }
     }
 
     /// How many passed, failed, were skipped.
