@@ -14,6 +14,9 @@ use crate::host::Host;
 use crate::terminal;
 use crate::topology::Topology;
 
+/// How often guests are created again when the emulator lost one: see [`crate::console::lost_domain`].
+const RETRIES: u32 = 2;
+
 /// Where a console leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
@@ -77,7 +80,16 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     let host = Host::boot(images, &options.topology, &dir)?;
     step.done(&format!("dom0 runs {}", host.kernel));
 
-    let result = guests(session, &host, options);
+    let mut result = guests(session, &host, options);
+    for _ in 0..RETRIES {
+        if result.is_ok() || host.health().take_lost().is_empty() {
+            break;
+        }
+        session
+            .ui
+            .line("    note: the emulator lost a guest (triple fault); once more");
+        result = host.clean().and_then(|()| guests(session, &host, options));
+    }
     let result = result.and_then(|(domains, seen)| {
         let complaints = host.health().take_complaints();
         ensure!(

@@ -366,6 +366,7 @@ impl Domain {
             domid.parse().context("xl prints a strange domain number")?,
             Ordering::Relaxed,
         );
+        self.health().is_domain(self.domid());
         self.dom0.reopen(self.channel, self.domid())?;
         self.hello(Duration::from_secs(60)).map(drop)
     }

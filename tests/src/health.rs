@@ -19,6 +19,10 @@ pub struct Health {
 struct State {
     death: Option<String>,
     complaints: Vec<String>,
+    /// A guest's number.
+    domid: Option<u32>,
+    /// A machine's guests that the emulator lost.
+    lost: Vec<u32>,
 }
 
 impl Health {
@@ -27,6 +31,24 @@ impl Health {
         Self {
             state: Arc::default(),
             machine: Some(Arc::new(self.clone())),
+        }
+    }
+
+    /// Tells which domain this is the health of.
+    pub fn is_domain(&self, domid: u32) {
+        self.lock().domid = Some(domid);
+    }
+
+    /// Records that the emulator lost a guest: see [`crate::console::lost_domain`].
+    pub fn lost(&self, domid: u32) {
+        self.lock().lost.push(domid);
+    }
+
+    /// The guests the emulator lost since the last call.
+    pub fn take_lost(&self) -> Vec<u32> {
+        match &self.machine {
+            Some(machine) => machine.take_lost(),
+            None => std::mem::take(&mut self.lock().lost),
         }
     }
 
@@ -53,8 +75,16 @@ impl Health {
 
     /// Why it is dead, if it is.
     pub fn death(&self) -> Option<String> {
-        let machine = self.machine.as_ref().and_then(|machine| machine.death());
-        machine.or_else(|| self.lock().death.clone())
+        if let Some(machine) = &self.machine {
+            let domid = self.lock().domid;
+            if domid.is_some_and(|domid| machine.lock().lost.contains(&domid)) {
+                return Some("QEMU's emulated SVM lost the guest: a triple fault, says Xen".into());
+            }
+            if let Some(why) = machine.death() {
+                return Some(why);
+            }
+        }
+        self.lock().death.clone()
     }
 
     /// An error if it is dead.
@@ -83,6 +113,17 @@ mod tests {
         machine.died("first");
         machine.died("second");
         assert_eq!(machine.of_guest().death().as_deref(), Some("first"));
+    }
+
+    #[test]
+    fn a_guest_that_the_emulator_lost_is_dead_and_others_are_not() {
+        let machine = Health::default();
+        let (one, two) = (machine.of_guest(), machine.of_guest());
+        one.is_domain(1);
+        two.is_domain(2);
+        machine.lost(2);
+        assert!(one.check().is_ok() && two.check().is_err() && machine.check().is_ok());
+        assert_eq!(one.take_lost(), [2]);
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Host {
         };
         let console = self.dir.join(format!("guest-{name}{suffix}.log"));
         let health = self.health().of_guest();
+        health.is_domain(domid);
         let unfollow = self.follow_console(name, console.clone(), health.clone())?;
         let channel = self.channels.fetch_add(1, Ordering::Relaxed);
         let place = self.dom0.open(name, channel, domid, health)?;

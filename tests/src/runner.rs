@@ -15,6 +15,10 @@ use crate::host::Host;
 use crate::scenario::{Ctx, Scenario, Skip};
 use crate::topology::Topology;
 
+/// How often a scenario is run again that failed because the emulator lost a guest. What our drivers do wrong
+/// never looks like that: see [`crate::console::lost_domain`].
+const RETRIES: u32 = 2;
+
 /// Which scenarios to run and how.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -86,9 +90,19 @@ pub fn run(
     for scenario in scenarios {
         let started = Instant::now();
         let mut notes = Vec::new();
-        let result = boots
-            .get(&scenario.topology)
-            .and_then(|host| one(host, scenario, selection, &mut notes));
+        let mut result = boots.run(scenario, selection, &mut notes);
+        for _ in 0..RETRIES {
+            if result.is_ok() || !boots.lost_a_guest() {
+                break;
+            }
+            let logs = boots.logs().unwrap_or_default();
+            boots.give_up();
+            notes = vec![format!(
+                "run again, because the emulator lost a guest (triple fault; see {})",
+                logs.display()
+            )];
+            result = boots.run(scenario, selection, &mut notes);
+        }
         let logs = boots.logs();
         let verdict = match result {
             Ok(()) => Verdict::Passed,
@@ -119,6 +133,24 @@ struct Boots<'a> {
 }
 
 impl Boots<'_> {
+    fn run(
+        &mut self,
+        scenario: &Scenario,
+        selection: &Selection,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        let host = self.get(&scenario.topology)?;
+        host.health().take_lost();
+        one(host, scenario, selection, notes)
+    }
+
+    /// Whether the emulator lost a guest during the last scenario.
+    fn lost_a_guest(&self) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|(_, host)| !host.health().take_lost().is_empty())
+    }
+
     fn get(&mut self, topology: &Topology) -> Result<&Host> {
         if self.current.as_ref().is_some_and(|(is, _)| is != topology) {
             self.current = None;

@@ -55,7 +55,8 @@ const PACKAGES: [&str; 20] = [
 ];
 
 /// Programs of Debian that guests have next to busybox's.
-const GUEST_PROGRAMS: [&str; 11] = [
+const GUEST_PROGRAMS: [&str; 12] = [
+    "/bin/dash",
     "/sbin/mke2fs",
     "/sbin/e2fsck",
     "/sbin/resize2fs",
@@ -257,6 +258,8 @@ fn guest_programs(tree: &Path, programs: &Programs) -> Result<Archive> {
         programs.add(&mut archive, tree, program)?;
     }
     archive
+        // Not busybox's shell, which prefers its own applets to the programs above.
+        .link("bin/sh", "dash")
         .link("sbin/mkfs.ext4", "mke2fs")
         .link("sbin/fsck.ext4", "e2fsck");
     // Debian's programs come before busybox's of the same name, wherever those are.
