@@ -9,7 +9,7 @@
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
-use xen::block::RequestList;
+use xen::block::{RequestList, TagSet};
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transaction};
 use xen::event::EventChannel;
 use xen::ring::{IdSlot, IdTable, SharedRing};
@@ -177,18 +177,25 @@ impl Offer {
         })
     }
 
-    /// Connects the rings.
+    /// Connects the rings to the hardware queues of `tag_set`.
     pub(crate) fn accept(
         self,
         dev: &Device<Bound>,
         agreed: &Agreed,
-        requests: usize,
+        tag_set: &TagSet<Blk>,
     ) -> Result<(), Failure> {
         let core = self.core;
         let count = self.rings.len();
+        // One ring may have to serve all hardware queues, if the back end has fewer now than before.
+        let requests = tag_set.depth() as usize * core.rings().len();
         let segments = agreed.limits.max_segments as usize;
         let mut links = KVec::with_capacity(count, GFP_KERNEL)?;
-        for (channel, ring) in self.rings {
+        for (index, (channel, ring)) in self.rings.into_iter().enumerate() {
+            if count > 1 {
+                // Where that does not work, the kernel's choice is as good as any.
+                let cpu = tag_set.first_cpu(index as u32);
+                let _ = cpu.map(|cpu| channel.set_cpu(cpu));
+            }
             let mut slots = KVec::with_capacity(requests, GFP_KERNEL)?;
             for _ in 0..requests {
                 slots.push(IdSlot::new(), GFP_KERNEL)?;

@@ -214,8 +214,7 @@ impl Vbd {
             dev.otherend(),
         )
         .or_fatal("making the disk")?;
-        let requests = slots as usize * core.rings().len();
-        offer.accept(dev, &agreed, requests)?;
+        offer.accept(dev, &agreed, disk.disk().tag_set())?;
         agreed.log(&core);
         dev.switch_state(State::Connected);
         disk.announce();

@@ -228,8 +228,8 @@ impl Job for GiveBack {
             }
             // A page that the back end has mapped stays: it would have to be kept for it anyway.
             while let Some(grant) = idle.pop() {
-                match grant.try_revoke() {
-                    Ok(parts) => drop(parts),
+                match grant.try_end() {
+                    Ok(page) => drop(page),
                     Err(grant) => {
                         let _ = busy.push_within_capacity(grant);
                     }

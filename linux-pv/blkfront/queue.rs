@@ -10,7 +10,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::block::{
-    BlkStatus, IdleRequest, LentRequest, Operations, OwnedRequest, QueueResult, Request,
+    BlkStatus, IdleRequest, LentRequest, Op, Operations, OwnedRequest, QueueResult, Request,
     RequestList,
 };
 use xen::event::EventChannel;
@@ -352,6 +352,11 @@ impl Operations for Blk {
 
     #[inline]
     fn queue_rq(hw: &HwQueue, rq: IdleRequest<'_, Self>, last: bool) -> QueueResult<Self> {
+        if rq.op() == Op::Flush && !hw.core.can.flush() {
+            // The back end writes through, or said that it cannot flush after it had offered it.
+            rq.start().end(BlkStatus::OK);
+            return Ok(());
+        }
         let mut ring = hw.ring();
         let Ring { link, stats } = &mut *ring;
         match link {

@@ -45,8 +45,7 @@ impl Life {
             .update_limits(&limits(&agreed))
             .or_fatal("changing the limits of the queue")?;
         disk.disk().set_read_only(agreed.disk.read_only);
-        let requests = disk.disk().tag_set().depth() as usize * core.rings().len();
-        offer.accept(dev, &agreed, requests)?;
+        offer.accept(dev, &agreed, disk.disk().tag_set())?;
         agreed.log(core);
         dev.switch_state(State::Connected);
         while let Some(rq) = self.pending.pop() {

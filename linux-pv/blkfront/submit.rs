@@ -8,7 +8,7 @@
 //! requests that were built for another back end, and barriers take fewer segments than writes.
 
 use kernel::prelude::*;
-use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult};
+use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult, Refused};
 use xen::grant::{Access, Grant};
 use xen_abi::io::blkif::{
     Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
@@ -55,11 +55,6 @@ impl Connection {
         rq: IdleRequest<'_, Blk>,
     ) -> QueueResult<Blk> {
         match rq.op() {
-            Op::Flush if !core.can.flush() => {
-                // The back end writes through, or said that it cannot flush after it had offered it.
-                rq.start().end(BlkStatus::OK);
-                Ok(())
-            }
             Op::Flush => {
                 stats.flushes += 1;
                 let asked = if core.can.barrier() {
@@ -324,9 +319,7 @@ impl Connection {
         asked: Operation,
     ) -> QueueResult<Blk> {
         rq.data_mut().asked = asked;
-        let Ok(id) = self.requests.insert(rq).map_err(|rq| self.undo(rq)) else {
-            return Ok(());
-        };
+        let id = self.requests.insert(rq).map_err(unsent)?;
         let message = request::direct(asked, id, core.handle, sector, &self.wire);
         let sent = message.is_ok_and(|message| self.ring.push(&message).is_ok());
         self.sent(stats, id, sent)
@@ -358,9 +351,7 @@ impl Connection {
             }
         }
         add(&mut stats.indirect, 1);
-        let Ok(id) = self.requests.insert(rq).map_err(|rq| self.undo(rq)) else {
-            return Ok(());
-        };
+        let id = self.requests.insert(rq).map_err(unsent)?;
         let count = self.wire.len();
         let pages = numbers.get(..used).unwrap_or(&[]);
         let message = request::indirect(asked, id, core.handle, sector, count, pages);
@@ -380,13 +371,7 @@ impl Connection {
         rq.data_mut().asked = Operation::Discard { secure };
         rq.data_mut().part = None;
         stats.discards += 1;
-        let Ok(id) = self
-            .requests
-            .insert(InFlight::Plain(rq))
-            .map_err(|rq| self.undo(rq))
-        else {
-            return Ok(());
-        };
+        let id = self.requests.insert(InFlight::Plain(rq)).map_err(unsent)?;
         let message = request::discard(id, core.handle, sector, sectors, secure);
         let sent = self.ring.push(&message).is_ok();
         self.sent(stats, id, sent)
@@ -398,30 +383,29 @@ impl Connection {
     fn sent(&mut self, stats: &mut Stats, id: u64, sent: bool) -> QueueResult<Blk> {
         if sent {
             add(&mut stats.requests, 1);
-        } else if let Ok(rq) = self.requests.complete(id) {
-            self.undo(rq);
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Fails a request that was not sent.
-    #[cold]
-    fn undo(&mut self, rq: InFlight) {
-        rq.abandon().complete(BlkStatus::IOERR);
+        match self.requests.complete(id) {
+            Ok(rq) => Err(unsent(rq)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Hands a request back that was not sent for lack of pages.
     #[cold]
     fn short(&mut self, stats: &mut Stats, rq: InFlight) -> QueueResult<Blk> {
         stats.short += 1;
-        match self.take_back(rq) {
-            Ok(rq) => Err(rq.refuse(BlkStatus::RESOURCE)),
-            Err(rq) => {
-                self.undo(rq);
-                Ok(())
-            }
-        }
+        Err(match self.take_back(rq) {
+            Ok(rq) => rq.refuse(BlkStatus::RESOURCE),
+            Err(rq) => unsent(rq),
+        })
     }
+}
+
+/// Fails a request that could not be sent.
+#[cold]
+fn unsent(rq: InFlight) -> Refused<Blk> {
+    rq.abandon().refuse(BlkStatus::IOERR)
 }
 
 /// Why a request could not be shown to the back end.

@@ -104,6 +104,15 @@ impl<T: Operations> TagSet<T> {
         unsafe { (*self.raw()).queue_depth }
     }
 
+    /// The first CPU whose requests go to hardware queue `queue`. With as many queues as CPUs it is the
+    /// only one, and a device that interrupts it spares the block layer the way back.
+    pub fn first_cpu(&self, queue: u32) -> Option<u32> {
+        let cpus = kernel::cpu::nr_cpu_ids();
+        // SAFETY: By the invariant the set is initialised, and its map has an entry for each CPU. It is
+        // replaced only by `update_hw_queues`, which takes care that entries stay valid numbers.
+        (0..cpus).find(|cpu| unsafe { *(*self.raw()).map[0].mq_map.add(*cpu as usize) == queue })
+    }
+
     /// Changes the number of hardware queues of all disks on the set, after waiting until they have no
     /// request in flight. Fewer may result if memory is short.
     pub fn update_hw_queues(&self, hw_queues: u32) {

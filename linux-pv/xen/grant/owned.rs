@@ -67,6 +67,18 @@ impl Grant {
         Ok((FreeRef(number), page))
     }
 
+    /// Like [`try_revoke`](Self::try_revoke), but gives the reference back to the kernel, and does not
+    /// log a warning if the peer has the page mapped: for grants that it may well have, such as idle
+    /// persistent ones.
+    pub fn try_end(self) -> Result<GrantablePage, Grant> {
+        // SAFETY: By the type invariant the reference is ours and in use; on success it is freed.
+        if unsafe { bindings::gnttab_try_end_foreign_access(self.number) } == 0 {
+            return Err(self);
+        }
+        debug::GRANT_REFS.sub(1);
+        Ok(self.into_parts().1)
+    }
+
     /// Ends the peer's access and returns the page if that is possible at once; else leaves reference
     /// and page to the kernel.
     pub fn revoke_or_defer(self) -> Option<GrantablePage> {
