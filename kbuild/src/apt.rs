@@ -234,6 +234,13 @@ impl<'s> Apt<'s> {
                 .session
                 .ui
                 .step(format!("{title} ({})", fsutil::human(bytes)));
+            // We hold the lock: a folder here was left by a run that was killed.
+            for path in fsutil::read_dir_sorted(&store)?
+                .iter()
+                .filter(|path| path.is_dir())
+            {
+                fsutil::remove_all(path)?;
+            }
             let partial = tempfile::tempdir_in(&store)?;
             let log = self.session.log("download");
             let mut command = self.command("apt-get");

@@ -23,7 +23,10 @@ impl Diagnostics {
         let rust = ["error:", "error[", "warning:"]
             .iter()
             .any(|mark| line.starts_with(mark));
-        if rust || c_style || modpost {
+        // rustc's own count of its messages is none of them.
+        if line.starts_with("warning: ") && line.ends_with(" emitted") {
+            self.open = false;
+        } else if rust || c_style || modpost {
             self.open = true;
             self.count += 1;
             self.errors |= !line.contains("arning");
@@ -104,6 +107,7 @@ mod tests {
     fn warnings_alone_are_no_error() {
         let mut diagnostics = Diagnostics::default();
         diagnostics.line("warning: unused variable: `x`");
+        diagnostics.line("warning: 1 warning emitted");
         assert!(diagnostics.count == 1 && !diagnostics.has_error());
     }
 }
