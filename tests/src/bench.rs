@@ -130,7 +130,12 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 }
 
 /// All cells in one kind of guest.
-fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Result<(Vec<Row>, u32)> {
+fn measure(
+    session: &Session,
+    host: &Host,
+    mode: Mode,
+    options: &Options,
+) -> Result<(Vec<Row>, u32)> {
     let name = mode.name().to_uppercase();
     let step = session.ui.step(format!("Creating the {name} guest"));
     let mut rig = Rig::new(host, mode, VCPUS, options.persistent)?;
@@ -190,7 +195,9 @@ fn measure(session: &Session, host: &Host, mode: Mode, options: &Options) -> Res
                 queues,
             };
             let cells = choose(queues);
-            counted[side].extend(insist(&mut rig, |rig| rig.count(setup, &cells, COUNT_TIME))?);
+            counted[side].extend(insist(&mut rig, |rig| {
+                rig.count(setup, &cells, COUNT_TIME)
+            })?);
         }
     }
     let [base, ours] = counted;

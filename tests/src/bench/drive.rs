@@ -140,20 +140,21 @@ impl<'h> Rig<'h> {
             .map(drop)
     }
 
-    /// After an error: whether the emulator is to blame, in which case there is a new guest to go on with.
-    ///
-    /// QEMU's emulation of nested paging sometimes loses a guest's page tables in the middle of an instruction,
-    /// under load and whatever the guest does; the processor then finds no handler for the fault. A driver cannot
-    /// cause a triple fault without the kernel saying a word before.
+    /// After an error: whether the emulator is to blame (see [`crate::console::lost_domain`]), in which case there
+    /// is a new guest to go on with.
     pub fn recover(&mut self) -> Result<bool> {
-        let script = format!(
-            "n=0; while xl domid {} >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 20 ] || exit 0; sleep 0.5; done; xl dmesg -c",
-            self.guest.name()
-        );
-        let lost = self.host.dom0().sh(&script)?.contains("Triple fault");
-        if !lost || self.losses == LOSSES {
+        let lost = self.host.health().take_lost();
+        if !lost.contains(&self.guest.domid()) || self.losses == LOSSES {
             return Ok(false);
         }
+        // The toolstack is about to remove what is left of the guest; its name must be free.
+        self.host
+            .dom0()
+            .sh(&format!(
+                "n=0; while xl domid {0} >/dev/null 2>&1; do n=$((n+1)); [ $n != 20 ] || xl destroy {0}; sleep 0.5; done",
+                self.guest.name()
+            ))
+            .context("what is left of a lost guest cannot be removed")?;
         self.losses += 1;
         self.loaded = None;
         self.guest = create(self.host, self.mode, self.queues)?;
