@@ -21,6 +21,8 @@ pub struct Resources {
     pub interrupts: u32,
     /// Free memory of the guest in KiB, with its caches dropped.
     pub free_kib: i64,
+    /// Where the rest is, as `/proc/meminfo` and `/proc/slabinfo` say, in KiB.
+    pub used_kib: Vec<(String, i64)>,
     /// Interrupts of block back ends in dom0.
     pub backend_interrupts: u32,
     /// Loop devices in use in dom0.
@@ -35,7 +37,9 @@ impl Resources {
         let text = guest.sh("sync; echo 3 > /proc/sys/vm/drop_caches; \
              agent probe kernel-int gnttab_free_count nr_grant_frames && \
              echo interrupts $(grep -c blkif /proc/interrupts) && \
-             awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo")?;
+             awk '/MemFree/ { print \"free\", $2 } /kB/ { print \"used\", $1 $2 }' /proc/meminfo && \
+             awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo",
+        )?;
         let number = |name: &str| -> Result<i64> {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             line.with_context(|| format!("no {name} in {text}"))?
@@ -54,12 +58,23 @@ impl Resources {
             grants: number("nr_grant_frames ")? * GRANTS_PER_FRAME - number("gnttab_free_count ")?,
             interrupts: u32::try_from(number("interrupts ")?)?,
             free_kib: number("free ")?,
+            used_kib: text.lines().filter_map(used).collect(),
             backend_interrupts: dom0
                 .sh("grep -c blkif-backend /proc/interrupts || true")?
                 .parse()?,
             loops: dom0.sh("losetup -l -n | wc -l")?.parse()?,
             nodes: nodes.lines().map(str::to_owned).collect(),
         })
+    }
+
+    /// What takes more or less memory than before.
+    fn changes(&self, earlier: &Self) -> String {
+        let changed = |(now, then): (&(String, i64), &(String, i64))| {
+            let by = now.1 - then.1;
+            (now.0 == then.0 && by.abs() >= 128).then(|| format!("{} {by:+}", now.0))
+        };
+        let pairs = self.used_kib.iter().zip(&earlier.used_kib);
+        pairs.filter_map(changed).collect::<Vec<_>>().join(", ")
     }
 
     /// Compares with an earlier look; nothing but `memory` KiB may be missing.
@@ -88,8 +103,15 @@ impl Resources {
         let missing = earlier.free_kib - self.free_kib;
         ensure!(
             missing <= memory,
-            "the guest has {missing} KiB less memory, more than {memory}"
+            "the guest has {missing} KiB less memory, more than {memory}; changed: {}",
+            self.changes(earlier)
         );
         Ok(())
     }
+}
+
+/// Reads a line such as `used Slab:1234`.
+fn used(line: &str) -> Option<(String, i64)> {
+    let (name, kib) = line.strip_prefix("used ")?.rsplit_once(':')?;
+    Some((name.to_owned(), kib.parse().ok()?))
 }
