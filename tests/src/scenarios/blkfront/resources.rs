@@ -27,6 +27,8 @@ pub struct Resources {
     pub backend_interrupts: u32,
     /// Loop devices in use in dom0.
     pub loops: u32,
+    /// Grants, pages, event channels and so on that our drivers own, as they say themselves.
+    pub owned: Vec<(String, i64)>,
     /// Xenstore nodes about devices, without their values.
     pub nodes: BTreeSet<String>,
 }
@@ -38,7 +40,9 @@ impl Resources {
              agent probe kernel-int gnttab_free_count nr_grant_frames && \
              echo interrupts $(grep -c blkif /proc/interrupts) && \
              awk '/MemFree/ { print \"free\", $2 } /kB/ { print \"used\", $1 $2 }' /proc/meminfo && \
-             awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo",
+             awk '/ count:/ { n += $2 } END { print \"percpu\", 4 * n }' /proc/zoneinfo && \
+             awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo && \
+             cd /sys/kernel/debug && for f in xen_rs/*; do [ ! -e $f ] || echo own ${f#*/} $(cat $f); done",
         )?;
         let number = |name: &str| -> Result<i64> {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -57,8 +61,10 @@ impl Resources {
             // The table grows by whole pages and never shrinks.
             grants: number("nr_grant_frames ")? * GRANTS_PER_FRAME - number("gnttab_free_count ")?,
             interrupts: u32::try_from(number("interrupts ")?)?,
-            free_kib: number("free ")?,
+            // Pages that were freed stay with their processor for a while, thousands of them.
+            free_kib: number("free ")? + number("percpu ")?,
             used_kib: text.lines().filter_map(used).collect(),
+            owned: text.lines().filter_map(owned).collect(),
             backend_interrupts: dom0
                 .sh("grep -c blkif-backend /proc/interrupts || true")?
                 .parse()?,
@@ -85,6 +91,12 @@ impl Resources {
             self.grants <= earlier.grants,
             "{} grants are left behind",
             self.grants - earlier.grants
+        );
+        ensure!(
+            self.owned == earlier.owned,
+            "our drivers own {:?} instead of {:?}",
+            self.owned,
+            earlier.owned
         );
         ensure!(
             self.interrupts <= earlier.interrupts,
@@ -114,4 +126,10 @@ impl Resources {
 fn used(line: &str) -> Option<(String, i64)> {
     let (name, kib) = line.strip_prefix("used ")?.rsplit_once(':')?;
     Some((name.to_owned(), kib.parse().ok()?))
+}
+
+/// Reads a line such as `own pages 12`. What was deferred is a running total and owned by the kernel.
+fn owned(line: &str) -> Option<(String, i64)> {
+    let (name, count) = line.strip_prefix("own ")?.split_once(' ')?;
+    (name != "deferred").then_some((name.to_owned(), count.parse().ok()?))
 }
