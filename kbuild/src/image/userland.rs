@@ -41,6 +41,7 @@ const PACKAGES: [&str; 20] = [
     "dmsetup",
     "e2fsprogs",
     "fdisk",
+    "findutils",
     "fio",
     "grep",
     "iproute2",
