@@ -31,7 +31,7 @@ const FREE: u64 = 1 << 30;
 
 /// What dom0 has besides Xen's own packages. They are unpacked, not configured: nothing here needs a running
 /// service, and that saves a minute.
-const PACKAGES: &[&str] = &[
+const PACKAGES: [&str; 21] = [
     "base-files",
     "bash",
     "bridge-utils",
