@@ -88,21 +88,21 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 
     let priority = priority::raise();
     let started = Instant::now();
-    let (mut rows, mut losses) = (Vec::new(), 0);
-    for mode in &options.modes {
-        let (measured, lost) = measure(session, &host, *mode, options)
-            .with_context(|| format!("the logs of this boot are in {}", dir.display()))?;
-        rows.extend(measured);
-        losses += lost;
-    }
-    let complaints = host.health().take_complaints();
-    ensure!(
-        complaints.is_empty(),
-        "a kernel complained:\n{}",
-        complaints.join("\n")
-    );
-
     let mut facts = facts(images, &host, &topology, options)?;
+    let (mut rows, mut losses, mut failure) = (Vec::new(), 0, None);
+    for mode in &options.modes {
+        match measure(session, &host, *mode, options) {
+            Ok((measured, lost)) => {
+                rows.extend(measured);
+                losses += lost;
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+
     facts.machine.push((
         "load average of the machine before and after",
         format!("{load} and {}", load_average()),
@@ -117,16 +117,36 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
     facts
         .machine
         .push(("time", format!("{} s", started.elapsed().as_secs())));
-    host.shutdown()?;
-    if let Some(path) = &options.output {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        fs::write(path, report::document(&facts, &rows))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let complaints = host.health().take_complaints();
+    if !complaints.is_empty() {
+        let all = complaints.join("; ");
+        facts.machine.push(("kernels complained", all));
     }
-    Ok((report::verdict(&rows), !rows.iter().any(Row::falls_short)))
+    // Half a table is worth keeping, but not in the place of a whole one.
+    let kept = dir.join("blk.md");
+    let path = match (&failure, &options.output) {
+        (None, Some(path)) => path,
+        _ => &kept,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(path, report::document(&facts, &rows))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(error) = failure {
+        return Err(error.context(format!(
+            "not all was measured; what was, and the logs, are in {}",
+            dir.display()
+        )));
+    }
+    host.shutdown()?;
+    let mut text = report::verdict(&rows);
+    if !complaints.is_empty() {
+        text += "\nA kernel complained meanwhile.\n";
+    }
+    text += &format!("\nThe tables are in {}.\n", path.display());
+    let good = complaints.is_empty() && !rows.iter().any(Row::falls_short);
+    Ok((text, good))
 }
 
 /// All cells in one kind of guest.
