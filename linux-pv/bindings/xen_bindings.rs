@@ -24,4 +24,7 @@
 use kernel::bindings::*;
 use kernel::ffi;
 
-include!(concat!(env!("XEN_RS_OUT"), "/bindings/xen_bindings_generated.rs"));
+include!(concat!(
+    env!("XEN_RS_OUT"),
+    "/bindings/xen_bindings_generated.rs"
+));

@@ -31,10 +31,13 @@ pub(crate) fn node(dir: &Dir<'_>, key: &str) -> Option<impl AsRef<[u8]>> {
     dir.read_value(&key).ok()
 }
 
+/// An event channel and the ring that it announces responses on.
+type OfferedRing = (Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>);
+
 /// Rings and event channels that were offered to the back end and are not in use yet.
 pub(crate) struct Offer {
     pub(crate) core: Arc<Core>,
-    rings: KVec<(Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>)>,
+    rings: KVec<OfferedRing>,
     /// Whether persistent grants were offered.
     persistent: bool,
     /// Whether the back end may see whole pages.
