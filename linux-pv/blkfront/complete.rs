@@ -3,7 +3,8 @@
 //! Responses end requests.
 //!
 //! The event's interrupt takes all responses off the ring under its lock, ends the back end's access to
-//! their pages, and completes the requests afterwards, without the lock and many at a time. Whatever is
+//! their pages, and completes the requests afterwards, without the lock and many at a time: here and now,
+//! since another CPU would have to be interrupted for it, which costs a virtual one more than the work. Whatever is
 //! wrong with a response puts the disk into its error state.
 
 use kernel::prelude::*;
@@ -13,7 +14,7 @@ use xen::event::{Eoi, Event, Handler};
 use xen::ring::Corrupt;
 use xen_ring::blkif::operation::{Operation, Outcome};
 
-use crate::data::{StillMapped, Stock, Way};
+use crate::data::{StillMapped, Stock};
 use crate::queue::{Blk, Connection, Core, InFlight, Link, Ring};
 use crate::stats::Stats;
 
@@ -46,60 +47,132 @@ impl Handler for OnEvent {
 }
 
 impl OnEvent {
+    /// Takes the responses off the ring, and puts their requests into `done` with their status noted.
+    ///
+    /// Data is copied without the lock, so that requests can be submitted meanwhile. The pages that it was
+    /// in go back under the lock, after which the requests are complete.
     fn collect(&self, done: &mut RequestList<Blk>) -> Result<u64, Corrupt> {
         let Some(ring) = self.core.rings().get(self.index) else {
             return Ok(0);
         };
-        let mut ring = ring.lock();
-        let Ring { link, stats } = &mut *ring;
-        stats.interrupts = stats.interrupts.wrapping_add(1);
-        let result = match link {
-            Link::Connected(c) => c.collect(&self.core, stats, done),
-            _ => Ok(0),
+        let mut to_copy = RequestList::new();
+        let mut total = 0_u64;
+        let result = {
+            let mut ring = ring.lock();
+            let Ring { link, stats } = &mut *ring;
+            let result = match link {
+                Link::Connected(c) => c.collect(&self.core, stats, &mut total, done, &mut to_copy),
+                _ => Ok(()),
+            };
+            stats.interrupts = stats.interrupts.wrapping_add(1);
+            stats.responses = stats.responses.wrapping_add(total);
+            if total == 0 {
+                stats.spurious = stats.spurious.wrapping_add(1);
+            }
+            result
         };
-        match result {
-            Ok(0) => stats.spurious += 1,
-            Ok(responses) => stats.responses = stats.responses.wrapping_add(responses),
-            Err(_) => (),
+        if !to_copy.is_empty() {
+            let mut copied = RequestList::new();
+            while let Some(mut rq) = to_copy.pop() {
+                copy_back(&mut rq);
+                copied.push(rq);
+            }
+            let mut ring = ring.lock();
+            while let Some(mut rq) = copied.pop() {
+                let taken_back = match &mut ring.link {
+                    Link::Connected(c) | Link::Dead(c, _) => c.stock.take_back(&mut rq),
+                    // The connection is gone, and the pages go with the request.
+                    _ => {
+                        rq.data_mut().copies.clear();
+                        rq.data_mut().descriptors.clear();
+                        Ok(())
+                    }
+                };
+                if taken_back.is_err() {
+                    rq.set_status(BlkStatus::IOERR);
+                    done.push(rq);
+                    fail_rest(&mut copied, done);
+                    return Err(STILL_MAPPED);
+                }
+                done.push(rq);
+            }
         }
-        result
+        result.map(|()| total)
     }
 }
 
+/// Copies the data that was read to where it was asked for.
+#[inline]
+fn copy_back(rq: &mut OwnedRequest<Blk>) {
+    let bytes = rq.data().part.unwrap_or(rq.bytes());
+    let mut copied = Ok(());
+    for (segment, copy) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
+        copied = copied.and(segment.copy_from(copy.page()));
+    }
+    if copied.is_err() {
+        rq.set_status(BlkStatus::IOERR);
+    }
+}
+
+/// Requests whose pages do not go back after a violation: they are left to the kernel.
+#[cold]
+fn fail_rest(requests: &mut RequestList<Blk>, done: &mut RequestList<Blk>) {
+    while let Some(mut rq) = requests.pop() {
+        rq.data_mut().copies.clear();
+        rq.data_mut().descriptors.clear();
+        done.push(rq);
+    }
+}
+
+/// A back end must not keep a page that it has answered for, unless grants are persistent.
+const STILL_MAPPED: Corrupt = Corrupt::Protocol("back end has not unmapped a grant");
+
 impl Connection {
-    /// Takes the responses off the ring, and puts their requests into `done` with the status noted.
+    /// Takes the responses off the ring. Requests go to `done` with their status noted, or to `to_copy` if
+    /// data that was read still is to be copied.
     #[inline]
     fn collect(
         &mut self,
         core: &Core,
         stats: &mut Stats,
+        total: &mut u64,
         done: &mut RequestList<Blk>,
-    ) -> Result<u64, Corrupt> {
+        to_copy: &mut RequestList<Blk>,
+    ) -> Result<(), Corrupt> {
         let Connection {
             ring,
             requests,
             stock,
             ..
         } = self;
-        let mut count = 0_u64;
         loop {
             for response in ring.responses()? {
-                count = count.wrapping_add(1);
+                *total = total.wrapping_add(1);
                 let request = requests.complete(response.id)?;
-                let outcome = Outcome::of(&response, request.data().asked);
-                let failed = outcome.is_err();
-                let (rq, violation) =
-                    stock.end(core, stats, request, outcome.unwrap_or(Outcome::Failed));
+                let asked = request.data().asked;
+                let outcome = Outcome::of(&response, asked);
+                let (mut rq, reclaimed) = stock.reclaim(request);
+                rq.set_status(match outcome {
+                    Ok(Outcome::Done) => BlkStatus::OK,
+                    Ok(outcome) => unsuccessful(core, stats, &rq, outcome),
+                    Err(_) => BlkStatus::IOERR,
+                });
+                if asked == Operation::Read && !rq.data().copies.is_empty() && rq.status().is_ok() {
+                    let bytes = rq.data().part.unwrap_or(rq.bytes());
+                    stats.copied = stats.copied.wrapping_add(bytes.into());
+                    to_copy.push(rq);
+                    continue;
+                }
+                let result = reclaimed.and(stock.take_back(&mut rq));
+                if result.is_err() {
+                    rq.set_status(BlkStatus::IOERR);
+                }
                 done.push(rq);
-                if failed {
-                    outcome?;
-                }
-                if violation {
-                    return Err(Corrupt::Protocol("back end has not unmapped a grant"));
-                }
+                outcome?;
+                result.map_err(|StillMapped| STILL_MAPPED)?;
             }
             if !ring.final_check_for_responses()? {
-                return Ok(count);
+                return Ok(());
             }
         }
     }
@@ -130,35 +203,6 @@ impl Stock {
                 (rq, result)
             }
         }
-    }
-
-    /// Ends a request that the back end has answered. Returns it with its status noted, and whether the
-    /// back end still has a page of it.
-    #[inline]
-    fn end(
-        &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        request: InFlight,
-        outcome: Outcome,
-    ) -> (OwnedRequest<Blk>, bool) {
-        let (mut rq, reclaimed) = self.reclaim(request);
-        let mut status = match outcome {
-            Outcome::Done => BlkStatus::OK,
-            _ => unsuccessful(core, stats, &rq, outcome),
-        };
-        if !matches!(self.way, Way::Lend) && rq.data().asked == Operation::Read && status.is_ok() {
-            let bytes = rq.data().part.unwrap_or(rq.bytes());
-            stats.copied = stats.copied.wrapping_add(bytes.into());
-            for (segment, copy) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
-                if segment.copy_from(copy.page()).is_err() {
-                    status = BlkStatus::IOERR;
-                }
-            }
-        }
-        let violation = reclaimed.is_err() || self.take_back(&mut rq).is_err();
-        rq.set_status(if violation { BlkStatus::IOERR } else { status });
-        (rq, violation)
     }
 }
 
@@ -211,7 +255,7 @@ pub(crate) fn finish(mut done: RequestList<Blk>) {
     let mut batch = CompletionBatch::new();
     while let Some(rq) = done.pop() {
         if rq.data().part.is_none() && rq.status() != AGAIN {
-            batch.complete_noted(rq);
+            batch.complete_here(rq);
         } else {
             go_on(rq);
         }

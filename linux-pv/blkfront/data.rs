@@ -29,6 +29,9 @@ const QUICK: kernel::alloc::Flags = GFP_NOWAIT;
 /// own lock.
 const STOCK: usize = 64;
 
+/// How many references an idle ring gives back at a time.
+const SPARE: usize = 256;
+
 /// Most pages that a ring copies data to and from: 16 MiB, several times what Linux's blkback keeps
 /// mapped. Large rings of large requests wait for pages rather than take more of the guest's memory.
 const MOST_PAGES: usize = 4096;
@@ -81,6 +84,20 @@ pub(crate) struct Stock {
     pub(crate) descriptors: GrantPool,
     /// A page of zeroes, granted for reading, once it was needed.
     pub(crate) zeroes: Option<Grant>,
+    /// Pages that are kept even if nobody needs them.
+    reserve: usize,
+}
+
+/// Makes `count` grants in an empty pool. May sleep.
+fn fill_pool(pool: &mut GrantPool, refs: &mut GrantRefs, count: usize) -> Result {
+    let mut grants = KVec::with_capacity(count, GFP_KERNEL)?;
+    for _ in 0..count {
+        grants.push(pool.get(refs, GFP_KERNEL).map_err(|_| ENOMEM)?, GFP_KERNEL)?;
+    }
+    for grant in grants {
+        pool.put(grant);
+    }
+    Ok(())
 }
 
 /// How data is shown.
@@ -103,7 +120,7 @@ impl Stock {
         descriptors: usize,
     ) -> Result<Self> {
         let most = (requests * segments).min(MOST_PAGES);
-        Ok(Self {
+        let mut stock = Self {
             peer,
             refs: GrantRefs::empty(),
             way: match kind {
@@ -113,7 +130,47 @@ impl Stock {
             },
             descriptors: GrantPool::new(peer, kind.to_read(), requests * descriptors)?,
             zeroes: None,
-        })
+            reserve: segments,
+        };
+        stock.fill(segments, descriptors)?;
+        Ok(stock)
+    }
+
+    /// Provides for one request of the largest size, so that there is always one that can go on: memory
+    /// may be short until something was written to this very disk. May sleep.
+    fn fill(&mut self, segments: usize, descriptors: usize) -> Result {
+        if let Way::Persistent(pool) = &mut self.way {
+            fill_pool(pool, &mut self.refs, segments)?;
+        } else {
+            self.refs.add(segments as u16)?;
+        }
+        fill_pool(&mut self.descriptors, &mut self.refs, descriptors)
+    }
+
+    /// Takes out pages that nobody has needed for a while, but for the reserve; see
+    /// [`GrantPool::take_idle`].
+    pub(crate) fn take_idle(&mut self, into: &mut KVec<Grant>) {
+        if let Way::Persistent(pool) = &mut self.way {
+            pool.take_idle(pool.alive().saturating_sub(self.reserve), into);
+        }
+    }
+
+    /// Takes out some unused references, for the caller to drop, if a ring without requests has more than
+    /// a few of them.
+    pub(crate) fn spare_refs(&mut self) -> GrantRefs {
+        let mut spare = GrantRefs::empty();
+        while self.refs.left() > self.reserve.max(STOCK) && spare.left() < SPARE {
+            let Some(free) = self.refs.claim() else { break };
+            spare.release(free);
+        }
+        spare
+    }
+
+    /// Puts pages back that were idle, because the back end has them mapped.
+    pub(crate) fn take_in(&mut self, grants: &mut KVec<Grant>) {
+        if let Way::Persistent(pool) = &mut self.way {
+            pool.take_in(grants);
+        }
     }
 
     /// Makes sure of `count` unused references.

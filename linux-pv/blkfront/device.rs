@@ -31,6 +31,9 @@ use crate::text::Text;
 /// How long a back end that closes gets to answer what is in flight.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Milliseconds between two looks at what somebody else is doing.
+const POLL: i64 = 10;
+
 /// The driver, to the bus.
 pub(crate) struct Blkfront;
 
@@ -140,7 +143,7 @@ impl bus::Driver for Blkfront {
     fn remove(vbd: kernel::sync::ArcBorrow<'_, Vbd>, dev: &Device<Bound>) {
         let mut life = vbd.life.lock();
         let alive = !life.closed && !dev.has_vanished() && dev.otherend_state() == State::Connected;
-        life.remove(alive);
+        life.remove(dev, alive);
     }
 }
 
@@ -151,13 +154,20 @@ fn begin_again(dev: &Device<Bound>) {
     if dev.state() != State::Closed {
         return;
     }
-    let mut left = PATIENCE.as_millis();
-    while matches!(dev.otherend_state(), State::Connected | State::Closing) && left > 0 {
-        fsleep(Delta::from_millis(10));
-        left = left.saturating_sub(10);
-    }
+    wait_while(dev, |state| {
+        matches!(state, State::Connected | State::Closing)
+    });
     if dev.otherend_state() == State::Closed {
         dev.switch_state(State::Initialising);
+    }
+}
+
+/// Waits while `busy` says so of the back end's state, but not for ever.
+fn wait_while(dev: &Device<Bound>, busy: impl Fn(State) -> bool) {
+    let mut left = PATIENCE.as_millis();
+    while left > 0 && busy(dev.otherend_state()) {
+        fsleep(Delta::from_millis(POLL));
+        left = left.saturating_sub(POLL as u128);
     }
 }
 
@@ -236,8 +246,8 @@ impl Life {
         if let Some(core) = &self.core {
             let mut left = patience.as_millis();
             while core.in_flight() > 0 && left > 0 {
-                fsleep(Delta::from_millis(10));
-                left = left.saturating_sub(10);
+                fsleep(Delta::from_millis(POLL));
+                left = left.saturating_sub(POLL as u128);
             }
             // The rings stay granted until the device goes, since the back end may still use them.
             core.shut("closed");
@@ -270,8 +280,9 @@ impl Life {
         }
     }
 
-    /// The device goes. If the back end is alive, what file systems still have to write is written.
-    fn remove(&mut self, alive: bool) {
+    /// The device goes, or the driver. If the back end is alive, what is still to be written to the disk
+    /// is written, and the back end then gets to close its side, so that all memory can be freed at once.
+    fn remove(&mut self, dev: &Device<Bound>, alive: bool) {
         self.closed = true;
         self.offer = None;
         if !alive {
@@ -284,6 +295,12 @@ impl Life {
         }
         self.fail_pending();
         self.disk = None;
+        if alive {
+            dev.frontend_closed();
+            wait_while(dev, |state| {
+                matches!(state, State::Connected | State::Closing)
+            });
+        }
         if let Some(core) = self.core.take() {
             crate::queue::fail(disconnect(&core, || Link::Disconnected));
         }

@@ -15,14 +15,13 @@ use xen::block::{
     CDROM_MULTISESSION_SIZE, SECTOR_SIZE,
 };
 use xen::bus::{Dir, Path};
-use xen::grant::Grant;
+use xen::grant::{Grant, GrantRefs};
 use xen::work::{new_worker, Job, Worker};
 use xen_abi::PAGE_SIZE;
 use xen_ring::blkif::features::{self, Durability};
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
 use crate::connect::Agreed;
-use crate::data::Way;
 use crate::queue::{Blk, Core, Link, TagSetData};
 use crate::stats::Files;
 use crate::THIS_MODULE;
@@ -220,12 +219,15 @@ impl Job for GiveBack {
         let mut busy = KVec::<Grant>::with_capacity(GIVE_BACK, GFP_KERNEL).unwrap_or_default();
         let mut any = false;
         for ring in self.core.rings() {
+            let mut spare = GrantRefs::empty();
             if let Link::Connected(c) = &mut ring.lock().link {
                 any = true;
-                if let Way::Persistent(pool) = &mut c.stock.way {
-                    pool.take_idle(GIVE_BACK, &mut idle);
+                c.stock.take_idle(&mut idle);
+                if c.requests.taken() == 0 {
+                    spare = c.stock.spare_refs();
                 }
             }
+            drop(spare);
             // A page that the back end has mapped stays: it would have to be kept for it anyway.
             while let Some(grant) = idle.pop() {
                 match grant.try_end() {
@@ -236,11 +238,7 @@ impl Job for GiveBack {
                 }
             }
             if let Link::Connected(c) = &mut ring.lock().link {
-                if let Way::Persistent(pool) = &mut c.stock.way {
-                    while let Some(grant) = busy.pop() {
-                        pool.take_in(grant);
-                    }
-                }
+                c.stock.take_in(&mut busy);
             }
             // The connection is another one by now.
             busy.clear();

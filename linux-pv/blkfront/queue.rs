@@ -24,6 +24,7 @@ use xen_ring::blkif::BlkFrontRing;
 use crate::complete::OnEvent;
 use crate::data::{RequestData, Stock};
 use crate::stats::Stats;
+use crate::submit::ToCopy;
 use crate::text::Text;
 
 /// The driver, to blk-mq.
@@ -315,6 +316,30 @@ impl HwQueue {
             _ => ring,
         }
     }
+
+    /// Copies the data of a request, and puts it on the ring.
+    #[inline]
+    fn copy_and_send(&self, copy: ToCopy, last: bool) -> QueueResult<Blk> {
+        let copied = copy.copy();
+        let mut ring = self.ring();
+        let Ring { link, stats } = &mut *ring;
+        match link {
+            // It is the connection that the pages are from: before there is another one, requests are
+            // held, which waits for this function.
+            Link::Connected(c) => {
+                let result = match copied {
+                    Ok(()) => c.send_copied(&self.core, stats, copy),
+                    Err(_) => Err(c.refuse_copy(stats, copy)),
+                };
+                if last || result.is_err() {
+                    c.publish(stats);
+                }
+                result
+            }
+            Link::Suspended | Link::Elsewhere(_) => Err(copy.abandon(BlkStatus::RESOURCE)),
+            Link::Disconnected | Link::Dead(..) => Err(copy.abandon(BlkStatus::IOERR)),
+        }
+    }
 }
 
 /// What the tag set is made with.
@@ -355,19 +380,27 @@ impl Operations for Blk {
         if rq.op() == Op::Flush && !hw.core.can.flush() {
             // The back end writes through, or said that it cannot flush after it had offered it.
             rq.start().end(BlkStatus::OK);
+            if last {
+                Self::commit_rqs(hw);
+            }
             return Ok(());
         }
         let mut ring = hw.ring();
         let Ring { link, stats } = &mut *ring;
         match link {
-            Link::Connected(c) => {
-                let result = c.submit(&hw.core, stats, rq);
-                // A request that was refused is not followed by others.
-                if last || result.is_err() {
-                    c.publish(stats);
+            Link::Connected(c) => match c.submit(&hw.core, stats, rq) {
+                Ok(Some(copy)) => {
+                    drop(ring);
+                    hw.copy_and_send(copy, last)
                 }
-                result
-            }
+                result => {
+                    // A request that was refused is not followed by others.
+                    if last || result.is_err() {
+                        c.publish(stats);
+                    }
+                    result.map(|_| ())
+                }
+            },
             Link::Suspended | Link::Elsewhere(_) => Err(rq.refuse(BlkStatus::RESOURCE)),
             Link::Disconnected | Link::Dead(..) => Err(rq.refuse(BlkStatus::IOERR)),
         }

@@ -2,14 +2,14 @@
 
 //! Block-layer requests become messages on the ring.
 //!
-//! Everything happens under the ring's lock and allocates no memory but for pages that a pool grows
-//! by. A request becomes one message. If it is too large for one, it is submitted in parts, one after
+//! All but copying data happens under the ring's lock, and allocates no memory but for pages that a pool
+//! grows by. A request becomes one message. If it is too large for one, it is submitted in parts, one after
 //! the other: the block layer knows the limits of the queue, but after a migration there may be
 //! requests that were built for another back end, and barriers take fewer segments than writes.
 
 use kernel::prelude::*;
 use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult, Refused};
-use xen::grant::{Access, Grant};
+use xen::grant::Access;
 use xen_abi::io::blkif::{
     Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
 };
@@ -24,14 +24,15 @@ use crate::queue::{AnyRequest, Blk, Connection, Core, InFlight};
 use crate::stats::Stats;
 
 impl Connection {
-    /// Puts a request on the ring, for the next [`publish`](Self::publish), or hands it back.
+    /// Puts a request on the ring, for the next [`publish`](Self::publish), or hands it back. Or returns
+    /// what is to be copied first, which takes its time and does not need the ring's lock.
     #[inline]
     pub(crate) fn submit(
         &mut self,
         core: &Core,
         stats: &mut Stats,
         rq: IdleRequest<'_, Blk>,
-    ) -> QueueResult<Blk> {
+    ) -> Result<Option<ToCopy>, Refused<Blk>> {
         if self.ring.free() == 0 {
             stats.ring_full += 1;
             return Err(rq.refuse(BlkStatus::RESOURCE));
@@ -42,7 +43,7 @@ impl Connection {
                 self.transfer(core, stats, rq, Operation::Barrier)
             }
             Op::Write => self.transfer(core, stats, rq, Operation::Write),
-            _ => self.submit_rare(core, stats, rq),
+            _ => self.submit_rare(core, stats, rq).map(|()| None),
         }
     }
 
@@ -82,7 +83,7 @@ impl Connection {
         stats: &mut Stats,
         rq: IdleRequest<'_, Blk>,
         asked: Operation,
-    ) -> QueueResult<Blk> {
+    ) -> Result<Option<ToCopy>, Refused<Blk>> {
         let most = match asked {
             Operation::Barrier => MAX_SEGMENTS_PER_REQUEST as u32,
             _ => self.limits.max_segments,
@@ -102,15 +103,91 @@ impl Connection {
         if part.is_some() {
             stats.partial += 1;
         }
-        let shown = if let Way::Lend = self.stock.way {
-            self.lend(stats, rq, bytes, expected, asked)
-        } else {
-            self.copy(stats, rq, bytes, asked)
-        };
-        match shown {
-            Ok(shown) => self.send(core, stats, shown, sector, asked),
-            Err((rq, trouble)) => self.refuse(stats, rq, trouble),
+        if let Way::Lend = self.stock.way {
+            return match self.lend(stats, rq, bytes, expected, asked) {
+                Ok(lent) => self.send(core, stats, lent, sector, asked).map(|()| None),
+                Err((rq, trouble)) => Err(self.refuse(stats, rq, trouble)),
+            };
         }
+        match self.take_pages(stats, &mut rq, bytes) {
+            Err(trouble) => Err(self.refuse(stats, rq, trouble)),
+            Ok(()) => {
+                let copy = ToCopy {
+                    rq,
+                    bytes,
+                    sector,
+                    asked,
+                };
+                if asked == Operation::Read {
+                    self.send_copied(core, stats, copy).map(|()| None)
+                } else {
+                    Ok(Some(copy))
+                }
+            }
+        }
+    }
+
+    /// Takes granted pages for the first `bytes` bytes of a request's data.
+    #[inline]
+    fn take_pages(
+        &mut self,
+        stats: &mut Stats,
+        rq: &mut OwnedRequest<Blk>,
+        bytes: u32,
+    ) -> Result<(), Trouble> {
+        let count = rq.segments_within(bytes).count();
+        if let Way::Bounce(_) = self.stock.way {
+            self.stock.need_refs(count)?;
+            add(&mut stats.grants, count);
+        }
+        let copies = &mut rq.data_mut().copies;
+        for _ in 0..count {
+            let page = self.stock.copy_page()?;
+            // There is room for as many as a message has segments.
+            copies.push_within_capacity(page).map_err(|_| Malformed)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a request whose data is in its granted pages, or will be.
+    #[inline]
+    pub(crate) fn send_copied(
+        &mut self,
+        core: &Core,
+        stats: &mut Stats,
+        copy: ToCopy,
+    ) -> QueueResult<Blk> {
+        let ToCopy {
+            rq,
+            bytes,
+            sector,
+            asked,
+        } = copy;
+        if self.ring.free() == 0 {
+            stats.ring_full += 1;
+            return Err(self.refuse(stats, rq, Trouble::Short));
+        }
+        self.wire.clear();
+        let mut left = bytes;
+        for (s, page) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
+            if push(&mut self.wire, page.number(), s.offset(), s.len()).is_err() {
+                break;
+            }
+            left = left.wrapping_sub(s.len());
+        }
+        if left != 0 {
+            return Err(self.refuse(stats, rq, Trouble::Malformed));
+        }
+        if asked != Operation::Read {
+            add(&mut stats.copied, bytes as usize);
+        }
+        self.send(core, stats, InFlight::Plain(rq), sector, asked)
+    }
+
+    /// Hands a request back whose data could not be copied.
+    #[cold]
+    pub(crate) fn refuse_copy(&mut self, stats: &mut Stats, copy: ToCopy) -> Refused<Blk> {
+        self.refuse(stats, copy.rq, Trouble::Malformed)
     }
 
     /// Hands a request back that could not be shown to the back end.
@@ -120,16 +197,16 @@ impl Connection {
         stats: &mut Stats,
         mut rq: OwnedRequest<Blk>,
         trouble: Trouble,
-    ) -> QueueResult<Blk> {
+    ) -> Refused<Blk> {
         // Nothing was published, so nothing can be mapped.
         let _ = self.stock.take_back(&mut rq);
-        Err(rq.refuse(match trouble {
+        rq.refuse(match trouble {
             Trouble::Short => {
                 stats.short += 1;
                 BlkStatus::RESOURCE
             }
             Trouble::Malformed => BlkStatus::IOERR,
-        }))
+        })
     }
 
     /// How many bytes, from the start, fit into `most` segments: a multiple of the block size.
@@ -189,62 +266,6 @@ impl Connection {
         Err((rq, Trouble::Malformed))
     }
 
-    /// Copies the data to granted pages, or finds such pages for it.
-    #[inline]
-    fn copy(
-        &mut self,
-        stats: &mut Stats,
-        mut rq: OwnedRequest<Blk>,
-        bytes: u32,
-        asked: Operation,
-    ) -> Result<InFlight, (OwnedRequest<Blk>, Trouble)> {
-        if let Way::Bounce(_) = self.stock.way {
-            let count = rq.nr_segments() as usize;
-            if self.stock.need_refs(count).is_err() {
-                return Err((rq, Trouble::Short));
-            }
-            add(&mut stats.grants, count);
-        }
-        let mut copies = core::mem::take(&mut rq.data_mut().copies);
-        self.wire.clear();
-        let mut result = Ok(());
-        for s in rq.segments_within(bytes) {
-            result = self.copy_segment(&mut copies, s, asked);
-            if result.is_err() {
-                break;
-            }
-        }
-        rq.data_mut().copies = copies;
-        if let Err(trouble) = result {
-            return Err((rq, trouble));
-        }
-        if asked != Operation::Read {
-            add(&mut stats.copied, bytes as usize);
-        }
-        Ok(InFlight::Plain(rq))
-    }
-
-    #[inline]
-    fn copy_segment(
-        &mut self,
-        copies: &mut KVec<Grant>,
-        s: xen::block::Segment<'_>,
-        asked: Operation,
-    ) -> Result<(), Trouble> {
-        let grant = self.stock.copy_page()?;
-        let pushed = push(&mut self.wire, grant.number(), s.offset(), s.len());
-        let copied = match asked {
-            Operation::Read => Ok(()),
-            _ => s.copy_to(grant.page()),
-        };
-        // There is room for as many as a message has segments.
-        let kept = copies.push_within_capacity(grant);
-        if pushed.is_err() || copied.is_err() || kept.is_err() {
-            return Err(Trouble::Malformed);
-        }
-        Ok(())
-    }
-
     /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments of a
     /// write must differ: all of them name one granted page of zeroes. It costs the guest neither
     /// memory nor copies.
@@ -267,7 +288,7 @@ impl Connection {
         self.wire.clear();
         match self.show_zeroes(&mut rq, bytes) {
             Ok(()) => self.send(core, stats, InFlight::Plain(rq), sector, Operation::Write),
-            Err(trouble) => self.refuse(stats, rq, trouble),
+            Err(trouble) => Err(self.refuse(stats, rq, trouble)),
         }
     }
 
@@ -399,6 +420,32 @@ impl Connection {
             Ok(rq) => rq.refuse(BlkStatus::RESOURCE),
             Err(rq) => unsent(rq),
         })
+    }
+}
+
+/// A request whose data is to be copied to the granted pages that it has, and which is then to be sent.
+pub(crate) struct ToCopy {
+    rq: OwnedRequest<Blk>,
+    bytes: u32,
+    sector: u64,
+    asked: Operation,
+}
+
+impl ToCopy {
+    /// Copies. Without the ring's lock.
+    #[inline]
+    pub(crate) fn copy(&self) -> Result {
+        let pages = self.rq.data().copies.iter();
+        for (s, page) in self.rq.segments_within(self.bytes).zip(pages) {
+            s.copy_to(page.page())?;
+        }
+        Ok(())
+    }
+
+    /// Hands the request back, because the connection is gone.
+    #[cold]
+    pub(crate) fn abandon(self, status: BlkStatus) -> Refused<Blk> {
+        InFlight::Plain(self.rq).abandon().refuse(status)
     }
 }
 

@@ -136,7 +136,27 @@ impl<T: Operations> CompletionBatch<T> {
             return;
         }
         // SAFETY: See above.
-        let rq = unsafe { OwnedRequest::<T>::from_raw(rq) };
+        self.add(unsafe { OwnedRequest::<T>::from_raw(rq) }, status);
+    }
+
+    /// Like [`Self::complete_noted`], but on this CPU and not in softirq context, unless the user wants
+    /// requests completed by the very CPU that submitted them (`rq_affinity` is 2). For devices that
+    /// interrupt the CPU that submits, or to which interrupting another CPU is more costly than completing
+    /// the request.
+    #[inline]
+    pub fn complete_here(&mut self, rq: OwnedRequest<T>) {
+        // SAFETY: The request is live and owned, and holds its queue.
+        let flags = unsafe { (&raw const (*(*rq.as_raw()).q).queue_flags).read_volatile() };
+        if flags & (1 << k::QUEUE_FLAG_SAME_FORCE) != 0 {
+            self.complete_noted(rq);
+        } else {
+            let status = rq.status();
+            self.add(rq, status);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, rq: OwnedRequest<T>, status: BlkStatus) {
         if T::HAS_COMPLETE || !status.is_ok() || !self.accepts(&rq) {
             T::complete(rq, status);
             return;

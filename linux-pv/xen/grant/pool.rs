@@ -124,12 +124,16 @@ impl GrantPool {
         self.never_needed = self.idle.len();
     }
 
-    /// Takes in a grant again that [`take_idle`](Self::take_idle) took out, because the peer still has
-    /// it mapped, as the one that will be used last. Drops it if there is no room.
-    pub fn take_in(&mut self, grant: Grant) {
-        if self.alive < self.bound && self.idle.push_within_capacity(grant).is_ok() {
-            self.alive += 1;
-            self.idle.as_mut_slice().rotate_right(1);
+    /// Takes in grants again that [`take_idle`](Self::take_idle) took out, because the peer still has
+    /// them mapped, as those that will be used last. Drops what there is no room for.
+    pub fn take_in(&mut self, grants: &mut KVec<Grant>) {
+        let mut count = 0;
+        while let Some(grant) = grants.pop() {
+            if self.alive < self.bound && self.idle.push_within_capacity(grant).is_ok() {
+                self.alive += 1;
+                count += 1;
+            }
         }
+        self.idle.as_mut_slice().rotate_right(count);
     }
 }
