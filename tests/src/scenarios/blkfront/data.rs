@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::vbd::Vbd;
 use super::{MANIFEST, start};
@@ -52,7 +52,7 @@ fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
         "fio --name=verify --filename=/dev/xvdb --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite \
          --bsrange=4k-128k --size={each}M --offset_increment=50M --numjobs={vcpus} --group_reporting \
          --cpus_allowed=0-{} --cpus_allowed_policy=split --verify=crc32c --do_verify=1 --verify_fatal=1 \
-         --output-format=terse --output=/tmp/fio && cut -d ';' -f 6,47 /tmp/fio",
+         --output-format=terse --output=/tmp/fio && grep '^3;' /tmp/fio | cut -d ';' -f 6,47; cat /tmp/fio >&2",
         vcpus - 1
     );
     let done = guest
@@ -66,7 +66,8 @@ fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
         .trim()
         .split(';')
         .map(str::parse)
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("fio reported {:?} {}", done.stdout, done.stderr))?;
     ensure!(
         moved.len() == 2 && moved[0] == moved[1] && moved[1] > u64::from(each * vcpus) * 1024 / 2,
         "fio read and wrote {moved:?} KiB"
