@@ -16,7 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.data_pv_1_vcpu", |ctx| data(ctx, Mode::Pv, 1)),
     Scenario::new("blkfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)),
     Scenario::new("blkfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)),
-    Scenario::new("blkfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)),
+    Scenario::new("blkfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)).full(),
 ];
 
 /// Makes a file system with all kinds of files in it, removes some again, and unmounts it.
