@@ -19,7 +19,8 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     Scenario::new("blkfront.save_and_restore_pv", |ctx| {
         save_and_restore(ctx, Mode::Pv)
-    }),
+    })
+    .full(),
 ];
 
 fn save_and_restore(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
