@@ -18,12 +18,14 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     Scenario::new("harness.pvh_guest_runs_commands", |ctx| {
         runs_commands(ctx, Mode::Pvh)
-    }),
+    })
+    .full(),
     Scenario::new("harness.c_driver_keeps_data", c_driver_keeps_data),
     Scenario::new(
         "harness.agent_survives_save_and_restore",
         survives_save_and_restore,
-    ),
+    )
+    .full(),
     Scenario::new("harness.panic_is_noticed", panic_is_noticed),
 ];
 

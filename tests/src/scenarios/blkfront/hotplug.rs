@@ -14,7 +14,8 @@ use crate::scenario::{Ctx, Scenario};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.hotplug_leaks_nothing_pvh", |ctx| {
         leaks_nothing(ctx, Mode::Pvh)
-    }),
+    })
+    .full(),
     Scenario::new("blkfront.hotplug_leaks_nothing_pv", |ctx| {
         leaks_nothing(ctx, Mode::Pv)
     })

@@ -33,7 +33,8 @@ pub const SCENARIOS: &[Scenario] = &[
         let guest = start(ctx, Guest::pvh("g1").vcpus(2).disk(disk), "")?;
         grows(ctx, &guest)?;
         guest.shutdown()
-    }),
+    })
+    .full(),
 ];
 
 fn attach(guest: &Domain, disk: Disk, name: &str) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.transport_pvh", |ctx| transport(ctx, Mode::Pvh)),
+    Scenario::new("blkfront.transport_pvh", |ctx| transport(ctx, Mode::Pvh)).full(),
     Scenario::new("blkfront.transport_pv", |ctx| transport(ctx, Mode::Pv)).full(),
 ];
 
