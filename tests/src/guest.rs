@@ -150,7 +150,7 @@ impl Disk {
 pub struct Guest {
     pub(crate) name: String,
     pub(crate) mode: Mode,
-    vcpus: u32,
+    pub(crate) vcpus: u32,
     memory: u32,
     disks: Vec<Disk>,
     fio: bool,
@@ -229,8 +229,8 @@ impl Guest {
         &self.disks
     }
 
-    /// The text of xl's configuration file.
-    pub fn config(&self) -> String {
+    /// The text of xl's configuration file. `placement` is the line that says where the guest runs.
+    pub fn config(&self, placement: &str) -> String {
         let disks: Vec<_> = self
             .disks
             .iter()
@@ -251,7 +251,10 @@ impl Guest {
         // Reading the clock would be an exit to Xen each time, ten microseconds on an emulated processor.
         text += "tsc_mode = 'native'\n";
         text += "on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n";
-        for line in &self.lines {
+        for line in [placement]
+            .into_iter()
+            .chain(self.lines.iter().map(String::as_str))
+        {
             text += line;
             text.push('\n');
         }
@@ -451,7 +454,7 @@ mod tests {
         let text = guest
             .disk(Disk::file("a", "xvda"))
             .disk(Disk::file("b", "xvdb"))
-            .config();
+            .config("cpus = '0-1'");
         for wanted in [
             "type = 'pv'",
             "vcpus = 4",
@@ -459,6 +462,7 @@ mod tests {
             "x=1'",
             "guest-fio.cpio",
             "iommu",
+            "cpus = '0-1'\n",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }

@@ -19,6 +19,7 @@ use kbuild::Images;
 
 use crate::console::{Judge, Watcher};
 use crate::health::Health;
+use crate::placement::SHARED;
 use crate::topology::{Dom0, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
@@ -213,6 +214,9 @@ fn xen_command_line(topology: &Topology) -> String {
     // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
     // dom0 crash, and checksums in guests come out wrong.
     line += " spec-ctrl=eager-fpu";
+    if topology.cpus > SHARED {
+        line += " dom0_vcpus_pin";
+    }
     if topology.dom0 == Dom0::Pvh {
         line += " dom0=pvh";
     }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::placement::SHARED;
+
 /// How dom0 runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dom0 {
@@ -18,7 +20,7 @@ pub enum Dom0 {
 pub struct Topology {
     /// How dom0 runs.
     pub dom0: Dom0,
-    /// Processors of the machine.
+    /// Processors of the machine; [`crate::placement`] says who gets which.
     pub cpus: u32,
     /// Memory of the machine in MiB.
     pub memory: u32,
@@ -33,10 +35,10 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// A PV dom0 with room for a few guests.
+    /// A PV dom0 with room for a few guests, of which PVH guests have four virtual processors in all.
     pub const PV: Self = Self {
         dom0: Dom0::Pv,
-        cpus: 2,
+        cpus: SHARED + 4,
         memory: 4608,
         dom0_vcpus: 2,
         dom0_memory: 1536,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use kbuild::Session;
 use vmtest::boot::{Console, Options};
+use vmtest::placement::SHARED;
 use vmtest::{Dom0, Driver, Mode, Topology};
 
 use crate::cli;
@@ -36,6 +37,7 @@ fn options(args: &cli::Boot) -> Options {
     let guests = u32::try_from(modes.len()).unwrap_or(2) * args.memory;
     let topology = Topology {
         dom0,
+        cpus: SHARED + args.vcpus,
         ..Topology::PV
     };
     let memory = topology.memory.max(topology.dom0_memory + guests + 512);
