@@ -121,7 +121,11 @@ impl bus::Driver for Blkfront {
                 vbd.connected(dev, &mut life)
             }
             State::Closing => life.close(dev, PATIENCE),
-            State::Closed if dev.state() != State::Closed => life.close(dev, PATIENCE),
+            // While we are Initialising there is nothing to close, and this may be how the back end was
+            // left: see `begin_again`.
+            State::Closed if !matches!(dev.state(), State::Closed | State::Initialising) => {
+                life.close(dev, PATIENCE)
+            }
             State::Unknown => life.check_for_loss(dev),
             _ => Ok(()),
         }

@@ -476,9 +476,10 @@ impl Job {
         self.collect(limit)
     }
 
-    /// Waits at most this long for the end; the script goes on if that is not enough.
+    /// Waits at most this long from now for the end; the script goes on if that is not enough.
     pub fn wait_for(self, limit: Duration) -> Result<Output> {
-        self.collect(scaled(limit))
+        let limit = self.started.elapsed() + scaled(limit);
+        self.collect(limit)
     }
 
     fn collect(self, limit: Duration) -> Result<Output> {

@@ -22,7 +22,8 @@ const RETRIES: u32 = 2;
 /// Which scenarios to run and how.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Only those whose name contains one of these; all if empty.
+    /// Only those whose name contains one of these; all if empty. A whole name also means one that is otherwise
+    /// left to `full`, with few rounds.
     pub filters: Vec<String>,
     /// The long ones too, and all rounds of every loop.
     pub full: bool,
@@ -35,9 +36,14 @@ impl Selection {
     pub fn pick(&self, all: &[Scenario]) -> Vec<Scenario> {
         let mut picked: Vec<_> = all
             .iter()
-            .filter(|scenario| self.full || !scenario.full_only)
             .filter(|scenario| {
-                self.filters.is_empty() || self.filters.iter().any(|f| scenario.name.contains(f))
+                let by_default = self.full || !scenario.full_only;
+                match self.filters.is_empty() {
+                    true => by_default,
+                    false => self.filters.iter().any(|filter| {
+                        scenario.name == filter || by_default && scenario.name.contains(filter)
+                    }),
+                }
             })
             .copied()
             .collect();
@@ -269,6 +275,10 @@ mod tests {
         };
         let mut selection = Selection::default();
         assert_eq!(names(&selection), ["a.two", "a.one", "b.four"]);
+        selection.filters = vec!["b.three".into()];
+        assert_eq!(names(&selection), ["b.three"], "named in full");
+        selection.filters = vec!["b.t".into()];
+        assert!(names(&selection).is_empty());
         selection.full = true;
         selection.filters = vec!["b.".into()];
         assert_eq!(names(&selection), ["b.three", "b.four"]);
