@@ -18,7 +18,6 @@ use crate::console::Judge;
 use crate::guest::{Domain, Guest};
 use crate::health::Health;
 use crate::machine::Machine;
-use crate::placement::Placement;
 use crate::remote::{Place, scaled};
 use crate::topology::Topology;
 
@@ -35,7 +34,6 @@ pub struct Host {
     dir: PathBuf,
     topology: Topology,
     channels: AtomicU32,
-    placement: Placement,
     /// How many guests had a name, so that each gets a console log of its own.
     names: Mutex<HashMap<String, u32>>,
     /// Dom0's kernel, as `uname -r` says.
@@ -68,7 +66,6 @@ impl Host {
             dir: dir.to_owned(),
             topology: *topology,
             channels: AtomicU32::new(1),
-            placement: Placement::new(topology.cpus),
             names: Mutex::default(),
             kernel,
             boot_time: started.elapsed(),
@@ -118,7 +115,7 @@ impl Host {
     pub fn create_only(&self, guest: &Guest) -> Result<Domain> {
         let name = &guest.name;
         let config = format!("/run/guests/{name}.cfg");
-        let text = guest.config(&self.placement.line(guest.mode, guest.vcpus));
+        let text = guest.config(&self.topology.placement(guest.mode));
         self.dom0.put(&config, 0o644, text.as_bytes())?;
         let disks: Vec<_> = guest.disks().iter().map(|disk| disk.make()).collect();
         // The log of an earlier guest of that name would be taken for this one's.

@@ -27,7 +27,6 @@ pub mod guest;
 pub mod health;
 pub mod host;
 pub mod machine;
-pub mod placement;
 pub mod remote;
 pub mod runner;
 pub mod scenario;

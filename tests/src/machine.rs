@@ -19,7 +19,6 @@ use kbuild::Images;
 
 use crate::console::{Judge, Watcher};
 use crate::health::Health;
-use crate::placement::SHARED;
 use crate::topology::{Dom0, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
@@ -214,11 +213,8 @@ fn xen_command_line(topology: &Topology) -> String {
     // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
     // dom0 crash, and checksums in guests come out wrong.
     line += " spec-ctrl=eager-fpu";
-    if topology.cpus > SHARED {
-        line += " dom0_vcpus_pin";
-    }
     if topology.dom0 == Dom0::Pvh {
-        line += " dom0=pvh";
+        line += " dom0=pvh dom0_vcpus_pin";
     }
     // A comma separates modules on QEMU's command line only in -initrd; -append takes them as they are.
     with_extra(line, topology.xen_args)
@@ -252,7 +248,7 @@ mod tests {
             ..Topology::PVH
         };
         assert!(xen_command_line(&topology).contains("dom0_mem=1024M,max:1024M "));
-        assert!(xen_command_line(&topology).ends_with("dom0=pvh tsc=unstable"));
+        assert!(xen_command_line(&topology).ends_with("dom0=pvh dom0_vcpus_pin tsc=unstable"));
         let args = arguments(&topology);
         assert!(args.contains(&"amd-iommu".to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));

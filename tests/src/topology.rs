@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::placement::SHARED;
+use crate::guest::Mode;
 
 /// How dom0 runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub enum Dom0 {
 pub struct Topology {
     /// How dom0 runs.
     pub dom0: Dom0,
-    /// Processors of the machine; [`crate::placement`] says who gets which.
+    /// Processors of the machine. PVH guests run on the last one: see [`Topology::placement`].
     pub cpus: u32,
     /// Memory of the machine in MiB.
     pub memory: u32,
@@ -35,10 +35,10 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// A PV dom0 with room for a few guests, of which PVH guests have four virtual processors in all.
+    /// A PV dom0 with room for a few guests.
     pub const PV: Self = Self {
         dom0: Dom0::Pv,
-        cpus: SHARED + 4,
+        cpus: 2,
         memory: 4608,
         dom0_vcpus: 2,
         dom0_memory: 1536,
@@ -49,8 +49,22 @@ impl Topology {
     /// The same with a PVH dom0.
     pub const PVH: Self = Self {
         dom0: Dom0::Pvh,
+        cpus: 3,
         ..Self::PV
     };
+
+    /// The line of xl's configuration that says where a guest runs, or nothing.
+    ///
+    /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time
+    /// and one of them changes from one virtual processor to another: a guest with four virtual processors on two
+    /// dies of a triple fault within seconds. So all PVH guests run on one processor. PV guests, among them dom0, do
+    /// not use SVM and run anywhere; a PVH dom0 keeps to processors of its own.
+    pub fn placement(&self, mode: Mode) -> String {
+        match mode {
+            Mode::Pv => String::new(),
+            Mode::Pvh => format!("cpus = '{}'", self.cpus.saturating_sub(1)),
+        }
+    }
 }
 
 impl fmt::Display for Topology {

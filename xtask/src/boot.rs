@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use kbuild::Session;
 use vmtest::boot::{Console, Options};
-use vmtest::placement::SHARED;
 use vmtest::{Dom0, Driver, Mode, Topology};
 
 use crate::cli;
@@ -35,10 +34,9 @@ fn options(args: &cli::Boot) -> Options {
         .map_or(vec![Mode::Pvh, Mode::Pv], |only| vec![mode(only)]);
     // The guests' memory comes on top of what dom0 and the hypervisor have.
     let guests = u32::try_from(modes.len()).unwrap_or(2) * args.memory;
-    let topology = Topology {
-        dom0,
-        cpus: SHARED + args.vcpus,
-        ..Topology::PV
+    let topology = match dom0 {
+        Dom0::Pv => Topology::PV,
+        Dom0::Pvh => Topology::PVH,
     };
     let memory = topology.memory.max(topology.dom0_memory + guests + 512);
     Options {
