@@ -81,7 +81,10 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
     }
     let load = load_average();
     let dir = session.logs().join("bench");
-    let topology = Topology::PV;
+    let topology = Topology {
+        dom0_vcpus: 1,
+        ..Topology::PV
+    };
     let step = session.ui.step(format!("Booting Xen ({topology})"));
     let host = Host::boot(images, &topology, &dir)?;
     step.done(&format!("dom0 runs {}", host.kernel));
@@ -328,6 +331,9 @@ fn method() -> Vec<String> {
         "The load is our own generator on io_uring: registered buffers and files, direct I/O, one thread with a \
          processor and a queue of its own for each queue of the device, with its share of the \
          requests in flight. Offsets are spread so that nothing can be merged; the I/O scheduler is `none`.",
+        "Dom0 has one processor, on one of the machine's, and the guest runs on another, so that it is no matter of chance whether \
+         the two ends of the disk share one. The interrupt of an only queue goes to the processor that the load runs \
+         on; those of several queues go where the driver puts them.",
         "Notifications, interrupts and grant operations come from kprobes and /proc/interrupts in the guest, in \
          passes that are not timed. A request larger than the driver's limit is several requests on the ring and \
          counts as one here.",
