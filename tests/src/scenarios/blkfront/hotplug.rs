@@ -14,13 +14,12 @@ use crate::scenario::{Ctx, Scenario};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.hotplug_leaks_nothing_pvh", |ctx| {
         leaks_nothing(ctx, Mode::Pvh)
-    })
-    .full(),
+    }),
     Scenario::new("blkfront.hotplug_leaks_nothing_pv", |ctx| {
         leaks_nothing(ctx, Mode::Pv)
     })
     .full(),
-    Scenario::new("blkfront.module_can_be_reloaded", reload).full(),
+    Scenario::new("blkfront.module_can_be_reloaded", reload),
 ];
 
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB.

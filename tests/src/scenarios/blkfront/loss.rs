@@ -24,10 +24,9 @@ pub const SCENARIOS: &[Scenario] = &[
     .full(),
     Scenario::new("blkfront.backend_dies_and_returns_pv", |ctx| {
         returns(ctx, Mode::Pv)
-    })
-    .full(),
+    }),
     Scenario::new("blkfront.backend_never_returns", never_returns).full(),
-    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached).full(),
+    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached),
     Scenario::new("blkfront.backend_vanishes_from_the_xenstore", vanishes).full(),
 ];
 

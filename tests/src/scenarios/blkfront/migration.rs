@@ -16,8 +16,7 @@ use crate::scenario::{Ctx, Scenario};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.save_and_restore_pvh", |ctx| {
         save_and_restore(ctx, Mode::Pvh)
-    })
-    .full(),
+    }),
     Scenario::new("blkfront.save_and_restore_pv", |ctx| {
         save_and_restore(ctx, Mode::Pv)
     })
