@@ -79,16 +79,12 @@ impl OnEvent {
             }
             let mut ring = ring.lock();
             while let Some(mut rq) = copied.pop() {
-                let taken_back = match &mut ring.link {
-                    Link::Connected(c) | Link::Dead(c, _) => c.stock.take_back(&mut rq),
-                    // The connection is gone, and the pages go with the request.
-                    _ => {
-                        rq.data_mut().copies.clear();
-                        rq.data_mut().descriptors.clear();
-                        Ok(())
-                    }
+                let (Link::Connected(c) | Link::Dead(c, _)) = &mut ring.link else {
+                    // The connection is gone, and the pages go with it.
+                    done.push(InFlight::Plain(rq).abandon());
+                    continue;
                 };
-                if taken_back.is_err() {
+                if c.stock.take_back(&mut rq).is_err() {
                     rq.set_status(BlkStatus::IOERR);
                     done.push(rq);
                     fail_rest(&mut copied, done);
@@ -117,10 +113,8 @@ fn copy_back(rq: &mut OwnedRequest<Blk>) {
 /// Requests whose pages do not go back after a violation: they are left to the kernel.
 #[cold]
 fn fail_rest(requests: &mut RequestList<Blk>, done: &mut RequestList<Blk>) {
-    while let Some(mut rq) = requests.pop() {
-        rq.data_mut().copies.clear();
-        rq.data_mut().descriptors.clear();
-        done.push(rq);
+    while let Some(rq) = requests.pop() {
+        done.push(InFlight::Plain(rq).abandon());
     }
 }
 

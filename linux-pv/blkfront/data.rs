@@ -8,7 +8,7 @@
 //! | [`Way::Persistent`] | the back end keeps grants mapped | a copy |
 //! | [`Way::Bounce`] | the back end is not trusted | a copy, a grant and its end |
 //!
-//! Pages are copied to and from under the ring's lock, and so that only the bytes of the request
+//! Pages are copied to and from without the ring's lock, and so that only the bytes of the request
 //! change: a bounce page keeps what was in it before, but that was this disk's data already.
 
 use kernel::alloc::flags::{GFP_KERNEL, GFP_NOWAIT};

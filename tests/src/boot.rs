@@ -11,11 +11,9 @@ use kbuild::{Images, Session};
 
 use crate::guest::{Disk, Domain, Driver, Guest, Mode};
 use crate::host::Host;
+use crate::runner::RETRIES;
 use crate::terminal;
 use crate::topology::Topology;
-
-/// How often guests are created again when the emulator lost one: see [`crate::console::lost_domain`].
-const RETRIES: u32 = 2;
 
 /// Where a console leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

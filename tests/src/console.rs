@@ -67,8 +67,8 @@ pub fn judge(line: &str) -> Verdict {
 
 /// The domain that a line of Xen's console reports a triple fault of.
 ///
-/// QEMU's emulated SVM loses a PVH guest now and then, at times when nothing of ours runs in it, and more often
-/// the busier the machine is. A real guest's kernel panics instead, so this says nothing about the guest.
+/// QEMU's emulated SVM can lose a PVH guest: see [`Topology::placement`](crate::Topology::placement), which keeps it
+/// from doing so. A real guest's kernel panics instead, so this says nothing about the guest.
 pub fn lost_domain(line: &str) -> Option<u32> {
     let (before, _) = line.split_once(" Triple fault")?;
     let (domid, _) = before.rsplit_once('d')?.1.split_once('v')?;

@@ -15,9 +15,9 @@ use crate::host::Host;
 use crate::scenario::{Ctx, Scenario, Skip};
 use crate::topology::Topology;
 
-/// How often a scenario is run again that failed because the emulator lost a guest. What our drivers do wrong
+/// How often something is run again that failed because the emulator lost a guest. What our drivers do wrong
 /// never looks like that: see [`crate::console::lost_domain`].
-const RETRIES: u32 = 2;
+pub(crate) const RETRIES: u32 = 2;
 
 /// Which scenarios to run and how.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +38,13 @@ impl Selection {
             .iter()
             .filter(|scenario| {
                 let by_default = self.full || !scenario.full_only;
-                match self.filters.is_empty() {
-                    true => by_default,
-                    false => self.filters.iter().any(|filter| {
-                        scenario.name == filter || by_default && scenario.name.contains(filter)
-                    }),
+                let named = |filter: &String| {
+                    scenario.name == filter || by_default && scenario.name.contains(filter)
+                };
+                if self.filters.is_empty() {
+                    by_default
+                } else {
+                    self.filters.iter().any(named)
                 }
             })
             .copied()

@@ -62,8 +62,13 @@ impl Topology {
     pub fn placement(&self, mode: Mode) -> String {
         match mode {
             Mode::Pv => String::new(),
-            Mode::Pvh => format!("cpus = '{}'", self.cpus.saturating_sub(1)),
+            Mode::Pvh => self.on_last_cpu(),
         }
+    }
+
+    /// The line of xl's configuration that keeps a guest on the machine's last processor.
+    pub fn on_last_cpu(&self) -> String {
+        format!("cpus = '{}'", self.cpus.saturating_sub(1))
     }
 }
 

@@ -265,12 +265,13 @@ impl<'h> Rig<'h> {
 fn create(host: &Host, mode: Mode, queues: u32) -> Result<Domain> {
     // Left to Xen and dom0's kernel, the two ends of the disk, and the back end's interrupt and its thread, sometimes
     // share a processor and sometimes not, which makes a factor of two where one request is in flight.
-    let cpus = 0..=host.topology().cpus.saturating_sub(1);
-    host.dom0()
-        .sh(&format!("xl vcpu-pin Domain-0 all {}", cpus.start()))?;
+    host.dom0().sh("xl vcpu-pin Domain-0 all 0")?;
     let disk = Disk::device("/dev/nullb0", VDEV.0);
-    let guest = Guest::new(&format!("bench-{}", mode.name()), mode);
-    let guest = guest.line(&format!("cpus = '{}'", cpus.end()));
+    let mut guest = Guest::new(&format!("bench-{}", mode.name()), mode);
+    if mode == Mode::Pv {
+        // A PVH guest is there anyway.
+        guest = guest.line(&host.topology().on_last_cpu());
+    }
     host.create(guest.vcpus(queues).memory(512).disk(disk))
 }
 
