@@ -94,14 +94,16 @@ impl Mailbox {
             Side::Dom0(_) => Xenstore::dom0()?,
             Side::Guest => Xenstore::guest()?,
         };
-        Self::over(store, side, deliver, failed)
+        Self::over(store, side, POLL, deliver, failed)
     }
 
     /// Starts a mailbox. `deliver` is called from its thread with the bytes that arrive, in order; it returns
-    /// false when nobody wants them any more. `failed` is called once if xenstored cannot be used.
-    pub fn over(
+    /// false when nobody wants them any more. `failed` is called once if xenstored cannot be used. After
+    /// `patience` without a sign it looks at the nodes by itself.
+    fn over(
         store: Xenstore,
         side: Side,
+        patience: Timespec,
         mut deliver: impl FnMut(Vec<u8>) -> bool + Send + 'static,
         failed: impl FnOnce(io::Error) + Send + 'static,
     ) -> io::Result<Self> {
@@ -111,7 +113,7 @@ impl Mailbox {
         thread::Builder::new()
             .name("mailbox".into())
             .spawn(move || {
-                let mut state = State::new(side, store);
+                let mut state = State::new(side, store, patience);
                 if let Err(error) = state.run(&incoming, &theirs, &mut deliver) {
                     failed(error);
                 }
@@ -156,6 +158,7 @@ impl Drop for Mailbox {
 struct State {
     side: Side,
     store: Xenstore,
+    patience: Timespec,
     queue: VecDeque<u8>,
     /// Pieces written and not acknowledged, by number.
     in_flight: BTreeMap<u32, Vec<u8>>,
@@ -167,10 +170,11 @@ struct State {
 }
 
 impl State {
-    fn new(side: Side, store: Xenstore) -> Self {
+    fn new(side: Side, store: Xenstore, patience: Timespec) -> Self {
         Self {
             side,
             store,
+            patience,
             queue: VecDeque::new(),
             in_flight: BTreeMap::new(),
             next_to_send: 0,
@@ -203,12 +207,11 @@ impl State {
             while let Some(path) = self.store.event() {
                 changed.push(path.rsplit('/').next().unwrap_or_default().to_owned());
             }
-            if quiet {
-                if self
-                    .store
-                    .read(&format!("{}/ack", self.side.mine()))?
-                    .is_none()
-                {
+            // A watch that is set, also by the kernel after a restore, tells of the folder and not of what is in
+            // it already.
+            if quiet || changed.iter().any(|name| !is_node(name)) {
+                let ack = format!("{}/ack", self.side.mine());
+                if self.store.read(&ack)?.is_none() {
                     self.publish()?;
                 }
                 changed.push("ack".into());
@@ -225,13 +228,16 @@ impl State {
 
     /// Waits until xenstored or [`Mailbox`] has something; true if nothing happened for a while.
     fn wait(&mut self, wake: &OwnedFd) -> io::Result<bool> {
+        if self.store.has_events() {
+            return Ok(false);
+        }
         let (woken, readable) = {
             let store = self.store.as_fd();
             let mut fds = [
                 PollFd::new(wake, PollFlags::IN),
                 PollFd::from_borrowed_fd(store, PollFlags::IN),
             ];
-            match poll(&mut fds, Some(&POLL)) {
+            match poll(&mut fds, Some(&self.patience)) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -287,7 +293,7 @@ impl State {
     }
 
     fn look_at(&mut self, name: &str) -> io::Result<()> {
-        if name != "ack" && name.parse::<u32>().is_err() {
+        if !is_node(name) {
             return Ok(());
         }
         let Some(value) = self.store.read(&format!("{}/{name}", self.side.theirs()))? else {
@@ -326,6 +332,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether a folder of ours can have a node of this name.
+fn is_node(name: &str) -> bool {
+    name == "ack" || name.parse::<u32>().is_ok()
 }
 
 fn slot_of(number: u32) -> String {

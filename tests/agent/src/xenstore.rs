@@ -111,16 +111,27 @@ impl Xenstore {
         self.events.pop_front()
     }
 
+    /// Whether there is an event to take. Calls read everything that arrives on their way to the answer, so
+    /// look here before waiting for [`Xenstore::as_fd`]: what has been read makes nothing readable.
+    pub fn has_events(&mut self) -> bool {
+        self.sort();
+        !self.events.is_empty()
+    }
+
     /// Takes in what has arrived; call it when [`Xenstore::as_fd`] is readable, it blocks otherwise.
     pub fn receive(&mut self) -> io::Result<()> {
         self.fill()?;
+        self.sort();
+        Ok(())
+    }
+
+    fn sort(&mut self) {
         while let Some((header, payload)) = self.take() {
             if header.kind == msg::WATCH_EVENT {
                 self.note_event(&payload);
             }
             // Anything else is an answer nobody waits for: calls are made one at a time and to their end.
         }
-        Ok(())
     }
 
     fn call(&mut self, kind: u32, payload: &[u8]) -> io::Result<Vec<u8>> {

@@ -115,11 +115,20 @@ impl Daemon {
 }
 
 fn mailbox(daemon: &Daemon, side: Side, home: &Arc<Mutex<String>>) -> (Mailbox, Receiver<Vec<u8>>) {
+    patient(daemon, side, home, POLL)
+}
+
+fn patient(
+    daemon: &Daemon,
+    side: Side,
+    home: &Arc<Mutex<String>>,
+    patience: Timespec,
+) -> (Mailbox, Receiver<Vec<u8>>) {
     let (sender, receiver) = channel();
     let deliver = move |piece| sender.send(piece).is_ok();
     let failed = move |error| eprintln!("{side:?} failed: {error}");
     (
-        Mailbox::over(daemon.connect(home), side, deliver, failed).unwrap(),
+        Mailbox::over(daemon.connect(home), side, patience, deliver, failed).unwrap(),
         receiver,
     )
 }
@@ -152,6 +161,24 @@ fn streams_arrive_in_both_directions_whoever_comes_first() {
     host.send(long.clone());
     assert!(receive(&from_guest, long.len()) == long);
     assert!(receive(&from_host, long.len()) == long);
+}
+
+/// A change that is told while another node is read makes the connection readable only once.
+#[test]
+fn no_change_waits_for_the_next_look() {
+    const FOREVER: Timespec = Timespec {
+        tv_sec: 3600,
+        tv_nsec: 0,
+    };
+    let daemon = Daemon::default();
+    let (host, from_guest) = patient(&daemon, Side::Dom0(3), &Arc::default(), FOREVER);
+    let (guest, from_host) = patient(&daemon, Side::Guest, &home(3), FOREVER);
+    for round in 0..300u32 {
+        host.send(round.to_le_bytes().to_vec());
+        assert_eq!(receive(&from_host, 4), round.to_le_bytes());
+        guest.send(round.to_le_bytes().to_vec());
+        assert_eq!(receive(&from_guest, 4), round.to_le_bytes());
+    }
 }
 
 #[test]
