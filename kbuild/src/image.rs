@@ -14,6 +14,7 @@
 //!   and dom0's own small initramfs.
 
 mod agent;
+mod bpf;
 mod cpio;
 mod disk;
 pub mod kmods;

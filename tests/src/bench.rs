@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `cargo xtask bench blk`: our block frontend against the kernel's own, in one boot, on the same back end.
+//! `cargo xtask bench`: our frontends against the kernel's own, in one boot, on the same back end.
 //!
-//! What lives here: the order of the runs, and the verdict. [`matrix`] has the workloads, [`drive`] runs them in
-//! a guest, [`counts`] counts what they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load
-//! generator is crate `blkload`, which the guests have inside their agent.
+//! What lives here: the order of the runs, and the verdict. What is measured is a [`subject::Subject`]: [`blk`] and
+//! [`net`], each with its workloads. [`drive`] runs them in a guest and exchanges the drivers, [`counts`] counts what
+//! they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load generators are the crates `blkload` and
+//! `netload`, which the guests have inside their agent.
 
+pub mod blk;
 mod counts;
 mod drive;
-mod matrix;
+pub mod net;
 mod priority;
 mod report;
 mod stats;
+pub mod subject;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use kbuild::{Images, Session};
 
-use crate::guest::{Driver, Mode};
+use crate::guest::{Driver, Guest, Mode};
 use crate::host::Host;
 use crate::topology::Topology;
 use drive::{Rig, Setup};
-use report::{Facts, Row};
+use report::{Facts, Rounds, Row};
+use subject::Subject;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -37,48 +41,38 @@ pub struct Options {
     pub rounds: u32,
     /// How long a cell runs each time.
     pub slice: Duration,
-    /// Whether the back end offers persistent grants, as it does by default.
-    pub persistent: bool,
     /// What is compared with the kernel's driver; the kernel's driver itself shows how exact the method is.
     pub subject: Driver,
     /// Where the document goes; nowhere if `None`.
     pub output: Option<PathBuf>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            modes: vec![Mode::Pv, Mode::Pvh],
-            quick: false,
-            rounds: 10,
-            slice: Duration::from_millis(300),
-            persistent: true,
-            subject: Driver::Rust,
-            output: None,
-        }
-    }
-}
-
 /// Processors of a guest: as many as queues are wanted at most.
 const VCPUS: u32 = 4;
+
+/// Numbers of queues; a queue has a processor of its own.
+const QUEUES: [u32; 2] = [1, VCPUS];
 
 /// How long a cell runs while its costs are counted.
 const COUNT_TIME: Duration = Duration::from_millis(200);
 
 /// Runs it all and returns the summary, and whether ours was good enough everywhere.
-pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(String, bool)> {
+pub fn run<S: Subject>(
+    session: &Session,
+    images: &Images,
+    subject: &S,
+    options: &Options,
+) -> Result<(String, bool)> {
     ensure!(
         options.rounds > 0 && !options.modes.is_empty(),
         "there is nothing to measure"
     );
-    let module = options.subject.module();
-    if options.subject == Driver::Rust && !images.payload.modules.iter().any(|name| name == module)
-    {
-        bail!(
-            "the work tree built no module {module} (it built: {})",
-            images.payload.modules.join(", ")
-        );
-    }
+    let module = S::module(options.subject);
+    ensure!(
+        options.subject == Driver::C || images.payload.modules.iter().any(|name| name == module),
+        "the work tree built no module {module} (it built: {})",
+        images.payload.modules.join(", ")
+    );
     let load = load_average();
     let dir = session.logs().join("bench");
     let topology = Topology {
@@ -91,10 +85,10 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 
     let priority = priority::raise();
     let started = Instant::now();
-    let mut facts = facts(images, &host, &topology, options)?;
+    let mut facts = facts(images, &host, &topology, subject, options)?;
     let (mut rows, mut losses, mut failure) = (Vec::new(), 0, None);
     for mode in &options.modes {
-        match measure(session, &host, *mode, options) {
+        match measure(session, &host, *mode, subject, options) {
             Ok((measured, lost)) => {
                 rows.extend(measured);
                 losses += lost;
@@ -126,7 +120,7 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
         facts.machine.push(("kernels complained", all));
     }
     // Half a table is worth keeping, but not in the place of a whole one.
-    let kept = dir.join("blk.md");
+    let kept = dir.join(format!("{}.md", S::COMMAND));
     let path = match (&failure, &options.output) {
         (None, Some(path)) => path,
         _ => &kept,
@@ -137,6 +131,10 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
     fs::write(path, report::document(&facts, &rows))
         .with_context(|| format!("cannot write {}", path.display()))?;
     if let Some(error) = failure {
+        if host.health().check().is_ok() {
+            // The error is what counts; a log that cannot be had adds nothing.
+            let _ = host.collect_logs();
+        }
         return Err(error.context(format!(
             "not all was measured; what was, and the logs, are in {}",
             dir.display()
@@ -153,30 +151,27 @@ pub fn blk(session: &Session, images: &Images, options: &Options) -> Result<(Str
 }
 
 /// All cells in one kind of guest.
-fn measure(
+fn measure<S: Subject>(
     session: &Session,
     host: &Host,
     mode: Mode,
+    subject: &S,
     options: &Options,
-) -> Result<(Vec<Row>, u32)> {
+) -> Result<(Vec<Row<S::Cell>>, u32)> {
     let name = mode.name().to_uppercase();
     let step = session.ui.step(format!("Creating the {name} guest"));
-    let mut rig = Rig::new(host, mode, VCPUS, options.persistent)?;
+    let mut rig = Rig::new(host, mode, subject)?;
     step.done("");
     let drivers = [Driver::C, options.subject];
-    let choose = if options.quick {
-        matrix::quick
-    } else {
-        matrix::cells
-    };
-    let mut rows: Vec<Row> = matrix::QUEUES
+    let choose = |queues| S::cells(queues, options.quick);
+    let mut rows: Vec<Row<S::Cell>> = QUEUES
         .iter()
         .flat_map(|queues| choose(*queues))
         .map(|cell| Row {
             mode,
             cell,
-            base: vec![],
-            ours: vec![],
+            base: Rounds::default(),
+            ours: Rounds::default(),
             counts: None,
         })
         .collect();
@@ -196,12 +191,13 @@ fn measure(
                     .iter_mut()
                     .find(|row| row.cell == sample.cell)
                     .context("an unknown cell")?;
-                let rates = if side == 0 {
+                let rounds = if side == 0 {
                     &mut row.base
                 } else {
                     &mut row.ours
                 };
-                rates.push(sample.rate);
+                rounds.rates.push(sample.rate);
+                rounds.processor.extend(sample.processor);
             }
         }
         step.note(&format!("round {} of {}", round + 1, options.rounds));
@@ -210,7 +206,7 @@ fn measure(
 
     let step = session.ui.step(format!("Counting in the {name} guest"));
     let mut counted = [vec![], vec![]];
-    for queues in matrix::QUEUES {
+    for queues in QUEUES {
         for side in [0, 1] {
             let setup = Setup {
                 side,
@@ -224,12 +220,12 @@ fn measure(
         }
     }
     let [base, ours] = counted;
-    for ((cell, requests, counts), (_, our_requests, our_counts)) in base.into_iter().zip(ours) {
+    for ((cell, units, counts), (_, our_units, our_counts)) in base.into_iter().zip(ours) {
         let row = rows
             .iter_mut()
             .find(|row| row.cell == cell)
             .context("an unknown cell")?;
-        row.counts = Some([(requests, counts), (our_requests, our_counts)]);
+        row.counts = Some([(units, counts), (our_units, our_counts)]);
     }
     step.done("");
     let losses = rig.losses;
@@ -237,8 +233,25 @@ fn measure(
     Ok((rows, losses))
 }
 
+/// A guest that is not yet created, and dom0 where it should be.
+fn guest(host: &Host, mode: Mode, queues: u32) -> Result<Guest> {
+    // Left to Xen and dom0's kernel, the two ends of the device, and the back end's interrupt and its thread, sometimes
+    // share a processor and sometimes not, which makes a factor of two where one request is in flight.
+    host.dom0().sh("xl vcpu-pin Domain-0 all 0")?;
+    let guest = Guest::new(&format!("bench-{}", mode.name()), mode);
+    let guest = match mode {
+        Mode::Pv => guest.line(&host.topology().on_last_cpu()),
+        // It is there anyway.
+        Mode::Pvh => guest,
+    };
+    Ok(guest.vcpus(queues).memory(512))
+}
+
 /// Repeats what the emulator spoilt.
-fn insist<T>(rig: &mut Rig<'_>, mut what: impl FnMut(&mut Rig<'_>) -> Result<T>) -> Result<T> {
+fn insist<'h, S: Subject, T>(
+    rig: &mut Rig<'h, S>,
+    mut what: impl FnMut(&mut Rig<'h, S>) -> Result<T>,
+) -> Result<T> {
     loop {
         match what(rig) {
             Err(error) if !rig.recover().unwrap_or(false) => return Err(error),
@@ -252,7 +265,7 @@ fn insist<T>(rig: &mut Rig<'_>, mut what: impl FnMut(&mut Rig<'_>) -> Result<T>)
 /// next round, so that neither a steady drift of the machine nor the place in the round favours a side. The two
 /// sides of a pair always run one right after the other.
 fn order(round: u32) -> [(usize, u32); 4] {
-    let [few, many] = matrix::QUEUES;
+    let [few, many] = QUEUES;
     let (first, second) = if round % 2 == 0 { (0, 1) } else { (1, 0) };
     [(first, few), (second, few), (second, many), (first, many)]
 }
@@ -262,7 +275,13 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -> Result<Facts> {
+fn facts<S: Subject>(
+    images: &Images,
+    host: &Host,
+    topology: &Topology,
+    subject: &S,
+    options: &Options,
+) -> Result<Facts> {
     let dom0 = host.dom0();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
@@ -273,10 +292,11 @@ fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -
         .qemu
         .package_version("qemu-system-x86")
         .unwrap_or_default();
-    let subject = match options.subject {
-        Driver::Rust => Driver::Rust.module().to_owned(),
+    let base = S::module(Driver::C);
+    let ours = match options.subject {
+        Driver::Rust => S::module(Driver::Rust).to_owned(),
         // With the same name twice the tables could not be read.
-        Driver::C => format!("{} again", Driver::C.module()),
+        Driver::C => format!("{base} again"),
     };
     let machine = vec![
         ("date", dom0.sh("date -u '+%Y-%m-%d %H:%M UTC'")?),
@@ -294,17 +314,7 @@ fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -
         ),
         ("kernel, in dom0 and in the guests", host.kernel.clone()),
         ("guests", format!("{VCPUS} virtual processors, 512 MiB")),
-        (
-            "back end",
-            format!(
-                "xen-blkback on null_blk (no memory, completion in the submitter's context), persistent grants {}",
-                if options.persistent {
-                    "offered"
-                } else {
-                    "not offered"
-                }
-            ),
-        ),
+        ("back end", subject.back_end()),
         (
             "rounds",
             format!(
@@ -315,34 +325,34 @@ fn facts(images: &Images, host: &Host, topology: &Topology, options: &Options) -
         ),
     ];
     Ok(Facts {
-        drivers: [Driver::C.module().to_owned(), subject],
+        command: S::COMMAND,
+        title: S::TITLE,
+        drivers: [base.to_owned(), ours],
         machine,
-        method: method(),
+        method: method::<S>(),
     })
 }
 
-fn method() -> Vec<String> {
-    [
-        "Both drivers run in the same guest of the same boot, one after the other, on the same back end: the module \
+fn method<S: Subject>() -> Vec<String> {
+    let exchange = "Both drivers run in the same guest of the same boot, one after the other, on the same back end: the module \
          in use is unbound and unloaded, the connection is brought back to its first state, the other module is \
          loaded. A round is one turn of each driver at each number of queues, in the order ABBA and BAAB by turns. \
          A ratio is taken within a round, between neighbours in time, so what slows the machine for longer than a \
-         few seconds slows both.",
-        "The load is our own generator on io_uring: registered buffers and files, direct I/O, one thread with a \
-         processor and a queue of its own for each queue of the device, with its share of the \
-         requests in flight. Offsets are spread so that nothing can be merged; the I/O scheduler is `none`.",
-        "Dom0 has one processor, on one of the machine's, and the guest runs on another, so that it is no matter of chance whether \
-         the two ends of the disk share one. The interrupt of an only queue goes to the processor that the load runs \
-         on; those of several queues go where the driver puts them.",
-        "Notifications, interrupts and grant operations come from kprobes and /proc/interrupts in the guest, in \
-         passes that are not timed. A request larger than the driver's limit is several requests on the ring and \
-         counts as one here.",
-        "Under emulation a notification, an interrupt or a hypercall costs far more than on real hardware, and so \
+         few seconds slows both.";
+    let place = "Dom0 has one processor, on one of the machine's, and the guest runs on another, so that it is no matter of chance \
+         whether the two ends of the device share one. The interrupts of an only queue go to the processor that the load \
+         runs on; those of several queues go where the driver puts them.";
+    let counts = "Notifications, interrupts and grant operations come from kprobes and /proc/interrupts in the guest, in \
+         passes that are not timed.";
+    let emulation = "Under emulation a notification, an interrupt or a hypercall costs far more than on real hardware, and so \
          do copies with vector instructions. The ratios therefore say which driver does less work; they do not \
-         predict numbers on real hardware.",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+         predict numbers on real hardware.";
+    [exchange]
+        .into_iter()
+        .chain(S::METHOD.iter().copied())
+        .chain([place, counts, emulation])
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `cargo xtask boot`: boots Xen with dom0, creates guests whose disks our block frontend drives, shows with a
-//! file system that the data arrives, and tells what ran.
+//! `cargo xtask boot`: boots Xen with dom0, creates guests whose disks and networks our frontends drive, shows with a
+//! file system and with traffic ([`network`]) that the data arrives, and tells what ran.
+
+mod network;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -9,8 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use kbuild::{Images, Session};
 
-use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::Host;
+use crate::nic::Nic;
 use crate::runner::RETRIES;
 use crate::terminal;
 use crate::topology::Topology;
@@ -33,7 +37,7 @@ pub struct Options {
     pub vcpus: u32,
     /// Memory of each guest in MiB.
     pub memory: u32,
-    /// The block frontend.
+    /// The frontends.
     pub driver: Driver,
     /// The machine.
     pub topology: Topology,
@@ -53,21 +57,19 @@ struct Seen {
     files: u32,
     digest: String,
     took: Duration,
+    network: network::Seen,
 }
 
 /// Runs it all; returns the report's text.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<String> {
     let started = Instant::now();
-    if options.driver == Driver::Rust
-        && !images
-            .payload
-            .modules
-            .iter()
-            .any(|name| name == Driver::Rust.module())
-    {
-        bail!(
-            "the work tree built no module {} (it built: {})",
-            Driver::Rust.module(),
+    for module in [
+        options.driver.block_module(),
+        options.driver.of_network().net_module(),
+    ] {
+        ensure!(
+            !module.ends_with("_rs") || images.payload.modules.iter().any(|name| name == module),
+            "the work tree built no module {module} (it built: {})",
             images.payload.modules.join(", ")
         );
     }
@@ -136,16 +138,20 @@ fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Doma
             .vcpus(options.vcpus)
             .memory(options.memory)
             .disk(disk)
+            .nic(Nic::new())
     });
     let domains = host.create_all(wanted)?;
     step.done("");
     let mut seen = Vec::new();
-    for domain in &domains {
-        let step = session
-            .ui
-            .step(format!("Checking the disk of {}", domain.name()));
-        let found = check(host, domain, options.driver)
-            .with_context(|| format!("the disk of {} does not work", domain.name()))?;
+    for (domain, number) in domains.iter().zip(2..) {
+        let name = domain.name();
+        let step = session.ui.step(format!("Checking the network of {name}"));
+        let network = network::check(host, domain, options.driver.of_network(), number)
+            .with_context(|| format!("the network of {name} does not work"))?;
+        step.done(&network.summary());
+        let step = session.ui.step(format!("Checking the disk of {name}"));
+        let found = check(host, domain, options.driver, network)
+            .with_context(|| format!("the disk of {name} does not work"))?;
         step.done(&format!("{} files verified in both domains", found.files));
         seen.push(found);
     }
@@ -154,14 +160,14 @@ fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Doma
 
 /// Makes a file system on the guest's disk, fills it, reads it back through a fresh mount, and compares what
 /// dom0 finds in the file behind the disk.
-fn check(host: &Host, guest: &Domain, driver: Driver) -> Result<Seen> {
+fn check(host: &Host, guest: &Domain, driver: Driver, network: network::Seen) -> Result<Seen> {
     let started = Instant::now();
     guest.load_blkfront(driver, "")?;
     let module = guest.driver_of("xvda")?;
     ensure!(
-        module == driver.module(),
+        module == driver.block_module(),
         "xvda is driven by {module}, not by {}",
-        driver.module()
+        driver.block_module()
     );
     guest.sh("modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount -t ext4 /dev/xvda /mnt")?;
     // A tree of files of all sizes up to 4 MiB with random content, and real programs.
@@ -200,6 +206,7 @@ fn check(host: &Host, guest: &Domain, driver: Driver) -> Result<Seen> {
         files: files.trim().parse().context("the guest counted no files")?,
         digest: digest.to_owned(),
         took: started.elapsed(),
+        network,
     })
 }
 
@@ -236,6 +243,9 @@ fn describe(images: &Images, host: &Host, seen: &[Seen], took: Duration) -> Resu
             guest.digest.get(..16).unwrap_or(&guest.digest),
             guest.took.as_secs_f32()
         );
+        for line in guest.network.describe() {
+            let _ = writeln!(text, "         {line}");
+        }
     }
     let _ = writeln!(
         text,

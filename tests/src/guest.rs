@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::disk::Disk;
 use crate::health::Health;
+use crate::nic::Nic;
 use crate::remote::{Output, Place};
 
 /// How a guest runs.
@@ -32,23 +34,39 @@ impl Mode {
     }
 }
 
-/// Which block frontend drives a guest's disks.
+/// Whose frontends drive a guest's devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Driver {
-    /// The kernel's own `xen_blkfront`.
+    /// The kernel's own.
     C,
-    /// Ours, `xen_blkfront_rs`.
+    /// Ours.
     #[default]
     Rust,
 }
 
 impl Driver {
-    /// The module's name as lsmod shows it.
-    pub fn module(self) -> &'static str {
+    /// The name of the module that drives disks, as lsmod shows it.
+    pub fn block_module(self) -> &'static str {
         match self {
             Driver::C => "xen_blkfront",
             Driver::Rust => "xen_blkfront_rs",
         }
+    }
+
+    /// Whether our network frontend is in the work tree. Until then what needs it is skipped or runs on the kernel's.
+    pub const HAS_NETFRONT: bool = false;
+
+    /// The name of the module that drives network interfaces.
+    pub fn net_module(self) -> &'static str {
+        match self {
+            Driver::C => "xen_netfront",
+            Driver::Rust => "xen_netfront_rs",
+        }
+    }
+
+    /// Whose network frontend goes with this choice.
+    pub fn of_network(self) -> Self {
+        if Self::HAS_NETFRONT { self } else { Driver::C }
     }
 
     /// The other one.
@@ -56,91 +74,6 @@ impl Driver {
         match self {
             Driver::C => Driver::Rust,
             Driver::Rust => Driver::C,
-        }
-    }
-}
-
-/// A guest's disk.
-#[derive(Clone, Debug)]
-pub struct Disk {
-    target: String,
-    vdev: String,
-    read_only: bool,
-    mib: Option<u64>,
-    options: Vec<String>,
-}
-
-impl Disk {
-    /// A file below dom0's `/disks` (in memory), behind a loop device. `vdev` is the name the guest gives it.
-    pub fn file(name: &str, vdev: &str) -> Self {
-        Self::at(format!("/disks/{name}"), vdev)
-    }
-
-    /// A block device of dom0, such as `/dev/nullb0`.
-    pub fn device(path: &str, vdev: &str) -> Self {
-        Self::at(path.to_owned(), vdev)
-    }
-
-    fn at(target: String, vdev: &str) -> Self {
-        Self {
-            target,
-            vdev: vdev.to_owned(),
-            read_only: false,
-            mib: None,
-            options: vec![],
-        }
-    }
-
-    /// Makes the file with this size, sparse, unless it exists.
-    #[must_use]
-    pub fn mib(mut self, mib: u64) -> Self {
-        self.mib = Some(mib);
-        self
-    }
-
-    /// The guest may not write.
-    #[must_use]
-    pub fn read_only(mut self) -> Self {
-        self.read_only = true;
-        self
-    }
-
-    /// Any other word of xl-disk-configuration(5), such as `no-discard` or `untrusted`.
-    #[must_use]
-    pub fn option(mut self, option: &str) -> Self {
-        self.options.push(option.to_owned());
-        self
-    }
-
-    /// The path in dom0.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// The name in the guest.
-    pub fn vdev(&self) -> &str {
-        &self.vdev
-    }
-
-    /// What `xl` calls a disk specification; for `disk=[…]` and for `xl block-attach`.
-    pub fn spec(&self) -> String {
-        let access = if self.read_only { "ro" } else { "rw" };
-        let mut words = vec![
-            "format=raw".to_owned(),
-            format!("vdev={}", self.vdev),
-            format!("access={access}"),
-        ];
-        words.extend(self.options.iter().cloned());
-        // Has to be the last one, because it takes the rest of the text.
-        words.push(format!("target={}", self.target));
-        words.join(",")
-    }
-
-    /// The shell command that makes the file, or nothing.
-    pub fn make(&self) -> String {
-        match self.mib {
-            Some(mib) => format!("[ -e {0} ] || truncate -s {mib}M {0}", self.target),
-            None => "true".into(),
         }
     }
 }
@@ -153,6 +86,7 @@ pub struct Guest {
     vcpus: u32,
     memory: u32,
     disks: Vec<Disk>,
+    nics: Vec<Nic>,
     fio: bool,
     args: String,
     lines: Vec<String>,
@@ -169,7 +103,7 @@ impl Guest {
         Self::new(name, Mode::Pv)
     }
 
-    /// A guest with one virtual processor, 384 MiB of memory, no disk.
+    /// A guest with one virtual processor, 384 MiB of memory, no disk, no network.
     pub fn new(name: &str, mode: Mode) -> Self {
         Self {
             name: name.to_owned(),
@@ -177,6 +111,7 @@ impl Guest {
             vcpus: 1,
             memory: 384,
             disks: vec![],
+            nics: vec![],
             fio: false,
             args: String::new(),
             lines: vec![],
@@ -204,6 +139,13 @@ impl Guest {
         self
     }
 
+    /// Adds a network interface, and the network's tools to the initramfs (unless [`Guest::fio`] is there).
+    #[must_use]
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nics.push(nic);
+        self
+    }
+
     /// Puts fio into the guest's initramfs: 60 MB more, a second or two.
     #[must_use]
     pub fn fio(mut self) -> Self {
@@ -225,28 +167,33 @@ impl Guest {
         self
     }
 
-    pub(crate) fn disks(&self) -> &[Disk] {
-        &self.disks
+    /// What dom0 has to do before the guest can be created: shell commands.
+    pub(crate) fn prepare(&self) -> Vec<String> {
+        let disks = self.disks.iter().map(Disk::make);
+        disks.chain(self.nics.iter().map(Nic::make)).collect()
     }
 
     /// The text of xl's configuration file. `placement` is the line that says where the guest runs.
     pub fn config(&self, placement: &str) -> String {
-        let disks: Vec<_> = self
-            .disks
-            .iter()
-            .map(|disk| format!("'{}'", disk.spec()))
-            .collect();
-        let initramfs = if self.fio { "guest-fio" } else { "guest" };
+        let quoted = |spec: String| format!("'{spec}'");
+        let disks: Vec<_> = self.disks.iter().map(Disk::spec).map(quoted).collect();
+        let nics: Vec<_> = self.nics.iter().map(Nic::spec).map(quoted).collect();
+        let initramfs = match (self.fio, self.nics.is_empty()) {
+            (true, _) => "guest-fio",
+            (false, false) => "guest-net",
+            (false, true) => "guest",
+        };
         // fio's libraries are in memory twice while the kernel unpacks them.
         let memory = self.memory + if self.fio { 128 } else { 0 };
         let mut text = format!(
             "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/vmlinux'\nramdisk = '/payload/boot/{initramfs}.cpio'\n\
-             cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\n",
+             cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
             self.name,
             self.mode.name(),
             self.args,
             self.vcpus,
-            disks.join(", ")
+            disks.join(", "),
+            nics.join(", ")
         );
         // Reading the clock would be an exit to Xen each time, ten microseconds on an emulated processor.
         text += "tsc_mode = 'native'\n";
@@ -307,9 +254,15 @@ impl Domain {
     /// Loads a block frontend with module parameters (`max_queues=1`, for example) and waits until every disk
     /// the toolstack gave the guest is there.
     pub fn load_blkfront(&self, driver: Driver, parameters: &str) -> Result<()> {
-        self.sh(&format!("modprobe {} {parameters}", driver.module()))
-            .with_context(|| format!("{} cannot be loaded in {}", driver.module(), self.name))?;
-        let other = driver.other().module();
+        self.sh(&format!("modprobe {} {parameters}", driver.block_module()))
+            .with_context(|| {
+                format!(
+                    "{} cannot be loaded in {}",
+                    driver.block_module(),
+                    self.name
+                )
+            })?;
+        let other = driver.other().block_module();
         if self
             .sh("lsmod")?
             .lines()
@@ -318,7 +271,7 @@ impl Domain {
             bail!(
                 "{other} is loaded in {}, so nothing would be learnt about {}",
                 self.name,
-                driver.module()
+                driver.block_module()
             );
         }
         self.wait_for(
@@ -429,28 +382,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disks_are_written_as_xl_wants_them() {
-        let disk = Disk::file("a.img", "xvda").mib(64).option("no-discard");
-        assert_eq!(
-            disk.spec(),
-            "format=raw,vdev=xvda,access=rw,no-discard,target=/disks/a.img"
-        );
-        assert_eq!(
-            disk.make(),
-            "[ -e /disks/a.img ] || truncate -s 64M /disks/a.img"
-        );
-        let disk = Disk::device("/dev/nullb0", "xvdb").read_only();
-        assert!(disk.spec().contains("access=ro") && disk.spec().ends_with("target=/dev/nullb0"));
-    }
-
-    #[test]
     fn configurations_name_what_was_asked_for() {
         let guest = Guest::pv("g")
             .vcpus(4)
             .memory(256)
             .args("x=1")
             .fio()
-            .line("iommu = 'soft'");
+            .line("iommu = 'soft'")
+            .nic(Nic::new().mac("00:16:3e:00:00:01"));
         let text = guest
             .disk(Disk::file("a", "xvda"))
             .disk(Disk::file("b", "xvdb"))
@@ -461,6 +400,7 @@ mod tests {
             "memory = 384",
             "x=1'",
             "guest-fio.cpio",
+            "vif = ['bridge=xenbr0,mac=00:16:3e:00:00:01']",
             "iommu",
             "cpus = '1'\n",
         ] {

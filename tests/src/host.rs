@@ -117,14 +117,14 @@ impl Host {
         let config = format!("/run/guests/{name}.cfg");
         let text = guest.config(&self.topology.placement(guest.mode));
         self.dom0.put(&config, 0o644, text.as_bytes())?;
-        let disks: Vec<_> = guest.disks().iter().map(|disk| disk.make()).collect();
+        let prepare = guest.prepare();
         // The log of an earlier guest of that name would be taken for this one's.
         let script = format!(
             "{} && rm -f /var/log/xen/guest-{name}.log && xl create -q {config} && xl domid {name}",
-            if disks.is_empty() {
+            if prepare.is_empty() {
                 "true".into()
             } else {
-                disks.join(" && ")
+                prepare.join(" && ")
             }
         );
         let created = self
@@ -205,14 +205,15 @@ impl Host {
         Ok(kill)
     }
 
-    /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk.
+    /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk, no bridges.
     pub fn clean(&self) -> Result<()> {
         self.dom0
             .run_for(
                 Duration::from_secs(60),
                 "for d in $(xl list | awk 'NR > 1 && $1 != \"Domain-0\" { print $1 }'); do xl destroy $d; done\n\
                  rm -f /var/log/xen/guest-*.log\n\
-                 n=0; while ls -d /sys/bus/xen-backend/devices/vbd-* >/dev/null 2>&1 && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
+                 n=0; while ls /sys/bus/xen-backend/devices | grep -qE '^(vbd|vif)-' && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
+                 for b in /sys/class/net/xenbr*; do [ ! -e $b ] || ip link del ${b##*/}; done\n\
                  losetup -D; rm -rf /disks/* /run/guests; modprobe -r null_blk brd scsi_debug 2>/dev/null\n\
                  xl list | awk 'NR > 1 && $1 != \"Domain-0\" { n++ } END { exit n }'",
             )?

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`remote`] talks to the agents inside,
-//! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`scenario`] and [`runner`] are the
+//! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`nic`] connects them ([`vif`]), [`traffic`] goes between them, [`scenario`] and [`runner`] are the
 //! test suite, and [`boot`] is the demonstration behind `cargo xtask boot`.
 //!
 //! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
@@ -23,19 +23,25 @@
 pub mod bench;
 pub mod boot;
 pub mod console;
+pub mod disk;
 pub mod guest;
 pub mod health;
 pub mod host;
 pub mod machine;
+pub mod nic;
 pub mod remote;
 pub mod runner;
 pub mod scenario;
 pub mod scenarios;
 pub mod terminal;
 pub mod topology;
+pub mod traffic;
+pub mod vif;
 
-pub use guest::{Disk, Domain, Driver, Guest, Mode};
+pub use disk::Disk;
+pub use guest::{Domain, Driver, Guest, Mode};
 pub use host::Host;
+pub use nic::Nic;
 pub use remote::{Job, Output, Place};
 pub use scenario::{Ctx, Scenario};
 pub use topology::{Dom0, Topology};

@@ -5,11 +5,13 @@
 mod blkfront;
 mod dom0;
 mod harness;
+mod netfront;
+mod resources;
 
 use crate::scenario::Scenario;
 
 /// Every scenario, in the order of this list within a topology.
 pub fn all() -> Vec<Scenario> {
-    let ours = blkfront::scenarios();
-    [dom0::SCENARIOS, harness::SCENARIOS, &ours].concat()
+    let (block, net) = (blkfront::scenarios(), netfront::scenarios());
+    [dom0::SCENARIOS, harness::SCENARIOS, &block, &net].concat()
 }

@@ -8,14 +8,43 @@ use std::time::Duration;
 use anyhow::Result;
 use kbuild::modules::BuildOptions;
 use kbuild::{Images, Kernel, Modules, Session};
-use vmtest::bench::Options;
+use vmtest::bench::blk::{self, Blk};
+use vmtest::bench::net::{self, Net};
+use vmtest::bench::subject::Subject;
+use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
 
 use crate::cli;
 
 /// Prepares everything, measures, writes the table, and prints the verdict; a failure if ours falls short.
 pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
-    let cli::Subject::Blk(args) = &args.subject;
+    match &args.subject {
+        cli::Subject::Blk(args) => {
+            let subject = Blk {
+                persistent: !args.no_persistent,
+            };
+            let usual = (blk::ROUNDS, blk::SLICE);
+            let mut options = options::<Blk>(session, &args.common, usual);
+            if args.no_persistent {
+                // Not what the results are about.
+                options.output = args.common.output.clone();
+            }
+            compare(session, &subject, &args.common, &options)
+        }
+        cli::Subject::Net(common) => {
+            let subject = Net::default();
+            let options = options::<Net>(session, common, (net::ROUNDS, net::SLICE));
+            compare(session, &subject, common, &options)
+        }
+    }
+}
+
+fn compare<S: Subject>(
+    session: &Session,
+    subject: &S,
+    args: &cli::BenchCommon,
+    options: &Options,
+) -> Result<ExitCode> {
     let target = session.config.target(args.kernel.as_deref())?;
     let (kernel, sandbox) = Kernel::open(session, target)?;
     let modules = match args.driver {
@@ -34,7 +63,7 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
         modules.as_ref(),
         args.xen.as_deref(),
     )?;
-    let (text, good) = vmtest::bench::blk(session, &images, &options(session, args))?;
+    let (text, good) = bench::run(session, &images, subject, options)?;
     print!("{text}");
     Ok(if good {
         ExitCode::SUCCESS
@@ -43,32 +72,32 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
     })
 }
 
-fn options(session: &Session, args: &cli::BenchBlk) -> Options {
-    let default = Options::default();
+/// What the arguments mean, given how often and how long a cell runs by default.
+fn options<S: Subject>(
+    session: &Session,
+    args: &cli::BenchCommon,
+    (rounds, slice): (u32, Duration),
+) -> Options {
     // Only a whole run is worth keeping among the results.
-    let whole = !args.quick
-        && args.mode.is_none()
-        && !args.no_persistent
-        && args.driver == cli::Driver::Rust;
-    let results = session.workspace().join("docs/results/blk.md");
+    let whole = !args.quick && args.mode.is_none() && args.driver == cli::Driver::Rust;
+    let results = format!("docs/results/{}.md", S::COMMAND);
+    let rounds = if args.quick { rounds / 2 } else { rounds };
     Options {
         modes: match args.mode {
-            None => default.modes,
+            None => vec![Mode::Pv, Mode::Pvh],
             Some(cli::Mode::Pv) => vec![Mode::Pv],
             Some(cli::Mode::Pvh) => vec![Mode::Pvh],
         },
         quick: args.quick,
-        rounds: args.rounds.unwrap_or(if args.quick {
-            default.rounds / 2
-        } else {
-            default.rounds
-        }),
-        slice: args.slice.map_or(default.slice, Duration::from_millis),
-        persistent: !args.no_persistent,
+        rounds: args.rounds.unwrap_or(rounds),
+        slice: args.slice.map_or(slice, Duration::from_millis),
         subject: match args.driver {
             cli::Driver::Rust => Driver::Rust,
             cli::Driver::C => Driver::C,
         },
-        output: args.output.clone().or(whole.then_some(results)),
+        output: args
+            .output
+            .clone()
+            .or(whole.then(|| session.workspace().join(results))),
     }
 }

@@ -71,10 +71,11 @@ pub struct Shell {
     pub command: Vec<String>,
 }
 
-/// Boot Xen with a stock kernel as dom0 and as guests whose disks our block frontend drives
+/// Boot Xen with a stock kernel as dom0 and as guests whose disks and networks our frontends drive
 ///
-/// Makes whatever is missing, boots in QEMU, creates a PVH and a PV guest with xl, makes an ext4 file system on
-/// each guest's disk, writes, reads back, compares with what dom0 finds behind the disk, and says what ran.
+/// Makes whatever is missing, boots in QEMU, creates a PVH and a PV guest with xl, sends a checked stream each way over
+/// dom0's bridge, makes an ext4 file system on each guest's disk, writes, reads back, compares with what dom0 finds
+/// behind the disk, and says what ran.
 #[derive(Args)]
 pub struct Boot {
     /// Create only a guest of this kind
@@ -95,7 +96,7 @@ pub struct Boot {
     /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
     #[arg(long, value_name = "SERIES")]
     pub xen: Option<String>,
-    /// Which block frontend drives the disks: ours or the kernel's own, to compare
+    /// Which frontends drive disks and networks: ours or the kernel's own, to compare
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
     /// Open a shell at the end, in dom0 or in the first guest
@@ -119,6 +120,7 @@ pub struct Bench {
 #[derive(Subcommand)]
 pub enum Subject {
     Blk(BenchBlk),
+    Net(BenchCommon),
 }
 
 /// Compare the block frontends
@@ -127,6 +129,19 @@ pub enum Subject {
 /// takes some 20 minutes without KVM and writes docs/results/blk.md. Nothing else should run on the machine.
 #[derive(Args)]
 pub struct BenchBlk {
+    #[command(flatten)]
+    pub common: BenchCommon,
+    /// Let the back end offer no persistent grants
+    #[arg(long)]
+    pub no_persistent: bool,
+}
+
+/// Compare the network frontends
+///
+/// Boots once and alternates the two drivers in a PV and in a PVH guest on dom0's bridge. A whole run takes some 20
+/// minutes without KVM and writes docs/results/net.md. Nothing else should run on the machine.
+#[derive(Args)]
+pub struct BenchCommon {
     /// Only the cells that tell most, and half the rounds
     #[arg(long)]
     pub quick: bool,
@@ -139,13 +154,10 @@ pub struct BenchBlk {
     /// How long a cell runs each time, in milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub slice: Option<u64>,
-    /// Let the back end offer no persistent grants
-    #[arg(long)]
-    pub no_persistent: bool,
     /// What to compare with the kernel's driver: the kernel's driver itself shows how exact the method is
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
-    /// Where to write the tables (default: docs/results/blk.md for a whole run, else nowhere)
+    /// Where to write the tables (default: docs/results for a whole run, else nowhere)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// A kernel target of kernels.toml
@@ -165,12 +177,12 @@ pub enum Mode {
     Pvh,
 }
 
-/// A block frontend.
+/// Frontends.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// xen_blkfront_rs
+    /// xen_blkfront_rs and xen_netfront_rs
     Rust,
-    /// xen_blkfront
+    /// xen_blkfront and xen_netfront
     C,
 }
 
@@ -220,7 +232,7 @@ pub struct Test {
     /// A kernel target of kernels.toml
     #[arg(long, value_name = "TARGET")]
     pub kernel: Option<String>,
-    /// The block frontend under test: ours, or the kernel's own, to test the tests
+    /// The frontends under test: ours, or the kernel's own, to test the tests
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
 }

@@ -4,7 +4,8 @@
 //! dom0 mounts read-only at `/payload` with
 //!
 //! - `lib/modules/RELEASE`: the kernel's modules for dom0, and ours in `updates/`;
-//! - `boot/vmlinux`, `boot/guest.cpio`, `boot/guest-fio.cpio`: what guests boot from;
+//! - `boot/vmlinux`, `boot/guest.cpio`, and that with additions, as `boot/guest-fio.cpio`: what guests boot from;
+//! - `lib/bpf`: programs for network devices ([`bpf`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
 use std::fs;
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
-use super::{disk, vmlinux};
+use super::{bpf, disk, vmlinux};
 use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -33,7 +34,8 @@ const ROOM: u64 = 1_500_000_000;
 const DOM0_EARLY: [&str; 2] = ["virtio_blk", "ext4"];
 
 /// Modules dom0 uses later: Xen's, and devices that tests put behind a backend.
-const DOM0: [&str; 19] = [
+const DOM0: [&str; 20] = [
+    "8021q",
     "brd",
     "bridge",
     "dm-delay",
@@ -56,10 +58,12 @@ const DOM0: [&str; 19] = [
 ];
 
 /// Modules of a guest.
-const GUEST: [&str; 9] = [
+const GUEST: [&str; 11] = [
+    "8021q",
     "dm-mod",
     "ext4",
     "loop",
+    "netconsole",
     "xen-blkfront",
     "xen-evtchn",
     "xen-gntalloc",
@@ -97,10 +101,11 @@ impl Payload {
     ) -> Result<Self> {
         let kernel_part = KernelPart::open(session, sandbox, userland, kernel)?;
         let files = modules.map(Modules::files).unwrap_or_default();
-        let key = Digest::new("payload", 1)
+        let key = Digest::new("payload", 2)
             .with("kernel", fsutil::name(kernel_part.path()))
             .with("modules", modules.map(Modules::key).unwrap_or_default())
             .with("agent", fs::read(agent)?)
+            .with("bpf", bpf::key(session)?)
             .with_all(
                 "file",
                 [DOM0_SETUP, DOM0_INITTAB, GUEST_INIT, GUEST_INITTAB],
@@ -124,6 +129,8 @@ impl Payload {
                 }
                 kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
             }
+            let programs = tree.join("lib/bpf");
+            bpf::build(session, &step, sandbox, &programs)?;
             let mut guest = Archive::default();
             add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
             guest.host_file("bin/agent", agent)?;
@@ -133,11 +140,23 @@ impl Payload {
             guest.write_to(&dir.join("ours.cpio"))?;
 
             fs::create_dir_all(tree.join("boot"))?;
-            let ours = dir.join("ours.cpio");
-            let base = [userland.guest_archive(), ours.clone()];
-            concatenate(&base, &tree.join("boot/guest.cpio"))?;
-            let with_fio = [userland.guest_archive(), userland.fio_archive(), ours];
-            concatenate(&with_fio, &tree.join("boot/guest-fio.cpio"))?;
+            let mut network = Archive::default();
+            add_tree(&mut network, &programs, Path::new("lib/bpf"))?;
+            network.write_to(&dir.join("bpf.cpio"))?;
+            let [ours, bpf] = ["ours.cpio", "bpf.cpio"].map(|name| dir.join(name));
+            for (name, additions) in [
+                ("guest", vec![]),
+                ("guest-fio", vec![userland.fio_archive()]),
+                ("guest-net", vec![userland.network_archive(), bpf]),
+            ] {
+                let parts = [
+                    vec![userland.guest_archive()],
+                    additions,
+                    vec![ours.clone()],
+                ];
+                let archive = tree.join("boot").join(format!("{name}.cpio"));
+                concatenate(&parts.concat(), &archive)?;
+            }
             fs::copy(part("vmlinux"), tree.join("boot/vmlinux"))?;
             for (name, mode, content) in [
                 ("sbin/setup", 0o755, DOM0_SETUP),
@@ -148,7 +167,7 @@ impl Payload {
             fs::create_dir_all(tree.join("bin"))?;
             fs::copy(agent, tree.join("bin/agent"))?;
             disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
-            for left in ["tree", "guest", "ours.cpio"] {
+            for left in ["tree", "guest", "ours.cpio", "bpf.cpio"] {
                 fsutil::remove_all(&dir.join(left))?;
             }
             step.done("");

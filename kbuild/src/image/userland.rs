@@ -31,7 +31,7 @@ const FREE: u64 = 1 << 30;
 
 /// What dom0 has besides Xen's own packages. They are unpacked, not configured: nothing here needs a running
 /// service, and that saves a minute.
-const PACKAGES: [&str; 21] = [
+const PACKAGES: [&str; 24] = [
     "base-files",
     "bash",
     "bridge-utils",
@@ -40,11 +40,13 @@ const PACKAGES: [&str; 21] = [
     "dash",
     "dmsetup",
     "e2fsprogs",
+    "ethtool",
     "fdisk",
     "findutils",
     "fio",
     "grep",
     "iproute2",
+    "iputils-ping",
     "kmod",
     "libc-bin",
     "mawk",
@@ -52,6 +54,7 @@ const PACKAGES: [&str; 21] = [
     "psmisc",
     "sed",
     "tar",
+    "tcpdump",
     "util-linux",
 ];
 
@@ -73,6 +76,9 @@ const GUEST_PROGRAMS: [&str; 12] = [
 
 /// A guest has this only when it asks: with its libraries it is larger than all the rest.
 const FIO: &str = "/usr/bin/fio";
+
+/// What guests with a network have, in the place of busybox's programs of these names.
+const NETWORK: [&str; 3] = ["/sbin/ip", "/sbin/ethtool", "/bin/ping"];
 
 /// Lists that the bootstrap leaves in the root folder for us.
 const LIBRARIES: &str = "usr/share/paravane/libraries";
@@ -97,7 +103,7 @@ impl Userland {
         xen: &XenPackages,
     ) -> Result<Self> {
         let bootstrap = bootstrap(suite, xen);
-        let key = Digest::new("userland", 1)
+        let key = Digest::new("userland", 2)
             .with("bootstrap", bootstrap.digest())
             .with("xen", xen.hypervisor.version.as_str())
             .hex();
@@ -116,7 +122,9 @@ impl Userland {
             }
             let programs = Programs::read(&tree)?;
             guest_programs(&tree, &programs)?.write_to(&dir.join("guest.cpio"))?;
-            fio(&tree, &programs)?.write_to(&dir.join("fio.cpio"))?;
+            for (name, wanted) in [("fio", &[FIO][..]), ("network", &NETWORK[..])] {
+                extra(&tree, &programs, wanted)?.write_to(&dir.join(format!("{name}.cpio")))?;
+            }
             fs::copy(resolve_in(&tree, "/bin/busybox")?, dir.join("busybox"))?;
             hypervisor(sandbox, &tree, &xen.series, &dir.join("xen"))?;
             disk::make(session, &step, sandbox, &tree, &dir.join("root.img"), FREE)?;
@@ -151,6 +159,11 @@ impl Userland {
         self.entry.join("fio.cpio")
     }
 
+    /// The initramfs part with the network's tools.
+    pub(super) fn network_archive(&self) -> PathBuf {
+        self.entry.join("network.cpio")
+    }
+
     /// A static busybox.
     pub(super) fn busybox(&self) -> PathBuf {
         self.entry.join("busybox")
@@ -167,6 +180,7 @@ fn bootstrap(suite: &Suite, xen: &XenPackages) -> Bootstrap {
     let programs = GUEST_PROGRAMS
         .iter()
         .chain([&FIO])
+        .chain(&NETWORK)
         .copied()
         .collect::<Vec<_>>()
         .join(" ");
@@ -277,9 +291,12 @@ fn guest_programs(tree: &Path, programs: &Programs) -> Result<Archive> {
     Ok(archive)
 }
 
-fn fio(tree: &Path, programs: &Programs) -> Result<Archive> {
+/// A part of the initramfs that only some guests have.
+fn extra(tree: &Path, programs: &Programs, wanted: &[&str]) -> Result<Archive> {
     let mut archive = Archive::default();
-    programs.add(&mut archive, tree, FIO)?;
+    for program in wanted {
+        programs.add(&mut archive, tree, program)?;
+    }
     Ok(archive)
 }
 

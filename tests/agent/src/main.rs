@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `agent dom0` serves the host over a virtio serial port, `agent guest` serves it over the xenstore mailbox.
-//! `agent blkload` is the load generator of the block benchmark, and `agent probe` looks at what no stock tool
-//! shows; they are here to spare the images more programs.
+//! `agent blkload` is the load generator of the block benchmark, `agent netload` that of everything about networks,
+//! and `agent probe` looks at what no stock tool shows; they are here to spare the images more programs.
 
 #![forbid(unsafe_code)]
 
@@ -24,9 +24,10 @@ fn main() -> ExitCode {
         ["dom0"] => dom0(),
         ["guest"] => guest(),
         ["blkload", ..] => blkload::main(&args[1..]),
+        ["netload", ..] => netload::main(&args),
         ["probe", ..] => probes::main(&args[1..]),
         _ => Err(io::Error::other(
-            "usage: agent dom0 | agent guest | agent blkload ... | agent probe ...",
+            "usage: agent dom0 | agent guest | agent blkload ... | agent netload ... | agent probe ...",
         )),
     };
     match result {

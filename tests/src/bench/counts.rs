@@ -25,7 +25,7 @@ const NOTIFY: &str = "notify_remote_via_irq";
 pub struct Counts {
     /// Event channel notifications the guest sent.
     pub sent: u64,
-    /// Interrupts of the block device the guest took.
+    /// Interrupts of the device the guest took.
     pub received: u64,
     /// Grants given and taken back.
     pub grants: u64,
@@ -41,14 +41,16 @@ impl Counts {
         }
     }
 
-    /// Reads a guest's counters; [`install`] must have run there.
-    pub fn read(guest: &Place) -> Result<Self> {
+    /// Reads a guest's counters; [`install`] must have run there. The device's interrupts have a name that begins with
+    /// `interrupts`, whatever the driver.
+    pub fn read(guest: &Place, interrupts: &str) -> Result<Self> {
         let text = guest
             .sh("cat /sys/kernel/tracing/kprobe_profile && echo -- && cat /proc/interrupts")?;
-        Self::parse(&text).with_context(|| format!("these counters make no sense: {text}"))
+        Self::parse(&text, interrupts)
+            .with_context(|| format!("these counters make no sense: {text}"))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, name: &str) -> Option<Self> {
         let (probes, interrupts) = text.split_once("--\n")?;
         let mut counts = Self::default();
         let mut probed = 0;
@@ -64,7 +66,7 @@ impl Counts {
             }
             probed += 1;
         }
-        for line in interrupts.lines().filter(|line| is_blkif(line)) {
+        for line in interrupts.lines().filter(|line| is_named(line, name)) {
             // "  24:  12  0  0  9  xen-dyn  -event  blkif": one number for each CPU.
             let numbers = line
                 .split_whitespace()
@@ -76,10 +78,9 @@ impl Counts {
     }
 }
 
-/// Both drivers name their interrupts like that, with more words after it or none.
-fn is_blkif(line: &str) -> bool {
-    line.split_whitespace()
-        .any(|word| word.starts_with("blkif"))
+/// All drivers name their interrupts so, with more after it or nothing.
+fn is_named(line: &str, name: &str) -> bool {
+    line.split_whitespace().any(|word| word.starts_with(name))
 }
 
 /// Puts the probes into a guest's kernel.
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn counters_are_read_from_both_tables() {
         assert_eq!(
-            Counts::parse(TEXT),
+            Counts::parse(TEXT, "blkif"),
             Some(Counts {
                 sent: 4,
                 received: 112,
@@ -136,9 +137,12 @@ mod tests {
     #[test]
     fn a_missing_probe_is_no_zero() {
         assert_eq!(
-            Counts::parse(&TEXT.replace("pv_notify_remote_via_irq", "pv_other")),
+            Counts::parse(
+                &TEXT.replace("pv_notify_remote_via_irq", "pv_other"),
+                "blkif"
+            ),
             None
         );
-        assert_eq!(Counts::parse("--\n"), None);
+        assert_eq!(Counts::parse("--\n", "blkif"), None);
     }
 }

@@ -2,39 +2,76 @@
 
 //! The benchmark's result: the document in docs/results, and the summary on the terminal.
 
-use std::fmt::Write as _;
+mod tables;
 
-use blkload::Cell;
+use std::fmt::{self, Write as _};
 
 use super::counts::Counts;
-use super::matrix::{describe, in_flight, size};
 use super::stats::{Comparison, Summary};
 use crate::guest::Mode;
 
+/// A cell of a benchmark's matrix, and how it is written.
+pub trait Workload: Clone + PartialEq + fmt::Display {
+    /// Headers of the columns that say which cell it is.
+    const COLUMNS: &'static [&'static str];
+    /// What the hypervisor's costs are counted for.
+    const UNIT: &'static str;
+    /// What rates are.
+    const RATES: &'static str;
+
+    /// The contents of the columns.
+    fn columns(&self) -> Vec<String>;
+
+    /// All of it in a sentence.
+    fn describe(&self) -> String;
+
+    /// A rate in the unit that is shown.
+    fn shown(&self, rate: f64) -> f64 {
+        rate
+    }
+}
+
+/// What one driver did in one cell, one number a round.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    /// Units a second.
+    pub rates: Vec<f64>,
+    /// Seconds of processor time of the guest for a unit; empty if that was not measured.
+    pub processor: Vec<f64>,
+}
+
 /// Everything found out about one cell.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct Row<C> {
     /// How the guest ran.
     pub mode: Mode,
     /// The workload.
-    pub cell: Cell,
-    /// Requests a second, one number a round: the baseline's.
-    pub base: Vec<f64>,
-    /// The same for the driver under test.
-    pub ours: Vec<f64>,
-    /// Requests and what they cost, in passes of their own: the baseline's and ours.
+    pub cell: C,
+    /// The baseline's rounds.
+    pub base: Rounds,
+    /// The rounds of the driver under test.
+    pub ours: Rounds,
+    /// Units and what they cost, in passes of their own: the baseline's and ours.
     pub counts: Option<[(u64, Counts); 2]>,
 }
 
-impl Row {
+impl<C: Workload> Row<C> {
     /// How the two compare; `None` only without a round.
     pub fn comparison(&self) -> Option<Comparison> {
-        Comparison::paired(&self.ours, &self.base)
+        Comparison::paired(&self.ours.rates, &self.base.rates)
     }
 
-    /// Whether the median says that ours is slower, or the counters that it asks more of the hypervisor.
+    /// How many times as much processor time the baseline takes for a unit; `None` if that was not measured.
+    pub fn thrift(&self) -> Option<Comparison> {
+        Comparison::paired(&self.base.processor, &self.ours.processor)
+    }
+
+    /// Whether the median says that ours is slower or takes more processor time, or the counters that it asks more of
+    /// the hypervisor.
     pub fn falls_short(&self) -> bool {
-        self.comparison().is_none_or(|found| found.ratio < 1.0) || !self.worse_counts().is_empty()
+        self.comparison().is_none_or(|found| found.ratio < 1.0)
+            || self.thrift().is_some_and(|found| found.ratio < 1.0)
+            || !self.worse_counts().is_empty()
     }
 
     /// The counters in which ours is worse by more than chance: what is in a batch depends on timing.
@@ -42,7 +79,7 @@ impl Row {
         let Some([base, ours]) = self.counts else {
             return vec![];
         };
-        let [base, ours] = [base, ours].map(|(requests, counts)| Costs::of(requests, counts));
+        let [base, ours] = [base, ours].map(|(units, counts)| Costs::of(units, counts));
         let mut worse = Vec::new();
         for (name, base, ours) in [
             ("notifications", base.sent, ours.sent),
@@ -60,10 +97,10 @@ impl Row {
 /// By how much, as a share, a counter may exceed the baseline's.
 const TOLERANCE: f64 = 0.05;
 
-/// An amount per request that means nothing: a pool of persistent grants that grew by one.
+/// An amount per unit that means nothing: a pool of persistent grants that grew by one.
 const NEGLIGIBLE: f64 = 0.02;
 
-/// Costs per request.
+/// Costs per unit.
 struct Costs {
     sent: f64,
     received: f64,
@@ -71,8 +108,8 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(requests: u64, counts: Counts) -> Self {
-        let per = |count: u64| count as f64 / requests.max(1) as f64;
+    fn of(units: u64, counts: Counts) -> Self {
+        let per = |count: u64| count as f64 / units.max(1) as f64;
         Self {
             sent: per(counts.sent),
             received: per(counts.received),
@@ -84,6 +121,10 @@ impl Costs {
 /// What the document says besides the numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// The benchmark's name on the command line.
+    pub command: &'static str,
+    /// What is compared, as a title.
+    pub title: &'static str,
     /// Names of baseline and driver under test.
     pub drivers: [String; 2],
     /// Pairs of a subject and what is to be known of it.
@@ -93,11 +134,12 @@ pub struct Facts {
 }
 
 /// The document.
-pub fn document(facts: &Facts, rows: &[Row]) -> String {
+pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
     let [base, ours] = &facts.drivers;
     let mut text = format!(
-        "# Block benchmark: `{ours}` against `{base}`\n\n\
-         <!-- Written by `cargo xtask bench blk`. Do not edit: run it again. -->\n\n"
+        "# {}: `{ours}` against `{base}`\n\n\
+         <!-- Written by `cargo xtask bench {}`. Do not edit: run it again. -->\n\n",
+        facts.title, facts.command
     );
     for (subject, value) in &facts.machine {
         let _ = writeln!(text, "- {subject}: {value}");
@@ -109,13 +151,21 @@ pub fn document(facts: &Facts, rows: &[Row]) -> String {
         let _ = write!(
             text,
             "\n## {name} guest: throughput\n\n{}",
-            throughput(facts, &rows)
+            tables::throughput(facts, &rows)
         );
+        if rows.iter().any(|row| row.thrift().is_some()) {
+            let _ = write!(
+                text,
+                "\n## {name} guest: processor time\n\n{}",
+                tables::processor(facts, &rows)
+            );
+        }
         if rows.iter().any(|row| row.counts.is_some()) {
             let _ = write!(
                 text,
-                "\n## {name} guest: what a request costs\n\n{}",
-                costs(facts, &rows)
+                "\n## {name} guest: what a {} costs\n\n{}",
+                C::UNIT,
+                tables::costs(facts, &rows)
             );
         }
     }
@@ -126,7 +176,7 @@ pub fn document(facts: &Facts, rows: &[Row]) -> String {
     text
 }
 
-fn modes(rows: &[Row]) -> Vec<Mode> {
+fn modes<C>(rows: &[Row<C>]) -> Vec<Mode> {
     let mut modes: Vec<Mode> = Vec::new();
     for row in rows {
         if !modes.contains(&row.mode) {
@@ -136,78 +186,8 @@ fn modes(rows: &[Row]) -> Vec<Mode> {
     modes
 }
 
-fn throughput(facts: &Facts, rows: &[&Row]) -> String {
-    let [base, ours] = &facts.drivers;
-    let mut text = format!(
-        "Requests a second: median of the rounds ± half the distance of the quartiles. The ratio is the median of \
-         the rounds' ratios, with the interval that holds the true median with 95 % probability.\n\n\
-         | request | in flight | queues | {base} | {ours} | ratio | 95 % interval |\n|---|--:|--:|--:|--:|--:|:-:|\n"
-    );
-    for row in rows {
-        let cell = &row.cell;
-        let (Some(base), Some(ours), Some(found)) = (
-            Summary::of(&row.base),
-            Summary::of(&row.ours),
-            row.comparison(),
-        ) else {
-            continue;
-        };
-        let mark = if found.ratio < 1.0 { "**" } else { "" };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {mark}{:.3}{mark} | {:.3} – {:.3} |",
-            request(cell),
-            in_flight(cell),
-            cell.jobs,
-            rate(&base),
-            rate(&ours),
-            found.ratio,
-            found.interval.0,
-            found.interval.1
-        );
-    }
-    text
-}
-
-fn costs(facts: &Facts, rows: &[&Row]) -> String {
-    let [base, ours] = &facts.drivers;
-    let mut text = format!(
-        "Per request of the load: requests for each notification the guest sent, requests for each interrupt it \
-         took (more is better), and grants it gave plus grants it took back (fewer is better); each first for \
-         `{base}`, then for `{ours}`.\n\n\
-         | request | in flight | queues | requests/notification | | requests/interrupt | | grant operations/request | |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-    );
-    for row in rows {
-        let Some(pair) = row.counts else { continue };
-        let [base, ours] = pair.map(|(requests, counts)| Costs::of(requests, counts));
-        let worse = row.worse_counts();
-        let show = |text: String, name: &str| {
-            if worse.contains(&name) {
-                format!("**{text}**")
-            } else {
-                text
-            }
-        };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            request(&row.cell),
-            in_flight(&row.cell),
-            row.cell.jobs,
-            inverse(base.sent),
-            show(inverse(ours.sent), "notifications"),
-            inverse(base.received),
-            show(inverse(ours.received), "interrupts"),
-            number(base.grants),
-            show(number(ours.grants), "grant operations"),
-        );
-    }
-    text
-}
-
 /// A few lines that say how it went; the same text stands in the document and on the terminal.
-pub fn verdict(rows: &[Row]) -> String {
+pub fn verdict<C: Workload>(rows: &[Row<C>]) -> String {
     let slower: Vec<_> = rows
         .iter()
         .filter(|row| row.comparison().is_none_or(|found| found.ratio < 1.0))
@@ -240,16 +220,12 @@ pub fn verdict(rows: &[Row]) -> String {
             text,
             "- {}, {}: ",
             row.mode.name().to_uppercase(),
-            describe(&row.cell)
+            row.cell.describe()
         );
         match row.comparison() {
             None => text += "not measured\n",
             Some(found) => {
-                let doubt = if found.undecided() {
-                    ", which the noise may explain"
-                } else {
-                    ""
-                };
+                let doubt = doubt(&found);
                 let _ = writeln!(
                     text,
                     "{:.3} ({:.3} – {:.3}){doubt}",
@@ -258,6 +234,29 @@ pub fn verdict(rows: &[Row]) -> String {
             }
         }
     }
+    let greedy: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row, row.thrift().filter(|found| found.ratio < 1.0)?)))
+        .collect();
+    if rows.iter().any(|row| row.thrift().is_some()) {
+        text += if greedy.is_empty() {
+            "\nIt takes no more processor time in any cell.\n"
+        } else {
+            "\nIt takes more processor time in:\n\n"
+        };
+    }
+    for (row, found) in greedy {
+        let _ = writeln!(
+            text,
+            "- {}, {}: {:.3} ({:.3} – {:.3}){}",
+            row.mode.name().to_uppercase(),
+            row.cell.describe(),
+            found.ratio,
+            found.interval.0,
+            found.interval.1,
+            doubt(&found)
+        );
+    }
     let costly: Vec<_> = rows
         .iter()
         .map(|row| (row, row.worse_counts()))
@@ -265,53 +264,32 @@ pub fn verdict(rows: &[Row]) -> String {
         .collect();
     if rows.iter().any(|row| row.counts.is_some()) {
         text += if costly.is_empty() {
-            "\nIt needs no more notifications, interrupts or grant operations for a request in any cell.\n"
+            format!(
+                "\nIt needs no more notifications, interrupts or grant operations for a {} in any cell.\n",
+                C::UNIT
+            )
         } else {
-            "\nIt needs more for a request in:\n\n"
-        };
+            format!("\nIt needs more for a {} in:\n\n", C::UNIT)
+        }
+        .as_str();
     }
     for (row, worse) in costly {
         let mode = row.mode.name().to_uppercase();
         let _ = writeln!(
             text,
             "- {mode}, {}: {}",
-            describe(&row.cell),
+            row.cell.describe(),
             worse.join(", ")
         );
     }
     text
 }
 
-fn request(cell: &Cell) -> String {
-    let direction = match cell.direction {
-        blkload::Direction::Read => "read",
-        blkload::Direction::Write => "write",
-    };
-    format!("{} {direction}", size(cell.block))
-}
-
-fn rate(summary: &Summary) -> String {
-    let digits = if summary.median < 100.0 { 1 } else { 0 };
-    format!(
-        "{:.digits$} ± {:.1} %",
-        summary.median,
-        summary.spread() * 100.0
-    )
-}
-
-fn inverse(per_request: f64) -> String {
-    if per_request == 0.0 {
-        "all".into()
+fn doubt(found: &Comparison) -> &'static str {
+    if found.undecided() {
+        ", which the noise may explain"
     } else {
-        number(1.0 / per_request)
-    }
-}
-
-fn number(number: f64) -> String {
-    match number {
-        number if number >= 100.0 => format!("{number:.0}"),
-        number if number >= 10.0 => format!("{number:.1}"),
-        number => format!("{number:.2}"),
+        ""
     }
 }
 
@@ -319,7 +297,7 @@ fn number(number: f64) -> String {
 mod tests {
     use super::*;
 
-    fn row(ratio: f64, notifications: u64) -> Row {
+    fn row(ratio: f64, notifications: u64) -> Row<blkload::Cell> {
         let counts = |sent| {
             (
                 1000,
@@ -333,10 +311,16 @@ mod tests {
         Row {
             mode: Mode::Pv,
             cell: "write:65536:8:4".parse().unwrap(),
-            base: vec![1000.0; 12],
-            ours: (0..12)
-                .map(|round| 1000.0 * ratio + f64::from(round % 3))
-                .collect(),
+            base: Rounds {
+                rates: vec![1000.0; 12],
+                processor: vec![],
+            },
+            ours: Rounds {
+                rates: (0..12)
+                    .map(|round| 1000.0 * ratio + f64::from(round % 3))
+                    .collect(),
+                processor: vec![],
+            },
             counts: Some([counts(100), counts(notifications)]),
         }
     }
@@ -362,10 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn more_processor_time_fails() {
+        let mut row = row(1.1, 100);
+        row.base.processor = vec![1e-3; 12];
+        row.ours.processor = vec![0.9e-3; 12];
+        assert!(!row.falls_short());
+        row.ours.processor = vec![1.2e-3; 12];
+        assert!(row.falls_short());
+        let text = verdict(&[row]);
+        assert!(text.contains("4 queues: 0.833 (0.833"), "{text}");
+    }
+
+    #[test]
     fn a_cell_without_rounds_falls_short() {
         let mut empty = row(1.0, 100);
-        empty.base.clear();
-        empty.ours.clear();
+        empty.base.rates.clear();
+        empty.ours.rates.clear();
         assert!(empty.falls_short());
         assert!(verdict(&[empty]).contains("not measured"));
     }

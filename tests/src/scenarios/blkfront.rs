@@ -12,8 +12,8 @@
 //! - [`migration`]: saving and restoring in the middle of I/O;
 //! - [`loss`]: back ends that die, come back, or never do.
 //!
-//! [`vbd`] and [`resources`] are the instruments: what the back end says about a disk, and what a guest and
-//! dom0 have in use. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the
+//! [`vbd`] and [`resources`](super::resources) are the instruments: what the back end says about a disk, and what a
+//! guest and dom0 have in use. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the
 //! kernel's own, which is how the scenarios themselves are tested.
 
 mod data;
@@ -22,7 +22,6 @@ mod kinds;
 mod loss;
 mod migration;
 mod requests;
-mod resources;
 mod transport;
 mod vbd;
 
@@ -54,7 +53,7 @@ fn start(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
     for name in guest.sh("ls /sys/block | grep ^xvd || true")?.lines() {
         let module = guest.driver_of(name)?;
         ensure!(
-            module == ctx.driver.module(),
+            module == ctx.driver.block_module(),
             "{name} is driven by {module}"
         );
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::guest::{Disk, Driver, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Driver, Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.
@@ -69,7 +70,7 @@ fn c_driver_keeps_data(ctx: &mut Ctx<'_>) -> Result<()> {
     let disk = Disk::file("c.img", "xvda").mib(128);
     let guest = ctx.host.create(Guest::pv("g1").vcpus(2).disk(disk))?;
     guest.load_blkfront(Driver::C, "")?;
-    ensure!(guest.driver_of("xvda")? == Driver::C.module());
+    ensure!(guest.driver_of("xvda")? == Driver::C.block_module());
     let wrote = guest.sh(
         "modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount /dev/xvda /mnt && dd if=/dev/urandom of=/mnt/f bs=1M count=20 2>/dev/null \
          && sha256sum < /mnt/f && umount /mnt",

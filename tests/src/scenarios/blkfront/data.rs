@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::vbd::Vbd;
 use super::{MANIFEST, start};
-use crate::guest::{Disk, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.

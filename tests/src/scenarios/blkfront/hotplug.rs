@@ -4,11 +4,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::resources::Resources;
 use super::vbd::Vbd;
 use super::{await_disk, start};
-use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
+use crate::scenarios::resources::Resources;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -75,7 +76,7 @@ fn attach_use_detach(guest: &Domain) -> Result<()> {
 
 /// A module cannot go while it drives a disk, least of all a mounted one, and comes back when it can.
 fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
-    let module = ctx.driver.module();
+    let module = ctx.driver.block_module();
     let guest = start(ctx, Guest::pvh("g1").vcpus(2), "")?;
     guest.attach(&Disk::file("a.img", "xvda").mib(32))?;
     await_disk(&guest, "xvda")?;

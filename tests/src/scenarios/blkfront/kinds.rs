@@ -8,7 +8,8 @@ use anyhow::{Result, ensure};
 
 use super::vbd::Vbd;
 use super::{await_disk, start};
-use crate::guest::{Disk, Domain, Guest};
+use crate::disk::Disk;
+use crate::guest::{Domain, Guest};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file. A PV guest, because only that one may have a CD-ROM through a block front end.

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::start;
 use super::vbd::Vbd;
-use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::remote::{Job, Place};
 use crate::scenario::{Ctx, Scenario};
 

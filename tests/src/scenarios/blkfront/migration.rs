@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use super::loss::expect;
 use super::start;
-use crate::guest::{Disk, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.

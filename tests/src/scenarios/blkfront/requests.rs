@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 
 use super::vbd::{Vbd, own_counter, own_word};
 use super::{await_disk, start};
-use crate::guest::{Disk, Domain, Driver, Guest};
+use crate::disk::Disk;
+use crate::guest::{Domain, Driver, Guest};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.
@@ -34,7 +35,10 @@ fn kinds_of_requests(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.detach("xvda", "")?.ok()?;
 
     // With the default, a request carries 32 pages; so many more requests, each still larger than a direct one.
-    guest.sh(&format!("rmmod {0} && modprobe {0}", ctx.driver.module()))?;
+    guest.sh(&format!(
+        "rmmod {0} && modprobe {0}",
+        ctx.driver.block_module()
+    ))?;
     guest.attach(&Disk::file("a.img", "xvda"))?;
     await_disk(&guest, "xvda")?;
     let vbd = Vbd::of(ctx.host, &guest, "xvda")?;

@@ -8,7 +8,8 @@ use anyhow::{Result, ensure};
 use super::loss::expect;
 use super::vbd::{Vbd, own_counter, own_word};
 use super::{await_disk, start};
-use crate::guest::{Disk, Domain, Driver, Guest, Mode};
+use crate::disk::Disk;
+use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of this file.
@@ -69,7 +70,7 @@ fn transport(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     for case in CASES {
         guest.sh(&format!(
             "rmmod {0} && modprobe {0} {1}",
-            ctx.driver.module(),
+            ctx.driver.block_module(),
             case.parameters
         ))?;
         guest.attach(&Disk::file("a.img", "xvda").mib(64).option(case.option))?;

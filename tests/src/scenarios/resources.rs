@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest's disks have in use: grants, interrupts, memory, xenstore nodes, the back end's devices.
+//! What a guest's devices have in use: grants, interrupts, memory, xenstore nodes, the back ends' devices.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +17,16 @@ const GRANTS_PER_FRAME: i64 = 512;
 pub struct Resources {
     /// Grant references the guest's kernel has given out.
     pub grants: i64,
-    /// Interrupts of block front ends in the guest.
+    /// Interrupts of front ends in the guest.
     pub interrupts: u32,
     /// Free memory of the guest in KiB, with its caches dropped.
     pub free_kib: i64,
     /// Where the rest is, as `/proc/meminfo` and `/proc/slabinfo` say, in KiB.
     pub used_kib: Vec<(String, i64)>,
-    /// Interrupts of block back ends in dom0.
+    /// Interrupts of back ends in dom0.
     pub backend_interrupts: u32,
-    /// Loop devices in use in dom0.
-    pub loops: u32,
+    /// Loop devices and back ends' network devices in dom0.
+    pub devices: u32,
     /// Grants, pages, event channels and so on that our drivers own, as they say themselves.
     pub owned: Vec<(String, i64)>,
     /// Xenstore nodes about devices, without their values.
@@ -38,7 +38,7 @@ impl Resources {
     pub fn of(host: &Host, guest: &Domain) -> Result<Self> {
         let text = guest.sh("sync; echo 3 > /proc/sys/vm/drop_caches; \
              agent probe kernel-int gnttab_free_count nr_grant_frames && \
-             echo interrupts $(grep -c blkif /proc/interrupts) && \
+             echo interrupts $(grep -cE ' (blkif|vif|eth)' /proc/interrupts) && \
              awk '/MemFree/ { print \"free\", $2 } /kB/ { print \"used\", $1 $2 }' /proc/meminfo && \
              awk '/ count:/ { n += $2 } END { print \"percpu\", 4 * n }' /proc/zoneinfo && \
              awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo && \
@@ -54,7 +54,8 @@ impl Resources {
         let dom0 = host.dom0();
         let domid = guest.domid();
         let nodes = dom0.sh(&format!(
-            "for d in /local/domain/{domid}/device /local/domain/0/backend/vbd /libxl/{domid}/device; do \
+            "for d in /local/domain/{domid}/device /local/domain/0/backend/vbd /local/domain/0/backend/vif \
+             /libxl/{domid}/device; do \
              xenstore-ls -f $d 2>/dev/null; done | sed 's/ = .*//'"
         ))?;
         Ok(Self {
@@ -66,9 +67,11 @@ impl Resources {
             used_kib: text.lines().filter_map(used).collect(),
             owned: text.lines().filter_map(owned).collect(),
             backend_interrupts: dom0
-                .sh("grep -c blkif-backend /proc/interrupts || true")?
+                .sh("grep -cE ' (blkif-backend|vif)' /proc/interrupts || true")?
                 .parse()?,
-            loops: dom0.sh("losetup -l -n | wc -l")?.parse()?,
+            devices: dom0
+                .sh("{ losetup -l -n; ls /sys/class/net | grep ^vif; } | wc -l")?
+                .parse()?,
             nodes: nodes.lines().map(str::to_owned).collect(),
         })
     }
@@ -100,17 +103,18 @@ impl Resources {
         );
         ensure!(
             self.interrupts <= earlier.interrupts,
-            "the guest has {} interrupts of disks instead of {}",
+            "the guest has {} interrupts of devices instead of {}",
             self.interrupts,
             earlier.interrupts
         );
         ensure!(
-            self.backend_interrupts <= earlier.backend_interrupts && self.loops <= earlier.loops,
-            "dom0 has {} interrupts and {} loop devices instead of {} and {}",
+            self.backend_interrupts <= earlier.backend_interrupts
+                && self.devices <= earlier.devices,
+            "dom0 has {} interrupts and {} devices instead of {} and {}",
             self.backend_interrupts,
-            self.loops,
+            self.devices,
             earlier.backend_interrupts,
-            earlier.loops
+            earlier.devices
         );
         let missing = earlier.free_kib - self.free_kib;
         ensure!(

@@ -4,14 +4,13 @@
 
 use blkload::{Cell, Direction};
 
+use crate::bench::subject::Workload;
+
 /// Sizes of a request in bytes: a page, what most file systems read ahead, and more than a plain request holds.
-pub const BLOCKS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
+const BLOCKS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
 
 /// Requests in flight: latency, and throughput. The queues share them, but each has at least one.
-pub const DEPTHS: [u32; 2] = [1, 32];
-
-/// Queues of the device; a queue has a thread and a CPU of its own.
-pub const QUEUES: [u32; 2] = [1, 4];
+const DEPTHS: [u32; 2] = [1, 32];
 
 /// All cells of a number of queues, in the order they are run.
 pub fn cells(queues: u32) -> Vec<Cell> {
@@ -43,30 +42,47 @@ pub fn quick(queues: u32) -> Vec<Cell> {
 }
 
 /// Requests in flight on all queues together.
-pub fn in_flight(cell: &Cell) -> u32 {
+fn in_flight(cell: &Cell) -> u32 {
     cell.depth * cell.jobs
 }
 
 /// A size as people write it.
-pub fn size(bytes: u32) -> String {
+fn size(bytes: u32) -> String {
     match bytes {
         bytes if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
         bytes => format!("{} KiB", bytes >> 10),
     }
 }
 
-/// A cell as people write it.
-pub fn describe(cell: &Cell) -> String {
-    let direction = match cell.direction {
+impl Workload for Cell {
+    const COLUMNS: &'static [&'static str] = &["request", "in flight", "queues"];
+    const UNIT: &'static str = "request";
+    const RATES: &'static str = "Requests a second";
+
+    fn columns(&self) -> Vec<String> {
+        vec![
+            format!("{} {}", size(self.block), direction(self)),
+            in_flight(self).to_string(),
+            self.jobs.to_string(),
+        ]
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "{} {}, {} in flight, {} queues",
+            size(self.block),
+            direction(self),
+            in_flight(self),
+            self.jobs
+        )
+    }
+}
+
+fn direction(cell: &Cell) -> &'static str {
+    match cell.direction {
         Direction::Read => "read",
         Direction::Write => "write",
-    };
-    format!(
-        "{} {direction}, {} in flight, {} queues",
-        size(cell.block),
-        in_flight(cell),
-        cell.jobs
-    )
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_matrix_has_every_combination_once() {
-        let all: BTreeSet<Cell> = QUEUES.iter().flat_map(|queues| cells(*queues)).collect();
+        let all: BTreeSet<Cell> = [1, 4].iter().flat_map(|queues| cells(*queues)).collect();
         assert_eq!(all.len(), 3 * 2 * 2 * 2);
         assert!(quick(4).iter().all(|cell| all.contains(cell)));
     }

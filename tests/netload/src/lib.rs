@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Traffic for network devices: every byte has a content that depends on its place ([`pattern`]), the receiver
+//! checks it, and each measurement is one line of `name=value` words ([`report`]).
+//!
+//! `serve` is one end of everything but raw frames; it does what the other end asks for in a line of text
+//! ([`request`]). The other end is `tcp` ([`stream`]), `udp` and `fragments` ([`datagram`]), `exchange`
+//! ([`exchange`]), or `ping` ([`ping`]), which the other side's kernel answers. Raw frames ([`raw`]) need no
+//! address; they have a sender and a receiver.
+//!
+//! It is part of the agent's binary (`agent netload …`), to spare the images another one. What does not live here:
+//! devices and addresses, which the scenarios configure, and judging the numbers.
+
+#![forbid(unsafe_code)]
+
+mod datagram;
+mod exchange;
+mod machine;
+mod pattern;
+mod pieces;
+mod ping;
+mod raw;
+pub mod report;
+mod request;
+mod serve;
+mod stream;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "netload")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer the other commands
+    Serve(serve::Args),
+    /// TCP streams, out or in
+    Tcp(stream::Args),
+    /// UDP datagrams of one size, out or in
+    Udp(datagram::Args),
+    /// UDP datagrams out, put together from 1, 2, … pages, one after the other
+    Fragments(datagram::FragmentsArgs),
+    /// Requests, each sent when the last one was answered
+    Exchange(exchange::Args),
+    /// ICMP echo requests of many lengths
+    Ping(ping::Args),
+    /// Ethernet frames of all lengths, to the broadcast address
+    RawSend(raw::SendArgs),
+    /// Checks frames that `raw-send` sends until all have come or time is over
+    RawReceive(raw::ReceiveArgs),
+}
+
+/// The program; `args` begins with its name. Content that is wrong is an error, whatever else was asked for.
+pub fn main(args: &[String]) -> io::Result<()> {
+    let cli = Cli::try_parse_from(args).map_err(io::Error::other)?;
+    let line = match cli.command {
+        Command::Serve(args) => return serve::run(&args),
+        Command::Tcp(args) => stream::run(&args)?,
+        Command::Udp(args) => datagram::run(&args)?,
+        Command::Fragments(args) => datagram::fragments(&args)?,
+        Command::Exchange(args) => exchange::run(&args)?,
+        Command::Ping(args) => ping::run(&args)?,
+        Command::RawSend(args) => raw::send(&args)?,
+        Command::RawReceive(args) => raw::receive(&args)?,
+    };
+    println!("{line}");
+    match line.wrong_content() {
+        Some(what) => Err(io::Error::other(format!("the content is wrong: {what}"))),
+        None => Ok(()),
+    }
+}

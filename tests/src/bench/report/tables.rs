@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tables of the document: a line for each cell.
+
+use super::{Costs, Facts, Row, Workload};
+use crate::bench::stats::{Comparison, Summary};
+
+/// A table's head: the columns of a cell, then others.
+fn head<C: Workload>(others: &[&str]) -> String {
+    let names: Vec<_> = C::COLUMNS.iter().chain(others).copied().collect();
+    let rule: String = (1..names.len()).map(|_| "--:|").collect();
+    format!("| {} |\n|---|{rule}\n", names.join(" | "))
+}
+
+/// A table's line.
+fn line<C: Workload>(cell: &C, others: &[String]) -> String {
+    format!(
+        "| {} |\n",
+        [&cell.columns()[..], others].concat().join(" | ")
+    )
+}
+
+/// The columns of a comparison.
+fn compared(
+    found: Comparison,
+    [base, ours]: [&[f64]; 2],
+    shown: impl Fn(f64) -> f64,
+) -> Option<Vec<String>> {
+    let mark = if found.ratio < 1.0 { "**" } else { "" };
+    let rate = |numbers: &[f64]| -> Option<String> {
+        let numbers: Vec<_> = numbers.iter().map(|number| shown(*number)).collect();
+        Some(rate(&Summary::of(&numbers)?))
+    };
+    Some(vec![
+        rate(base)?,
+        rate(ours)?,
+        format!("{mark}{:.3}{mark}", found.ratio),
+        format!("{:.3} – {:.3}", found.interval.0, found.interval.1),
+    ])
+}
+
+/// How fast the cells were.
+pub fn throughput<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
+    let [base, ours] = &facts.drivers;
+    let mut text = format!(
+        "{}: median of the rounds ± half the distance of the quartiles. The ratio is the median of the rounds' ratios, \
+         with the interval that holds the true median with 95 % probability.\n\n{}",
+        C::RATES,
+        head::<C>(&[base, ours, "ratio", "95 % interval"])
+    );
+    for row in rows {
+        let numbers = [&row.base.rates[..], &row.ours.rates];
+        let shown = |rate| row.cell.shown(rate);
+        if let Some(columns) = row.comparison().and_then(|c| compared(c, numbers, shown)) {
+            text += &line(&row.cell, &columns);
+        }
+    }
+    text
+}
+
+/// What processor time they took.
+pub fn processor<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
+    let [base, ours] = &facts.drivers;
+    let mut text = format!(
+        "Seconds that the guest's processors were busy for as much as is counted above, times 1000. A ratio above 1 \
+         means that ours takes less.\n\n{}",
+        head::<C>(&[base, ours, "ratio", "95 % interval"])
+    );
+    for row in rows {
+        let numbers = [&row.base.processor[..], &row.ours.processor];
+        let shown = |seconds: f64| 1000.0 * seconds / row.cell.shown(1.0);
+        if let Some(columns) = row.thrift().and_then(|c| compared(c, numbers, shown)) {
+            text += &line(&row.cell, &columns);
+        }
+    }
+    text
+}
+
+/// What they asked of the hypervisor.
+pub fn costs<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
+    let [base, ours] = &facts.drivers;
+    let unit = C::UNIT;
+    let mut text = format!(
+        "Per {unit} of the load: {unit}s for each notification the guest sent, {unit}s for each interrupt it took (more \
+         is better), and grants it gave plus grants it took back (fewer is better); each first for `{base}`, then for \
+         `{ours}`.\n\n{}",
+        head::<C>(&[
+            &format!("{unit}s/notification"),
+            "",
+            &format!("{unit}s/interrupt"),
+            "",
+            &format!("grant operations/{unit}"),
+            ""
+        ])
+    );
+    for row in rows {
+        let Some(pair) = row.counts else { continue };
+        let [base, ours] = pair.map(|(units, counts)| Costs::of(units, counts));
+        let worse = row.worse_counts();
+        let show = |text: String, name: &str| {
+            if worse.contains(&name) {
+                format!("**{text}**")
+            } else {
+                text
+            }
+        };
+        text += &line(
+            &row.cell,
+            &[
+                inverse(base.sent),
+                show(inverse(ours.sent), "notifications"),
+                inverse(base.received),
+                show(inverse(ours.received), "interrupts"),
+                number(base.grants),
+                show(number(ours.grants), "grant operations"),
+            ],
+        );
+    }
+    text
+}
+
+fn rate(summary: &Summary) -> String {
+    let digits = if summary.median < 100.0 { 1 } else { 0 };
+    format!(
+        "{:.digits$} ± {:.1} %",
+        summary.median,
+        summary.spread() * 100.0
+    )
+}
+
+fn inverse(per_unit: f64) -> String {
+    if per_unit == 0.0 {
+        "all".into()
+    } else {
+        number(1.0 / per_unit)
+    }
+}
+
+fn number(number: f64) -> String {
+    match number {
+        number if number >= 100.0 => format!("{number:.0}"),
+        number if number >= 10.0 => format!("{number:.1}"),
+        number => format!("{number:.2}"),
+    }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interfaces and the module come and go, under traffic too, and leave nothing behind.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{GUEST, dom0_v4, start, start_down};
+use crate::guest::{Domain, Driver, Guest, Mode};
+use crate::nic::{Nic, ipv4};
+use crate::scenario::{Ctx, Scenario};
+use crate::scenarios::resources::Resources;
+use crate::traffic::{self, Server, expect};
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("netfront.hotplug_leaks_nothing_pvh", |ctx| {
+        leaks_nothing(ctx, Mode::Pvh)
+    })
+    .full(),
+    Scenario::new("netfront.hotplug_leaks_nothing_pv", |ctx| {
+        leaks_nothing(ctx, Mode::Pv)
+    }),
+    Scenario::new("netfront.module_can_be_reloaded_under_traffic", reload).full(),
+    Scenario::new("netfront.unload_leaves_nothing", unload).full(),
+];
+
+/// What may come and go in the caches of a guest's allocators over a whole run, in KiB.
+const NOISE_KIB: i64 = 2048;
+
+fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+    let rounds = ctx.rounds(3, 100);
+    let guest = start_down(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+    let _dom0 = Server::start(ctx.host.dom0())?;
+    // The first rounds fill caches that stay.
+    for _ in 0..2 {
+        attach_use_detach(&guest)?;
+    }
+    let before = Resources::of(ctx.host, &guest)?;
+    let mut after = before.clone();
+    let mut free = vec![before.free_kib];
+    for round in 1..=rounds {
+        attach_use_detach(&guest)?;
+        if round % 5 == 0 || round == rounds {
+            after = Resources::of(ctx.host, &guest)?;
+            free.push(after.free_kib);
+            // Memory is judged at the end: what one round leaves in a cache is no leak.
+            after
+                .leaks_nothing_since(&before, i64::MAX)
+                .map_err(|leak| leak.context(format!("after {round} rounds")))?;
+        }
+    }
+    after
+        .leaks_nothing_since(&before, NOISE_KIB)
+        .map_err(|leak| leak.context(format!("free memory in KiB, every 5 rounds: {free:?}")))?;
+    ctx.note(format!(
+        "{rounds} rounds: {} grants in use before and {} after, {} KiB less memory",
+        before.grants,
+        after.grants,
+        before.free_kib - after.free_kib
+    ));
+    guest.shutdown()
+}
+
+/// A second interface, on a bridge of its own.
+fn attach_use_detach(guest: &Domain) -> Result<()> {
+    guest.attach_nic(&Nic::new().bridge(1))?;
+    guest.wait_for(
+        "the interface",
+        Duration::from_secs(20),
+        "ls /sys/class/net",
+        |devices| devices.lines().any(|device| device == "eth1"),
+    )?;
+    guest.bring_up("eth1", 1, GUEST)?;
+    let to = ipv4(1, 1);
+    for direction in ["", "--reverse"] {
+        traffic::run(
+            guest,
+            &format!("tcp {to} --streams 4 --bytes 1000000 {direction}"),
+        )?;
+    }
+    guest.detach_nic(1)?;
+    guest.wait_for(
+        "the interface to go",
+        Duration::from_secs(20),
+        "ls /sys/class/net",
+        |devices| !devices.lines().any(|device| device == "eth1"),
+    )?;
+    Ok(())
+}
+
+/// The module goes while both ends send as much as they can, and comes back, and the connection of before goes on.
+fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
+    let module = ctx.driver.net_module();
+    let guest = start(ctx, Guest::pv("g1").vcpus(4).nic(Nic::new()), "")?;
+    let _dom0 = Server::start(ctx.host.dom0())?;
+    let (rounds, pause) = (ctx.rounds(3, 20), 2);
+    let time = rounds * (pause + 6) * 1000;
+    let streams: Vec<_> = ["", "--reverse"]
+        .iter()
+        .map(|direction| {
+            let args = format!("tcp {} --streams 2 --time {time} {direction}", dom0_v4());
+            traffic::spawn(&guest, &args)
+        })
+        .collect::<Result<_>>()?;
+    for _ in 0..rounds {
+        std::thread::sleep(Duration::from_secs(pause.into()));
+        guest.sh(&format!("rmmod {module} && [ ! -e /sys/class/net/eth0 ]"))?;
+        guest.load_netfront(ctx.driver, "")?;
+        guest.bring_up("eth0", 0, GUEST)?;
+    }
+    for stream in streams {
+        let line = stream.result(Duration::from_millis(u64::from(time) * 2))?;
+        ctx.note(line.to_string());
+    }
+    guest.shutdown()
+}
+
+/// All grants, interrupts and pages return when the module goes, whatever was in flight.
+fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
+    let module = ctx.driver.net_module();
+    let guest = start_down(ctx, Guest::pvh("g1").vcpus(4).nic(Nic::new()), "")?;
+    let _dom0 = Server::start(ctx.host.dom0())?;
+    let round = |guest: &Domain| -> Result<Resources> {
+        guest.load_netfront(ctx.driver, "")?;
+        guest.bring_up("eth0", 0, GUEST)?;
+        let flood = traffic::spawn(
+            guest,
+            &format!(
+                "udp {} --reverse --streams 4 --size 1400 --time 3000",
+                dom0_v4()
+            ),
+        )?;
+        std::thread::sleep(Duration::from_secs(1));
+        guest.sh(&format!("rmmod {module}"))?;
+        // It would wait for the end of what can no longer come.
+        drop(flood);
+        Resources::of(ctx.host, guest)
+    };
+    guest.sh(&format!("rmmod {module}"))?;
+    round(&guest)?;
+    let before = round(&guest)?;
+    for _ in 0..ctx.rounds(2, 20) {
+        let after = round(&guest)?;
+        after.leaks_nothing_since(&before, NOISE_KIB)?;
+        ensure!(
+            after.interrupts == 0,
+            "{} interrupts without a driver",
+            after.interrupts
+        );
+        if ctx.driver == Driver::Rust {
+            let alive: i64 = after.owned.iter().map(|(_, count)| count).sum();
+            ensure!(alive == 0, "our modules still own {:?}", after.owned);
+        }
+    }
+    // It is as good as new.
+    guest.load_netfront(ctx.driver, "")?;
+    guest.bring_up("eth0", 0, GUEST)?;
+    let line = traffic::run(&guest, &format!("ping {} --sizes 0,1472,65507", dom0_v4()))?;
+    expect(&line, &[("answered", 3)])?;
+    guest.shutdown()
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Running `netload`, whose two ends are in two domains.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+pub use netload::report::Line;
+
+use crate::remote::{Job, Place};
+
+/// How long a measurement may take on top of the time it was told to.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// The end that serves, running in the background; dropping it ends it.
+pub struct Server(Job);
+
+impl Server {
+    /// Starts it in dom0 or in a guest. Whoever asks it waits until it listens.
+    pub fn start(place: &Place) -> Result<Self> {
+        Ok(Self(place.spawn(&command(place, "serve"))?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only when the domain is gone, and the server with it.
+        let _ = self.0.kill(9);
+    }
+}
+
+/// A measurement that runs in the background; dropping it ends it.
+pub struct Running(Option<Job>);
+
+impl Running {
+    /// Waits for the result, which must be there within this time from the start.
+    pub fn result(mut self, limit: Duration) -> Result<Line> {
+        let job = self.0.take().context("it has no result any more")?;
+        line(&job.wait_for(limit + SLACK)?.ok()?.stdout)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(job) = self.0.take() {
+            // Fails only when the domain is gone.
+            let _ = job.kill(9);
+        }
+    }
+}
+
+/// The shell command that runs `netload` in a place.
+fn command(place: &Place, args: &str) -> String {
+    // Where the images put the agent.
+    let agent = if place.name() == "dom0" {
+        "/payload/bin/agent"
+    } else {
+        "/bin/agent"
+    };
+    format!("exec {agent} netload {args}")
+}
+
+/// Runs a measurement that takes a few seconds. Wrong content is an error.
+pub fn run(place: &Place, args: &str) -> Result<Line> {
+    let output = place.run_for(SLACK * 2, &command(place, args))?.ok()?;
+    line(&output.stdout)
+}
+
+/// Starts a measurement.
+pub fn spawn(place: &Place, args: &str) -> Result<Running> {
+    Ok(Running(Some(place.spawn(&command(place, args))?)))
+}
+
+fn line(text: &str) -> Result<Line> {
+    text.trim()
+        .parse()
+        .with_context(|| format!("netload printed {text:?}"))
+}
+
+/// Checks numbers of a result.
+pub fn expect(line: &Line, expected: &[(&str, u64)]) -> Result<()> {
+    for (name, value) in expected {
+        let found: u64 = line.get(name)?;
+        ensure!(
+            found == *value,
+            "{name} is {found}, not {value}, in: {line}"
+        );
+    }
+    Ok(())
+}
+
+/// TCP both ways between a guest and dom0, for `time` milliseconds each, every byte checked. Returns MB/s out and in.
+pub fn both_ways(guest: &Place, to: &str, options: &str, time: u32) -> Result<(f64, f64)> {
+    let mut rates = [0.0; 2];
+    for (rate, direction) in rates.iter_mut().zip(["", "--reverse"]) {
+        let line = run(
+            guest,
+            &format!("tcp {to} {options} {direction} --time {time}"),
+        )?;
+        // Less would mean that it stalled; a few MB/s is what the slowest machine does.
+        ensure!(
+            line.get::<u64>("total")? > 100_000,
+            "next to nothing got through: {line}"
+        );
+        *rate = line.get::<f64>("rate")? / 1e6;
+    }
+    Ok((rates[0], rates[1]))
+}
+
+/// UDP both ways at a rate that no one should lose anything at.
+pub fn datagrams(guest: &Place, to: &str, size: u32, rate: u32) -> Result<()> {
+    for direction in ["", "--reverse"] {
+        let line = run(
+            guest,
+            &format!("udp {to} --size {size} --rate {rate} --time 1000 {direction}"),
+        )?;
+        ensure!(
+            line.get::<u64>("sent")? > u64::from(rate / 4),
+            "next to nothing was sent: {line}"
+        );
+        expect(&line, &[("lost", 0), ("repeated", 0), ("corrupt", 0)])
+            .with_context(|| format!("datagrams of {size} bytes {direction}"))?;
+    }
+    Ok(())
+}
