@@ -5,7 +5,8 @@
 //!
 //! `serve` is one end of everything but raw frames; it does what the other end asks for in a line of text
 //! ([`request`]). The other end is `tcp` ([`stream`]), `udp` and `fragments` ([`datagram`]), `exchange`
-//! ([`exchange`]), or `ping` ([`ping`]), which the other side's kernel answers. Raw frames ([`raw`]) need no
+//! ([`exchange`]); or `ping` ([`ping`]), which the other side's kernel answers, and `reflect` ([`reflect`]), which nobody
+//! should. Raw frames ([`raw`]) need no
 //! address; they have a sender and a receiver.
 //!
 //! It is part of the agent's binary (`agent netload …`), to spare the images another one. What does not live here:
@@ -20,6 +21,7 @@ mod pattern;
 mod pieces;
 mod ping;
 mod raw;
+mod reflect;
 pub mod report;
 mod request;
 mod serve;
@@ -50,6 +52,8 @@ enum Command {
     Exchange(exchange::Args),
     /// ICMP echo requests of many lengths
     Ping(ping::Args),
+    /// UDP datagrams to a port where nobody listens, to see what becomes of them
+    Reflect(reflect::Args),
     /// Ethernet frames of all lengths, to the broadcast address
     RawSend(raw::SendArgs),
     /// Checks frames that `raw-send` sends until all have come or time is over
@@ -66,6 +70,7 @@ pub fn main(args: &[String]) -> io::Result<()> {
         Command::Fragments(args) => datagram::fragments(&args)?,
         Command::Exchange(args) => exchange::run(&args)?,
         Command::Ping(args) => ping::run(&args)?,
+        Command::Reflect(args) => reflect::run(&args)?,
         Command::RawSend(args) => raw::send(&args)?,
         Command::RawReceive(args) => raw::receive(&args)?,
     };

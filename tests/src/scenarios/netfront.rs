@@ -7,7 +7,10 @@
 //! - [`data`]: TCP, UDP and IPv6 both ways, by all queues, with every byte checked;
 //! - [`forms`]: offloads on and off, MTUs, VLANs: every form in which a frame can pass;
 //! - [`lengths`]: every length and every number of fragments;
-//! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too.
+//! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too;
+//! - [`migration`]: saving, restoring and migrating in the middle of connections;
+//! - [`xdp`]: programs that decide about frames, attached and detached under traffic;
+//! - [`watched`]: checksums on the wire, messages by netconsole, floods.
 //!
 //! [`crate::traffic`] and [`crate::vif`] are the instruments: traffic whose content is checked, and what the back end and the xenstore
 //! say about an interface. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the kernel's
@@ -17,6 +20,9 @@ mod data;
 mod forms;
 mod hotplug;
 mod lengths;
+mod migration;
+mod watched;
+mod xdp;
 
 use anyhow::{Result, ensure};
 
@@ -30,7 +36,10 @@ pub fn scenarios() -> Vec<Scenario> {
         data::SCENARIOS,
         forms::SCENARIOS,
         lengths::SCENARIOS,
+        xdp::SCENARIOS,
+        watched::SCENARIOS,
         hotplug::SCENARIOS,
+        migration::SCENARIOS,
     ]
     .concat()
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Saving, restoring and migrating a guest in the middle of connections: they go on, and not a byte is wrong.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{GUEST, dom0_v4, start};
+use crate::guest::{Domain, Guest, Mode};
+use crate::nic::{Nic, ipv4};
+use crate::scenario::{Ctx, Scenario};
+use crate::traffic::{self, Server, expect};
+use crate::vif::Vif;
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("netfront.streams_survive_save_and_restore_pvh", |ctx| {
+        survives(ctx, Mode::Pvh, save_and_restore)
+    })
+    .full(),
+    Scenario::new("netfront.streams_survive_save_and_restore_pv", |ctx| {
+        survives(ctx, Mode::Pv, save_and_restore)
+    })
+    .full(),
+    Scenario::new("netfront.streams_survive_migration_pvh", |ctx| {
+        survives(ctx, Mode::Pvh, Domain::migrate)
+    })
+    .full(),
+    Scenario::new("netfront.streams_survive_migration_pv", |ctx| {
+        survives(ctx, Mode::Pv, Domain::migrate)
+    })
+    .full(),
+];
+
+fn save_and_restore(guest: &Domain) -> Result<()> {
+    guest.save("/disks/saved")?;
+    guest.restore("/disks/saved")
+}
+
+fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Result<()> {
+    let rounds = ctx.rounds(1, 5);
+    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+    let dom0 = ctx.host.dom0();
+    let _server = Server::start(dom0)?;
+    // The clock of the streams stands still while the guest does.
+    let time = 8_000 * (rounds + 1);
+    let streams: Vec<_> = ["", "--reverse"]
+        .iter()
+        .map(|direction| {
+            let args = format!("tcp {} --streams 2 --time {time} {direction}", dom0_v4());
+            traffic::spawn(&guest, &args)
+        })
+        .collect::<Result<_>>()?;
+    let before = Vif::of(ctx.host, &guest, 0).agreed()?;
+    for _ in 0..rounds {
+        std::thread::sleep(Duration::from_secs(4));
+        // Whoever is on the bridge has to learn where the guest is now.
+        let own = ipv4(0, GUEST);
+        let announced = dom0.spawn(&format!(
+            "timeout 100 tcpdump -i xenbr0 -nn -l -c 1 arp and src host {own} and dst host {own} 2>/dev/null"
+        ))?;
+        std::thread::sleep(Duration::from_secs(1));
+        go(&guest)?;
+        announced
+            .wait_for(Duration::from_secs(110))?
+            .ok()
+            .context("the guest did not announce itself by ARP")?;
+        guest.await_carrier("eth0")?;
+    }
+    for stream in streams {
+        let line = stream
+            .result(Duration::from_millis(u64::from(time) * 4))
+            .context("a stream did not survive")?;
+        ensure!(line.get::<u64>("total")? > 1_000_000, "{line}");
+        ctx.note(line.to_string());
+    }
+    let after = Vif::of(ctx.host, &guest, 0).agreed()?;
+    ensure!(before == after, "{before:?} became {after:?}");
+    let line = traffic::run(&guest, &format!("ping {} --sizes 0,1472,65507", dom0_v4()))?;
+    expect(&line, &[("answered", 3)])?;
+    guest.shutdown()
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs that decide about a frame before the kernel has made anything of it (XDP). They are in `tests/bpf`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{GUEST, dom0_v4, start};
+use crate::guest::{Domain, Guest, Mode};
+use crate::nic::{Nic, ipv4};
+use crate::remote::Place;
+use crate::scenario::{Ctx, Scenario};
+use crate::traffic::{self, Server, expect};
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("netfront.xdp_verdicts_pv", |ctx| verdicts(ctx, Mode::Pv)),
+    Scenario::new("netfront.xdp_verdicts_pvh", |ctx| verdicts(ctx, Mode::Pvh)).full(),
+    Scenario::new("netfront.xdp_comes_and_goes_under_traffic", under_traffic).full(),
+];
+
+/// Datagrams to decide about.
+const COUNT: u64 = 20;
+
+/// Attaches a program in the driver, not in the generic code above it; none detaches.
+fn attach(guest: &Domain, program: Option<&str>) -> Result<()> {
+    let what = match program {
+        Some(name) => format!("object /lib/bpf/xdp.o program {name}"),
+        None => "off".into(),
+    };
+    guest
+        .sh(&format!("ip link set dev eth0 xdpdrv {what}"))
+        .with_context(|| format!("XDP cannot be switched: {what}"))?;
+    let shown = guest.sh("ip -o link show dev eth0")?;
+    ensure!(
+        shown.contains("prog/xdp") == program.is_some() && !shown.contains("xdpgeneric"),
+        "after \"{what}\" ip shows {shown}"
+    );
+    Ok(())
+}
+
+/// Frames that a program can see: in one piece, with a checksum that the other side does not have to complete.
+fn plain_frames(ctx: &Ctx<'_>, guest: &Domain) -> Result<()> {
+    let vifs = ctx.host.dom0().sh(&format!(
+        "cd /sys/class/net && for v in vif{}.*; do ethtool -K $v tx off sg off tso off gso off gro off; done",
+        guest.domid()
+    ));
+    vifs.map(drop)
+}
+
+fn verdicts(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+    let guest = Guest::new("g1", mode).vcpus(2);
+    let guest = guest.nic(Nic::new()).nic(Nic::new().bridge(1));
+    let guest = start(ctx, guest, "")?;
+    guest.bring_up("eth1", 1, GUEST)?;
+    plain_frames(ctx, &guest)?;
+    let dom0 = ctx.host.dom0();
+    let _server = Server::start(dom0)?;
+    let out = guest.sh("cat /sys/class/net/eth1/ifindex")?;
+    let port = 20_000 + out.parse::<u16>()?;
+    let reflect = |size: u32| {
+        traffic::run(
+            dom0,
+            &format!(
+                "reflect {} --count {COUNT} --size {size} --from-port {port}",
+                ipv4(0, GUEST)
+            ),
+        )
+    };
+
+    // Nobody listens there, says the guest, unless a program prevents it.
+    refused(&reflect(1000)?)?;
+    attach(&guest, Some("pass"))?;
+    refused(&reflect(1000)?)?;
+    for direction in ["", "--reverse"] {
+        let line = traffic::run(
+            &guest,
+            &format!("tcp {} --streams 2 --time 800 {direction}", dom0_v4()),
+        )?;
+        ensure!(line.get::<u64>("total")? > 50_000, "{line}");
+    }
+    attach(&guest, Some("drop"))?;
+    expect(&reflect(1000)?, &[("lost", COUNT)])?;
+    attach(&guest, Some("tx"))?;
+    for size in [18, 1000, 1472] {
+        expect(&reflect(size)?, &[("returned", COUNT)])
+            .with_context(|| format!("{size} bytes to be sent back"))?;
+    }
+    attach(&guest, Some("onward"))?;
+    redirected(dom0, || expect(&reflect(1000)?, &[("lost", COUNT)]))?;
+    // Meanwhile everything else passes.
+    let line = traffic::run(&guest, &format!("ping {} --sizes 0,100,1472", dom0_v4()))?;
+    expect(&line, &[("answered", 3)])?;
+    attach(&guest, None)?;
+    refused(&reflect(1000)?)?;
+    guest.shutdown()
+}
+
+/// The kernel limits how many refusals it sends a second, so not every datagram gets one.
+fn refused(line: &traffic::Line) -> Result<()> {
+    ensure!(
+        line.get::<u64>("refused")? > 0 && line.get::<u64>("returned")? == 0,
+        "the datagrams did not reach the guest: {line}"
+    );
+    Ok(())
+}
+
+/// Datagrams that go in at bridge 0 come out at bridge 1, whole, as their checksums tell.
+fn redirected(dom0: &Place, send: impl FnOnce() -> Result<()>) -> Result<()> {
+    let seen = dom0.spawn(&format!(
+        "timeout 40 tcpdump -i xenbr1 -nn -vv -c {COUNT} udp port 7 2>/dev/null"
+    ))?;
+    std::thread::sleep(Duration::from_secs(2));
+    send()?;
+    let seen = seen
+        .wait_for(Duration::from_secs(60))?
+        .ok()
+        .context("the second interface did not send what it should")?;
+    let good = seen.stdout.matches("udp sum ok").count();
+    ensure!(good as u64 == COUNT, "{good} of {COUNT} are whole: {seen}");
+    Ok(())
+}
+
+fn under_traffic(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = start(ctx, Guest::pvh("g1").vcpus(4).nic(Nic::new()), "")?;
+    plain_frames(ctx, &guest)?;
+    let _server = Server::start(ctx.host.dom0())?;
+    let rounds = ctx.rounds(5, 50);
+    let time = u64::from(rounds) * 2500;
+    let streams: Vec<_> = ["", "--reverse"]
+        .iter()
+        .map(|direction| {
+            let args = format!("tcp {} --streams 4 --time {time} {direction}", dom0_v4());
+            traffic::spawn(&guest, &args)
+        })
+        .collect::<Result<_>>()?;
+    for _ in 0..rounds {
+        for program in [Some("pass"), Some("drop"), None] {
+            attach(&guest, program)?;
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+    for stream in streams {
+        let line = stream.result(Duration::from_millis(time * 3))?;
+        ensure!(line.get::<u64>("total")? > 100_000, "{line}");
+        ctx.note(line.to_string());
+    }
+    guest.shutdown()
+}
