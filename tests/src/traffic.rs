@@ -89,19 +89,17 @@ pub fn expect(line: &Line, expected: &[(&str, u64)]) -> Result<()> {
     Ok(())
 }
 
-/// TCP both ways between a guest and dom0, for `time` milliseconds each, every byte checked. Returns MB/s out and in.
-pub fn both_ways(guest: &Place, to: &str, options: &str, time: u32) -> Result<(f64, f64)> {
+/// TCP both ways between a guest and another machine, `kib` KiB in each stream each way, every byte checked. Returns
+/// MB/s out and in.
+pub fn both_ways(guest: &Place, to: &str, streams: u32, kib: u32) -> Result<(f64, f64)> {
     let mut rates = [0.0; 2];
+    let bytes = u64::from(kib) << 10;
     for (rate, direction) in rates.iter_mut().zip(["", "--reverse"]) {
         let line = run(
             guest,
-            &format!("tcp {to} {options} {direction} --time {time}"),
+            &format!("tcp {to} --streams {streams} {direction} --bytes {bytes}"),
         )?;
-        // Less would mean that it stalled; a few MB/s is what the slowest machine does.
-        ensure!(
-            line.get::<u64>("total")? > 100_000,
-            "next to nothing got through: {line}"
-        );
+        expect(&line, &[("total", bytes * u64::from(streams))])?;
         *rate = line.get::<f64>("rate")? / 1e6;
     }
     Ok((rates[0], rates[1]))

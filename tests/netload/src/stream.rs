@@ -18,6 +18,10 @@ use crate::request::{self, Check, Server};
 /// Bytes of one write or read.
 const CHUNK: usize = 128 << 10;
 
+/// Bytes that may wait at either end. Left to itself the kernel lets it become so many that a slow machine needs longer
+/// to send what waits at the end than it was told to send for.
+const WAITING: usize = 1 << 20;
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -93,6 +97,7 @@ pub fn run(args: &Args) -> io::Result<Line> {
                 scope.spawn(move || -> io::Result<Line> {
                     machine::pin(number)?;
                     let mut stream = args.server.ask(&request)?;
+                    limit(&stream)?;
                     let pattern = Pattern::new(number.into());
                     if args.reverse {
                         return collect(&mut stream, pattern, span, args.check);
@@ -140,8 +145,18 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T>
         .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
 }
 
+/// Bounds what waits.
+fn limit(stream: &TcpStream) -> io::Result<()> {
+    // Only root may have as much; the usual limit is less and does as well.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(stream, WAITING);
+    Ok(rustix::net::sockopt::set_socket_send_buffer_size(
+        stream, WAITING,
+    )?)
+}
+
 /// The other end of a stream out: tells what arrived.
 pub fn sink(mut stream: TcpStream, request: &Line) -> io::Result<()> {
+    limit(&stream)?;
     let pattern = Pattern::new(request.get("seed")?);
     let check = request.get("check")?;
     let line = collect(&mut stream, pattern, Span::of(request)?, check)?;
@@ -150,6 +165,7 @@ pub fn sink(mut stream: TcpStream, request: &Line) -> io::Result<()> {
 
 /// The other end of a stream in.
 pub fn source(mut stream: TcpStream, request: &Line) -> io::Result<()> {
+    limit(&stream)?;
     let pattern = Pattern::new(request.get("seed")?);
     let check = request.get("check")?;
     emit(&mut stream, pattern, Span::of(request)?, check, None)?;

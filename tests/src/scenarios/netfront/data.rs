@@ -21,7 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
-    let time = ctx.rounds(1000, 10_000);
+    let kib = ctx.rounds(1000, 30_000);
     let guest = start(
         ctx,
         Guest::new("g1", mode)
@@ -31,10 +31,9 @@ fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
     )?;
     let _dom0 = Server::start(ctx.host.dom0())?;
     let (v4, v6) = (dom0_v4(), ipv6(0, 1));
-    let streams = format!("--streams {}", 2 * vcpus);
-    let (out, inwards) = both_ways(&guest, &v4, &streams, time)?;
+    let (out, inwards) = both_ways(&guest, &v4, 2 * vcpus, kib)?;
     ctx.note(format!("TCP {out:.0} MB/s out, {inwards:.0} MB/s in"));
-    both_ways(&guest, &v6, &streams, time)?;
+    both_ways(&guest, &v6, 2 * vcpus, kib)?;
     for to in [&v4, &v6] {
         datagrams(&guest, to, 1400, 500)?;
     }
@@ -73,9 +72,9 @@ fn guest_to_guest(ctx: &mut Ctx<'_>) -> Result<()> {
     second.bring_up("eth0", 0, GUEST + 1)?;
     let _serves = Server::start(&second)?;
     let (v4, v6) = (ipv4(0, GUEST + 1), ipv6(0, GUEST + 1));
-    let time = ctx.rounds(1000, 10_000);
+    let kib = ctx.rounds(2000, 50_000);
     for to in [&v4, &v6] {
-        let (out, back) = both_ways(&first, to, "--streams 4", time)?;
+        let (out, back) = both_ways(&first, to, 4, kib)?;
         ctx.note(format!("{to}: {out:.0} MB/s there, {back:.0} MB/s back"));
         datagrams(&first, to, 1400, 300)?;
     }
