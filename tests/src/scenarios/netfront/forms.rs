@@ -141,24 +141,10 @@ fn vlans(ctx: &mut Ctx<'_>) -> Result<()> {
         datagrams(&guest, &theirs, 1472, 100)?;
     }
     // They were tagged on the way, and only they.
-    let seen = ctx.host.dom0().spawn(&format!(
-        "timeout 20 tcpdump -i {} -nn -e -c 6 vlan 7 and icmp 2>/dev/null",
-        guest.vif(0)
-    ))?;
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let seen = traffic::capture(ctx.host.dom0(), &guest.vif(0), 6, "-e 'vlan 7 and icmp'")?;
     let line = traffic::run(&guest, &format!("ping {theirs} --sizes 1472,64,0"))?;
     expect(&line, &[("answered", 3)])?;
-    let seen = seen
-        .wait_for(std::time::Duration::from_secs(30))?
-        .ok()
-        .context("no tagged frames were seen")?;
-    ensure!(
-        seen.stdout
-            .lines()
-            .filter(|line| line.contains("vlan 7"))
-            .count()
-            == 6,
-        "{seen}"
-    );
+    let seen = seen.printed()?;
+    ensure!(seen.matches("vlan 7").count() == 6, "{seen}");
     guest.shutdown()
 }

@@ -57,14 +57,11 @@ fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Res
         std::thread::sleep(Duration::from_secs(4));
         // Whoever is on the bridge has to learn where the guest is now.
         let own = ipv4(0, GUEST);
-        let announced = dom0.spawn(&format!(
-            "timeout 100 tcpdump -i xenbr0 -nn -l -c 1 arp and src host {own} and dst host {own} 2>/dev/null"
-        ))?;
-        std::thread::sleep(Duration::from_secs(1));
+        let arp = format!("'arp and src host {own} and dst host {own}'");
+        let announced = traffic::capture(dom0, "xenbr0", 1, &arp)?;
         go(&guest)?;
         announced
-            .wait_for(Duration::from_secs(110))?
-            .ok()
+            .printed()
             .context("the guest did not announce itself by ARP")?;
         guest.await_carrier("eth0")?;
     }

@@ -4,12 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{GUEST, dom0_v4, start};
 use crate::guest::{Guest, Mode};
 use crate::nic::{Nic, ipv4, ipv6};
-use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
 use crate::traffic::{self, Server, expect};
 
@@ -27,26 +26,6 @@ pub const SCENARIOS: &[Scenario] = &[
     .full(),
 ];
 
-/// Listens in dom0 while something is done, for a number of packets; returns what tcpdump said.
-fn listen(
-    dom0: &Place,
-    options: &str,
-    count: u32,
-    act: impl FnOnce() -> Result<()>,
-) -> Result<String> {
-    let seen = dom0.spawn(&format!(
-        "timeout 60 tcpdump -nn -l -c {count} {options} 2>/dev/null"
-    ))?;
-    // Until it listens.
-    std::thread::sleep(Duration::from_secs(2));
-    act()?;
-    let seen = seen.wait_for(Duration::from_secs(70))?;
-    Ok(seen
-        .ok()
-        .with_context(|| format!("fewer than {count} packets with {options}"))?
-        .stdout)
-}
-
 /// Frames whose checksum the stack made are right where they come out; left to the other side, they are not there
 /// yet, which shows that the look is sharp enough.
 fn checksums(ctx: &mut Ctx<'_>) -> Result<()> {
@@ -61,18 +40,17 @@ fn checksums(ctx: &mut Ctx<'_>) -> Result<()> {
             who.sh(&format!(
                 "ethtool -K {device} tso {offload} tx {offload} sg {offload}"
             ))?;
-            let text = listen(
+            let seen = traffic::capture(
                 dom0,
-                &format!("-i {vif} -vv -s 0 ip6 and src {from} and 'ip6[6] == 6'"),
+                &vif,
                 60,
-                || {
-                    for direction in ["", "--reverse"] {
-                        let args = format!("tcp {to} --bytes 3000000 {direction}");
-                        traffic::run(&guest, &args)?;
-                    }
-                    Ok(())
-                },
+                &format!("-vv -s 0 'ip6 and src {from} and ip6[6] == 6'"),
             )?;
+            for direction in ["", "--reverse"] {
+                let args = format!("tcp {to} --bytes 3000000 {direction}");
+                traffic::run(&guest, &args)?;
+            }
+            let text = seen.printed()?;
             let (right, wrong) = (
                 text.matches("(correct)").count(),
                 text.matches("(incorrect").count(),
@@ -108,12 +86,13 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
             ))
             .map(drop)
     };
-    let text = listen(dom0, "-i xenbr0 -A udp dst port 6666", 30, || {
-        guest.sh(&format!(
-            "modprobe netconsole netconsole=6665@{own}/eth0,6666@{to}/{mac}"
-        ))?;
-        say(40, "quiet")
-    })?;
+    let messages = "-A udp dst port 6666";
+    let seen = traffic::capture(dom0, "xenbr0", 30, messages)?;
+    guest.sh(&format!(
+        "modprobe netconsole netconsole=6665@{own}/eth0,6666@{to}/{mac}"
+    ))?;
+    say(40, "quiet")?;
+    let text = seen.printed()?;
     // The first messages may be netconsole's own.
     let heard = (1..=20)
         .filter(|number| text.contains(&format!("quiet {number} of paravane")))
@@ -128,9 +107,9 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
             traffic::spawn(&guest, &args)
         })
         .collect::<Result<_>>()?;
-    listen(dom0, "-i xenbr0 -A udp dst port 6666", 100, || {
-        say(300, "busy")
-    })?;
+    let seen = traffic::capture(dom0, "xenbr0", 100, messages)?;
+    say(300, "busy")?;
+    seen.printed()?;
     for stream in streams {
         let line = stream.result(Duration::from_secs(20))?;
         ensure!(line.get::<u64>("total")? > 100_000, "{line}");

@@ -98,16 +98,12 @@ fn verdicts(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
 
 /// Datagrams that go in at bridge 0 come out at bridge 1, whole, as their checksums tell.
 fn redirected(dom0: &Place, send: impl FnOnce() -> Result<()>) -> Result<()> {
-    let seen = dom0.spawn(&format!(
-        "timeout 40 tcpdump -i xenbr1 -nn -vv -c {COUNT} udp port 7 2>/dev/null"
-    ))?;
-    std::thread::sleep(Duration::from_secs(2));
+    let seen = traffic::capture(dom0, "xenbr1", COUNT, "-vv udp port 7")?;
     send()?;
     let seen = seen
-        .wait_for(Duration::from_secs(60))?
-        .ok()
+        .printed()
         .context("the second interface did not send what it should")?;
-    let good = seen.stdout.matches("udp sum ok").count();
+    let good = seen.matches("udp sum ok").count();
     ensure!(good as u64 == COUNT, "{good} of {COUNT} are whole: {seen}");
     Ok(())
 }
