@@ -77,11 +77,11 @@ fn line(text: &str) -> Result<Line> {
         .with_context(|| format!("netload printed {text:?}"))
 }
 
-/// Starts tcpdump in dom0 and waits until it listens. It ends after `count` packets, and after a minute in vain.
+/// Starts tcpdump in dom0 and waits until it listens. It ends after `count` packets, and after two minutes in vain.
 pub fn capture(dom0: &Place, device: &str, count: u64, what: &str) -> Result<Capture> {
     let job = dom0.spawn(&format!(
         // Packages are not configured in dom0, so there is no user for it to become.
-        "exec timeout 60 tcpdump -Z root -i {device} -nn -l -c {count} {what}"
+        "exec timeout 120 tcpdump -Z root -i {device} -nn -l -c {count} {what}"
     ))?;
     std::thread::sleep(Duration::from_secs(2));
     Ok(Capture(job))
@@ -93,7 +93,7 @@ pub struct Capture(Job);
 impl Capture {
     /// What it printed; an error if there were fewer packets than asked for.
     pub fn printed(self) -> Result<String> {
-        let output = self.0.wait_for(SLACK * 3)?;
+        let output = self.0.wait_for(SLACK * 5)?;
         Ok(output.ok().context("too few packets were seen")?.stdout)
     }
 }
