@@ -127,6 +127,18 @@ impl Domain {
         Ok(())
     }
 
+    /// Takes a network frontend from its devices, as before an update of the module, and unloads it.
+    pub fn unload_netfront(&self, driver: Driver) -> Result<()> {
+        let module = driver.net_module();
+        // Xenbus holds on to a module that drives a device.
+        self.sh(&format!(
+            "for d in /sys/bus/xen/drivers/vif/vif-*; do echo ${{d##*/}} > /sys/bus/xen/drivers/vif/unbind || exit 1; done; \
+             [ -z \"$(ls -d /sys/bus/xen/devices/vif-*/net/* 2>/dev/null)\" ] && rmmod {module}"
+        ))
+        .with_context(|| format!("{module} cannot be unloaded in {}", self.name()))
+        .map(drop)
+    }
+
     /// Gives an interface the addresses of a host on a bridge, brings it up, and waits until the back end is there.
     pub fn bring_up(&self, device: &str, bridge: u32, host: u32) -> Result<()> {
         let (v4, v6) = (ipv4(bridge, host), ipv6(bridge, host));

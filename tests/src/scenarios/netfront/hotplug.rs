@@ -106,7 +106,8 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
         .collect::<Result<_>>()?;
     for _ in 0..rounds {
         std::thread::sleep(Duration::from_secs(pause.into()));
-        guest.sh(&format!("rmmod {module} && [ ! -e /sys/class/net/eth0 ]"))?;
+        guest.run(&format!("rmmod {module}"))?.fails()?;
+        guest.unload_netfront(ctx.driver)?;
         guest.load_netfront(ctx.driver, "")?;
         guest.bring_up("eth0", 0, GUEST)?;
     }
@@ -119,7 +120,6 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
 
 /// All grants, interrupts and pages return when the module goes, whatever was in flight.
 fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
-    let module = ctx.driver.net_module();
     let guest = start_down(ctx, Guest::pvh("g1").vcpus(4).nic(Nic::new()), "")?;
     let _dom0 = Server::start(ctx.host.dom0())?;
     let round = |guest: &Domain| -> Result<Resources> {
@@ -133,12 +133,12 @@ fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
             ),
         )?;
         std::thread::sleep(Duration::from_secs(1));
-        guest.sh(&format!("rmmod {module}"))?;
+        guest.unload_netfront(ctx.driver)?;
         // It would wait for the end of what can no longer come.
         drop(flood);
         Resources::of(ctx.host, guest)
     };
-    guest.sh(&format!("rmmod {module}"))?;
+    guest.unload_netfront(ctx.driver)?;
     round(&guest)?;
     let before = round(&guest)?;
     for _ in 0..ctx.rounds(2, 20) {
