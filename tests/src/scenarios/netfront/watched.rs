@@ -86,14 +86,21 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
             ))
             .map(drop)
     };
+    // A new console gets all messages since the boot first.
     let messages = "-A udp dst port 6666";
-    let seen = traffic::capture(dom0, "xenbr0", 30, messages)?;
+    let seen = traffic::capture(dom0, "xenbr0", 50, messages)?;
     guest.sh(&format!(
         "modprobe netconsole netconsole=6665@{own}/eth0,6666@{to}/{mac}"
     ))?;
-    say(40, "quiet")?;
     let text = seen.printed()?;
-    // The first messages may be netconsole's own.
+    ensure!(
+        text.contains("Linux version"),
+        "the messages of the boot are not there: {text}"
+    );
+    std::thread::sleep(Duration::from_secs(5));
+    let seen = traffic::capture(dom0, "xenbr0", 20, messages)?;
+    say(20, "quiet")?;
+    let text = seen.printed()?;
     let heard = (1..=20)
         .filter(|number| text.contains(&format!("quiet {number} of paravane")))
         .count();
