@@ -58,6 +58,8 @@ impl Subject for Net {
          different queues.",
         "UDP is sent as fast as the sender can; what is lost on the way, mostly for lack of room where it arrives, does not \
          count. Processor time is that of all the guest's processors, from /proc/stat, over the time that is measured.",
+        "Dom0's kernel is told not to hold back events that it found nothing to do for, which on an emulated processor would \
+         limit both drivers to a few packets a second now and then (docs/design/network-tests.md). The guest's kernel is not.",
         "Streams are counted in full frames of 1448 bytes of data, however they were cut for the ring.",
     ];
 

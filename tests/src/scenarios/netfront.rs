@@ -12,9 +12,9 @@
 //! - [`xdp`]: programs that decide about frames, attached and detached under traffic;
 //! - [`watched`]: checksums on the wire, messages by netconsole, floods.
 //!
-//! [`crate::traffic`] and [`crate::vif`] are the instruments: traffic whose content is checked, and what the back end and the xenstore
-//! say about an interface. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the kernel's
-//! own, which is how the scenarios themselves are tested.
+//! [`crate::traffic`] and [`crate::vif`] are the instruments: traffic whose content is checked, and what the back end
+//! and the xenstore say about an interface. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks
+//! for the kernel's own, which is how the scenarios themselves are tested.
 
 mod data;
 mod forms;
