@@ -379,6 +379,8 @@ pub fn entries() -> Vec<Entry> {
         io::netif {
             NR_SLOTS_MIN: "XEN_NETIF_NR_SLOTS_MIN",
             MAX_TX_SIZE: "XEN_NETIF_MAX_TX_SIZE",
+            MAX_XDP_HEADROOM: (linux "XEN_NETIF_MAX_XDP_HEADROOM"),
+            GREF_READONLY: (xen "XEN_NETIF_CTRLF_GREF_readonly"),
         }
     );
     constants!(
@@ -407,6 +409,7 @@ pub fn entries() -> Vec<Entry> {
         MCAST_DEL: "XEN_NETIF_EXTRA_TYPE_MCAST_DEL",
         HASH: "XEN_NETIF_EXTRA_TYPE_HASH",
         XDP: (linux "XEN_NETIF_EXTRA_TYPE_XDP"),
+        MAX: (linux "XEN_NETIF_EXTRA_TYPE_MAX"),
         FLAG_MORE: "XEN_NETIF_EXTRA_FLAG_MORE",
     });
     constants!(
@@ -415,6 +418,53 @@ pub fn entries() -> Vec<Entry> {
             NONE: "XEN_NETIF_GSO_TYPE_NONE",
             TCPV4: "XEN_NETIF_GSO_TYPE_TCPV4",
             TCPV6: "XEN_NETIF_GSO_TYPE_TCPV6",
+        }
+    );
+    constants!(
+        all,
+        io::netif::hash_type {
+            IPV4: "_XEN_NETIF_CTRL_HASH_TYPE_IPV4",
+            IPV4_TCP: "_XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP",
+            IPV6: "_XEN_NETIF_CTRL_HASH_TYPE_IPV6",
+            IPV6_TCP: "_XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP",
+        }
+    );
+    constants!(
+        all,
+        io::netif::hash_flag {
+            IPV4: "XEN_NETIF_CTRL_HASH_TYPE_IPV4",
+            IPV4_TCP: "XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP",
+            IPV6: "XEN_NETIF_CTRL_HASH_TYPE_IPV6",
+            IPV6_TCP: "XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP",
+        }
+    );
+    constants!(
+        all,
+        io::netif::hash_algorithm {
+            NONE: "XEN_NETIF_CTRL_HASH_ALGORITHM_NONE",
+            TOEPLITZ: "XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ",
+        }
+    );
+    constants!(all, io::netif::ctrl {
+        INVALID: "XEN_NETIF_CTRL_TYPE_INVALID",
+        GET_HASH_FLAGS: "XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS",
+        SET_HASH_FLAGS: "XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS",
+        SET_HASH_KEY: "XEN_NETIF_CTRL_TYPE_SET_HASH_KEY",
+        GET_HASH_MAPPING_SIZE: "XEN_NETIF_CTRL_TYPE_GET_HASH_MAPPING_SIZE",
+        SET_HASH_MAPPING_SIZE: "XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE",
+        SET_HASH_MAPPING: "XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING",
+        SET_HASH_ALGORITHM: "XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM",
+        GET_GREF_MAPPING_SIZE: (xen "XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE"),
+        ADD_GREF_MAPPING: (xen "XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING"),
+        DEL_GREF_MAPPING: (xen "XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING"),
+    });
+    constants!(
+        all,
+        io::netif::ctrl_status {
+            SUCCESS: "XEN_NETIF_CTRL_STATUS_SUCCESS",
+            NOT_SUPPORTED: "XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED",
+            INVALID_PARAMETER: "XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER",
+            BUFFER_OVERFLOW: "XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW",
         }
     );
     constants!(

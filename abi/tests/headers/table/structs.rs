@@ -228,6 +228,15 @@ fn netif(all: &mut Vec<Entry>) {
     } {
         kind: "type", flags: "flags", detail: "u",
     } pad {});
+    structure!(all, io::netif::{ CtrlRequest = "struct xen_netif_ctrl_request" } {
+        id: "id", kind: "type", data: "data",
+    } pad {});
+    structure!(all, io::netif::{ CtrlResponse = "struct xen_netif_ctrl_response" } {
+        id: "id", kind: "type", status: "status", data: "data",
+    } pad {});
+    structure!(all, io::netif::{ Gref = (xen "struct xen_netif_gref") } {
+        gref: (xen "ref"), flags: (xen "flags"), status: (xen "status"),
+    } pad {});
 }
 
 fn others(all: &mut Vec<Entry>) {
