@@ -4,6 +4,7 @@
 //!
 //! What does not live here: a connection, transactions and watches; the kernel's xenbus has them.
 
+pub mod node;
 pub mod number;
 pub mod path;
 pub mod wire;

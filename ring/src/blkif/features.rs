@@ -8,13 +8,14 @@
 //!
 //! The transport is read in state InitWait; a back end writes the rest before it is Connected.
 
-use crate::xenstore::number::decimal;
-use core::fmt;
+use crate::xenstore::node::{clamp, needed, number, out_of_range};
 use xen_abi::io::blkif::{
     vdisk, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SECTOR_SIZE,
     SEGMENTS_PER_INDIRECT_PAGE,
 };
 use xen_abi::PAGE_SIZE;
+
+pub use crate::xenstore::node::{BadNode, BadNodeWhy};
 
 /// Most segments that an indirect request can name: 4096, of 16 MiB.
 pub const MAX_INDIRECT_SEGMENTS: u32 =
@@ -61,41 +62,6 @@ pub struct Disk {
     /// It cannot be written.
     pub read_only: bool,
 }
-
-/// A node without which there is no disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadNode {
-    /// Its name.
-    pub key: &'static str,
-    /// What is wrong.
-    pub why: BadNodeWhy,
-}
-
-/// What is wrong with a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadNodeWhy {
-    /// It is not there.
-    Missing,
-    /// It is not a decimal number.
-    NotANumber,
-    /// It is a number that makes no sense here.
-    OutOfRange(u64),
-}
-
-impl fmt::Display for BadNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key;
-        match self.why {
-            BadNodeWhy::Missing => write!(f, "the back end has not written {key}"),
-            BadNodeWhy::NotANumber => write!(f, "the back end's {key} is not a number"),
-            BadNodeWhy::OutOfRange(value) => {
-                write!(f, "the back end's {key} is {value}, which is out of range")
-            }
-        }
-    }
-}
-
-impl core::error::Error for BadNode {}
 
 impl Disk {
     /// Reads the nodes by means of `get`.
@@ -252,25 +218,4 @@ fn discard(granularity: u32, alignment: u32, secure: bool, sector_size: u32) -> 
         },
         secure,
     }
-}
-
-fn number<V: AsRef<[u8]>>(value: Option<V>) -> Option<u64> {
-    decimal(value?.as_ref())
-}
-
-fn needed<V: AsRef<[u8]>>(key: &'static str, value: Option<V>) -> Result<u64, BadNode> {
-    let bad = |why| BadNode { key, why };
-    let value = value.ok_or(bad(BadNodeWhy::Missing))?;
-    decimal(value.as_ref()).ok_or(bad(BadNodeWhy::NotANumber))
-}
-
-fn out_of_range(key: &'static str, value: u64) -> BadNode {
-    BadNode {
-        key,
-        why: BadNodeWhy::OutOfRange(value),
-    }
-}
-
-fn clamp(value: u64, least: u32, most: u32) -> u32 {
-    u32::try_from(value).unwrap_or(most).clamp(least, most)
 }
