@@ -34,6 +34,7 @@ mod ids;
 pub mod index;
 mod layout;
 mod mem;
+pub mod netif;
 pub mod pages;
 pub mod xenstore;
 
