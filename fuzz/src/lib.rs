@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fuzzing of what faces a hostile peer: rings, block requests and responses, what a back end
-//! writes to the xenstore, and the xenstore's messages.
+//! Fuzzing of what faces a hostile peer: rings, the messages of the block and network protocols,
+//! what a back end writes to the xenstore, and the xenstore's messages.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
 //!
@@ -15,22 +15,29 @@
 
 mod blkif;
 mod bytes;
+mod netif;
 mod ring;
 mod store;
 
 pub use blkif::{blkif_request, blkif_response};
+pub use netif::{netif_control, netif_request, netif_rx, netif_tx};
 pub use ring::{back_ring, front_ring};
-pub use store::{features, xenstore};
+pub use store::{features, netif_features, xenstore};
 
 /// A target: it panics if the bytes break a promise.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
     ("blkif_response", blkif_response),
     ("features", features),
+    ("netif_rx", netif_rx),
+    ("netif_tx", netif_tx),
+    ("netif_request", netif_request),
+    ("netif_control", netif_control),
+    ("netif_features", netif_features),
     ("xenstore", xenstore),
 ];

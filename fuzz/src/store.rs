@@ -6,6 +6,7 @@ use crate::bytes::Bytes;
 use xen_abi::io::xs_wire::{Header, PAYLOAD_MAX};
 use xen_ring::blkif::features::{Disk, Features, Transport};
 use xen_ring::blkif::vdev::{DiskName, Placement};
+use xen_ring::netif::{features as netif, mac};
 use xen_ring::xenstore::number::{decimal, integer};
 use xen_ring::xenstore::path::Path;
 use xen_ring::xenstore::wire::Message;
@@ -16,24 +17,8 @@ use zerocopy::FromBytes;
 pub fn features(input: &[u8]) {
     let mut input = Bytes::new(input);
     let vdevice = input.u32();
-    let mut values: Vec<(String, Option<Vec<u8>>)> = Vec::new();
-    let mut get = |key: &str| {
-        // A key has one value, however often it is read.
-        if let Some((_, value)) = values.iter().find(|(known, _)| known == key) {
-            return value.clone();
-        }
-        let value = match input.below(4) {
-            0 => None,
-            1 => {
-                let len = input.below(24);
-                Some(input.take(len).to_vec())
-            }
-            2 => Some((1u64 << input.below(64)).to_string().into_bytes()),
-            _ => Some(input.u64().to_string().into_bytes()),
-        };
-        values.push((key.to_owned(), value.clone()));
-        value
-    };
+    let mut nodes = Nodes::new(&mut input);
+    let mut get = |key: &str| nodes.get(key);
     let transport = Transport::from_store(&mut get);
     assert!(transport.max_ring_page_order <= 4);
     assert!((1..=4096).contains(&transport.max_queues));
@@ -67,6 +52,70 @@ pub fn features(input: &[u8]) {
         assert!([1, 16, 256].contains(&placement.minors));
         let name = placement.name();
         assert!(name.as_str().len() <= DiskName::MAX && name.as_str().starts_with("xvd"));
+    }
+}
+
+/// Nodes with made-up values.
+struct Nodes<'a, 'b> {
+    input: &'a mut Bytes<'b>,
+    values: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl<'a, 'b> Nodes<'a, 'b> {
+    fn new(input: &'a mut Bytes<'b>) -> Self {
+        let values = Vec::new();
+        Self { input, values }
+    }
+
+    fn get(&mut self, key: &str) -> Option<Vec<u8>> {
+        // A key has one value, however often it is read.
+        if let Some((_, value)) = self.values.iter().find(|(known, _)| known == key) {
+            return value.clone();
+        }
+        let value = match self.input.below(4) {
+            0 => None,
+            1 => {
+                let len = self.input.below(24);
+                Some(self.input.take(len).to_vec())
+            }
+            2 => Some((1u64 << self.input.below(64)).to_string().into_bytes()),
+            _ => Some(self.input.u64().to_string().into_bytes()),
+        };
+        self.values.push((key.to_owned(), value.clone()));
+        value
+    }
+}
+
+/// The same for an interface, and its address.
+pub fn netif_features(input: &[u8]) {
+    let mut input = Bytes::new(input);
+    let len = input.below(24);
+    let text = input.take(len);
+    if let Ok(address) = mac::parse(text) {
+        assert!(address[0] & 1 == 0 && address != [0; 6]);
+        let again = address.map(|byte| format!("{byte:02x}")).join(":");
+        assert_eq!(mac::parse(again.as_bytes()), Ok(address));
+    }
+    // Most of what is made up is none, so an address is made of it.
+    let address: [u8; 6] = input.array();
+    let text = address.map(|byte| format!("{byte:x}")).join(":");
+    let good = address[0] & 1 == 0 && address != [0; 6];
+    assert_eq!(mac::parse(text.as_bytes()).ok(), good.then_some(address));
+
+    let mut nodes = Nodes::new(&mut input);
+    let mut get = |key: &str| nodes.get(key);
+    let transport = netif::Transport::from_store(&mut get);
+    assert!((1..=4096).contains(&transport.max_queues));
+    assert!(transport.multi_queue || transport.max_queues == 1);
+    if let Ok(features) = netif::Features::from_store(&mut get) {
+        let offloads = features.offloads();
+        assert!(offloads.sg || !(offloads.tso4 || offloads.tso6));
+        assert!(offloads.csum_ipv4 || !offloads.tso4);
+        assert!(offloads.csum_ipv6 || !offloads.tso6);
+        assert_eq!(offloads.and(offloads), offloads);
+        assert!(features.multicast_control || !features.dynamic_multicast_control);
+    } else {
+        assert!(get("feature-rx-copy").is_none_or(|copy| decimal(&copy).unwrap_or(0) == 0));
     }
 }
 

@@ -105,5 +105,10 @@ targets!(
     blkif_request,
     blkif_response,
     features,
+    netif_rx,
+    netif_tx,
+    netif_request,
+    netif_control,
+    netif_features,
     xenstore
 );
