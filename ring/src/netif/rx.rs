@@ -64,8 +64,8 @@ use super::Checksum;
 use core::fmt;
 use xen_abi::io::netif::NR_SLOTS_MIN;
 
-/// Most pieces of a packet that is received. A packet buffer of Linux holds as many, if the head
-/// of the first is copied out.
+/// Most pieces of a packet that is received. A packet buffer of Linux has room for one less
+/// besides its linear part, where the first piece then has to go as a whole.
 pub const MAX_PIECES: usize = NR_SLOTS_MIN as usize;
 
 /// A piece of a packet: data in one buffer, within its page.

@@ -15,11 +15,9 @@
 //! # What of the responses is a violation
 //!
 //! Each request is answered by a response with its id, and each extra by one of status
-//! [`NULL`](rsp::NULL), whose id means nothing. So a response is a violation if its id is not out,
+//! [`NULL`](xen_abi::io::netif::rsp::NULL), whose id means nothing. So a response is a violation if its id is not out,
 //! if its status does not exist, or if it is `NULL` and there is no extra that it could be for.
 //! All else is the fate of a packet. (C's netfront takes any number of `NULL`s and any status.)
-//!
-//! [`rsp::NULL`]: xen_abi::io::netif::rsp::NULL
 
 pub mod decode;
 pub mod in_flight;

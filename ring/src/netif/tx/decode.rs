@@ -106,10 +106,9 @@ impl Decoded {
             id: request.id,
             status,
         };
-        let (first, rest) = self.requests().split_at(self.count.min(1));
-        let extras = extras.take(self.extras);
-        let first = first.iter().map(answer).chain(extras);
-        first.chain(rest.iter().map(answer))
+        let first = self.requests().iter().take(1).map(answer);
+        let rest = self.requests().iter().skip(1).map(answer);
+        first.chain(extras.take(self.extras)).chain(rest)
     }
 }
 
