@@ -5,10 +5,13 @@
  */
 
 #include <linux/blk-mq.h>
+#include <linux/etherdevice.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
 #include <linux/vmalloc.h>
 #include <xen/events.h>
 #include <xen/grant_table.h>
@@ -18,4 +21,5 @@
 #include <xen/xenbus.h>
 
 #include "block.h"
+#include "net.h"
 #include "shims.h"

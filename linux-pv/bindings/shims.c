@@ -97,6 +97,24 @@ void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 }
 EXPORT_SYMBOL_GPL(xen_rs_spin_unlock_irqrestore);
 
+void xen_rs_spin_lock_bh(spinlock_t *lock)
+{
+	spin_lock_bh(lock);
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_lock_bh);
+
+int xen_rs_spin_trylock_bh(spinlock_t *lock)
+{
+	return spin_trylock_bh(lock);
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_trylock_bh);
+
+void xen_rs_spin_unlock_bh(spinlock_t *lock)
+{
+	spin_unlock_bh(lock);
+}
+EXPORT_SYMBOL_GPL(xen_rs_spin_unlock_bh);
+
 bool xen_rs_device_trylock(struct device *dev)
 {
 	return device_trylock(dev);

@@ -33,6 +33,9 @@ void xen_rs_noio_restore(unsigned int flags);
 unsigned long xen_rs_spin_lock_irqsave(spinlock_t *lock);
 int xen_rs_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
 void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+void xen_rs_spin_lock_bh(spinlock_t *lock);
+int xen_rs_spin_trylock_bh(spinlock_t *lock);
+void xen_rs_spin_unlock_bh(spinlock_t *lock);
 
 /* linux/device.h */
 bool xen_rs_device_trylock(struct device *dev);

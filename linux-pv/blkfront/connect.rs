@@ -7,11 +7,11 @@
 //! requests it takes ([`Agreed`]).
 
 use kernel::prelude::*;
-use kernel::str::CString;
 use kernel::sync::Arc;
 use xen::block::{RequestList, TagSet};
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transaction};
 use xen::event::EventChannel;
+use xen::show::Show;
 use xen::ring::{IdSlot, IdTable, SharedRing};
 use xen_abi::io::protocols;
 use xen_ring::blkif::features::{Disk, Features, Transport};
@@ -23,13 +23,6 @@ use crate::complete::OnEvent;
 use crate::data::{Kind, Stock};
 use crate::params;
 use crate::queue::{Blk, Connection, Core, Limits, Link};
-use crate::text::Text;
-
-/// Reads a node of the back end, for the parsers in `xen_ring`.
-pub(crate) fn node(dir: &Dir<'_>, key: &str) -> Option<impl AsRef<[u8]>> {
-    let key = CString::try_from_fmt(fmt!("{}", key)).ok()?;
-    dir.read_value(&key).ok()
-}
 
 /// An event channel and the ring that it announces responses on.
 type OfferedRing = (Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>);
@@ -54,7 +47,7 @@ impl Offer {
         placement: &Placement,
     ) -> Result<Self, Failure> {
         let backend = dev.otherend_node();
-        let transport = Transport::from_store(|key| node(&backend, key));
+        let transport = Transport::from_store(|key| backend.lookup(key));
         let order = transport
             .max_ring_page_order
             .min(params::max_ring_page_order());
@@ -145,18 +138,18 @@ impl Offer {
         most_segments: Option<u32>,
     ) -> Result<Agreed, Failure> {
         let backend = dev.otherend_node();
-        let disk = Disk::from_store(|key| node(&backend, key)).map_err(|bad| {
+        let disk = Disk::from_store(|key| backend.lookup(key)).map_err(|bad| {
             dev.fatal(
                 EINVAL,
                 fmt!(
                     "reading backend fields at {}: {}",
                     backend.path(),
-                    Text(bad)
+                    Show(bad)
                 ),
             );
             Failure::silent(EINVAL)
         })?;
-        let features = Features::from_store(|key| node(&backend, key), disk.sector_size);
+        let features = Features::from_store(|key| backend.lookup(key), disk.sector_size);
         let most = most_segments
             .unwrap_or(u32::MAX)
             .min(params::max_indirect_segments());

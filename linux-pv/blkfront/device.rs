@@ -21,12 +21,12 @@ use kernel::time::{delay::fsleep, Delta};
 use xen::block::RequestList;
 use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::domain;
+use xen::show::Show;
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
 use crate::connect::{disconnect, Offer};
 use crate::disk::Vdisk;
 use crate::queue::{Blk, Core, Link};
-use crate::text::Text;
 
 /// How long a back end that closes gets to answer what is in flight.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ impl bus::Driver for Blkfront {
         };
         refuse_emulated(dev, number)?;
         let placement = Placement::of(number).map_err(|bad| {
-            pr_warn!("vdevice {:#x}: {}; ignoring\n", number, Text(bad));
+            pr_warn!("vdevice {:#x}: {}; ignoring\n", number, Show(bad));
             Failure::silent(ENODEV)
         })?;
         // Our folder is called like the number that requests have to carry.
@@ -99,7 +99,7 @@ impl bus::Driver for Blkfront {
         };
         let vbd = pin_init!(Vbd { handle, placement, life <- new_mutex!(life) });
         let vbd = Arc::pin_init(vbd, GFP_KERNEL)?;
-        begin_again(dev);
+        dev.begin_again(PATIENCE);
         Ok(vbd)
     }
 
@@ -122,7 +122,7 @@ impl bus::Driver for Blkfront {
             }
             State::Closing => life.close(dev, PATIENCE),
             // While we are Initialising there is nothing to close, and this may be how the back end was
-            // left: see `begin_again`.
+            // left: see `Device::begin_again`.
             State::Closed if !matches!(dev.state(), State::Closed | State::Initialising) => {
                 life.close(dev, PATIENCE)
             }
@@ -148,30 +148,6 @@ impl bus::Driver for Blkfront {
         let mut life = vbd.life.lock();
         let alive = !life.closed && !dev.has_vanished() && dev.otherend_state() == State::Connected;
         life.remove(dev, alive);
-    }
-}
-
-/// A device that a driver was taken from before, by hand or because the module was unloaded, is Closed. Its
-/// back end stays, and begins anew when it sees us Initialising after it has closed too. It looks at the
-/// state of the moment when it hears of a change, so one that is overwritten at once it never sees.
-fn begin_again(dev: &Device<Bound>) {
-    if dev.state() != State::Closed {
-        return;
-    }
-    wait_while(dev, |state| {
-        matches!(state, State::Connected | State::Closing)
-    });
-    if dev.otherend_state() == State::Closed {
-        dev.switch_state(State::Initialising);
-    }
-}
-
-/// Waits while `busy` says so of the back end's state, but not for ever.
-fn wait_while(dev: &Device<Bound>, busy: impl Fn(State) -> bool) {
-    let mut left = PATIENCE.as_millis();
-    while left > 0 && busy(dev.otherend_state()) {
-        fsleep(Delta::from_millis(POLL));
-        left = left.saturating_sub(POLL as u128);
     }
 }
 
@@ -301,7 +277,7 @@ impl Life {
         self.disk = None;
         if alive {
             dev.frontend_closed();
-            wait_while(dev, |state| {
+            dev.wait_while(PATIENCE, |state| {
                 matches!(state, State::Connected | State::Closing)
             });
         }

@@ -15,6 +15,7 @@ use xen::block::{
 };
 use xen::event::EventChannel;
 use xen::ring::{Corrupt, IdSlot, IdTable, SharedRing};
+use xen::show::Show;
 use xen::sync::{new_irq_spinlock, IrqSpinLock, IrqSpinLockGuard};
 use xen_abi::io::blkif::Segment;
 use xen_ring::blkif::features::{Discard, Durability};
@@ -25,7 +26,6 @@ use crate::complete::OnEvent;
 use crate::data::{RequestData, Stock};
 use crate::stats::Stats;
 use crate::submit::ToCopy;
-use crate::text::Text;
 
 /// The driver, to blk-mq.
 pub(crate) struct Blk;
@@ -183,7 +183,7 @@ impl Core {
     #[cold]
     pub(crate) fn give_up(&self, why: Corrupt) {
         if self.shut("error") {
-            pr_alert!("{}: {}\n", self.name.as_str(), Text(why));
+            pr_alert!("{}: {}\n", self.name.as_str(), Show(why));
             pr_alert!("{} disabled for further use\n", self.name.as_str());
         }
     }

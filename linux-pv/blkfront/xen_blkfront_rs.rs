@@ -30,7 +30,6 @@ mod queue;
 mod recover;
 mod stats;
 mod submit;
-mod text;
 
 use kernel::prelude::*;
 use xen::{block, bus, domain};

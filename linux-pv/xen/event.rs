@@ -14,6 +14,7 @@
 
 use core::marker::{PhantomData, PhantomPinned};
 use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::error::{to_result, Error};
 use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::prelude::*;
@@ -369,4 +370,40 @@ unsafe extern "C" fn on_event<H: Handler>(irq: c_int, cookie: *mut c_void) -> c_
         end_of_interrupt(irq, flags);
     }
     kernel::bindings::irqreturn_IRQ_HANDLED
+}
+
+/// Room for the duty to end one event, between the handler and whoever deals with the event later. Any
+/// context, from any number of CPUs.
+#[derive(Default)]
+pub struct DeferredCell(AtomicU32);
+
+impl DeferredCell {
+    /// Keeps a duty. One that is in there already, which is not the case if both are of the same channel, is
+    /// fulfilled.
+    #[inline]
+    pub fn put(&self, deferred: DeferredEoi) {
+        let this = ManuallyDrop::new(deferred);
+        let old = self.0.swap(this.irq, Ordering::Release);
+        drop(Self::token(old));
+    }
+
+    /// Takes out the duty, if there is one.
+    #[inline]
+    pub fn take(&self) -> Option<DeferredEoi> {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Self::token(self.0.swap(0, Ordering::Acquire))
+    }
+
+    /// Forgets the duty: the channel is closed, or is to stay masked.
+    pub fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn token(irq: u32) -> Option<DeferredEoi> {
+        // No event channel has interrupt 0.
+        (irq != 0).then_some(DeferredEoi { irq })
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What drivers of interrupt-driven devices need beyond `kernel::sync`: a spin lock that keeps
-//! interrupts off, and a scope in which allocations start no I/O.
+//! What drivers of interrupt-driven devices need beyond `kernel::sync`: spin locks that keep interrupts or
+//! softirqs off, and a scope in which allocations start no I/O.
 
 use core::marker::PhantomData;
 use kernel::ffi;
@@ -84,6 +84,71 @@ unsafe impl Backend for IrqSpinLockBackend {
         // SAFETY: The caller guarantees that the lock is valid and initialised; `flags` is a local.
         let locked = unsafe { bindings::xen_rs_spin_trylock_irqsave(ptr, &mut flags) };
         (locked != 0).then_some(flags)
+    }
+
+    #[inline]
+    unsafe fn assert_is_held(ptr: *mut Self::State) {
+        // Only lockdep can tell.
+        #[cfg(CONFIG_LOCKDEP)]
+        // SAFETY: The caller guarantees that the lock is valid and initialised.
+        unsafe {
+            kernel::bindings::spin_assert_is_held(ptr)
+        }
+        let _ = ptr;
+    }
+}
+
+/// A spin lock that keeps softirqs off this CPU while it is held (`spin_lock_bh`), for data shared with NAPI
+/// polling. Not with interrupts off.
+pub type BhSpinLock<T> = Lock<T, BhSpinLockBackend>;
+
+/// Guard of a [`BhSpinLock`].
+pub type BhSpinLockGuard<'a, T> = Guard<'a, T, BhSpinLockBackend>;
+
+/// Makes an initialiser of a [`BhSpinLock`]; every use is a lock class of its own for lockdep.
+#[macro_export]
+macro_rules! new_bh_spinlock {
+    ($inner:expr $(, $name:literal)? $(,)?) => {
+        $crate::sync::BhSpinLock::new(
+            $inner, ::kernel::optional_name!($($name)?), ::kernel::static_lock_class!())
+    };
+}
+pub use new_bh_spinlock;
+
+/// `spinlock_t`, always taken with softirqs off.
+pub struct BhSpinLockBackend;
+
+// SAFETY: The kernel's `spinlock_t` ensures mutual exclusion. `relock` is the default.
+unsafe impl Backend for BhSpinLockBackend {
+    type State = kernel::bindings::spinlock_t;
+    type GuardState = ();
+
+    unsafe fn init(
+        ptr: *mut Self::State,
+        name: *const ffi::c_char,
+        key: *mut kernel::bindings::lock_class_key,
+    ) {
+        // SAFETY: The caller guarantees that `ptr` is valid for writes, and `name` and `key` for
+        // reads for ever.
+        unsafe { kernel::bindings::__spin_lock_init(ptr, name, key) }
+    }
+
+    #[inline]
+    unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
+        // SAFETY: The caller guarantees that the lock is valid and initialised.
+        unsafe { bindings::xen_rs_spin_lock_bh(ptr) }
+    }
+
+    #[inline]
+    unsafe fn unlock(ptr: *mut Self::State, _guard_state: &Self::GuardState) {
+        // SAFETY: The caller guarantees that it owns the lock.
+        unsafe { bindings::xen_rs_spin_unlock_bh(ptr) }
+    }
+
+    #[inline]
+    unsafe fn try_lock(ptr: *mut Self::State) -> Option<Self::GuardState> {
+        // SAFETY: The caller guarantees that the lock is valid and initialised.
+        (unsafe { bindings::xen_rs_spin_trylock_bh(ptr) } != 0).then_some(())
     }
 
     #[inline]

@@ -12,6 +12,7 @@
 //! | [`page`] | pages that may be shown |
 //! | [`ring`] | shared rings over granted pages; the state machines are crate `xen_ring` |
 //! | [`block`] | block devices (blk-mq) |
+//! | [`net`] | network devices |
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
@@ -29,6 +30,7 @@ mod debug;
 pub mod domain;
 pub mod event;
 pub mod grant;
+pub mod net;
 pub mod page;
 pub mod param;
 pub mod ring;

@@ -5,10 +5,12 @@
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
+use core::time::Duration;
 use kernel::ffi::c_void;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::aref::AlwaysRefCounted;
+use kernel::time::{delay::fsleep, Delta};
 use kernel::types::Opaque;
 use xen_bindings as bindings;
 
@@ -206,6 +208,33 @@ impl Device<Bound> {
             bindings::xenbus_read_driver_state(self.as_raw(), self.otherend().as_char_ptr())
         };
         State::from_number(state)
+    }
+
+    /// Waits while `busy` says so of the other end's state, up to `patience`. May sleep.
+    pub fn wait_while(&self, patience: Duration, busy: impl Fn(State) -> bool) {
+        /// Milliseconds between two looks.
+        const POLL: u64 = 10;
+        let mut left = patience.as_millis() as u64;
+        while left > 0 && busy(self.otherend_state()) {
+            fsleep(Delta::from_millis(POLL as i64));
+            left = left.saturating_sub(POLL);
+        }
+    }
+
+    /// For the `probe` of a front end. A device that a driver was taken from before, by hand or because the
+    /// module was unloaded, is Closed. Its back end stays, and begins anew when it sees us Initialising after it
+    /// has closed too. It looks at the state of the moment when it hears of a change, so one that is overwritten
+    /// at once it never sees. May sleep, up to `patience`.
+    pub fn begin_again(&self, patience: Duration) {
+        if self.state() != State::Closed {
+            return;
+        }
+        self.wait_while(patience, |state| {
+            matches!(state, State::Connected | State::Closing)
+        });
+        if self.otherend_state() == State::Closed {
+            self.switch_state(State::Initialising);
+        }
     }
 
     /// Whether the other end's id is the number of a domain.

@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use kernel::error::{from_err_ptr, to_result};
 use kernel::fmt;
 use kernel::prelude::*;
+use kernel::str::CString;
 use xen_bindings as bindings;
 
 use super::path::check_length;
@@ -87,6 +88,12 @@ impl<'a> Dir<'a> {
             .ok_or_else(|| StoreError::new(Problem::Store(ENOMEM), key))?;
         // SAFETY: The call returned memory of at least `len` bytes for the caller to free.
         Ok(unsafe { Value::from_raw(bytes, len as usize) })
+    }
+
+    /// The value of a key, if it can be read: for the parsers of what other ends offer, in `xen_ring`.
+    pub fn lookup(&self, key: &str) -> Option<Value> {
+        let key = CString::try_from_fmt(fmt!("{}", key)).ok()?;
+        self.read_value(&key).ok()
     }
 
     /// Whether there is such a key or folder.

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver implements, and the C callbacks that lead there.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use kernel::bindings as k;
+use kernel::error::{from_result, VTABLE_DEFAULT_ERROR};
+use kernel::ffi::{c_int, c_uint};
+use kernel::prelude::*;
+use xen_bindings as b;
+
+use super::{Counters, Device, Features, Poll, SkBuff, Transmit};
+
+/// A network driver; a value of it is the driver's data of one device.
+///
+/// `open`, `stop`, `change_mtu`, `fix_features`, `set_features` are called with the RTNL lock held and may
+/// sleep; the others must not sleep.
+#[vtable]
+pub trait Operations: Sized + Send + Sync + 'static {
+    /// What is kept for each transmit queue, guarded by the queue's lock.
+    type Transmitter: Send + 'static;
+
+    /// The interface comes up. Its NAPI contexts are enabled already, its queues stopped.
+    fn open(dev: &Device<Self>) -> Result;
+
+    /// The interface goes down. Its NAPI contexts are disabled after this.
+    fn stop(dev: &Device<Self>);
+
+    /// Takes a packet to send. What cannot be sent is dropped; a queue without room for another packet has to
+    /// be [stopped](Transmit::stop) before that comes.
+    fn start_xmit(dev: &Device<Self>, tx: Transmit<'_, Self>, skb: SkBuff);
+
+    /// Which queue a packet is sent on, below the number of queues in use.
+    fn select_queue(dev: &Device<Self>, skb: &mut SkBuff, queues: u32) -> u32;
+
+    /// Handles what has arrived on a queue: up to [`Poll::budget`] received packets, and any number that have
+    /// been sent. Returns the number of received ones. If that is less than the budget there must be nothing
+    /// left to do, and [`rearm`](Self::rearm) follows.
+    ///
+    /// The budget is 0 for netpoll, with interrupts off: then only packets that were sent may be handled.
+    fn poll(dev: &Device<Self>, poll: &mut Poll<'_, Self>) -> u32;
+
+    /// Asks the device for an interrupt when there is something to do again, and returns whether there is
+    /// already, so that polling goes on.
+    fn rearm(dev: &Device<Self>, queue: u32) -> bool;
+
+    /// Whether the interface can carry payloads of `mtu` bytes; it is set after this.
+    fn change_mtu(dev: &Device<Self>, mtu: u32) -> Result;
+
+    /// What is counted.
+    fn stats(dev: &Device<Self>, stats: &mut LinkStats<'_>);
+
+    /// The counters that `ethtool -S` shows.
+    fn counters(dev: &Device<Self>, counters: &mut Counters<'_>);
+
+    /// What of the features that are wished can be had.
+    fn fix_features(dev: &Device<Self>, features: Features) -> Features;
+
+    /// These features are used from now on.
+    fn set_features(dev: &Device<Self>, features: Features) -> Result;
+
+    /// The set of multicast addresses, or the promiscuous mode, has changed.
+    fn set_rx_mode(dev: &Device<Self>) {
+        let _ = dev;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// Statistics of a device, to be filled in (`struct rtnl_link_stats64`).
+pub struct LinkStats<'a>(&'a mut b::rtnl_link_stats64);
+
+impl LinkStats<'_> {
+    /// Adds packets and bytes that were received.
+    pub fn received(&mut self, packets: u64, bytes: u64) {
+        self.0.rx_packets = self.0.rx_packets.wrapping_add(packets);
+        self.0.rx_bytes = self.0.rx_bytes.wrapping_add(bytes);
+    }
+
+    /// Adds packets and bytes that were sent.
+    pub fn sent(&mut self, packets: u64, bytes: u64) {
+        self.0.tx_packets = self.0.tx_packets.wrapping_add(packets);
+        self.0.tx_bytes = self.0.tx_bytes.wrapping_add(bytes);
+    }
+
+    /// Adds received packets that were bad, received ones that there was no room for, and ones to be sent that
+    /// were dropped.
+    pub fn lost(&mut self, rx_errors: u64, rx_dropped: u64, tx_dropped: u64) {
+        self.0.rx_errors = self.0.rx_errors.wrapping_add(rx_errors);
+        self.0.rx_dropped = self.0.rx_dropped.wrapping_add(rx_dropped);
+        self.0.tx_dropped = self.0.tx_dropped.wrapping_add(tx_dropped);
+    }
+}
+
+/// The C callbacks of a driver.
+pub(super) struct Callbacks<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Callbacks<T> {
+    pub(super) const TABLE: b::xen_rs_netdev_callbacks = b::xen_rs_netdev_callbacks {
+        open: Some(Self::open),
+        stop: Some(Self::stop),
+        start_xmit: Some(Self::start_xmit),
+        select_queue: Some(Self::select_queue),
+        change_mtu: Some(Self::change_mtu),
+        get_stats64: Some(Self::get_stats64),
+        fix_features: Some(Self::fix_features),
+        set_features: Some(Self::set_features),
+        set_rx_mode: if T::HAS_SET_RX_MODE {
+            Some(Self::set_rx_mode)
+        } else {
+            None
+        },
+        bpf: None,
+        xdp_xmit: None,
+        poll: Some(Self::poll),
+    };
+
+    /// # Safety
+    ///
+    /// The kernel calls this for devices made by [`Device::new`], as all below.
+    unsafe extern "C" fn open(raw: *mut k::net_device) -> c_int {
+        // SAFETY: By the requirement of this function.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        from_result(|| {
+            dev.enable_napi();
+            T::open(dev).inspect_err(|_| dev.disable_napi())?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn stop(raw: *mut k::net_device) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The device is valid.
+        unsafe { b::netif_tx_stop_all_queues(raw) };
+        T::stop(dev);
+        // `open` has succeeded before, and is not called again before this returns.
+        dev.disable_napi();
+        0
+    }
+
+    unsafe extern "C" fn start_xmit(skb: *mut k::sk_buff, raw: *mut k::net_device) -> b::netdev_tx_t {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The kernel hands over a packet, which is never handed back.
+        let skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) };
+        // SAFETY: The kernel holds the lock of the queue that the packet is mapped to, since the device does
+        // not say that it has locks of its own (`lltx`).
+        let tx = unsafe { Transmit::current(dev, &skb) };
+        if let Some(tx) = tx {
+            T::start_xmit(dev, tx, skb);
+        }
+        b::netdev_tx_NETDEV_TX_OK
+    }
+
+    unsafe extern "C" fn select_queue(
+        raw: *mut k::net_device,
+        skb: *mut k::sk_buff,
+        _upper: *mut k::net_device,
+    ) -> u16 {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The packet is valid during this call, and taken back below.
+        let mut skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) };
+        let queues = dev.queues_in_use();
+        let queue = if queues <= 1 {
+            0
+        } else {
+            T::select_queue(dev, &mut skb, queues)
+        };
+        let _ = skb.into_raw();
+        queue as u16
+    }
+
+    unsafe extern "C" fn poll(
+        raw: *mut k::net_device,
+        napi: *mut k::napi_struct,
+        queue: c_uint,
+        budget: c_int,
+    ) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The kernel calls this for a NAPI context of the device, which it has scheduled.
+        let mut poll = unsafe { Poll::new(dev, NonNull::new_unchecked(napi), queue, budget) };
+        let work = T::poll(dev, &mut poll).min(poll.budget());
+        // SAFETY: This is the poll function of that context.
+        if work < poll.budget() && unsafe { b::napi_complete_done(napi, work as c_int) } {
+            if T::rearm(dev, queue) {
+                dev.schedule(queue);
+            }
+        }
+        work as c_int
+    }
+
+    unsafe extern "C" fn change_mtu(raw: *mut k::net_device, mtu: c_int) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        from_result(|| {
+            T::change_mtu(dev, mtu as u32)?;
+            dev.set_mtu(mtu as u32);
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_stats64(raw: *mut k::net_device, stats: *mut b::rtnl_link_stats64) {
+        // SAFETY: As in `open`; the other pointer is to zeroed memory for the result.
+        let (dev, stats) = unsafe { (Device::<T>::from_raw(raw), &mut *stats) };
+        T::stats(dev, &mut LinkStats(stats));
+    }
+
+    unsafe extern "C" fn fix_features(raw: *mut k::net_device, features: u64) -> u64 {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        T::fix_features(dev, Features::from_bits(features)).bits()
+    }
+
+    unsafe extern "C" fn set_features(raw: *mut k::net_device, features: u64) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        from_result(|| T::set_features(dev, Features::from_bits(features)).map(|()| 0))
+    }
+
+    unsafe extern "C" fn set_rx_mode(raw: *mut k::net_device) {
+        // SAFETY: As in `open`.
+        T::set_rx_mode(unsafe { Device::<T>::from_raw(raw) });
+    }
+}
