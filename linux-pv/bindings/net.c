@@ -41,6 +41,12 @@ static int xen_rs_poll(struct napi_struct *napi, int budget)
 	return queue->poll(queue->dev, napi, queue->index, budget);
 }
 
+unsigned int xen_rs_online_cpus(void)
+{
+	return num_online_cpus();
+}
+EXPORT_SYMBOL_GPL(xen_rs_online_cpus);
+
 struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct device *parent,
 				       const struct xen_rs_netdev_callbacks *callbacks,
 				       const struct ethtool_ops *ethtool)

@@ -45,6 +45,8 @@ const u32 XEN_RS_XDP_FEATURES =
 	NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
 const unsigned int XEN_RS_XDP_HEADROOM = XDP_PACKET_HEADROOM;
 
+unsigned int xen_rs_online_cpus(void);
+
 /* A device with that many queues each way, not registered, carrier off. */
 struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct device *parent,
 				       const struct xen_rs_netdev_callbacks *callbacks,

@@ -49,3 +49,9 @@ pub const ETH_DATA_LEN: u32 = 1500;
 
 /// Bytes of a hardware address (`ETH_ALEN`).
 pub const ETH_ALEN: usize = 6;
+
+/// How many queues make sense on this machine: one a CPU, `most` at most.
+pub fn online_queues(most: u32) -> u32 {
+    // SAFETY: Only counts CPUs.
+    most.min(unsafe { xen_bindings::xen_rs_online_cpus() })
+}

@@ -11,6 +11,8 @@ use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 use xen_bindings as b;
 
+use crate::page::PAGE_SIZE;
+
 /// A pool of pages (`struct page_pool`). Dropping it leaves it alive until its last page has come back.
 ///
 /// # Invariants
@@ -84,6 +86,12 @@ impl PoolPage {
     pub(super) fn address(&self) -> *mut u8 {
         // SAFETY: By the type invariant; pages of a pool are not in high memory.
         unsafe { b::xen_rs_page_address(self.as_ptr()) }.cast()
+    }
+
+    /// Overwrites the whole page with zeroes.
+    pub fn zero(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { b::xen_rs_zero(self.address().cast(), PAGE_SIZE) }
     }
 
     /// Gives the page to a packet, from which it returns to the pool.

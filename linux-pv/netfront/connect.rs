@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What front end and back end agree on, through the xenstore.
+//!
+//! The back end has said all that it can do when it is in state InitWait. Rings and event channels are made then
+//! and offered to it together with what we can do; it connects to them when we are Connected.
+
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
+use xen::event::EventChannel;
+use xen::ring::SharedRing;
+use xen::show::Show;
+use xen_ring::netif::features::{Features, Transport};
+use xen_ring::netif::{RxFrontRing, TxFrontRing};
+
+use crate::interface::{Nic, Vif};
+use crate::params;
+use crate::queue::{Channel, OnEvent, Which};
+use crate::receive::RxLink;
+use crate::transmit::TxLink;
+
+/// What a back end offers.
+pub(crate) struct Offered {
+    transport: Transport,
+    pub(crate) features: Features,
+}
+
+/// Queues that can be connected: rings with their event channels.
+pub(crate) struct Links {
+    queues: KVec<(KBox<TxLink>, KBox<RxLink>)>,
+    split: bool,
+}
+
+impl Offered {
+    /// Reads what the back end has said.
+    pub(crate) fn read(dev: &Device<Bound>) -> Result<Self, Failure> {
+        let backend = dev.otherend_node();
+        let features = Features::from_store(|key| backend.lookup(key)).map_err(|bad| {
+            pr_info!(
+                "{:?}: backend does not support copying receive path: {}\n",
+                dev.nodename(),
+                Show(bad)
+            );
+            Failure::silent(ENODEV)
+        })?;
+        Ok(Self {
+            transport: Transport::from_store(|key| backend.lookup(key)),
+            features,
+        })
+    }
+}
+
+impl Links {
+    /// Makes rings and event channels for as many queues as both ends can have. May sleep.
+    pub(crate) fn make(
+        dev: &Device<Bound>,
+        nic: &Arc<Nic>,
+        offered: &Offered,
+    ) -> Result<Self, Failure> {
+        let trusted = params::trusted() && dev.node().read_or(c"trusted", true);
+        if !trusted {
+            pr_info!(
+                "{:?}: bouncing transmitted data to zeroed pages\n",
+                dev.nodename()
+            );
+        }
+        let count = offered.transport.max_queues.min(nic.queues());
+        let mut queues = KVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let mut split = offered.transport.split_event_channels;
+        for index in 0..count {
+            let to = dev.otherend_id();
+            let ring = || SharedRing::new(to, 1, -1).or_fatal("allocating the shared ring");
+            let tx = TxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
+            let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
+            let (tx_channel, rx_channel) =
+                channels(dev, nic, index, &mut split).or_fatal("binding the event channels")?;
+            let tx = TxLink::new(tx_channel, tx, to, trusted)?;
+            let rx = RxLink::new(nic, dev.as_ref(), index, rx_channel, rx, to, trusted)?;
+            queues.push(
+                (KBox::new(tx, GFP_KERNEL)?, KBox::new(rx, GFP_KERNEL)?),
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self { queues, split })
+    }
+
+    /// Number of queues.
+    pub(crate) fn count(&self) -> u32 {
+        self.queues.len() as u32
+    }
+
+    /// Tells the back end about them, and what we can do. May sleep.
+    pub(crate) fn announce(&self, dev: &Device<Bound>, offered: &Offered) -> Result<(), Failure> {
+        transact(|t| self.write(dev, offered, t)).or_fatal("writing the rings to the xenstore")
+    }
+
+    fn write(
+        &self,
+        dev: &Device<Bound>,
+        offered: &Offered,
+        t: &Transaction,
+    ) -> Result<(), Failure> {
+        let own = dev.node().within(t);
+        if offered.transport.multi_queue {
+            own.write(c"multi-queue-num-queues", fmt!("{}", self.queues.len()))?;
+        } else {
+            // One of an earlier connection must not mislead.
+            own.remove(c"multi-queue-num-queues")?;
+        }
+        for (index, queue) in self.queues.iter().enumerate() {
+            if self.queues.len() == 1 {
+                self.write_queue(&own, queue)?;
+            } else {
+                let key = Key::new(fmt!("queue-{}", index))?;
+                let path = own.join(&key)?;
+                self.write_queue(&Dir::new(&path).within(t), queue)?;
+            }
+        }
+        for feature in [
+            c"request-rx-copy",
+            c"feature-rx-notify",
+            c"feature-sg",
+            c"feature-gso-tcpv4",
+            c"feature-gso-tcpv6",
+            c"feature-ipv6-csum-offload",
+        ] {
+            own.write(feature, fmt!("1"))?;
+        }
+        if offered.features.xdp_headroom {
+            own.write(c"xdp-headroom", fmt!("0"))?;
+        }
+        Ok(())
+    }
+
+    fn write_queue(
+        &self,
+        dir: &Dir<'_>,
+        (tx, rx): &(KBox<TxLink>, KBox<RxLink>),
+    ) -> Result<(), Failure> {
+        for number in tx.ring.mem().numbers() {
+            dir.write(c"tx-ring-ref", fmt!("{}", number))?;
+        }
+        for number in rx.ring.mem().numbers() {
+            dir.write(c"rx-ring-ref", fmt!("{}", number))?;
+        }
+        if self.split {
+            dir.write(c"event-channel-tx", fmt!("{}", tx.channel.port()))?;
+            dir.write(c"event-channel-rx", fmt!("{}", rx.channel.port()))?;
+            dir.remove(c"event-channel")?;
+        } else {
+            dir.write(c"event-channel", fmt!("{}", tx.channel.port()))?;
+            dir.remove(c"event-channel-tx")?;
+            dir.remove(c"event-channel-rx")?;
+        }
+        Ok(())
+    }
+
+    /// Connects the queues of the interface: packets can be sent and received from now on.
+    pub(crate) fn accept(self, nic: &Nic) {
+        let split = self.split;
+        for (index, (tx, rx)) in self.queues.into_iter().enumerate() {
+            let Some(queue) = nic.data().queues().get(index) else {
+                return;
+            };
+            queue.split.store(split, Relaxed);
+            let (tx_channel, rx_channel) = (tx.channel.clone(), rx.channel.clone());
+            if let Some(mut half) = nic.lock_tx(index as u32) {
+                half.link = Some(tx);
+            }
+            let mut half = queue.rx.lock();
+            half.link.insert(rx).fill(&queue.stats);
+            drop(half);
+            // The back end may have looked at the rings before there was anything.
+            tx_channel.notify();
+            if split {
+                rx_channel.notify();
+            }
+            nic.schedule(index as u32);
+        }
+    }
+}
+
+/// Makes the event channels of a queue. Where two cannot be had, one is used for this and all further queues.
+fn channels(
+    dev: &Device<Bound>,
+    nic: &Arc<Nic>,
+    index: u32,
+    split: &mut bool,
+) -> Result<(Channel, Channel)> {
+    let handle = crate::device::handle(dev);
+    let channel = |name: &CStr, which| -> Result<Channel> {
+        let handler = OnEvent {
+            nic: nic.clone(),
+            index,
+            which,
+        };
+        Arc::pin_init::<Error>(
+            EventChannel::new(dev, name, Ok::<_, Error>(handler)),
+            GFP_KERNEL,
+        )
+    };
+    if *split {
+        let name = |way| CString::try_from_fmt(fmt!("vif{}-q{}-{}", handle, index, way));
+        let both = channel(&*name("tx")?, Which::Transmit)
+            .and_then(|tx| Ok((tx, channel(&*name("rx")?, Which::Receive)?)));
+        match both {
+            Ok(both) => return Ok(both),
+            // Those before have two each, and all queues have to be alike.
+            Err(error) if index > 0 => return Err(error),
+            Err(_) => *split = false,
+        }
+    }
+    let name = CString::try_from_fmt(fmt!("vif{}-q{}", handle, index))?;
+    let one = channel(&name, Which::Transmit)?;
+    Ok((one.clone(), one))
+}
+
+/// Ends all connections of an interface. What the back end has not answered is lost. May sleep.
+pub(crate) fn disconnect(nic: &Nic) {
+    let vif: &Vif = nic.data();
+    for (index, queue) in vif.queues().iter().enumerate() {
+        let tx = nic
+            .lock_tx(index as u32)
+            .and_then(|mut half| half.link.take());
+        let rx = queue.rx.lock().link.take();
+        if let Some(tx) = &tx {
+            queue.stats.tx_dropped.add(tx.in_flight.requests().into());
+        }
+        // Closing a channel waits for its handler.
+        drop((tx, rx));
+        for event in &queue.events {
+            event.forget();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the network stack asks of the driver.
+
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use xen::net::{
+    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, SkBuff, Transmit,
+    ETH_DATA_LEN,
+};
+use xen::ring::Corrupt;
+use xen::show::Show;
+use xen_ring::netif::features::{Offloads, MAX_MTU};
+
+use crate::queue::{Queue, Which};
+use crate::transmit::{self, Transmitter};
+
+/// An interface, to the network stack.
+pub(crate) type Nic = Device<Vif>;
+
+/// What all parts of an interface share.
+pub(crate) struct Vif {
+    queues: KVec<Pin<KBox<Queue>>>,
+    /// The back end has broken the protocol: nothing goes on until the domain is resumed elsewhere.
+    broken: Atomic<bool>,
+    /// What the back end offers: scatter and gather, checksums and segmentation of IPv4 and IPv6.
+    can: [Atomic<bool>; 5],
+}
+
+impl Vif {
+    /// For an interface with that many queues. May sleep.
+    pub(crate) fn new(queues: u32) -> Result<Self> {
+        let mut all = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
+        for _ in 0..queues {
+            all.push(KBox::pin_init(Queue::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            queues: all,
+            broken: Atomic::new(false),
+            can: [const { Atomic::new(false) }; 5],
+        })
+    }
+
+    /// The queues, whether in use or not.
+    #[inline]
+    pub(crate) fn queues(&self) -> &[Pin<KBox<Queue>>] {
+        &self.queues
+    }
+
+    /// Whether the interface is in its error state.
+    #[inline]
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    /// A new connection begins without fault.
+    pub(crate) fn repair(&self) {
+        self.broken.store(false, Relaxed);
+    }
+
+    /// The error state: nothing more is taken from the back end, and nothing given to it. Any context but with
+    /// interrupts off; says so once.
+    #[cold]
+    pub(crate) fn give_up(&self, nic: &Nic, why: Corrupt) {
+        if !self.broken.xchg(true, Relaxed) {
+            pr_alert!("{}: {}\n", nic.name(), Show(why));
+            pr_alert!("{}: Disabled for further use\n", nic.name());
+            nic.carrier_off();
+        }
+    }
+
+    /// Takes over what a back end offers. [`Nic::update_features`] has to follow.
+    pub(crate) fn set_offloads(&self, offloads: Offloads) {
+        let Offloads {
+            sg,
+            csum_ipv4,
+            csum_ipv6,
+            tso4,
+            tso6,
+        } = offloads;
+        for (can, is) in self.can.iter().zip([sg, csum_ipv4, csum_ipv6, tso4, tso6]) {
+            can.store(is, Relaxed);
+        }
+    }
+
+    fn offloads(&self) -> Offloads {
+        let [sg, csum_ipv4, csum_ipv6, tso4, tso6] =
+            core::array::from_fn(|index| self.can[index].load(Relaxed));
+        Offloads {
+            sg,
+            csum_ipv4,
+            csum_ipv6,
+            tso4,
+            tso6,
+        }
+    }
+}
+
+/// What an interface offers before anything is known of the back end.
+pub(crate) fn offer() -> Offer {
+    Offer {
+        fixed: Feature::ReceiveChecksum | Feature::RobustGso,
+        changeable: Feature::ScatterGather
+            | Feature::Ipv4Checksum
+            | Feature::Ipv6Checksum
+            | Feature::Tso4
+            | Feature::Tso6,
+        xdp: false,
+        max_mtu: MAX_MTU,
+    }
+}
+
+#[vtable]
+impl Operations for Vif {
+    type Transmitter = Transmitter;
+
+    fn open(nic: &Nic) -> Result {
+        let vif = nic.data();
+        if vif.is_broken() {
+            return Err(ENODEV);
+        }
+        nic.start_queues();
+        for index in 0..nic.queues_in_use() {
+            // What came meanwhile is there, and the events for it have not been ended.
+            nic.schedule(index);
+        }
+        Ok(())
+    }
+
+    fn stop(_nic: &Nic) {}
+
+    #[inline]
+    fn start_xmit(nic: &Nic, tx: Transmit<'_, Self>, skb: SkBuff) {
+        transmit::start_xmit(nic, tx, skb);
+    }
+
+    fn select_queue(_nic: &Nic, skb: &mut SkBuff, queues: u32) -> u32 {
+        skb.flow_hash() % queues
+    }
+
+    fn poll(nic: &Nic, poll: &mut Poll<'_, Self>) -> u32 {
+        let vif = nic.data();
+        let Some(queue) = vif.queues.get(poll.queue() as usize) else {
+            return 0;
+        };
+        if vif.is_broken() {
+            return 0;
+        }
+        queue.stats.polls.one();
+        if let Err(why) = transmit::complete(&queue.stats, poll) {
+            vif.give_up(nic, why);
+            return 0;
+        }
+        if poll.budget() == 0 {
+            return 0;
+        }
+        let mut rx = queue.rx.lock();
+        let Some(link) = &mut rx.link else {
+            return 0;
+        };
+        match link.poll(nic, &queue.stats, poll) {
+            Ok(work) => work,
+            Err(why) => {
+                drop(rx);
+                vif.give_up(nic, why);
+                0
+            }
+        }
+    }
+
+    fn rearm(nic: &Nic, index: u32) -> bool {
+        let vif = nic.data();
+        let Some(queue) = vif.queues.get(index as usize) else {
+            return false;
+        };
+        if vif.is_broken() {
+            return false;
+        }
+        let sent = nic.lock_tx(index).map_or(Ok((false, false)), |mut tx| {
+            transmit::rearm(&mut tx)
+        });
+        let received = match &mut queue.rx.lock().link {
+            Some(link) => link.rearm(),
+            None => Ok((false, false)),
+        };
+        let ((more_tx, sent), (more_rx, received)) = match (sent, received) {
+            (Ok(sent), Ok(received)) => (sent, received),
+            (Err(why), _) | (_, Err(why)) => {
+                vif.give_up(nic, why);
+                return false;
+            }
+        };
+        // With one channel for both, work on either ring counts.
+        let split = queue.is_split();
+        if let Some(event) = queue.events[Which::Transmit as usize].take() {
+            event.finish(sent || received && !split);
+        }
+        if let Some(event) = queue.events[Which::Receive as usize].take() {
+            event.finish(received);
+        }
+        more_tx || more_rx
+    }
+
+    fn change_mtu(nic: &Nic, mtu: u32) -> Result {
+        let sg = nic.features().contains(Feature::ScatterGather);
+        let most = if sg { MAX_MTU } else { ETH_DATA_LEN };
+        if mtu > most {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn stats(nic: &Nic, stats: &mut LinkStats<'_>) {
+        for queue in &nic.data().queues {
+            let counted = &queue.stats;
+            stats.received(counted.rx_packets.get(), counted.rx_bytes.get());
+            stats.sent(counted.tx_packets.get(), counted.tx_bytes.get());
+            stats.lost(
+                counted.rx_errors.get(),
+                counted.rx_dropped.get(),
+                counted.tx_dropped.get(),
+            );
+        }
+    }
+
+    fn counters(nic: &Nic, counters: &mut Counters<'_>) {
+        let queues = nic.data().queues();
+        let fixups = queues
+            .iter()
+            .map(|queue| queue.stats.rx_gso_checksum_fixup.get());
+        // The one that the C driver has, under its name.
+        counters.add(fmt!("rx_gso_checksum_fixup"), fixups.sum());
+        for (index, queue) in queues.iter().enumerate() {
+            queue.stats.each(|name, value| {
+                counters.add(fmt!("queue_{}_{}", index, name), value);
+            });
+        }
+    }
+
+    fn fix_features(nic: &Nic, wished: Features) -> Features {
+        let has = |feature: Feature| wished.contains(feature);
+        let wish = Offloads {
+            sg: has(Feature::ScatterGather),
+            csum_ipv4: has(Feature::Ipv4Checksum),
+            csum_ipv6: has(Feature::Ipv6Checksum),
+            tso4: has(Feature::Tso4),
+            tso6: has(Feature::Tso6),
+        };
+        let can = wish.and(nic.data().offloads());
+        let mut cannot = Features::default();
+        for (can, feature) in [
+            (can.sg, Feature::ScatterGather),
+            (can.csum_ipv4, Feature::Ipv4Checksum),
+            (can.csum_ipv6, Feature::Ipv6Checksum),
+            (can.tso4, Feature::Tso4),
+            (can.tso6, Feature::Tso6),
+        ] {
+            if !can {
+                cannot |= feature;
+            }
+        }
+        wished.without(cannot)
+    }
+
+    fn set_features(nic: &Nic, features: Features) -> Result {
+        if !features.contains(Feature::ScatterGather) && nic.mtu() > ETH_DATA_LEN {
+            pr_info!("{}: Reducing MTU because no SG offload\n", nic.name());
+            nic.set_mtu(ETH_DATA_LEN);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is counted, a queue at a time.
+//!
+//! Each counter is written under the lock of one half of its queue and read without a lock. They survive
+//! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
+//! one `name value` a line.
+
+use core::pin::Pin;
+
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::Arc;
+
+use crate::interface::{Nic, Vif};
+
+/// A number that has one writer at a time.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(Atomic::new(0))
+    }
+}
+
+impl Counter {
+    /// Adds to it.
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+
+    /// The present value.
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a queue has done since the interface was attached.
+        #[derive(Default)]
+        pub(crate) struct Stats {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        impl Stats {
+            /// Tells names and values.
+            pub(crate) fn each(&self, mut tell: impl FnMut(&'static str, u64)) {
+                $(tell(stringify!($name), self.$name.get());)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets given to the back end.
+    tx_packets,
+    /// Their bytes.
+    tx_bytes,
+    /// Packets that could not be sent.
+    tx_dropped,
+    /// Packets that the back end has not carried out.
+    tx_errors,
+    /// Ring slots used for sending.
+    tx_slots,
+    /// Packets that were copied, since the back end may not see their pages or could not use them.
+    tx_copied,
+    /// Events sent to the back end for packets.
+    tx_notifications,
+    /// Times that the queue was stopped for want of ring slots.
+    tx_full,
+    /// Packets received.
+    rx_packets,
+    /// Their bytes.
+    rx_bytes,
+    /// Packets that were bad.
+    rx_errors,
+    /// Packets that there was no memory for.
+    rx_dropped,
+    /// Ring slots that packets came in.
+    rx_slots,
+    /// Packets that were copied whole, so that their buffer was used again as it was.
+    rx_copied,
+    /// Events sent to the back end for buffers.
+    rx_notifications,
+    /// Large packets whose checksum was not marked as open though it is.
+    rx_gso_checksum_fixup,
+    /// Grants made for packets and buffers.
+    grants,
+    /// Runs of the poll function.
+    polls,
+}
+
+/// Counters of a queue that interrupts change, on any CPU.
+pub(crate) struct Events(Atomic<u64>);
+
+impl Events {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// One more.
+    #[inline]
+    pub(crate) fn one(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// The present value.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A queue of an interface.
+struct Shown {
+    nic: Arc<Nic>,
+    index: usize,
+}
+
+fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let vif: &Vif = shown.nic.data();
+    let Some(queue) = vif.queues().get(shown.index) else {
+        return Ok(());
+    };
+    let mut result = writeln!(f, "state {}", queue.state(vif));
+    queue.stats.each(|name, value| {
+        if result.is_ok() {
+            result = writeln!(f, "{name} {value}");
+        }
+    });
+    result?;
+    writeln!(f, "interrupts {}", queue.interrupts.get())?;
+    let (in_flight, posted, spare) = queue.fill(&shown.nic);
+    writeln!(f, "tx_in_flight {in_flight}")?;
+    writeln!(f, "rx_posted {posted}")?;
+    writeln!(f, "rx_spare {spare}")
+}
+
+/// The debugfs files of an interface; they go when this is dropped.
+pub(crate) struct Files {
+    _files: KVec<Pin<KBox<File<Shown>>>>,
+    _dir: Dir,
+}
+
+impl Files {
+    /// Makes them; `handle` is the interface's number on the bus.
+    pub(crate) fn new(nic: &Arc<Nic>, handle: u32) -> Result<Self> {
+        let dir = Dir::new(&CString::try_from_fmt(fmt!(
+            "xen_netfront_rs-vif-{}",
+            handle
+        ))?);
+        let mut files = KVec::new();
+        for index in 0..nic.data().queues().len() {
+            let name = CString::try_from_fmt(fmt!("queue{}", index))?;
+            let shown = Shown {
+                nic: nic.clone(),
+                index,
+            };
+            files.push(
+                KBox::pin_init(
+                    dir.read_callback_file(&name, Ok::<_, Error>(shown), &show),
+                    GFP_KERNEL,
+                )?,
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self {
+            _files: files,
+            _dir: dir,
+        })
+    }
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets from the network stack to the back end, and what comes of them.
+//!
+//! A packet's pages are lent as they are, or as a copy if the back end may not see what else is in them. The
+//! packet is freed with its last page, by the poll function.
+
+use kernel::prelude::*;
+use xen::domain::DomId;
+use xen::grant::GrantRefs;
+use xen::net::{self, Feature, LentPart, Poll, SkBuff, Transmit, TxGuard, Unlendable};
+use xen::page::PagePool;
+use xen::ring::{Corrupt, IdSlot, SharedRing};
+use xen_abi::io::netif::MAX_TX_SIZE;
+use xen_ring::netif::extra::{Gso, GsoKind};
+use xen_ring::netif::tx::in_flight::{InFlight, Outcome, SendError};
+use xen_ring::netif::tx::{Packet, Piece, MAX_PIECES, MAX_SLOTS};
+use xen_ring::netif::{Checksum, TxFrontRing, ETH_HLEN};
+
+use crate::interface::{Nic, Vif};
+use crate::queue::Channel;
+use crate::stats::Stats;
+
+/// The transmit half of a queue, under the lock of the network stack.
+#[derive(Default)]
+pub(crate) struct Transmitter {
+    pub(crate) link: Option<KBox<TxLink>>,
+    /// Pieces of the packet that is being sent. Has room for any; never grows.
+    pieces: KVec<Piece>,
+}
+
+/// A connection of a transmit half.
+pub(crate) struct TxLink {
+    // The channel comes first: once it is closed, no handler is running.
+    pub(crate) channel: Channel,
+    pub(crate) ring: TxFrontRing<SharedRing>,
+    /// What the back end has.
+    pub(crate) in_flight: InFlight<LentPart, KVec<IdSlot<LentPart>>>,
+    refs: GrantRefs,
+    /// Pages for copies.
+    pages: PagePool,
+    to: DomId,
+    /// The back end may see whole pages.
+    trusted: bool,
+    /// Responses have come since events were last asked for.
+    worked: bool,
+}
+
+impl Transmitter {
+    /// Without connection. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            link: None,
+            pieces: KVec::with_capacity(MAX_PIECES, GFP_KERNEL)?,
+        })
+    }
+}
+
+/// Why a packet is dropped.
+enum Drop {
+    /// It is of no use to the back end.
+    Unfit,
+    /// There is no memory or no grant.
+    Short,
+    /// The back end has broken the protocol.
+    Broken(Corrupt),
+}
+
+impl From<Unlendable> for Drop {
+    fn from(_: Unlendable) -> Self {
+        Self::Short
+    }
+}
+
+/// Takes a packet from the stack.
+#[inline]
+pub(crate) fn start_xmit(nic: &Nic, mut tx: Transmit<'_, Vif>, skb: SkBuff) {
+    let vif = nic.data();
+    let Some(queue) = vif.queues().get(tx.index() as usize) else {
+        return;
+    };
+    let stats = &queue.stats;
+    let more = tx.more();
+    let Transmitter { link, pieces } = tx.transmitter();
+    let Some(link) = link else {
+        stats.tx_dropped.one();
+        return;
+    };
+    let result = link.send(nic, stats, pieces, skb);
+    let full = link.ring.free() < MAX_SLOTS;
+    if !more || full || result.is_err() {
+        link.publish(stats);
+    }
+    if full {
+        stats.tx_full.one();
+        tx.stop();
+    }
+    match result {
+        Ok(()) => {}
+        Err(Drop::Unfit | Drop::Short) => stats.tx_dropped.one(),
+        Err(Drop::Broken(why)) => {
+            stats.tx_dropped.one();
+            vif.give_up(nic, why);
+        }
+    }
+}
+
+impl TxLink {
+    /// A connection over a ring. May sleep.
+    pub(crate) fn new(
+        channel: Channel,
+        ring: TxFrontRing<SharedRing>,
+        to: DomId,
+        trusted: bool,
+    ) -> Result<Self> {
+        let slots = ring.slots();
+        let mut ids = KVec::with_capacity(slots as usize, GFP_KERNEL)?;
+        for _ in 0..slots {
+            ids.push(IdSlot::new(), GFP_KERNEL)?;
+        }
+        let copies = if trusted { MAX_PIECES } else { slots as usize };
+        Ok(Self {
+            channel,
+            ring,
+            in_flight: InFlight::new(ids),
+            refs: GrantRefs::reserve(slots as u16)?,
+            pages: PagePool::new(copies, 0)?,
+            to,
+            trusted,
+            worked: false,
+        })
+    }
+
+    /// Puts a packet on the ring.
+    #[inline]
+    fn send(
+        &mut self,
+        nic: &Nic,
+        stats: &Stats,
+        pieces: &mut KVec<Piece>,
+        mut skb: SkBuff,
+    ) -> Result<(), Drop> {
+        let len = skb.len();
+        if len > MAX_TX_SIZE {
+            too_long(len);
+            return Err(Drop::Unfit);
+        }
+        let mut facts = skb.facts();
+        if facts.pages() as usize > MAX_PIECES {
+            skb.linearize().map_err(|_| Drop::Short)?;
+            facts = skb.facts();
+        }
+        if facts.pages() > 1 && !nic.features().contains(Feature::ScatterGather)
+            || facts.gso_size().is_some() && skb.needs_segmentation()
+        {
+            return Err(Drop::Unfit);
+        }
+        let packet = Packet {
+            checksum: match facts.checksum() {
+                net::Checksum::ToFill => Checksum::Blank,
+                net::Checksum::Right => Checksum::Validated,
+                net::Checksum::Unknown => Checksum::Unknown,
+            },
+            gso: facts.gso_size().and_then(|size| {
+                Some(Gso {
+                    size: core::num::NonZeroU16::new(size)?,
+                    kind: if facts.is_tcpv6() {
+                        GsoKind::TcpV6
+                    } else {
+                        GsoKind::TcpV4
+                    },
+                })
+            }),
+            hash: None,
+        };
+        // The back end looks for the Ethernet header in the first piece only.
+        let copy = !self.trusted || (facts.first_len() as usize) < ETH_HLEN;
+        skb.sent();
+        let Self {
+            ring,
+            in_flight,
+            refs,
+            pages,
+            to,
+            ..
+        } = self;
+        pieces.clear();
+        let each = |part: LentPart, offset, len| {
+            let gref = part.number();
+            let id = in_flight.check_out(part).map_err(|_| Unlendable)?;
+            let piece = Piece {
+                gref,
+                offset,
+                len,
+                id,
+            };
+            pieces.push_within_capacity(piece).map_err(|_| Unlendable)
+        };
+        let shown = if copy {
+            stats.tx_copied.one();
+            let result = skb.lend_copy(pages, refs, *to, each);
+            skb.consume();
+            result
+        } else {
+            skb.lend(refs, *to, each)
+        };
+        let result = shown.map_err(Drop::from).and_then(|()| {
+            in_flight
+                .push(ring, &packet, pieces)
+                .map_err(|error| match error {
+                    SendError::Misfit(_) => Drop::Unfit,
+                    SendError::Full => Drop::Short,
+                    SendError::Corrupt(corrupt) => Drop::Broken(corrupt),
+                })
+        });
+        if let Err(error) = result {
+            self.take_back(pieces);
+            return Err(error);
+        }
+        stats.tx_packets.one();
+        stats.tx_bytes.add(len.into());
+        stats.tx_slots.add(pieces.len() as u64 + u64::from(packet.gso.is_some()));
+        stats.grants.add(pieces.len() as u64);
+        Ok(())
+    }
+
+    /// A packet that was not put on the ring: it is dropped with its last part.
+    #[cold]
+    fn take_back(&mut self, pieces: &KVec<Piece>) {
+        for piece in pieces {
+            if let Some(part) = self.in_flight.take_back(piece.id) {
+                // The back end was never told of the grant.
+                let _ = part.reclaim(&mut self.refs, &mut self.pages);
+            }
+        }
+    }
+
+    /// Tells the back end about the packets that were put on the ring.
+    #[inline]
+    fn publish(&mut self, stats: &Stats) {
+        if self.ring.push_requests().needed() {
+            stats.tx_notifications.one();
+            self.channel.notify();
+        }
+    }
+
+    /// Takes the responses off the ring and frees what was sent.
+    #[inline]
+    fn complete(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
+        let Self {
+            ring,
+            in_flight,
+            refs,
+            pages,
+            worked,
+            ..
+        } = self;
+        let mut violation = None;
+        for response in ring.responses()? {
+            *worked = true;
+            let (part, outcome) = match in_flight.complete(&response) {
+                Ok(Some(done)) => done,
+                Ok(None) => continue,
+                Err(corrupt) => {
+                    violation = Some(corrupt);
+                    break;
+                }
+            };
+            if outcome != Outcome::Sent {
+                stats.tx_errors.one();
+            }
+            match part.reclaim(refs, pages) {
+                Ok(Some(packet)) => poll.consume(packet),
+                Ok(None) => {}
+                Err(part) => {
+                    drop(part);
+                    violation = Some(STILL_MAPPED);
+                    break;
+                }
+            }
+        }
+        match violation {
+            Some(corrupt) => Err(ring.poison(corrupt)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A back end must not keep a page that it has answered for.
+pub(crate) const STILL_MAPPED: Corrupt = Corrupt::Protocol("Grant still in use by backend domain");
+
+/// Frees what was sent; a part of the poll function. The lock may be had by whom netpoll has interrupted.
+#[inline]
+pub(crate) fn complete(stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
+    let Some(mut tx) = poll.lock_tx() else {
+        return Ok(());
+    };
+    if let Some(link) = &mut tx.link {
+        link.complete(stats, poll)?;
+        wake(&tx);
+    }
+    Ok(())
+}
+
+/// Lets packets come again if there is room for one.
+#[inline]
+fn wake(tx: &TxGuard<'_, Vif>) {
+    if let Some(link) = &tx.link {
+        if tx.is_stopped() && link.ring.free() >= MAX_SLOTS {
+            tx.wake();
+        }
+    }
+}
+
+/// Asks for an event for the next response. Returns whether there are responses already, and whether some have
+/// come since this was last called.
+#[inline]
+pub(crate) fn rearm(tx: &mut TxGuard<'_, Vif>) -> Result<(bool, bool), Corrupt> {
+    match &mut tx.link {
+        Some(link) => {
+            let more = link.ring.final_check_for_responses()?;
+            Ok((more, core::mem::take(&mut link.worked)))
+        }
+        None => Ok((false, false)),
+    }
+}
+
+#[cold]
+fn too_long(len: u32) {
+    kernel::pr_warn_once!("skb->len = {}, too big for wire format\n", len);
+}

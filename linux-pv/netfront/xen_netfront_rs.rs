@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Front end of the Xen network protocol: the interfaces of a guest (`eth0`).
+//!
+//! Policy only: mechanism is in crate `xen` (xenbus, grants, events, network devices) and `xen_ring` (rings,
+//! packets as slots). The life of an interface:
+//!
+//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 2. [`connect`] agrees with the back end on queues and features, and makes the rings.
+//! 3. [`interface`] is what the network stack asks of the driver.
+//! 4. [`queue`] holds a queue's connection; [`transmit`] puts packets on the ring, [`receive`] takes them off.
+//!
+//! [`params`] are the module's parameters and [`stats`] what is counted.
+//!
+//! The protocol is described in `io/netif.h`. There is no unsafe code here, and nothing that the back end does
+//! can make the driver do more than lose packets.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod device;
+mod interface;
+mod params;
+mod queue;
+mod receive;
+mod stats;
+mod transmit;
+
+use kernel::prelude::*;
+use xen::{bus, domain};
+
+module! {
+    type: Module,
+    name: "xen_netfront_rs",
+    authors: ["Paravane developers"],
+    description: "Xen virtual network device frontend",
+    license: "GPL",
+    alias: ["xen:vif", "xennet"],
+}
+
+#[pin_data]
+struct Module {
+    #[pin]
+    _driver: bus::Registration<device::Netfront>,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _driver <- {
+                if !domain::is_xen() || !domain::has_pv_nic_devices() {
+                    return Err(ENODEV);
+                }
+                pr_info!("Initialising Xen virtual ethernet driver\n");
+                bus::Registration::new(
+                    bus::Side::Front,
+                    <LocalModule as kernel::ModuleMetadata>::NAME,
+                    module,
+                )
+            },
+        }? Error)
+    }
+}
