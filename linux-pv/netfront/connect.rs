@@ -204,8 +204,8 @@ fn channels(
     };
     if *split {
         let name = |way| CString::try_from_fmt(fmt!("vif{}-q{}-{}", handle, index, way));
-        let both = channel(&*name("tx")?, Which::Transmit)
-            .and_then(|tx| Ok((tx, channel(&*name("rx")?, Which::Receive)?)));
+        let both = channel(&name("tx")?, Which::Transmit)
+            .and_then(|tx| Ok((tx, channel(&name("rx")?, Which::Receive)?)));
         match both {
             Ok(both) => return Ok(both),
             // Those before have two each, and all queues have to be alike.

@@ -135,7 +135,7 @@ impl Operations for Vif {
     }
 
     fn select_queue(_nic: &Nic, skb: &mut SkBuff, queues: u32) -> u32 {
-        skb.flow_hash() % queues
+        skb.flow_hash().checked_rem(queues).unwrap_or(0)
     }
 
     fn poll(nic: &Nic, poll: &mut Poll<'_, Self>) -> u32 {

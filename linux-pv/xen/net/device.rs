@@ -131,7 +131,7 @@ impl<T: Operations> Device<T> {
     pub(super) unsafe fn from_raw<'a>(raw: *mut k::net_device) -> &'a Self {
         // SAFETY: By the requirement and the type invariant the pointer there is one to a `Self`.
         unsafe {
-            let data = raw.cast::<u8>().add(b::XEN_RS_NETDEV_DATA as usize);
+            let data = raw.cast::<u8>().add(b::XEN_RS_NETDEV_DATA);
             &**data.cast::<*const Self>()
         }
     }

@@ -79,7 +79,7 @@ impl<T: Operations> Ethtool<T> {
         ..pin_init::zeroed()
     };
 
-    unsafe extern "C" fn get_sset_count(raw: *mut k::net_device, set: c_int) -> c_int {
+    extern "C" fn get_sset_count(raw: *mut k::net_device, set: c_int) -> c_int {
         if set as u32 != k::ethtool_stringset_ETH_SS_STATS {
             return EINVAL.to_errno();
         }
@@ -91,7 +91,7 @@ impl<T: Operations> Ethtool<T> {
         count as c_int
     }
 
-    unsafe extern "C" fn get_strings(raw: *mut k::net_device, set: u32, to: *mut u8) {
+    extern "C" fn get_strings(raw: *mut k::net_device, set: u32, to: *mut u8) {
         if set != k::ethtool_stringset_ETH_SS_STATS {
             return;
         }
@@ -104,7 +104,7 @@ impl<T: Operations> Ethtool<T> {
         T::counters(dev, &mut Counters(Into::Names(names)));
     }
 
-    unsafe extern "C" fn get_ethtool_stats(
+    extern "C" fn get_ethtool_stats(
         raw: *mut k::net_device,
         stats: *mut k::ethtool_stats,
         to: *mut u64,

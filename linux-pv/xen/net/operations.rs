@@ -116,11 +116,8 @@ impl<T: Operations> Callbacks<T> {
         poll: Some(Self::poll),
     };
 
-    /// # Safety
-    ///
-    /// The kernel calls this for devices made by [`Device::new`], as all below.
-    unsafe extern "C" fn open(raw: *mut k::net_device) -> c_int {
-        // SAFETY: By the requirement of this function.
+    extern "C" fn open(raw: *mut k::net_device) -> c_int {
+        // SAFETY: The kernel calls this for devices made by `Device::new` with this table, as all below.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         from_result(|| {
             dev.enable_napi();
@@ -129,7 +126,7 @@ impl<T: Operations> Callbacks<T> {
         })
     }
 
-    unsafe extern "C" fn stop(raw: *mut k::net_device) -> c_int {
+    extern "C" fn stop(raw: *mut k::net_device) -> c_int {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         // SAFETY: The device is valid.
@@ -140,7 +137,7 @@ impl<T: Operations> Callbacks<T> {
         0
     }
 
-    unsafe extern "C" fn start_xmit(skb: *mut k::sk_buff, raw: *mut k::net_device) -> b::netdev_tx_t {
+    extern "C" fn start_xmit(skb: *mut k::sk_buff, raw: *mut k::net_device) -> b::netdev_tx_t {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         // SAFETY: The kernel hands over a packet, which is never handed back.
@@ -154,7 +151,7 @@ impl<T: Operations> Callbacks<T> {
         b::netdev_tx_NETDEV_TX_OK
     }
 
-    unsafe extern "C" fn select_queue(
+    extern "C" fn select_queue(
         raw: *mut k::net_device,
         skb: *mut k::sk_buff,
         _upper: *mut k::net_device,
@@ -173,7 +170,7 @@ impl<T: Operations> Callbacks<T> {
         queue as u16
     }
 
-    unsafe extern "C" fn poll(
+    extern "C" fn poll(
         raw: *mut k::net_device,
         napi: *mut k::napi_struct,
         queue: c_uint,
@@ -193,7 +190,7 @@ impl<T: Operations> Callbacks<T> {
         work as c_int
     }
 
-    unsafe extern "C" fn change_mtu(raw: *mut k::net_device, mtu: c_int) -> c_int {
+    extern "C" fn change_mtu(raw: *mut k::net_device, mtu: c_int) -> c_int {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         from_result(|| {
@@ -203,25 +200,25 @@ impl<T: Operations> Callbacks<T> {
         })
     }
 
-    unsafe extern "C" fn get_stats64(raw: *mut k::net_device, stats: *mut b::rtnl_link_stats64) {
+    extern "C" fn get_stats64(raw: *mut k::net_device, stats: *mut b::rtnl_link_stats64) {
         // SAFETY: As in `open`; the other pointer is to zeroed memory for the result.
         let (dev, stats) = unsafe { (Device::<T>::from_raw(raw), &mut *stats) };
         T::stats(dev, &mut LinkStats(stats));
     }
 
-    unsafe extern "C" fn fix_features(raw: *mut k::net_device, features: u64) -> u64 {
+    extern "C" fn fix_features(raw: *mut k::net_device, features: u64) -> u64 {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         T::fix_features(dev, Features::from_bits(features)).bits()
     }
 
-    unsafe extern "C" fn set_features(raw: *mut k::net_device, features: u64) -> c_int {
+    extern "C" fn set_features(raw: *mut k::net_device, features: u64) -> c_int {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         from_result(|| T::set_features(dev, Features::from_bits(features)).map(|()| 0))
     }
 
-    unsafe extern "C" fn set_rx_mode(raw: *mut k::net_device) {
+    extern "C" fn set_rx_mode(raw: *mut k::net_device) {
         // SAFETY: As in `open`.
         T::set_rx_mode(unsafe { Device::<T>::from_raw(raw) });
     }

@@ -249,7 +249,7 @@ impl<'a> Facts<'a> {
             while left > 0 {
                 let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
                 // SAFETY: A fragment lies in one compound page, so this page exists.
-                let part = unsafe { b::xen_rs_page_next(page, (offset / PAGE_SIZE) as _) };
+                let part = unsafe { b::xen_rs_page_next(page, offset / PAGE_SIZE) };
                 each(part, (offset % PAGE_SIZE) as u16, len as u16)?;
                 offset += len;
                 left -= len;
