@@ -64,36 +64,26 @@ pub(super) struct DiskVTable<T: DiskOperations>(PhantomData<T>);
 
 impl<T: DiskOperations> DiskVTable<T> {
     pub(super) const VTABLE: k::block_device_operations = k::block_device_operations {
-        submit_bio: None,
-        poll_bio: None,
-        open: None,
-        release: None,
         ioctl: if T::HAS_IOCTL {
             Some(Self::ioctl)
         } else {
             None
         },
+        #[cfg(CONFIG_COMPAT)]
         compat_ioctl: if T::HAS_IOCTL {
             Some(k::blkdev_compat_ptr_ioctl)
         } else {
             None
         },
-        check_events: None,
-        unlock_native_capacity: None,
         getgeo: if T::HAS_GEOMETRY {
             Some(Self::getgeo)
         } else {
             None
         },
-        set_read_only: None,
         free_disk: Some(Self::free_disk),
-        swap_slot_free_notify: None,
-        report_zones: None,
-        devnode: None,
-        get_unique_id: None,
         owner: T::OWNER.as_ptr(),
-        pr_ops: core::ptr::null(),
-        alternative_gpt_sector: None,
+        // Some fields exist only in kernels of certain configurations.
+        ..pin_init::zeroed()
     };
 
     /// # Safety

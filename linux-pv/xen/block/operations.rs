@@ -75,27 +75,19 @@ pub(super) struct OperationsVTable<T: Operations>(PhantomData<T>);
 impl<T: Operations> OperationsVTable<T> {
     pub(super) const VTABLE: k::blk_mq_ops = k::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
-        queue_rqs: None,
         commit_rqs: if T::HAS_COMMIT_RQS {
             Some(Self::commit_rqs)
         } else {
             None
         },
-        get_budget: None,
-        put_budget: None,
-        set_rq_budget_token: None,
-        get_rq_budget_token: None,
-        timeout: None,
         poll: if T::HAS_POLL { Some(Self::poll) } else { None },
         complete: Some(Self::complete),
         init_hctx: Some(Self::init_hctx),
         exit_hctx: Some(Self::exit_hctx),
         init_request: Some(Self::init_request),
         exit_request: Some(Self::exit_request),
-        cleanup_rq: None,
-        busy: None,
-        map_queues: None,
-        show_rq: None,
+        // Some fields exist only in kernels of certain configurations.
+        ..pin_init::zeroed()
     };
 
     /// # Safety
