@@ -135,4 +135,32 @@ struct page *xen_rs_page_pool_alloc(struct page_pool *pool);
 void xen_rs_page_pool_put(struct page_pool *pool, struct page *page);
 void xen_rs_page_pool_put_direct(struct page_pool *pool, struct page *page);
 
+/* net/xdp.h, linux/filter.h: programs that look at packets before the stack does. */
+int xen_rs_xdp_register(struct net_device *dev, unsigned int queue, struct page_pool *pool);
+void xen_rs_xdp_unregister(struct net_device *dev, unsigned int queue);
+void xen_rs_xdp_prepare(struct xdp_buff *xdp, struct net_device *dev, unsigned int queue,
+			void *page, unsigned int offset, unsigned int len);
+void *xen_rs_xdp_data(const struct xdp_buff *xdp);
+unsigned int xen_rs_xdp_len(const struct xdp_buff *xdp);
+u32 xen_rs_xdp_run(const struct bpf_prog *program, struct xdp_buff *xdp);
+struct xdp_frame *xen_rs_xdp_to_frame(struct xdp_buff *xdp);
+void *xen_rs_xdp_frame_data(const struct xdp_frame *frame);
+unsigned int xen_rs_xdp_frame_len(const struct xdp_frame *frame);
+bool xen_rs_xdp_frame_is_plain(const struct xdp_frame *frame);
+void xen_rs_xdp_exception(const struct net_device *dev, const struct bpf_prog *program, u32 action);
+bool xen_rs_bpf_is_setup(const struct netdev_bpf *command);
+struct bpf_prog *xen_rs_bpf_program(const struct netdev_bpf *command);
+void xen_rs_bpf_message(const struct netdev_bpf *command);
+void xen_rs_bpf_put(struct bpf_prog *program);
+unsigned int xen_rs_cpu(void);
+void xen_rs_move(void *to, const void *from, size_t len);
+/* Bytes at the end of a page that a packet's fragments take when it becomes a struct sk_buff. */
+const unsigned int XEN_RS_XDP_TAILROOM = SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+const u32 XEN_RS_XDP_ABORTED = XDP_ABORTED;
+const u32 XEN_RS_XDP_DROP = XDP_DROP;
+const u32 XEN_RS_XDP_PASS = XDP_PASS;
+const u32 XEN_RS_XDP_TX = XDP_TX;
+const u32 XEN_RS_XDP_REDIRECT = XDP_REDIRECT;
+const u32 XEN_RS_XDP_XMIT_FLAGS = XDP_XMIT_FLAGS_MASK;
+
 #endif

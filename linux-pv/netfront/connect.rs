@@ -21,6 +21,7 @@ use crate::params;
 use crate::queue::{Channel, OnEvent, Which};
 use crate::receive::RxLink;
 use crate::transmit::TxLink;
+use crate::xdp;
 
 /// What a back end offers.
 pub(crate) struct Offered {
@@ -93,13 +94,19 @@ impl Links {
     }
 
     /// Tells the back end about them, and what we can do. May sleep.
-    pub(crate) fn announce(&self, dev: &Device<Bound>, offered: &Offered) -> Result<(), Failure> {
-        transact(|t| self.write(dev, offered, t)).or_fatal("writing the rings to the xenstore")
+    pub(crate) fn announce(
+        &self,
+        dev: &Device<Bound>,
+        nic: &Nic,
+        offered: &Offered,
+    ) -> Result<(), Failure> {
+        transact(|t| self.write(dev, nic, offered, t)).or_fatal("writing the rings to the xenstore")
     }
 
     fn write(
         &self,
         dev: &Device<Bound>,
+        nic: &Nic,
         offered: &Offered,
         t: &Transaction,
     ) -> Result<(), Failure> {
@@ -130,7 +137,8 @@ impl Links {
             own.write(feature, fmt!("1"))?;
         }
         if offered.features.xdp_headroom {
-            own.write(c"xdp-headroom", fmt!("0"))?;
+            let headroom = xdp::headroom(nic.has_program());
+            own.write(c"xdp-headroom", fmt!("{}", headroom))?;
         }
         Ok(())
     }
@@ -221,6 +229,7 @@ fn channels(
 /// Ends all connections of an interface. What the back end has not answered is lost. May sleep.
 pub(crate) fn disconnect(nic: &Nic) {
     let vif: &Vif = nic.data();
+    *vif.bus.lock() = None;
     for (index, queue) in vif.queues().iter().enumerate() {
         let tx = nic
             .lock_tx(index as u32)

@@ -14,6 +14,8 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
 use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::net::Registration;
@@ -21,13 +23,13 @@ use xen::show::Show;
 use xen_ring::netif::mac;
 
 use crate::connect::{disconnect, Links, Offered};
-use crate::interface::{offer, Nic, Vif};
+use crate::interface::{offer, Bus, Nic, Vif};
 use crate::params;
 use crate::stats::Files;
 use crate::transmit::Transmitter;
 
 /// How long a back end that closes gets for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The driver, to the bus.
 pub(crate) struct Netfront;
@@ -62,7 +64,7 @@ impl bus::Driver for Netfront {
         for _ in 0..queues {
             transmitters.push(Transmitter::new()?, GFP_KERNEL)?;
         }
-        let nic = Nic::new(dev.as_ref(), queues, Ok::<_, Error>(vif), || {
+        let nic = Nic::new(dev.as_ref(), queues, vif, || {
             transmitters.pop().unwrap_or_default()
         })
         .or_fatal("creating netdev")?;
@@ -148,7 +150,7 @@ impl Interface {
         // Nothing of an earlier connection may be left.
         disconnect(nic);
         let links = Links::make(dev, nic, &offered)?;
-        links.announce(dev, &offered)?;
+        links.announce(dev, nic, &offered)?;
         nic.set_address(&address);
         nic.data().repair();
         nic.data().set_offloads(offered.features.offloads());
@@ -166,6 +168,11 @@ impl Interface {
         }
         nic.carrier_on();
         dev.switch_state(State::Connected);
+        *nic.data().bus.lock() = Some(Bus {
+            dev: ARef::from(&**dev),
+            backend: CString::try_from_fmt(fmt!("{}", dev.otherend()))?,
+            headroom: offered.features.xdp_headroom,
+        });
         Ok(())
     }
 }

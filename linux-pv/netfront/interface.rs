@@ -3,10 +3,13 @@
 //! What the network stack asks of the driver.
 
 use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::aref::ARef;
 use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{new_mutex, Mutex};
 use xen::net::{
     Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, SkBuff, Transmit,
-    ETH_DATA_LEN,
+    TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 use xen::ring::Corrupt;
 use xen::show::Show;
@@ -14,31 +17,46 @@ use xen_ring::netif::features::{Offloads, MAX_MTU};
 
 use crate::queue::{Queue, Which};
 use crate::transmit::{self, Transmitter};
+use crate::xdp;
 
 /// An interface, to the network stack.
 pub(crate) type Nic = Device<Vif>;
 
+/// What is needed for talking to the back end outside of the bus's callbacks.
+pub(crate) struct Bus {
+    pub(crate) dev: ARef<xen::bus::Device>,
+    /// The back end's folder.
+    pub(crate) backend: CString,
+    /// It can leave room for XDP programs.
+    pub(crate) headroom: bool,
+}
+
 /// What all parts of an interface share.
+#[pin_data]
 pub(crate) struct Vif {
     queues: KVec<Pin<KBox<Queue>>>,
     /// The back end has broken the protocol: nothing goes on until the domain is resumed elsewhere.
     broken: Atomic<bool>,
+    /// How to talk to the back end while connected.
+    #[pin]
+    pub(crate) bus: Mutex<Option<Bus>>,
     /// What the back end offers: scatter and gather, checksums and segmentation of IPv4 and IPv6.
     can: [Atomic<bool>; 5],
 }
 
 impl Vif {
     /// For an interface with that many queues. May sleep.
-    pub(crate) fn new(queues: u32) -> Result<Self> {
+    pub(crate) fn new(queues: u32) -> Result<impl PinInit<Self>> {
         let mut all = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
         for _ in 0..queues {
             all.push(KBox::pin_init(Queue::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        Ok(Self {
+        Ok(pin_init!(Self {
             queues: all,
             broken: Atomic::new(false),
+            bus <- new_mutex!(None),
             can: [const { Atomic::new(false) }; 5],
-        })
+        }))
     }
 
     /// The queues, whether in use or not.
@@ -105,7 +123,7 @@ pub(crate) fn offer() -> Offer {
             | Feature::Ipv6Checksum
             | Feature::Tso4
             | Feature::Tso6,
-        xdp: false,
+        xdp: true,
         max_mtu: MAX_MTU,
     }
 }
@@ -201,9 +219,39 @@ impl Operations for Vif {
         more_tx || more_rx
     }
 
+    fn program_changing(nic: &Nic, attached: bool) -> Result {
+        xdp::negotiate(nic, attached)
+    }
+
+    fn xdp_xmit(
+        nic: &Nic,
+        tx: &mut TxGuard<'_, Self>,
+        queue: u32,
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame> {
+        let vif = nic.data();
+        match vif.queues.get(queue as usize) {
+            Some(queue) if !vif.is_broken() => {
+                xdp::send(&queue.stats, tx, frame)?;
+                queue.stats.xdp_xmit.one();
+                Ok(())
+            }
+            _ => Err(frame),
+        }
+    }
+
+    fn xdp_flush(nic: &Nic, tx: &mut TxGuard<'_, Self>, queue: u32) {
+        if let Some(queue) = nic.data().queues.get(queue as usize) {
+            xdp::publish(&queue.stats, tx);
+        }
+    }
+
     fn change_mtu(nic: &Nic, mtu: u32) -> Result {
         let sg = nic.features().contains(Feature::ScatterGather);
-        let most = if sg { MAX_MTU } else { ETH_DATA_LEN };
+        let mut most = if sg { MAX_MTU } else { ETH_DATA_LEN };
+        if nic.has_program() {
+            most = most.min(MAX_XDP_LEN - VLAN_ETH_HLEN);
+        }
         if mtu > most {
             return Err(EINVAL);
         }

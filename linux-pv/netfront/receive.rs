@@ -10,7 +10,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{Checksum, Gso, Incoming, LentPage, PagePool, Poll, PoolPage};
+use xen::net::{Checksum, Gso, Incoming, LentPage, PagePool, Poll, PoolPage, Program, XdpQueue};
 use xen::ring::{Corrupt, SharedRing};
 use xen::work::Worker;
 use xen_abi::io::netif::NR_SLOTS_MIN;
@@ -21,8 +21,9 @@ use xen_ring::netif::{Checksum as Said, RxFrontRing};
 
 use crate::interface::{Nic, Vif};
 use crate::queue::{Channel, Refill, REFILL};
-use crate::stats::Stats;
+use crate::stats::{Counter, Stats};
 use crate::transmit::STILL_MAPPED;
+use crate::xdp;
 
 /// Packets of up to as many bytes are copied, and of others no more than as many.
 const COPY: u32 = 256;
@@ -48,6 +49,8 @@ pub(crate) struct RxLink {
     /// Buffers to be posted again.
     pub(crate) spare: KVec<LentPage>,
     refs: GrantRefs,
+    /// Lets programs run on packets in pages of the pool.
+    xdp: XdpQueue<Vif>,
     pool: PagePool,
     to: DomId,
     /// The back end may see what was in pages before.
@@ -72,6 +75,7 @@ impl RxLink {
         for _ in 0..slots {
             buffers.push(None, GFP_KERNEL)?;
         }
+        let pool = PagePool::new(slots, parent)?;
         Ok(Self {
             channel,
             refill: Refill::worker(nic.clone(), index)?,
@@ -79,7 +83,8 @@ impl RxLink {
             receiver: Receiver::new(buffers),
             spare: KVec::with_capacity(slots as usize + MAX_PIECES, GFP_KERNEL)?,
             refs: GrantRefs::reserve(slots as u16)?,
-            pool: PagePool::new(slots, parent)?,
+            xdp: XdpQueue::new(nic, index, &pool)?,
+            pool,
             to,
             trusted,
             worked: false,
@@ -109,9 +114,11 @@ impl RxLink {
             receiver,
             spare,
             refs,
+            xdp,
             worked,
             ..
         } = self;
+        let program = poll.program();
         let mut work = 0;
         let mut slots = 0_u64;
         let mut responses = ring.responses()?;
@@ -127,7 +134,11 @@ impl RxLink {
             match taken.end {
                 None => {}
                 Some(End::Packet(packet)) => {
-                    deliver(nic, stats, poll, receiver, spare, refs, &packet)?;
+                    let context = Context { nic, stats, poll };
+                    match &program {
+                        None => context.deliver(receiver, spare, refs, &packet)?,
+                        Some(program) => context.ask(program, xdp, receiver, spare, refs, &packet)?,
+                    }
                     work += 1;
                 }
                 Some(End::Dropped(_)) => {
@@ -137,6 +148,11 @@ impl RxLink {
                     }
                     work += 1;
                 }
+            }
+        }
+        if program.is_some() {
+            if let Some(mut tx) = poll.lock_tx() {
+                xdp::publish(stats, &mut tx);
             }
         }
         *worked |= slots > 0;
@@ -209,107 +225,167 @@ fn keep(spare: &mut KVec<LentPage>, buffer: LentPage) {
     let _ = spare.push_within_capacity(buffer);
 }
 
-/// Makes a packet of the buffers that it came in and passes it on. One that there is no memory for, or that the
-/// stack would not take, is counted and dropped.
-#[inline]
-fn deliver(
-    nic: &Nic,
-    stats: &Stats,
-    poll: &Poll<'_, Vif>,
-    receiver: &mut Receiver<LentPage, KVec<Option<LentPage>>>,
-    spare: &mut KVec<LentPage>,
-    refs: &mut GrantRefs,
-    packet: &Packet,
-) -> Result<(), Corrupt> {
-    let small = packet.len <= COPY;
-    let room = if small { packet.len } else { COPY };
-    let Some(mut skb) = poll.alloc(room) else {
+/// Buffers that the back end has, or had.
+type Buffers = Receiver<LentPage, KVec<Option<LentPage>>>;
+
+/// Where a packet has arrived.
+struct Context<'a> {
+    nic: &'a Nic,
+    stats: &'a Stats,
+    poll: &'a Poll<'a, Vif>,
+}
+
+impl Context<'_> {
+    /// Makes a packet of the buffers that it came in and passes it on. One that there is no memory for, or that the
+    /// stack would not take, is counted and dropped.
+    #[inline]
+    fn deliver(
+        &self,
+        receiver: &mut Buffers,
+        spare: &mut KVec<LentPage>,
+        refs: &mut GrantRefs,
+        packet: &Packet,
+    ) -> Result<(), Corrupt> {
+        let small = packet.len <= COPY;
+        let Some(mut skb) = self.poll.alloc(packet.len.min(COPY)) else {
+            return self.lose(receiver, spare, &self.stats.rx_dropped);
+        };
+        let mut whole = true;
+        for (index, (buffer, piece)) in receiver.pieces().enumerate() {
+            let (offset, len) = (piece.offset.into(), piece.len.into());
+            if small || !whole {
+                whole &= skb.copy_lent(&buffer, offset, len).is_ok();
+                keep(spare, buffer);
+                continue;
+            }
+            // If that fails the page is left to the kernel until the back end lets go.
+            let page = buffer.reclaim(refs).map_err(|_| STILL_MAPPED)?;
+            whole &= self.append(&mut skb, (page, offset, len), index == 0, packet.pieces);
+        }
+        if !whole {
+            self.stats.rx_errors.one();
+            return Ok(());
+        }
+        if small {
+            self.stats.rx_copied.one();
+        }
+        self.pass_on(skb, packet);
+        Ok(())
+    }
+
+    /// Has a program look at a packet, and makes one of what it leaves.
+    #[cold]
+    fn ask(
+        &self,
+        program: &Program<'_>,
+        queue: &XdpQueue<Vif>,
+        receiver: &mut Buffers,
+        spare: &mut KVec<LentPage>,
+        refs: &mut GrantRefs,
+        packet: &Packet,
+    ) -> Result<(), Corrupt> {
+        if packet.pieces != 1 {
+            return self.lose(receiver, spare, &self.stats.rx_errors);
+        }
+        let Some((buffer, piece)) = receiver.pieces().next() else {
+            return Ok(());
+        };
+        let page = buffer.reclaim(refs).map_err(|_| STILL_MAPPED)?;
+        let part = (page, piece.offset.into(), piece.len.into());
+        let Some(part) = xdp::run(self.stats, self.poll, queue, program, part) else {
+            return Ok(());
+        };
+        let Some(mut skb) = self.poll.alloc(part.2.min(COPY)) else {
+            self.stats.rx_dropped.one();
+            return Ok(());
+        };
+        let packet = Packet {
+            len: part.2,
+            ..*packet
+        };
+        if self.append(&mut skb, part, true, 1) {
+            self.pass_on(skb, &packet);
+        } else {
+            self.stats.rx_errors.one();
+        }
+        Ok(())
+    }
+
+    /// Drops a packet: its buffers are posted again.
+    #[cold]
+    fn lose(
+        &self,
+        receiver: &mut Buffers,
+        spare: &mut KVec<LentPage>,
+        counter: &Counter,
+    ) -> Result<(), Corrupt> {
         for (buffer, _) in receiver.pieces() {
             keep(spare, buffer);
         }
-        stats.rx_dropped.one();
-        return Ok(());
-    };
-    let mut whole = true;
-    for (index, (buffer, piece)) in receiver.pieces().enumerate() {
-        let (offset, len) = (piece.offset.into(), piece.len.into());
-        if small || !whole {
-            whole &= skb.copy_lent(&buffer, offset, len).is_ok();
-            keep(spare, buffer);
-            continue;
-        }
-        let page = match buffer.reclaim(refs) {
-            Ok(page) => page,
-            // It is dropped, and its page is left to the kernel until the back end lets go.
-            Err(_) => return Err(STILL_MAPPED),
-        };
-        whole &= append(nic, &mut skb, page, offset, len, index == 0, packet.pieces);
+        counter.one();
+        Ok(())
     }
-    if !whole {
-        stats.rx_errors.one();
-        return Ok(());
-    }
-    if small {
-        stats.rx_copied.one();
-    }
-    let mut checksum = match packet.checksum {
-        Said::Unknown => Checksum::Unknown,
-        Said::Validated => Checksum::Right,
-        Said::Blank => Checksum::ToFill,
-    };
-    let mut recompute = false;
-    if let Some(gso) = packet.gso {
-        skb.set_gso(Gso {
-            size: gso.size.get(),
-            tcpv6: gso.kind == GsoKind::TcpV6,
-        });
-        if checksum != Checksum::ToFill {
-            // Each segment will need one, so it is open whatever the back end says.
-            stats.rx_gso_checksum_fixup.one();
-            checksum = Checksum::ToFill;
-            recompute = true;
-        }
-    }
-    if let Some(hash) = packet.hash {
-        skb.set_hash(hash.value, hash.kind.has_ports());
-    }
-    match skb.finish(nic, poll.queue(), checksum, recompute) {
-        Ok(skb) => {
-            stats.rx_packets.one();
-            stats.rx_bytes.add(packet.len.into());
-            poll.receive(skb);
-        }
-        Err(_) => stats.rx_errors.one(),
-    }
-    Ok(())
-}
 
-/// Adds a page to a packet, of the first one only what is behind the headers.
-#[inline]
-fn append(
-    nic: &Nic,
-    skb: &mut Incoming,
-    page: PoolPage,
-    mut offset: u32,
-    mut len: u32,
-    first: bool,
-    pieces: u32,
-) -> bool {
-    if first {
-        // A packet of most pieces has no room for the first page if that is not copied as a whole.
-        let head = if pieces as usize == MAX_PIECES {
-            len.min(COPY)
-        } else {
-            Incoming::header_len(nic, &page, offset, len.min(COPY)).min(len)
-        };
-        if skb.copy_page(&page, offset, head).is_err() {
-            return false;
+    /// Adds a page to a packet, of the first one only what is behind the headers.
+    #[inline]
+    fn append(
+        &self,
+        skb: &mut Incoming,
+        (page, mut offset, mut len): (PoolPage, u32, u32),
+        first: bool,
+        pieces: u32,
+    ) -> bool {
+        if first {
+            let most = len.min(COPY);
+            // A packet of most pieces has no room for the first page if that is not copied as a whole.
+            let head = if pieces as usize == MAX_PIECES || len <= COPY {
+                most
+            } else {
+                Incoming::header_len(self.nic, &page, offset, most).min(most)
+            };
+            if skb.copy_page(&page, offset, head).is_err() {
+                return false;
+            }
+            offset += head;
+            len -= head;
+            if len == 0 {
+                return true;
+            }
         }
-        offset += head;
-        len -= head;
-        if len == 0 {
-            return true;
+        skb.add(page, offset, len).is_ok()
+    }
+
+    /// Passes a packet to the stack.
+    #[inline]
+    fn pass_on(&self, mut skb: Incoming, packet: &Packet) {
+        let mut checksum = match packet.checksum {
+            Said::Unknown => Checksum::Unknown,
+            Said::Validated => Checksum::Right,
+            Said::Blank => Checksum::ToFill,
+        };
+        let mut recompute = false;
+        if let Some(gso) = packet.gso {
+            skb.set_gso(Gso {
+                size: gso.size.get(),
+                tcpv6: gso.kind == GsoKind::TcpV6,
+            });
+            if checksum != Checksum::ToFill {
+                // Each segment will need one, so it is open whatever the back end says.
+                self.stats.rx_gso_checksum_fixup.one();
+                checksum = Checksum::ToFill;
+                recompute = true;
+            }
+        }
+        if let Some(hash) = packet.hash {
+            skb.set_hash(hash.value, hash.kind.has_ports());
+        }
+        match skb.finish(self.nic, self.poll.queue(), checksum, recompute) {
+            Ok(skb) => {
+                self.stats.rx_packets.one();
+                self.stats.rx_bytes.add(packet.len.into());
+                self.poll.receive(skb);
+            }
+            Err(_) => self.stats.rx_errors.one(),
         }
     }
-    skb.add(page, offset, len).is_ok()
 }

@@ -96,6 +96,18 @@ counters! {
     rx_notifications,
     /// Large packets whose checksum was not marked as open though it is.
     rx_gso_checksum_fixup,
+    /// Packets that went through an XDP program.
+    xdp_packets,
+    /// Those that it dropped.
+    xdp_drops,
+    /// Those that it sent back.
+    xdp_tx,
+    /// Those that it passed elsewhere.
+    xdp_redirects,
+    /// Those for which the program, or what it wanted, failed.
+    xdp_errors,
+    /// Packets sent for XDP programs of other devices.
+    xdp_xmit,
     /// Grants made for packets and buffers.
     grants,
     /// Runs of the poll function.

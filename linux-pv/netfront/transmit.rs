@@ -8,7 +8,7 @@
 use kernel::prelude::*;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{self, Feature, LentPart, Poll, SkBuff, Transmit, TxGuard, Unlendable};
+use xen::net::{self, Feature, LentPart, Poll, SkBuff, Transmit, TxGuard, Unlendable, XdpFrame};
 use xen::page::PagePool;
 use xen::ring::{Corrupt, IdSlot, SharedRing};
 use xen_abi::io::netif::MAX_TX_SIZE;
@@ -87,7 +87,7 @@ pub(crate) fn start_xmit(nic: &Nic, mut tx: Transmit<'_, Vif>, skb: SkBuff) {
         return;
     };
     let result = link.send(nic, stats, pieces, skb);
-    let full = link.ring.free() < MAX_SLOTS;
+    let full = link.is_nearly_full();
     if !more || full || result.is_err() {
         link.publish(stats);
     }
@@ -224,6 +224,54 @@ impl TxLink {
         Ok(())
     }
 
+    /// Puts a packet of an XDP program on the ring, or gives it back.
+    pub(crate) fn send_frame(&mut self, stats: &Stats, frame: XdpFrame) -> Result<(), XdpFrame> {
+        let Self {
+            ring,
+            in_flight,
+            refs,
+            pages,
+            to,
+            ..
+        } = self;
+        if ring.free() == 0 || in_flight.free() == 0 || (frame.len() as usize) < ETH_HLEN {
+            return Err(frame);
+        }
+        let (part, offset, len) = if self.trusted {
+            frame.lend(refs, *to)?
+        } else {
+            frame.lend_copy(pages, refs, *to)?
+        };
+        let gref = part.number();
+        // There is room: checked above.
+        let Ok(id) = in_flight.check_out(part) else {
+            return Ok(());
+        };
+        let piece = Piece {
+            gref,
+            offset,
+            len,
+            id,
+        };
+        let packet = Packet::default();
+        if in_flight.push(ring, &packet, &[piece]).is_err() {
+            // The ring is in its error state, which whoever found out deals with.
+            drop(in_flight.take_back(id));
+            return Ok(());
+        }
+        stats.tx_packets.one();
+        stats.tx_bytes.add(len.into());
+        stats.tx_slots.one();
+        stats.grants.one();
+        Ok(())
+    }
+
+    /// Whether there is no room for any packet that may come.
+    #[inline]
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.ring.free() < MAX_SLOTS
+    }
+
     /// A packet that was not put on the ring: it is dropped with its last part.
     #[cold]
     fn take_back(&mut self, pieces: &KVec<Piece>) {
@@ -237,7 +285,7 @@ impl TxLink {
 
     /// Tells the back end about the packets that were put on the ring.
     #[inline]
-    fn publish(&mut self, stats: &Stats) {
+    pub(crate) fn publish(&mut self, stats: &Stats) {
         if self.ring.push_requests().needed() {
             stats.tx_notifications.one();
             self.channel.notify();
@@ -306,7 +354,7 @@ pub(crate) fn complete(stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrup
 #[inline]
 fn wake(tx: &TxGuard<'_, Vif>) {
     if let Some(link) = &tx.link {
-        if tx.is_stopped() && link.ring.free() >= MAX_SLOTS {
+        if tx.is_stopped() && !link.is_nearly_full() {
             tx.wake();
         }
     }

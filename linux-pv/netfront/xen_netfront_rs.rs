@@ -9,6 +9,7 @@
 //! 2. [`connect`] agrees with the back end on queues and features, and makes the rings.
 //! 3. [`interface`] is what the network stack asks of the driver.
 //! 4. [`queue`] holds a queue's connection; [`transmit`] puts packets on the ring, [`receive`] takes them off.
+//! 5. [`xdp`] lets programs of the user at them first.
 //!
 //! [`params`] are the module's parameters and [`stats`] what is counted.
 //!
@@ -25,6 +26,7 @@ mod queue;
 mod receive;
 mod stats;
 mod transmit;
+mod xdp;
 
 use kernel::prelude::*;
 use xen::{bus, domain};

@@ -22,7 +22,7 @@ mod transaction;
 mod value;
 mod watch;
 
-pub use device::{Bound, Device, Normal};
+pub use device::{wait_until, Bound, Device, Normal};
 pub use driver::Driver;
 pub use failure::{Answer, Failure, OrFail};
 pub use ids::{DeviceId, IdTable, Ids};

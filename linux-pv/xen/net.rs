@@ -13,6 +13,8 @@
 //!   [`Operations::rearm`] is called when there is nothing more to do.
 //! - Pages for received packets come from a [`PagePool`] as [`PoolPage`]s, which return to it when dropped, or
 //!   from the network stack when the packet that they were added to is freed.
+//! - An XDP program that the user attached is there during a poll ([`Poll::program`]), and says what becomes of a
+//!   page with a packet.
 //! - Packets are values. One that is dropped is counted by the kernel as dropped, and never leaks.
 //!
 //! C headers: `include/linux/netdevice.h`, `include/linux/skbuff.h`, `include/net/page_pool/`.
@@ -28,6 +30,7 @@ mod receive;
 mod registration;
 mod skbuff;
 mod transmit;
+mod xdp;
 
 pub use self::device::Device;
 pub use self::features::{Feature, Features, Offer};
@@ -40,9 +43,13 @@ pub use self::receive::{Gso, Incoming, Received};
 pub use self::registration::Registration;
 pub use self::skbuff::{Checksum, Facts, SkBuff};
 pub use self::transmit::{Transmit, TxGuard};
+pub use self::xdp::{Program, Ran, XdpFrame, XdpQueue, MAX_XDP_LEN, XDP_HEADROOM};
 
 /// Bytes of an Ethernet header (`ETH_HLEN`).
 pub const ETH_HLEN: u32 = 14;
+
+/// The same with a VLAN tag (`VLAN_ETH_HLEN`).
+pub const VLAN_ETH_HLEN: u32 = 18;
 
 /// Most payload of an Ethernet frame without jumbo frames, in bytes (`ETH_DATA_LEN`).
 pub const ETH_DATA_LEN: u32 = 1500;

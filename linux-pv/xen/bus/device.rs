@@ -212,13 +212,7 @@ impl Device<Bound> {
 
     /// Waits while `busy` says so of the other end's state, up to `patience`. May sleep.
     pub fn wait_while(&self, patience: Duration, busy: impl Fn(State) -> bool) {
-        /// Milliseconds between two looks.
-        const POLL: u64 = 10;
-        let mut left = patience.as_millis() as u64;
-        while left > 0 && busy(self.otherend_state()) {
-            fsleep(Delta::from_millis(POLL as i64));
-            left = left.saturating_sub(POLL);
-        }
+        wait_until(patience, || !busy(self.otherend_state()));
     }
 
     /// For the `probe` of a front end. A device that a driver was taken from before, by hand or because the
@@ -242,5 +236,22 @@ impl Device<Bound> {
         const FIRST_RESERVED: i32 = 0x7ff0;
         // SAFETY: As in `otherend_id`.
         (0..FIRST_RESERVED).contains(&unsafe { (*self.as_raw()).otherend_id })
+    }
+}
+
+/// Looks again and again, up to `patience`, until `done` says so; returns whether it has. May sleep.
+pub fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    /// Milliseconds between two looks.
+    const POLL: u64 = 10;
+    let mut left = patience.as_millis() as u64;
+    loop {
+        if done() {
+            return true;
+        }
+        if left == 0 {
+            return false;
+        }
+        fsleep(Delta::from_millis(POLL as i64));
+        left = left.saturating_sub(POLL);
     }
 }

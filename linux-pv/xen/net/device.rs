@@ -15,6 +15,7 @@ use xen_bindings as b;
 
 use super::ethtool::Ethtool;
 use super::operations::{Callbacks, Operations};
+use super::xdp::ProgramSlot;
 use super::{Features, Offer, TxGuard, ETH_ALEN};
 
 /// A network device (`struct net_device`) of driver `T`, with the driver's data.
@@ -32,6 +33,8 @@ pub struct Device<T: Operations> {
     data: T,
     queues: KVec<Queue<T>>,
     raw: Raw,
+    /// The XDP program that packets go through, if there is one.
+    program: ProgramSlot,
     /// As many counters were announced to the kernel last.
     promised_names: Atomic<usize>,
     #[pin]
@@ -57,6 +60,8 @@ pub(super) struct Queue<T: Operations> {
     pub(super) txq: NonNull<b::netdev_queue>,
     pub(super) napi: NonNull<k::napi_struct>,
     pub(super) transmitter: UnsafeCell<T::Transmitter>,
+    /// An [`XdpQueue`](super::XdpQueue) exists for this queue.
+    pub(super) has_xdp: Atomic<bool>,
 }
 
 // SAFETY: The kernel locks what it does with a device, and `T` and what it keeps for queues may be sent.
@@ -111,11 +116,13 @@ impl<T: Operations> Device<T> {
                         txq: NonNull::new(txq).ok_or(EINVAL)?,
                         napi: NonNull::new(napi).ok_or(EINVAL)?,
                         transmitter: UnsafeCell::new(transmitter()),
+                        has_xdp: Atomic::new(false),
                     };
                     all.push(queue, GFP_KERNEL)?;
                 }
                 all
             },
+            program: ProgramSlot::new(),
             promised_names: Atomic::new(0),
             _pin: PhantomPinned,
         }? Error);
@@ -144,6 +151,16 @@ impl<T: Operations> Device<T> {
     #[inline]
     pub(super) fn queue(&self, index: u32) -> Option<&Queue<T>> {
         self.queues.get(index as usize)
+    }
+
+    #[inline]
+    pub(super) fn program(&self) -> &ProgramSlot {
+        &self.program
+    }
+
+    /// Whether packets go through an XDP program.
+    pub fn has_program(&self) -> bool {
+        self.program.is_set()
     }
 
     pub(super) fn promised_names(&self) -> &Atomic<usize> {

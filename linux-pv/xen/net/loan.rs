@@ -14,7 +14,7 @@ use kernel::bindings as k;
 use kernel::prelude::*;
 use xen_bindings as b;
 
-use super::{Facts, PoolPage, SkBuff};
+use super::{Facts, PoolPage, SkBuff, XdpFrame};
 use crate::domain::DomId;
 use crate::grant::{Access, Grant, GrantRefNumber, GrantRefs, LoanedGrant};
 use crate::page::{Gfn, GrantablePage, PagePool, PAGE_SIZE};
@@ -83,6 +83,10 @@ enum Held {
         packet: SharedPacket,
     },
     Copy(Grant),
+    Frame {
+        loan: LoanedGrant,
+        _frame: XdpFrame,
+    },
 }
 
 /// One of several references to a packet that is not changed any more, the last of which frees it.
@@ -192,18 +196,62 @@ impl SkBuff {
     }
 }
 
+impl XdpFrame {
+    /// Shows the packet to domain `to`, read-only, with all that is in its page. Returns the part with its offset
+    /// and length; or the frame, if `refs` is empty or the packet lies in several pages.
+    #[inline]
+    pub fn lend(self, refs: &mut GrantRefs, to: DomId) -> Result<(LentPart, u16, u16), Self> {
+        let Some((page, offset, len)) = self.part() else {
+            return Err(self);
+        };
+        let Some(free) = refs.claim() else {
+            return Err(self);
+        };
+        // SAFETY: The page of a frame is in this kernel's memory.
+        let frame = unsafe { Gfn::of(page) };
+        // SAFETY: The frame keeps its page, and the part keeps the frame until the loan is ended or left to the
+        // kernel. What the other end sees is as documented.
+        let loan = unsafe { free.lend(frame, to, Access::ReadOnly) };
+        Ok((LentPart(Held::Frame { loan, _frame: self }), offset, len))
+    }
+
+    /// Shows a copy of the packet to domain `to`, in a page with nothing else of this domain in it, as
+    /// [`SkBuff::lend_copy`] does. Returns the frame if there is no memory or `refs` is empty.
+    pub fn lend_copy(
+        self,
+        pages: &mut PagePool,
+        refs: &mut GrantRefs,
+        to: DomId,
+    ) -> Result<(LentPart, u16, u16), Self> {
+        let mut copy = |frame: &Self| {
+            let page = match pages.get() {
+                Some(page) => page,
+                None => GrantablePage::new(GFP_ATOMIC).ok()?,
+            };
+            let (from, len) = frame.bytes();
+            // SAFETY: The frame's data is valid for reads, and in no page made for granting.
+            unsafe { page.copy_in_raw(0, from, len) }.ok()?;
+            Some((refs.claim()?.grant(page, to, Access::ReadOnly), len as u16))
+        };
+        match copy(&self) {
+            Some((grant, len)) => Ok((LentPart(Held::Copy(grant)), 0, len)),
+            None => Err(self),
+        }
+    }
+}
+
 impl LentPart {
     /// What to tell the other end.
     #[inline]
     pub fn number(&self) -> GrantRefNumber {
         match &self.0 {
-            Held::Own { loan, .. } => loan.number(),
+            Held::Own { loan, .. } | Held::Frame { loan, .. } => loan.number(),
             Held::Copy(grant) => grant.number(),
         }
     }
 
     /// Ends the access: the reference goes back to `refs` and a copy's page to `pages`. Returns a reference to
-    /// the packet, to be [consumed](super::Poll::consume), unless it was a copy; or this as it was if the other
+    /// the packet, to be [consumed](super::Poll::consume), if it is one of the stack's and no copy; or this as it was if the other
     /// end has the page mapped.
     #[inline]
     pub fn reclaim(
@@ -227,6 +275,13 @@ impl LentPart {
                     Ok(None)
                 }
                 Err(grant) => Err(Self(Held::Copy(grant))),
+            },
+            Held::Frame { loan, _frame } => match loan.try_revoke() {
+                Ok(free) => {
+                    refs.release(free);
+                    Ok(None)
+                }
+                Err(loan) => Err(Self(Held::Frame { loan, _frame })),
             },
         }
     }

@@ -2,6 +2,7 @@
 
 //! NAPI: polling a queue in softirq context.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use kernel::bindings as k;
@@ -20,6 +21,8 @@ pub struct Poll<'a, T: Operations> {
     napi: NonNull<k::napi_struct>,
     queue: u32,
     budget: u32,
+    /// Packets were redirected, which the kernel collects.
+    flush: Cell<bool>,
 }
 
 impl<'a, T: Operations> Poll<'a, T> {
@@ -39,7 +42,23 @@ impl<'a, T: Operations> Poll<'a, T> {
             napi,
             queue,
             budget: budget.max(0) as u32,
+            flush: Cell::new(false),
         }
+    }
+
+    #[inline]
+    pub(super) fn device(&self) -> &'a Device<T> {
+        self.dev
+    }
+
+    #[inline]
+    pub(super) fn flush_later(&self) {
+        self.flush.set(true);
+    }
+
+    #[inline]
+    pub(super) fn wants_flush(&self) -> bool {
+        self.flush.get()
     }
 
     /// The queue.

@@ -11,7 +11,9 @@ use kernel::ffi::{c_int, c_uint};
 use kernel::prelude::*;
 use xen_bindings as b;
 
-use super::{Counters, Device, Features, Poll, SkBuff, Transmit};
+use super::{
+    Counters, Device, Features, Poll, SkBuff, Transmit, TxGuard, XdpFrame, MAX_XDP_LEN, VLAN_ETH_HLEN,
+};
 
 /// A network driver; a value of it is the driver's data of one device.
 ///
@@ -60,6 +62,29 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// These features are used from now on.
     fn set_features(dev: &Device<Self>, features: Features) -> Result;
+
+    /// An XDP program is attached or taken away after this. With the RTNL lock held; may sleep.
+    fn program_changing(dev: &Device<Self>, attached: bool) -> Result {
+        let _ = (dev, attached);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Takes a packet to send from an XDP program; the queue was chosen by CPU. Gives it back if there is no room.
+    fn xdp_xmit(
+        dev: &Device<Self>,
+        tx: &mut TxGuard<'_, Self>,
+        queue: u32,
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame> {
+        let _ = (dev, tx, queue, frame);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// No more of those follow for now.
+    fn xdp_flush(dev: &Device<Self>, tx: &mut TxGuard<'_, Self>, queue: u32) {
+        let _ = (dev, tx, queue);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The set of multicast addresses, or the promiscuous mode, has changed.
     fn set_rx_mode(dev: &Device<Self>) {
@@ -111,8 +136,16 @@ impl<T: Operations> Callbacks<T> {
         } else {
             None
         },
-        bpf: None,
-        xdp_xmit: None,
+        bpf: if T::HAS_XDP_XMIT {
+            Some(Self::bpf)
+        } else {
+            None
+        },
+        xdp_xmit: if T::HAS_XDP_XMIT {
+            Some(Self::xdp_xmit)
+        } else {
+            None
+        },
         poll: Some(Self::poll),
     };
 
@@ -181,6 +214,10 @@ impl<T: Operations> Callbacks<T> {
         // SAFETY: The kernel calls this for a NAPI context of the device, which it has scheduled.
         let mut poll = unsafe { Poll::new(dev, NonNull::new_unchecked(napi), queue, budget) };
         let work = T::poll(dev, &mut poll).min(poll.budget());
+        if poll.wants_flush() {
+            // SAFETY: In a NAPI poll function, after redirecting.
+            unsafe { b::xdp_do_flush() };
+        }
         // SAFETY: This is the poll function of that context.
         if work < poll.budget() && unsafe { b::napi_complete_done(napi, work as c_int) } {
             if T::rearm(dev, queue) {
@@ -216,6 +253,62 @@ impl<T: Operations> Callbacks<T> {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         from_result(|| T::set_features(dev, Features::from_bits(features)).map(|()| 0))
+    }
+
+    extern "C" fn bpf(raw: *mut k::net_device, command: *mut b::netdev_bpf) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The command is valid.
+        if !unsafe { b::xen_rs_bpf_is_setup(command) } {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: As above.
+        let program = unsafe { b::xen_rs_bpf_program(command) };
+        let attached = !program.is_null();
+        if attached && dev.mtu() + VLAN_ETH_HLEN > MAX_XDP_LEN {
+            // SAFETY: As above.
+            unsafe { b::xen_rs_bpf_message(command) };
+            return EINVAL.to_errno();
+        }
+        from_result(|| {
+            if T::HAS_PROGRAM_CHANGING && attached != dev.has_program() {
+                T::program_changing(dev, attached)?;
+            }
+            // SAFETY: On success the kernel hands over a reference to the program.
+            unsafe { dev.program().set(program) };
+            Ok(0)
+        })
+    }
+
+    extern "C" fn xdp_xmit(
+        raw: *mut k::net_device,
+        count: c_int,
+        frames: *mut *mut k::xdp_frame,
+        flags: u32,
+    ) -> c_int {
+        if flags & !b::XEN_RS_XDP_XMIT_FLAGS != 0 {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: Only asks for the number; softirqs are off, so it stays.
+        let cpu = unsafe { b::xen_rs_cpu() };
+        let queue = cpu.checked_rem(dev.queues_in_use()).unwrap_or(0);
+        let Some(mut tx) = dev.lock_tx(queue) else {
+            return ENODEV.to_errno();
+        };
+        let mut sent = 0;
+        while sent < count {
+            // SAFETY: The kernel passes that many frames, and hands over those that we say were sent.
+            let frame = unsafe { XdpFrame::from_raw(NonNull::new_unchecked(*frames.add(sent as usize))) };
+            if let Err(frame) = T::xdp_xmit(dev, &mut tx, queue, frame) {
+                let _ = frame.into_raw();
+                break;
+            }
+            sent += 1;
+        }
+        T::xdp_flush(dev, &mut tx, queue);
+        sent
     }
 
     extern "C" fn set_rx_mode(raw: *mut k::net_device) {

@@ -38,6 +38,11 @@ impl PagePool {
         Ok(Self(pool))
     }
 
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut k::page_pool {
+        self.0.as_ptr()
+    }
+
     /// Takes a page. One that is new is zeroed; one that comes back has what was in it. In a NAPI context, or
     /// with bottom halves off.
     #[inline]

@@ -95,6 +95,13 @@ impl<'a, T: Operations> TxGuard<'a, T> {
         unsafe { b::xen_rs_txq_stopped(self.queue.txq.as_ptr()) }
     }
 
+    /// Lets no further packet come until the queue is [woken](Self::wake).
+    #[inline]
+    pub fn stop(&self) {
+        // SAFETY: The queue is valid, and its lock is held.
+        unsafe { b::xen_rs_txq_stop(self.queue.txq.as_ptr()) }
+    }
+
     /// Lets packets come again.
     #[inline]
     pub fn wake(&self) {
