@@ -115,11 +115,18 @@ fn prune_logs(root: &Path, keep: &Path) {
     let Ok(mut runs) = fsutil::read_dir_sorted(root) else {
         return;
     };
-    runs.retain(|path| path.is_dir() && !path.is_symlink());
+    runs.retain(|path| path.is_dir() && !path.is_symlink() && !is_running(path));
     let surplus = runs.len().saturating_sub(KEPT_LOGS);
     for old in runs.iter().take(surplus) {
         let _ = fsutil::remove_all(old);
     }
+}
+
+/// Whether the run that writes these logs, whose process number ends the folder's name, goes on.
+fn is_running(logs: &Path) -> bool {
+    let name = fsutil::name(logs);
+    let number = name.rsplit('-').next().unwrap_or_default();
+    Path::new("/proc").join(number).join("stat").exists()
 }
 
 /// UTC as `YYYYMMDD-HHMMSS`.

@@ -139,12 +139,12 @@ impl Interface {
     fn connect(&self, dev: &Device<Bound>, life: &mut Life) -> Result<(), Failure> {
         let nic = &self.nic;
         let offered = Offered::read(dev)?;
-        let address = dev
-            .node()
-            .read_value(c"mac")
-            .or_fatal("reading mac")?;
+        let address = dev.node().read_value(c"mac").or_fatal("reading mac")?;
         let address = mac::parse(address.as_bytes()).map_err(|bad| {
-            dev.fatal(EINVAL, fmt!("parsing {}/mac: {}", dev.nodename(), Show(bad)));
+            dev.fatal(
+                EINVAL,
+                fmt!("parsing {}/mac: {}", dev.nodename(), Show(bad)),
+            );
             Failure::silent(EINVAL)
         })?;
         // Nothing of an earlier connection may be left.
@@ -159,7 +159,8 @@ impl Interface {
         links.accept(nic);
         let known = life.registration.is_some();
         if !known {
-            let registration = Registration::new(nic.clone()).or_fatal("registering the interface")?;
+            let registration =
+                Registration::new(nic.clone()).or_fatal("registering the interface")?;
             life.registration = Some(registration);
         }
         nic.update_features();
@@ -190,6 +191,11 @@ impl Life {
 
 /// The device's number among the interfaces of the domain: what its folder is called.
 pub(crate) fn handle(dev: &Device<Bound>) -> u32 {
-    let name = dev.nodename().to_bytes().rsplit(|byte| *byte == b'/').next();
-    name.and_then(xen_ring::xenstore::number::decimal).unwrap_or(0) as u32
+    let name = dev
+        .nodename()
+        .to_bytes()
+        .rsplit(|byte| *byte == b'/')
+        .next();
+    name.and_then(xen_ring::xenstore::number::decimal)
+        .unwrap_or(0) as u32
 }

@@ -194,9 +194,9 @@ impl Operations for Vif {
         if vif.is_broken() {
             return false;
         }
-        let sent = nic.lock_tx(index).map_or(Ok((false, false)), |mut tx| {
-            transmit::rearm(&mut tx)
-        });
+        let sent = nic
+            .lock_tx(index)
+            .map_or(Ok((false, false)), |mut tx| transmit::rearm(&mut tx));
         let received = match &mut queue.rx.lock().link {
             Some(link) => link.rearm(),
             None => Ok((false, false)),

@@ -137,7 +137,9 @@ impl RxLink {
                     let context = Context { nic, stats, poll };
                     match &program {
                         None => context.deliver(receiver, spare, refs, &packet)?,
-                        Some(program) => context.ask(program, xdp, receiver, spare, refs, &packet)?,
+                        Some(program) => {
+                            context.ask(program, xdp, receiver, spare, refs, &packet)?
+                        }
                     }
                     work += 1;
                 }

@@ -219,7 +219,9 @@ impl TxLink {
         }
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
-        stats.tx_slots.add(pieces.len() as u64 + u64::from(packet.gso.is_some()));
+        stats
+            .tx_slots
+            .add(pieces.len() as u64 + u64::from(packet.gso.is_some()));
         stats.grants.add(pieces.len() as u64);
         Ok(())
     }

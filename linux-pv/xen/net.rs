@@ -33,9 +33,9 @@ mod transmit;
 mod xdp;
 
 pub use self::device::Device;
+pub use self::ethtool::Counters;
 pub use self::features::{Feature, Features, Offer};
 pub use self::loan::{LentPage, LentPart, SharedPacket, Unlendable};
-pub use self::ethtool::Counters;
 pub use self::napi::Poll;
 pub use self::operations::{LinkStats, Operations};
 pub use self::page_pool::{PagePool, PoolPage};

@@ -34,7 +34,10 @@ impl Counters<'_> {
                 if let Some((first, rest)) = core::mem::take(names).split_first_mut() {
                     *first = [0; NAME_LEN];
                     // One that does not fit is cut off; the last byte stays zero.
-                    let mut text = Cut { into: first, len: 0 };
+                    let mut text = Cut {
+                        into: first,
+                        len: 0,
+                    };
                     let _ = kernel::fmt::Write::write_fmt(&mut text, name);
                     *names = rest;
                 }

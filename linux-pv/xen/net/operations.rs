@@ -12,7 +12,8 @@ use kernel::prelude::*;
 use xen_bindings as b;
 
 use super::{
-    Counters, Device, Features, Poll, SkBuff, Transmit, TxGuard, XdpFrame, MAX_XDP_LEN, VLAN_ETH_HLEN,
+    Counters, Device, Features, Poll, SkBuff, Transmit, TxGuard, XdpFrame, MAX_XDP_LEN,
+    VLAN_ETH_HLEN,
 };
 
 /// A network driver; a value of it is the driver's data of one device.
@@ -300,7 +301,8 @@ impl<T: Operations> Callbacks<T> {
         let mut sent = 0;
         while sent < count {
             // SAFETY: The kernel passes that many frames, and hands over those that we say were sent.
-            let frame = unsafe { XdpFrame::from_raw(NonNull::new_unchecked(*frames.add(sent as usize))) };
+            let frame =
+                unsafe { XdpFrame::from_raw(NonNull::new_unchecked(*frames.add(sent as usize))) };
             if let Err(frame) = T::xdp_xmit(dev, &mut tx, queue, frame) {
                 let _ = frame.into_raw();
                 break;

@@ -83,7 +83,12 @@ impl Incoming {
 
     /// Bytes of headers at the start of `page`, of a packet of which `len` bytes begin at `offset` there: what
     /// the stack wants in the linear part.
-    pub fn header_len<T: Operations>(dev: &Device<T>, page: &PoolPage, offset: u32, len: u32) -> u32 {
+    pub fn header_len<T: Operations>(
+        dev: &Device<T>,
+        page: &PoolPage,
+        offset: u32,
+        len: u32,
+    ) -> u32 {
         if offset as usize > PAGE_SIZE || len as usize > PAGE_SIZE - offset as usize {
             return 0;
         }
@@ -125,7 +130,9 @@ impl Incoming {
             b::XEN_RS_SKB_GSO_TCPV4
         };
         // SAFETY: By the type invariant.
-        unsafe { b::xen_rs_skb_set_gso(self.skb.as_ptr(), gso.size, kind | b::XEN_RS_SKB_GSO_DODGY) }
+        unsafe {
+            b::xen_rs_skb_set_gso(self.skb.as_ptr(), gso.size, kind | b::XEN_RS_SKB_GSO_DODGY)
+        }
     }
 
     /// Sets the hash of the packet's flow; `l4` if ports went into it.

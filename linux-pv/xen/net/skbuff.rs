@@ -106,9 +106,7 @@ impl SkBuff {
     /// `to` is valid for writes of `len` bytes.
     pub(super) unsafe fn copy_bits(&self, offset: u32, to: *mut u8, len: u32) -> Result {
         // SAFETY: By the type invariant and the requirement; the function checks the range.
-        to_result(unsafe {
-            k::skb_copy_bits(self.as_ptr(), offset as i32, to.cast(), len as i32)
-        })
+        to_result(unsafe { k::skb_copy_bits(self.as_ptr(), offset as i32, to.cast(), len as i32) })
     }
 
     /// Notes the time of sending, for those who asked for it in software. To be called when the device gets
