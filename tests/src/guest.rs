@@ -54,7 +54,7 @@ impl Driver {
     }
 
     /// Whether our network frontend is in the work tree. Until then what needs it is skipped or runs on the kernel's.
-    pub const HAS_NETFRONT: bool = false;
+    pub const HAS_NETFRONT: bool = true;
 
     /// The name of the module that drives network interfaces.
     pub fn net_module(self) -> &'static str {
