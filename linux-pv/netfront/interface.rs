@@ -11,9 +11,12 @@ use xen::net::{
     Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, SkBuff, Transmit,
     TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
-use xen::ring::Corrupt;
+use xen::page::PAGE_SIZE;
+use xen::ring::{Corrupt, Layout};
 use xen::show::Show;
+use xen_abi::io::netif::{RxRequest, TxResponse};
 use xen_ring::netif::features::{Offloads, MAX_MTU};
+use xen_ring::netif::slot::{RxSlot, TxSlot};
 
 use crate::queue::{Queue, Which};
 use crate::transmit::{self, Transmitter};
@@ -101,6 +104,35 @@ impl Vif {
         }
     }
 
+    /// Ends the events that have led to a poll, and asks for further ones; returns whether there is something to do
+    /// already.
+    #[inline]
+    fn ask_for_events(nic: &Nic, index: u32, queue: &Queue) -> Result<bool, Corrupt> {
+        // An event may come after its responses were dealt with, in a poll that another one has caused: so work
+        // counts until an event of its channel has been ended. A channel for both rings is the transmit one.
+        let shared = !queue.is_split();
+        let on = |which: Which| queue.events[which as usize].take();
+        let (mut more, mut received) = (false, false);
+        if let Some(link) = &mut queue.rx.lock().link {
+            more |= link.rearm()?;
+            if let Some(event) = on(Which::Receive) {
+                event.finish(link.take_worked());
+            } else if shared {
+                received = link.take_worked();
+            }
+        }
+        if let Some(mut tx) = nic.lock_tx(index) {
+            if let Some(link) = &mut tx.link {
+                link.worked |= received;
+                more |= link.rearm()?;
+                if let Some(event) = on(Which::Transmit) {
+                    event.finish(link.take_worked());
+                }
+            }
+        }
+        Ok(more)
+    }
+
     fn offloads(&self) -> Offloads {
         let [sg, csum_ipv4, csum_ipv6, tso4, tso6] =
             core::array::from_fn(|index| self.can[index].load(Relaxed));
@@ -113,6 +145,10 @@ impl Vif {
         }
     }
 }
+
+/// Slots of a ring of one page.
+const RX_SLOTS: u32 = Layout::<RxRequest, RxSlot>::slots_in(PAGE_SIZE);
+const TX_SLOTS: u32 = Layout::<TxSlot, TxResponse>::slots_in(PAGE_SIZE);
 
 /// What an interface offers before anything is known of the back end.
 pub(crate) fn offer() -> Offer {
@@ -131,6 +167,8 @@ pub(crate) fn offer() -> Offer {
 #[vtable]
 impl Operations for Vif {
     type Transmitter = Transmitter;
+
+    const RING_SLOTS: (u32, u32) = (RX_SLOTS, TX_SLOTS);
 
     fn open(nic: &Nic) -> Result {
         let vif = nic.data();
@@ -194,29 +232,11 @@ impl Operations for Vif {
         if vif.is_broken() {
             return false;
         }
-        let sent = nic
-            .lock_tx(index)
-            .map_or(Ok((false, false)), |mut tx| transmit::rearm(&mut tx));
-        let received = match &mut queue.rx.lock().link {
-            Some(link) => link.rearm(),
-            None => Ok((false, false)),
-        };
-        let ((more_tx, sent), (more_rx, received)) = match (sent, received) {
-            (Ok(sent), Ok(received)) => (sent, received),
-            (Err(why), _) | (_, Err(why)) => {
-                vif.give_up(nic, why);
-                return false;
-            }
-        };
-        // With one channel for both, work on either ring counts.
-        let split = queue.is_split();
-        if let Some(event) = queue.events[Which::Transmit as usize].take() {
-            event.finish(sent || received && !split);
-        }
-        if let Some(event) = queue.events[Which::Receive as usize].take() {
-            event.finish(received);
-        }
-        more_tx || more_rx
+        let more = Self::ask_for_events(nic, index, queue);
+        more.unwrap_or_else(|why| {
+            vif.give_up(nic, why);
+            false
+        })
     }
 
     fn program_changing(nic: &Nic, attached: bool) -> Result {

@@ -55,7 +55,7 @@ pub(crate) struct RxLink {
     to: DomId,
     /// The back end may see what was in pages before.
     trusted: bool,
-    /// Responses have come since events were last asked for.
+    /// Responses have come since an event was last ended.
     worked: bool,
 }
 
@@ -212,12 +212,16 @@ impl RxLink {
         LentPage::new(page, &mut self.refs, self.to).ok()
     }
 
-    /// Asks for an event for the next response. Returns whether there are responses already, and whether some
-    /// have come since this was last called.
+    /// Asks for an event for the next response. Returns whether there are responses already.
     #[inline]
-    pub(crate) fn rearm(&mut self) -> Result<(bool, bool), Corrupt> {
-        let more = self.ring.final_check_for_responses()?;
-        Ok((more, core::mem::take(&mut self.worked)))
+    pub(crate) fn rearm(&mut self) -> Result<bool, Corrupt> {
+        self.ring.final_check_for_responses()
+    }
+
+    /// Whether responses have come since this was last called.
+    #[inline]
+    pub(crate) fn take_worked(&mut self) -> bool {
+        core::mem::take(&mut self.worked)
     }
 }
 

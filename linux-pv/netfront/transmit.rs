@@ -42,8 +42,8 @@ pub(crate) struct TxLink {
     to: DomId,
     /// The back end may see whole pages.
     trusted: bool,
-    /// Responses have come since events were last asked for.
-    worked: bool,
+    /// Responses have come since an event was last ended.
+    pub(crate) worked: bool,
 }
 
 impl Transmitter {
@@ -294,6 +294,18 @@ impl TxLink {
         }
     }
 
+    /// Asks for an event for the next response. Returns whether there are responses already.
+    #[inline]
+    pub(crate) fn rearm(&mut self) -> Result<bool, Corrupt> {
+        self.ring.final_check_for_responses()
+    }
+
+    /// Whether responses have come since this was last called.
+    #[inline]
+    pub(crate) fn take_worked(&mut self) -> bool {
+        core::mem::take(&mut self.worked)
+    }
+
     /// Takes the responses off the ring and frees what was sent.
     #[inline]
     fn complete(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
@@ -359,19 +371,6 @@ fn wake(tx: &TxGuard<'_, Vif>) {
         if tx.is_stopped() && !link.is_nearly_full() {
             tx.wake();
         }
-    }
-}
-
-/// Asks for an event for the next response. Returns whether there are responses already, and whether some have
-/// come since this was last called.
-#[inline]
-pub(crate) fn rearm(tx: &mut TxGuard<'_, Vif>) -> Result<(bool, bool), Corrupt> {
-    match &mut tx.link {
-        Some(link) => {
-            let more = link.ring.final_check_for_responses()?;
-            Ok((more, core::mem::take(&mut link.worked)))
-        }
-        None => Ok((false, false)),
     }
 }
 

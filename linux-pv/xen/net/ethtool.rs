@@ -79,8 +79,33 @@ impl<T: Operations> Ethtool<T> {
         get_sset_count: Some(Self::get_sset_count),
         get_strings: Some(Self::get_strings),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
+        get_channels: Some(Self::get_channels),
+        get_ringparam: Some(Self::get_ringparam),
         ..pin_init::zeroed()
     };
+
+    extern "C" fn get_channels(raw: *mut k::net_device, channels: *mut k::ethtool_channels) {
+        // SAFETY: The kernel calls this for devices made by `Device::new`, with zeroed memory for the result.
+        let (dev, channels) = unsafe { (Device::<T>::from_raw(raw), &mut *channels) };
+        // A queue is a pair, polled together.
+        channels.max_combined = dev.queues();
+        channels.combined_count = dev.queues_in_use();
+    }
+
+    extern "C" fn get_ringparam(
+        _raw: *mut k::net_device,
+        rings: *mut k::ethtool_ringparam,
+        _more: *mut k::kernel_ethtool_ringparam,
+        _message: *mut k::netlink_ext_ack,
+    ) {
+        // SAFETY: As above.
+        let rings = unsafe { &mut *rings };
+        let (receive, transmit) = T::RING_SLOTS;
+        rings.rx_max_pending = receive;
+        rings.rx_pending = receive;
+        rings.tx_max_pending = transmit;
+        rings.tx_pending = transmit;
+    }
 
     extern "C" fn get_sset_count(raw: *mut k::net_device, set: c_int) -> c_int {
         if set as u32 != k::ethtool_stringset_ETH_SS_STATS {

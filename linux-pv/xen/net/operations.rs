@@ -25,6 +25,9 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// What is kept for each transmit queue, guarded by the queue's lock.
     type Transmitter: Send + 'static;
 
+    /// Packets, or parts of them, that a receive and a transmit queue have room for.
+    const RING_SLOTS: (u32, u32);
+
     /// The interface comes up. Its NAPI contexts are enabled already, its queues stopped.
     fn open(dev: &Device<Self>) -> Result;
 
