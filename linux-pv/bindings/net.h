@@ -135,6 +135,10 @@ struct page *xen_rs_page_pool_alloc(struct page_pool *pool);
 void xen_rs_page_pool_put(struct page_pool *pool, struct page *page);
 void xen_rs_page_pool_put_direct(struct page_pool *pool, struct page *page);
 
+/* uapi/linux/ethtool.h: the hash that spreads packets over queues. */
+const u8 XEN_RS_RSS_TOEPLITZ = ETH_RSS_HASH_TOP;
+const u8 XEN_RS_RSS_NO_CHANGE = ETH_RSS_HASH_NO_CHANGE;
+
 /* net/xdp.h, linux/filter.h: programs that look at packets before the stack does. */
 int xen_rs_xdp_register(struct net_device *dev, unsigned int queue, struct page_pool *pool);
 void xen_rs_xdp_unregister(struct net_device *dev, unsigned int queue);

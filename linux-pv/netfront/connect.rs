@@ -16,6 +16,7 @@ use xen::show::Show;
 use xen_ring::netif::features::{Features, Transport};
 use xen_ring::netif::{RxFrontRing, TxFrontRing};
 
+use crate::control::ControlLink;
 use crate::interface::{Nic, Vif};
 use crate::params;
 use crate::queue::{Channel, OnEvent, Which};
@@ -32,6 +33,7 @@ pub(crate) struct Offered {
 /// Queues that can be connected: rings with their event channels.
 pub(crate) struct Links {
     queues: KVec<(KBox<TxLink>, KBox<RxLink>)>,
+    control: Option<KBox<ControlLink>>,
     split: bool,
 }
 
@@ -85,7 +87,16 @@ impl Links {
                 GFP_KERNEL,
             )?;
         }
-        Ok(Self { queues, split })
+        let control = if offered.features.ctrl_ring {
+            Some(KBox::new(ControlLink::make(dev)?, GFP_KERNEL)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            queues,
+            control,
+            split,
+        })
     }
 
     /// Number of queues.
@@ -136,6 +147,13 @@ impl Links {
         ] {
             own.write(feature, fmt!("1"))?;
         }
+        match &self.control {
+            Some(control) => control.announce(&own)?,
+            None => {
+                own.remove(c"ctrl-ring-ref")?;
+                own.remove(c"event-channel-ctrl")?;
+            }
+        }
         if offered.features.xdp_headroom {
             let headroom = xdp::headroom(nic.has_program());
             own.write(c"xdp-headroom", fmt!("{}", headroom))?;
@@ -169,6 +187,7 @@ impl Links {
     /// Connects the queues of the interface: packets can be sent and received from now on.
     pub(crate) fn accept(self, nic: &Nic) {
         let split = self.split;
+        *nic.data().control.lock() = self.control;
         for (index, (tx, rx)) in self.queues.into_iter().enumerate() {
             let Some(queue) = nic.data().queues().get(index) else {
                 return;
@@ -230,6 +249,8 @@ fn channels(
 pub(crate) fn disconnect(nic: &Nic) {
     let vif: &Vif = nic.data();
     *vif.bus.lock() = None;
+    let control = vif.control.lock().take();
+    drop(control);
     for (index, queue) in vif.queues().iter().enumerate() {
         let tx = nic
             .lock_tx(index as u32)

@@ -94,6 +94,7 @@ impl bus::Driver for Netfront {
             }
             State::Connected if dev.state() == State::Connected => {
                 interface.nic.notify_peers();
+                interface.nic.data().tell_spread(&interface.nic);
                 Ok(())
             }
             State::Closing => life.close(&interface.nic, dev),

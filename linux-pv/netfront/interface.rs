@@ -8,8 +8,8 @@ use kernel::sync::aref::ARef;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Mutex};
 use xen::net::{
-    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, SkBuff, Transmit,
-    TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
+    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
+    RssSize, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 use xen::page::PAGE_SIZE;
 use xen::ring::{Corrupt, Layout};
@@ -18,6 +18,7 @@ use xen_abi::io::netif::{RxRequest, TxResponse};
 use xen_ring::netif::features::{Offloads, MAX_MTU};
 use xen_ring::netif::slot::{RxSlot, TxSlot};
 
+use crate::control::{ControlLink, Spread, KEY_LEN, TABLE_LEN};
 use crate::queue::{Queue, Which};
 use crate::transmit::{self, Transmitter};
 use crate::xdp;
@@ -43,6 +44,12 @@ pub(crate) struct Vif {
     /// How to talk to the back end while connected.
     #[pin]
     pub(crate) bus: Mutex<Option<Bus>>,
+    /// The control ring, if the back end has one.
+    #[pin]
+    pub(crate) control: Mutex<Option<KBox<ControlLink>>>,
+    /// How the back end is to spread packets.
+    #[pin]
+    pub(crate) spread: Mutex<Spread>,
     /// What the back end offers: scatter and gather, checksums and segmentation of IPv4 and IPv6.
     can: [Atomic<bool>; 5],
 }
@@ -58,6 +65,8 @@ impl Vif {
             queues: all,
             broken: Atomic::new(false),
             bus <- new_mutex!(None),
+            control <- new_mutex!(None),
+            spread <- new_mutex!(Spread::new()),
             can: [const { Atomic::new(false) }; 5],
         }))
     }
@@ -72,6 +81,36 @@ impl Vif {
     #[inline]
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Relaxed)
+    }
+
+    /// A new back end is connected, which has to be told how to spread packets, if the user wants more than what it
+    /// does by itself. May sleep.
+    pub(crate) fn tell_spread(&self, nic: &Nic) {
+        let mut control = self.control.lock();
+        let mut spread = self.spread.lock();
+        if !spread.on {
+            return;
+        }
+        let told = match &mut *control {
+            Some(control) => {
+                if spread
+                    .table
+                    .iter()
+                    .any(|queue| *queue >= nic.queues_in_use())
+                {
+                    spread.table = Spread::even(nic.queues_in_use());
+                }
+                control.apply(&spread)
+            }
+            None => Err(EINVAL),
+        };
+        if told.is_err() {
+            pr_warn!(
+                "{}: the back end spreads packets as it likes now\n",
+                nic.name()
+            );
+            spread.on = false;
+        }
     }
 
     /// A new connection begins without fault.
@@ -237,6 +276,42 @@ impl Operations for Vif {
             vif.give_up(nic, why);
             false
         })
+    }
+
+    fn rss_size(nic: &Nic) -> RssSize {
+        if nic.data().control.lock().is_none() {
+            return RssSize::default();
+        }
+        RssSize {
+            key: KEY_LEN as u32,
+            table: TABLE_LEN as u32,
+        }
+    }
+
+    fn rss(nic: &Nic, rss: Rss<'_>) {
+        let spread = nic.data().spread.lock();
+        let table = if spread.on {
+            spread.table
+        } else {
+            Spread::even(nic.queues_in_use())
+        };
+        for (to, queue) in rss.table.iter_mut().zip(table) {
+            *to = queue;
+        }
+        for (to, byte) in rss.key.iter_mut().zip(spread.key) {
+            *to = byte;
+        }
+    }
+
+    fn set_rss(nic: &Nic, change: &RssChange<'_>) -> Result {
+        let vif = nic.data();
+        let mut control = vif.control.lock();
+        let control = (*control).as_mut().ok_or(EINVAL)?;
+        let mut spread = vif.spread.lock();
+        let new = spread.with(change, nic.queues_in_use());
+        control.apply(&new)?;
+        *spread = new;
+        Ok(())
     }
 
     fn program_changing(nic: &Nic, attached: bool) -> Result {

@@ -9,7 +9,8 @@
 //! 2. [`connect`] agrees with the back end on queues and features, and makes the rings.
 //! 3. [`interface`] is what the network stack asks of the driver.
 //! 4. [`queue`] holds a queue's connection; [`transmit`] puts packets on the ring, [`receive`] takes them off.
-//! 5. [`xdp`] lets programs of the user at them first.
+//! 5. [`control`] tells the back end how to spread packets.
+//! 6. [`xdp`] lets programs of the user at them first.
 //!
 //! [`params`] are the module's parameters and [`stats`] what is counted.
 //!
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod control;
 mod device;
 mod interface;
 mod params;

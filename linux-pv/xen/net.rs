@@ -33,7 +33,7 @@ mod transmit;
 mod xdp;
 
 pub use self::device::Device;
-pub use self::ethtool::Counters;
+pub use self::ethtool::{random_rss_key, Counters, Rss, RssChange, RssSize};
 pub use self::features::{Feature, Features, Offer};
 pub use self::loan::{LentPage, LentPart, SharedPacket, Unlendable};
 pub use self::napi::Poll;

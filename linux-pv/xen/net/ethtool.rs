@@ -5,6 +5,7 @@
 use core::marker::PhantomData;
 
 use kernel::bindings as k;
+use kernel::error::from_result;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
@@ -52,6 +53,38 @@ impl Counters<'_> {
     }
 }
 
+/// How packets are spread over receive queues, if the device can be told (RSS): by the Toeplitz hash of addresses
+/// and ports, with a key, through a table of queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RssSize {
+    /// Bytes of the key.
+    pub key: u32,
+    /// Entries of the table.
+    pub table: u32,
+}
+
+/// The hash's key and table, to be filled in. What is not asked for is empty.
+pub struct Rss<'a> {
+    /// The key, as long as [`RssSize::key`] says.
+    pub key: &'a mut [u8],
+    /// A queue for each value of the hash modulo the table's length, [`RssSize::table`].
+    pub table: &'a mut [u32],
+}
+
+/// What the user wants to have changed of them.
+pub struct RssChange<'a> {
+    /// Another key.
+    pub key: Option<&'a [u8]>,
+    /// Another table, of queues that are in use.
+    pub table: Option<&'a [u32]>,
+}
+
+/// Fills a key with the machine's random one, which is the same for all devices.
+pub fn random_rss_key(key: &mut [u8]) {
+    // SAFETY: The slice is valid for writes of its length. No more than that many bytes have a random value.
+    unsafe { b::netdev_rss_key_fill(key.as_mut_ptr().cast(), key.len()) }
+}
+
 struct Cut<'a> {
     into: &'a mut [u8; NAME_LEN],
     len: usize,
@@ -81,6 +114,27 @@ impl<T: Operations> Ethtool<T> {
         get_ethtool_stats: Some(Self::get_ethtool_stats),
         get_channels: Some(Self::get_channels),
         get_ringparam: Some(Self::get_ringparam),
+        get_rx_ring_count: Some(Self::get_rx_ring_count),
+        get_rxfh_key_size: if T::HAS_SET_RSS {
+            Some(Self::get_rxfh_key_size)
+        } else {
+            None
+        },
+        get_rxfh_indir_size: if T::HAS_SET_RSS {
+            Some(Self::get_rxfh_indir_size)
+        } else {
+            None
+        },
+        get_rxfh: if T::HAS_SET_RSS {
+            Some(Self::get_rxfh)
+        } else {
+            None
+        },
+        set_rxfh: if T::HAS_SET_RSS {
+            Some(Self::set_rxfh)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -105,6 +159,69 @@ impl<T: Operations> Ethtool<T> {
         rings.rx_pending = receive;
         rings.tx_max_pending = transmit;
         rings.tx_pending = transmit;
+    }
+
+    extern "C" fn get_rx_ring_count(raw: *mut k::net_device) -> u32 {
+        // SAFETY: As above.
+        unsafe { Device::<T>::from_raw(raw) }.queues_in_use()
+    }
+
+    extern "C" fn get_rxfh_key_size(raw: *mut k::net_device) -> u32 {
+        // SAFETY: As above.
+        T::rss_size(unsafe { Device::<T>::from_raw(raw) }).key
+    }
+
+    extern "C" fn get_rxfh_indir_size(raw: *mut k::net_device) -> u32 {
+        // SAFETY: As above.
+        T::rss_size(unsafe { Device::<T>::from_raw(raw) }).table
+    }
+
+    extern "C" fn get_rxfh(
+        raw: *mut k::net_device,
+        parameters: *mut k::ethtool_rxfh_param,
+    ) -> c_int {
+        // SAFETY: As above.
+        let (dev, parameters) = unsafe { (Device::<T>::from_raw(raw), &mut *parameters) };
+        // SAFETY: The kernel has made room for as much as the sizes beside the pointers say.
+        let rss = unsafe {
+            Rss {
+                key: slice_of(parameters.key, parameters.key_size),
+                table: slice_of(parameters.indir, parameters.indir_size),
+            }
+        };
+        parameters.hfunc = b::XEN_RS_RSS_TOEPLITZ;
+        T::rss(dev, rss);
+        0
+    }
+
+    extern "C" fn set_rxfh(
+        raw: *mut k::net_device,
+        parameters: *mut k::ethtool_rxfh_param,
+        _message: *mut k::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As above.
+        let (dev, parameters) = unsafe { (Device::<T>::from_raw(raw), &*parameters) };
+        from_result(|| {
+            let size = T::rss_size(dev);
+            let known = [b::XEN_RS_RSS_TOEPLITZ, b::XEN_RS_RSS_NO_CHANGE];
+            if size.table == 0 || !known.contains(&parameters.hfunc) {
+                return Err(EINVAL);
+            }
+            // SAFETY: What is not null is as long as the sizes that the kernel has asked for say, under the RTNL
+            // lock.
+            let (key, table) = unsafe {
+                (
+                    slice_of(parameters.key, size.key),
+                    slice_of(parameters.indir, size.table),
+                )
+            };
+            let change = RssChange {
+                key: (!parameters.key.is_null()).then_some(key),
+                table: (!parameters.indir.is_null()).then_some(table),
+            };
+            T::set_rss(dev, &change)?;
+            Ok(0)
+        })
     }
 
     extern "C" fn get_sset_count(raw: *mut k::net_device, set: c_int) -> c_int {
@@ -143,4 +260,17 @@ impl<T: Operations> Ethtool<T> {
         let values = unsafe { core::slice::from_raw_parts_mut(to, count) };
         T::counters(dev, &mut Counters(Into::Values(values)));
     }
+}
+
+/// The values at a pointer, none if it is null.
+///
+/// # Safety
+///
+/// Unless it is null, `at` is valid for `count` values that nobody else refers to for `'a`.
+unsafe fn slice_of<'a, V>(at: *mut V, count: u32) -> &'a mut [V] {
+    if at.is_null() {
+        return &mut [];
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { core::slice::from_raw_parts_mut(at, count as usize) }
 }

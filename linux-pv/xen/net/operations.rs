@@ -12,8 +12,8 @@ use kernel::prelude::*;
 use xen_bindings as b;
 
 use super::{
-    Counters, Device, Features, Poll, SkBuff, Transmit, TxGuard, XdpFrame, MAX_XDP_LEN,
-    VLAN_ETH_HLEN,
+    Counters, Device, Features, Poll, Rss, RssChange, RssSize, SkBuff, Transmit, TxGuard, XdpFrame,
+    MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 
 /// A network driver; a value of it is the driver's data of one device.
@@ -60,6 +60,25 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// The counters that `ethtool -S` shows.
     fn counters(dev: &Device<Self>, counters: &mut Counters<'_>);
+
+    /// The hash that spreads packets over receive queues; nothing if it cannot be told. With the RTNL lock held, as
+    /// are the next two.
+    fn rss_size(dev: &Device<Self>) -> RssSize {
+        let _ = dev;
+        RssSize::default()
+    }
+
+    /// Fills in key and table.
+    fn rss(dev: &Device<Self>, rss: Rss<'_>) {
+        let _ = (dev, rss);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Changes key or table, or turns the hash on. May sleep.
+    fn set_rss(dev: &Device<Self>, change: &RssChange<'_>) -> Result {
+        let _ = (dev, change);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// What of the features that are wished can be had.
     fn fix_features(dev: &Device<Self>, features: Features) -> Features;
