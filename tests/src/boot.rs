@@ -63,10 +63,7 @@ struct Seen {
 /// Runs it all; returns the report's text.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<String> {
     let started = Instant::now();
-    for module in [
-        options.driver.block_module(),
-        options.driver.of_network().net_module(),
-    ] {
+    for module in [options.driver.block_module(), options.driver.net_module()] {
         ensure!(
             !module.ends_with("_rs") || images.payload.modules.iter().any(|name| name == module),
             "the work tree built no module {module} (it built: {})",
@@ -146,7 +143,7 @@ fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Doma
     for (domain, number) in domains.iter().zip(2..) {
         let name = domain.name();
         let step = session.ui.step(format!("Checking the network of {name}"));
-        let network = network::check(host, domain, options.driver.of_network(), number)
+        let network = network::check(host, domain, options.driver, number)
             .with_context(|| format!("the network of {name} does not work"))?;
         step.done(&network.summary());
         let step = session.ui.step(format!("Checking the disk of {name}"));

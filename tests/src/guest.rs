@@ -53,20 +53,12 @@ impl Driver {
         }
     }
 
-    /// Whether our network frontend is in the work tree. Until then what needs it is skipped or runs on the kernel's.
-    pub const HAS_NETFRONT: bool = true;
-
     /// The name of the module that drives network interfaces.
     pub fn net_module(self) -> &'static str {
         match self {
             Driver::C => "xen_netfront",
             Driver::Rust => "xen_netfront_rs",
         }
-    }
-
-    /// Whose network frontend goes with this choice.
-    pub fn of_network(self) -> Self {
-        if Self::HAS_NETFRONT { self } else { Driver::C }
     }
 
     /// The other one.

@@ -9,6 +9,7 @@
 //! - [`lengths`]: every length and every number of fragments;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too;
 //! - [`migration`]: saving, restoring and migrating in the middle of connections;
+//! - [`spread`]: which queue received packets go to;
 //! - [`xdp`]: programs that decide about frames, attached and detached under traffic;
 //! - [`watched`]: checksums on the wire, messages by netconsole, floods.
 //!
@@ -21,14 +22,15 @@ mod forms;
 mod hotplug;
 mod lengths;
 mod migration;
+mod spread;
 mod watched;
 mod xdp;
 
 use anyhow::{Result, ensure};
 
-use crate::guest::{Domain, Driver, Guest};
+use crate::guest::{Domain, Guest};
 use crate::nic::ipv4;
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Ctx, Scenario};
 
 /// The scenarios of the network front end.
 pub fn scenarios() -> Vec<Scenario> {
@@ -40,6 +42,7 @@ pub fn scenarios() -> Vec<Scenario> {
         watched::SCENARIOS,
         hotplug::SCENARIOS,
         migration::SCENARIOS,
+        spread::SCENARIOS,
     ]
     .concat()
 }
@@ -61,7 +64,6 @@ fn start(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
 
 /// The same without bringing anything up.
 fn start_down(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
-    is_there(ctx)?;
     let guest = ctx.host.create(guest)?;
     guest.load_netfront(ctx.driver, parameters)?;
     for device in guest.sh("ls /sys/class/net | grep ^eth || true")?.lines() {
@@ -72,12 +74,4 @@ fn start_down(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
         );
     }
     Ok(guest)
-}
-
-/// Skips what needs a driver that is not written yet.
-fn is_there(ctx: &Ctx<'_>) -> Result<()> {
-    if ctx.driver == Driver::Rust && !Driver::HAS_NETFRONT {
-        return skip("our network front end is not in the work tree; --driver c runs this");
-    }
-    Ok(())
 }
