@@ -154,7 +154,8 @@ fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
             ensure!(alive == 0, "our modules still own {:?}", after.owned);
         }
     }
-    // It is as good as new.
+    // It is as good as new, once the last flood is over: its sender in dom0 has not heard that nobody wants it.
+    std::thread::sleep(Duration::from_secs(3));
     guest.load_netfront(ctx.driver, "")?;
     guest.bring_up("eth0", 0, GUEST)?;
     let line = traffic::run(&guest, &format!("ping {} --sizes 0,1472,65507", dom0_v4()))?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::{GUEST, dom0_v4, start};
 use crate::guest::{Domain, Guest, Mode};
 use crate::nic::{Nic, ipv4};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::{Ctx, Scenario, skip};
 use crate::traffic::{self, Server, expect};
 use crate::vif::Vif;
 
@@ -28,10 +28,20 @@ pub const SCENARIOS: &[Scenario] = &[
     })
     .full(),
     Scenario::new("netfront.streams_survive_migration_pv", |ctx| {
-        survives(ctx, Mode::Pv, Domain::migrate)
+        survives(ctx, Mode::Pv, migrate_pv)
     })
     .full(),
 ];
+
+/// Xen needs shadow page tables to see what a running PV guest writes, and Debian builds it without.
+fn migrate_pv(guest: &Domain) -> Result<()> {
+    guest.migrate().or_else(|error| {
+        if format!("{error:#}").contains("Failed to enable logdirty") {
+            return skip("this Xen, built without shadow paging, cannot migrate PV guests alive");
+        }
+        Err(error)
+    })
+}
 
 fn save_and_restore(guest: &Domain) -> Result<()> {
     guest.save("/disks/saved")?;
