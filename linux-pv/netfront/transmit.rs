@@ -294,10 +294,12 @@ impl TxLink {
         }
     }
 
-    /// Asks for an event for the next response. Returns whether there are responses already.
+    /// Asks for an event when half of what the back end has is answered, which the last packet always is. Nobody waits
+    /// for a packet to be freed but those who have many under way. Returns whether that is so already.
     #[inline]
     pub(crate) fn rearm(&mut self) -> Result<bool, Corrupt> {
-        self.ring.final_check_for_responses()
+        let half = self.ring.outstanding().div_ceil(2);
+        self.ring.final_check_for_batch(half)
     }
 
     /// Whether responses have come since this was last called.
