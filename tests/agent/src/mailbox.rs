@@ -25,10 +25,11 @@ use crate::wire::crc32c;
 use crate::xenstore::Xenstore;
 
 /// Pieces in flight in one direction.
-const WINDOW: u32 = 8;
+const WINDOW: u32 = 16;
 
-/// Bytes of the stream in one piece: with the header it stays below xenstored's limit of 2048 for a guest.
-const PIECE: usize = 1900;
+/// Bytes of the stream in one piece. With its headers a message of xenstored then fits into a guest's ring of 1024 bytes:
+/// one that does not waits there for the next occasion, which may be a second away.
+const PIECE: usize = 900;
 
 /// Bytes a guest queues before it takes no more orders.
 const QUEUE: usize = 64 << 10;
