@@ -138,18 +138,17 @@ impl Drop for Machine {
     }
 }
 
+/// The emulated IOMMU that a PVH dom0 needs.
+const IOMMU: &str = "amd-iommu,dma-remap=on";
+
 fn arguments(topology: &Topology) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
         Dom0::Pv => add(&["-M", "q35,usb=off"]),
-        // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel.
-        Dom0::Pvh => add(&[
-            "-M",
-            "q35,usb=off,kernel-irqchip=off",
-            "-device",
-            "amd-iommu",
-        ]),
+        // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel. Unless told to, it lets the devices'
+        // accesses pass as they are, which go to other memory than dom0 means.
+        Dom0::Pvh => add(&["-M", "q35,usb=off,kernel-irqchip=off", "-device", IOMMU]),
     }
     // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
     add(&["-cpu", "max,-rdtscp"]);
@@ -250,8 +249,8 @@ mod tests {
         assert!(xen_command_line(&topology).contains("dom0_mem=1024M,max:1024M "));
         assert!(xen_command_line(&topology).ends_with("dom0=pvh dom0_vcpus_pin tsc=unstable"));
         let args = arguments(&topology);
-        assert!(args.contains(&"amd-iommu".to_owned()));
+        assert!(args.contains(&IOMMU.to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
-        assert!(!arguments(&Topology::PV).contains(&"amd-iommu".to_owned()));
+        assert!(!arguments(&Topology::PV).contains(&IOMMU.to_owned()));
     }
 }
