@@ -72,7 +72,6 @@ struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct d
 	priv->ops.ndo_get_stats64 = callbacks->get_stats64;
 	priv->ops.ndo_fix_features = callbacks->fix_features;
 	priv->ops.ndo_set_features = callbacks->set_features;
-	priv->ops.ndo_set_rx_mode = callbacks->set_rx_mode;
 	priv->ops.ndo_bpf = callbacks->bpf;
 	priv->ops.ndo_xdp_xmit = callbacks->xdp_xmit;
 	priv->ops.ndo_set_mac_address = eth_mac_addr;
@@ -161,12 +160,6 @@ bool xen_rs_netdev_is_new(const struct net_device *dev)
 }
 EXPORT_SYMBOL_GPL(xen_rs_netdev_is_new);
 
-bool xen_rs_netdev_running(const struct net_device *dev)
-{
-	return netif_running(dev);
-}
-EXPORT_SYMBOL_GPL(xen_rs_netdev_running);
-
 unsigned int xen_rs_netdev_tx_queues(const struct net_device *dev)
 {
 	return READ_ONCE(dev->real_num_tx_queues);
@@ -183,12 +176,6 @@ int xen_rs_netdev_set_queues(struct net_device *dev, unsigned int queues)
 	return err;
 }
 EXPORT_SYMBOL_GPL(xen_rs_netdev_set_queues);
-
-bool xen_rs_netdev_carrier(const struct net_device *dev)
-{
-	return netif_carrier_ok(dev);
-}
-EXPORT_SYMBOL_GPL(xen_rs_netdev_carrier);
 
 void xen_rs_netdev_start_queues(struct net_device *dev)
 {
@@ -273,7 +260,6 @@ void xen_rs_skb_tx_facts(const struct sk_buff *skb, struct xen_rs_tx_facts *fact
 
 	facts->data = skb->data;
 	facts->frags = shared->frags;
-	facts->len = skb->len;
 	facts->headlen = skb_headlen(skb);
 	facts->nr_frags = shared->nr_frags;
 	facts->gso_type = shared->gso_type;
@@ -431,12 +417,6 @@ void xen_rs_page_pool_put(struct page_pool *pool, struct page *page)
 	page_pool_put_full_page(pool, page, false);
 }
 EXPORT_SYMBOL_GPL(xen_rs_page_pool_put);
-
-void xen_rs_page_pool_put_direct(struct page_pool *pool, struct page *page)
-{
-	page_pool_put_full_page(pool, page, true);
-}
-EXPORT_SYMBOL_GPL(xen_rs_page_pool_put_direct);
 
 static struct xdp_rxq_info *xen_rs_xdp_rxq(struct net_device *dev, unsigned int queue)
 {

@@ -22,7 +22,6 @@ struct xen_rs_netdev_callbacks {
 	void (*get_stats64)(struct net_device *dev, struct rtnl_link_stats64 *stats);
 	u64 (*fix_features)(struct net_device *dev, u64 features);
 	int (*set_features)(struct net_device *dev, u64 features);
-	void (*set_rx_mode)(struct net_device *dev);
 	int (*bpf)(struct net_device *dev, struct netdev_bpf *command);
 	int (*xdp_xmit)(struct net_device *dev, int count, struct xdp_frame **frames, u32 flags);
 	int (*poll)(struct net_device *dev, struct napi_struct *napi, unsigned int queue, int budget);
@@ -63,10 +62,8 @@ unsigned int xen_rs_netdev_mtu(const struct net_device *dev);
 void xen_rs_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
 const char *xen_rs_netdev_name(const struct net_device *dev);
 bool xen_rs_netdev_is_new(const struct net_device *dev);
-bool xen_rs_netdev_running(const struct net_device *dev);
 unsigned int xen_rs_netdev_tx_queues(const struct net_device *dev);
 int xen_rs_netdev_set_queues(struct net_device *dev, unsigned int queues);
-bool xen_rs_netdev_carrier(const struct net_device *dev);
 void xen_rs_netdev_start_queues(struct net_device *dev);
 void xen_rs_netdev_detach(struct net_device *dev);
 void xen_rs_netdev_attach(struct net_device *dev);
@@ -83,13 +80,11 @@ bool xen_rs_xmit_more(void);
 
 void xen_rs_napi_schedule(struct napi_struct *napi);
 void xen_rs_napi_receive(struct napi_struct *napi, struct sk_buff *skb);
-bool xen_rs_napi_is_netpoll(int budget);
 
 /* What a driver wants to know of a packet it has to send. */
 struct xen_rs_tx_facts {
 	unsigned char *data;
 	const skb_frag_t *frags;
-	unsigned int len;
 	unsigned int headlen;
 	unsigned int nr_frags;
 	unsigned int gso_type;
@@ -133,7 +128,6 @@ void xen_rs_skb_record_rx_queue(struct sk_buff *skb, u16 queue);
 struct page_pool *xen_rs_page_pool_create(unsigned int pages, int node, struct device *dev);
 struct page *xen_rs_page_pool_alloc(struct page_pool *pool);
 void xen_rs_page_pool_put(struct page_pool *pool, struct page *page);
-void xen_rs_page_pool_put_direct(struct page_pool *pool, struct page *page);
 
 /* uapi/linux/ethtool.h: the hash that spreads packets over queues. */
 const u8 XEN_RS_RSS_TOEPLITZ = ETH_RSS_HASH_TOP;

@@ -197,10 +197,7 @@ impl Stock {
         match &mut self.way {
             Way::Persistent(pool) => pool.get(&mut self.refs, QUICK).map_err(|_| Short),
             Way::Bounce(pages) => {
-                let page = match pages.get() {
-                    Some(page) => page,
-                    None => GrantablePage::new(QUICK).map_err(|_| Short)?,
-                };
+                let page = pages.get_or_new(QUICK).map_err(|_| Short)?;
                 let free = self.refs.claim().ok_or(Short)?;
                 Ok(free.grant(page, self.peer, Access::ReadWrite))
             }

@@ -17,9 +17,8 @@ use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel::time::{delay::fsleep, Delta};
 use xen::block::RequestList;
-use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
+use xen::bus::{self, wait_until, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::domain;
 use xen::show::Show;
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
@@ -30,9 +29,6 @@ use crate::queue::{Blk, Core, Link};
 
 /// How long a back end that closes gets to answer what is in flight.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Milliseconds between two looks at what somebody else is doing.
-const POLL: i64 = 10;
 
 /// The driver, to the bus.
 pub(crate) struct Blkfront;
@@ -82,14 +78,7 @@ impl bus::Driver for Blkfront {
             Failure::silent(ENODEV)
         })?;
         // Our folder is called like the number that requests have to carry.
-        let handle = dev
-            .nodename()
-            .to_bytes()
-            .rsplit(|byte| *byte == b'/')
-            .next();
-        let handle = handle
-            .and_then(xen_ring::xenstore::number::decimal)
-            .ok_or(EINVAL)? as u16;
+        let handle = dev.number().ok_or(EINVAL)? as u16;
         let life = Life {
             offer: None,
             core: None,
@@ -224,11 +213,7 @@ impl Life {
             disk.disk().mark_dead();
         }
         if let Some(core) = &self.core {
-            let mut left = patience.as_millis();
-            while core.in_flight() > 0 && left > 0 {
-                fsleep(Delta::from_millis(POLL));
-                left = left.saturating_sub(POLL as u128);
-            }
+            wait_until(patience, || core.in_flight() == 0);
             // The rings stay granted until the device goes, since the back end may still use them.
             core.shut("closed");
         }

@@ -23,7 +23,7 @@ use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
 use crate::connect::Agreed;
 use crate::queue::{Blk, Core, Link, TagSetData};
-use crate::stats::Files;
+use crate::stats::{files, Files};
 use crate::THIS_MODULE;
 
 /// How long a granted page must not have been needed to be given back.
@@ -111,7 +111,7 @@ impl Vdisk {
             name: core.name,
         };
         Ok(Self {
-            _files: Files::new(core).ok(),
+            _files: files(core).ok(),
             announce: KBox::pin_init(new_worker!(announce), GFP_KERNEL)?,
             give_back: KBox::pin_init(new_worker!(GiveBack { core: core.clone() }), GFP_KERNEL)?,
             disk,

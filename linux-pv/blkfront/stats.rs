@@ -5,13 +5,10 @@
 //! `/sys/kernel/debug/xen_blkfront_rs-xvda/queueN` has one `name value` a line. Counters live under the
 //! ring's lock, survive reconnecting, and are plain additions.
 
-use core::pin::Pin;
-
-use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::str::CString;
 use kernel::sync::Arc;
+use xen::queue_files::QueueFiles;
 
 use crate::data::Way;
 use crate::queue::{Core, Link};
@@ -71,7 +68,7 @@ counters! {
 }
 
 /// A queue of a disk.
-struct Queue {
+pub(crate) struct Queue {
     core: Arc<Core>,
     index: usize,
 }
@@ -109,37 +106,18 @@ fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The debugfs files of a disk; they go when this is dropped.
-pub(crate) struct Files {
-    _files: KVec<Pin<KBox<File<Queue>>>>,
-    _dir: Dir,
-}
+/// The debugfs files of a disk.
+pub(crate) type Files = QueueFiles<Queue>;
 
-impl Files {
-    /// Makes them.
-    pub(crate) fn new(core: &Arc<Core>) -> Result<Self> {
-        let dir = Dir::new(&CString::try_from_fmt(fmt!(
-            "xen_blkfront_rs-{}",
-            core.name.as_str()
-        ))?);
-        let mut files = KVec::new();
-        for index in 0..core.rings().len() {
-            let name = CString::try_from_fmt(fmt!("queue{}", index))?;
-            let queue = Queue {
-                core: core.clone(),
-                index,
-            };
-            files.push(
-                KBox::pin_init(
-                    dir.read_callback_file(&name, Ok::<_, Error>(queue), &show),
-                    GFP_KERNEL,
-                )?,
-                GFP_KERNEL,
-            )?;
-        }
-        Ok(Self {
-            _files: files,
-            _dir: dir,
-        })
-    }
+/// Makes them.
+pub(crate) fn files(core: &Arc<Core>) -> Result<Files> {
+    let queues = (0..core.rings().len()).map(|index| Queue {
+        core: core.clone(),
+        index,
+    });
+    QueueFiles::new(
+        fmt!("xen_blkfront_rs-{}", core.name.as_str()),
+        queues,
+        &show,
+    )
 }

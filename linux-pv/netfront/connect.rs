@@ -217,7 +217,7 @@ fn channels(
     index: u32,
     split: &mut bool,
 ) -> Result<(Channel, Channel)> {
-    let handle = crate::device::handle(dev);
+    let number = crate::device::number(dev);
     let channel = |name: &CStr, which| -> Result<Channel> {
         let handler = OnEvent {
             nic: nic.clone(),
@@ -230,7 +230,7 @@ fn channels(
         )
     };
     if *split {
-        let name = |way| CString::try_from_fmt(fmt!("vif{}-q{}-{}", handle, index, way));
+        let name = |way| CString::try_from_fmt(fmt!("vif{}-q{}-{}", number, index, way));
         let both = channel(&name("tx")?, Which::Transmit)
             .and_then(|tx| Ok((tx, channel(&name("rx")?, Which::Receive)?)));
         match both {
@@ -240,7 +240,7 @@ fn channels(
             Err(_) => *split = false,
         }
     }
-    let name = CString::try_from_fmt(fmt!("vif{}-q{}", handle, index))?;
+    let name = CString::try_from_fmt(fmt!("vif{}-q{}", number, index))?;
     let one = channel(&name, Which::Transmit)?;
     Ok((one.clone(), one))
 }

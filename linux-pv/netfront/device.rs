@@ -25,7 +25,7 @@ use xen_ring::netif::mac;
 use crate::connect::{disconnect, Links, Offered};
 use crate::interface::{offer, Bus, Nic, Vif};
 use crate::params;
-use crate::stats::Files;
+use crate::stats::{files, Files};
 use crate::transmit::Transmitter;
 
 /// How long a back end that closes gets for it.
@@ -70,7 +70,7 @@ impl bus::Driver for Netfront {
         .or_fatal("creating netdev")?;
         nic.offer(&offer());
         // What is counted is not needed for anything.
-        let files = Files::new(&nic, handle(dev)).ok();
+        let files = files(&nic, number(dev)).ok();
         let life = Life {
             registration: None,
             _files: files,
@@ -190,13 +190,7 @@ impl Life {
     }
 }
 
-/// The device's number among the interfaces of the domain: what its folder is called.
-pub(crate) fn handle(dev: &Device<Bound>) -> u32 {
-    let name = dev
-        .nodename()
-        .to_bytes()
-        .rsplit(|byte| *byte == b'/')
-        .next();
-    name.and_then(xen_ring::xenstore::number::decimal)
-        .unwrap_or(0) as u32
+/// The device's number among the interfaces of the domain.
+pub(crate) fn number(dev: &Device<Bound>) -> u64 {
+    dev.number().unwrap_or(0)
 }

@@ -50,8 +50,9 @@ pub(crate) struct Vif {
     /// How the back end is to spread packets.
     #[pin]
     pub(crate) spread: Mutex<Spread>,
-    /// What the back end offers: scatter and gather, checksums and segmentation of IPv4 and IPv6.
-    can: [Atomic<bool>; 5],
+    /// What the back end offers.
+    #[pin]
+    offloads: Mutex<Offloads>,
 }
 
 impl Vif {
@@ -67,7 +68,7 @@ impl Vif {
             bus <- new_mutex!(None),
             control <- new_mutex!(None),
             spread <- new_mutex!(Spread::new()),
-            can: [const { Atomic::new(false) }; 5],
+            offloads <- new_mutex!(Offloads::default()),
         }))
     }
 
@@ -129,18 +130,9 @@ impl Vif {
         }
     }
 
-    /// Takes over what a back end offers. [`Nic::update_features`] has to follow.
+    /// Takes over what a back end offers. [`Nic::update_features`] has to follow. May sleep.
     pub(crate) fn set_offloads(&self, offloads: Offloads) {
-        let Offloads {
-            sg,
-            csum_ipv4,
-            csum_ipv6,
-            tso4,
-            tso6,
-        } = offloads;
-        for (can, is) in self.can.iter().zip([sg, csum_ipv4, csum_ipv6, tso4, tso6]) {
-            can.store(is, Relaxed);
-        }
+        *self.offloads.lock() = offloads;
     }
 
     /// Ends the events that have led to a poll, and asks for further ones; returns whether there is something to do
@@ -170,18 +162,6 @@ impl Vif {
             }
         }
         Ok(more)
-    }
-
-    fn offloads(&self) -> Offloads {
-        let [sg, csum_ipv4, csum_ipv6, tso4, tso6] =
-            core::array::from_fn(|index| self.can[index].load(Relaxed));
-        Offloads {
-            sg,
-            csum_ipv4,
-            csum_ipv6,
-            tso4,
-            tso6,
-        }
     }
 }
 
@@ -389,7 +369,7 @@ impl Operations for Vif {
             tso4: has(Feature::Tso4),
             tso6: has(Feature::Tso6),
         };
-        let can = wish.and(nic.data().offloads());
+        let can = wish.and(*nic.data().offloads.lock());
         let mut cannot = Features::default();
         for (can, feature) in [
             (can.sg, Feature::ScatterGather),

@@ -76,14 +76,9 @@ impl Queue {
         }
     }
 
-    /// Slots in flight, buffers posted, and buffers that wait to be posted.
-    pub(crate) fn fill(&self, nic: &Nic) -> (u32, u32, usize) {
-        let index = nic
-            .data()
-            .queues()
-            .iter()
-            .position(|queue| core::ptr::eq::<Queue>(&**queue, self));
-        let tx = index.and_then(|index| nic.lock_tx(index as u32));
+    /// Slots in flight, buffers posted, and buffers that wait to be posted, of the queue with this number.
+    pub(crate) fn fill(&self, nic: &Nic, index: u32) -> (u32, u32, usize) {
+        let tx = nic.lock_tx(index);
         let in_flight = tx.and_then(|tx| tx.link.as_ref().map(|link| link.in_flight.requests()));
         let rx = self.rx.lock();
         let (posted, spare) = match &rx.link {

@@ -6,14 +6,11 @@
 //! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
 //! one `name value` a line.
 
-use core::pin::Pin;
-
-use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::str::CString;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
+use xen::queue_files::QueueFiles;
 
 use crate::interface::{Nic, Vif};
 
@@ -137,14 +134,14 @@ impl Events {
 }
 
 /// A queue of an interface.
-struct Shown {
+pub(crate) struct Shown {
     nic: Arc<Nic>,
-    index: usize,
+    index: u32,
 }
 
 fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let vif: &Vif = shown.nic.data();
-    let Some(queue) = vif.queues().get(shown.index) else {
+    let Some(queue) = vif.queues().get(shown.index as usize) else {
         return Ok(());
     };
     let mut result = writeln!(f, "state {}", queue.state(vif));
@@ -155,43 +152,20 @@ fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     });
     result?;
     writeln!(f, "interrupts {}", queue.interrupts.get())?;
-    let (in_flight, posted, spare) = queue.fill(&shown.nic);
+    let (in_flight, posted, spare) = queue.fill(&shown.nic, shown.index);
     writeln!(f, "tx_in_flight {in_flight}")?;
     writeln!(f, "rx_posted {posted}")?;
     writeln!(f, "rx_spare {spare}")
 }
 
-/// The debugfs files of an interface; they go when this is dropped.
-pub(crate) struct Files {
-    _files: KVec<Pin<KBox<File<Shown>>>>,
-    _dir: Dir,
-}
+/// The debugfs files of an interface.
+pub(crate) type Files = QueueFiles<Shown>;
 
-impl Files {
-    /// Makes them; `handle` is the interface's number on the bus.
-    pub(crate) fn new(nic: &Arc<Nic>, handle: u32) -> Result<Self> {
-        let dir = Dir::new(&CString::try_from_fmt(fmt!(
-            "xen_netfront_rs-vif-{}",
-            handle
-        ))?);
-        let mut files = KVec::new();
-        for index in 0..nic.data().queues().len() {
-            let name = CString::try_from_fmt(fmt!("queue{}", index))?;
-            let shown = Shown {
-                nic: nic.clone(),
-                index,
-            };
-            files.push(
-                KBox::pin_init(
-                    dir.read_callback_file(&name, Ok::<_, Error>(shown), &show),
-                    GFP_KERNEL,
-                )?,
-                GFP_KERNEL,
-            )?;
-        }
-        Ok(Self {
-            _files: files,
-            _dir: dir,
-        })
-    }
+/// Makes them; `number` is the interface's on the bus.
+pub(crate) fn files(nic: &Arc<Nic>, number: u64) -> Result<Files> {
+    let queues = (0..nic.queues()).map(|index| Shown {
+        nic: nic.clone(),
+        index,
+    });
+    QueueFiles::new(fmt!("xen_netfront_rs-vif-{}", number), queues, &show)
 }

@@ -35,7 +35,7 @@ pub(crate) struct TxLink {
     pub(crate) channel: Channel,
     pub(crate) ring: TxFrontRing<SharedRing>,
     /// What the back end has.
-    pub(crate) in_flight: InFlight<LentPart, KVec<IdSlot<LentPart>>>,
+    pub(crate) in_flight: Parts,
     refs: GrantRefs,
     /// Pages for copies.
     pages: PagePool,
@@ -54,6 +54,27 @@ impl Transmitter {
             pieces: KVec::with_capacity(MAX_PIECES, GFP_KERNEL)?,
         })
     }
+}
+
+/// The parts of packets that the back end has.
+type Parts = InFlight<LentPart, KVec<IdSlot<LentPart>>>;
+
+/// Gives a part its id.
+#[inline]
+fn check_out(
+    parts: &mut Parts,
+    part: LentPart,
+    offset: u16,
+    len: u16,
+) -> Result<Piece, Unlendable> {
+    let gref = part.number();
+    let id = parts.check_out(part).map_err(|_| Unlendable)?;
+    Ok(Piece {
+        gref,
+        offset,
+        len,
+        id,
+    })
 }
 
 /// Why a packet is dropped.
@@ -185,15 +206,8 @@ impl TxLink {
             ..
         } = self;
         pieces.clear();
-        let each = |part: LentPart, offset, len| {
-            let gref = part.number();
-            let id = in_flight.check_out(part).map_err(|_| Unlendable)?;
-            let piece = Piece {
-                gref,
-                offset,
-                len,
-                id,
-            };
+        let each = |part, offset, len| {
+            let piece = check_out(in_flight, part, offset, len)?;
             pieces.push_within_capacity(piece).map_err(|_| Unlendable)
         };
         let shown = if copy {
@@ -244,21 +258,14 @@ impl TxLink {
         } else {
             frame.lend_copy(pages, refs, *to)?
         };
-        let gref = part.number();
         // There is room: checked above.
-        let Ok(id) = in_flight.check_out(part) else {
+        let Ok(piece) = check_out(in_flight, part, offset, len) else {
             return Ok(());
-        };
-        let piece = Piece {
-            gref,
-            offset,
-            len,
-            id,
         };
         let packet = Packet::default();
         if in_flight.push(ring, &packet, &[piece]).is_err() {
             // The ring is in its error state, which whoever found out deals with.
-            drop(in_flight.take_back(id));
+            drop(in_flight.take_back(piece.id));
             return Ok(());
         }
         stats.tx_packets.one();

@@ -217,6 +217,15 @@ impl PagePool {
         self.pages.pop()
     }
 
+    /// Takes a page out, or allocates one with `flags`.
+    #[inline]
+    pub fn get_or_new(&mut self, flags: Flags) -> Result<GrantablePage, AllocError> {
+        match self.get() {
+            Some(page) => Ok(page),
+            None => GrantablePage::new(flags),
+        }
+    }
+
     /// Puts a page in; if the pool is full, the page comes back to be dropped by the caller, outside
     /// of locks if it likes.
     #[inline]

@@ -16,6 +16,7 @@
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
+//! | [`queue_files`] | a device's queues in debugfs |
 //! | [`show`] | printing what `xen_ring` defines |
 //! | [`work`] | work in process context that ends with its owner |
 //!
@@ -33,6 +34,7 @@ pub mod grant;
 pub mod net;
 pub mod page;
 pub mod param;
+pub mod queue_files;
 pub mod ring;
 pub mod show;
 pub mod sync;

@@ -71,6 +71,19 @@ pub fn spawn(place: &Place, args: &str) -> Result<Running> {
     Ok(Running(Some(place.spawn(&command(place, args))?)))
 }
 
+/// Starts two streams of TCP from a guest and two to it, for `time` milliseconds of its clock.
+pub fn spawn_both_ways(guest: &Place, to: &str, time: u32) -> Result<Vec<Running>> {
+    ["", "--reverse"]
+        .iter()
+        .map(|direction| {
+            spawn(
+                guest,
+                &format!("tcp {to} --streams 2 --time {time} {direction}"),
+            )
+        })
+        .collect()
+}
+
 fn line(text: &str) -> Result<Line> {
     text.trim()
         .parse()

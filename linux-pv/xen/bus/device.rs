@@ -108,6 +108,16 @@ impl<Ctx> Device<Ctx> {
         Dir::new(self.nodename())
     }
 
+    /// The device's number among those of its kind in the domain, if its folder is called like one.
+    pub fn number(&self) -> Option<u64> {
+        let name = self
+            .nodename()
+            .to_bytes()
+            .rsplit(|byte| *byte == b'/')
+            .next();
+        name.and_then(xen_ring::xenstore::number::decimal)
+    }
+
     /// The state we have published last.
     pub fn state(&self) -> State {
         // SAFETY: By the type invariant. The bus changes it without a lock.

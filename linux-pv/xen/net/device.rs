@@ -250,20 +250,6 @@ impl<T: Operations> Device<T> {
         unsafe { CStr::from_char_ptr(b::xen_rs_netdev_name(self.as_ptr())) }
     }
 
-    /// Whether the interface is up.
-    #[inline]
-    pub fn is_running(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { b::xen_rs_netdev_running(self.as_ptr()) }
-    }
-
-    /// Whether it has a carrier.
-    #[inline]
-    pub fn has_carrier(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { b::xen_rs_netdev_carrier(self.as_ptr()) }
-    }
-
     /// There is a connection. Any context.
     pub fn carrier_on(&self) {
         // SAFETY: By the type invariant.

@@ -17,7 +17,7 @@ use xen_bindings as b;
 use super::{Facts, PoolPage, SkBuff, XdpFrame};
 use crate::domain::DomId;
 use crate::grant::{Access, Grant, GrantRefNumber, GrantRefs, LoanedGrant};
-use crate::page::{Gfn, GrantablePage, PagePool, PAGE_SIZE};
+use crate::page::{Gfn, PagePool, PAGE_SIZE};
 
 /// A page that the other end may fill.
 ///
@@ -181,10 +181,7 @@ impl SkBuff {
         let mut done = 0;
         while done < self.len() {
             let len = (self.len() - done).min(PAGE_SIZE as u32);
-            let page = match pages.get() {
-                Some(page) => page,
-                None => GrantablePage::new(GFP_ATOMIC).map_err(|_| Unlendable)?,
-            };
+            let page = pages.get_or_new(GFP_ATOMIC).map_err(|_| Unlendable)?;
             // SAFETY: The page is valid for writes of as many bytes as `len` is at most.
             unsafe { self.copy_bits(done, page.virt().as_ptr(), len) }.map_err(|_| Unlendable)?;
             let free = refs.claim().ok_or(Unlendable)?;
@@ -224,10 +221,7 @@ impl XdpFrame {
         to: DomId,
     ) -> Result<(LentPart, u16, u16), Self> {
         let mut copy = |frame: &Self| {
-            let page = match pages.get() {
-                Some(page) => page,
-                None => GrantablePage::new(GFP_ATOMIC).ok()?,
-            };
+            let page = pages.get_or_new(GFP_ATOMIC).ok()?;
             let (from, len) = frame.bytes();
             // SAFETY: The frame's data is valid for reads, and in no page made for granting.
             unsafe { page.copy_in_raw(0, from, len) }.ok()?;
@@ -251,8 +245,8 @@ impl LentPart {
     }
 
     /// Ends the access: the reference goes back to `refs` and a copy's page to `pages`. Returns a reference to
-    /// the packet, to be [consumed](super::Poll::consume), if it is one of the stack's and no copy; or this as it was if the other
-    /// end has the page mapped.
+    /// the packet, to be [consumed](super::Poll::consume), if it is one of the stack's and no copy; or this as it
+    /// was if the other end has the page mapped.
     #[inline]
     pub fn reclaim(
         self,

@@ -108,12 +108,6 @@ pub trait Operations: Sized + Send + Sync + 'static {
         let _ = (dev, tx, queue);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
-
-    /// The set of multicast addresses, or the promiscuous mode, has changed.
-    fn set_rx_mode(dev: &Device<Self>) {
-        let _ = dev;
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
 }
 
 /// Statistics of a device, to be filled in (`struct rtnl_link_stats64`).
@@ -154,11 +148,6 @@ impl<T: Operations> Callbacks<T> {
         get_stats64: Some(Self::get_stats64),
         fix_features: Some(Self::fix_features),
         set_features: Some(Self::set_features),
-        set_rx_mode: if T::HAS_SET_RX_MODE {
-            Some(Self::set_rx_mode)
-        } else {
-            None
-        },
         bpf: if T::HAS_XDP_XMIT {
             Some(Self::bpf)
         } else {
@@ -333,10 +322,5 @@ impl<T: Operations> Callbacks<T> {
         }
         T::xdp_flush(dev, &mut tx, queue);
         sent
-    }
-
-    extern "C" fn set_rx_mode(raw: *mut k::net_device) {
-        // SAFETY: As in `open`.
-        T::set_rx_mode(unsafe { Device::<T>::from_raw(raw) });
     }
 }

@@ -43,13 +43,6 @@ impl Incoming {
         Self { skb, room }
     }
 
-    /// Bytes so far.
-    #[inline]
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> u32 {
-        self.skb.len()
-    }
-
     /// Copies `len` bytes from byte `offset` of a page that the other end may still write to.
     ///
     /// # Errors

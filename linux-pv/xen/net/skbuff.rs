@@ -10,6 +10,7 @@ use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use xen_bindings as b;
+use xen_ring::pages::pieces;
 
 use crate::page::PAGE_SIZE;
 
@@ -159,24 +160,6 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Bytes of the packet.
-    #[inline]
-    pub fn len(&self) -> u32 {
-        self.raw.len
-    }
-
-    /// Whether there is nothing in it.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.raw.len == 0
-    }
-
-    /// Bytes of the linear part.
-    #[inline]
-    pub fn head_len(&self) -> u32 {
-        self.raw.headlen
-    }
-
     /// Bytes of the linear part that are in the same page as its first one.
     #[inline]
     pub fn first_len(&self) -> u32 {
@@ -209,13 +192,19 @@ impl<'a> Facts<'a> {
     /// Pages, or parts of pages, that the packet lies in.
     #[inline]
     pub fn pages(&self) -> u32 {
-        let mut pages = pages_of(self.raw.data as usize % PAGE_SIZE, self.raw.headlen);
+        let mut pages = pieces(self.raw.data as usize, self.raw.headlen as usize).len();
         for index in 0..self.raw.nr_frags {
-            // SAFETY: By the type invariant, since `index` is below the number of fragments.
-            let frag = unsafe { &*self.raw.frags.add(index as usize) };
-            pages += pages_of(frag.offset as usize % PAGE_SIZE, frag.len);
+            let frag = self.frag(index);
+            pages += pieces(frag.offset as usize, frag.len as usize).len();
         }
-        pages
+        pages as u32
+    }
+
+    #[inline]
+    fn frag(&self, index: u32) -> &k::skb_frag {
+        debug_assert!(index < self.raw.nr_frags);
+        // SAFETY: By the type invariant; the callers count up to the number of fragments.
+        unsafe { &*self.raw.frags.add(index as usize) }
     }
 
     /// Calls `each` for each part of a page in turn, with its page, its offset there and its length. Stops at
@@ -225,40 +214,25 @@ impl<'a> Facts<'a> {
         &self,
         mut each: impl FnMut(*mut k::page, u16, u16) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut at = self.raw.data;
-        let mut left = self.raw.headlen as usize;
-        while left > 0 {
-            let offset = at as usize % PAGE_SIZE;
-            let len = left.min(PAGE_SIZE - offset);
-            // SAFETY: By the type invariant this is an address in the linear part of a packet, which is in
-            // the kernel's direct mapping.
-            let page = unsafe { b::xen_rs_virt_to_page(at.cast()) };
-            each(page, offset as u16, len as u16)?;
-            at = at.wrapping_add(len);
-            left -= len;
+        let head = self.raw.data as usize;
+        for piece in pieces(head % PAGE_SIZE, self.raw.headlen as usize) {
+            let at = (head - head % PAGE_SIZE).wrapping_add(piece.page * PAGE_SIZE);
+            // SAFETY: By the type invariant this is the address of a page of the linear part of a packet, which is
+            // in the kernel's direct mapping.
+            let page = unsafe { b::xen_rs_virt_to_page(at as *const _) };
+            each(page, piece.offset as u16, piece.len as u16)?;
         }
         for index in 0..self.raw.nr_frags {
-            // SAFETY: By the type invariant, since `index` is below the number of fragments.
-            let frag = unsafe { &*self.raw.frags.add(index as usize) };
-            let (mut offset, mut left) = (frag.offset as usize, frag.len as usize);
+            let frag = self.frag(index);
             // SAFETY: A fragment of a packet that is sent to a device that has not asked for others is in
             // pages of this kernel.
-            let page = unsafe { b::xen_rs_frag_page(frag) };
-            while left > 0 {
-                let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
+            let first = unsafe { b::xen_rs_frag_page(frag) };
+            for piece in pieces(frag.offset as usize, frag.len as usize) {
                 // SAFETY: A fragment lies in one compound page, so this page exists.
-                let part = unsafe { b::xen_rs_page_next(page, offset / PAGE_SIZE) };
-                each(part, (offset % PAGE_SIZE) as u16, len as u16)?;
-                offset += len;
-                left -= len;
+                let page = unsafe { b::xen_rs_page_next(first, piece.page) };
+                each(page, piece.offset as u16, piece.len as u16)?;
             }
         }
         Ok(())
     }
-}
-
-/// Pages that `len` bytes touch which begin at `offset` of one.
-#[inline]
-fn pages_of(offset: usize, len: u32) -> u32 {
-    (offset + len as usize).div_ceil(PAGE_SIZE) as u32
 }

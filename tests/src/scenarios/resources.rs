@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::guest::Domain;
 use crate::host::Host;
+use crate::scenario::Ctx;
 
 /// Entries of a grant-table page (version 1: 8 bytes each, grant_table.h).
 const GRANTS_PER_FRAME: i64 = 512;
@@ -124,6 +125,45 @@ impl Resources {
         );
         Ok(())
     }
+}
+
+/// Rounds of something that has to leave nothing behind, looked at every five of them and after the last. `noise` is what
+/// may come and go in the caches of a guest's allocators over a whole run, in KiB.
+pub fn leave_nothing(
+    ctx: &mut Ctx<'_>,
+    guest: &Domain,
+    rounds: u32,
+    noise: i64,
+    round: impl Fn() -> Result<()>,
+) -> Result<()> {
+    // The first rounds fill caches that stay.
+    for _ in 0..2 {
+        round()?;
+    }
+    let before = Resources::of(ctx.host, guest)?;
+    let mut after = before.clone();
+    let mut free = vec![before.free_kib];
+    for number in 1..=rounds {
+        round()?;
+        if number % 5 == 0 || number == rounds {
+            after = Resources::of(ctx.host, guest)?;
+            free.push(after.free_kib);
+            // Memory is judged at the end: what one round leaves in a cache is no leak.
+            after
+                .leaks_nothing_since(&before, i64::MAX)
+                .map_err(|leak| leak.context(format!("after {number} rounds")))?;
+        }
+    }
+    after
+        .leaks_nothing_since(&before, noise)
+        .map_err(|leak| leak.context(format!("free memory in KiB, every 5 rounds: {free:?}")))?;
+    ctx.note(format!(
+        "{rounds} rounds: {} grants in use before and {} after, {} KiB less memory",
+        before.grants,
+        after.grants,
+        before.free_kib - after.free_kib
+    ));
+    Ok(())
 }
 
 /// Reads a line such as `used Slab:1234`.

@@ -9,7 +9,7 @@ use super::{await_disk, start};
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
-use crate::scenarios::resources::Resources;
+use crate::scenarios::resources::leave_nothing;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -29,33 +29,7 @@ const NOISE_KIB: i64 = 1024;
 fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     let rounds = ctx.rounds(5, 100);
     let guest = start(ctx, Guest::new("g1", mode).vcpus(2), "")?;
-    // The first rounds fill caches that stay.
-    for _ in 0..2 {
-        attach_use_detach(&guest)?;
-    }
-    let before = Resources::of(ctx.host, &guest)?;
-    let mut after = before.clone();
-    let mut free = vec![before.free_kib];
-    for round in 1..=rounds {
-        attach_use_detach(&guest)?;
-        if round % 5 == 0 {
-            after = Resources::of(ctx.host, &guest)?;
-            free.push(after.free_kib);
-            // Memory is judged at the end: what one round leaves in a cache is no leak.
-            after
-                .leaks_nothing_since(&before, i64::MAX)
-                .map_err(|leak| leak.context(format!("after {round} rounds")))?;
-        }
-    }
-    after
-        .leaks_nothing_since(&before, NOISE_KIB)
-        .map_err(|leak| leak.context(format!("free memory in KiB, every 5 rounds: {free:?}")))?;
-    ctx.note(format!(
-        "{rounds} rounds: {} grants in use before and {} after, {} KiB less memory",
-        before.grants,
-        after.grants,
-        before.free_kib - after.free_kib
-    ));
+    leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;
     guest.shutdown()
 }
 

@@ -10,7 +10,7 @@ use super::{GUEST, dom0_v4, start, start_down};
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::nic::{Nic, ipv4};
 use crate::scenario::{Ctx, Scenario};
-use crate::scenarios::resources::Resources;
+use crate::scenarios::resources::{Resources, leave_nothing};
 use crate::traffic::{self, Server, expect};
 
 /// The scenarios of this file.
@@ -33,33 +33,7 @@ fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     let rounds = ctx.rounds(3, 100);
     let guest = start_down(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
     let _dom0 = Server::start(ctx.host.dom0())?;
-    // The first rounds fill caches that stay.
-    for _ in 0..2 {
-        attach_use_detach(&guest)?;
-    }
-    let before = Resources::of(ctx.host, &guest)?;
-    let mut after = before.clone();
-    let mut free = vec![before.free_kib];
-    for round in 1..=rounds {
-        attach_use_detach(&guest)?;
-        if round % 5 == 0 || round == rounds {
-            after = Resources::of(ctx.host, &guest)?;
-            free.push(after.free_kib);
-            // Memory is judged at the end: what one round leaves in a cache is no leak.
-            after
-                .leaks_nothing_since(&before, i64::MAX)
-                .map_err(|leak| leak.context(format!("after {round} rounds")))?;
-        }
-    }
-    after
-        .leaks_nothing_since(&before, NOISE_KIB)
-        .map_err(|leak| leak.context(format!("free memory in KiB, every 5 rounds: {free:?}")))?;
-    ctx.note(format!(
-        "{rounds} rounds: {} grants in use before and {} after, {} KiB less memory",
-        before.grants,
-        after.grants,
-        before.free_kib - after.free_kib
-    ));
+    leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;
     guest.shutdown()
 }
 
@@ -97,13 +71,7 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
     let _dom0 = Server::start(ctx.host.dom0())?;
     let (rounds, pause) = (ctx.rounds(3, 20), 2);
     let time = rounds * (pause + 6) * 1000;
-    let streams: Vec<_> = ["", "--reverse"]
-        .iter()
-        .map(|direction| {
-            let args = format!("tcp {} --streams 2 --time {time} {direction}", dom0_v4());
-            traffic::spawn(&guest, &args)
-        })
-        .collect::<Result<_>>()?;
+    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), time)?;
     for _ in 0..rounds {
         std::thread::sleep(Duration::from_secs(pause.into()));
         guest.run(&format!("rmmod {module}"))?.fails()?;

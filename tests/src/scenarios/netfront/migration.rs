@@ -55,13 +55,7 @@ fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Res
     let _server = Server::start(dom0)?;
     // The clock of the streams stands still while the guest does.
     let time = 8_000 * (rounds + 1);
-    let streams: Vec<_> = ["", "--reverse"]
-        .iter()
-        .map(|direction| {
-            let args = format!("tcp {} --streams 2 --time {time} {direction}", dom0_v4());
-            traffic::spawn(&guest, &args)
-        })
-        .collect::<Result<_>>()?;
+    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), time)?;
     let before = Vif::of(ctx.host, &guest, 0).agreed()?;
     for _ in 0..rounds {
         std::thread::sleep(Duration::from_secs(4));
