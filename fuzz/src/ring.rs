@@ -46,7 +46,14 @@ pub fn front_ring(input: &[u8]) {
                 }
                 Ok(())
             }
-            2 => ring.final_check_for_batch(input.byte().into()).map(|_| ()),
+            2 => match input.byte() {
+                0 => {
+                    ring.await_pushed();
+                    Ok(())
+                }
+                n @ 1..128 => ring.final_check_for_batch(n.into()).map(|_| ()),
+                n => ring.final_check_for_many((n - 128).into()).map(|_| ()),
+            },
             3 => take(&mut ring, &mut ids, &mut completed, &mut taken),
             _ => {
                 peer(&mem, &mut input, RSP_PROD);

@@ -74,6 +74,7 @@ struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct d
 	priv->ops.ndo_set_features = callbacks->set_features;
 	priv->ops.ndo_bpf = callbacks->bpf;
 	priv->ops.ndo_xdp_xmit = callbacks->xdp_xmit;
+	priv->ops.ndo_set_rx_mode_async = callbacks->set_rx_mode;
 	priv->ops.ndo_set_mac_address = eth_mac_addr;
 	priv->ops.ndo_validate_addr = eth_validate_addr;
 	dev->netdev_ops = &priv->ops;
@@ -200,6 +201,25 @@ void xen_rs_netdev_attach(struct net_device *dev)
 }
 EXPORT_SYMBOL_GPL(xen_rs_netdev_attach);
 
+bool xen_rs_netdev_wants_all_multicast(const struct net_device *dev)
+{
+	return dev->flags & (IFF_PROMISC | IFF_ALLMULTI);
+}
+EXPORT_SYMBOL_GPL(xen_rs_netdev_wants_all_multicast);
+
+unsigned int xen_rs_hw_addrs(const struct netdev_hw_addr_list *list, u8 (*to)[ETH_ALEN],
+			     unsigned int room)
+{
+	const struct netdev_hw_addr *address;
+	unsigned int count = 0;
+
+	netdev_hw_addr_list_for_each(address, list)
+		if (count++ < room)
+			ether_addr_copy(*to++, address->addr);
+	return count;
+}
+EXPORT_SYMBOL_GPL(xen_rs_hw_addrs);
+
 void xen_rs_txq_lock(struct netdev_queue *txq)
 {
 	__netif_tx_lock_bh(txq);
@@ -321,6 +341,14 @@ void xen_rs_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 EXPORT_SYMBOL_GPL(xen_rs_skb_tx_timestamp);
+
+/* What holds the packet's socket or a connection up until the packet is freed. */
+void xen_rs_skb_disown(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+	nf_reset_ct(skb);
+}
+EXPORT_SYMBOL_GPL(xen_rs_skb_disown);
 
 void xen_rs_skb_drop(struct sk_buff *skb)
 {

@@ -23,6 +23,8 @@ struct xen_rs_netdev_callbacks {
 	u64 (*fix_features)(struct net_device *dev, u64 features);
 	int (*set_features)(struct net_device *dev, u64 features);
 	int (*bpf)(struct net_device *dev, struct netdev_bpf *command);
+	int (*set_rx_mode)(struct net_device *dev, struct netdev_hw_addr_list *unicast,
+			   struct netdev_hw_addr_list *multicast);
 	int (*xdp_xmit)(struct net_device *dev, int count, struct xdp_frame **frames, u32 flags);
 	int (*poll)(struct net_device *dev, struct napi_struct *napi, unsigned int queue, int budget);
 };
@@ -67,6 +69,10 @@ int xen_rs_netdev_set_queues(struct net_device *dev, unsigned int queues);
 void xen_rs_netdev_start_queues(struct net_device *dev);
 void xen_rs_netdev_detach(struct net_device *dev);
 void xen_rs_netdev_attach(struct net_device *dev);
+bool xen_rs_netdev_wants_all_multicast(const struct net_device *dev);
+/* Copies the first addresses of the list, at most that many, and returns how many there are. */
+unsigned int xen_rs_hw_addrs(const struct netdev_hw_addr_list *list, u8 (*to)[ETH_ALEN],
+			     unsigned int room);
 
 /* The lock of a transmit queue, and what is done under it. */
 void xen_rs_txq_lock(struct netdev_queue *txq);
@@ -109,6 +115,7 @@ void xen_rs_skb_get(struct sk_buff *skb);
 int xen_rs_skb_linearize(struct sk_buff *skb);
 bool xen_rs_skb_needs_gso(struct sk_buff *skb);
 void xen_rs_skb_tx_timestamp(struct sk_buff *skb);
+void xen_rs_skb_disown(struct sk_buff *skb);
 void xen_rs_skb_drop(struct sk_buff *skb);
 void xen_rs_skb_consume(struct sk_buff *skb);
 

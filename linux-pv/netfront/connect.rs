@@ -70,7 +70,7 @@ impl Links {
                 dev.nodename()
             );
         }
-        let count = offered.transport.max_queues.min(nic.queues());
+        let count = offered.transport.max_queues.min(nic.data().wished_queues());
         let mut queues = KVec::with_capacity(count as usize, GFP_KERNEL)?;
         let mut split = offered.transport.split_event_channels;
         for index in 0..count {
@@ -80,7 +80,7 @@ impl Links {
             let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
             let (tx_channel, rx_channel) =
                 channels(dev, nic, index, &mut split).or_fatal("binding the event channels")?;
-            let tx = TxLink::new(tx_channel, tx, to, trusted)?;
+            let tx = TxLink::new(nic, index, tx_channel, tx, to, trusted)?;
             let rx = RxLink::new(nic, dev.as_ref(), index, rx_channel, rx, to, trusted)?;
             queues.push(
                 (KBox::new(tx, GFP_KERNEL)?, KBox::new(rx, GFP_KERNEL)?),
@@ -147,6 +147,8 @@ impl Links {
         ] {
             own.write(feature, fmt!("1"))?;
         }
+        // The back end is told of groups when it is connected.
+        own.remove(c"request-multicast-control")?;
         match &self.control {
             Some(control) => control.announce(&own)?,
             None => {
@@ -249,6 +251,7 @@ fn channels(
 pub(crate) fn disconnect(nic: &Nic) {
     let vif: &Vif = nic.data();
     *vif.bus.lock() = None;
+    vif.filter.lock().forget();
     let control = vif.control.lock().take();
     drop(control);
     for (index, queue) in vif.queues().iter().enumerate() {
@@ -257,7 +260,7 @@ pub(crate) fn disconnect(nic: &Nic) {
             .and_then(|mut half| half.link.take());
         let rx = queue.rx.lock().link.take();
         if let Some(tx) = &tx {
-            queue.stats.tx_dropped.add(tx.in_flight.requests().into());
+            queue.stats.tx_dropped.add(tx.requests().into());
         }
         // Closing a channel waits for its handler.
         drop((tx, rx));

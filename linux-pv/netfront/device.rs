@@ -7,6 +7,7 @@
 //! | InitWait | makes queues and offers them, registers the interface, becomes Connected |
 //! | Connected | tells the neighbours where the interface is now |
 //! | Closing, Closed | takes the carrier away, becomes Closed |
+//! | Closing, Closed after us, for another number of queues | becomes Closed, then Initialising: another connection |
 //!
 //! When the domain is resumed elsewhere the queues are made anew, for the interface that there is. Packets that the
 //! back end before had not answered are lost, as on a wire.
@@ -16,6 +17,7 @@ use core::time::Duration;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
 use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::net::Registration;
@@ -95,6 +97,12 @@ impl bus::Driver for Netfront {
             State::Connected if dev.state() == State::Connected => {
                 interface.nic.notify_peers();
                 interface.nic.data().tell_spread(&interface.nic);
+                // The stack tells again when something changes.
+                let _ = interface.nic.data().tell_groups(&interface.nic);
+                Ok(())
+            }
+            State::Closing | State::Closed if interface.nic.data().renewing.load(Relaxed) => {
+                interface.renew(dev, state);
                 Ok(())
             }
             State::Closing => life.close(&interface.nic, dev),
@@ -110,6 +118,7 @@ impl bus::Driver for Netfront {
     fn resume(interface: ArcBorrow<'_, Interface>, _dev: &Device<Bound>) -> Result<(), Failure> {
         let mut life = interface.life.lock();
         life.closed = false;
+        interface.nic.data().renewing.store(false, Relaxed);
         interface.nic.carrier_off();
         if life.registration.is_some() {
             interface.nic.detach();
@@ -174,8 +183,21 @@ impl Interface {
             dev: ARef::from(&**dev),
             backend: CString::try_from_fmt(fmt!("{}", dev.otherend()))?,
             headroom: offered.features.xdp_headroom,
+            multicast: offered.features.dynamic_multicast_control,
         });
         Ok(())
+    }
+
+    /// The back end follows us in ending the connection; when it has, another one is made.
+    fn renew(&self, dev: &Device<Bound>, state: State) {
+        if state == State::Closing {
+            dev.switch_state(State::Closed);
+            return;
+        }
+        self.nic.data().renewing.store(false, Relaxed);
+        self.nic.detach();
+        disconnect(&self.nic);
+        dev.switch_state(State::Initialising);
     }
 }
 

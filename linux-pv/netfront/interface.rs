@@ -7,9 +7,10 @@ use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Mutex};
+use xen::bus::State;
 use xen::net::{
     Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
-    RssSize, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
+    RssSize, RxMode, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 use xen::page::PAGE_SIZE;
 use xen::ring::{Corrupt, Layout};
@@ -19,6 +20,7 @@ use xen_ring::netif::features::{Offloads, MAX_MTU};
 use xen_ring::netif::slot::{RxSlot, TxSlot};
 
 use crate::control::{ControlLink, Spread, KEY_LEN, TABLE_LEN};
+use crate::filter::Filter;
 use crate::queue::{Queue, Which};
 use crate::transmit::{self, Transmitter};
 use crate::xdp;
@@ -33,6 +35,8 @@ pub(crate) struct Bus {
     pub(crate) backend: CString,
     /// It can leave room for XDP programs.
     pub(crate) headroom: bool,
+    /// It can be told of the groups whose packets are wanted.
+    pub(crate) multicast: bool,
 }
 
 /// What all parts of an interface share.
@@ -41,6 +45,13 @@ pub(crate) struct Vif {
     queues: KVec<Pin<KBox<Queue>>>,
     /// The back end has broken the protocol: nothing goes on until the domain is resumed elsewhere.
     broken: Atomic<bool>,
+    /// So many queues are wished, of those that there are.
+    wished: Atomic<u32>,
+    /// The connection is ended, to be made anew.
+    pub(crate) renewing: Atomic<bool>,
+    /// Which groups' packets are wanted. This lock is taken before that of the bus.
+    #[pin]
+    pub(crate) filter: Mutex<Filter>,
     /// How to talk to the back end while connected.
     #[pin]
     pub(crate) bus: Mutex<Option<Bus>>,
@@ -63,8 +74,11 @@ impl Vif {
             all.push(KBox::pin_init(Queue::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         Ok(pin_init!(Self {
+            wished: Atomic::new(queues),
             queues: all,
             broken: Atomic::new(false),
+            renewing: Atomic::new(false),
+            filter <- new_mutex!(Filter::new()),
             bus <- new_mutex!(None),
             control <- new_mutex!(None),
             spread <- new_mutex!(Spread::new()),
@@ -76,6 +90,25 @@ impl Vif {
     #[inline]
     pub(crate) fn queues(&self) -> &[Pin<KBox<Queue>>] {
         &self.queues
+    }
+
+    /// So many queues are wished.
+    pub(crate) fn wished_queues(&self) -> u32 {
+        self.wished.load(Relaxed)
+    }
+
+    /// Tells a back end that is connected which groups' packets are wanted. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// If that is to be tried again.
+    pub(crate) fn tell_groups(&self, nic: &Nic) -> Result {
+        let mut filter = self.filter.lock();
+        let bus = self.bus.lock();
+        match &*bus {
+            Some(bus) => filter.tell(nic, bus),
+            None => Ok(()),
+        }
     }
 
     /// Whether the interface is in its error state.
@@ -319,6 +352,27 @@ impl Operations for Vif {
         if let Some(queue) = nic.data().queues.get(queue as usize) {
             xdp::publish(&queue.stats, tx);
         }
+    }
+
+    fn set_rx_mode(nic: &Nic, mode: &RxMode<'_>) -> Result {
+        nic.data().filter.lock().want(mode)?;
+        nic.data().tell_groups(nic)
+    }
+
+    fn set_queues(nic: &Nic, queues: u32) -> Result {
+        let vif = nic.data();
+        vif.wished.store(queues, Relaxed);
+        if queues == nic.queues_in_use() {
+            return Ok(());
+        }
+        // The number is part of what both ends agree on when they connect; without a connection it counts
+        // for the next.
+        if let Some(bus) = &*vif.bus.lock() {
+            vif.renewing.store(true, Relaxed);
+            nic.carrier_off();
+            bus.dev.switch_state(State::Closing);
+        }
+        Ok(())
     }
 
     fn change_mtu(nic: &Nic, mtu: u32) -> Result {

@@ -19,8 +19,8 @@ use crate::interface::{Nic, Vif};
 use crate::receive::Receive;
 use crate::stats::{Events, Stats};
 
-/// How long to wait until buffers are tried to be posted again when there was no memory.
-pub(crate) const REFILL: Duration = Duration::from_millis(100);
+/// How long a queue may have to wait for what there is no event for.
+pub(crate) const LATER: Duration = Duration::from_millis(100);
 
 /// What both halves of a queue share, and the receive half.
 #[pin_data]
@@ -79,7 +79,7 @@ impl Queue {
     /// Slots in flight, buffers posted, and buffers that wait to be posted, of the queue with this number.
     pub(crate) fn fill(&self, nic: &Nic, index: u32) -> (u32, u32, usize) {
         let tx = nic.lock_tx(index);
-        let in_flight = tx.and_then(|tx| tx.link.as_ref().map(|link| link.in_flight.requests()));
+        let in_flight = tx.and_then(|tx| tx.link.as_ref().map(|link| link.requests()));
         let rx = self.rx.lock();
         let (posted, spare) = match &rx.link {
             Some(link) => (link.receiver.posted(), link.spare.len()),
@@ -114,22 +114,24 @@ impl Handler for OnEvent {
     }
 }
 
-/// Has a queue polled that has too few buffers posted, as no event would.
-pub(crate) struct Refill {
+/// Has a queue polled for what there is no event for: to post buffers when there was no memory for them, and to
+/// free packets that nobody waits for.
+pub(crate) struct PollLater {
     nic: Arc<Nic>,
     index: u32,
 }
 
-impl Job for Refill {
+impl Job for PollLater {
     fn run(&self) -> Option<Duration> {
         self.nic.schedule(self.index);
         None
     }
 }
 
-impl Refill {
+impl PollLater {
     /// Makes the job for a queue. May sleep.
-    pub(crate) fn worker(nic: Arc<Nic>, index: u32) -> Result<Pin<KBox<Worker<Self>>>> {
+    pub(crate) fn worker(nic: &Arc<Nic>, index: u32) -> Result<Pin<KBox<Worker<Self>>>> {
+        let nic = nic.clone();
         KBox::pin_init(new_worker!(Self { nic, index }), GFP_KERNEL)
     }
 }

@@ -20,7 +20,7 @@ use xen_ring::netif::rx::{End, Packet, MAX_PIECES};
 use xen_ring::netif::{Checksum as Said, RxFrontRing};
 
 use crate::interface::{Nic, Vif};
-use crate::queue::{Channel, Refill, REFILL};
+use crate::queue::{Channel, PollLater, LATER};
 use crate::stats::{Counter, Stats};
 use crate::transmit::STILL_MAPPED;
 use crate::xdp;
@@ -42,7 +42,7 @@ pub(crate) struct Receive {
 pub(crate) struct RxLink {
     // The channel comes first: once it is closed, no handler is running.
     pub(crate) channel: Channel,
-    refill: Pin<KBox<Worker<Refill>>>,
+    refill: Pin<KBox<Worker<PollLater>>>,
     pub(crate) ring: RxFrontRing<SharedRing>,
     /// The buffers that the back end has.
     pub(crate) receiver: Receiver<LentPage, KVec<Option<LentPage>>>,
@@ -78,7 +78,7 @@ impl RxLink {
         let pool = PagePool::new(slots, parent)?;
         Ok(Self {
             channel,
-            refill: Refill::worker(nic.clone(), index)?,
+            refill: PollLater::worker(nic, index)?,
             ring,
             receiver: Receiver::new(buffers),
             spare: KVec::with_capacity(slots as usize + MAX_PIECES, GFP_KERNEL)?,
@@ -189,7 +189,7 @@ impl RxLink {
         }
         stats.grants.add(granted);
         if short || self.receiver.posted() < ENOUGH {
-            self.refill.as_ref().schedule(REFILL);
+            self.refill.as_ref().schedule(LATER);
         }
         if self.ring.push_requests().needed() {
             stats.rx_notifications.one();

@@ -6,19 +6,23 @@
 //! packet is freed with its last page, by the poll function.
 
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{self, Feature, LentPart, Poll, SkBuff, Transmit, TxGuard, Unlendable, XdpFrame};
+use xen::net::{
+    self, Feature, LentPart, Outgoing, Poll, SkBuff, Transmit, TxGuard, Unlendable, XdpFrame,
+};
 use xen::page::PagePool;
 use xen::ring::{Corrupt, IdSlot, SharedRing};
+use xen::work::Worker;
 use xen_abi::io::netif::MAX_TX_SIZE;
 use xen_ring::netif::extra::{Gso, GsoKind};
 use xen_ring::netif::tx::in_flight::{InFlight, Outcome, SendError};
-use xen_ring::netif::tx::{Packet, Piece, MAX_PIECES, MAX_SLOTS};
+use xen_ring::netif::tx::{Multicast, Packet, Piece, MAX_PIECES, MAX_SLOTS};
 use xen_ring::netif::{Checksum, TxFrontRing, ETH_HLEN};
 
 use crate::interface::{Nic, Vif};
-use crate::queue::Channel;
+use crate::queue::{Channel, PollLater, LATER};
 use crate::stats::Stats;
 
 /// The transmit half of a queue, under the lock of the network stack.
@@ -33,18 +37,42 @@ pub(crate) struct Transmitter {
 pub(crate) struct TxLink {
     // The channel comes first: once it is closed, no handler is running.
     pub(crate) channel: Channel,
+    /// Frees packets that nobody waits for, if nothing else does.
+    sweep: Pin<KBox<Worker<PollLater>>>,
     pub(crate) ring: TxFrontRing<SharedRing>,
     /// What the back end has.
-    pub(crate) in_flight: Parts,
+    in_flight: Requests,
     refs: GrantRefs,
     /// Pages for copies.
     pages: PagePool,
     to: DomId,
     /// The back end may see whole pages.
     trusted: bool,
+    /// Slots that were pushed after the last one whose response somebody waits for.
+    unawaited: u32,
+    /// What has become of wishes for packets to groups.
+    pub(crate) wishes: Wishes,
     /// Responses have come since an event was last ended.
     pub(crate) worked: bool,
 }
+
+/// Wishes for packets to groups.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wishes {
+    /// So many are not answered yet.
+    pub(crate) open: u32,
+    /// One was refused.
+    pub(crate) refused: bool,
+}
+
+/// Nobody waits for the end of packets of up to as many bytes: they are let go of when they are sent, and freed with
+/// others, or after [`LATER`]. So a lone packet, as of a request or an acknowledgement, makes no event.
+const SHORT: u32 = 256;
+/// Slots on the ring up to which that is so. What is behind them is freed as soon as it is sent, so that sockets
+/// notice when the back end cannot keep up.
+const UNAWAITED: u32 = 32;
+/// Responses that nobody waits for, but which make an event all the same, before there are as many slots on the ring.
+const MANY: u32 = UNAWAITED / 2;
 
 impl Transmitter {
     /// Without connection. May sleep.
@@ -56,19 +84,29 @@ impl Transmitter {
     }
 }
 
-/// The parts of packets that the back end has.
-type Parts = InFlight<LentPart, KVec<IdSlot<LentPart>>>;
+/// What a request was for.
+enum Request {
+    /// A part of a packet.
+    Part(LentPart),
+    /// A wish for packets to a group, or for no more of them.
+    Wish,
+}
+
+/// What the back end has.
+type Requests = InFlight<Request, KVec<IdSlot<Request>>>;
 
 /// Gives a part its id.
 #[inline]
 fn check_out(
-    parts: &mut Parts,
+    requests: &mut Requests,
     part: LentPart,
     offset: u16,
     len: u16,
 ) -> Result<Piece, Unlendable> {
     let gref = part.number();
-    let id = parts.check_out(part).map_err(|_| Unlendable)?;
+    let id = requests
+        .check_out(Request::Part(part))
+        .map_err(|_| Unlendable)?;
     Ok(Piece {
         gref,
         offset,
@@ -103,7 +141,7 @@ pub(crate) fn start_xmit(nic: &Nic, mut tx: Transmit<'_, Vif>, skb: SkBuff) {
     let stats = &queue.stats;
     let more = tx.more();
     let Transmitter { link, pieces } = tx.transmitter();
-    let Some(link) = link else {
+    let Some(link) = link.as_mut().filter(|_| !vif.is_broken()) else {
         stats.tx_dropped.one();
         return;
     };
@@ -129,6 +167,8 @@ pub(crate) fn start_xmit(nic: &Nic, mut tx: Transmit<'_, Vif>, skb: SkBuff) {
 impl TxLink {
     /// A connection over a ring. May sleep.
     pub(crate) fn new(
+        nic: &Arc<Nic>,
+        index: u32,
         channel: Channel,
         ring: TxFrontRing<SharedRing>,
         to: DomId,
@@ -142,12 +182,15 @@ impl TxLink {
         let copies = if trusted { MAX_PIECES } else { slots as usize };
         Ok(Self {
             channel,
+            sweep: PollLater::worker(nic, index)?,
             ring,
             in_flight: InFlight::new(ids),
             refs: GrantRefs::reserve(slots as u16)?,
             pages: PagePool::new(copies, 0)?,
             to,
             trusted,
+            unawaited: 0,
+            wishes: Wishes::default(),
             worked: false,
         })
     }
@@ -159,33 +202,32 @@ impl TxLink {
         nic: &Nic,
         stats: &Stats,
         pieces: &mut KVec<Piece>,
-        mut skb: SkBuff,
+        skb: SkBuff,
     ) -> Result<(), Drop> {
+        let mut skb = Outgoing::new(skb);
         let len = skb.len();
         if len > MAX_TX_SIZE {
             too_long(len);
             return Err(Drop::Unfit);
         }
-        let mut facts = skb.facts();
-        if facts.pages() as usize > MAX_PIECES {
-            skb.linearize().map_err(|_| Drop::Short)?;
-            facts = skb.facts();
+        if skb.pages() as usize > MAX_PIECES {
+            skb = skb.linearize().map_err(|_| Drop::Short)?;
         }
-        if facts.pages() > 1 && !nic.features().contains(Feature::ScatterGather)
-            || facts.gso_size().is_some() && skb.needs_segmentation()
+        if skb.pages() > 1 && !nic.features().contains(Feature::ScatterGather)
+            || skb.gso_size().is_some() && skb.needs_segmentation()
         {
             return Err(Drop::Unfit);
         }
         let packet = Packet {
-            checksum: match facts.checksum() {
+            checksum: match skb.checksum() {
                 net::Checksum::ToFill => Checksum::Blank,
                 net::Checksum::Right => Checksum::Validated,
                 net::Checksum::Unknown => Checksum::Unknown,
             },
-            gso: facts.gso_size().and_then(|size| {
+            gso: skb.gso_size().and_then(|size| {
                 Some(Gso {
                     size: core::num::NonZeroU16::new(size)?,
-                    kind: if facts.is_tcpv6() {
+                    kind: if skb.is_tcpv6() {
                         GsoKind::TcpV6
                     } else {
                         GsoKind::TcpV4
@@ -195,8 +237,16 @@ impl TxLink {
             hash: None,
         };
         // The back end looks for the Ethernet header in the first piece only.
-        let copy = !self.trusted || (facts.first_len() as usize) < ETH_HLEN;
+        let copy = !self.trusted || (skb.first_len() as usize) < ETH_HLEN;
         skb.sent();
+        // A short packet of one piece is all in the linear part.
+        let unawaited = len <= SHORT && skb.pages() == 1 && self.in_ring() < UNAWAITED;
+        if unawaited {
+            skb.disown();
+            if self.in_ring() == 0 {
+                self.sweep.as_ref().schedule_once(LATER);
+            }
+        }
         let Self {
             ring,
             in_flight,
@@ -213,7 +263,7 @@ impl TxLink {
         let shown = if copy {
             stats.tx_copied.one();
             let result = skb.lend_copy(pages, refs, *to, each);
-            skb.consume();
+            skb.into_skb().consume();
             result
         } else {
             skb.lend(refs, *to, each)
@@ -230,6 +280,11 @@ impl TxLink {
         if let Err(error) = result {
             self.take_back(pieces);
             return Err(error);
+        }
+        if unawaited {
+            self.unawaited = self.unawaited.saturating_add(1);
+        } else {
+            self.await_response();
         }
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
@@ -268,11 +323,41 @@ impl TxLink {
             drop(in_flight.take_back(piece.id));
             return Ok(());
         }
+        self.await_response();
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
         stats.tx_slots.one();
         stats.grants.one();
         Ok(())
+    }
+
+    /// Asks the back end for packets to a group, or for no more of them; what becomes of that is in
+    /// [`wishes`](Self::wishes). [`publish`](Self::publish) has to follow.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if there is no room now.
+    pub(crate) fn wish(&mut self, wish: Multicast) -> Result {
+        let id = self
+            .in_flight
+            .check_out(Request::Wish)
+            .map_err(|_| EAGAIN)?;
+        if self
+            .in_flight
+            .push_multicast(&mut self.ring, id, wish)
+            .is_err()
+        {
+            drop(self.in_flight.take_back(id));
+            return Err(EAGAIN);
+        }
+        self.wishes.open += 1;
+        self.await_response();
+        Ok(())
+    }
+
+    /// Slots of packets that the back end has.
+    pub(crate) fn requests(&self) -> u32 {
+        self.in_flight.requests() - self.wishes.open
     }
 
     /// Whether there is no room for any packet that may come.
@@ -285,7 +370,7 @@ impl TxLink {
     #[cold]
     fn take_back(&mut self, pieces: &KVec<Piece>) {
         for piece in pieces {
-            if let Some(part) = self.in_flight.take_back(piece.id) {
+            if let Some(Request::Part(part)) = self.in_flight.take_back(piece.id) {
                 // The back end was never told of the grant.
                 let _ = part.reclaim(&mut self.refs, &mut self.pages);
             }
@@ -301,12 +386,33 @@ impl TxLink {
         }
     }
 
-    /// Asks for an event when half of what the back end has is answered, which the last packet always is. Nobody waits
-    /// for a packet to be freed but those who have many under way. Returns whether that is so already.
+    /// Slots whose responses have not been taken.
+    #[inline]
+    fn in_ring(&self) -> u32 {
+        self.ring.slots() - self.ring.free()
+    }
+
+    /// Somebody waits for the response to what was pushed last.
+    #[inline]
+    fn await_response(&mut self) {
+        self.unawaited = 0;
+        self.ring.await_pushed();
+    }
+
+    /// Asks for an event when half of what the back end has is answered, which the last packet always is: nobody waits
+    /// for a packet to be freed but those who have many under way. If nobody waits at all, only many responses make
+    /// an event. Returns whether they are there already.
     #[inline]
     pub(crate) fn rearm(&mut self) -> Result<bool, Corrupt> {
-        let half = self.ring.outstanding().div_ceil(2);
-        self.ring.final_check_for_batch(half)
+        let in_ring = self.in_ring();
+        if self.unawaited >= in_ring {
+            self.unawaited = in_ring;
+            if in_ring > 0 {
+                self.sweep.as_ref().schedule_once(LATER);
+            }
+            return self.ring.final_check_for_many(MANY);
+        }
+        self.ring.final_check_for_batch(in_ring.div_ceil(2))
     }
 
     /// Whether responses have come since this was last called.
@@ -323,6 +429,7 @@ impl TxLink {
             in_flight,
             refs,
             pages,
+            wishes,
             worked,
             ..
         } = self;
@@ -330,7 +437,12 @@ impl TxLink {
         for response in ring.responses()? {
             *worked = true;
             let (part, outcome) = match in_flight.complete(&response) {
-                Ok(Some(done)) => done,
+                Ok(Some((Request::Part(part), outcome))) => (part, outcome),
+                Ok(Some((Request::Wish, outcome))) => {
+                    wishes.open -= 1;
+                    wishes.refused |= outcome != Outcome::Sent;
+                    continue;
+                }
                 Ok(None) => continue,
                 Err(corrupt) => {
                     violation = Some(corrupt);

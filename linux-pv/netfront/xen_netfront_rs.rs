@@ -22,6 +22,7 @@
 mod connect;
 mod control;
 mod device;
+mod filter;
 mod interface;
 mod params;
 mod queue;

@@ -105,6 +105,20 @@ impl<J: Job> Worker<J> {
         };
     }
 
+    /// Runs the job after `delay`, or when it was scheduled already. Any context.
+    #[inline]
+    pub fn schedule_once(self: Pin<&Self>, delay: Duration) {
+        // SAFETY: As in `schedule`.
+        unsafe {
+            k::queue_delayed_work_on(
+                k::wq_misc_consts_WORK_CPU_UNBOUND as i32,
+                k::system_freezable_wq,
+                self.work.get(),
+                jiffies(delay),
+            )
+        };
+    }
+
     /// Takes the job off the queue and waits until it has returned. May sleep; not from the job itself.
     pub fn cancel(self: Pin<&Self>) {
         // SAFETY: By the invariant the item is initialised.

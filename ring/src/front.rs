@@ -24,6 +24,8 @@ pub struct FrontRing<Req, Rsp, M> {
     published: u32,
     /// Responses taken off (`rsp_cons` in C).
     consumed: u32,
+    /// The response that the peer was asked to notify us of: the `rsp_event` we stored.
+    event: u32,
     corrupt: Option<Corrupt>,
 }
 
@@ -56,6 +58,7 @@ where
             produced: index,
             published: index,
             consumed: index,
+            event: header.rsp_event,
             corrupt: None,
         })
     }
@@ -176,9 +179,44 @@ where
         if self.arrived()? > 0 {
             return Ok(true);
         }
-        let batch = batch.min(self.outstanding()).max(1);
-        self.mem
-            .store_relaxed(RSP_EVENT, self.consumed.wrapping_add(batch));
+        self.check_again_for(batch.min(self.outstanding()).max(1))
+    }
+
+    /// Like [`final_check_for_batch`](Self::final_check_for_batch), but for responses that nobody
+    /// waits for: asks to be notified only once `batch` of them are there, those to requests that
+    /// are pushed later included, and returns whether they are. Fewer may lie on the ring for
+    /// ever, so a later request whose response somebody waits for has to be
+    /// [awaited](Self::await_pushed).
+    #[inline]
+    pub fn final_check_for_many(&mut self, batch: u32) -> Result<bool, Corrupt> {
+        if self.arrived()? >= batch {
+            return Ok(true);
+        }
+        self.check_again_for(batch.max(1))
+    }
+
+    /// Asks to be notified at the latest when all requests are answered that are pushed by now.
+    /// To be called before they are published, or else the answers may be there already and no
+    /// event comes.
+    #[inline]
+    pub fn await_pushed(&mut self) {
+        let all = self.produced.wrapping_sub(self.consumed);
+        if self.event.wrapping_sub(self.consumed) > all {
+            // The peer sees the event index before the requests, which are published with
+            // release semantics, so it cannot get that far without having seen it.
+            self.ask_for_event(self.produced);
+        }
+    }
+
+    #[inline]
+    fn ask_for_event(&mut self, index: u32) {
+        self.mem.store_relaxed(RSP_EVENT, index);
+        self.event = index;
+    }
+
+    #[inline]
+    fn check_again_for(&mut self, batch: u32) -> Result<bool, Corrupt> {
+        self.ask_for_event(self.consumed.wrapping_add(batch));
         // The peer sees our event index before we look again at its producer index; the
         // counterpart of the fence in `push_requests`, executed by the back end.
         self.mem.fence();

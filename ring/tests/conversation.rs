@@ -116,6 +116,41 @@ fn a_front_end_can_wait_for_a_batch() {
 }
 
 #[test]
+fn responses_that_nobody_waits_for_come_without_event_until_one_is_awaited() {
+    let (mut front, mut back) = ring(4096, u32::MAX - 1);
+    assert_eq!(front.final_check_for_many(4), Ok(false));
+    let exchange = |front: &mut Front, back: &mut Back, awaited| {
+        front.push(&[0; 4]).expect("a free slot");
+        if awaited {
+            front.await_pushed();
+        }
+        let _ = front.push_requests();
+        assert_eq!(back.requests().expect("honest").count(), 1);
+        back.push(&[0; 2]).expect("a request to answer");
+        back.push_responses().needed()
+    };
+    for n in 1..=4 {
+        assert_eq!(exchange(&mut front, &mut back, false), n == 4);
+    }
+    assert_eq!(front.final_check_for_many(4), Ok(true), "four are there");
+    assert_eq!(front.final_check_for_many(5), Ok(false));
+    assert_eq!(front.responses().expect("honest").count(), 4);
+    assert_eq!(front.final_check_for_many(4), Ok(false));
+    assert!(!exchange(&mut front, &mut back, false));
+    assert!(exchange(&mut front, &mut back, true), "this one is awaited");
+    assert_eq!(front.responses().expect("honest").count(), 2);
+    // An event that comes sooner anyway is not put off.
+    assert_eq!(front.final_check_for_many(1), Ok(false));
+    front.push(&[0; 4]).expect("a free slot");
+    front.push(&[1; 4]).expect("a free slot");
+    front.await_pushed();
+    let _ = front.push_requests();
+    assert_eq!(back.requests().expect("honest").count(), 2);
+    back.push(&[0; 2]).expect("a request to answer");
+    assert!(back.push_responses().needed());
+}
+
+#[test]
 fn an_unsolicited_response_is_corruption_and_stays() {
     let (mut front, _back) = ring(4096, 0);
     front.push(&[1; 4]).expect("a free slot");

@@ -26,6 +26,10 @@ enum Step {
     Take(usize),
     /// Our end wants to sleep.
     FinalCheck(u32),
+    /// Our front end wants to sleep over some responses.
+    FinalCheckForMany(u32),
+    /// Our front end waits for what it has pushed.
+    AwaitPushed,
     /// The peer moves its producer index by so much from where an honest one would have it.
     Produce(i32),
     /// The peer writes some index.
@@ -42,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Publish),
         4 => (0..10usize).prop_map(Step::Take),
         2 => (0..10u32).prop_map(Step::FinalCheck),
+        2 => (1..10u32).prop_map(Step::FinalCheckForMany),
+        1 => Just(Step::AwaitPushed),
         6 => (0..3i32).prop_map(Step::Produce),
         1 => (-4..12i32).prop_map(Step::Produce),
         1 => (0..4usize, any::<u32>()).prop_map(|(which, value)| Step::Index(which, value)),
@@ -147,6 +153,14 @@ proptest! {
                     assert!(honest, "progress on a bad index");
                     assert_eq!(more, arrived > 0);
                 }),
+                Step::FinalCheckForMany(batch) => ring.final_check_for_many(*batch).map(|more| {
+                    assert!(honest, "progress on a bad index");
+                    assert_eq!(more, arrived >= *batch);
+                }),
+                Step::AwaitPushed => {
+                    ring.await_pushed();
+                    continue;
+                }
                 peer => {
                     act(&mem, peer, RSP_PROD);
                     continue;

@@ -21,6 +21,8 @@ enum Fault {
     NoFence,
     /// Producer indexes are published without ordering.
     NoRelease,
+    /// Neither of both orders anything.
+    NoOrder,
     /// Producer indexes are read without ordering.
     NoAcquire,
 }
@@ -102,13 +104,13 @@ impl RingMem for Model {
             offset,
             value,
             match self.fault {
-                Fault::NoRelease => Ordering::Relaxed,
+                Fault::NoRelease | Fault::NoOrder => Ordering::Relaxed,
                 _ => Ordering::Release,
             },
         );
     }
     fn fence(&self) {
-        if self.fault != Fault::NoFence {
+        if !matches!(self.fault, Fault::NoFence | Fault::NoOrder) {
             fence(Ordering::SeqCst);
         }
     }
@@ -205,6 +207,41 @@ fn responses_wake_the_front_end(fault: Fault, count: u32, batch: u32) {
     assert!(seen == count || events.take(), "a wake-up is lost");
 }
 
+/// The front end waits for nothing at first. While the back end answers that request the front end
+/// pushes another, which it waits for: there is an event for that one.
+fn an_awaited_response_wakes_the_front_end(fault: Fault) {
+    let mem = Model::new(fault);
+    let events = Channel::new();
+    let mut front = Front::new(mem.clone()).expect("room for the ring");
+    let mut back = Back::attach(mem).expect("room for the ring");
+    assert_eq!(front.final_check_for_many(3), Ok(false));
+    front.push(&100).expect("a free slot");
+    let _ = front.push_requests();
+    let to_front = events.clone();
+    let answer = move |back: &mut Back| {
+        for _ in 0..back.requests().expect("an honest peer").count() {
+            back.push(&200).expect("a request to answer");
+            if back.push_responses().needed() {
+                to_front.send();
+            }
+        }
+    };
+    let peer = loom::thread::spawn({
+        let answer = answer.clone();
+        move || {
+            answer(&mut back);
+            answer(&mut back);
+            back
+        }
+    });
+    front.push(&101).expect("a free slot");
+    front.await_pushed();
+    let _ = front.push_requests();
+    answer(&mut peer.join().expect("the back end"));
+    assert_eq!(front.responses().expect("an honest peer").count(), 2);
+    assert!(events.take(), "a wake-up is lost");
+}
+
 /// Checks every execution with up to three preemptions, in which such mistakes show; with more
 /// the models of two messages take a quarter of a minute.
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -224,6 +261,7 @@ fn no_wake_up_of_the_front_end_is_lost() {
     loom::model(|| responses_wake_the_front_end(Fault::None, 1, 1));
     check(|| responses_wake_the_front_end(Fault::None, 2, 1));
     check(|| responses_wake_the_front_end(Fault::None, 2, 2));
+    check(|| an_awaited_response_wakes_the_front_end(Fault::None));
 }
 
 /// Asserts that the model finds the fault, and nothing else.
@@ -244,6 +282,13 @@ fn without_the_fence_a_wake_up_is_lost_and_the_model_finds_it() {
     });
     finds("a wake-up is lost", || {
         responses_wake_the_front_end(Fault::NoFence, 2, 1)
+    });
+}
+
+#[test]
+fn without_order_an_awaited_response_is_missed_and_the_model_finds_it() {
+    finds("a wake-up is lost", || {
+        an_awaited_response_wakes_the_front_end(Fault::NoOrder)
     });
 }
 

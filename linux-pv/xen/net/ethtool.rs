@@ -113,6 +113,11 @@ impl<T: Operations> Ethtool<T> {
         get_strings: Some(Self::get_strings),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
         get_channels: Some(Self::get_channels),
+        set_channels: if T::HAS_SET_QUEUES {
+            Some(Self::set_channels)
+        } else {
+            None
+        },
         get_ringparam: Some(Self::get_ringparam),
         get_rx_ring_count: Some(Self::get_rx_ring_count),
         get_rxfh_key_size: if T::HAS_SET_RSS {
@@ -144,6 +149,15 @@ impl<T: Operations> Ethtool<T> {
         // A queue is a pair, polled together.
         channels.max_combined = dev.queues();
         channels.combined_count = dev.queues_in_use();
+    }
+
+    extern "C" fn set_channels(
+        raw: *mut k::net_device,
+        channels: *mut k::ethtool_channels,
+    ) -> c_int {
+        // SAFETY: As above; the numbers were checked against those of `get_channels`.
+        let (dev, wanted) = unsafe { (Device::<T>::from_raw(raw), (*channels).combined_count) };
+        from_result(|| T::set_queues(dev, wanted).map(|()| 0))
     }
 
     extern "C" fn get_ringparam(

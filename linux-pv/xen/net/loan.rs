@@ -14,7 +14,7 @@ use kernel::bindings as k;
 use kernel::prelude::*;
 use xen_bindings as b;
 
-use super::{Facts, PoolPage, SkBuff, XdpFrame};
+use super::{Outgoing, PoolPage, XdpFrame};
 use crate::domain::DomId;
 use crate::grant::{Access, Grant, GrantRefNumber, GrantRefs, LoanedGrant};
 use crate::page::{Gfn, PagePool, PAGE_SIZE};
@@ -128,13 +128,21 @@ impl Drop for SharedPacket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unlendable;
 
-impl SkBuff {
+/// Why the parts of a packet are not gone through any further.
+enum End {
+    /// That was the last one.
+    Last,
+    /// It cannot be shown.
+    Early,
+}
+
+impl Outgoing {
     /// Shows the pages of a packet to domain `to`, read-only: all of each page, with whatever lies around the
     /// packet's data. `each` is told of every part in turn, its offset in its page and its length.
     ///
     /// # Errors
     ///
-    /// If `refs` has fewer references than the packet has [pages](super::Facts::pages).
+    /// If `refs` has fewer references than the packet has [pages](Self::pages).
     #[inline]
     pub fn lend(
         self,
@@ -142,27 +150,35 @@ impl SkBuff {
         to: DomId,
         mut each: impl FnMut(LentPart, u16, u16) -> Result<(), Unlendable>,
     ) -> Result<(), Unlendable> {
-        let raw = self.as_ptr();
-        // INVARIANT: The packet's only reference; nobody changes it any more.
-        let mut last = Some(SharedPacket(self.into_raw()));
-        // SAFETY: `last` or a part keeps the packet until the end of this function.
-        let facts = unsafe { Facts::of(raw) };
-        let mut left = facts.pages();
-        facts.for_each_part(|page, offset, len| {
-            let free = refs.claim().ok_or(Unlendable)?;
+        let packet = ManuallyDrop::new(self);
+        // INVARIANT: The packet's only reference, which is not dropped with `packet`. Nobody changes it any more.
+        let mut last = Some(SharedPacket(packet.as_non_null()));
+        let mut left = packet.pages();
+        let result = packet.for_each_part(|page, offset, len| {
+            let free = refs.claim().ok_or(End::Early)?;
             left = left.saturating_sub(1);
             let packet = match &last {
                 Some(packet) if left > 0 => packet.another(),
-                // The last part gets the reference that there was, unless a page more turned up.
-                _ => last.take().ok_or(Unlendable)?,
+                // The last part gets the reference that there was.
+                _ => last.take().ok_or(End::Early)?,
             };
             // SAFETY: A part of a packet is in a page of this kernel's memory.
             let frame = unsafe { Gfn::of(page) };
             // SAFETY: The packet keeps its pages, and the part that this becomes keeps the packet, until the
             // loan is ended or left to the kernel. What the other end sees is as documented.
             let loan = unsafe { free.lend(frame, to, Access::ReadOnly) };
-            each(LentPart(Held::Own { loan, packet }), offset, len)
-        })
+            each(LentPart(Held::Own { loan, packet }), offset, len).map_err(|_| End::Early)?;
+            // The packet is `each`'s with its last part, and may be gone.
+            if last.is_some() {
+                Ok(())
+            } else {
+                Err(End::Last)
+            }
+        });
+        match result {
+            Ok(()) | Err(End::Last) => Ok(()),
+            Err(End::Early) => Err(Unlendable),
+        }
     }
 
     /// Shows a copy of the packet to domain `to`, in pages with nothing else of this domain in them. The packet

@@ -12,8 +12,8 @@ use kernel::prelude::*;
 use xen_bindings as b;
 
 use super::{
-    Counters, Device, Features, Poll, Rss, RssChange, RssSize, SkBuff, Transmit, TxGuard, XdpFrame,
-    MAX_XDP_LEN, VLAN_ETH_HLEN,
+    Counters, Device, Features, Poll, Rss, RssChange, RssSize, RxMode, SkBuff, Transmit, TxGuard,
+    XdpFrame, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 
 /// A network driver; a value of it is the driver's data of one device.
@@ -54,6 +54,20 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// Whether the interface can carry payloads of `mtu` bytes; it is set after this.
     fn change_mtu(dev: &Device<Self>, mtu: u32) -> Result;
+
+    /// Other packets are to be received from now on. With the RTNL lock held; may sleep. The kernel calls it again
+    /// after an error, a few times.
+    fn set_rx_mode(dev: &Device<Self>, mode: &RxMode<'_>) -> Result {
+        let _ = (dev, mode);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// So many queues are to be used, of those that there are. With the RTNL lock held; may sleep. It may take effect
+    /// later.
+    fn set_queues(dev: &Device<Self>, queues: u32) -> Result {
+        let _ = (dev, queues);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// What is counted.
     fn stats(dev: &Device<Self>, stats: &mut LinkStats<'_>);
@@ -155,6 +169,11 @@ impl<T: Operations> Callbacks<T> {
         },
         xdp_xmit: if T::HAS_XDP_XMIT {
             Some(Self::xdp_xmit)
+        } else {
+            None
+        },
+        set_rx_mode: if T::HAS_SET_RX_MODE {
+            Some(Self::set_rx_mode)
         } else {
             None
         },
@@ -265,6 +284,18 @@ impl<T: Operations> Callbacks<T> {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
         from_result(|| T::set_features(dev, Features::from_bits(features)).map(|()| 0))
+    }
+
+    extern "C" fn set_rx_mode(
+        raw: *mut k::net_device,
+        _unicast: *mut b::netdev_hw_addr_list,
+        multicast: *mut b::netdev_hw_addr_list,
+    ) -> c_int {
+        // SAFETY: As in `open`.
+        let dev = unsafe { Device::<T>::from_raw(raw) };
+        // SAFETY: The kernel passes a copy of its list, and keeps it until this returns.
+        let mode = unsafe { RxMode::new(dev, multicast) };
+        from_result(|| T::set_rx_mode(dev, &mode).map(|()| 0))
     }
 
     extern "C" fn bpf(raw: *mut k::net_device, command: *mut b::netdev_bpf) -> c_int {

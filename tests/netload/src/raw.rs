@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ethernet frames that are no IP: every length that the device takes, as they are, to all on the link.
+//! Ethernet frames that are no IP: every length that the device takes, as they are, to all on the link or to some.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -33,6 +33,9 @@ pub struct SendArgs {
     /// The longest content, in bytes: the device's MTU
     #[arg(long, default_value_t = 1500)]
     upto: u32,
+    /// The address they are for
+    #[arg(long, default_value = "ff:ff:ff:ff:ff:ff", value_parser = address)]
+    to: Address,
 }
 
 #[derive(clap::Args)]
@@ -48,12 +51,28 @@ pub struct ReceiveArgs {
     patience: u64,
 }
 
+/// An Ethernet address.
+type Address = [u8; 6];
+
+/// Reads one.
+fn address(text: &str) -> Result<Address, String> {
+    let bytes: Result<Vec<u8>, _> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect();
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    bytes
+        .try_into()
+        .map_err(|bytes: Vec<u8>| format!("{} bytes, not 6", bytes.len()))
+}
+
 /// Sends one frame of every length.
 pub fn send(args: &SendArgs) -> io::Result<Line> {
     let (mut socket, own) = open(&args.device)?;
     let mut sent = 0;
     for len in SHORTEST..=args.upto {
-        let mut frame = vec![0xff; HEADER + len as usize];
+        let mut frame = vec![0; HEADER + len as usize];
+        frame[..6].copy_from_slice(&args.to);
         frame[6..12].copy_from_slice(&own.addr().unwrap_or_default());
         frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
         fill(&mut frame[HEADER..]);

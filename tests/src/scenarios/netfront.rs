@@ -7,9 +7,10 @@
 //! - [`data`]: TCP, UDP and IPv6 both ways, by all queues, with every byte checked;
 //! - [`forms`]: offloads on and off, MTUs, VLANs: every form in which a frame can pass;
 //! - [`lengths`]: every length and every number of fragments;
+//! - [`groups`]: packets to groups that nobody wants do not come;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too;
 //! - [`migration`]: saving, restoring and migrating in the middle of connections;
-//! - [`spread`]: which queue received packets go to;
+//! - [`spread`]: which queue received packets go to, and how many queues there are;
 //! - [`xdp`]: programs that decide about frames, attached and detached under traffic;
 //! - [`watched`]: checksums on the wire, messages by netconsole, floods.
 //!
@@ -19,6 +20,7 @@
 
 mod data;
 mod forms;
+mod groups;
 mod hotplug;
 mod lengths;
 mod migration;
@@ -43,6 +45,7 @@ pub fn scenarios() -> Vec<Scenario> {
         hotplug::SCENARIOS,
         migration::SCENARIOS,
         spread::SCENARIOS,
+        groups::SCENARIOS,
     ]
     .concat()
 }

@@ -2,20 +2,30 @@
 
 //! Spreading received packets over queues as the user says, by the control ring.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 
 use super::{dom0_v4, start};
 use crate::guest::{Domain, Driver, Guest};
 use crate::nic::Nic;
 use crate::scenario::{Ctx, Scenario, skip};
-use crate::traffic::{Server, both_ways};
+use crate::traffic::{Server, both_ways, spawn_both_ways};
+use crate::vif::Vif;
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = &[Scenario::new(
-    "netfront.packets_go_to_the_queues_that_ethtool_names",
-    named_queues,
-)
-.full()];
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new(
+        "netfront.packets_go_to_the_queues_that_ethtool_names",
+        named_queues,
+    )
+    .full(),
+    Scenario::new(
+        "netfront.queues_change_their_number_under_traffic",
+        number_of_queues,
+    )
+    .full(),
+];
 
 fn named_queues(ctx: &mut Ctx<'_>) -> Result<()> {
     if ctx.driver == Driver::C {
@@ -53,6 +63,38 @@ fn named_queues(ctx: &mut Ctx<'_>) -> Result<()> {
         "ethtool -X eth0 hkey {key} && ethtool -x eth0 | grep -q {key}"
     ))?;
     both_ways(&guest, &dom0_v4(), 16, 128)?;
+    guest.shutdown()
+}
+
+/// The connection is made anew with as many queues as the user says; what is lost meanwhile is sent again.
+fn number_of_queues(ctx: &mut Ctx<'_>) -> Result<()> {
+    if ctx.driver == Driver::C {
+        return skip("the C driver cannot change the number of queues");
+    }
+    let guest = start(ctx, Guest::pv("g1").vcpus(4).nic(Nic::new()), "")?;
+    let _dom0 = Server::start(ctx.host.dom0())?;
+    let vif = Vif::of(ctx.host, &guest, 0);
+    let time = 20_000;
+    let streams = spawn_both_ways(&guest, &dom0_v4(), time)?;
+    for queues in [2, 1, 4, 3] {
+        guest.sh(&format!("ethtool -L eth0 combined {queues}"))?;
+        guest.sh(&format!(
+            "for i in $(seq 100); do \
+               ethtool -l eth0 | tail -n 2 | grep -q 'Combined:.{queues}$' && \
+               grep -q 1 /sys/class/net/eth0/carrier && exit 0; \
+               sleep 0.1; \
+             done; ethtool -l eth0; exit 1"
+        ))?;
+        let agreed = vif.queues()?;
+        ensure!(agreed == queues, "{agreed} queues, not {queues}");
+    }
+    guest.sh("! ethtool -L eth0 combined 5 2>/dev/null")?;
+    guest.sh("! ethtool -L eth0 combined 0 2>/dev/null")?;
+    for stream in streams {
+        let line = stream.result(Duration::from_millis(u64::from(time) * 3))?;
+        ensure!(line.get::<u64>("total")? > 1_000_000, "{line}");
+    }
+    both_ways(&guest, &dom0_v4(), 8, 256)?;
     guest.shutdown()
 }
 
