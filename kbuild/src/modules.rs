@@ -106,7 +106,7 @@ impl Modules {
             );
         }
         built?;
-        let kos = find_kos(&work.path)?;
+        let kos = built_kos(&work.path)?;
         if kos.is_empty() {
             bail!(
                 "no module was built, though make reported success (log: {})",
@@ -163,17 +163,15 @@ impl WorkFolder {
     }
 }
 
-/// The modules below a build folder.
-pub fn find_kos(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut kos = Vec::new();
-    for entry in walkdir::WalkDir::new(dir) {
-        let path = entry
-            .with_context(|| format!("cannot read {}", dir.display()))?
-            .into_path();
-        if path.extension().is_some_and(|ext| ext == "ko") {
-            kos.push(path);
-        }
-    }
+/// The modules that make has built in a folder. Others may lie there that the work tree had before.
+fn built_kos(dir: &Path) -> Result<Vec<PathBuf>> {
+    let list = dir.join("modules.order");
+    let order = fs::read_to_string(&list)
+        .with_context(|| format!("make has left no {}", list.display()))?;
+    let mut kos: Vec<PathBuf> = order
+        .lines()
+        .map(|object| dir.join(object).with_extension("ko"))
+        .collect();
     kos.sort();
     Ok(kos)
 }
@@ -193,4 +191,24 @@ fn keep(session: &Session, release: &str, kos: &[PathBuf]) -> Result<Entry> {
             }
             Ok(())
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_of_earlier_trees_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["old.ko", "b.ko", "a.ko"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        fs::write(dir.path().join("modules.order"), "b.o\na.o\n").unwrap();
+        let names: Vec<_> = built_kos(dir.path())
+            .unwrap()
+            .iter()
+            .map(|ko| fsutil::name(ko))
+            .collect();
+        assert_eq!(names, ["a.ko", "b.ko"]);
+    }
 }
