@@ -285,6 +285,7 @@ void xen_rs_skb_tx_facts(const struct sk_buff *skb, struct xen_rs_tx_facts *fact
 	facts->gso_type = shared->gso_type;
 	facts->gso_size = shared->gso_size;
 	facts->ip_summed = skb->ip_summed;
+	facts->zerocopy = skb_zcopy((struct sk_buff *)skb);
 }
 EXPORT_SYMBOL_GPL(xen_rs_skb_tx_facts);
 

@@ -96,6 +96,8 @@ struct xen_rs_tx_facts {
 	unsigned int gso_type;
 	u16 gso_size;
 	u8 ip_summed;
+	/* Somebody wants to know when the pages are free. */
+	bool zerocopy;
 };
 void xen_rs_skb_tx_facts(const struct sk_buff *skb, struct xen_rs_tx_facts *facts);
 const u8 XEN_RS_CHECKSUM_NONE = CHECKSUM_NONE;

@@ -239,13 +239,13 @@ impl TxLink {
         // The back end looks for the Ethernet header in the first piece only.
         let copy = !self.trusted || (skb.first_len() as usize) < ETH_HLEN;
         skb.sent();
-        // A short packet of one piece is all in the linear part.
-        let unawaited = len <= SHORT && skb.pages() == 1 && self.in_ring() < UNAWAITED;
-        if unawaited {
-            skb.disown();
-            if self.in_ring() == 0 {
-                self.sweep.as_ref().schedule_once(LATER);
-            }
+        let in_ring = self.in_ring();
+        // TCP puts data into pages of their own. It gathers small writes as long as an earlier one is under way, which
+        // it should go on doing.
+        let most = if skb.pages() == 1 { UNAWAITED } else { 1 };
+        let unawaited = len <= SHORT && in_ring < most && skb.disown();
+        if unawaited && in_ring == 0 {
+            self.sweep.as_ref().schedule_once(LATER);
         }
         let Self {
             ring,
@@ -281,16 +281,15 @@ impl TxLink {
             self.take_back(pieces);
             return Err(error);
         }
+        let slots = pieces.len() as u32 + u32::from(packet.gso.is_some());
         if unawaited {
-            self.unawaited = self.unawaited.saturating_add(1);
+            self.unawaited = self.unawaited.saturating_add(slots);
         } else {
             self.await_response();
         }
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
-        stats
-            .tx_slots
-            .add(pieces.len() as u64 + u64::from(packet.gso.is_some()));
+        stats.tx_slots.add(slots.into());
         stats.grants.add(pieces.len() as u64);
         Ok(())
     }

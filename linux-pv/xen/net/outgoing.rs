@@ -144,12 +144,15 @@ impl Outgoing {
     }
 
     /// Tells the packet's socket that it has been sent, and lets go of all else that would wait for it, so that it
-    /// may be freed at any later time. For packets whose data all lies in the linear part: other pages may
-    /// belong to somebody who wants to know when they are free.
+    /// may be freed at any later time. Returns whether that could be done: not if its pages belong to somebody who
+    /// wants to know when they are free.
     #[inline]
-    pub fn disown(&mut self) {
-        // SAFETY: The packet is owned.
-        unsafe { b::xen_rs_skb_disown(self.as_ptr()) }
+    pub fn disown(&mut self) -> bool {
+        if !self.raw.zerocopy {
+            // SAFETY: The packet is owned.
+            unsafe { b::xen_rs_skb_disown(self.as_ptr()) }
+        }
+        !self.raw.zerocopy
     }
 
     #[inline]
