@@ -37,6 +37,8 @@ pub struct Options {
     pub modes: Vec<Mode>,
     /// Only the cells that tell most.
     pub quick: bool,
+    /// Only cells whose words, such as tcp-out:4:4, contain one of these; all if there are none.
+    pub only: Vec<String>,
     /// How often each driver runs each cell.
     pub rounds: u32,
     /// How long a cell runs each time.
@@ -45,6 +47,12 @@ pub struct Options {
     pub subject: Driver,
     /// Where the document goes; nowhere if `None`.
     pub output: Option<PathBuf>,
+}
+
+impl Options {
+    fn wants(&self, cell: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|words| cell.contains(words))
+    }
 }
 
 /// Processors of a guest: as many as queues are wanted at most.
@@ -163,7 +171,11 @@ fn measure<S: Subject>(
     let mut rig = Rig::new(host, mode, subject)?;
     step.done("");
     let drivers = [Driver::C, options.subject];
-    let choose = |queues| S::cells(queues, options.quick);
+    let choose = |queues| {
+        let mut cells = S::cells(queues, options.quick);
+        cells.retain(|cell| options.wants(&cell.to_string()));
+        cells
+    };
     let mut rows: Vec<Row<S::Cell>> = QUEUES
         .iter()
         .flat_map(|queues| choose(*queues))
@@ -176,6 +188,18 @@ fn measure<S: Subject>(
         })
         .collect();
 
+    ensure!(
+        !rows.is_empty(),
+        "no cell's words contain {}; there are {}",
+        options.only.join(" or "),
+        QUEUES
+            .iter()
+            .flat_map(|queues| S::cells(*queues, options.quick))
+            .map(|cell| cell.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+
     let step = session.ui.step(format!("Measuring in the {name} guest"));
     for round in 0..options.rounds {
         for (side, queues) in order(round) {
@@ -185,6 +209,9 @@ fn measure<S: Subject>(
                 queues,
             };
             let cells = choose(queues);
+            if cells.is_empty() {
+                continue;
+            }
             let samples = insist(&mut rig, |rig| rig.measure(setup, &cells, options.slice))?;
             for sample in samples {
                 let row = rows
@@ -214,6 +241,9 @@ fn measure<S: Subject>(
                 queues,
             };
             let cells = choose(queues);
+            if cells.is_empty() {
+                continue;
+            }
             counted[side].extend(insist(&mut rig, |rig| {
                 rig.count(setup, &cells, COUNT_TIME)
             })?);

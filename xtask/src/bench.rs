@@ -79,7 +79,10 @@ fn options<S: Subject>(
     (rounds, slice): (u32, Duration),
 ) -> Options {
     // Only a whole run is worth keeping among the results.
-    let whole = !args.quick && args.mode.is_none() && args.driver == cli::Driver::Rust;
+    let whole = !args.quick
+        && args.only.is_empty()
+        && args.mode.is_none()
+        && args.driver == cli::Driver::Rust;
     let results = format!("docs/results/{}.md", S::COMMAND);
     let rounds = if args.quick { rounds / 2 } else { rounds };
     Options {
@@ -89,6 +92,7 @@ fn options<S: Subject>(
             Some(cli::Mode::Pvh) => vec![Mode::Pvh],
         },
         quick: args.quick,
+        only: args.only.clone(),
         rounds: args.rounds.unwrap_or(rounds),
         slice: args.slice.map_or(slice, Duration::from_millis),
         subject: match args.driver {

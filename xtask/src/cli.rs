@@ -145,6 +145,10 @@ pub struct BenchCommon {
     /// Only the cells that tell most, and half the rounds
     #[arg(long)]
     pub quick: bool,
+    /// Only cells whose words contain this, as bench.log shows them: tcp-out:4:4 is TCP out with 4 streams and 4
+    /// queues. May be given several times
+    #[arg(long, value_name = "CELL")]
+    pub only: Vec<String>,
     /// Only in a guest of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,

@@ -23,8 +23,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.module_can_be_reloaded", reload),
 ];
 
-/// What may come and go in the caches of a guest's allocators over a whole run, in KiB.
-const NOISE_KIB: i64 = 1024;
+/// What may come and go in the caches of a guest's allocators over a whole run, in KiB; a page a round would be more.
+const NOISE_KIB: i64 = 512;
 
 fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     let rounds = ctx.rounds(5, 100);
