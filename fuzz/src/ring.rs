@@ -48,7 +48,7 @@ pub fn front_ring(input: &[u8]) {
             }
             2 => match input.byte() {
                 0 => {
-                    ring.await_pushed();
+                    ring.await_last(input.byte().into());
                     Ok(())
                 }
                 n @ 1..128 => ring.final_check_for_batch(n.into()).map(|_| ()),

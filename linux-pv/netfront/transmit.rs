@@ -285,7 +285,7 @@ impl TxLink {
         if unawaited {
             self.unawaited = self.unawaited.saturating_add(slots);
         } else {
-            self.await_response();
+            self.await_last(slots);
         }
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
@@ -322,7 +322,7 @@ impl TxLink {
             drop(in_flight.take_back(piece.id));
             return Ok(());
         }
-        self.await_response();
+        self.await_last(1);
         stats.tx_packets.one();
         stats.tx_bytes.add(len.into());
         stats.tx_slots.one();
@@ -350,7 +350,8 @@ impl TxLink {
             return Err(EAGAIN);
         }
         self.wishes.open += 1;
-        self.await_response();
+        // A request and its extra.
+        self.await_last(2);
         Ok(())
     }
 
@@ -391,11 +392,11 @@ impl TxLink {
         self.ring.slots() - self.ring.free()
     }
 
-    /// Somebody waits for the response to what was pushed last.
+    /// Somebody waits for the responses to the last slots, which were pushed and not published.
     #[inline]
-    fn await_response(&mut self) {
+    fn await_last(&mut self, slots: u32) {
         self.unawaited = 0;
-        self.ring.await_pushed();
+        self.ring.await_last(slots);
     }
 
     /// Asks for an event when half of what the back end has is answered, which the last packet always is: nobody waits

@@ -186,7 +186,7 @@ where
     /// waits for: asks to be notified only once `batch` of them are there, those to requests that
     /// are pushed later included, and returns whether they are. Fewer may lie on the ring for
     /// ever, so a later request whose response somebody waits for has to be
-    /// [awaited](Self::await_pushed).
+    /// [awaited](Self::await_last).
     #[inline]
     pub fn final_check_for_many(&mut self, batch: u32) -> Result<bool, Corrupt> {
         if self.arrived()? >= batch {
@@ -195,16 +195,17 @@ where
         self.check_again_for(batch.max(1))
     }
 
-    /// Asks to be notified at the latest when all requests are answered that are pushed by now.
-    /// To be called before they are published, or else the answers may be there already and no
-    /// event comes.
+    /// Asks to be notified at the latest when the first of the last `count` pushed requests, or as
+    /// many others, are answered. To be called before these are published, or else the answers may
+    /// be there already and no event comes.
     #[inline]
-    pub fn await_pushed(&mut self) {
-        let all = self.produced.wrapping_sub(self.consumed);
-        if self.event.wrapping_sub(self.consumed) > all {
+    pub fn await_last(&mut self, count: u32) {
+        let first = self.produced.wrapping_sub(count).wrapping_add(1);
+        let ahead = |index: u32| index.wrapping_sub(self.consumed);
+        if ahead(self.event) > ahead(first) {
             // The peer sees the event index before the requests, which are published with
             // release semantics, so it cannot get that far without having seen it.
-            self.ask_for_event(self.produced);
+            self.ask_for_event(first);
         }
     }
 

@@ -122,7 +122,7 @@ fn responses_that_nobody_waits_for_come_without_event_until_one_is_awaited() {
     let exchange = |front: &mut Front, back: &mut Back, awaited| {
         front.push(&[0; 4]).expect("a free slot");
         if awaited {
-            front.await_pushed();
+            front.await_last(1);
         }
         let _ = front.push_requests();
         assert_eq!(back.requests().expect("honest").count(), 1);
@@ -143,7 +143,7 @@ fn responses_that_nobody_waits_for_come_without_event_until_one_is_awaited() {
     assert_eq!(front.final_check_for_many(1), Ok(false));
     front.push(&[0; 4]).expect("a free slot");
     front.push(&[1; 4]).expect("a free slot");
-    front.await_pushed();
+    front.await_last(2);
     let _ = front.push_requests();
     assert_eq!(back.requests().expect("honest").count(), 2);
     back.push(&[0; 2]).expect("a request to answer");

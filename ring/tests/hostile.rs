@@ -29,7 +29,7 @@ enum Step {
     /// Our front end wants to sleep over some responses.
     FinalCheckForMany(u32),
     /// Our front end waits for what it has pushed.
-    AwaitPushed,
+    AwaitLast(u32),
     /// The peer moves its producer index by so much from where an honest one would have it.
     Produce(i32),
     /// The peer writes some index.
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..10usize).prop_map(Step::Take),
         2 => (0..10u32).prop_map(Step::FinalCheck),
         2 => (1..10u32).prop_map(Step::FinalCheckForMany),
-        1 => Just(Step::AwaitPushed),
+        1 => (1..10u32).prop_map(Step::AwaitLast),
         6 => (0..3i32).prop_map(Step::Produce),
         1 => (-4..12i32).prop_map(Step::Produce),
         1 => (0..4usize, any::<u32>()).prop_map(|(which, value)| Step::Index(which, value)),
@@ -157,8 +157,8 @@ proptest! {
                     assert!(honest, "progress on a bad index");
                     assert_eq!(more, arrived >= *batch);
                 }),
-                Step::AwaitPushed => {
-                    ring.await_pushed();
+                Step::AwaitLast(count) => {
+                    ring.await_last(*count);
                     continue;
                 }
                 peer => {

@@ -235,7 +235,7 @@ fn an_awaited_response_wakes_the_front_end(fault: Fault) {
         }
     });
     front.push(&101).expect("a free slot");
-    front.await_pushed();
+    front.await_last(1);
     let _ = front.push_requests();
     answer(&mut peer.join().expect("the back end"));
     assert_eq!(front.responses().expect("an honest peer").count(), 2);
