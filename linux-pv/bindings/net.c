@@ -264,7 +264,17 @@ EXPORT_SYMBOL_GPL(xen_rs_xmit_more);
 
 void xen_rs_napi_schedule(struct napi_struct *napi)
 {
+	/*
+	 * A softirq that a task raises waits for the next interrupt of this CPU, and the context cannot be
+	 * polled elsewhere meanwhile. Enabling softirqs runs it at once.
+	 */
+	bool task = in_task() && !irqs_disabled();
+
+	if (task)
+		local_bh_disable();
 	napi_schedule(napi);
+	if (task)
+		local_bh_enable();
 }
 EXPORT_SYMBOL_GPL(xen_rs_napi_schedule);
 

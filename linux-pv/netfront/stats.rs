@@ -72,6 +72,8 @@ counters! {
     tx_errors,
     /// Ring slots used for sending.
     tx_slots,
+    /// Short packets for whose end nobody waited, so that they made no event.
+    tx_unawaited,
     /// Packets that were copied, since the back end may not see their pages or could not use them.
     tx_copied,
     /// Events sent to the back end for packets.

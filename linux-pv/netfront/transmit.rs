@@ -283,6 +283,7 @@ impl TxLink {
         }
         let slots = pieces.len() as u32 + u32::from(packet.gso.is_some());
         if unawaited {
+            stats.tx_unawaited.one();
             self.unawaited = self.unawaited.saturating_add(slots);
         } else {
             self.await_last(slots);
