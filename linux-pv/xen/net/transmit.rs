@@ -81,7 +81,9 @@ impl<'a, T: Operations> TxGuard<'a, T> {
     /// For netpoll, which may have interrupted the holder of the lock, and comes with interrupts off.
     pub(super) fn try_lock_irqs_off(queue: &'a Queue<T>) -> Option<Self> {
         // SAFETY: The queue is valid.
-        unsafe { b::xen_rs_txq_trylock_irqs_off(queue.txq.as_ptr()) }.then_some(Self {
+        let locked = unsafe { b::xen_rs_txq_trylock_irqs_off(queue.txq.as_ptr()) };
+        // Not `then_some`, which would make a guard, and so unlock, in either case.
+        locked.then(|| Self {
             queue,
             irqs_off: true,
             _cpu: PhantomData,
