@@ -403,7 +403,7 @@ impl DeferredCell {
 
     #[inline]
     fn token(irq: u32) -> Option<DeferredEoi> {
-        // No event channel has interrupt 0.
-        (irq != 0).then_some(DeferredEoi { irq })
+        // No event channel has interrupt 0. Not `then_some`: it would make a duty in that case too, and fulfil it.
+        (irq != 0).then(|| DeferredEoi { irq })
     }
 }
