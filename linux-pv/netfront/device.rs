@@ -102,7 +102,7 @@ impl bus::Driver for Netfront {
                 Ok(())
             }
             State::Closing | State::Closed if interface.nic.data().renewing.load(Relaxed) => {
-                interface.renew(dev, state);
+                life.renew(&interface.nic, dev, state);
                 Ok(())
             }
             State::Closing => life.close(&interface.nic, dev),
@@ -118,12 +118,7 @@ impl bus::Driver for Netfront {
     fn resume(interface: ArcBorrow<'_, Interface>, _dev: &Device<Bound>) -> Result<(), Failure> {
         let mut life = interface.life.lock();
         life.closed = false;
-        interface.nic.data().renewing.store(false, Relaxed);
-        interface.nic.carrier_off();
-        if life.registration.is_some() {
-            interface.nic.detach();
-        }
-        disconnect(&interface.nic);
+        life.end_connection(&interface.nic);
         Ok(())
     }
 
@@ -187,18 +182,6 @@ impl Interface {
         });
         Ok(())
     }
-
-    /// The back end follows us in ending the connection; when it has, another one is made.
-    fn renew(&self, dev: &Device<Bound>, state: State) {
-        if state == State::Closing {
-            dev.switch_state(State::Closed);
-            return;
-        }
-        self.nic.data().renewing.store(false, Relaxed);
-        self.nic.detach();
-        disconnect(&self.nic);
-        dev.switch_state(State::Initialising);
-    }
 }
 
 impl Life {
@@ -209,6 +192,26 @@ impl Life {
         nic.carrier_off();
         dev.frontend_closed();
         Ok(())
+    }
+
+    /// The back end follows us in ending the connection; when it has, another one is made.
+    fn renew(&self, nic: &Nic, dev: &Device<Bound>, state: State) {
+        if state == State::Closing {
+            dev.switch_state(State::Closed);
+        } else {
+            self.end_connection(nic);
+            dev.switch_state(State::Initialising);
+        }
+    }
+
+    /// There is no back end until the next connection is made.
+    fn end_connection(&self, nic: &Nic) {
+        nic.data().renewing.store(false, Relaxed);
+        nic.carrier_off();
+        if self.registration.is_some() {
+            nic.detach();
+        }
+        disconnect(nic);
     }
 }
 

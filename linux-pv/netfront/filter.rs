@@ -13,7 +13,7 @@ use xen::net::{Address, RxMode};
 use xen_ring::netif::tx::Multicast;
 
 use crate::interface::{Bus, Nic};
-use crate::transmit::Wishes;
+use crate::transmit::{stop_if_full, Wishes};
 
 /// Groups that a back end can be told of (Linux: `XEN_NETBK_MCAST_MAX`).
 const MOST: usize = 64;
@@ -125,10 +125,7 @@ fn wish(nic: &Nic, wish: Multicast) -> Result {
     if let Some(queue) = nic.data().queues().first() {
         link.publish(&queue.stats);
     }
-    if link.is_nearly_full() {
-        // The stack's next packet would find no room.
-        tx.stop();
-    }
+    stop_if_full(&tx);
     Ok(())
 }
 

@@ -486,6 +486,14 @@ pub(crate) fn complete(stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrup
     Ok(())
 }
 
+/// Lets no further packet come if it would find no room: after slots were used by others than the stack.
+#[inline]
+pub(crate) fn stop_if_full(tx: &TxGuard<'_, Vif>) {
+    if tx.link.as_ref().is_some_and(|link| link.is_nearly_full()) {
+        tx.stop();
+    }
+}
+
 /// Lets packets come again if there is room for one.
 #[inline]
 fn wake(tx: &TxGuard<'_, Vif>) {

@@ -13,6 +13,7 @@ use xen::net::{Poll, PoolPage, Program, Ran, TxGuard, XdpFrame, XdpQueue, XDP_HE
 use crate::device::PATIENCE;
 use crate::interface::{Nic, Vif};
 use crate::stats::Stats;
+use crate::transmit::stop_if_full;
 
 /// Runs a program on the packet in a page. Returns the page with what is left for the stack, if anything.
 pub(crate) fn run(
@@ -52,10 +53,7 @@ pub(crate) fn send(
         return Err(frame);
     };
     let result = link.send_frame(stats, frame);
-    if link.is_nearly_full() {
-        // The stack's next packet would find no room.
-        tx.stop();
-    }
+    stop_if_full(tx);
     result
 }
 

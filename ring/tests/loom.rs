@@ -21,7 +21,7 @@ enum Fault {
     NoFence,
     /// Producer indexes are published without ordering.
     NoRelease,
-    /// Neither of both orders anything.
+    /// Neither fences nor the publishing of producer indexes order anything.
     NoOrder,
     /// Producer indexes are read without ordering.
     NoAcquire,

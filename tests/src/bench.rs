@@ -50,8 +50,15 @@ pub struct Options {
 }
 
 impl Options {
-    fn wants(&self, cell: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|words| cell.contains(words))
+    /// The workloads for a number of queues.
+    fn cells<S: Subject>(&self, queues: u32) -> Vec<S::Cell> {
+        let wanted = |cell: &S::Cell| {
+            let cell = cell.to_string();
+            self.only.is_empty() || self.only.iter().any(|words| cell.contains(words))
+        };
+        let mut cells = S::cells(queues, self.quick);
+        cells.retain(wanted);
+        cells
     }
 }
 
@@ -74,6 +81,19 @@ pub fn run<S: Subject>(
     ensure!(
         options.rounds > 0 && !options.modes.is_empty(),
         "there is nothing to measure"
+    );
+    ensure!(
+        QUEUES
+            .iter()
+            .any(|queues| !options.cells::<S>(*queues).is_empty()),
+        "no cell's words contain {}; there are {}",
+        options.only.join(" or "),
+        QUEUES
+            .iter()
+            .flat_map(|queues| S::cells(*queues, options.quick))
+            .map(|cell| cell.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let module = S::module(options.subject);
     ensure!(
@@ -171,14 +191,9 @@ fn measure<S: Subject>(
     let mut rig = Rig::new(host, mode, subject)?;
     step.done("");
     let drivers = [Driver::C, options.subject];
-    let choose = |queues| {
-        let mut cells = S::cells(queues, options.quick);
-        cells.retain(|cell| options.wants(&cell.to_string()));
-        cells
-    };
     let mut rows: Vec<Row<S::Cell>> = QUEUES
         .iter()
-        .flat_map(|queues| choose(*queues))
+        .flat_map(|queues| options.cells::<S>(*queues))
         .map(|cell| Row {
             mode,
             cell,
@@ -188,18 +203,6 @@ fn measure<S: Subject>(
         })
         .collect();
 
-    ensure!(
-        !rows.is_empty(),
-        "no cell's words contain {}; there are {}",
-        options.only.join(" or "),
-        QUEUES
-            .iter()
-            .flat_map(|queues| S::cells(*queues, options.quick))
-            .map(|cell| cell.to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-
     let step = session.ui.step(format!("Measuring in the {name} guest"));
     for round in 0..options.rounds {
         for (side, queues) in order(round) {
@@ -208,7 +211,7 @@ fn measure<S: Subject>(
                 driver: drivers[side],
                 queues,
             };
-            let cells = choose(queues);
+            let cells = options.cells::<S>(queues);
             if cells.is_empty() {
                 continue;
             }
@@ -240,7 +243,7 @@ fn measure<S: Subject>(
                 driver: drivers[side],
                 queues,
             };
-            let cells = choose(queues);
+            let cells = options.cells::<S>(queues);
             if cells.is_empty() {
                 continue;
             }

@@ -71,14 +71,14 @@ pub fn spawn(place: &Place, args: &str) -> Result<Running> {
     Ok(Running(Some(place.spawn(&command(place, args))?)))
 }
 
-/// Starts two streams of TCP from a guest and two to it, for `time` milliseconds of its clock.
-pub fn spawn_both_ways(guest: &Place, to: &str, time: u32) -> Result<Vec<Running>> {
+/// Starts so many streams of TCP from a guest and as many to it, for `time` milliseconds of its clock.
+pub fn spawn_both_ways(guest: &Place, to: &str, streams: u32, time: u32) -> Result<Vec<Running>> {
     ["", "--reverse"]
         .iter()
         .map(|direction| {
             spawn(
                 guest,
-                &format!("tcp {to} --streams 2 --time {time} {direction}"),
+                &format!("tcp {to} --streams {streams} --time {time} {direction}"),
             )
         })
         .collect()

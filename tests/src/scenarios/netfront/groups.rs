@@ -35,12 +35,12 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     let vif = Vif::of(ctx.host, &guest, 0);
     let filters = |on: bool| -> Result<()> {
         let node = format!("{}/request-multicast-control", vif.front_path());
-        ctx.host.dom0().sh(&format!(
-            "for i in $(seq 100); do \
-               [ \"$(xenstore-read {node})\" = {} ] && exit 0; sleep 0.1; \
-             done; exit 1",
-            u32::from(on)
-        ))?;
+        ctx.host.dom0().wait_for(
+            "the front end to say whether it wants a filter",
+            Duration::from_secs(10),
+            &format!("xenstore-read {node}"),
+            |says| says == if on { "1" } else { "0" },
+        )?;
         // The back end learns of it as we did.
         guest.sh("sleep 0.5")?;
         Ok(())
@@ -92,9 +92,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.sh(&format!(
         "ip maddr add {JOINED} dev eth0 && ethtool -L eth0 combined 1"
     ))?;
-    guest.sh("for i in $(seq 100); do \
-           grep -q 1 /sys/class/net/eth0/carrier && exit 0; sleep 0.1; \
-         done; exit 1")?;
+    guest.await_carrier("eth0")?;
     filters(true)?;
     ensure!(come(JOINED)? == all, "packets do not come any more");
     ensure!(come(OTHER)? == 0, "packets come that nobody wants");

@@ -71,7 +71,7 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
     let _dom0 = Server::start(ctx.host.dom0())?;
     let (rounds, pause) = (ctx.rounds(3, 20), 2);
     let time = rounds * (pause + 6) * 1000;
-    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), time)?;
+    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), 2, time)?;
     for _ in 0..rounds {
         std::thread::sleep(Duration::from_secs(pause.into()));
         guest.run(&format!("rmmod {module}"))?.fails()?;

@@ -55,7 +55,7 @@ fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Res
     let _server = Server::start(dom0)?;
     // The clock of the streams stands still while the guest does.
     let time = 8_000 * (rounds + 1);
-    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), time)?;
+    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), 2, time)?;
     let before = Vif::of(ctx.host, &guest, 0).agreed()?;
     for _ in 0..rounds {
         std::thread::sleep(Duration::from_secs(4));

@@ -75,16 +75,16 @@ fn number_of_queues(ctx: &mut Ctx<'_>) -> Result<()> {
     let _dom0 = Server::start(ctx.host.dom0())?;
     let vif = Vif::of(ctx.host, &guest, 0);
     let time = 20_000;
-    let streams = spawn_both_ways(&guest, &dom0_v4(), time)?;
+    let streams = spawn_both_ways(&guest, &dom0_v4(), 2, time)?;
     for queues in [2, 1, 4, 3] {
         guest.sh(&format!("ethtool -L eth0 combined {queues}"))?;
-        guest.sh(&format!(
-            "for i in $(seq 100); do \
-               ethtool -l eth0 | tail -n 2 | grep -q 'Combined:.{queues}$' && \
-               grep -q 1 /sys/class/net/eth0/carrier && exit 0; \
-               sleep 0.1; \
-             done; ethtool -l eth0; exit 1"
-        ))?;
+        guest.wait_for(
+            "the new number of queues",
+            Duration::from_secs(10),
+            "ethtool -l eth0 | tail -n 1",
+            |current| current == format!("Combined:\t{queues}"),
+        )?;
+        guest.await_carrier("eth0")?;
         let agreed = vif.queues()?;
         ensure!(agreed == queues, "{agreed} queues, not {queues}");
     }

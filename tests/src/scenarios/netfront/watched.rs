@@ -107,13 +107,7 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
     ensure!(heard == 20, "{heard} of 20 messages were heard: {text}");
 
     // The same while the queues are full both ways; no message may get stuck, nor anything else.
-    let streams: Vec<_> = ["", "--reverse"]
-        .iter()
-        .map(|direction| {
-            let args = format!("tcp {to} --streams 4 --time 6000 {direction}");
-            traffic::spawn(&guest, &args)
-        })
-        .collect::<Result<_>>()?;
+    let streams = traffic::spawn_both_ways(&guest, &to, 4, 6000)?;
     let seen = traffic::capture(dom0, "xenbr0", 100, messages)?;
     say(300, "busy")?;
     seen.printed()?;

@@ -113,14 +113,8 @@ fn under_traffic(ctx: &mut Ctx<'_>) -> Result<()> {
     plain_frames(ctx, &guest)?;
     let _server = Server::start(ctx.host.dom0())?;
     let rounds = ctx.rounds(5, 50);
-    let time = u64::from(rounds) * 2500;
-    let streams: Vec<_> = ["", "--reverse"]
-        .iter()
-        .map(|direction| {
-            let args = format!("tcp {} --streams 4 --time {time} {direction}", dom0_v4());
-            traffic::spawn(&guest, &args)
-        })
-        .collect::<Result<_>>()?;
+    let time = rounds * 2500;
+    let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), 4, time)?;
     for _ in 0..rounds {
         for program in [Some("pass"), Some("drop"), None] {
             attach(&guest, program)?;
@@ -128,7 +122,7 @@ fn under_traffic(ctx: &mut Ctx<'_>) -> Result<()> {
         }
     }
     for stream in streams {
-        let line = stream.result(Duration::from_millis(time * 3))?;
+        let line = stream.result(Duration::from_millis(u64::from(time) * 3))?;
         ensure!(line.get::<u64>("total")? > 100_000, "{line}");
         ctx.note(line.to_string());
     }
