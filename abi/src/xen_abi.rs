@@ -24,6 +24,7 @@ pub mod event_channel;
 pub mod features;
 pub mod grant_table;
 pub mod io;
+pub mod linux;
 pub mod xen;
 
 /// Size in bytes of the pages that grants, rings and frame numbers count in, on every

@@ -61,6 +61,10 @@ typedef int32_t s32;
 typedef int64_t s64;
 #define __packed __attribute__((packed))
 #define __maybe_unused __attribute__((unused))
+#define __user
+#define _LINUX_TYPES_H
+#define __LINUX_COMPILER_H
+#include <uapi/asm-generic/ioctl.h>
 #include <xen/interface/xen.h>
 #include <xen/interface/event_channel.h>
 #include <xen/interface/features.h>
@@ -71,6 +75,7 @@ typedef int64_t s64;
 #include <xen/interface/io/protocols.h>
 #include <xen/interface/io/xenbus.h>
 #include <xen/interface/io/xs_wire.h>
+#include <uapi/xen/evtchn.h>
 ";
 
 /// Prefix of the constants that are evaluated.

@@ -35,6 +35,19 @@ pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     constants!(
         all,
+        linux::evtchn::ioctl {
+            BIND_VIRQ: (linux "IOCTL_EVTCHN_BIND_VIRQ"),
+            BIND_INTERDOMAIN: (linux "IOCTL_EVTCHN_BIND_INTERDOMAIN"),
+            BIND_UNBOUND_PORT: (linux "IOCTL_EVTCHN_BIND_UNBOUND_PORT"),
+            UNBIND: (linux "IOCTL_EVTCHN_UNBIND"),
+            NOTIFY: (linux "IOCTL_EVTCHN_NOTIFY"),
+            RESET: (linux "IOCTL_EVTCHN_RESET"),
+            RESTRICT_DOMID: (linux "IOCTL_EVTCHN_RESTRICT_DOMID"),
+            BIND_STATIC: (linux "IOCTL_EVTCHN_BIND_STATIC"),
+        }
+    );
+    constants!(
+        all,
         xen::domid {
             FIRST_RESERVED: "DOMID_FIRST_RESERVED",
             SELF: "DOMID_SELF",

@@ -54,7 +54,32 @@ pub fn entries() -> Vec<Entry> {
     blkif(&mut all);
     netif(&mut all);
     others(&mut all);
+    linux_evtchn(&mut all);
     all
+}
+
+fn linux_evtchn(all: &mut Vec<Entry>) {
+    structure!(all, linux::evtchn::{ BindVirq = (linux "struct ioctl_evtchn_bind_virq") } {
+        virq: (linux "virq"),
+    } pad {});
+    structure!(all, linux::evtchn::{ BindInterdomain = (linux "struct ioctl_evtchn_bind_interdomain") } {
+        remote_domain: (linux "remote_domain"), remote_port: (linux "remote_port"),
+    } pad {});
+    structure!(all, linux::evtchn::{ BindUnboundPort = (linux "struct ioctl_evtchn_bind_unbound_port") } {
+        remote_domain: (linux "remote_domain"),
+    } pad {});
+    structure!(all, linux::evtchn::{ Port = (linux "struct ioctl_evtchn_unbind") } {
+        port: (linux "port"),
+    } pad {});
+    structure!(all, linux::evtchn::{ Port = (linux "struct ioctl_evtchn_notify") } {
+        port: (linux "port"),
+    } pad {});
+    structure!(all, linux::evtchn::{ Port = (linux "struct ioctl_evtchn_bind") } {
+        port: (linux "port"),
+    } pad {});
+    structure!(all, linux::evtchn::{ RestrictDomid = (linux "struct ioctl_evtchn_restrict_domid") } {
+        domid: (linux "domid"),
+    } pad {});
 }
 
 fn event_channel(all: &mut Vec<Entry>) {

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What user programs and the device nodes in `/dev/xen` say to each other, the kernel's
+//! `include/uapi/xen`.
+//!
+//! This is Linux's ABI, not Xen's: a hypervisor never sees it. Pointers and sizes are those of a 64-bit
+//! program; none of the nodes serves 32-bit programs on a 64-bit kernel, as none ever did.
+
+pub mod evtchn;
+
+/// Number of a request that carries `size` bytes and neither direction bit (`_IOC(_IOC_NONE, ...)` of
+/// `asm-generic/ioctl.h`).
+const fn ioc(class: u8, number: u32, size: usize) -> u32 {
+    (size as u32) << 16 | (class as u32) << 8 | number
+}

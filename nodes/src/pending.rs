@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue of ports that have had an event and were not read yet.
+//!
+//! One side puts in, at any time and on any CPU, under a lock of its own that never waits ([`Producer`]);
+//! the other takes out under a lock that may be held while a program's memory is paged in
+//! ([`Consumer`]). They share [`Indexes`], so neither takes the other's lock: events keep coming while a
+//! program reads. To make room for more both locks are needed ([`grow`]).
+//!
+//! A port that was read sends nothing before the program says so. So the queue never overflows as long as
+//! there is a slot for each port and the program does not say so twice; if it does, the queue says that
+//! events were lost until it is reset.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Slots of the first queue; it doubles from there.
+pub const FIRST_SLOTS: usize = 64;
+
+/// Most slots: there are no more ports than that, and then some.
+pub const MAX_SLOTS: usize = 1 << 20;
+
+/// Where the producer and the consumer are: both run freely and wrap.
+#[derive(Debug, Default)]
+pub struct Indexes {
+    produced: AtomicU32,
+    consumed: AtomicU32,
+    overflow: AtomicBool,
+}
+
+impl Indexes {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self {
+            produced: AtomicU32::new(0),
+            consumed: AtomicU32::new(0),
+            overflow: AtomicBool::new(false),
+        }
+    }
+
+    /// How many ports wait to be read.
+    pub fn len(&self) -> u32 {
+        let consumed = self.consumed.load(Ordering::Relaxed);
+        self.produced.load(Ordering::Acquire).wrapping_sub(consumed)
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether events were lost for want of a slot.
+    pub fn has_overflowed(&self) -> bool {
+        self.overflow.load(Ordering::Relaxed)
+    }
+}
+
+/// What came of putting a port in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// The queue was empty: whoever waits has to be woken.
+    First,
+    /// There were ports before it.
+    More,
+    /// There was no slot; the event is lost.
+    Lost,
+}
+
+/// The side that puts in. `S` are the slots, of which both sides hold the same: a power of two of them,
+/// or none.
+#[derive(Debug)]
+pub struct Producer<S>(S);
+
+/// The side that takes out.
+#[derive(Debug)]
+pub struct Consumer<S>(S);
+
+fn slot(slots: &[AtomicU32], index: u32) -> Option<&AtomicU32> {
+    let mask = slots.len().wrapping_sub(1);
+    slots.get(index as usize & mask)
+}
+
+impl<S: AsRef<[AtomicU32]>> Producer<S> {
+    /// With these slots; the consumer gets the same.
+    pub fn new(slots: S) -> Self {
+        Self(slots)
+    }
+
+    /// Puts in a port.
+    #[inline]
+    pub fn push(&mut self, indexes: &Indexes, port: u32) -> Pushed {
+        let slots = self.0.as_ref();
+        let produced = indexes.produced.load(Ordering::Relaxed);
+        // Pairs with the store of the consumer: it has read the slot.
+        let consumed = indexes.consumed.load(Ordering::Acquire);
+        let used = produced.wrapping_sub(consumed);
+        match slot(slots, produced) {
+            Some(slot) if (used as usize) < slots.len() => slot.store(port, Ordering::Relaxed),
+            _ => {
+                indexes.overflow.store(true, Ordering::Relaxed);
+                return Pushed::Lost;
+            }
+        }
+        // Whoever sees the index sees the port.
+        indexes
+            .produced
+            .store(produced.wrapping_add(1), Ordering::Release);
+        if used == 0 {
+            Pushed::First
+        } else {
+            Pushed::More
+        }
+    }
+}
+
+impl<S: AsRef<[AtomicU32]>> Consumer<S> {
+    /// With the producer's slots.
+    pub fn new(slots: S) -> Self {
+        Self(slots)
+    }
+
+    /// Copies ports without taking them out, those after the first `skip`, and returns how many.
+    #[inline]
+    pub fn peek(&self, indexes: &Indexes, skip: u32, out: &mut [u32]) -> usize {
+        let waiting = indexes.len().saturating_sub(skip);
+        let first = indexes.consumed.load(Ordering::Relaxed).wrapping_add(skip);
+        let mut count = 0;
+        for (place, offset) in out.iter_mut().zip(0..waiting) {
+            let Some(slot) = slot(self.0.as_ref(), first.wrapping_add(offset)) else {
+                break;
+            };
+            *place = slot.load(Ordering::Relaxed);
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes out that many ports, or all if there are fewer.
+    #[inline]
+    pub fn consume(&mut self, indexes: &Indexes, count: u32) {
+        let count = count.min(indexes.len());
+        let consumed = indexes.consumed.load(Ordering::Relaxed);
+        indexes
+            .consumed
+            .store(consumed.wrapping_add(count), Ordering::Release);
+    }
+}
+
+/// How many slots a queue of `slots` for `ports` ports should have, if that is more than it has. `None`
+/// also if there are more ports than there can be.
+pub fn slots_for(ports: usize, slots: usize) -> Option<usize> {
+    if ports <= slots {
+        return None;
+    }
+    let more = ports.max(FIRST_SLOTS).checked_next_power_of_two()?;
+    (more <= MAX_SLOTS).then_some(more)
+}
+
+/// Moves what is queued to new slots, of which there must be a power of two and no fewer than before;
+/// returns the old ones.
+pub fn grow<S: AsRef<[AtomicU32]> + Clone>(
+    producer: &mut Producer<S>,
+    consumer: &mut Consumer<S>,
+    indexes: &Indexes,
+    slots: S,
+) -> (S, S) {
+    let consumed = indexes.consumed.load(Ordering::Relaxed);
+    for offset in 0..indexes.len() {
+        let index = consumed.wrapping_add(offset);
+        if let (Some(from), Some(to)) = (
+            slot(consumer.0.as_ref(), index),
+            slot(slots.as_ref(), index),
+        ) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+    let old = core::mem::replace(&mut producer.0, slots.clone());
+    (old, core::mem::replace(&mut consumer.0, slots))
+}
+
+/// Empties the queue and forgets that events were lost.
+pub fn reset<S>(_producer: &mut Producer<S>, _consumer: &mut Consumer<S>, indexes: &Indexes) {
+    let produced = indexes.produced.load(Ordering::Relaxed);
+    indexes.consumed.store(produced, Ordering::Relaxed);
+    indexes.overflow.store(false, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests;
