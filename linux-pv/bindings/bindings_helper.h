@@ -21,5 +21,7 @@
 #include <xen/xenbus.h>
 
 #include "block.h"
+#include "chardev.h"
+#include "hypercall.h"
 #include "net.h"
 #include "shims.h"

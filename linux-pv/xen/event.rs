@@ -25,6 +25,10 @@ use xen_bindings as bindings;
 use crate::bus::Device;
 use crate::debug;
 
+pub mod port;
+
+use port::Port;
+
 /// Called when the other end sends an event.
 pub trait Handler: Send + Sync + 'static {
     /// Handles an event, with interrupts off: look at the shared ring, or leave that to other context
@@ -199,6 +203,34 @@ impl<H: Handler> EventChannel<H> {
                 let this = this.as_ptr();
                 // SAFETY: As in `new`.
                 unsafe { connect(dev, *port, &(*this).name, Some(on_event::<H>), this.cast())? }
+            },
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Binds a port that belongs to no device to `handler`, which may be called from then on. Whether or not
+    /// that succeeds, the port is closed in the end, unless it is a static one. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the interrupt layer says, and `EBUSY` for a static port that somebody in this kernel has.
+    pub fn adopt<'a, E>(
+        adopted: Port,
+        name: &'a CStr,
+        handler: impl PinInit<H, E> + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        Error: From<E>,
+        E: 'a,
+    {
+        try_pin_init!(&this in Self {
+            handler <- handler,
+            name: CString::try_from_fmt(fmt!("{}", name))?,
+            port: adopted.number(),
+            irq: {
+                let this = this.as_ptr();
+                // SAFETY: As in `new`.
+                unsafe { adopted.bind(Some(on_event::<H>), &(*this).name, this.cast())? }
             },
             _pin: PhantomPinned,
         })

@@ -13,6 +13,8 @@
 //! | [`ring`] | shared rings over granted pages; the state machines are crate `xen_ring` |
 //! | [`block`] | block devices (blk-mq) |
 //! | [`net`] | network devices |
+//! | [`chardev`] | device nodes that programs open |
+//! | [`user`] | copying to and from a program's memory |
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
@@ -27,6 +29,7 @@ use kernel::prelude::*;
 
 pub mod block;
 pub mod bus;
+pub mod chardev;
 mod debug;
 pub mod domain;
 pub mod event;
@@ -38,6 +41,7 @@ pub mod queue_files;
 pub mod ring;
 pub mod show;
 pub mod sync;
+pub mod user;
 pub mod work;
 
 module! {
@@ -58,6 +62,7 @@ impl kernel::Module for XenRs {
             return Err(ENODEV);
         }
         block::init();
+        event::port::init();
         Ok(Self {
             _counters: debug::Files::new()?,
         })

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open file: what a program asks for.
+//!
+//! Requests that bind and unbind exclude each other, and so do writes, by the lock of `channels`. It may be
+//! held for long (hypercalls, a handler that is running), but never by what a reader or an event waits for.
+
+use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, Mutex};
+use xen::chardev::{error, Entry, OpenFile, Opener, Poll, Ready, Roster, SignalQueue, Wait};
+use xen::domain::DomId;
+use xen::event::port::{self, Port};
+use xen::user;
+use xen_abi::errno;
+use xen_abi::linux::evtchn::{self as abi, ioctl};
+use xen_abi::xen::domid;
+use xen_nodes::restrict::Restriction;
+
+use crate::channels::Channels;
+use crate::pending::{Pending, MOST};
+
+/// What of a file shows in debugfs.
+pub(crate) struct Shown {
+    pub(crate) opener: Opener,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) restriction: Restriction,
+    pub(crate) ports: Atomic<usize>,
+}
+
+/// An open file.
+#[pin_data]
+pub(crate) struct File {
+    #[pin]
+    channels: Mutex<Channels>,
+    pending: Arc<Pending>,
+    /// What the ports' interrupts are called.
+    name: CString,
+    shown: Arc<Shown>,
+    /// After the ports, so that what they hold stays visible until they are gone.
+    _entry: Entry<Shown>,
+}
+
+#[vtable]
+impl OpenFile for File {
+    type Shared = Roster<Shown>;
+
+    const STREAM: bool = true;
+    const NOWAIT: bool = true;
+
+    fn open(roster: Arc<Roster<Shown>>) -> Result<Pin<KBox<Self>>> {
+        let opener = Opener::current();
+        let name = CString::try_from_fmt(fmt!("evtchn:{}", opener.name()))?;
+        let pending = Pending::new()?;
+        let shown = Shown {
+            opener,
+            pending: pending.clone(),
+            restriction: Restriction::none(),
+            ports: Atomic::new(0),
+        };
+        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
+        let entry = Roster::enter(roster, shown.clone())?;
+        KBox::pin_init(
+            pin_init!(Self {
+                channels <- new_mutex!(Channels::default(), "evtchn channels"),
+                pending,
+                name,
+                shown,
+                _entry: entry,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    fn read(&self, to: &mut IovIterDest<'_>, wait: Wait) -> Result<usize> {
+        self.pending.read(to, wait)
+    }
+
+    /// The ports that may send the next event. All numbers are there before the first one counts.
+    fn write(&self, from: &mut IovIterSource<'_>) -> Result<usize> {
+        let count = from.len().min(MOST) / size_of::<u32>();
+        let mut few = [0; 32];
+        let mut many = KVec::new();
+        let ports: &mut [u32] = match few.get_mut(..count) {
+            Some(few) => few,
+            None => {
+                many.resize(count, 0, GFP_KERNEL)?;
+                &mut many
+            }
+        };
+        if ports.is_empty() {
+            return Ok(0);
+        }
+        user::take(from, ports)?;
+        let channels = self.channels.lock();
+        for port in ports.iter() {
+            channels.answer(*port);
+        }
+        Ok(size_of_val(ports))
+    }
+
+    fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
+        let mut channels = self.channels.lock();
+        let result = match request {
+            ioctl::BIND_VIRQ => self.bind_virq(&mut channels, argument),
+            ioctl::BIND_INTERDOMAIN => self.bind_interdomain(&mut channels, argument),
+            ioctl::BIND_UNBOUND_PORT => self.bind_unbound(&mut channels, argument),
+            ioctl::BIND_STATIC => self.bind_static(&mut channels, argument),
+            ioctl::UNBIND => unbind(&mut channels, argument),
+            ioctl::NOTIFY => notify(&channels, argument),
+            ioctl::RESET => {
+                self.pending.reset();
+                Ok(0)
+            }
+            ioctl::RESTRICT_DOMID => self.restrict(argument),
+            _ => Err(error(errno::ENOSYS)),
+        };
+        self.shown.ports.store(channels.count(), Relaxed);
+        result
+    }
+
+    fn poll(&self, poll: Poll<'_>) -> Ready {
+        self.pending.poll(poll)
+    }
+
+    fn signals(&self) -> &SignalQueue {
+        self.pending.signals()
+    }
+}
+
+impl File {
+    /// Most requests are not for a file that is restricted, whatever they say.
+    fn unrestricted(&self) -> Result {
+        if self.shown.restriction.is_some() {
+            return Err(EACCES);
+        }
+        Ok(())
+    }
+
+    fn bind(&self, channels: &mut Channels, port: Port) -> Result<isize> {
+        let number = channels.bind(port, &self.name, &self.pending)?;
+        Ok(number as isize)
+    }
+
+    fn bind_virq(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
+        self.unrestricted()?;
+        let args: abi::BindVirq = user::read(argument)?;
+        self.bind(channels, Port::bind_virq(args.virq)?)
+    }
+
+    fn bind_interdomain(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
+        let args: abi::BindInterdomain = user::read(argument)?;
+        if !self.shown.restriction.allows(args.remote_domain) {
+            return Err(EACCES);
+        }
+        let domain = DomId::new(args.remote_domain as u16);
+        self.bind(channels, Port::bind_interdomain(domain, args.remote_port)?)
+    }
+
+    fn bind_unbound(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
+        self.unrestricted()?;
+        let args: abi::BindUnboundPort = user::read(argument)?;
+        let domain = DomId::new(args.remote_domain as u16);
+        self.bind(channels, Port::alloc_unbound(domain)?)
+    }
+
+    /// Unlike the others it returns 0, for the program knows the port.
+    fn bind_static(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
+        let args: abi::Port = user::read(argument)?;
+        if channels.has(args.port) {
+            return Err(error(errno::EISCONN));
+        }
+        self.bind(channels, Port::established(args.port))?;
+        Ok(0)
+    }
+
+    /// Called with the lock of the channels held, so nothing is bound meanwhile.
+    fn restrict(&self, argument: usize) -> Result<isize> {
+        self.unrestricted()?;
+        let args: abi::RestrictDomid = user::read(argument)?;
+        if args.domid == 0 || args.domid >= domid::FIRST_RESERVED {
+            return Err(EINVAL);
+        }
+        let set = self.shown.restriction.set_once(args.domid);
+        set.map_err(|_| EACCES)?;
+        Ok(0)
+    }
+}
+
+fn unbind(channels: &mut Channels, argument: usize) -> Result<isize> {
+    let args: abi::Port = user::read(argument)?;
+    if args.port >= port::limit() {
+        return Err(EINVAL);
+    }
+    channels.unbind(args.port)?;
+    Ok(0)
+}
+
+fn notify(channels: &Channels, argument: usize) -> Result<isize> {
+    let args: abi::Port = user::read(argument)?;
+    channels.notify(args.port)?;
+    Ok(0)
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ports that have had an event and wait to be read.
+//!
+//! Two locks, taken in this order: that of the reader, which may be held while the program's memory is paged
+//! in, and that of the events, which is taken with interrupts off.
+
+use core::sync::atomic::AtomicU32;
+
+use kernel::iov::IovIterDest;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, Mutex};
+use xen::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
+use xen::page::PAGE_SIZE;
+use xen::sync::{new_irq_spinlock, IrqSpinLock};
+use xen::user;
+use xen_nodes::pending::{grow, reset, slots_for, Consumer, Indexes, Producer, Pushed};
+
+/// Bytes of a port's number.
+const PORT: usize = size_of::<u32>();
+
+/// Most bytes of a read or write that count.
+pub(crate) const MOST: usize = PAGE_SIZE;
+
+/// Where ports are kept, for both sides of the queue.
+#[derive(Clone)]
+struct Slots(Arc<KVVec<AtomicU32>>);
+
+impl Slots {
+    fn new(count: usize) -> Result<Self> {
+        let mut slots = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        for _ in 0..count {
+            slots.push(AtomicU32::new(0), GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self(Arc::new(slots, GFP_KERNEL)?))
+    }
+}
+
+impl AsRef<[AtomicU32]> for Slots {
+    #[inline]
+    fn as_ref(&self) -> &[AtomicU32] {
+        &self.0
+    }
+}
+
+/// What events change, under their lock.
+struct Events {
+    producer: Producer<Slots>,
+    count: u64,
+}
+
+/// The queue of a file.
+#[pin_data]
+pub(crate) struct Pending {
+    indexes: Indexes,
+    /// How many slots there are.
+    room: Atomic<usize>,
+    #[pin]
+    consumer: Mutex<Consumer<Slots>>,
+    #[pin]
+    events: IrqSpinLock<Events>,
+    #[pin]
+    readers: WaitQueue,
+    signals: SignalQueue,
+}
+
+impl Pending {
+    /// An empty queue without room.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let slots = Slots::new(0)?;
+        let events = Events {
+            producer: Producer::new(slots.clone()),
+            count: 0,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                indexes: Indexes::new(),
+                room: Atomic::new(0),
+                consumer <- new_mutex!(Consumer::new(slots), "evtchn reader"),
+                events <- new_irq_spinlock!(events, "evtchn events"),
+                readers <- new_wait_queue!("evtchn readers"),
+                signals: SignalQueue::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Puts in a port that has had an event. Any context.
+    #[inline]
+    pub(crate) fn push(&self, port: u32) {
+        let mut events = self.events.lock();
+        events.count += 1;
+        let pushed = events.producer.push(&self.indexes, port);
+        drop(events);
+        if pushed == Pushed::First {
+            self.readers.wake(Ready::READ);
+            self.signals.readable();
+        }
+    }
+
+    /// Makes sure that there is a slot for each of `ports` ports. May sleep.
+    pub(crate) fn make_room(&self, ports: usize) -> Result {
+        let mut consumer = self.consumer.lock();
+        let room = self.room.load(Relaxed);
+        if ports <= room {
+            return Ok(());
+        }
+        let room = slots_for(ports, room).ok_or(ENOMEM)?;
+        let slots = Slots::new(room)?;
+        let mut events = self.events.lock();
+        let old = grow(&mut events.producer, &mut consumer, &self.indexes, slots);
+        self.room.store(room, Relaxed);
+        drop(events);
+        // Not under the spin lock: freeing may sleep.
+        drop(old);
+        Ok(())
+    }
+
+    /// Reads the numbers of ports, as many as there are and fit.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG` if events were lost, `EAGAIN` if it had to wait and should not, `EFAULT` if the program's
+    /// buffer is not there, in which case the ports stay.
+    pub(crate) fn read(&self, to: &mut IovIterDest<'_>, wait: Wait) -> Result<usize> {
+        let most = to.len().min(MOST) / PORT;
+        if most == 0 {
+            return Ok(0);
+        }
+        loop {
+            let mut consumer = match wait {
+                Wait::Never => self.consumer.try_lock().ok_or(EAGAIN)?,
+                Wait::ForData | Wait::ForOthers => self.consumer.lock(),
+            };
+            if self.indexes.has_overflowed() {
+                return Err(EFBIG);
+            }
+            if !self.indexes.is_empty() {
+                return self.deliver(&mut consumer, to, most);
+            }
+            drop(consumer);
+            if wait != Wait::ForData {
+                return Err(EAGAIN);
+            }
+            self.readers.wait(|| !self.indexes.is_empty())?;
+        }
+    }
+
+    fn deliver(
+        &self,
+        consumer: &mut Consumer<Slots>,
+        to: &mut IovIterDest<'_>,
+        most: usize,
+    ) -> Result<usize> {
+        let mut chunk = [0; 64];
+        let mut done = 0;
+        while done < most {
+            let part = (most - done).min(chunk.len());
+            let count = consumer.peek(&self.indexes, done as u32, &mut chunk[..part]);
+            if count == 0 {
+                break;
+            }
+            user::give(to, &chunk[..count])?;
+            done += count;
+        }
+        consumer.consume(&self.indexes, done as u32);
+        Ok(done * PORT)
+    }
+
+    /// Empties the queue and forgets that events were lost.
+    pub(crate) fn reset(&self) {
+        let mut consumer = self.consumer.lock();
+        let mut events = self.events.lock();
+        reset(&mut events.producer, &mut consumer, &self.indexes);
+    }
+
+    /// What the file is ready for: writing always, unless events were lost.
+    pub(crate) fn poll(&self, poll: Poll<'_>) -> Ready {
+        poll.watch(&self.readers);
+        if self.indexes.has_overflowed() {
+            Ready::ERROR
+        } else if self.indexes.is_empty() {
+            Ready::WRITE
+        } else {
+            Ready::READ.and(Ready::WRITE)
+        }
+    }
+
+    /// Who wants a signal.
+    pub(crate) fn signals(&self) -> &SignalQueue {
+        &self.signals
+    }
+
+    /// How it is, for debugfs: ports that wait, slots, events so far, and whether some were lost.
+    pub(crate) fn figures(&self) -> (u32, usize, u64, bool) {
+        let count = self.events.lock().count;
+        let room = self.room.load(Relaxed);
+        (
+            self.indexes.len(),
+            room,
+            count,
+            self.indexes.has_overflowed(),
+        )
+    }
+}

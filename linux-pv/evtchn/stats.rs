@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who has the node open and how it goes, in `/sys/kernel/debug/xen_evtchn_rs/files`, a line a file.
+
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+use xen::chardev::Roster;
+
+use crate::file::Shown;
+
+/// The folder; it goes when this is dropped.
+pub(crate) struct Files {
+    _file: Pin<KBox<File<Arc<Roster<Shown>>>>>,
+    _dir: Dir,
+}
+
+/// Makes it. May sleep.
+pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
+    let dir = Dir::new(c"xen_evtchn_rs");
+    let content = Ok::<_, Error>(roster.clone());
+    let file = KBox::pin_init(dir.read_callback_file(c"files", content, &show), GFP_KERNEL)?;
+    Ok(Files {
+        _file: file,
+        _dir: dir,
+    })
+}
+
+fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    roster.each(|file| {
+        let (pending, room, events, lost) = file.pending.figures();
+        let ports = file.ports.load(Relaxed);
+        write!(
+            f,
+            "{} ports {ports} room {room} pending {pending} events {events}",
+            file.opener
+        )?;
+        if let Some(domain) = file.restriction.domain() {
+            write!(f, " only-domain {domain}")?;
+        }
+        if lost {
+            write!(f, " events-lost")?;
+        }
+        writeln!(f)
+    })
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/xen/evtchn`: event channels of user programs (xenstored, xenconsoled, device models, back ends).
+//!
+//! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_nodes` (the queue).
+//!
+//! - [`file`] is an open file: what a program asks for.
+//! - [`channels`] are the ports it has bound, each with its handler.
+//! - [`pending`] are the ports that have had an event and wait to be read.
+//! - [`stats`] shows all files in `/sys/kernel/debug/xen_evtchn_rs/files`.
+//!
+//! A port sends one event, which the program reads; then it is silent until the program writes its number
+//! back. So nothing that another domain does makes more work here than the program takes on.
+//!
+//! There is no unsafe code here.
+
+#![forbid(unsafe_code)]
+
+mod channels;
+mod file;
+mod pending;
+mod stats;
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use xen::chardev::{Registration, Roster};
+use xen::{device_node, domain};
+
+module! {
+    type: Module,
+    name: "xen_evtchn_rs",
+    authors: ["Paravane developers"],
+    description: "Xen /dev/xen/evtchn device driver",
+    license: "GPL",
+}
+
+device_node!(static NODE: file::File);
+
+#[pin_data]
+struct Module {
+    // The node goes first.
+    #[pin]
+    _node: Registration<file::File>,
+    _stats: stats::Files,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            if !domain::is_xen() {
+                return Err(ENODEV);
+            }
+            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
+            let stats = stats::files(&roster)?;
+            Ok(try_pin_init!(Self {
+                _node <- Registration::new(&NODE, c"xen/evtchn", roster),
+                _stats: {
+                    pr_info!("Event-channel device installed\n");
+                    stats
+                },
+            }? Error))
+        })
+    }
+}

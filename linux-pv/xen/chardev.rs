@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Device nodes: character devices that a user program opens and talks to.
+//!
+//! | item | what it gives |
+//! |---|---|
+//! | [`OpenFile`] | what a driver does with an open file |
+//! | [`Node`], [`Registration`] | the node in `/dev`, made by [`device_node!`](crate::device_node) |
+//! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
+//! | [`Roster`] | who has a node open, for debugfs |
+//! | [`Opener`] | what is known of the program that opened a file |
+//!
+//! The kernel's own Rust abstraction of miscellaneous devices is not used: it knows no `poll` and no
+//! `fasync`, and its files do not keep the module loaded.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/miscdevice.h`, `include/linux/poll.h`.
+
+mod node;
+mod opener;
+mod operations;
+mod roster;
+mod wait;
+
+pub use node::{Node, Registration};
+pub use opener::Opener;
+pub use operations::{OpenFile, Poll, Ready, Wait};
+pub use roster::{Entry, Roster};
+pub use wait::{new_wait_queue, SignalQueue, WaitQueue};
+
+/// An error that the kernel's Rust code has no name for; `number` is one of `xen_abi::errno`.
+pub fn error(number: i32) -> kernel::error::Error {
+    kernel::error::Error::from_errno(-number)
+}

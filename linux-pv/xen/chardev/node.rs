@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The node itself: a static with the callbacks, and its registration.
+
+use core::marker::{PhantomData, PhantomPinned};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use kernel::bindings as k;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::{rcu, Arc, ArcBorrow};
+use kernel::types::Opaque;
+
+use super::operations::Callbacks;
+use super::OpenFile;
+
+/// A device node, as a static that [`device_node!`](crate::device_node) makes. It can be opened while a
+/// [`Registration`] of it exists.
+///
+/// # Invariants
+///
+/// - `operations` come first and never change: an open file points there, and so at the node.
+/// - `shared` is null, or made from an `Arc` that whoever sets it to null drops, after all RCU readers who
+///   may have seen it are done.
+#[repr(C)]
+pub struct Node<T: OpenFile> {
+    operations: k::file_operations,
+    shared: AtomicPtr<T::Shared>,
+}
+
+// SAFETY: `operations` are only read; the rest is atomic, and leads to an `Arc` of what is `Send` and
+// `Sync`.
+unsafe impl<T: OpenFile> Sync for Node<T> {}
+
+/// Makes a static [`Node`](crate::chardev::Node): `device_node!(static NODE: File);`. With
+/// `device_node!(exported static symbol: File);` it has a C name, a `struct file_operations` to C code,
+/// which a C file of the driver may export to other modules.
+#[macro_export]
+macro_rules! device_node {
+    (static $node:ident: $file:ty) => {
+        static $node: $crate::chardev::Node<$file> = $crate::device_node!(@new);
+    };
+    (exported static $node:ident: $file:ty) => {
+        #[no_mangle]
+        #[allow(non_upper_case_globals)]
+        pub(crate) static $node: $crate::chardev::Node<$file> = $crate::device_node!(@new);
+    };
+    (@new) => {{
+        #[cfg(MODULE)]
+        let owner = (&raw const ::kernel::bindings::__this_module).cast_mut();
+        #[cfg(not(MODULE))]
+        let owner = ::core::ptr::null_mut();
+        // SAFETY: The owner is the module that this static, and with it the driver's code, is part of.
+        unsafe { $crate::chardev::Node::new(owner) }
+    }};
+}
+
+impl<T: OpenFile> Node<T> {
+    /// Used through [`device_node!`](crate::device_node).
+    ///
+    /// # Safety
+    ///
+    /// `owner` is the module that the code of `T` is in, or null if it is built in.
+    #[doc(hidden)]
+    pub const unsafe fn new(owner: *mut k::module) -> Self {
+        Self {
+            operations: Callbacks::<T>::table(owner),
+            shared: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// What the files share, while the node is registered.
+    pub(super) fn shared(&self) -> Option<Arc<T::Shared>> {
+        let _guard = rcu::read_lock();
+        let shared = self.shared.load(Ordering::Acquire);
+        if shared.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant the `Arc` is not dropped before this RCU reader is done.
+        Some(unsafe { ArcBorrow::from_raw(shared) }.into())
+    }
+
+    fn publish(&self, shared: Arc<T::Shared>) -> Result {
+        let new = Arc::into_raw(shared).cast_mut();
+        let null = ptr::null_mut();
+        // INVARIANT: The pointer is made from an `Arc`.
+        let set = self
+            .shared
+            .compare_exchange(null, new, Ordering::Release, Ordering::Relaxed);
+        if set.is_err() {
+            // SAFETY: Made from an `Arc` above, and nobody else has seen it.
+            drop(unsafe { Arc::from_raw(new) });
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    fn withdraw(&self) {
+        let shared = self.shared.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: May sleep; drivers register and deregister in process context.
+        unsafe { k::synchronize_rcu() };
+        if !shared.is_null() {
+            // SAFETY: By the type invariant this is ours to drop, and all readers are done.
+            drop(unsafe { Arc::from_raw(shared) });
+        }
+    }
+}
+
+/// A node that exists in `/dev`. Dropped, it goes; files that are open stay so.
+///
+/// # Invariants
+///
+/// `device` is registered and `node` published by this value.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: OpenFile> {
+    node: &'static Node<T>,
+    #[pin]
+    device: Opaque<k::miscdevice>,
+    _file: PhantomData<T>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: Deregistering may be done by any task, and nothing else is.
+unsafe impl<T: OpenFile> Send for Registration<T> {}
+// SAFETY: There is nothing to do with a reference.
+unsafe impl<T: OpenFile> Sync for Registration<T> {}
+
+impl<T: OpenFile> Registration<T> {
+    /// Makes the node `/dev/NAME`, for root only, as a miscellaneous device. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the node is registered already, `EEXIST` if another driver has a node of this name.
+    pub fn new(
+        node: &'static Node<T>,
+        name: &'static CStr,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            node,
+            device <- Opaque::try_ffi_init(move |slot: *mut k::miscdevice| {
+                node.publish(shared)?;
+                let device = k::miscdevice {
+                    minor: k::MISC_DYNAMIC_MINOR as i32,
+                    name: name.as_char_ptr(),
+                    fops: (&raw const *node).cast(),
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The slot is valid for writes.
+                unsafe { slot.write(device) };
+                // SAFETY: What the device points at is static, and the device itself pinned until it is
+                // deregistered.
+                let registered = to_result(unsafe { k::misc_register(slot) });
+                if registered.is_err() {
+                    node.withdraw();
+                }
+                registered
+            }),
+            _file: PhantomData,
+            _pin: PhantomPinned,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: OpenFile> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant it is registered.
+        unsafe { k::misc_deregister(self.device.get()) };
+        self.node.withdraw();
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver does with an open file, and the C callbacks that lead there.
+
+use core::marker::PhantomData;
+
+use kernel::bindings as k;
+use kernel::ffi::{c_int, c_long, c_uint, c_ulong};
+use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::ForeignOwnable;
+use xen_bindings as bindings;
+
+use super::{Node, SignalQueue, WaitQueue};
+
+/// What a read may wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Until there is something to read.
+    ForData,
+    /// Only for other readers, if at all (`O_NONBLOCK`).
+    ForOthers,
+    /// For nothing: this is an attempt of io_uring, which waits by itself (`IOCB_NOWAIT`).
+    Never,
+}
+
+/// What a file is ready for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ready(u32);
+
+impl Ready {
+    /// A read finds something.
+    pub const READ: Ready = Ready(bindings::XEN_RS_EPOLLIN);
+    /// A write is taken.
+    pub const WRITE: Ready = Ready(bindings::XEN_RS_EPOLLOUT);
+    /// Something is wrong, and a read would tell what.
+    pub const ERROR: Ready = Ready(bindings::XEN_RS_EPOLLERR);
+
+    /// Both.
+    pub const fn and(self, other: Ready) -> Ready {
+        Ready(self.0 | other.0)
+    }
+
+    pub(super) const fn mask(self) -> u32 {
+        self.0
+    }
+}
+
+/// An enquiry about what a file is ready for, which goes on to wait if that is not enough.
+pub struct Poll<'a> {
+    file: *mut k::file,
+    table: *mut k::poll_table_struct,
+    _call: PhantomData<&'a ()>,
+}
+
+impl Poll<'_> {
+    /// Has the enquiry woken with `queue`. To be called before looking whether the file is ready.
+    pub fn watch(&self, queue: &WaitQueue) {
+        // SAFETY: Both pointers are those of the `poll` call that this value lives in. Whoever is put on
+        // the queue has the file open and leaves the queue before the file is released; should the queue
+        // go before the file, its drop sees to those who are still on it.
+        unsafe { k::poll_wait(self.file, queue.as_raw(), self.table) }
+    }
+}
+
+/// An open file of a device node. All functions may be called by several threads at once.
+#[vtable]
+pub trait OpenFile: Sized + Send + Sync + 'static {
+    /// What all files of the node share.
+    type Shared: Send + Sync + 'static;
+
+    /// The file has no position: reads and writes do not exclude each other.
+    const STREAM: bool = false;
+
+    /// Reads take [`Wait::Never`] seriously.
+    const NOWAIT: bool = false;
+
+    /// Opens the file. May sleep.
+    fn open(shared: Arc<Self::Shared>) -> Result<Pin<KBox<Self>>>;
+
+    /// Reads bytes and returns how many.
+    fn read(&self, _to: &mut IovIterDest<'_>, _wait: Wait) -> Result<usize> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Writes bytes and returns how many.
+    fn write(&self, _from: &mut IovIterSource<'_>) -> Result<usize> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Serves a request; `argument` is often the address of a structure in the program's memory, to be
+    /// read with [`crate::user`].
+    fn ioctl(&self, _request: u32, _argument: usize) -> Result<isize> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Says what the file is ready for, after [`Poll::watch`].
+    fn poll(&self, _poll: Poll<'_>) -> Ready {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Where the wish for a signal is kept (`O_ASYNC`).
+    fn signals(&self) -> &SignalQueue {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// The C callbacks of a driver.
+pub(super) struct Callbacks<T: OpenFile>(PhantomData<T>);
+
+type Data<T> = Pin<KBox<T>>;
+
+impl<T: OpenFile> Callbacks<T> {
+    /// The table, of a module that stays loaded while a file is open.
+    pub(super) const fn table(owner: *mut k::module) -> k::file_operations {
+        k::file_operations {
+            owner,
+            open: Some(Self::open),
+            release: Some(Self::release),
+            read_iter: if T::HAS_READ {
+                Some(Self::read_iter)
+            } else {
+                None
+            },
+            write_iter: if T::HAS_WRITE {
+                Some(Self::write_iter)
+            } else {
+                None
+            },
+            unlocked_ioctl: if T::HAS_IOCTL {
+                Some(Self::ioctl)
+            } else {
+                None
+            },
+            poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+            fasync: if T::HAS_SIGNALS {
+                Some(Self::fasync)
+            } else {
+                None
+            },
+            ..pin_init::zeroed()
+        }
+    }
+
+    /// The driver's data of an open file.
+    ///
+    /// # Safety
+    ///
+    /// `file` is a file that `open` has succeeded for and that is not released while the result is used.
+    unsafe fn data<'a>(file: *mut k::file) -> Pin<&'a T> {
+        // SAFETY: `open` has stored it, and only `release` takes it out.
+        unsafe { Data::<T>::borrow((*file).private_data) }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, as `open` of a [`Node`] of `T`.
+    unsafe extern "C" fn open(inode: *mut k::inode, file: *mut k::file) -> c_int {
+        // Not found by way of the device, for the file may have been opened through another file system.
+        // SAFETY: The table that led here is the first part of a static node of `T`.
+        let node = unsafe { &*(*file).f_op.cast::<Node<T>>() };
+        let opened = node.shared().ok_or(ENODEV).and_then(T::open);
+        let data = match opened {
+            Ok(data) => data,
+            Err(error) => return error.to_errno(),
+        };
+        // SAFETY: The file is being opened, by us alone.
+        unsafe { (*file).private_data = data.into_foreign() };
+        if T::STREAM {
+            // SAFETY: As above. It only changes the file's mode, and cannot fail.
+            unsafe { k::stream_open(inode, file) };
+        }
+        if T::NOWAIT {
+            // SAFETY: As above.
+            unsafe { (*file).f_mode |= bindings::XEN_RS_FMODE_NOWAIT };
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, once, for a file that `open` has succeeded for.
+    unsafe extern "C" fn release(_inode: *mut k::inode, file: *mut k::file) -> c_int {
+        // SAFETY: The last call for this file owns what `open` has stored.
+        drop(unsafe { Data::<T>::from_foreign((*file).private_data) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, for an open file of `T`.
+    unsafe extern "C" fn read_iter(kiocb: *mut k::kiocb, to: *mut k::iov_iter) -> isize {
+        // SAFETY: The file system passes a valid request.
+        let (file, flags) = unsafe { ((*kiocb).ki_filp, (*kiocb).ki_flags) };
+        // SAFETY: The file is open.
+        let file_flags = unsafe { (*file).f_flags };
+        let wait = if flags & bindings::XEN_RS_IOCB_NOWAIT != 0 {
+            Wait::Never
+        } else if file_flags & k::O_NONBLOCK != 0 {
+            Wait::ForOthers
+        } else {
+            Wait::ForData
+        };
+        // SAFETY: The file system passes a destination, for this call only.
+        let to = unsafe { IovIterDest::from_raw(to) };
+        // SAFETY: The file is open during this call.
+        match unsafe { Self::data(file) }.read(to, wait) {
+            Ok(count) => count as isize,
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, for an open file of `T`.
+    unsafe extern "C" fn write_iter(kiocb: *mut k::kiocb, from: *mut k::iov_iter) -> isize {
+        // SAFETY: The file system passes a valid request.
+        let file = unsafe { (*kiocb).ki_filp };
+        // SAFETY: The file system passes a source, for this call only.
+        let from = unsafe { IovIterSource::from_raw(from) };
+        // SAFETY: The file is open during this call.
+        match unsafe { Self::data(file) }.write(from) {
+            Ok(count) => count as isize,
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, for an open file of `T`.
+    unsafe extern "C" fn ioctl(file: *mut k::file, request: c_uint, argument: c_ulong) -> c_long {
+        // SAFETY: The file is open during this call.
+        match unsafe { Self::data(file) }.ioctl(request, argument) {
+            Ok(value) => value,
+            Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, for an open file of `T`.
+    unsafe extern "C" fn poll(file: *mut k::file, table: *mut k::poll_table_struct) -> k::__poll_t {
+        let poll = Poll {
+            file,
+            table,
+            _call: PhantomData,
+        };
+        // SAFETY: The file is open during this call.
+        unsafe { Self::data(file) }.get_ref().poll(poll).mask()
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the file system only, for an open file of `T`.
+    unsafe extern "C" fn fasync(fd: c_int, file: *mut k::file, on: c_int) -> c_int {
+        // SAFETY: The file is open during this call; its last one comes before `release`.
+        let queue = unsafe { Self::data(file) }.get_ref().signals().as_raw();
+        // SAFETY: The queue is valid as long as the file's data is.
+        unsafe { k::fasync_helper(fd, file, on, queue) }
+    }
+}
