@@ -7,9 +7,15 @@
 //! program; none of the nodes serves 32-bit programs on a 64-bit kernel, as none ever did.
 
 pub mod evtchn;
+pub mod privcmd;
 
 /// Number of a request that carries `size` bytes and neither direction bit (`_IOC(_IOC_NONE, ...)` of
 /// `asm-generic/ioctl.h`).
 const fn ioc(class: u8, number: u32, size: usize) -> u32 {
     (size as u32) << 16 | (class as u32) << 8 | number
+}
+
+/// The same of one whose structure the program writes (`_IOW`).
+const fn iow(class: u8, number: u32, size: usize) -> u32 {
+    1 << 30 | ioc(class, number, size)
 }

@@ -23,8 +23,10 @@ pub mod errno;
 pub mod event_channel;
 pub mod features;
 pub mod grant_table;
+pub mod hvm;
 pub mod io;
 pub mod linux;
+pub mod memory;
 pub mod xen;
 
 /// Size in bytes of the pages that grants, rings and frame numbers count in, on every

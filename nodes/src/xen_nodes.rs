@@ -14,5 +14,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
+pub mod buffers;
+pub mod mapping;
 pub mod pending;
 pub mod restrict;

@@ -35,6 +35,8 @@ const XEN: &str = "
 #include <xen/event_channel.h>
 #include <xen/features.h>
 #include <xen/grant_table.h>
+#include <xen/memory.h>
+#include <xen/hvm/dm_op.h>
 #include <xen/io/blkif.h>
 #include <xen/io/netif.h>
 #include <xen/io/pciif.h>
@@ -64,6 +66,8 @@ typedef int64_t s64;
 #define __user
 #define _LINUX_TYPES_H
 #define __LINUX_COMPILER_H
+#define __LINUX_SPINLOCK_H
+typedef int spinlock_t;
 #include <uapi/asm-generic/ioctl.h>
 #include <xen/interface/xen.h>
 #include <xen/interface/event_channel.h>
@@ -75,7 +79,10 @@ typedef int64_t s64;
 #include <xen/interface/io/protocols.h>
 #include <xen/interface/io/xenbus.h>
 #include <xen/interface/io/xs_wire.h>
+#include <xen/interface/memory.h>
+#include <xen/interface/hvm/dm_op.h>
 #include <uapi/xen/evtchn.h>
+#include <uapi/xen/privcmd.h>
 ";
 
 /// Prefix of the constants that are evaluated.

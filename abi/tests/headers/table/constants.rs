@@ -48,6 +48,42 @@ pub fn entries() -> Vec<Entry> {
     );
     constants!(
         all,
+        linux::privcmd::ioctl {
+            HYPERCALL: (linux "IOCTL_PRIVCMD_HYPERCALL"),
+            MMAP: (linux "IOCTL_PRIVCMD_MMAP"),
+            MMAPBATCH: (linux "IOCTL_PRIVCMD_MMAPBATCH"),
+            MMAPBATCH_V2: (linux "IOCTL_PRIVCMD_MMAPBATCH_V2"),
+            DM_OP: (linux "IOCTL_PRIVCMD_DM_OP"),
+            RESTRICT: (linux "IOCTL_PRIVCMD_RESTRICT"),
+            MMAP_RESOURCE: (linux "IOCTL_PRIVCMD_MMAP_RESOURCE"),
+            IRQFD: (linux "IOCTL_PRIVCMD_IRQFD"),
+            IOEVENTFD: (linux "IOCTL_PRIVCMD_IOEVENTFD"),
+            PCIDEV_GET_GSI: (linux "IOCTL_PRIVCMD_PCIDEV_GET_GSI"),
+        }
+    );
+    constants!(
+        all,
+        linux::privcmd {
+            MMAPBATCH_MFN_ERROR: (linux "PRIVCMD_MMAPBATCH_MFN_ERROR"),
+            MMAPBATCH_PAGED_ERROR: (linux "PRIVCMD_MMAPBATCH_PAGED_ERROR"),
+            IRQFD_FLAG_DEASSIGN: (linux "PRIVCMD_IRQFD_FLAG_DEASSIGN"),
+            IOEVENTFD_FLAG_DEASSIGN: (linux "PRIVCMD_IOEVENTFD_FLAG_DEASSIGN"),
+        }
+    );
+    constants!(
+        all,
+        memory::op {
+            ACQUIRE_RESOURCE: "XENMEM_acquire_resource",
+        }
+    );
+    constants!(
+        all,
+        memory {
+            RSRC_ACQ_CALLER_OWNED: (linux "XENMEM_rsrc_acq_caller_owned"),
+        }
+    );
+    constants!(
+        all,
         xen::domid {
             FIRST_RESERVED: "DOMID_FIRST_RESERVED",
             SELF: "DOMID_SELF",

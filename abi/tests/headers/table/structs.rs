@@ -55,6 +55,8 @@ pub fn entries() -> Vec<Entry> {
     netif(&mut all);
     others(&mut all);
     linux_evtchn(&mut all);
+    linux_privcmd(&mut all);
+    hypercalls(&mut all);
     all
 }
 
@@ -290,5 +292,51 @@ fn others(all: &mut Vec<Entry>) {
         req: "req", rsp: "rsp", req_cons: "req_cons", req_prod: "req_prod",
         rsp_cons: "rsp_cons", rsp_prod: "rsp_prod", server_features: "server_features",
         connection: "connection", error: "error",
+    } pad {});
+}
+
+fn linux_privcmd(all: &mut Vec<Entry>) {
+    structure!(all, linux::privcmd::{ Hypercall = (linux "struct privcmd_hypercall") } {
+        op: (linux "op"), arg: (linux "arg"), 
+    } pad { });
+    structure!(all, linux::privcmd::{ MmapEntry = (linux "struct privcmd_mmap_entry") } {
+        va: (linux "va"), mfn: (linux "mfn"), npages: (linux "npages"), 
+    } pad { });
+    structure!(all, linux::privcmd::{ Mmap = (linux "struct privcmd_mmap") } {
+        num: (linux "num"), dom: (linux "dom"), entry: (linux "entry"), 
+    } pad { pad, });
+    structure!(all, linux::privcmd::{ MmapBatch = (linux "struct privcmd_mmapbatch") } {
+        num: (linux "num"), dom: (linux "dom"), addr: (linux "addr"), arr: (linux "arr"), 
+    } pad { pad, });
+    structure!(all, linux::privcmd::{ MmapBatchV2 = (linux "struct privcmd_mmapbatch_v2") } {
+        num: (linux "num"), dom: (linux "dom"), addr: (linux "addr"), arr: (linux "arr"), err: (linux "err"), 
+    } pad { pad, });
+    structure!(all, linux::privcmd::{ DmOpBuf = (linux "struct privcmd_dm_op_buf") } {
+        uptr: (linux "uptr"), size: (linux "size"), 
+    } pad { });
+    structure!(all, linux::privcmd::{ DmOp = (linux "struct privcmd_dm_op") } {
+        dom: (linux "dom"), num: (linux "num"), ubufs: (linux "ubufs"), 
+    } pad { pad, });
+    structure!(all, linux::privcmd::{ MmapResource = (linux "struct privcmd_mmap_resource") } {
+        dom: (linux "dom"), kind: (linux "type"), id: (linux "id"), idx: (linux "idx"), num: (linux "num"), addr: (linux "addr"), 
+    } pad { pad, });
+    structure!(all, linux::privcmd::{ Irqfd = (linux "struct privcmd_irqfd") } {
+        dm_op: (linux "dm_op"), size: (linux "size"), fd: (linux "fd"), flags: (linux "flags"), dom: (linux "dom"), pad: (linux "pad"), 
+    } pad { });
+    structure!(all, linux::privcmd::{ Ioeventfd = (linux "struct privcmd_ioeventfd") } {
+        ioreq: (linux "ioreq"), ports: (linux "ports"), addr: (linux "addr"), addr_len: (linux "addr_len"), event_fd: (linux "event_fd"), vcpus: (linux "vcpus"), vq: (linux "vq"), flags: (linux "flags"), dom: (linux "dom"), pad: (linux "pad"), 
+    } pad { });
+    structure!(all, linux::privcmd::{ PcidevGetGsi = (linux "struct privcmd_pcidev_get_gsi") } {
+        sbdf: (linux "sbdf"), gsi: (linux "gsi"), 
+    } pad { });
+}
+
+fn hypercalls(all: &mut Vec<Entry>) {
+    structure!(all, memory::{ AcquireResource = "struct xen_mem_acquire_resource" } {
+        domid: "domid", kind: "type", id: "id", nr_frames: "nr_frames", flags: ("pad", "flags"),
+        frame: "frame", frame_list: "frame_list",
+    } pad {});
+    structure!(all, hvm::dm_op::{ DmOpBuf = "struct xen_dm_op_buf" } {
+        h: "h", size: "size",
     } pad {});
 }
