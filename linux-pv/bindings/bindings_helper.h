@@ -17,11 +17,13 @@
 #include <xen/grant_table.h>
 #include <xen/page.h>
 #include <xen/platform_pci.h>
+#include <xen/xen-ops.h>
 #include <xen/xen.h>
 #include <xen/xenbus.h>
 
 #include "block.h"
 #include "chardev.h"
 #include "hypercall.h"
+#include "memory.h"
 #include "net.h"
 #include "shims.h"

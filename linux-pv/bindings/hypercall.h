@@ -12,4 +12,15 @@ int xen_rs_event_channel_op(int cmd, void *arg);
 /* xen/xen-ops.h: number that the hypervisor knows a CPU of ours by. */
 unsigned int xen_rs_vcpu_nr(int cpu);
 
+/*
+ * asm/xen/hypercall.h: hypercalls that may take long, and during which the hypervisor may access user
+ * memory where the function says so. A kernel without preemption may be preempted in them.
+ */
+long xen_rs_privcmd_call(unsigned int op, const u64 *args);
+int xen_rs_dm_op(u16 domid, unsigned int count, void *bufs);
+int xen_rs_memory_op(unsigned int cmd, void *arg);
+
+/* xen/acpi.h: GSI of a PCI device, or an error. */
+int xen_rs_gsi_of_pci(u32 sbdf);
+
 #endif

@@ -73,6 +73,10 @@ counters! {
     EVENT_CHANNELS c"event_channels",
     /// Watches on the xenstore.
     WATCHES c"watches",
+    /// Pages without memory at which programs see frames of other domains.
+    FOREIGN_PAGES c"foreign_pages",
+    /// Pages for programs' hypercalls.
+    BUFFER_PAGES c"buffer_pages",
     /// Devices bound to a driver.
     DEVICES c"devices",
     /// Grants (and their pages) left to the kernel because the peer still held them; a running total.

@@ -27,6 +27,12 @@ impl DomId {
     }
 }
 
+/// Whether the kernel is locked down: not even root may get at what it protects.
+pub fn is_locked_down() -> bool {
+    // SAFETY: The shim takes nothing and asks the security modules.
+    unsafe { bindings::xen_rs_is_locked_down() }
+}
+
 macro_rules! questions {
     ($($(#[$doc:meta])* $name:ident => $shim:ident;)*) => {
         $(

@@ -5,9 +5,14 @@
 //! Each structure is copied once and looked at only afterwards: the program may change it at any time.
 //! All of this may sleep, and needs the program's memory map, so not with `mmap_lock` held.
 
+mod pinned;
+
+pub use pinned::Pinned;
+
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
+use xen_bindings as bindings;
 use zerocopy::Immutable;
 
 /// Copies a structure out of the program's memory.
@@ -33,16 +38,75 @@ pub fn read_slice<T: FromBytes + IntoBytes>(address: usize, to: &mut [T]) -> Res
         .read_slice(bytes)
 }
 
+/// Copies an array out of the program's memory, into memory that is charged to the program.
+///
+/// However many elements the program says there are, no more memory is used than a small multiple of
+/// what could be read.
+///
+/// # Errors
+///
+/// `EFAULT` if it is not all there, `ENOMEM` if there is no memory for it.
+pub fn read_array<T: FromBytes + IntoBytes + Copy>(
+    address: usize,
+    count: usize,
+) -> Result<KVVec<T>> {
+    /// Elements that are read at first; as many again as there are then each time.
+    const FIRST: usize = 4096;
+    let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+    let mut values = KVVec::new();
+    while values.len() < count {
+        let done = values.len();
+        let more = (count - done).min(done.max(FIRST));
+        values.resize(done + more, T::new_zeroed(), flags)?;
+        let at = done
+            .checked_mul(size_of::<T>())
+            .and_then(|done| address.checked_add(done));
+        read_slice(
+            at.ok_or(EFAULT)?,
+            values.get_mut(done..).unwrap_or_default(),
+        )?;
+    }
+    Ok(values)
+}
+
+/// Whether a program can have memory there, not whether it has.
+pub fn is_possible(address: usize, len: usize) -> bool {
+    // SAFETY: The shim compares numbers.
+    unsafe { bindings::xen_rs_access_ok(address, len) }
+}
+
+/// Fills a program's memory with zeroes.
+///
+/// # Errors
+///
+/// `EFAULT` if not all of it is there.
+pub fn clear(address: usize, len: usize) -> Result {
+    // SAFETY: The shim takes any range.
+    match unsafe { bindings::xen_rs_clear_user(address, len) } {
+        0 => Ok(()),
+        _ => Err(EFAULT),
+    }
+}
+
+/// Copies an array into the program's memory.
+///
+/// # Errors
+///
+/// `EFAULT` if there is no memory that the program may write to.
+pub fn write_slice<T: IntoBytes + Immutable>(address: usize, values: &[T]) -> Result {
+    let bytes = values.as_bytes();
+    UserSlice::new(UserPtr::from_addr(address), bytes.len())
+        .writer()
+        .write_slice(bytes)
+}
+
 /// Copies a structure into the program's memory.
 ///
 /// # Errors
 ///
 /// `EFAULT` if there is no memory that the program may write to.
 pub fn write<T: IntoBytes + Immutable>(address: usize, value: &T) -> Result {
-    let bytes = value.as_bytes();
-    UserSlice::new(UserPtr::from_addr(address), bytes.len())
-        .writer()
-        .write_slice(bytes)
+    write_slice(address, core::slice::from_ref(value))
 }
 
 /// Hands out an array as part of a read.

@@ -15,6 +15,8 @@
 //! | [`net`] | network devices |
 //! | [`chardev`] | device nodes that programs open |
 //! | [`user`] | copying to and from a program's memory |
+//! | [`vma`] | areas of a program's address space that show other memory |
+//! | [`hypercall`] | hypercalls that a program asks for |
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
@@ -34,6 +36,7 @@ mod debug;
 pub mod domain;
 pub mod event;
 pub mod grant;
+pub mod hypercall;
 pub mod net;
 pub mod page;
 pub mod param;
@@ -42,6 +45,7 @@ pub mod ring;
 pub mod show;
 pub mod sync;
 pub mod user;
+pub mod vma;
 pub mod work;
 
 module! {

@@ -57,7 +57,10 @@ pub enum Claim {
 /// has to be. From then on it may try again where frames were missing.
 pub fn claim(area: Span, used: bool, address: u64, wanted: Span) -> Option<Claim> {
     if used {
-        area.contains(&wanted).then_some(Claim::Holes)
+        // The address need not be that of a page, but what it leaves of the first page counts at the end.
+        let end = address.checked_add(wanted.pages * PAGE)?;
+        let inside = area.contains(&wanted) && end <= area.end();
+        inside.then_some(Claim::Holes)
     } else {
         (address == area.start && wanted == area).then_some(Claim::Whole)
     }
@@ -125,6 +128,9 @@ mod tests {
         for (page, pages) in [(10, 4), (11, 2), (13, 1), (14, 0)] {
             assert_eq!(at(page, pages), Some(Claim::Holes), "{pages} at {page}");
         }
+        let odd = |page, pages| claim(area, true, page * PAGE + 8, span(page, pages));
+        assert_eq!(odd(11, 2), Some(Claim::Holes));
+        assert_eq!(odd(11, 3), None);
         for (page, pages) in [(9, 1), (13, 2), (14, 1), (0, 100)] {
             assert_eq!(at(page, pages), None, "{pages} at {page}");
         }

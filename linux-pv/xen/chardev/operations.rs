@@ -13,6 +13,7 @@ use kernel::types::ForeignOwnable;
 use xen_bindings as bindings;
 
 use super::{Node, SignalQueue, WaitQueue};
+use crate::vma::NewArea;
 
 /// What a read may wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +101,11 @@ pub trait OpenFile: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Fills an area of the program's address space, by one of the functions in [`crate::vma`].
+    fn mmap(&self, _area: NewArea<'_>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Where the wish for a signal is kept (`O_ASYNC`).
     fn signals(&self) -> &SignalQueue {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
@@ -134,6 +140,7 @@ impl<T: OpenFile> Callbacks<T> {
                 None
             },
             poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+            mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
             fasync: if T::HAS_SIGNALS {
                 Some(Self::fasync)
             } else {
@@ -248,6 +255,19 @@ impl<T: OpenFile> Callbacks<T> {
         };
         // SAFETY: The file is open during this call.
         unsafe { Self::data(file) }.get_ref().poll(poll).mask()
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the memory management only, for an open file of `T`.
+    unsafe extern "C" fn mmap(file: *mut k::file, vma: *mut k::vm_area_struct) -> c_int {
+        // SAFETY: The area is being set up by this very call.
+        let area = unsafe { NewArea::from_raw(vma) };
+        // SAFETY: The file is open during this call.
+        match unsafe { Self::data(file) }.mmap(area) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
     }
 
     /// # Safety

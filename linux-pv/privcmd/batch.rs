@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping a list of a domain's frames (`MMAPBATCH`, `MMAPBATCH_V2`).
+//!
+//! The list is copied as a whole, then mapped with the address space locked, then what came of each frame is
+//! told: the program's memory cannot be accessed while the lock is held.
+
+use kernel::prelude::*;
+use xen::domain::DomId;
+use xen::user;
+use xen::vma::AddressSpace;
+use xen_abi::linux::privcmd as abi;
+use xen_nodes::batch::{marked, Summary, CHUNK};
+use xen_nodes::mapping::{claim, Claim, Span};
+
+use crate::file::File;
+
+/// Bytes of a frame's number.
+const FRAME: usize = size_of::<u64>();
+/// Bytes of an error.
+const ERROR: usize = size_of::<i32>();
+
+/// What both versions ask for.
+struct Batch {
+    domain: u16,
+    address: usize,
+    list: usize,
+    count: usize,
+}
+
+/// The first version: errors are marked in the list itself.
+pub(crate) fn map_v1(file: &File, argument: usize) -> Result {
+    let args: abi::MmapBatch = user::read(argument)?;
+    let batch = Batch {
+        domain: args.dom,
+        address: args.addr as usize,
+        list: args.arr as usize,
+        count: args.num as usize,
+    };
+    if !user::is_possible(batch.list, batch.count * FRAME) {
+        return Err(EFAULT);
+    }
+    let mut frames = batch.read_list(file)?;
+    let (summary, errors) = batch.map(file, &mut frames)?;
+    if summary != Summary::Complete {
+        for (index, (frame, error)) in frames.iter().zip(&errors).enumerate() {
+            if let Some(marked) = marked(*frame, *error) {
+                user::write(batch.list + index * FRAME, &marked)?;
+            }
+        }
+    }
+    answer(summary)
+}
+
+/// The second version: errors go to a list of their own.
+pub(crate) fn map_v2(file: &File, argument: usize) -> Result {
+    let args: abi::MmapBatchV2 = user::read(argument)?;
+    let batch = Batch {
+        domain: args.dom,
+        address: args.addr as usize,
+        list: args.arr as usize,
+        count: args.num as usize,
+    };
+    let told = args.err as usize;
+    if !user::is_possible(told, batch.count * ERROR) {
+        return Err(EFAULT);
+    }
+    let mut frames = batch.read_list(file)?;
+    user::clear(told, batch.count * ERROR)?;
+    let (summary, errors) = batch.map(file, &mut frames)?;
+    if summary != Summary::Complete {
+        user::write_slice(told, &errors)?;
+    }
+    answer(summary)
+}
+
+/// That some frames are not mapped is no failure of the request, except that a program asks again for those
+/// that are paged out if it is one.
+fn answer(summary: Summary) -> Result {
+    match summary {
+        Summary::Complete | Summary::Partial => Ok(()),
+        Summary::PagedOut => Err(ENOENT),
+    }
+}
+
+impl Batch {
+    fn read_list(&self, file: &File) -> Result<KVVec<u64>> {
+        file.allows(self.domain)?;
+        if self.count == 0 {
+            return Err(EINVAL);
+        }
+        user::read_array(self.list, self.count)
+    }
+
+    /// Maps the frames, and returns what came of each.
+    fn map(&self, file: &File, frames: &mut [u64]) -> Result<(Summary, KVVec<i32>)> {
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        let mut errors = KVVec::from_elem(0, frames.len(), flags)?;
+        let space = AddressSpace::lock()?;
+        let area = space.foreign(self.address).ok_or(EINVAL)?;
+        let whole = Span::new(area.start() as u64, area.pages() as u64).ok_or(EINVAL)?;
+        let wanted = Span::new(self.address as u64, frames.len() as u64).ok_or(EINVAL)?;
+        match claim(whole, area.is_used(), self.address as u64, wanted) {
+            Some(Claim::Whole) => area.prepare()?,
+            Some(Claim::Holes) if !area.is_mapped(self.address, frames.len())? => (),
+            Some(Claim::Holes) | None => return Err(EINVAL),
+        }
+        let domain = DomId::new(self.domain);
+        let mut summary = Summary::default();
+        let mut at = wanted.start() as usize;
+        for (frames, errors) in frames.chunks_mut(CHUNK).zip(errors.chunks_mut(CHUNK)) {
+            summary.add(frames.len(), area.map(at, frames, errors, domain)?);
+            at += frames.len() * xen::page::PAGE_SIZE;
+        }
+        file.count_frames(frames.len());
+        Ok((summary, errors))
+    }
+}

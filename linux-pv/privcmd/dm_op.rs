@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device model's hypercalls (`DM_OP`), which a file that is restricted may make for its domain: the
+//! hypervisor looks at nothing but the buffers, which are the program's own.
+
+use kernel::prelude::*;
+use xen::domain::DomId;
+use xen::hypercall;
+use xen::user::{self, Pinned};
+use xen_abi::linux::privcmd as abi;
+use xen_nodes::buffers::{self, Refused};
+
+use crate::file::File;
+use crate::params;
+
+/// Makes the hypercall and returns what the hypervisor does.
+pub(crate) fn call(file: &File, argument: usize) -> Result<isize> {
+    let args: abi::DmOp = user::read(argument)?;
+    file.allows(args.dom)?;
+    let limits = params::dm_op_limits();
+    if args.num == 0 {
+        return Ok(0);
+    }
+    if u32::from(args.num) > limits.count {
+        return Err(E2BIG);
+    }
+    let list: KVVec<abi::DmOpBuf> = user::read_array(args.ubufs as usize, args.num.into())?;
+    let all = list.iter().map(|buffer| (buffer.uptr, buffer.size));
+    let is_user = |address, size| user::is_possible(address as usize, size as usize);
+    let pages = buffers::check(all.clone(), limits, is_user).map_err(|refused| match refused {
+        Refused::TooBig => E2BIG,
+        Refused::NoMemory => EFAULT,
+    })?;
+    let mut buffers = KVec::with_capacity(list.len(), GFP_KERNEL)?;
+    for (address, size) in all {
+        buffers.push((address as usize, size as usize), GFP_KERNEL)?;
+    }
+    let pinned = Pinned::new(buffers, pages)?;
+    file.count_hypercall();
+    hypercall::dm_op(DomId::new(args.dom), &pinned)
+}

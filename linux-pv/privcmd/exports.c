@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * xenfs shows /proc/xen/privcmd by way of this table, which the C driver exports under the same name. In
+ * a kernel whose tree builds both drivers only one can.
+ */
+
+#include <linux/export.h>
+#include <linux/fs.h>
+
+#if defined(XEN_RS_OUT_OF_TREE) || !IS_ENABLED(CONFIG_XEN_PRIVCMD)
+extern const struct file_operations xen_privcmd_fops;
+EXPORT_SYMBOL_GPL(xen_privcmd_fops);
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
+
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::Arc;
+use xen::chardev::{error, Entry, OpenFile, Opener, Roster};
+use xen::hypercall;
+use xen::user;
+use xen::vma::{foreign, NewArea};
+use xen_abi::errno;
+use xen_abi::linux::privcmd::{self as abi, ioctl};
+use xen_nodes::restrict::Restriction;
+
+use crate::target::Target;
+use crate::{batch, dm_op, ranges, resource};
+
+/// What all files share.
+pub(crate) struct Shared {
+    pub(crate) roster: Arc<Roster<Shown>>,
+    pub(crate) target: Arc<Target>,
+}
+
+/// What of a file shows in debugfs.
+pub(crate) struct Shown {
+    pub(crate) opener: Opener,
+    pub(crate) restriction: Restriction,
+    /// Hypercalls made, device models' included.
+    pub(crate) hypercalls: Atomic<u64>,
+    /// Frames asked for.
+    pub(crate) frames: Atomic<u64>,
+}
+
+/// An open file.
+pub(crate) struct File {
+    shown: Arc<Shown>,
+    _entry: Entry<Shown>,
+}
+
+#[vtable]
+impl OpenFile for File {
+    type Shared = Shared;
+
+    fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
+        let shown = Shown {
+            opener: Opener::current(),
+            restriction: shared.target.restriction()?,
+            hypercalls: Atomic::new(0),
+            frames: Atomic::new(0),
+        };
+        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
+        let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
+        let file = Self {
+            shown,
+            _entry: entry,
+        };
+        Ok(KBox::pin(file, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
+        match request {
+            ioctl::HYPERCALL => return self.hypercall(argument),
+            ioctl::DM_OP => return dm_op::call(self, argument),
+            ioctl::MMAP => ranges::map(self, argument),
+            ioctl::MMAPBATCH => batch::map_v1(self, argument),
+            ioctl::MMAPBATCH_V2 => batch::map_v2(self, argument),
+            ioctl::MMAP_RESOURCE => resource::map(self, argument),
+            ioctl::RESTRICT => self.restrict(argument),
+            ioctl::PCIDEV_GET_GSI => pcidev_get_gsi(argument),
+            // As in a kernel that is built without them, which stock kernels are.
+            ioctl::IRQFD | ioctl::IOEVENTFD => Err(error(errno::EOPNOTSUPP)),
+            _ => Err(ENOTTY),
+        }?;
+        Ok(0)
+    }
+
+    fn mmap(&self, area: NewArea<'_>) -> Result {
+        foreign::make(area)
+    }
+}
+
+impl File {
+    /// Whether the file may be used for this domain.
+    pub(crate) fn allows(&self, domain: u16) -> Result {
+        if !self.shown.restriction.allows(domain.into()) {
+            return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    /// Counts a hypercall.
+    #[inline]
+    pub(crate) fn count_hypercall(&self) {
+        self.shown.hypercalls.fetch_add(1, Relaxed);
+    }
+
+    /// Counts frames.
+    #[inline]
+    pub(crate) fn count_frames(&self, frames: usize) {
+        self.shown.frames.fetch_add(frames as u64, Relaxed);
+    }
+
+    /// Any hypercall: not for a file that is restricted, since there is no telling which domain it is about.
+    fn hypercall(&self, argument: usize) -> Result<isize> {
+        if self.shown.restriction.is_some() {
+            return Err(EPERM);
+        }
+        let args: abi::Hypercall = user::read(argument)?;
+        self.count_hypercall();
+        Ok(hypercall::for_program(args.op as u32, &args.arg))
+    }
+
+    fn restrict(&self, argument: usize) -> Result {
+        let domain: u16 = user::read(argument)?;
+        if !self.shown.restriction.set(domain) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}
+
+fn pcidev_get_gsi(argument: usize) -> Result {
+    let mut args: abi::PcidevGetGsi = user::read(argument)?;
+    args.gsi = hypercall::gsi_of_pci(args.sbdf)?;
+    user::write(argument, &args)
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters, with the names and defaults of the C driver.
+
+use xen_nodes::buffers::Limits;
+
+xen::module_params! {
+    /// See [`dm_op_limits`].
+    DM_OP_MAX_NR_BUFS: u32 = 16, "dm_op_max_nr_bufs", 0o644, "Maximum number of buffers per dm_op hypercall";
+    /// See [`dm_op_limits`].
+    DM_OP_BUF_MAX_SIZE: u32 = 4096, "dm_op_buf_max_size", 0o644, "Maximum size of a dm_op hypercall buffer";
+    /// See [`unrestricted`].
+    UNRESTRICTED: bool = false, "unrestricted", 0, "Don't restrict hypercalls to target domain if running in a domU";
+}
+
+/// What a device model may pass to a hypercall.
+pub(crate) fn dm_op_limits() -> Limits {
+    Limits {
+        count: DM_OP_MAX_NR_BUFS.get(),
+        size: DM_OP_BUF_MAX_SIZE.get(),
+    }
+}
+
+/// Whether the programs of a guest may make whatever hypercalls they like.
+pub(crate) fn unrestricted() -> bool {
+    UNRESTRICTED.get()
+}

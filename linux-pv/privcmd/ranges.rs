@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping ranges of a domain's frames (`MMAP`), in PV domains: the oldest of the requests that map.
+
+use kernel::prelude::*;
+use xen::chardev::error;
+use xen::domain::{self, DomId};
+use xen::user;
+use xen::vma::AddressSpace;
+use xen_abi::errno;
+use xen_abi::linux::privcmd as abi;
+use xen_nodes::mapping::{Ranges, Span};
+
+use crate::file::File;
+
+/// Maps the ranges one after the other, from the beginning of a new area on; those before one that fails stay
+/// mapped.
+pub(crate) fn map(file: &File, argument: usize) -> Result {
+    if !domain::is_pv() {
+        return Err(error(errno::ENOSYS));
+    }
+    let args: abi::Mmap = user::read(argument)?;
+    file.allows(args.dom)?;
+    let entries: KVVec<abi::MmapEntry> = user::read_array(args.entry as usize, args.num as usize)?;
+    let Some(first) = entries.first() else {
+        return Ok(());
+    };
+    let space = AddressSpace::lock()?;
+    let area = space.foreign(first.va as usize).ok_or(EINVAL)?;
+    if first.va as usize != area.start() || area.is_used() {
+        return Err(EINVAL);
+    }
+    area.prepare()?;
+    let whole = Span::new(area.start() as u64, area.pages() as u64).ok_or(EINVAL)?;
+    let mut ranges = Ranges::of(whole);
+    for entry in &entries {
+        let span = ranges.next(entry.va, entry.npages).ok_or(EINVAL)?;
+        let pages = span.pages() as usize;
+        area.map_range(
+            span.start() as usize,
+            entry.mfn,
+            pages,
+            DomId::new(args.dom),
+        )?;
+        file.count_frames(pages);
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who has the node open and what for, in `/sys/kernel/debug/xen_privcmd_rs/files`, a line a file. The pages
+//! that are in use by all of them show in `/sys/kernel/debug/xen_rs`.
+
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+use xen::chardev::Roster;
+
+use crate::file::Shown;
+
+/// The folder; it goes when this is dropped.
+pub(crate) struct Files {
+    _file: Pin<KBox<File<Arc<Roster<Shown>>>>>,
+    _dir: Dir,
+}
+
+/// Makes it. May sleep.
+pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
+    let dir = Dir::new(c"xen_privcmd_rs");
+    let content = Ok::<_, Error>(roster.clone());
+    let file = KBox::pin_init(dir.read_callback_file(c"files", content, &show), GFP_KERNEL)?;
+    Ok(Files {
+        _file: file,
+        _dir: dir,
+    })
+}
+
+fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    roster.each(|file| {
+        let hypercalls = file.hypercalls.load(Relaxed);
+        let frames = file.frames.load(Relaxed);
+        write!(f, "{} hypercalls {hypercalls} frames {frames}", file.opener)?;
+        if let Some(domain) = file.restriction.domain() {
+            write!(f, " only-domain {domain}")?;
+        }
+        writeln!(f)
+    })
+}

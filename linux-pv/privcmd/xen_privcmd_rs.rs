@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/xen/privcmd` and `/dev/xen/hypercall`: the toolstack's and device models' way to the hypervisor and
+//! to other domains' memory.
+//!
+//! Policy only: mechanism is in crate `xen` (device nodes, areas of an address space, hypercalls); what the
+//! numbers in requests must be like is in `xen_nodes`.
+//!
+//! - [`file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
+//! - [`batch`], [`ranges`] and [`resource`] map other domains' frames.
+//! - [`dm_op`] makes a device model's hypercalls.
+//! - [`buffers`] is `/dev/xen/hypercall`: memory for hypercalls' arguments.
+//! - [`target`] keeps the programs of a guest to the one domain that it may serve.
+//! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
+//!
+//! A program that may use the first node without restriction has power over the whole machine, if this is
+//! dom0. So nothing here protects the machine from it, but the kernel has to stay sound whatever it does; and
+//! a file that is restricted to a domain must be good for that domain only.
+//!
+//! There is no unsafe code here.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod buffers;
+mod dm_op;
+mod file;
+mod params;
+mod ranges;
+mod resource;
+mod stats;
+mod target;
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use xen::chardev::{Registration, Roster};
+use xen::{device_node, domain};
+
+use crate::file::Shared;
+use crate::target::{Target, Waiting};
+
+module! {
+    type: Module,
+    name: "xen_privcmd_rs",
+    authors: ["Paravane developers"],
+    description: "Xen hypercall passthrough driver",
+    license: "GPL",
+}
+
+device_node!(exported static xen_privcmd_fops: file::File);
+device_node!(static BUFFERS: buffers::Buffers);
+
+#[pin_data]
+struct Module {
+    // The nodes go first.
+    #[pin]
+    _privcmd: Registration<file::File>,
+    #[pin]
+    _buffers: Registration<buffers::Buffers>,
+    _waiting: Option<Waiting>,
+    _stats: stats::Files,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            if !domain::is_xen() {
+                return Err(ENODEV);
+            }
+            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
+            let stats = stats::files(&roster)?;
+            let (target, waiting) = Target::find()?;
+            let shared = Arc::new(Shared { roster, target }, GFP_KERNEL)?;
+            let nothing = Arc::new((), GFP_KERNEL)?;
+            Ok(try_pin_init!(Self {
+                _privcmd <- Registration::new(&xen_privcmd_fops, c"xen/privcmd", shared),
+                _buffers <- Registration::new(&BUFFERS, c"xen/hypercall", nothing),
+                _waiting: waiting,
+                _stats: stats,
+            }? Error))
+        })
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of this kernel that a program passes to hypercalls.
+//!
+//! The hypervisor finds a hypercall's arguments by their address in the program, and gives up if the page
+//! is not there. These pages are always there: they are mapped at once, neither swapped nor moved nor
+//! copied on write, and stay until the last area that shows them is gone.
+
+use kernel::bindings as k;
+use kernel::error::to_result;
+use kernel::page::Page;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use super::{no_page, open, take, Callbacks, NewArea};
+use crate::debug;
+
+/// Zeroed pages.
+struct Buffer(KVVec<Page>);
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        debug::BUFFER_PAGES.sub(self.0.len());
+    }
+}
+
+static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
+    open: Some(open::<Buffer>),
+    close: Some(close),
+    fault: Some(no_page),
+    ..pin_init::zeroed()
+});
+
+/// # Safety
+///
+/// To be called as `close` of an area of this kind.
+unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
+    // SAFETY: The area's data is a share in an `Arc<Buffer>`, and this its last use.
+    drop(unsafe { take::<Buffer>(vma) });
+}
+
+/// Fills an area with zeroed pages, which are charged to the program. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` if the area is private: a write would replace the page. `ENOMEM` if there is no memory.
+pub fn fill(area: NewArea<'_>) -> Result {
+    if !area.is_shared() {
+        return Err(EINVAL);
+    }
+    let count = area.pages();
+    let flags = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+    let mut pages = KVVec::with_capacity(count, flags)?;
+    let mut raw = KVVec::with_capacity(count, flags)?;
+    for _ in 0..count {
+        let page = Page::alloc_page(flags)?;
+        raw.push(page.as_ptr(), flags)?;
+        pages.push(page, flags)?;
+    }
+    let data = Arc::new(Buffer(pages), GFP_KERNEL_ACCOUNT)?;
+    debug::BUFFER_PAGES.add(count);
+    area.set_flags((k::VM_IO | k::VM_DONTEXPAND) as k::vm_flags_t);
+    // SAFETY: The area is being set up, and there are as many pages as it has.
+    to_result(unsafe { k::vm_map_pages_zero(area.vma, raw.as_mut_ptr(), count) })?;
+    // SAFETY: The callbacks are those of a `Buffer`.
+    unsafe { area.finish(&CALLBACKS, data) };
+    Ok(())
+}

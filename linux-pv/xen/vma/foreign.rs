@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames of other domains in a program's address space.
+//!
+//! A PV domain puts machine frames into its page tables. An auto-translated one (HVM, PVH) puts the frames
+//! at pages of its own that have no memory, and maps those pages; they are given back, after the frames
+//! were taken away from there, when the last area that shows them is gone.
+
+use core::mem;
+
+use kernel::bindings as k;
+use kernel::error::to_result;
+use kernel::new_mutex;
+use kernel::page::{PAGE_MASK, PAGE_SHIFT};
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use xen_abi::memory::{AcquireResource, RSRC_ACQ_CALLER_OWNED};
+use xen_bindings as bindings;
+
+use super::{bounds, no_page, open, take, AddressSpace, Callbacks, NewArea};
+use crate::domain::{self, DomId};
+use crate::page::Gfn;
+use crate::{debug, hypercall};
+
+/// What is behind an area.
+enum Backing {
+    /// It has never been filled.
+    Unused,
+    /// Machine frames.
+    Machine,
+    /// Pages without memory, one for each page of the area.
+    Pages(Unpopulated),
+}
+
+/// Pages without memory.
+struct Unpopulated(KVVec<*mut k::page>);
+
+// SAFETY: Owned pages, which any task may map or give back.
+unsafe impl Send for Unpopulated {}
+
+impl Unpopulated {
+    fn new(count: usize) -> Result<Self> {
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        let mut pages = KVVec::from_elem(core::ptr::null_mut(), count, flags)?;
+        let number = u32::try_from(count).map_err(|_| ENOMEM)?;
+        // SAFETY: There is room for as many pages.
+        let got = unsafe { bindings::xen_rs_alloc_unpopulated(number, pages.as_mut_ptr()) };
+        to_result(got).map_err(|_| ENOMEM)?;
+        debug::FOREIGN_PAGES.add(count);
+        Ok(Self(pages))
+    }
+
+    /// Takes the frames away from the pages and gives the pages back. If the frames stay, so do the pages:
+    /// another domain could be seen in them.
+    ///
+    /// # Safety
+    ///
+    /// `vma` is the last area that has shown the pages, and shows them no more.
+    unsafe fn release(mut self, vma: *mut k::vm_area_struct) {
+        let (pages, count) = (self.0.as_mut_ptr(), self.0.len());
+        // SAFETY: The pages are ours and, as required, mapped nowhere.
+        let gone = unsafe { bindings::xen_unmap_domain_gfn_range(vma, count as i32, pages) };
+        if gone == 0 {
+            // SAFETY: The pages are ours, and nothing is there any more.
+            unsafe { bindings::xen_rs_free_unpopulated(count as u32, pages) };
+            debug::FOREIGN_PAGES.sub(count);
+        } else {
+            pr_crit!(
+                "{} pages are lost: frames of another domain stay there ({})\n",
+                count,
+                gone
+            );
+        }
+    }
+}
+
+/// The data of an area.
+#[pin_data]
+struct Foreign {
+    /// Taken with `mmap_lock` held.
+    #[pin]
+    backing: Mutex<Backing>,
+}
+
+static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
+    open: Some(open::<Foreign>),
+    close: Some(close),
+    may_split: Some(may_split),
+    fault: Some(no_page),
+    ..pin_init::zeroed()
+});
+
+/// # Safety
+///
+/// To be called as `close` of an area of this kind.
+unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
+    // SAFETY: The area's data is a share in an `Arc<Foreign>`, and this its last use.
+    let data = unsafe { take::<Foreign>(vma) };
+    let Some(last) = Arc::into_unique_or_drop(data) else {
+        return;
+    };
+    let backing = mem::replace(&mut *last.backing.lock(), Backing::Unused);
+    if let Backing::Pages(pages) = backing {
+        // SAFETY: Nobody else has a share in the pages, and the kernel unmaps an area before it closes it.
+        unsafe { pages.release(vma) };
+    }
+}
+
+/// An area is one piece: a part of it could not be found again by its beginning.
+///
+/// # Safety
+///
+/// None.
+unsafe extern "C" fn may_split(_vma: *mut k::vm_area_struct, _addr: usize) -> i32 {
+    EINVAL.to_errno()
+}
+
+/// Makes an empty area for frames of other domains. May sleep.
+pub fn make(area: NewArea<'_>) -> Result {
+    let data = Arc::pin_init(
+        pin_init!(Foreign {
+            backing <- new_mutex!(Backing::Unused, "xen::foreign"),
+        }),
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    // Not copied by fork, which could not tell what to copy.
+    let flags = k::VM_IO | k::VM_PFNMAP | k::VM_DONTCOPY | k::VM_DONTEXPAND | k::VM_DONTDUMP;
+    area.set_flags(flags as k::vm_flags_t);
+    // SAFETY: The callbacks are those of a `Foreign`.
+    unsafe { area.finish(&CALLBACKS, data) };
+    Ok(())
+}
+
+/// An area that [`make`] has made, in a locked address space. Addresses are rounded down to whole pages;
+/// functions that take a range return `EINVAL` if it is not all in the area.
+///
+/// # Invariants
+///
+/// `vma` is an area of this kind, and `data` what it has a share in.
+pub struct Area<'a> {
+    vma: *mut k::vm_area_struct,
+    data: &'a Foreign,
+}
+
+impl AddressSpace {
+    /// The area that an address is in, if it is for frames of other domains.
+    pub fn foreign(&self, address: usize) -> Option<Area<'_>> {
+        let vma = self.find(address, &CALLBACKS)?;
+        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Foreign>`. The area does
+        // not go while the lock is held, nor does its share.
+        let data = unsafe { &*(*vma).vm_private_data.cast::<Foreign>() };
+        Some(Area { vma, data })
+    }
+}
+
+impl Area<'_> {
+    /// The address of its first byte.
+    pub fn start(&self) -> usize {
+        // SAFETY: By the type invariant, and the lock is held.
+        unsafe { bounds(self.vma) }.0
+    }
+
+    /// How many pages it has.
+    pub fn pages(&self) -> usize {
+        // SAFETY: By the type invariant, and the lock is held.
+        let (start, end) = unsafe { bounds(self.vma) };
+        (end - start) >> PAGE_SHIFT
+    }
+
+    /// Whether it has been filled, or that was tried.
+    pub fn is_used(&self) -> bool {
+        !matches!(*self.data.backing.lock(), Backing::Unused)
+    }
+
+    /// Makes it ready for frames, if it is not. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there are no pages to put frames at.
+    pub fn prepare(&self) -> Result {
+        let mut backing = self.data.backing.lock();
+        if matches!(*backing, Backing::Unused) {
+            *backing = if domain::is_pv() {
+                Backing::Machine
+            } else {
+                Backing::Pages(Unpopulated::new(self.pages())?)
+            };
+        }
+        Ok(())
+    }
+
+    /// The range's address, and the index of its first page in the area.
+    fn range(&self, address: usize, pages: usize) -> Result<(usize, usize)> {
+        let address = address & PAGE_MASK;
+        let index = address.checked_sub(self.start()).ok_or(EINVAL)? >> PAGE_SHIFT;
+        let end = index.checked_add(pages).ok_or(EINVAL)?;
+        if end > self.pages() {
+            return Err(EINVAL);
+        }
+        Ok((address, index))
+    }
+
+    /// Whether anything is mapped in a range. May sleep.
+    pub fn is_mapped(&self, address: usize, pages: usize) -> Result<bool> {
+        let (address, _) = self.range(address, pages)?;
+        if pages == 0 {
+            return Ok(false);
+        }
+        // SAFETY: The range is in the area, whose lock is held.
+        Ok(unsafe { bindings::xen_rs_range_is_mapped(self.vma, address, pages) })
+    }
+
+    /// Maps a domain's frames to consecutive pages of an area that was [prepared](Self::prepare), and
+    /// writes what came of each to `errors`, 0 or an error number below. Returns how many are mapped or, for
+    /// some kinds of domain, the error of the last one. May sleep.
+    pub fn map(
+        &self,
+        address: usize,
+        frames: &mut [u64],
+        errors: &mut [i32],
+        domain: DomId,
+    ) -> Result<i32> {
+        let count = frames.len().min(errors.len());
+        let (address, index) = self.range(address, count)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut backing = self.data.backing.lock();
+        let pages = match &mut *backing {
+            Backing::Unused => return Err(EINVAL),
+            Backing::Machine => core::ptr::null_mut(),
+            Backing::Pages(pages) => pages.part(index, count)?,
+        };
+        // SAFETY: The range is in the area, which has the flags that are asked for; there are as many
+        // frames, room for errors and, if they are used, pages. The pages are the area's own.
+        Ok(unsafe {
+            bindings::xen_rs_remap_gfns(
+                self.vma,
+                address,
+                frames.as_mut_ptr(),
+                i32::try_from(count)?,
+                errors.as_mut_ptr(),
+                domain.get().into(),
+                pages,
+            )
+        })
+    }
+
+    /// Maps consecutive frames of a domain, in a PV domain. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first frame that could not be mapped; those before it are. `EOPNOTSUPP` in other
+    /// domains.
+    pub fn map_range(&self, address: usize, first: u64, pages: usize, domain: DomId) -> Result {
+        let (address, _) = self.range(address, pages)?;
+        let count = i32::try_from(pages)?;
+        let domain = domain.get().into();
+        // SAFETY: The range is in the area, which has the flags that are asked for.
+        let mapped =
+            unsafe { bindings::xen_rs_remap_gfn_range(self.vma, address, first, count, domain) };
+        to_result(mapped)
+    }
+
+    /// Maps frames of a domain's resource to consecutive pages of an area that was
+    /// [prepared](Self::prepare) and where nothing is mapped yet. `frames` is scratch space, as many as
+    /// there are to map. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the hypervisor says; `EINVAL` also if something is mapped there, or there is nothing to map.
+    pub fn map_resource(
+        &self,
+        address: usize,
+        resource: &AcquireResource,
+        frames: &mut [u64],
+    ) -> Result {
+        let count = frames.len();
+        let (address, index) = self.range(address, count)?;
+        if count == 0 || self.is_mapped(address, count)? {
+            return Err(EINVAL);
+        }
+        let mut backing = self.data.backing.lock();
+        match &mut *backing {
+            Backing::Unused => Err(EINVAL),
+            Backing::Machine => self.map_machine(address, resource, frames),
+            Backing::Pages(pages) => {
+                let pages = pages.part(index, count)?;
+                for (number, frame) in frames.iter_mut().enumerate() {
+                    // SAFETY: There are as many pages, and they are valid.
+                    *frame = unsafe { Gfn::of(*pages.add(number)) }.0 as u64;
+                }
+                // SAFETY: The frames are those of pages without memory, which are not mapped.
+                unsafe { hypercall::acquire_resource(resource, frames) }?;
+                self.map_pages(address, pages, count)
+            }
+        }
+    }
+
+    fn map_machine(
+        &self,
+        address: usize,
+        resource: &AcquireResource,
+        frames: &mut [u64],
+    ) -> Result {
+        // SAFETY: A PV domain is told the frames.
+        let flags = unsafe { hypercall::acquire_resource(resource, frames) }?;
+        let owner = if flags & RSRC_ACQ_CALLER_OWNED != 0 {
+            DomId::SELF
+        } else {
+            DomId::new(resource.domid)
+        };
+        let mut errors = KVVec::from_elem(0, frames.len(), GFP_KERNEL)?;
+        // SAFETY: As in `map`.
+        let mapped = unsafe {
+            bindings::xen_rs_remap_mfns(
+                self.vma,
+                address,
+                frames.as_mut_ptr(),
+                i32::try_from(frames.len())?,
+                errors.as_mut_ptr(),
+                owner.get().into(),
+            )
+        };
+        to_result(mapped)?;
+        errors.iter().try_for_each(|error| to_result(*error))
+    }
+
+    /// Maps pages of the area's own.
+    fn map_pages(&self, address: usize, pages: *mut *mut k::page, count: usize) -> Result {
+        // SAFETY: The area does not go while the lock is held, and nobody else looks at its data.
+        let data = unsafe { mem::replace(&mut (*self.vma).vm_private_data, pages.cast()) };
+        // SAFETY: The function takes the pages from the area's data; there are as many, and the range is in
+        // the area.
+        let mapped =
+            unsafe { bindings::xen_remap_vma_range(self.vma, address, count << PAGE_SHIFT) };
+        // SAFETY: As above.
+        unsafe { (*self.vma).vm_private_data = data };
+        to_result(mapped)
+    }
+}
+
+impl Unpopulated {
+    /// `count` pages from `index` on, as an array.
+    fn part(&mut self, index: usize, count: usize) -> Result<*mut *mut k::page> {
+        let end = index.checked_add(count).ok_or(EINVAL)?;
+        let part = self.0.get_mut(index..end).ok_or(EINVAL)?;
+        Ok(part.as_mut_ptr())
+    }
+}
