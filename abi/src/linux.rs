@@ -7,6 +7,7 @@
 //! program; none of the nodes serves 32-bit programs on a 64-bit kernel, as none ever did.
 
 pub mod evtchn;
+pub mod gntalloc;
 pub mod privcmd;
 
 /// Number of a request that carries `size` bytes and neither direction bit (`_IOC(_IOC_NONE, ...)` of

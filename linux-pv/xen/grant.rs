@@ -12,6 +12,7 @@
 //! | [`FreeRef`] | one unused reference, claimed from a stock or from the kernel |
 //! | [`Grant`] | a reference in use, with the [`GrantablePage`] it shows to the peer |
 //! | [`LoanedGrant`] | a reference in use for a page somebody else owns, such as a request's data |
+//! | [`SharedPage`] | a [`Grant`] whose page a program has mapped |
 //! | [`GrantPool`] | grants that stay in force between uses (persistent grants), bounded |
 //!
 //! Claiming from a stock, granting and revoking allocate nothing and take no lock, so they fit under
@@ -26,11 +27,13 @@ mod loan;
 mod owned;
 mod pool;
 mod refs;
+mod shared;
 
 pub use loan::LoanedGrant;
 pub use owned::Grant;
 pub use pool::{GrantPool, PoolEmpty};
 pub use refs::{FreeRef, GrantRefs, RefsAvailable, RefsWaiter};
+pub use shared::{Farewell, SharedPage};
 
 /// What the peer may do with a granted page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

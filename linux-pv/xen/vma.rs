@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`foreign`] | frames of other domains |
 //! | [`buffer`] | pages of this kernel, for a program's hypercalls |
+//! | [`shared`] | pages of this kernel that another domain sees too |
 //!
 //! Each kind is a table of callbacks of its own, by which an area is known when its address comes back
 //! in a request, and an `Arc` that every area made from the same `mmap` has a share in: areas multiply
@@ -14,6 +15,7 @@
 
 pub mod buffer;
 pub mod foreign;
+pub mod shared;
 
 use core::marker::PhantomData;
 
@@ -58,6 +60,13 @@ impl NewArea<'_> {
         // SAFETY: By the type invariant; the flags are not changed by others.
         let flags = unsafe { (*self.vma).__bindgen_anon_2.vm_flags };
         flags & k::VM_SHARED as k::vm_flags_t != 0
+    }
+
+    /// The offset in the file that is to show at its beginning, in bytes; a multiple of a page.
+    pub fn offset(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        let pages = unsafe { (*self.vma).vm_pgoff };
+        (pages as u64) << PAGE_SHIFT
     }
 
     fn set_flags(&self, flags: k::vm_flags_t) {

@@ -18,4 +18,5 @@ pub mod batch;
 pub mod buffers;
 pub mod mapping;
 pub mod pending;
+pub mod quota;
 pub mod restrict;

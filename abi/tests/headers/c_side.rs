@@ -64,6 +64,7 @@ typedef int64_t s64;
 #define __packed __attribute__((packed))
 #define __maybe_unused __attribute__((unused))
 #define __user
+#define __DECLARE_FLEX_ARRAY(TYPE, NAME) struct { struct { } empty_##NAME; TYPE NAME[]; }
 #define _LINUX_TYPES_H
 #define __LINUX_COMPILER_H
 #define __LINUX_SPINLOCK_H
@@ -82,6 +83,7 @@ typedef int spinlock_t;
 #include <xen/interface/memory.h>
 #include <xen/interface/hvm/dm_op.h>
 #include <uapi/xen/evtchn.h>
+#include <uapi/xen/gntalloc.h>
 #include <uapi/xen/privcmd.h>
 ";
 

@@ -155,6 +155,36 @@ impl Drop for Port {
     }
 }
 
+/// A share in a port that some program has bound: while it exists the port is not closed.
+pub struct SharedPort(u32);
+
+impl SharedPort {
+    /// Gets a share. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` or `EINVAL` if the port is not one that a program has bound.
+    pub fn get(port: u32) -> Result<Self> {
+        // SAFETY: Looks the port up, whatever its number.
+        to_result(unsafe { bindings::evtchn_get(port) })?;
+        Ok(Self(port))
+    }
+
+    /// Sends an event to its other end.
+    pub fn notify(&self) {
+        let mut args = abi::Port { port: self.0 };
+        // The hypervisor refuses if the other end is gone.
+        let _ = event_channel_op(op::SEND, &mut args);
+    }
+}
+
+impl Drop for SharedPort {
+    fn drop(&mut self) {
+        // SAFETY: The share was got from the kernel and is given back once.
+        unsafe { bindings::evtchn_put(self.0) };
+    }
+}
+
 fn is_bound(port: u32) -> bool {
     // SAFETY: Looks the port up in a table, whatever its number.
     (unsafe { bindings::irq_from_evtchn(port) }) as c_int > 0

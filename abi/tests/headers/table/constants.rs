@@ -48,6 +48,22 @@ pub fn entries() -> Vec<Entry> {
     );
     constants!(
         all,
+        linux::gntalloc::ioctl {
+            ALLOC_GREF: (linux "IOCTL_GNTALLOC_ALLOC_GREF"),
+            DEALLOC_GREF: (linux "IOCTL_GNTALLOC_DEALLOC_GREF"),
+            SET_UNMAP_NOTIFY: (linux "IOCTL_GNTALLOC_SET_UNMAP_NOTIFY"),
+        }
+    );
+    constants!(
+        all,
+        linux::gntalloc {
+            FLAG_WRITABLE: (linux "GNTALLOC_FLAG_WRITABLE"),
+            UNMAP_NOTIFY_CLEAR_BYTE: (linux "UNMAP_NOTIFY_CLEAR_BYTE"),
+            UNMAP_NOTIFY_SEND_EVENT: (linux "UNMAP_NOTIFY_SEND_EVENT"),
+        }
+    );
+    constants!(
+        all,
         linux::privcmd::ioctl {
             HYPERCALL: (linux "IOCTL_PRIVCMD_HYPERCALL"),
             MMAP: (linux "IOCTL_PRIVCMD_MMAP"),

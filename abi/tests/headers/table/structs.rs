@@ -55,6 +55,7 @@ pub fn entries() -> Vec<Entry> {
     netif(&mut all);
     others(&mut all);
     linux_evtchn(&mut all);
+    linux_gntalloc(&mut all);
     linux_privcmd(&mut all);
     hypercalls(&mut all);
     all
@@ -292,6 +293,20 @@ fn others(all: &mut Vec<Entry>) {
         req: "req", rsp: "rsp", req_cons: "req_cons", req_prod: "req_prod",
         rsp_cons: "rsp_cons", rsp_prod: "rsp_prod", server_features: "server_features",
         connection: "connection", error: "error",
+    } pad {});
+}
+
+fn linux_gntalloc(all: &mut Vec<Entry>) {
+    structure!(all, linux::gntalloc::{ AllocGref = (linux "struct ioctl_gntalloc_alloc_gref") } {
+        domid: (linux "domid"), flags: (linux "flags"), count: (linux "count"),
+        index: (linux "index"), gref_ids: (linux "gref_ids"),
+    } pad { pad, });
+    structure!(all, linux::gntalloc::{ DeallocGref = (linux "struct ioctl_gntalloc_dealloc_gref") } {
+        index: (linux "index"), count: (linux "count"),
+    } pad { pad, });
+    structure!(all, linux::gntalloc::{ UnmapNotify = (linux "struct ioctl_gntalloc_unmap_notify") } {
+        index: (linux "index"), action: (linux "action"),
+        event_channel_port: (linux "event_channel_port"),
     } pad {});
 }
 
