@@ -8,6 +8,7 @@
 
 pub mod evtchn;
 pub mod gntalloc;
+pub mod gntdev;
 pub mod privcmd;
 
 /// Number of a request that carries `size` bytes and neither direction bit (`_IOC(_IOC_NONE, ...)` of

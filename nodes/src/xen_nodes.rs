@@ -16,7 +16,9 @@ extern crate std;
 
 pub mod batch;
 pub mod buffers;
+pub mod copy;
 pub mod mapping;
+pub mod offsets;
 pub mod pending;
 pub mod quota;
 pub mod restrict;

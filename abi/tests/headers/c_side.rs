@@ -58,7 +58,7 @@ typedef uint16_t u16, __u16;
 typedef uint32_t u32, __u32;
 typedef uint64_t u64, __u64;
 typedef int8_t s8;
-typedef int16_t s16;
+typedef int16_t s16, __s16;
 typedef int32_t s32;
 typedef int64_t s64;
 #define __packed __attribute__((packed))
@@ -84,6 +84,7 @@ typedef int spinlock_t;
 #include <xen/interface/hvm/dm_op.h>
 #include <uapi/xen/evtchn.h>
 #include <uapi/xen/gntalloc.h>
+#include <uapi/xen/gntdev.h>
 #include <uapi/xen/privcmd.h>
 ";
 

@@ -64,6 +64,16 @@ pub fn entries() -> Vec<Entry> {
     );
     constants!(
         all,
+        linux::gntdev::ioctl {
+            MAP_GRANT_REF: (linux "IOCTL_GNTDEV_MAP_GRANT_REF"),
+            UNMAP_GRANT_REF: (linux "IOCTL_GNTDEV_UNMAP_GRANT_REF"),
+            GET_OFFSET_FOR_VADDR: (linux "IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR"),
+            SET_UNMAP_NOTIFY: (linux "IOCTL_GNTDEV_SET_UNMAP_NOTIFY"),
+            GRANT_COPY: (linux "IOCTL_GNTDEV_GRANT_COPY"),
+        }
+    );
+    constants!(
+        all,
         linux::privcmd::ioctl {
             HYPERCALL: (linux "IOCTL_PRIVCMD_HYPERCALL"),
             MMAP: (linux "IOCTL_PRIVCMD_MMAP"),

@@ -56,6 +56,7 @@ pub fn entries() -> Vec<Entry> {
     others(&mut all);
     linux_evtchn(&mut all);
     linux_gntalloc(&mut all);
+    linux_gntdev(&mut all);
     linux_privcmd(&mut all);
     hypercalls(&mut all);
     all
@@ -308,6 +309,29 @@ fn linux_gntalloc(all: &mut Vec<Entry>) {
         index: (linux "index"), action: (linux "action"),
         event_channel_port: (linux "event_channel_port"),
     } pad {});
+}
+
+fn linux_gntdev(all: &mut Vec<Entry>) {
+    structure!(all, linux::gntdev::{ GrantRef = (linux "struct ioctl_gntdev_grant_ref") } {
+        domid: (linux "domid"), reference: (linux "ref"),
+    } pad {});
+    structure!(all, linux::gntdev::{ MapGrantRef = (linux "struct ioctl_gntdev_map_grant_ref") } {
+        count: (linux "count"), pad: (linux "pad"), index: (linux "index"), refs: (linux "refs"),
+    } pad {});
+    structure!(all, linux::gntdev::{ UnmapGrantRef = (linux "struct ioctl_gntdev_unmap_grant_ref") } {
+        index: (linux "index"), count: (linux "count"), pad: (linux "pad"),
+    } pad {});
+    structure!(all, linux::gntdev::{ GetOffsetForVaddr = (linux "struct ioctl_gntdev_get_offset_for_vaddr") } {
+        vaddr: (linux "vaddr"), offset: (linux "offset"), count: (linux "count"),
+        pad: (linux "pad"),
+    } pad {});
+    structure!(all, linux::gntdev::{ CopySegment = (linux "struct gntdev_grant_copy_segment") } {
+        source: (linux "source"), dest: (linux "dest"), len: (linux "len"),
+        flags: (linux "flags"), status: (linux "status"),
+    } pad { pad, });
+    structure!(all, linux::gntdev::{ GrantCopy = (linux "struct ioctl_gntdev_grant_copy") } {
+        count: (linux "count"), segments: (linux "segments"),
+    } pad { pad, });
 }
 
 fn linux_privcmd(all: &mut Vec<Entry>) {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/xen/gntdev`, `uapi/xen/gntdev.h`, without the requests about dma-bufs.
+//!
+//! What is to be mapped gets an index, which is the offset to map it at.
+
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Request numbers (`IOCTL_GNTDEV_*`).
+pub mod ioctl {
+    use super::super::ioc;
+    use core::mem::size_of;
+
+    /// Announces grants that are to be mapped; takes [`MapGrantRef`](super::MapGrantRef).
+    pub const MAP_GRANT_REF: u32 = ioc(b'G', 0, size_of::<super::MapGrantRef>());
+    /// Undoes that; takes [`UnmapGrantRef`](super::UnmapGrantRef).
+    pub const UNMAP_GRANT_REF: u32 = ioc(b'G', 1, size_of::<super::UnmapGrantRef>());
+    /// Tells what is mapped at an address; takes [`GetOffsetForVaddr`](super::GetOffsetForVaddr).
+    pub const GET_OFFSET_FOR_VADDR: u32 = ioc(b'G', 2, size_of::<super::GetOffsetForVaddr>());
+    /// Says what is to happen when grants are unmapped; takes
+    /// [`UnmapNotify`](crate::linux::gntalloc::UnmapNotify).
+    pub const SET_UNMAP_NOTIFY: u32 =
+        ioc(b'G', 7, size_of::<crate::linux::gntalloc::UnmapNotify>());
+    /// Copies between grants and the program's memory; takes [`GrantCopy`](super::GrantCopy).
+    pub const GRANT_COPY: u32 = ioc(b'G', 8, size_of::<super::GrantCopy>());
+}
+
+macro_rules! args {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+        )]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+    };
+}
+
+args! {
+    /// A grant of another domain's.
+    GrantRef {
+        /// The domain; the upper half counts for nothing.
+        domid: u32,
+        /// The grant reference.
+        reference: u32,
+    }
+}
+
+args! {
+    /// Argument of [`ioctl::MAP_GRANT_REF`].
+    MapGrantRef {
+        /// In: how many grants.
+        count: u32,
+        /// Nothing.
+        pad: u32,
+        /// Out.
+        index: u64,
+        /// In: the first of the grants, which go on after this.
+        refs: [GrantRef; 1],
+    }
+}
+
+args! {
+    /// Argument of [`ioctl::UNMAP_GRANT_REF`].
+    UnmapGrantRef {
+        /// Where they begin.
+        index: u64,
+        /// How many, or 0.
+        count: u32,
+        /// Nothing.
+        pad: u32,
+    }
+}
+
+args! {
+    /// Argument of [`ioctl::GET_OFFSET_FOR_VADDR`].
+    GetOffsetForVaddr {
+        /// In.
+        vaddr: u64,
+        /// Out: the index.
+        offset: u64,
+        /// Out: how many grants.
+        count: u32,
+        /// Nothing.
+        pad: u32,
+    }
+}
+
+args! {
+    /// A part of [`GrantCopy`].
+    CopySegment {
+        /// An address of the program's, or a grant reference of 32 bits, then an offset and a domain of 16.
+        source: u64,
+        /// The same.
+        dest: u64,
+        /// Bytes.
+        len: u16,
+        /// Which of the two is a grant ([`crate::grant_table::op::copy_flag`]).
+        flags: u16,
+        /// Out ([`crate::grant_table::status`]).
+        status: i16,
+        /// Nothing.
+        pad: u16,
+    }
+}
+
+args! {
+    /// Argument of [`ioctl::GRANT_COPY`].
+    GrantCopy {
+        /// How many parts.
+        count: u32,
+        /// Nothing.
+        pad: u32,
+        /// Address of an array of [`CopySegment`].
+        segments: u64,
+    }
+}
