@@ -23,6 +23,7 @@
 
 #include "block.h"
 #include "chardev.h"
+#include "grant.h"
 #include "hypercall.h"
 #include "memory.h"
 #include "net.h"

@@ -75,6 +75,8 @@ counters! {
     WATCHES c"watches",
     /// Pages without memory at which programs see frames of other domains.
     FOREIGN_PAGES c"foreign_pages",
+    /// Pages at which other domains' grants are, or are to be, mapped for programs.
+    MAPPED_PAGES c"mapped_pages",
     /// Pages for programs' hypercalls.
     BUFFER_PAGES c"buffer_pages",
     /// Devices bound to a driver.

@@ -18,18 +18,22 @@
 //! Claiming from a stock, granting and revoking allocate nothing and take no lock, so they fit under
 //! a ring's lock; reserving and dropping a stock take the kernel's grant-table lock once.
 //!
-//! Mapping other domains' grants (`gnttab_map_refs`, for back ends and gntdev) will be a module of
-//! its own here.
+//! The other way round, a program sees other domains' grants by [`vma::granted`](crate::vma::granted) and has
+//! the hypervisor copy from and to them by [`CopyBatch`].
 //!
 //! C header: `include/xen/grant_table.h`.
 
+mod copy;
 mod loan;
+pub(crate) mod mapped;
 mod owned;
 mod pool;
 mod refs;
 mod shared;
 
+pub use copy::CopyBatch;
 pub use loan::LoanedGrant;
+pub use mapped::ForeignGrant;
 pub use owned::Grant;
 pub use pool::{GrantPool, PoolEmpty};
 pub use refs::{FreeRef, GrantRefs, RefsAvailable, RefsWaiter};

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`foreign`] | frames of other domains |
 //! | [`buffer`] | pages of this kernel, for a program's hypercalls |
+//! | [`granted`] | other domains' grants |
 //! | [`shared`] | pages of this kernel that another domain sees too |
 //!
 //! Each kind is a table of callbacks of its own, by which an area is known when its address comes back
@@ -15,6 +16,7 @@
 
 pub mod buffer;
 pub mod foreign;
+pub mod granted;
 pub mod shared;
 
 use core::marker::PhantomData;
@@ -60,6 +62,13 @@ impl NewArea<'_> {
         // SAFETY: By the type invariant; the flags are not changed by others.
         let flags = unsafe { (*self.vma).__bindgen_anon_2.vm_flags };
         flags & k::VM_SHARED as k::vm_flags_t != 0
+    }
+
+    /// Whether the program may write to it.
+    pub fn is_writable(&self) -> bool {
+        // SAFETY: As in `is_shared`.
+        let flags = unsafe { (*self.vma).__bindgen_anon_2.vm_flags };
+        flags & k::VM_WRITE as k::vm_flags_t != 0
     }
 
     /// The offset in the file that is to show at its beginning, in bytes; a multiple of a page.

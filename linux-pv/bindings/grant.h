@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C functions around mapping other domains' grants.
+ */
+#ifndef XEN_RS_GRANT_H
+#define XEN_RS_GRANT_H
+
+#include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/types.h>
+
+/* xen/grant_table.h: address at which a grant is mapped into the kernel in place of a page. */
+u64 xen_rs_grant_address(struct page *page);
+/* linux/mm.h: machine addresses of an area's page table entries, one a page (PV). */
+int xen_rs_pte_addresses(struct vm_area_struct *vma, u64 *machine);
+
+/* linux/module.h: keeps xen_rs.ko loaded while the kernel may call it back. */
+bool xen_rs_module_get(void);
+void xen_rs_module_put(void);
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Having the hypervisor copy (`GRANT_COPY`).
+
+use core::mem::offset_of;
+
+use kernel::prelude::*;
+use xen::grant::CopyBatch;
+use xen::user;
+use xen_abi::grant_table::status;
+use xen_abi::linux::gntdev as abi;
+use xen_nodes::copy::pieces;
+
+use crate::file::File;
+
+/// Copies one segment after the other. The program finds in each what came of it: success, or why the first
+/// piece failed that did.
+///
+/// # Errors
+///
+/// Only if a segment makes no sense or is not there; then some may have been copied and others not.
+pub(crate) fn copy(file: &File, argument: usize) -> Result {
+    let args: abi::GrantCopy = user::read(argument)?;
+    let mut batch = CopyBatch::new()?;
+    // The last segment that failed: pieces come in order, so what fails after it is of a later one, or of the
+    // same, of which the program knows.
+    let mut last_failed = None;
+    let mut tell = |segment: usize, why: i16| {
+        if last_failed == Some(segment) {
+            return Ok(());
+        }
+        last_failed = Some(segment);
+        user::write(status_of(segment)?, &why)
+    };
+    for index in 0..args.count as usize {
+        let at = index
+            .checked_mul(size_of::<abi::CopySegment>())
+            .and_then(|offset| (args.segments as usize).checked_add(offset))
+            .ok_or(EFAULT)?;
+        let segment: abi::CopySegment = user::read(at)?;
+        let pieces = pieces(&segment).ok_or(EINVAL)?;
+        user::write(status_of(at)?, &status::OKAY)?;
+        for piece in pieces {
+            if batch.is_full() {
+                batch.run(&mut tell)?;
+            }
+            batch.add(&piece, at)?;
+        }
+        file.count_copied(segment.len.into());
+    }
+    batch.run(&mut tell)
+}
+
+/// Where a segment's status is.
+fn status_of(segment: usize) -> Result<usize> {
+    segment
+        .checked_add(offset_of!(abi::CopySegment, status))
+        .ok_or(EFAULT)
+}

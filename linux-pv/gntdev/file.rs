@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open file: what a program has announced to map.
+//!
+//! The lock of the mappings is taken in `mmap`, with the address space locked, so the program's memory is never
+//! accessed with it held.
+
+use core::mem::offset_of;
+
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, Mutex};
+use xen::chardev::{Entry, OpenFile, Opener, Roster};
+use xen::domain::DomId;
+use xen::event::port::SharedPort;
+use xen::grant::ForeignGrant;
+use xen::page::PAGE_SIZE;
+use xen::user;
+use xen::vma::granted::Granted;
+use xen::vma::{AddressSpace, NewArea};
+use xen_abi::linux::gntalloc::{UnmapNotify, UNMAP_NOTIFY_CLEAR_BYTE, UNMAP_NOTIFY_SEND_EVENT};
+use xen_abi::linux::gntdev::{self as abi, ioctl};
+use xen_nodes::offsets::first_fit;
+
+use crate::{copy, params};
+
+/// What of a file shows in debugfs.
+pub(crate) struct Shown {
+    pub(crate) opener: Opener,
+    /// Mappings that were announced and not taken back.
+    pub(crate) mappings: Atomic<usize>,
+    /// Grants in all mappings there have been.
+    pub(crate) grants: Atomic<u64>,
+    /// Bytes in copies there have been.
+    pub(crate) copied: Atomic<u64>,
+}
+
+/// The mappings of a file, by their first page in it.
+#[derive(Default)]
+struct Mappings {
+    mappings: RBTree<u64, Arc<Granted>>,
+    count: usize,
+}
+
+impl Mappings {
+    /// The mapping that begins at this page and has so many, or any number for 0.
+    fn find(&self, first: u64, count: usize) -> Option<&Arc<Granted>> {
+        let granted = self.mappings.get(&first)?;
+        (count == 0 || granted.count() == count).then_some(granted)
+    }
+
+    /// The mapping that a page is in.
+    fn around(&self, page: u64) -> Option<&Arc<Granted>> {
+        let mut all = self.mappings.iter();
+        let found = all.find(|(first, granted)| {
+            page.checked_sub(**first)
+                .is_some_and(|offset| offset < granted.count() as u64)
+        });
+        found.map(|(_, granted)| granted)
+    }
+}
+
+/// An open file.
+#[pin_data]
+pub(crate) struct File {
+    #[pin]
+    mappings: Mutex<Mappings>,
+    shown: Arc<Shown>,
+    _entry: Entry<Shown>,
+}
+
+#[vtable]
+impl OpenFile for File {
+    type Shared = Roster<Shown>;
+
+    fn open(roster: Arc<Roster<Shown>>) -> Result<Pin<KBox<Self>>> {
+        let shown = Shown {
+            opener: Opener::current(),
+            mappings: Atomic::new(0),
+            grants: Atomic::new(0),
+            copied: Atomic::new(0),
+        };
+        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
+        let entry = Roster::enter(roster, shown.clone())?;
+        KBox::pin_init(
+            pin_init!(Self {
+                mappings <- new_mutex!(Mappings::default(), "gntdev mappings"),
+                shown,
+                _entry: entry,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
+        match request {
+            ioctl::MAP_GRANT_REF => self.announce(argument),
+            ioctl::UNMAP_GRANT_REF => self.take_back(argument),
+            ioctl::GET_OFFSET_FOR_VADDR => get_offset_for_vaddr(argument),
+            ioctl::SET_UNMAP_NOTIFY => self.set_unmap_notify(argument),
+            ioctl::GRANT_COPY => copy::copy(self, argument),
+            // The requests about dma-bufs too, as in a kernel that is built without them.
+            _ => Err(ENOTTY),
+        }?;
+        Ok(0)
+    }
+
+    fn mmap(&self, area: NewArea<'_>) -> Result {
+        if area.is_writable() && !area.is_shared() {
+            return Err(EINVAL);
+        }
+        let granted = {
+            let mappings = self.mappings.lock();
+            let first = area.offset() / PAGE_SIZE as u64;
+            let found = mappings.find(first, area.pages());
+            found.ok_or(EINVAL)?.clone()
+        };
+        granted.map(area)
+    }
+}
+
+impl File {
+    /// Counts bytes that are copied.
+    pub(crate) fn count_copied(&self, bytes: u64) {
+        self.shown.copied.fetch_add(bytes, Relaxed);
+    }
+
+    /// Announces grants, which are not mapped before the program maps the file.
+    fn announce(&self, argument: usize) -> Result {
+        let mut args: abi::MapGrantRef = user::read(argument)?;
+        if args.count == 0 || args.count > params::limit() {
+            return Err(EINVAL);
+        }
+        let list = argument
+            .checked_add(offset_of!(abi::MapGrantRef, refs))
+            .ok_or(EFAULT)?;
+        let refs: KVVec<abi::GrantRef> = user::read_array(list, args.count as usize)?;
+        let mut grants = KVVec::with_capacity(refs.len(), GFP_KERNEL_ACCOUNT)?;
+        for grant in &refs {
+            let grant = ForeignGrant {
+                domain: DomId::new(grant.domid as u16),
+                reference: grant.reference,
+            };
+            grants.push(grant, GFP_KERNEL_ACCOUNT)?;
+        }
+        let granted = Granted::new(grants)?;
+        let reserved = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let first = {
+            let mut mappings = self.mappings.lock();
+            let taken = mappings.mappings.iter();
+            let taken = taken.map(|(first, granted)| (*first, granted.count() as u64));
+            let first = first_fit(taken, args.count.into()).ok_or(ENOMEM)?;
+            granted.set_offset(first * PAGE_SIZE as u64);
+            let node = reserved.into_node(first, granted);
+            mappings.mappings.insert(node);
+            mappings.count += 1;
+            self.shown.mappings.store(mappings.count, Relaxed);
+            first
+        };
+        self.shown.grants.fetch_add(args.count.into(), Relaxed);
+        args.index = first * PAGE_SIZE as u64;
+        user::write(argument, &args).inspect_err(|_| {
+            // The program will not hear of it, unless another thread of it has guessed.
+            let _ = self.remove(first, 0);
+        })
+    }
+
+    fn remove(&self, first: u64, count: usize) -> Result {
+        let mut mappings = self.mappings.lock();
+        mappings.find(first, count).ok_or(ENOENT)?;
+        let removed = mappings.mappings.remove(&first);
+        mappings.count -= 1;
+        self.shown.mappings.store(mappings.count, Relaxed);
+        drop(mappings);
+        // Unmapping may take long, so not under the lock.
+        drop(removed);
+        Ok(())
+    }
+
+    fn take_back(&self, argument: usize) -> Result {
+        let args: abi::UnmapGrantRef = user::read(argument)?;
+        self.remove(args.index / PAGE_SIZE as u64, args.count as usize)
+    }
+
+    fn set_unmap_notify(&self, argument: usize) -> Result {
+        const KNOWN: u32 = UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT;
+        let args: UnmapNotify = user::read(argument)?;
+        if args.action & !KNOWN != 0 {
+            return Err(EINVAL);
+        }
+        // The new share in a port before the old one goes: it may be the same port.
+        let event = if args.action & UNMAP_NOTIFY_SEND_EVENT != 0 {
+            Some(SharedPort::get(args.event_channel_port).map_err(|_| EINVAL)?)
+        } else {
+            None
+        };
+        let granted = {
+            let mappings = self.mappings.lock();
+            let found = mappings.around(args.index / PAGE_SIZE as u64);
+            found.ok_or(ENOENT)?.clone()
+        };
+        let clear = args.action & UNMAP_NOTIFY_CLEAR_BYTE != 0;
+        let byte = (args.index - granted.offset()) as usize;
+        granted.set_farewell(clear.then_some(byte), event)
+    }
+}
+
+/// What is mapped at an address, whichever file it was mapped from.
+fn get_offset_for_vaddr(argument: usize) -> Result {
+    let mut args: abi::GetOffsetForVaddr = user::read(argument)?;
+    let granted = {
+        let space = AddressSpace::lock()?;
+        space.granted(args.vaddr as usize).ok_or(EINVAL)?
+    };
+    args.offset = granted.offset();
+    args.count = granted.count() as u32;
+    user::write(argument, &args)
+}

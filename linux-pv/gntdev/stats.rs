@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who has the node open and what for, in `/sys/kernel/debug/xen_gntdev_rs/files`, a line a file. The pages that
+//! are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`.
+
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+use xen::chardev::Roster;
+
+use crate::file::Shown;
+
+/// The folder; it goes when this is dropped.
+pub(crate) struct Files {
+    _file: Pin<KBox<File<Arc<Roster<Shown>>>>>,
+    _dir: Dir,
+}
+
+/// Makes it. May sleep.
+pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
+    let dir = Dir::new(c"xen_gntdev_rs");
+    let content = Ok::<_, Error>(roster.clone());
+    let file = KBox::pin_init(dir.read_callback_file(c"files", content, &show), GFP_KERNEL)?;
+    Ok(Files {
+        _file: file,
+        _dir: dir,
+    })
+}
+
+fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    roster.each(|file| {
+        let mappings = file.mappings.load(Relaxed);
+        let grants = file.grants.load(Relaxed);
+        let copied = file.copied.load(Relaxed);
+        writeln!(
+            f,
+            "{} mappings {mappings} grants {grants} copied {copied}",
+            file.opener
+        )
+    })
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/xen/gntdev`: other domains' granted pages, mapped by user programs (back ends, xenstored, consoles).
+//!
+//! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space); how a copy is
+//! taken apart is in `xen_nodes`.
+//!
+//! - [`file`] is an open file: what a program has announced to map, and under which offset.
+//! - [`copy`] has the hypervisor copy between grants and the program's memory.
+//! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
+//!
+//! A mapping is used once: announced, mapped as a whole in one area, unmapped as a whole. It ends when the
+//! program has taken back the announcement, or closed the file, and the area is gone; if its pages are in use
+//! even then (I/O), when they no longer are.
+//!
+//! There is no unsafe code here.
+
+#![forbid(unsafe_code)]
+
+mod copy;
+mod file;
+mod params;
+mod stats;
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use xen::chardev::{Registration, Roster};
+use xen::{device_node, domain};
+
+module! {
+    type: Module,
+    name: "xen_gntdev_rs",
+    authors: ["Paravane developers"],
+    description: "User-space granted page access driver",
+    license: "GPL",
+}
+
+device_node!(static NODE: file::File);
+
+#[pin_data]
+struct Module {
+    // The node goes first.
+    #[pin]
+    _node: Registration<file::File>,
+    _stats: stats::Files,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            if !domain::is_xen() {
+                return Err(ENODEV);
+            }
+            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
+            let stats = stats::files(&roster)?;
+            Ok(try_pin_init!(Self {
+                _node <- Registration::new(&NODE, c"xen/gntdev", roster),
+                _stats: stats,
+            }? Error))
+        })
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Other domains' grants in a program's address space.
+//!
+//! In an auto-translated domain an area shows the pages that the grants are mapped at. In a PV domain the
+//! hypervisor changes the area's page table entries, and has to be asked to change them back before the
+//! kernel does anything to them; so the kernel's notice that it is about to is waited for, and whatever part
+//! of an area it is about ends the whole mapping.
+
+use core::marker::PhantomPinned;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use kernel::bindings as k;
+use kernel::error::to_result;
+use kernel::page::PAGE_SHIFT;
+use kernel::prelude::*;
+use kernel::sync::{Arc, ArcBorrow};
+use kernel::types::Opaque;
+use xen_bindings as bindings;
+
+use super::{bounds, no_page, open, take, AddressSpace, Callbacks, NewArea};
+use crate::domain;
+use crate::event::port::SharedPort;
+use crate::grant::mapped::Mapped;
+use crate::grant::ForeignGrant;
+
+/// Grants that a program has announced, and may map once.
+///
+/// # Invariants
+///
+/// If `watched` is set, `notifier` is registered; it is pinned, and taken off before this goes.
+#[pin_data(PinnedDrop)]
+pub struct Granted {
+    mapped: Arc<Mapped>,
+    /// There is an area, or was.
+    used: AtomicBool,
+    /// Where the area begins.
+    start: AtomicUsize,
+    /// What the driver knows it by.
+    offset: AtomicU64,
+    watched: AtomicBool,
+    #[pin]
+    notifier: Opaque<k::mmu_interval_notifier>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The notifier has locks of its own; the rest is atomic or `Sync`.
+unsafe impl Send for Granted {}
+// SAFETY: As above.
+unsafe impl Sync for Granted {}
+
+static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
+    open: Some(open::<Granted>),
+    close: Some(close),
+    may_split: Some(may_split),
+    fault: Some(no_page),
+    #[cfg(CONFIG_FIND_NORMAL_PAGE)]
+    find_normal_page: Some(find_normal_page),
+    ..pin_init::zeroed()
+});
+
+/// # Safety
+///
+/// To be called as `close` of an area of this kind.
+unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
+    // SAFETY: The area's data is a share in an `Arc<Granted>`, and this its last use.
+    drop(unsafe { take::<Granted>(vma) });
+}
+
+/// Grants are unmapped all at once.
+///
+/// # Safety
+///
+/// None.
+unsafe extern "C" fn may_split(_vma: *mut k::vm_area_struct, _addr: usize) -> i32 {
+    EINVAL.to_errno()
+}
+
+/// The page that a grant at this address is also mapped at, for I/O to and from the area.
+///
+/// # Safety
+///
+/// To be called as `find_normal_page` of an area of this kind, with an address in it.
+#[cfg(CONFIG_FIND_NORMAL_PAGE)]
+unsafe extern "C" fn find_normal_page(vma: *mut k::vm_area_struct, addr: usize) -> *mut k::page {
+    // SAFETY: The area's data is a share in an `Arc<Granted>`, which it keeps during this call.
+    let granted = unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Granted>()) };
+    // Relative to where the grants were mapped: a PV area that moves takes none of them along.
+    let offset = addr.checked_sub(granted.start.load(Ordering::Relaxed));
+    let page = offset.and_then(|offset| granted.mapped.page(offset >> PAGE_SHIFT));
+    page.unwrap_or(core::ptr::null_mut())
+}
+
+static NOTICES: Notices = Notices(k::mmu_interval_notifier_ops {
+    invalidate: Some(invalidate),
+    ..pin_init::zeroed()
+});
+
+struct Notices(k::mmu_interval_notifier_ops);
+
+// SAFETY: It is only read.
+unsafe impl Sync for Notices {}
+
+/// The kernel is about to change page table entries.
+///
+/// # Safety
+///
+/// To be called by the memory management, for the notifier of a [`Granted`].
+unsafe extern "C" fn invalidate(
+    notifier: *mut k::mmu_interval_notifier,
+    range: *const k::mmu_notifier_range,
+    sequence: usize,
+) -> bool {
+    // SAFETY: The notifier is part of a `Granted`, which takes it off, waiting for this, before it goes.
+    let granted = unsafe {
+        let granted = kernel::container_of!(Opaque::cast_from(notifier), Granted, notifier);
+        &*granted
+    };
+    // SAFETY: The memory management passes a valid range.
+    let (start, end, flags) = unsafe { ((*range).start, (*range).end, (*range).flags) };
+    if flags & k::MMU_NOTIFIER_RANGE_BLOCKABLE == 0 {
+        return false;
+    }
+    // SAFETY: As the memory management wants it; the field is only written here, one call at a time.
+    unsafe { (&raw mut (*notifier).invalidate_seq).write_volatile(sequence) };
+    let first = granted.start.load(Ordering::Relaxed);
+    let last = first + (granted.mapped.count() << PAGE_SHIFT);
+    if start < last && first < end {
+        granted.mapped.unmap();
+    }
+    true
+}
+
+impl Granted {
+    /// Grants that are to be mapped, at least one. May sleep.
+    pub fn new(grants: KVVec<ForeignGrant>) -> Result<Arc<Self>> {
+        let mapped = Mapped::new(grants)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                mapped,
+                used: AtomicBool::new(false),
+                start: AtomicUsize::new(0),
+                offset: AtomicU64::new(0),
+                watched: AtomicBool::new(false),
+                notifier: Opaque::zeroed(),
+                _pin: PhantomPinned,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// How many grants there are.
+    pub fn count(&self) -> usize {
+        self.mapped.count()
+    }
+
+    /// A number of the driver's.
+    pub fn offset(&self) -> u64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number.
+    pub fn set_offset(&self, offset: u64) {
+        self.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// Says what the other domain is told when the grants are unmapped, instead of what was said before: a
+    /// byte, counted from the first grant on, becomes zero if the grants are mapped for writing, and an event
+    /// is sent. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if a byte is to be cleared that there is not, or that is mapped read-only.
+    pub fn set_farewell(&self, clear: Option<usize>, event: Option<SharedPort>) -> Result {
+        if let Some(clear) = clear {
+            if clear >> PAGE_SHIFT >= self.count() || self.mapped.is_read_only() {
+                return Err(EINVAL);
+            }
+        }
+        self.mapped.set_farewell(clear, event);
+        Ok(())
+    }
+
+    /// Maps the grants in an area, which has a share in them until it is gone. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the area does not have as many pages, is private and can be written to, or is not the
+    /// first; or if a grant cannot be mapped.
+    pub fn map(self: Arc<Self>, area: NewArea<'_>) -> Result {
+        let writable = area.is_writable();
+        if area.pages() != self.count() || writable && !area.is_shared() {
+            return Err(EINVAL);
+        }
+        if self.used.swap(true, Ordering::Relaxed) {
+            return Err(EINVAL);
+        }
+        let mut flags = k::VM_DONTEXPAND | k::VM_DONTDUMP | k::VM_MIXEDMAP;
+        if domain::is_pv() {
+            // Another process's page table entries would be nobody's.
+            flags |= k::VM_DONTCOPY;
+        }
+        area.set_flags(flags as k::vm_flags_t);
+        let filled = self.fill(&area, writable);
+        if let Err(error) = filled {
+            self.mapped.unmap();
+            return Err(error);
+        }
+        // SAFETY: The callbacks are those of a `Granted`.
+        unsafe { area.finish(&CALLBACKS, self) };
+        Ok(())
+    }
+
+    fn fill(&self, area: &NewArea<'_>, writable: bool) -> Result {
+        // SAFETY: The area is being set up.
+        let (start, end) = unsafe { bounds(area.vma) };
+        self.start.store(start, Ordering::Relaxed);
+        let mut entries = KVVec::new();
+        if domain::is_pv() {
+            // SAFETY: The notifier is pinned, and taken off before it goes; the address space is locked.
+            to_result(unsafe {
+                k::mmu_interval_notifier_insert_locked(
+                    self.notifier.get(),
+                    (*area.vma).vm_mm,
+                    start,
+                    end - start,
+                    &raw const NOTICES.0,
+                )
+            })?;
+            // INVARIANT: It is registered.
+            self.watched.store(true, Ordering::Relaxed);
+            // SAFETY: It is registered. As long as the address space is locked nobody touches the area's page
+            // table entries, so what this returns need not be looked at again.
+            unsafe { k::mmu_interval_read_begin(self.notifier.get()) };
+            entries.resize(self.count(), 0, GFP_KERNEL | __GFP_NOWARN)?;
+            // SAFETY: There is room for each page of the area.
+            to_result(unsafe { bindings::xen_rs_pte_addresses(area.vma, entries.as_mut_ptr()) })?;
+        }
+        // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
+        // the notifier's call unmaps the grants.
+        unsafe { self.mapped.map(&entries, writable) }?;
+        if !domain::is_pv() {
+            // SAFETY: There are as many pages as the area has.
+            to_result(unsafe {
+                k::vm_map_pages_zero(area.vma, self.mapped.pages(), self.count())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl AddressSpace {
+    /// The grants that are mapped in the area that an address is in.
+    pub fn granted(&self, address: usize) -> Option<Arc<Granted>> {
+        let vma = self.find(address, &CALLBACKS)?;
+        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Granted>`, which stays while
+        // the lock is held.
+        Some(unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Granted>()) }.into())
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Granted {
+    fn drop(self: Pin<&mut Self>) {
+        if self.watched.load(Ordering::Relaxed) {
+            // SAFETY: By the type invariant it is registered. This waits for a call that is running.
+            unsafe { k::mmu_interval_notifier_remove(self.notifier.get()) };
+        }
+        self.mapped.unmap();
+    }
+}
