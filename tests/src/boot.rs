@@ -223,6 +223,10 @@ fn describe(images: &Images, host: &Host, seen: &[Seen], took: Duration) -> Resu
         host.kernel,
         host.boot_time.as_secs_f32()
     );
+    let nodes = dom0.sh(
+        "lsmod | awk '$1 ~ /^xen_(evtchn|gntalloc|gntdev|privcmd)/ { print $1 }' | sort | xargs",
+    )?;
+    let _ = writeln!(text, "         toolstack on {nodes}");
     for guest in seen {
         let _ = writeln!(
             text,

@@ -6,6 +6,7 @@ mod blkfront;
 mod dom0;
 mod harness;
 mod netfront;
+mod nodes;
 mod resources;
 
 use crate::scenario::Scenario;
@@ -13,5 +14,12 @@ use crate::scenario::Scenario;
 /// Every scenario, in the order of this list within a topology.
 pub fn all() -> Vec<Scenario> {
     let (block, net) = (blkfront::scenarios(), netfront::scenarios());
-    [dom0::SCENARIOS, harness::SCENARIOS, &block, &net].concat()
+    [
+        dom0::SCENARIOS,
+        harness::SCENARIOS,
+        &block,
+        &net,
+        nodes::SCENARIOS,
+    ]
+    .concat()
 }

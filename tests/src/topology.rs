@@ -53,6 +53,15 @@ impl Topology {
         ..Self::PV
     };
 
+    /// The same machine with our drivers behind the nodes in dom0's `/dev/xen`, on which the toolstack runs.
+    #[must_use]
+    pub const fn with_our_nodes(self) -> Self {
+        Self {
+            dom0_args: "paravane.dom0_drivers=rust",
+            ..self
+        }
+    }
+
     /// The line of xl's configuration that says where a guest runs, or nothing.
     ///
     /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time

@@ -15,7 +15,7 @@ use crate::prepare::prepare;
 /// Prepares everything, boots, and prints the report.
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
     // The kernel's own drivers need none of our modules.
-    let ours = args.driver == cli::Driver::Rust;
+    let ours = args.driver == cli::Driver::Rust || args.dom0_drivers == cli::Nodes::Rust;
     let images = prepare(session, args.kernel.as_deref(), args.xen.as_deref(), ours)?;
     let report = vmtest::boot::run(session, &images, &options(args))?;
     print!("{report}");
@@ -39,6 +39,10 @@ fn options(args: &cli::Boot) -> Options {
     let topology = match dom0 {
         Dom0::Pv => Topology::PV,
         Dom0::Pvh => Topology::PVH,
+    };
+    let topology = match args.dom0_drivers {
+        cli::Nodes::Rust => topology.with_our_nodes(),
+        cli::Nodes::C => topology,
     };
     let memory = topology.memory.max(topology.dom0_memory + guests + 512);
     Options {

@@ -99,6 +99,9 @@ pub struct Boot {
     /// Which frontends drive disks and networks: ours or the kernel's own, to compare
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
+    /// Which drivers make the nodes in dom0's /dev/xen, on which the toolstack runs: ours or the kernel's own
+    #[arg(long, value_enum, value_name = "DRIVERS", default_value = "c")]
+    pub dom0_drivers: Nodes,
     /// Open a shell at the end, in dom0 or in the first guest
     #[arg(long, value_enum, value_name = "WHERE")]
     pub console: Option<Console>,
@@ -187,6 +190,15 @@ pub enum Driver {
     /// xen_blkfront_rs and xen_netfront_rs
     Rust,
     /// xen_blkfront and xen_netfront
+    C,
+}
+
+/// Drivers of the toolstack's device nodes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Nodes {
+    /// xen_evtchn_rs, xen_gntalloc_rs, xen_gntdev_rs and xen_privcmd_rs
+    Rust,
+    /// xen_evtchn, xen_gntalloc, xen_gntdev and xen_privcmd
     C,
 }
 

@@ -72,6 +72,14 @@ const GUEST: [&str; 11] = [
     "xenfs",
 ];
 
+/// Modules of ours that guests have no use for: those behind the nodes of the toolstack.
+const DOM0_ONLY: [&str; 4] = [
+    "xen_evtchn_rs",
+    "xen_gntalloc_rs",
+    "xen_gntdev_rs",
+    "xen_privcmd_rs",
+];
+
 const DOM0_INITRD: &str = include_str!("files/dom0-initrd");
 const DOM0_SETUP: &str = include_str!("files/dom0-setup");
 const DOM0_INITTAB: &str = include_str!("files/dom0-inittab");
@@ -101,7 +109,7 @@ impl Payload {
     ) -> Result<Self> {
         let kernel_part = KernelPart::open(session, sandbox, userland, kernel)?;
         let files = modules.map(Modules::files).unwrap_or_default();
-        let key = Digest::new("payload", 2)
+        let key = Digest::new("payload", 3)
             .with("kernel", fsutil::name(kernel_part.path()))
             .with("modules", modules.map(Modules::key).unwrap_or_default())
             .with("agent", fs::read(agent)?)
@@ -118,14 +126,18 @@ impl Payload {
             let part = |name| kernel_part.join(name);
             copy_tree(&part("dom0"), &tree)?;
             copy_tree(&part("guest"), &dir.join("guest"))?;
-            for root in [&tree, &dir.join("guest")] {
+            for (root, is_guest) in [(&tree, false), (&dir.join("guest"), true)] {
                 let updates = root
                     .join("usr/lib/modules")
                     .join(&kernel.release)
                     .join("updates");
                 fs::create_dir_all(&updates)?;
                 for file in &files {
-                    fs::copy(file, updates.join(fsutil::name(file)))?;
+                    let name = fsutil::name(file);
+                    if is_guest && DOM0_ONLY.contains(&kmods::module_name(&name).as_str()) {
+                        continue;
+                    }
+                    fs::copy(file, updates.join(name))?;
                 }
                 kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
             }
