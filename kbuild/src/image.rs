@@ -19,6 +19,7 @@ mod cpio;
 mod disk;
 pub mod kmods;
 pub mod payload;
+mod programs;
 pub mod userland;
 pub mod vmlinux;
 

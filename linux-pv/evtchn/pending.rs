@@ -158,11 +158,12 @@ impl Pending {
         let mut done = 0;
         while done < most {
             let part = (most - done).min(chunk.len());
-            let count = consumer.peek(&self.indexes, done as u32, &mut chunk[..part]);
+            let room = chunk.get_mut(..part).unwrap_or_default();
+            let count = consumer.peek(&self.indexes, done as u32, room);
             if count == 0 {
                 break;
             }
-            user::give(to, &chunk[..count])?;
+            user::give(to, room.get(..count).unwrap_or_default())?;
             done += count;
         }
         consumer.consume(&self.indexes, done as u32);

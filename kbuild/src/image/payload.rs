@@ -6,6 +6,7 @@
 //! - `lib/modules/RELEASE`: the kernel's modules for dom0, and ours in `updates/`;
 //! - `boot/vmlinux`, `boot/guest.cpio`, and that with additions, as `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
+//! - `bin/node-calls`: calls on the toolstack's device nodes ([`programs`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
 use std::fs;
@@ -18,7 +19,7 @@ use anyhow::{Context, Result};
 use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
-use super::{bpf, disk, vmlinux};
+use super::{bpf, disk, programs, vmlinux};
 use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -114,6 +115,7 @@ impl Payload {
             .with("modules", modules.map(Modules::key).unwrap_or_default())
             .with("agent", fs::read(agent)?)
             .with("bpf", bpf::key(session)?)
+            .with("programs", programs::key(session)?)
             .with_all(
                 "file",
                 [DOM0_SETUP, DOM0_INITTAB, GUEST_INIT, GUEST_INITTAB],
@@ -176,7 +178,7 @@ impl Payload {
             ] {
                 write(&tree.join(name), mode, content)?;
             }
-            fs::create_dir_all(tree.join("bin"))?;
+            programs::build(session, &step, sandbox, &tree.join("bin"))?;
             fs::copy(agent, tree.join("bin/agent"))?;
             disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
             for left in ["tree", "guest", "ours.cpio", "bpf.cpio"] {

@@ -20,6 +20,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nodes.xens_own_tests_pass_pvh", xens_own_tests_pass)
         .on(PVH)
         .full(),
+    Scenario::new("nodes.kernels_own_answer_as_expected_pv", answers),
+    Scenario::new("nodes.ours_answer_as_the_kernels_own_pv", answers).on(PV),
+    Scenario::new("nodes.kernels_own_answer_as_expected_pvh", answers)
+        .on(Topology::PVH)
+        .full(),
+    Scenario::new("nodes.ours_answer_as_the_kernels_own_pvh", answers)
+        .on(PVH)
+        .full(),
     Scenario::new("nodes.guests_come_and_go_pv", guests_come_and_go).on(PV),
     Scenario::new("nodes.guests_come_and_go_pvh", guests_come_and_go)
         .on(PVH)
@@ -74,6 +82,21 @@ fn xens_own_tests_pass(ctx: &mut Ctx<'_>) -> Result<()> {
     ] {
         dom0.sh(&format!("/usr/lib/xen-4*/bin/{test}"))
             .with_context(|| format!("{test} fails on our nodes"))?;
+    }
+    Ok(())
+}
+
+/// Good and bad calls on every node get the answers that the C drivers give, and nothing is left behind.
+fn answers(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let ours = dom0.sh("lsmod")?.contains("xen_privcmd_rs");
+    let before = if ours { in_use(ctx)? } else { String::new() };
+    let said = dom0.run("/payload/bin/node-calls")?;
+    ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
+    ctx.note(said.stdout.trim().to_owned());
+    if ours {
+        let after = in_use(ctx)?;
+        ensure!(before == after, "before: {before}\nafter: {after}");
     }
     Ok(())
 }
