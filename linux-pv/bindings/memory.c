@@ -79,6 +79,16 @@ int xen_rs_remap_gfn_range(struct vm_area_struct *vma, unsigned long addr, u64 g
 }
 EXPORT_SYMBOL_GPL(xen_rs_remap_gfn_range);
 
+int xen_rs_remap_pages(struct vm_area_struct *vma, unsigned long addr, unsigned long len)
+{
+#ifdef CONFIG_XEN_AUTO_XLATE
+	return xen_remap_vma_range(vma, addr, len);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+EXPORT_SYMBOL_GPL(xen_rs_remap_pages);
+
 int xen_rs_alloc_unpopulated(unsigned int count, struct page **pages)
 {
 	return xen_alloc_unpopulated_pages(count, pages);

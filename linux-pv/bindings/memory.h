@@ -27,6 +27,8 @@ int xen_rs_remap_mfns(struct vm_area_struct *vma, unsigned long addr, u64 *mfns,
 		      unsigned int domid);
 int xen_rs_remap_gfn_range(struct vm_area_struct *vma, unsigned long addr, u64 gfn, int count,
 			   unsigned int domid);
+/* xen/xen-ops.h: puts the pages that the area's data is an array of into the area. */
+int xen_rs_remap_pages(struct vm_area_struct *vma, unsigned long addr, unsigned long len);
 /* xen/xen.h: pages without memory behind them. */
 int xen_rs_alloc_unpopulated(unsigned int count, struct page **pages);
 void xen_rs_free_unpopulated(unsigned int count, struct page **pages);

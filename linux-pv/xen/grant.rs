@@ -25,6 +25,7 @@
 
 mod copy;
 mod loan;
+#[cfg(CONFIG_MMU_NOTIFIER)]
 pub(crate) mod mapped;
 mod owned;
 mod pool;
@@ -33,6 +34,7 @@ mod shared;
 
 pub use copy::CopyBatch;
 pub use loan::LoanedGrant;
+#[cfg(CONFIG_MMU_NOTIFIER)]
 pub use mapped::ForeignGrant;
 pub use owned::Grant;
 pub use pool::{GrantPool, PoolEmpty};

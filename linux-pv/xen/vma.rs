@@ -16,6 +16,7 @@
 
 pub mod buffer;
 pub mod foreign;
+#[cfg(CONFIG_MMU_NOTIFIER)]
 pub mod granted;
 pub mod shared;
 

@@ -57,9 +57,9 @@ impl Indexes {
 /// What came of putting a port in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// The queue was empty: whoever waits has to be woken.
+    /// All ports before it have been taken out: whoever waits has to be woken.
     First,
-    /// There were ports before it.
+    /// There are ports before it, or it has been taken out itself already.
     More,
     /// There was no slot; the event is lost.
     Lost,
@@ -88,11 +88,11 @@ impl<S: AsRef<[AtomicU32]>> Producer<S> {
     /// Puts in a port.
     #[inline]
     pub fn push(&mut self, indexes: &Indexes, port: u32) -> Pushed {
-        let slots = self.0.as_ref();
         let produced = indexes.produced.load(Ordering::Relaxed);
         // Pairs with the store of the consumer: it has read the slot.
         let consumed = indexes.consumed.load(Ordering::Acquire);
         let used = produced.wrapping_sub(consumed);
+        let slots = self.0.as_ref();
         match slot(slots, produced) {
             Some(slot) if (used as usize) < slots.len() => slot.store(port, Ordering::Relaxed),
             _ => {
@@ -100,11 +100,13 @@ impl<S: AsRef<[AtomicU32]>> Producer<S> {
                 return Pushed::Lost;
             }
         }
-        // Whoever sees the index sees the port.
+        // Whoever sees the index sees the port. And it is seen before the look at what the consumer has done
+        // meanwhile: it may just have taken out the last port before this one, found no other, and be about
+        // to wait. (It looks once more after it has said that it waits, with a full barrier between.)
         indexes
             .produced
-            .store(produced.wrapping_add(1), Ordering::Release);
-        if used == 0 {
+            .store(produced.wrapping_add(1), Ordering::SeqCst);
+        if indexes.consumed.load(Ordering::SeqCst) == produced {
             Pushed::First
         } else {
             Pushed::More

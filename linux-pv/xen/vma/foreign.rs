@@ -333,7 +333,7 @@ impl Area<'_> {
         // SAFETY: The function takes the pages from the area's data; there are as many, and the range is in
         // the area.
         let mapped =
-            unsafe { bindings::xen_remap_vma_range(self.vma, address, count << PAGE_SHIFT) };
+            unsafe { bindings::xen_rs_remap_pages(self.vma, address, count << PAGE_SHIFT) };
         // SAFETY: As above.
         unsafe { (*self.vma).vm_private_data = data };
         to_result(mapped)

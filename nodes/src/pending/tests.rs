@@ -201,3 +201,33 @@ fn a_reader_and_an_interrupt_do_not_disturb_each_other() {
         }
     });
 }
+
+/// Slots by way of which something happens in the midst of a push: after the look at the indexes, before
+/// they change.
+struct Meanwhile<F>(Slots, F);
+
+impl<F: Fn()> AsRef<[AtomicU32]> for Meanwhile<F> {
+    fn as_ref(&self) -> &[AtomicU32] {
+        (self.1)();
+        &self.0
+    }
+}
+
+/// The reader takes out the only port, finds no other and waits, all while the next one is put in: it has to
+/// be woken for that one.
+#[test]
+fn a_reader_that_empties_the_queue_during_a_push_is_woken() {
+    let shared = slots(4);
+    let indexes = Indexes::new();
+    Producer::new(shared.clone()).push(&indexes, 1);
+    let consumer = std::cell::RefCell::new(Consumer::new(shared.clone()));
+    let read_all = || {
+        let mut consumer = consumer.borrow_mut();
+        assert_eq!(consumer.peek(&indexes, 0, &mut [0; 4]), 1);
+        consumer.consume(&indexes, 1);
+        assert!(indexes.is_empty());
+    };
+    let mut producer = Producer::new(Meanwhile(shared, read_all));
+    assert_eq!(producer.push(&indexes, 2), Pushed::First);
+    assert_eq!(indexes.len(), 1);
+}
