@@ -31,8 +31,8 @@ pub(crate) struct Shown {
     pub(crate) opener: Opener,
     /// Mappings that were announced and not taken back.
     pub(crate) mappings: Atomic<usize>,
-    /// Grants in all mappings there have been.
-    pub(crate) grants: Atomic<u64>,
+    /// Grants in them.
+    pub(crate) grants: Atomic<usize>,
     /// Bytes in copies there have been.
     pub(crate) copied: Atomic<u64>,
 }
@@ -42,9 +42,39 @@ pub(crate) struct Shown {
 struct Mappings {
     mappings: RBTree<u64, Arc<Granted>>,
     count: usize,
+    grants: usize,
 }
 
 impl Mappings {
+    /// Adds one, for which the room was made, and tells how many there are.
+    fn add(
+        &mut self,
+        room: RBTreeNodeReservation<u64, Arc<Granted>>,
+        first: u64,
+        new: Arc<Granted>,
+        shown: &Shown,
+    ) {
+        self.count += 1;
+        self.grants += new.count();
+        self.mappings.insert(room.into_node(first, new));
+        self.tell(shown);
+    }
+
+    /// Takes out the one that begins at this page and has so many, or any number for 0.
+    fn take(&mut self, first: u64, count: usize, shown: &Shown) -> Option<Arc<Granted>> {
+        self.find(first, count)?;
+        let old = self.mappings.remove(&first)?;
+        self.count -= 1;
+        self.grants -= old.count();
+        self.tell(shown);
+        Some(old)
+    }
+
+    fn tell(&self, shown: &Shown) {
+        shown.mappings.store(self.count, Relaxed);
+        shown.grants.store(self.grants, Relaxed);
+    }
+
     /// The mapping that begins at this page and has so many, or any number for 0.
     fn find(&self, first: u64, count: usize) -> Option<&Arc<Granted>> {
         let granted = self.mappings.get(&first)?;
@@ -153,13 +183,9 @@ impl File {
             let taken = taken.map(|(first, granted)| (*first, granted.count() as u64));
             let first = first_fit(taken, args.count.into()).ok_or(ENOMEM)?;
             granted.set_offset(first * PAGE_SIZE as u64);
-            let node = reserved.into_node(first, granted);
-            mappings.mappings.insert(node);
-            mappings.count += 1;
-            self.shown.mappings.store(mappings.count, Relaxed);
+            mappings.add(reserved, first, granted, &self.shown);
             first
         };
-        self.shown.grants.fetch_add(args.count.into(), Relaxed);
         args.index = first * PAGE_SIZE as u64;
         user::write(argument, &args).inspect_err(|_| {
             // The program will not hear of it, unless another thread of it has guessed.
@@ -168,14 +194,9 @@ impl File {
     }
 
     fn remove(&self, first: u64, count: usize) -> Result {
-        let mut mappings = self.mappings.lock();
-        mappings.find(first, count).ok_or(ENOENT)?;
-        let removed = mappings.mappings.remove(&first);
-        mappings.count -= 1;
-        self.shown.mappings.store(mappings.count, Relaxed);
-        drop(mappings);
+        let removed = self.mappings.lock().take(first, count, &self.shown);
         // Unmapping may take long, so not under the lock.
-        drop(removed);
+        drop(removed.ok_or(ENOENT)?);
         Ok(())
     }
 

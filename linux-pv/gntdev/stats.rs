@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has the node open and what for, in `/sys/kernel/debug/xen_gntdev_rs/files`, a line a file. The pages that
-//! are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`.
+//! Who has the node open and what for, in `/sys/kernel/debug/xen_gntdev_rs/files`: what a mapping may have, then a line a
+//! file. The pages that are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`.
 
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
@@ -11,6 +11,7 @@ use kernel::sync::Arc;
 use xen::chardev::Roster;
 
 use crate::file::Shown;
+use crate::params;
 
 /// The folder; it goes when this is dropped.
 pub(crate) struct Files {
@@ -30,6 +31,7 @@ pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
 }
 
 fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "limit {} grants a mapping", params::limit())?;
     roster.each(|file| {
         let mappings = file.mappings.load(Relaxed);
         let grants = file.grants.load(Relaxed);
