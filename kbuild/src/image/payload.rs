@@ -6,7 +6,7 @@
 //! - `lib/modules/RELEASE`: the kernel's modules for dom0, and ours in `updates/`;
 //! - `boot/vmlinux`, `boot/guest.cpio`, and that with additions, as `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
-//! - `bin/node-calls`: calls on the toolstack's device nodes ([`programs`]);
+//! - `bin/node-calls`, `bin/node-fuzz`: calls on the toolstack's device nodes ([`programs`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
 use std::fs;

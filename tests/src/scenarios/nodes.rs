@@ -2,6 +2,8 @@
 
 //! The toolstack on our drivers: the nodes in dom0's `/dev/xen` are ours, and the kernel's own are not loaded.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::disk::Disk;
@@ -26,6 +28,10 @@ pub const SCENARIOS: &[Scenario] = &[
         .on(Topology::PVH)
         .full(),
     Scenario::new("nodes.ours_answer_as_the_kernels_own_pvh", answers)
+        .on(PVH)
+        .full(),
+    Scenario::new("nodes.survive_senseless_calls_pv", senseless_calls).on(PV),
+    Scenario::new("nodes.survive_senseless_calls_pvh", senseless_calls)
         .on(PVH)
         .full(),
     Scenario::new("nodes.guests_come_and_go_pv", guests_come_and_go).on(PV),
@@ -98,6 +104,34 @@ fn answers(ctx: &mut Ctx<'_>) -> Result<()> {
         let after = in_use(ctx)?;
         ensure!(before == after, "before: {before}\nafter: {after}");
     }
+    Ok(())
+}
+
+/// Random calls from many threads leave the kernel sound (its log is watched all the time), the toolstack at work and
+/// nothing behind.
+fn senseless_calls(ctx: &mut Ctx<'_>) -> Result<()> {
+    let before = in_use(ctx)?;
+    let dom0 = ctx.host.dom0();
+    for seed in 1..=ctx.rounds(1, 20) {
+        let limit = Duration::from_secs(120);
+        let ran = dom0.run_for(limit, &format!("/payload/bin/node-fuzz 15 {seed}"))?;
+        ensure!(
+            ran.succeeded(),
+            "seed {seed}: {:?}, {}{}",
+            ran.exit,
+            ran.stdout,
+            ran.stderr
+        );
+        ctx.note(format!(
+            "seed {seed}: {}",
+            ran.stdout.trim().replace('\n', ", ")
+        ));
+    }
+    // Pages that the kernel has in use are unmapped a little later.
+    dom0.sh("sleep 2")?;
+    let after = in_use(ctx)?;
+    ensure!(before == after, "before: {before}\nafter: {after}");
+    ensure!(dom0.sh("xl list | awk 'NR == 2 { print $1 }'")? == "Domain-0");
     Ok(())
 }
 
