@@ -10,7 +10,7 @@ use xen::domain::DomId;
 use xen::user;
 use xen::vma::AddressSpace;
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::batch::{marked, Summary, CHUNK};
+use xen_nodes::batch::{marked, settle, Summary, CHUNK};
 use xen_nodes::mapping::{claim, Claim, Span};
 
 use crate::file::File;
@@ -109,7 +109,9 @@ impl Batch {
         let mut summary = Summary::default();
         let mut at = wanted.start() as usize;
         for (frames, errors) in frames.chunks_mut(CHUNK).zip(errors.chunks_mut(CHUNK)) {
-            summary.add(frames.len(), area.map(at, frames, errors, domain)?);
+            let returned = area.map(at, frames, errors, domain)?;
+            settle(errors, returned);
+            summary.add(frames.len(), returned);
             at += frames.len() * xen::page::PAGE_SIZE;
         }
         file.count_frames(frames.len());

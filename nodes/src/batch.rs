@@ -32,6 +32,14 @@ impl Summary {
     }
 }
 
+/// Makes sure that a chunk of which the kernel returned an error has one: it may have given up, for want of
+/// memory, before it came to a frame. Which frames are mapped is not known then, so all count as not mapped.
+pub fn settle(errors: &mut [i32], returned: i32) {
+    if returned < 0 && errors.iter().all(|error| *error == 0) {
+        errors.fill(returned);
+    }
+}
+
 /// What the first version of the request puts in the place of a frame's number; `None` if the number
 /// stays. The bits are those of a 32-bit number, also in a wider one.
 pub fn marked(frame: u64, error: i32) -> Option<u64> {
@@ -69,6 +77,18 @@ mod tests {
             summary.add(7, returned);
             assert_eq!(summary, Summary::Partial, "{returned}");
         }
+    }
+
+    #[test]
+    fn no_error_goes_untold() {
+        let mut errors = [0, 0];
+        settle(&mut errors, 2);
+        assert_eq!(errors, [0, 0]);
+        settle(&mut errors, -ENOENT);
+        assert_eq!(errors, [-ENOENT, -ENOENT]);
+        let mut errors = [0, -EINVAL];
+        settle(&mut errors, -EINVAL);
+        assert_eq!(errors, [0, -EINVAL]);
     }
 
     #[test]
