@@ -27,9 +27,9 @@ pub(crate) struct Parts {
 impl Parts {
     /// Takes so many; `None` if that is more than there may be.
     pub(crate) fn take(quota: Arc<Quota>, count: u32, limit: u32) -> Option<Self> {
-        quota
-            .take(count, limit)
-            .then_some(Self { left: count, quota })
+        let taken = quota.take(count, limit);
+        // Not `then_some`, which would make them, and give them back, in either case.
+        taken.then(|| Self { left: count, quota })
     }
 
     /// One page's.

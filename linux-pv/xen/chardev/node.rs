@@ -145,7 +145,7 @@ impl<T: OpenFile> Registration<T> {
                 let device = k::miscdevice {
                     minor: k::MISC_DYNAMIC_MINOR as i32,
                     name: name.as_char_ptr(),
-                    fops: (&raw const *node).cast(),
+                    fops: &raw const node.operations,
                     ..pin_init::zeroed()
                 };
                 // SAFETY: The slot is valid for writes.
