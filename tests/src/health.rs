@@ -25,6 +25,18 @@ struct State {
     lost: Vec<u32>,
 }
 
+/// The emulator lost a domain: see [`crate::console::lost_domain`].
+#[derive(Clone, Copy, Debug)]
+pub struct Lost;
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QEMU's emulated SVM lost a domain: a triple fault, says Xen")
+    }
+}
+
+impl std::error::Error for Lost {}
+
 impl Health {
     /// The health of something that runs on this machine.
     pub fn of_guest(&self) -> Self {
@@ -78,7 +90,7 @@ impl Health {
         if let Some(machine) = &self.machine {
             let domid = self.lock().domid;
             if domid.is_some_and(|domid| machine.lock().lost.contains(&domid)) {
-                return Some("QEMU's emulated SVM lost the guest: a triple fault, says Xen".into());
+                return Some(Lost.to_string());
             }
             if let Some(why) = machine.death() {
                 return Some(why);

@@ -16,7 +16,7 @@ use kbuild::Images;
 
 use crate::console::Judge;
 use crate::guest::{Domain, Guest};
-use crate::health::Health;
+use crate::health::{Health, Lost};
 use crate::machine::Machine;
 use crate::remote::{Place, scaled};
 use crate::topology::Topology;
@@ -55,6 +55,11 @@ impl Host {
             .map_err(|error| {
                 // QEMU's own end says more than the lost connection.
                 let error = machine.check().err().unwrap_or(error);
+                let error = if health.take_lost().is_empty() {
+                    error
+                } else {
+                    error.context(Lost)
+                };
                 error.context(format!(
                     "Xen with {topology} did not come up; see {}",
                     dir.display()
@@ -90,6 +95,17 @@ impl Host {
     /// The folder with the logs.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether the emulator lost a domain since this was last asked; dom0 takes the machine with it.
+    pub fn lost_a_domain(&self) -> bool {
+        let mut machine = self
+            .machine
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Waits for the last words of a machine that has just ended. What it says of that is known already.
+        let _ = machine.check();
+        !self.health().take_lost().is_empty()
     }
 
     /// Creates a guest and waits until its agent answers.

@@ -11,11 +11,12 @@ use anyhow::{Error, Result};
 use kbuild::{Images, Session};
 
 use crate::guest::Driver;
+use crate::health::Lost;
 use crate::host::Host;
 use crate::scenario::{Ctx, Scenario, Skip};
 use crate::topology::Topology;
 
-/// How often something is run again that failed because the emulator lost a guest. What our drivers do wrong
+/// How often something is run again that failed because the emulator lost a domain. What our drivers do wrong
 /// never looks like that: see [`crate::console::lost_domain`].
 pub(crate) const RETRIES: u32 = 2;
 
@@ -100,18 +101,20 @@ pub fn run(
         let mut notes = Vec::new();
         let mut result = boots.run(scenario, selection, &mut notes);
         let mut losses = 0;
-        while result.is_err() && boots.lost_a_guest() {
+        while let Err(error) = &result
+            && (error.is::<Lost>() || boots.lost_a_domain())
+        {
             losses += 1;
             let logs = boots.logs().unwrap_or_default();
             boots.give_up();
             notes = vec![format!(
-                "the emulator lost a guest (triple fault, run {losses}; see {})",
+                "the emulator lost a domain (triple fault, run {losses}; see {})",
                 logs.display()
             )];
             result = if losses > RETRIES {
                 // What the scenario is about was neither shown nor refuted.
                 Err(Skip(format!(
-                    "the emulator lost a guest in each of {losses} runs"
+                    "the emulator lost a domain in each of {losses} runs"
                 ))
                 .into())
             } else {
@@ -159,11 +162,11 @@ impl Boots<'_> {
         one(host, scenario, selection, notes)
     }
 
-    /// Whether the emulator lost a guest during the last scenario.
-    fn lost_a_guest(&self) -> bool {
+    /// Whether the emulator lost a domain during the last scenario.
+    fn lost_a_domain(&self) -> bool {
         self.current
             .as_ref()
-            .is_some_and(|(_, host)| !host.health().take_lost().is_empty())
+            .is_some_and(|(_, host)| host.lost_a_domain())
     }
 
     fn get(&mut self, topology: &Topology) -> Result<&Host> {
