@@ -275,7 +275,7 @@ fn guest(host: &Host, mode: Mode, queues: u32) -> Result<Guest> {
     let guest = match mode {
         Mode::Pv => guest.line(&host.topology().on_last_cpu()),
         // It is there anyway.
-        Mode::Pvh => guest,
+        Mode::Pvh | Mode::Hvm => guest,
     };
     // Xen's clock makes leaps where four virtual processors share one that is emulated, and then stands still until time
     // has caught up. The counter it is made from does not: the emulator takes it from the machine.

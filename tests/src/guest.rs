@@ -22,6 +22,8 @@ pub enum Mode {
     Pv,
     /// In a hardware-assisted container.
     Pvh,
+    /// Hardware-assisted, with a whole machine that QEMU emulates in dom0.
+    Hvm,
 }
 
 impl Mode {
@@ -30,6 +32,7 @@ impl Mode {
         match self {
             Mode::Pv => "pv",
             Mode::Pvh => "pvh",
+            Mode::Hvm => "hvm",
         }
     }
 }
@@ -88,6 +91,11 @@ impl Guest {
     /// A PVH guest.
     pub fn pvh(name: &str) -> Self {
         Self::new(name, Mode::Pvh)
+    }
+
+    /// An HVM guest.
+    pub fn hvm(name: &str) -> Self {
+        Self::new(name, Mode::Hvm)
     }
 
     /// A PV guest.
@@ -177,8 +185,13 @@ impl Guest {
         };
         // fio's libraries are in memory twice while the kernel unpacks them.
         let memory = self.memory + if self.fio { 128 } else { 0 };
+        // QEMU's loader wants a compressed image, Xen's an ELF file.
+        let kernel = match self.mode {
+            Mode::Hvm => "vmlinuz",
+            Mode::Pv | Mode::Pvh => "vmlinux",
+        };
         let mut text = format!(
-            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/vmlinux'\nramdisk = '/payload/boot/{initramfs}.cpio'\n\
+            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/{kernel}'\nramdisk = '/payload/boot/{initramfs}.cpio'\n\
              cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
             self.name,
             self.mode.name(),
@@ -189,6 +202,9 @@ impl Guest {
         );
         // Reading the clock would be an exit to Xen each time, ten microseconds on an emulated processor.
         text += "tsc_mode = 'native'\n";
+        if self.mode == Mode::Hvm {
+            text += "vga = 'none'\nvnc = 0\nusb = 0\n";
+        }
         text += "on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n";
         for line in [placement]
             .into_iter()

@@ -62,16 +62,25 @@ impl Topology {
         }
     }
 
+    /// That, with the xenstore daemon that is written in C; the usual one is written in OCaml.
+    #[must_use]
+    pub const fn with_our_nodes_and_c_xenstored(self) -> Self {
+        Self {
+            dom0_args: "paravane.dom0_drivers=rust paravane.xenstored=c",
+            ..self
+        }
+    }
+
     /// The line of xl's configuration that says where a guest runs, or nothing.
     ///
     /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time
     /// and one of them changes from one virtual processor to another: a guest with four virtual processors on two
-    /// dies of a triple fault within seconds. So all PVH guests run on one processor. PV guests, among them dom0, do
+    /// dies of a triple fault within seconds. So all PVH and HVM guests run on one processor. PV guests, among them dom0, do
     /// not use SVM and run anywhere; a PVH dom0 keeps to processors of its own.
     pub fn placement(&self, mode: Mode) -> String {
         match mode {
             Mode::Pv => String::new(),
-            Mode::Pvh => self.on_last_cpu(),
+            Mode::Pvh | Mode::Hvm => self.on_last_cpu(),
         }
     }
 

@@ -100,7 +100,7 @@ pub struct Boot {
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
     /// Which drivers make the nodes in dom0's /dev/xen, on which the toolstack runs: ours or the kernel's own
-    #[arg(long, value_enum, value_name = "DRIVERS", default_value = "c")]
+    #[arg(long, value_enum, value_name = "DRIVERS", default_value = "rust")]
     pub dom0_drivers: Nodes,
     /// Open a shell at the end, in dom0 or in the first guest
     #[arg(long, value_enum, value_name = "WHERE")]

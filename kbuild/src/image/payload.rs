@@ -4,7 +4,8 @@
 //! dom0 mounts read-only at `/payload` with
 //!
 //! - `lib/modules/RELEASE`: the kernel's modules for dom0, and ours in `updates/`;
-//! - `boot/vmlinux`, `boot/guest.cpio`, and that with additions, as `boot/guest-fio.cpio`: what guests boot from;
+//! - `boot/vmlinux` (`boot/vmlinuz` for HVM guests), `boot/guest.cpio`, and that with additions, as
+//!   `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
 //! - `bin/node-calls`, `bin/node-fuzz`: calls on the toolstack's device nodes ([`programs`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
@@ -110,7 +111,7 @@ impl Payload {
     ) -> Result<Self> {
         let kernel_part = KernelPart::open(session, sandbox, userland, kernel)?;
         let files = modules.map(Modules::files).unwrap_or_default();
-        let key = Digest::new("payload", 3)
+        let key = Digest::new("payload", 4)
             .with("kernel", fsutil::name(kernel_part.path()))
             .with("modules", modules.map(Modules::key).unwrap_or_default())
             .with("agent", fs::read(agent)?)
@@ -172,6 +173,7 @@ impl Payload {
                 concatenate(&parts.concat(), &archive)?;
             }
             fs::copy(part("vmlinux"), tree.join("boot/vmlinux"))?;
+            fs::copy(kernel.vmlinuz(), tree.join("boot/vmlinuz"))?;
             for (name, mode, content) in [
                 ("sbin/setup", 0o755, DOM0_SETUP),
                 ("etc/inittab", 0o644, DOM0_INITTAB),

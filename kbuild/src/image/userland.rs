@@ -31,7 +31,7 @@ const FREE: u64 = 1 << 30;
 
 /// What dom0 has besides Xen's own packages. They are unpacked, not configured: nothing here needs a running
 /// service, and that saves a minute.
-const PACKAGES: [&str; 24] = [
+const PACKAGES: [&str; 25] = [
     "base-files",
     "bash",
     "bridge-utils",
@@ -52,6 +52,8 @@ const PACKAGES: [&str; 24] = [
     "mawk",
     "procps",
     "psmisc",
+    // The device model of HVM guests, and a block back end.
+    "qemu-system-xen",
     "sed",
     "tar",
     "tcpdump",
