@@ -12,9 +12,10 @@ use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
 const PV: Topology = Topology::PV.with_our_nodes();
-/// With one virtual processor: the emulator loses a PVH dom0 with two under load (see [`Topology::placement`]).
+/// All on one processor: the emulator loses a PVH dom0 that has two, or that is at work while a guest is on another (see
+/// [`Topology::placement`]).
 const PVH: Topology = Topology {
-    cpus: 2,
+    cpus: 1,
     dom0_vcpus: 1,
     ..Topology::PVH.with_our_nodes()
 };
