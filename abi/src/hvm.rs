@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hypercalls about fully virtualised domains, `hvm/*.h`.
+//! Hypercalls about fully virtualised domains, `hvm/*.h`, and what their device models share with the hypervisor.
 
 pub mod dm_op;
+pub mod ioreq;

@@ -17,6 +17,8 @@ extern crate std;
 pub mod batch;
 pub mod buffers;
 pub mod copy;
+pub mod eventfds;
+pub mod ioreq;
 pub mod mapping;
 pub mod offsets;
 pub mod pending;

@@ -4,6 +4,18 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Operations (`XEN_DMOP_*`), the first 32 bits of the first buffer; only those that this project names.
+pub mod op {
+    /// Sets the level of a PCI device's interrupt pin.
+    pub const SET_PCI_INTX_LEVEL: u32 = 8;
+    /// Sets the level of an ISA interrupt.
+    pub const SET_ISA_IRQ_LEVEL: u32 = 9;
+    /// Sends a message-signalled interrupt.
+    pub const INJECT_MSI: u32 = 14;
+    /// Sets the level of an interrupt line (Arm).
+    pub const SET_IRQ_LEVEL: u32 = 19;
+}
+
 /// One of the buffers of a call.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

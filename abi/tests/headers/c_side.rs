@@ -37,6 +37,7 @@ const XEN: &str = "
 #include <xen/grant_table.h>
 #include <xen/memory.h>
 #include <xen/hvm/dm_op.h>
+#include <xen/hvm/ioreq.h>
 #include <xen/io/blkif.h>
 #include <xen/io/netif.h>
 #include <xen/io/pciif.h>
@@ -82,6 +83,7 @@ typedef int spinlock_t;
 #include <xen/interface/io/xs_wire.h>
 #include <xen/interface/memory.h>
 #include <xen/interface/hvm/dm_op.h>
+#include <xen/interface/hvm/ioreq.h>
 #include <uapi/xen/evtchn.h>
 #include <uapi/xen/gntalloc.h>
 #include <uapi/xen/gntdev.h>

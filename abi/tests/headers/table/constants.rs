@@ -666,6 +666,41 @@ pub fn entries() -> Vec<Entry> {
             Reconfigured: "XenbusStateReconfigured",
         }
     );
+    constants!(
+        all,
+        hvm::dm_op::op {
+            SET_PCI_INTX_LEVEL: (xen "XEN_DMOP_set_pci_intx_level"),
+            SET_ISA_IRQ_LEVEL: (xen "XEN_DMOP_set_isa_irq_level"),
+            INJECT_MSI: (xen "XEN_DMOP_inject_msi"),
+            SET_IRQ_LEVEL: (xen "XEN_DMOP_set_irq_level"),
+        }
+    );
+    constants!(
+        all,
+        hvm::ioreq::state {
+            NONE: "STATE_IOREQ_NONE",
+            READY: "STATE_IOREQ_READY",
+            INPROCESS: "STATE_IOREQ_INPROCESS",
+            RESP_READY: "STATE_IORESP_READY",
+        }
+    );
+    constants!(
+        all,
+        hvm::ioreq::kind {
+            PIO: "IOREQ_TYPE_PIO",
+            COPY: "IOREQ_TYPE_COPY",
+            PCI_CONFIG: "IOREQ_TYPE_PCI_CONFIG",
+            TIMEOFFSET: "IOREQ_TYPE_TIMEOFFSET",
+            INVALIDATE: "IOREQ_TYPE_INVALIDATE",
+        }
+    );
+    constants!(
+        all,
+        hvm::ioreq::direction {
+            WRITE: "IOREQ_WRITE",
+            READ: "IOREQ_READ",
+        }
+    );
     string!(all, io::protocols::{ X86_32: "XEN_IO_PROTO_ABI_X86_32" });
     string!(all, io::protocols::{ X86_64: "XEN_IO_PROTO_ABI_X86_64" });
     string!(all, io::protocols::{ ARM: "XEN_IO_PROTO_ABI_ARM" });
