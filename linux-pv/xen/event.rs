@@ -26,8 +26,10 @@ use crate::bus::Device;
 use crate::debug;
 
 pub mod port;
+mod shared;
 
 use port::Port;
+pub use shared::{Heard, Observer, SharedChannel};
 
 /// Called when the other end sends an event.
 pub trait Handler: Send + Sync + 'static {

@@ -3,6 +3,7 @@
 //! Event channels of no device: made for a user program, which does with them what it likes.
 
 use core::mem::ManuallyDrop;
+use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
@@ -105,7 +106,7 @@ impl Port {
     /// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler` needs it.
     pub(super) unsafe fn bind(
         self,
-        handler: kernel::bindings::irq_handler_t,
+        handler: k::irq_handler_t,
         name: &CStr,
         cookie: *mut c_void,
     ) -> Result<u32> {
@@ -124,25 +125,50 @@ impl Port {
         // From here on the interrupt owns the port. It is counted before it has a handler, so that it is
         // known as static should the next step fail.
         // SAFETY: Takes any port number; this one is bound, by us alone.
-        let counted = unsafe { bindings::evtchn_make_refcounted(number, this.is_static) };
-        // SAFETY: By the requirements of this function. On failure the interrupt is unbound.
-        let irq = unsafe {
-            bindings::bind_evtchn_to_irqhandler_lateeoi(
-                number,
-                handler,
-                0,
-                name.as_char_ptr(),
-                cookie,
-            )
-        };
-        to_result(irq)?;
-        debug::EVENT_CHANNELS.add(1);
-        if let Err(error) = to_result(counted) {
-            super::unbind(irq as u32, cookie);
-            return Err(error);
-        }
-        Ok(irq as u32)
+        let counted =
+            to_result(unsafe { bindings::evtchn_make_refcounted(number, this.is_static) });
+        // Others may want to hear of the port's events too, which takes a share in what is counted. Only then: a share
+        // in what is not would be an error.
+        let first_share = counted.as_ref().ok().map(|()| SharedPort(number));
+        let flags = first_share.as_ref().map_or(0, |_| k::IRQF_SHARED);
+        // SAFETY: By the requirements of this function. On failure the interrupt is as it was before if it is
+        // shared, or else unbound.
+        let irq = unsafe { request(number, handler, flags, name, cookie) };
+        // With the handler's share the first one is one too many; without it, this closes the port.
+        drop(first_share);
+        let irq = irq?;
+        counted.inspect_err(|_| super::unbind(irq, cookie))?;
+        Ok(irq)
     }
+}
+
+/// Binds a handler to a port that is bound to an interrupt, which gets a share in the port if `flags` has
+/// `IRQF_SHARED`.
+///
+/// # Safety
+///
+/// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler` needs it. The port is
+/// counted if the interrupt is to be shared.
+pub(super) unsafe fn request(
+    port: u32,
+    handler: k::irq_handler_t,
+    flags: u32,
+    name: &CStr,
+    cookie: *mut c_void,
+) -> Result<u32> {
+    // SAFETY: By the requirements of this function.
+    let irq = unsafe {
+        bindings::bind_evtchn_to_irqhandler_lateeoi(
+            port,
+            handler,
+            flags as usize,
+            name.as_char_ptr(),
+            cookie,
+        )
+    };
+    to_result(irq)?;
+    debug::EVENT_CHANNELS.add(1);
+    Ok(irq as u32)
 }
 
 impl Drop for Port {
@@ -168,6 +194,23 @@ impl SharedPort {
         // SAFETY: Looks the port up, whatever its number.
         to_result(unsafe { bindings::evtchn_get(port) })?;
         Ok(Self(port))
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> u32 {
+        self.0
+    }
+
+    /// The domain that the other end of a channel between domains belongs to. `None` for other kinds of port.
+    pub fn leads_to(&self) -> Result<Option<DomId>> {
+        let mut args = abi::Status {
+            dom: domid::SELF,
+            port: self.0,
+            ..Default::default()
+        };
+        event_channel_op(op::STATUS, &mut args)?;
+        let between = args.status == abi::status::INTERDOMAIN;
+        Ok(between.then(|| DomId::new(args.detail as u16)))
     }
 
     /// Sends an event to its other end.
