@@ -77,6 +77,8 @@ counters! {
     FOREIGN_PAGES c"foreign_pages",
     /// Pages at which other domains' grants are, or are to be, mapped for programs.
     MAPPED_PAGES c"mapped_pages",
+    /// References to programs' eventfds.
+    EVENTFDS c"eventfds",
     /// Pages for programs' hypercalls.
     BUFFER_PAGES c"buffer_pages",
     /// Devices bound to a driver.

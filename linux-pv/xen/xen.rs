@@ -9,6 +9,7 @@
 //! | [`bus`] | driver registration, devices and their states, the xenstore |
 //! | [`grant`] | showing pages to the other end, and ending that |
 //! | [`event`] | interrupts from and to the other end |
+//! | [`eventfd`] | programs' event counters, signalled and listened to |
 //! | [`page`] | pages that may be shown |
 //! | [`ring`] | shared rings over granted pages; the state machines are crate `xen_ring` |
 //! | [`block`] | block devices (blk-mq) |
@@ -35,6 +36,7 @@ pub mod chardev;
 mod debug;
 pub mod domain;
 pub mod event;
+pub mod eventfd;
 pub mod grant;
 pub mod hypercall;
 pub mod net;
