@@ -3,6 +3,7 @@
  * Bodies of the shims declared in memory.h.
  */
 
+#include <linux/atomic.h>
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -100,6 +101,12 @@ void xen_rs_free_unpopulated(unsigned int count, struct page **pages)
 	xen_free_unpopulated_pages(count, pages);
 }
 EXPORT_SYMBOL_GPL(xen_rs_free_unpopulated);
+
+bool xen_rs_replace_byte(u8 *at, u8 old, u8 new)
+{
+	return sync_cmpxchg(at, old, new) == old;
+}
+EXPORT_SYMBOL_GPL(xen_rs_replace_byte);
 
 bool xen_rs_is_locked_down(void)
 {

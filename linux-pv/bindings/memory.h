@@ -33,6 +33,9 @@ int xen_rs_remap_pages(struct vm_area_struct *vma, unsigned long addr, unsigned 
 int xen_rs_alloc_unpopulated(unsigned int count, struct page **pages);
 void xen_rs_free_unpopulated(unsigned int count, struct page **pages);
 
+/* linux/atomic.h: stores a byte in memory shared with the hypervisor if it is `old`; a full barrier. */
+bool xen_rs_replace_byte(u8 *at, u8 old, u8 new);
+
 /* linux/security.h: whether user programs must not get at what the kernel protects from them. */
 bool xen_rs_is_locked_down(void);
 

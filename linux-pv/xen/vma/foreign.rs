@@ -6,6 +6,8 @@
 //! at pages of its own that have no memory, and maps those pages; they are given back, after the frames
 //! were taken away from there, when the last area that shows them is gone.
 
+mod kept;
+
 use core::mem;
 
 use kernel::bindings as k;
@@ -22,6 +24,8 @@ use crate::domain::{self, DomId};
 use crate::page::Gfn;
 use crate::{debug, hypercall};
 
+pub use kept::KeptPage;
+
 /// What is behind an area.
 enum Backing {
     /// It has never been filled.
@@ -32,8 +36,17 @@ enum Backing {
     Pages(Unpopulated),
 }
 
-/// Pages without memory.
-struct Unpopulated(KVVec<*mut k::page>);
+/// Pages without memory. Dropped, the frames are taken away from the pages, and the pages given back. If the frames
+/// stay, so do the pages: another domain could be seen in them.
+///
+/// # Invariants
+///
+/// The pages are ours, and are only shown by areas that have a share in the [`Foreign`] that this is part of.
+struct Unpopulated {
+    pages: KVVec<*mut k::page>,
+    /// At which of them a frame is, as many.
+    filled: KVVec<bool>,
+}
 
 // SAFETY: Owned pages, which any task may map or give back.
 unsafe impl Send for Unpopulated {}
@@ -42,24 +55,43 @@ impl Unpopulated {
     fn new(count: usize) -> Result<Self> {
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let mut pages = KVVec::from_elem(core::ptr::null_mut(), count, flags)?;
+        let filled = KVVec::from_elem(false, count, flags)?;
         let number = u32::try_from(count).map_err(|_| ENOMEM)?;
         // SAFETY: There is room for as many pages.
         let got = unsafe { bindings::xen_rs_alloc_unpopulated(number, pages.as_mut_ptr()) };
         to_result(got).map_err(|_| ENOMEM)?;
         debug::FOREIGN_PAGES.add(count);
-        Ok(Self(pages))
+        Ok(Self { pages, filled })
     }
 
-    /// Takes the frames away from the pages and gives the pages back. If the frames stay, so do the pages:
-    /// another domain could be seen in them.
-    ///
-    /// # Safety
-    ///
-    /// `vma` is the last area that has shown the pages, and shows them no more.
-    unsafe fn release(mut self, vma: *mut k::vm_area_struct) {
-        let (pages, count) = (self.0.as_mut_ptr(), self.0.len());
-        // SAFETY: The pages are ours and, as required, mapped nowhere.
-        let gone = unsafe { bindings::xen_unmap_domain_gfn_range(vma, count as i32, pages) };
+    /// `count` pages from `index` on, as an array.
+    fn part(&mut self, index: usize, count: usize) -> Result<*mut *mut k::page> {
+        let end = index.checked_add(count).ok_or(EINVAL)?;
+        let part = self.pages.get_mut(index..end).ok_or(EINVAL)?;
+        Ok(part.as_mut_ptr())
+    }
+
+    /// Notes for each page from `index` on whether there is a frame now.
+    fn note(&mut self, index: usize, filled: impl Iterator<Item = bool>) {
+        for (place, filled) in self.filled.iter_mut().skip(index).zip(filled) {
+            *place = filled;
+        }
+    }
+
+    /// A page at which there is a frame.
+    fn filled(&self, index: usize) -> Option<*mut k::page> {
+        let filled = self.filled.get(index).copied().unwrap_or(false);
+        self.pages.get(index).copied().filter(|_| filled)
+    }
+}
+
+impl Drop for Unpopulated {
+    fn drop(&mut self) {
+        let (pages, count) = (self.pages.as_mut_ptr(), self.pages.len());
+        // No area is left, and none is needed: only frames in page tables would be looked up in there.
+        let area = core::ptr::null_mut();
+        // SAFETY: The pages are ours. The last area that has shown them was unmapped before it was closed.
+        let gone = unsafe { bindings::xen_unmap_domain_gfn_range(area, count as i32, pages) };
         if gone == 0 {
             // SAFETY: The pages are ours, and nothing is there any more.
             unsafe { bindings::xen_rs_free_unpopulated(count as u32, pages) };
@@ -95,15 +127,7 @@ static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
 /// To be called as `close` of an area of this kind.
 unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
     // SAFETY: The area's data is a share in an `Arc<Foreign>`, and this its last use.
-    let data = unsafe { take::<Foreign>(vma) };
-    let Some(last) = Arc::into_unique_or_drop(data) else {
-        return;
-    };
-    let backing = mem::replace(&mut *last.backing.lock(), Backing::Unused);
-    if let Backing::Pages(pages) = backing {
-        // SAFETY: Nobody else has a share in the pages, and the kernel unmaps an area before it closes it.
-        unsafe { pages.release(vma) };
-    }
+    drop(unsafe { take::<Foreign>(vma) });
 }
 
 /// An area is one piece: a part of it could not be found again by its beginning.
@@ -233,7 +257,7 @@ impl Area<'_> {
         };
         // SAFETY: The range is in the area, which has the flags that are asked for; there are as many
         // frames, room for errors and, if they are used, pages. The pages are the area's own.
-        Ok(unsafe {
+        let mapped = unsafe {
             bindings::xen_rs_remap_gfns(
                 self.vma,
                 address,
@@ -243,7 +267,12 @@ impl Area<'_> {
                 domain.get().into(),
                 pages,
             )
-        })
+        };
+        if let Backing::Pages(pages) = &mut *backing {
+            let there = errors.iter().map(|error| mapped >= 0 && *error == 0);
+            pages.note(index, there.take(count));
+        }
+        Ok(mapped)
     }
 
     /// Maps consecutive frames of a domain, in a PV domain. May sleep.
@@ -284,14 +313,15 @@ impl Area<'_> {
         match &mut *backing {
             Backing::Unused => Err(EINVAL),
             Backing::Machine => self.map_machine(address, resource, frames),
-            Backing::Pages(pages) => {
-                let pages = pages.part(index, count)?;
+            Backing::Pages(own) => {
+                let pages = own.part(index, count)?;
                 for (number, frame) in frames.iter_mut().enumerate() {
                     // SAFETY: There are as many pages, and they are valid.
                     *frame = unsafe { Gfn::of(*pages.add(number)) }.0 as u64;
                 }
                 // SAFETY: The frames are those of pages without memory, which are not mapped.
                 unsafe { hypercall::acquire_resource(resource, frames) }?;
+                own.note(index, core::iter::repeat_n(true, count));
                 self.map_pages(address, pages, count)
             }
         }
@@ -337,14 +367,5 @@ impl Area<'_> {
         // SAFETY: As above.
         unsafe { (*self.vma).vm_private_data = data };
         to_result(mapped)
-    }
-}
-
-impl Unpopulated {
-    /// `count` pages from `index` on, as an array.
-    fn part(&mut self, index: usize, count: usize) -> Result<*mut *mut k::page> {
-        let end = index.checked_add(count).ok_or(EINVAL)?;
-        let part = self.0.get_mut(index..end).ok_or(EINVAL)?;
-        Ok(part.as_mut_ptr())
     }
 }
