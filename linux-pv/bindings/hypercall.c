@@ -45,6 +45,12 @@ int xen_rs_dm_op(u16 domid, unsigned int count, void *bufs)
 }
 EXPORT_SYMBOL_GPL(xen_rs_dm_op);
 
+int xen_rs_dm_op_brief(u16 domid, unsigned int count, void *bufs)
+{
+	return HYPERVISOR_dm_op(domid, count, bufs);
+}
+EXPORT_SYMBOL_GPL(xen_rs_dm_op_brief);
+
 int xen_rs_memory_op(unsigned int cmd, void *arg)
 {
 	int ret;

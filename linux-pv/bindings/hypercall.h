@@ -20,6 +20,9 @@ long xen_rs_privcmd_call(unsigned int op, const u64 *args);
 int xen_rs_dm_op(u16 domid, unsigned int count, void *bufs);
 int xen_rs_memory_op(unsigned int cmd, void *arg);
 
+/* asm/xen/hypercall.h: the same for a hypercall that does not take long, in any context. */
+int xen_rs_dm_op_brief(u16 domid, unsigned int count, void *bufs);
+
 /* xen/acpi.h: GSI of a PCI device, or an error. */
 int xen_rs_gsi_of_pci(u32 sbdf);
 

@@ -2,17 +2,20 @@
 
 //! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 
+use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::Arc;
-use xen::chardev::{error, Entry, OpenFile, Opener, Roster};
+use kernel::sync::{Arc, Mutex};
+use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::hypercall;
 use xen::user;
 use xen::vma::{foreign, NewArea};
-use xen_abi::errno;
 use xen_abi::linux::privcmd::{self as abi, ioctl};
+use xen_nodes::eventfds::Action;
 use xen_nodes::restrict::Restriction;
 
+use crate::ioeventfd::Ioeventfds;
+use crate::irqfd::{FilesIrqfds, Irqfds};
 use crate::target::Target;
 use crate::{batch, dm_op, ranges, resource};
 
@@ -20,6 +23,7 @@ use crate::{batch, dm_op, ranges, resource};
 pub(crate) struct Shared {
     pub(crate) roster: Arc<Roster<Shown>>,
     pub(crate) target: Arc<Target>,
+    pub(crate) irqfds: Irqfds,
 }
 
 /// What of a file shows in debugfs.
@@ -30,11 +34,20 @@ pub(crate) struct Shown {
     pub(crate) hypercalls: Atomic<u64>,
     /// Frames asked for.
     pub(crate) frames: Atomic<u64>,
+    /// Irqfds that it has, changed under the lock of all of them.
+    pub(crate) irqfds: Atomic<u32>,
+    /// Ioeventfds that it has.
+    pub(crate) ioeventfds: Atomic<u32>,
 }
 
 /// An open file.
+#[pin_data]
 pub(crate) struct File {
     shown: Arc<Shown>,
+    irqfds: FilesIrqfds,
+    #[pin]
+    ioeventfds: Mutex<Ioeventfds>,
+    /// Last, so that what the file has stays visible until it is gone.
     _entry: Entry<Shown>,
 }
 
@@ -48,14 +61,20 @@ impl OpenFile for File {
             restriction: shared.target.restriction()?,
             hypercalls: Atomic::new(0),
             frames: Atomic::new(0),
+            irqfds: Atomic::new(0),
+            ioeventfds: Atomic::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
-        let file = Self {
-            shown,
-            _entry: entry,
-        };
-        Ok(KBox::pin(file, GFP_KERNEL_ACCOUNT)?)
+        KBox::pin_init(
+            pin_init!(Self {
+                irqfds: shared.irqfds.of(shown.clone()),
+                shown,
+                ioeventfds <- new_mutex!(Ioeventfds::default(), "privcmd ioeventfds"),
+                _entry: entry,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
     }
 
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
@@ -68,8 +87,8 @@ impl OpenFile for File {
             ioctl::MMAP_RESOURCE => resource::map(self, argument),
             ioctl::RESTRICT => self.restrict(argument),
             ioctl::PCIDEV_GET_GSI => pcidev_get_gsi(argument),
-            // As in a kernel that is built without them, which stock kernels are.
-            ioctl::IRQFD | ioctl::IOEVENTFD => Err(error(errno::EOPNOTSUPP)),
+            ioctl::IRQFD => self.irqfd(argument),
+            ioctl::IOEVENTFD => self.ioeventfd(argument),
             _ => Err(ENOTTY),
         }?;
         Ok(0)
@@ -109,6 +128,29 @@ impl File {
         let args: abi::Hypercall = user::read(argument)?;
         self.count_hypercall();
         Ok(hypercall::for_program(args.op as u32, &args.arg))
+    }
+
+    fn irqfd(&self, argument: usize) -> Result {
+        let args: abi::Irqfd = user::read(argument)?;
+        let action = Action::of(args.flags).ok_or(EINVAL)?;
+        self.allows(args.dom)?;
+        match action {
+            Action::Assign => self.irqfds.assign(&args),
+            Action::Deassign => self.irqfds.deassign(&args),
+        }
+    }
+
+    fn ioeventfd(&self, argument: usize) -> Result {
+        let args: abi::Ioeventfd = user::read(argument)?;
+        let action = Action::of(args.flags).ok_or(EINVAL)?;
+        self.allows(args.dom)?;
+        let mut ioeventfds = self.ioeventfds.lock();
+        let result = match action {
+            Action::Assign => ioeventfds.assign(&args),
+            Action::Deassign => ioeventfds.deassign(&args),
+        };
+        self.shown.ioeventfds.store(ioeventfds.count(), Relaxed);
+        result
     }
 
     fn restrict(&self, argument: usize) -> Result {

@@ -9,6 +9,8 @@ xen::module_params! {
     DM_OP_MAX_NR_BUFS: u32 = 16, "dm_op_max_nr_bufs", 0o644, "Maximum number of buffers per dm_op hypercall";
     /// See [`dm_op_limits`].
     DM_OP_BUF_MAX_SIZE: u32 = 4096, "dm_op_buf_max_size", 0o644, "Maximum size of a dm_op hypercall buffer";
+    /// See [`max_eventfds`].
+    MAX_EVENTFDS: u32 = 1024, "max_eventfds", 0o644, "Maximum number of irqfds, and of ioeventfds, of an open file";
     /// See [`unrestricted`].
     UNRESTRICTED: bool = false, "unrestricted", 0, "Don't restrict hypercalls to target domain if running in a domU";
 }
@@ -19,6 +21,11 @@ pub(crate) fn dm_op_limits() -> Limits {
         count: DM_OP_MAX_NR_BUFS.get(),
         size: DM_OP_BUF_MAX_SIZE.get(),
     }
+}
+
+/// How many irqfds a file may have, and how many ioeventfds. (The C driver knows no limit.)
+pub(crate) fn max_eventfds() -> u32 {
+    MAX_EVENTFDS.get()
 }
 
 /// Whether the programs of a guest may make whatever hypercalls they like.

@@ -34,6 +34,9 @@ fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         let hypercalls = file.hypercalls.load(Relaxed);
         let frames = file.frames.load(Relaxed);
         write!(f, "{} hypercalls {hypercalls} frames {frames}", file.opener)?;
+        let irqfds = file.irqfds.load(Relaxed);
+        let ioeventfds = file.ioeventfds.load(Relaxed);
+        write!(f, " irqfds {irqfds} ioeventfds {ioeventfds}")?;
         if let Some(domain) = file.restriction.domain() {
             write!(f, " only-domain {domain}")?;
         }

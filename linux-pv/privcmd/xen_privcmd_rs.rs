@@ -9,6 +9,7 @@
 //! - [`file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 //! - [`batch`], [`ranges`] and [`resource`] map other domains' frames.
 //! - [`dm_op`] makes a device model's hypercalls.
+//! - [`irqfd`] has eventfds make such hypercalls, [`ioeventfd`] has them signalled by a guest.
 //! - [`buffers`] is `/dev/xen/hypercall`: memory for hypercalls' arguments.
 //! - [`target`] keeps the programs of a guest to the one domain that it may serve.
 //! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
@@ -25,6 +26,8 @@ mod batch;
 mod buffers;
 mod dm_op;
 mod file;
+mod ioeventfd;
+mod irqfd;
 mod params;
 mod ranges;
 mod resource;
@@ -37,6 +40,7 @@ use xen::chardev::{Registration, Roster};
 use xen::{device_node, domain};
 
 use crate::file::Shared;
+use crate::irqfd::Irqfds;
 use crate::target::{Target, Waiting};
 
 module! {
@@ -70,7 +74,12 @@ impl kernel::InPlaceModule for Module {
             let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
             let stats = stats::files(&roster)?;
             let (target, waiting) = Target::find()?;
-            let shared = Arc::new(Shared { roster, target }, GFP_KERNEL)?;
+            let shared = Shared {
+                roster,
+                target,
+                irqfds: Irqfds::new()?,
+            };
+            let shared = Arc::new(shared, GFP_KERNEL)?;
             let nothing = Arc::new((), GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
                 _privcmd <- Registration::new(&xen_privcmd_fops, c"xen/privcmd", shared),

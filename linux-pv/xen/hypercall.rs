@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use xen_abi::hvm::dm_op::DmOpBuf;
 use xen_abi::memory::{op, AcquireResource};
 use xen_bindings as bindings;
+use xen_nodes::eventfds::BRIEF;
 
 use crate::domain::DomId;
 use crate::user::Pinned;
@@ -39,6 +40,59 @@ pub fn dm_op(domain: DomId, buffers: &Pinned) -> Result<isize> {
     // itself could, and they are pinned so that it finds them.
     let result = unsafe { bindings::xen_rs_dm_op(domain.get(), count, bufs) };
     Ok(result as isize)
+}
+
+/// A device model's hypercall that is kept, to be made any number of times: the program's only buffer, copied once.
+pub struct StoredDmOp {
+    domain: DomId,
+    buffer: KVVec<u8>,
+}
+
+impl StoredDmOp {
+    /// On this domain.
+    pub fn new(domain: DomId, buffer: KVVec<u8>) -> Self {
+        Self { domain, buffer }
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Makes the hypercall and returns what the hypervisor does. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: each time the hypervisor gets a copy, for it writes there what came of it, and how far it got.
+    pub fn call(&self) -> Result<isize> {
+        let mut copy = KVVec::with_capacity(self.buffer.len(), GFP_KERNEL)?;
+        copy.extend_from_slice(&self.buffer, GFP_KERNEL)?;
+        let mut buf = Self::list(&mut copy);
+        // SAFETY: There is one buffer, which the hypervisor may write to.
+        let result = unsafe { bindings::xen_rs_dm_op(self.domain.get(), 1, (&raw mut buf).cast()) };
+        Ok(result as isize)
+    }
+
+    /// The same in any context, for an operation that [is brief](xen_nodes::eventfds::is_brief). The buffer is kernel memory that is
+    /// always there, so nothing waits for anything; and the kernel is not told that it may be preempted meanwhile.
+    pub fn call_brief(&self) -> isize {
+        let mut copy = [0; BRIEF];
+        let len = self.buffer.len().min(copy.len());
+        let copy = copy.get_mut(..len).unwrap_or_default();
+        copy.copy_from_slice(self.buffer.get(..len).unwrap_or_default());
+        let mut buf = Self::list(copy);
+        // SAFETY: As in `call`.
+        let result =
+            unsafe { bindings::xen_rs_dm_op_brief(self.domain.get(), 1, (&raw mut buf).cast()) };
+        result as isize
+    }
+
+    fn list(buffer: &mut [u8]) -> DmOpBuf {
+        DmOpBuf {
+            h: buffer.as_mut_ptr() as u64,
+            size: buffer.len() as u64,
+        }
+    }
 }
 
 /// How many frames a domain's resource has; only `domid`, `kind` and `id` of the argument count. May
