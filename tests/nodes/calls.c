@@ -2,7 +2,8 @@
 /*
  * Calls on the nodes in dom0's /dev/xen, good ones and bad ones, and what has to come of them: the same from
  * the kernel's own drivers as from ours, so a scenario runs this on both. Where the two differ on purpose
- * (docs/design/dom0-devices.md), and where C's drivers would stop the kernel, nothing is called.
+ * (docs/design/dom0-devices.md), and where C's drivers would stop the kernel, nothing is called. What the kernel's own
+ * are built without is called on both, and answered differently: see eventfd_calls.c.
  *
  * Prints a line for each call whose result is not as expected, then how many there were; exits with 1 if
  * there was one.
@@ -27,73 +28,18 @@
 #include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
-#define PAGE 4096
-/* A domain that there is not, and no reserved number. */
-#define NOBODY 0x7000
+#include "check.h"
+
 /* An address that no program can have. */
 #define NOWHERE ((void *)(1ul << 60))
-/* Requests that libxen's headers do not know. */
-#define PRIVCMD_IRQFD _IOC(_IOC_WRITE, 'P', 8, 24)
-#define PRIVCMD_IOEVENTFD _IOC(_IOC_WRITE, 'P', 9, 48)
 
 /* An address that a program can have, but has not; the compiler is not to know. */
 static void *volatile hole = (void *)8;
 
-static int calls, wrong;
 static bool pv;
 
-/* Notes a call; `wanted` is a result or an error number with a minus. */
-static long check(int line, const char *what, long result, long wanted)
-{
-	long got = result < 0 ? -errno : result;
-
-	calls++;
-	if (got != wanted) {
-		wrong++;
-		printf("line %d: %s: %ld, not %ld\n", line, what, got, wanted);
-	}
-	errno = 0;
-	return result;
-}
-
-#define CHECK(call, wanted) check(__LINE__, #call, (long)(call), wanted)
-#define TRUE(condition) check(__LINE__, #condition, !!(condition), 1)
-#define MAPPED(call) check(__LINE__, #call, (long)(call) == -1 ? -1 : 0, 0)
-#define UNMAPPED(call, wanted) check(__LINE__, #call, (call) == MAP_FAILED ? -1 : 0, wanted)
-
-static int node(const char *name, int flags)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/xen/%s", name);
-	fd = open(path, O_RDWR | O_CLOEXEC | flags);
-	if (fd < 0) {
-		perror(path);
-		exit(2);
-	}
-	return fd;
-}
-
-static void *map(int fd, size_t pages, int flags, off_t offset)
-{
-	return mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, flags, fd, offset);
-}
-
-/* Waits for an event of `port` and answers all that come. */
-static bool comes(int fd, uint32_t port)
-{
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-	bool found = false;
-	uint32_t got;
-
-	while (!found && poll(&poll_fd, 1, 2000) == 1 && read(fd, &got, sizeof(got)) == sizeof(got)) {
-		found = got == port;
-		if (write(fd, &got, sizeof(got)) != sizeof(got))
-			return false;
-	}
-	return found;
-}
+#define MAPPED(call) check(__FILE_NAME__, __LINE__, #call, (long)(call) == -1 ? -1 : 0, 0)
+#define UNMAPPED(call, wanted) check(__FILE_NAME__, __LINE__, #call, (call) == MAP_FAILED ? -1 : 0, wanted)
 
 static void evtchn(void)
 {
@@ -245,9 +191,8 @@ static void privcmd(void)
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_RESTRICT, NULL), -EFAULT);
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, NULL), -EFAULT);
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_PCIDEV_GET_GSI, NULL), -EFAULT);
-	/* Stock kernels are built without. */
-	CHECK(ioctl(fd, PRIVCMD_IRQFD, NULL), -EOPNOTSUPP);
-	CHECK(ioctl(fd, PRIVCMD_IOEVENTFD, NULL), -EOPNOTSUPP);
+	irqfd_calls(fd);
+	ioeventfd_calls(fd);
 
 	TRUE(ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &version) >= 0x40000);
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &none), -ENOSYS);
@@ -278,6 +223,7 @@ static void privcmd(void)
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &dm_op), -ESRCH);
 	dm_op.dom = 0;
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &dm_op), -EPERM);
+	restricted_eventfd_calls(fd);
 	close(fd);
 }
 
@@ -483,15 +429,9 @@ static void give_up(struct own *own)
 
 int main(void)
 {
-	char type[8] = "";
-	FILE *file = fopen("/sys/hypervisor/guest_type", "r");
 	struct own own = { .fd = -1 };
 
-	if (!file || !fgets(type, sizeof(type), file)) {
-		fprintf(stderr, "this is no domain of Xen's\n");
-		return 2;
-	}
-	pv = !strcmp(type, "PV\n");
+	pv = is_pv();
 	evtchn();
 	privcmd();
 	hypercall();

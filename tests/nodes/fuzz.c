@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -30,6 +31,8 @@
 #include <xen/sys/gntalloc.h>
 #include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
+
+#include "requests.h"
 
 #define PAGE 4096ul
 #define PROCESSES 3
@@ -45,6 +48,7 @@ static const char *const names[NODES] = { "evtchn", "privcmd", "hypercall", "gnt
 /* What threads of a process fight for: read and written without a lock, on purpose. */
 static volatile int fds[NODES];
 static volatile uint32_t ports[8], refs[8];
+static volatile int events[4];
 static volatile uint64_t offsets[8];
 static char *good, *read_only, *arena;
 static bool translated;
@@ -182,7 +186,22 @@ static void privcmd(int fd)
 	};
 	privcmd_dm_op_buf_t bufs[3];
 	privcmd_dm_op_t dm_op = { .dom = 0x7000, .num = pick(20), .ubufs = bufs };
+	/* Raising interrupts, and what a worker does, in a domain that there is not. */
+	uint32_t buffer[8] = { pick(2) ? 14 : pick(22) };
+	volatile int *event = &events[pick(COUNT(events))];
+	struct irqfd irqfd = {
+		.dm_op = pick(8) ? (uintptr_t)buffer : (uintptr_t)address(), .size = pick(8) ? sizeof(buffer) : number(),
+		.fd = pick(16) ? *event : fd, .flags = pick(16) ? pick(2) : number(), .dom = 0x7000 + pick(2),
+	};
+	uint32_t some[3] = { ports[pick(8)], ports[pick(8)], ports[pick(8)] };
+	struct ioeventfd ioeventfd = {
+		.ioreq = (uintptr_t)area(), .ports = pick(8) ? (uintptr_t)some : (uintptr_t)address(),
+		.addr = number(), .addr_len = 1 << pick(5), .event_fd = *event, .vcpus = pick(16) ? pick(4) : number(),
+		.vq = count(), .flags = pick(16) ? pick(2) : number(), .dom = pick(2) ? 0 : 0x7000,
+	};
+	uint64_t one = 1;
 	domid_t limit = domain();
+	int new;
 
 	for (size_t index = 0; index < COUNT(entries); index++) {
 		entries[index].va = (uintptr_t)area() + PAGE * index;
@@ -191,7 +210,19 @@ static void privcmd(int fd)
 		bufs[index].uptr = address();
 		bufs[index].size = pick(5000);
 	}
-	switch (pick(8)) {
+	switch (pick(12)) {
+	case 8: ioctl(fd, PRIVCMD_IRQFD, pick(16) ? (void *)&irqfd : address()); break;
+	case 9: ioctl(fd, PRIVCMD_IOEVENTFD, pick(16) ? (void *)&ioeventfd : address()); break;
+	case 10:
+		if (write(*event, &one, sizeof(one)) < 0)
+			break;
+		break;
+	case 11:
+		/* In place of the old one, whose number others use. */
+		new = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (new >= 0 && dup3(new, *event, O_CLOEXEC) >= 0)
+			close(new);
+		break;
 	case 0: ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, pick(4) ? (void *)&version : NULL); break;
 	case 1: ioctl(fd, IOCTL_PRIVCMD_MMAP, &ranges); break;
 	case 2: ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH, pick(8) ? (void *)&old : address()); break;
@@ -395,6 +426,8 @@ static int process(uint64_t seed)
 			return 2;
 		}
 	}
+	for (size_t event = 0; event < COUNT(events); event++)
+		events[event] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	good = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	read_only = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	arena = mmap(NULL, AREAS * APART * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in C for dom0, from `tests/nodes`: `node-calls` and `node-fuzz`. They want the C headers of the nodes
+//! Programs in C for dom0, from `tests/nodes`: `node-calls`, `node-fuzz` and `node-eventfds`. They want the C headers of the nodes
 //! and make calls that Rust would have to be unsafe for.
 
 use std::fs;
@@ -14,13 +14,21 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &str); 2] = [("node-calls", "calls.c"), ("node-fuzz", "fuzz.c")];
+const PROGRAMS: [(&str, &[&str]); 3] = [
+    ("node-calls", &["calls.c", "eventfd_calls.c", "check.c"]),
+    ("node-fuzz", &["fuzz.c"]),
+    ("node-eventfds", &["eventfds.c", "check.c"]),
+];
+
+/// What sources include.
+const HEADERS: [&str; 2] = ["check.h", "requests.h"];
 
 /// A key over the sources.
 pub fn key(session: &Session) -> Result<String> {
     let mut all = String::new();
-    for (_, source) in PROGRAMS {
-        let path = path(session, source);
+    let sources = PROGRAMS.iter().flat_map(|(_, sources)| *sources);
+    for source in sources.chain(&HEADERS) {
+        let path = folder(session).join(source);
         all += &fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     }
     Ok(all)
@@ -30,13 +38,15 @@ pub fn key(session: &Session) -> Result<String> {
 /// the sandbox's.
 pub fn build(session: &Session, step: &Step, sandbox: &Sandbox, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
-    for (program, source) in PROGRAMS {
+    for (program, sources) in PROGRAMS {
         let mut cc = sandbox
             .command("cc")
             .args(["-std=gnu11", "-O2", "-static", "-pthread"])
-            .args(["-Wall", "-Wextra", "-Werror", "/source.c", "-o"])
+            .args(["-Wall", "-Wextra", "-Werror"])
+            .args(sources.iter().map(|source| format!("/nodes/{source}")))
+            .arg("-o")
             .arg(format!("/programs/{program}"))
-            .ro_bind(path(session, source), "/source.c")
+            .ro_bind(folder(session), "/nodes")
             .bind(to, "/programs")
             .build()?;
         process::run(
@@ -49,6 +59,6 @@ pub fn build(session: &Session, step: &Step, sandbox: &Sandbox, to: &Path) -> Re
     Ok(())
 }
 
-fn path(session: &Session, source: &str) -> PathBuf {
-    session.workspace().join("tests/nodes").join(source)
+fn folder(session: &Session) -> PathBuf {
+    session.workspace().join("tests/nodes")
 }

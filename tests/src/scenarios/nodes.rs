@@ -41,6 +41,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nodes.survive_senseless_calls_pvh", senseless_calls)
         .on(PVH)
         .full(),
+    Scenario::new("nodes.eventfds_reach_the_guest_pv", eventfds)
+        .on(PV)
+        .full(),
+    Scenario::new("nodes.eventfds_reach_the_guest_pvh", eventfds).on(PVH),
     Scenario::new("nodes.guests_come_and_go_pv", guests_come_and_go).on(PV),
     Scenario::new("nodes.guests_come_and_go_pvh", guests_come_and_go)
         .on(PVH)
@@ -97,6 +101,7 @@ fn are_ours(ctx: &mut Ctx<'_>) -> Result<()> {
         ("xen_gntdev_rs/parameters/limit", "65536"),
         ("xen_privcmd_rs/parameters/dm_op_max_nr_bufs", "16"),
         ("xen_privcmd_rs/parameters/dm_op_buf_max_size", "4096"),
+        ("xen_privcmd_rs/parameters/max_eventfds", "1024"),
     ] {
         let found = dom0.sh(&format!("cat /sys/module/{parameter}"))?;
         ensure!(found == value, "{parameter} is {found}");
@@ -161,10 +166,31 @@ fn senseless_calls(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A guest's doorbells signal eventfds (where dom0's kernel sees the requests: not in PV), and an eventfd powers the guest
+/// off. Nothing is left behind.
+fn eventfds(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx.host.create(Guest::pvh("g1"))?;
+    let dom0 = ctx.host.dom0();
+    let before = in_use(ctx)?;
+    let said = dom0.run(&format!("/payload/bin/node-eventfds {}", guest.domid()))?;
+    ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
+    let after = in_use(ctx)?;
+    dom0.wait_for(
+        "the domain to go",
+        Duration::from_secs(20),
+        "xl domid g1 >/dev/null 2>&1 || echo gone",
+        |text| text == "gone",
+    )?;
+    drop(guest);
+    ctx.host.clean()?;
+    ensure!(before == after, "before: {before}\nafter: {after}");
+    Ok(())
+}
+
 /// What our drivers have in use in dom0, as they say themselves.
 fn in_use(ctx: &Ctx<'_>) -> Result<String> {
     ctx.host.dom0().sh(
-        "cd /sys/kernel/debug/xen_rs && for f in event_channels foreign_pages mapped_pages buffer_pages grant_refs; do \
+        "cd /sys/kernel/debug/xen_rs && for f in event_channels eventfds foreign_pages mapped_pages buffer_pages grant_refs; do \
          echo $f $(cat $f); done; for n in evtchn gntalloc gntdev privcmd; do \
          echo $n $(grep -c '\\[' ../xen_${n}_rs/files); done",
     )

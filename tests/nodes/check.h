@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the programs that make calls on the nodes in dom0's /dev/xen have in common.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <xen/xen.h>
+
+#include "requests.h"
+
+#define PAGE 4096
+/* A domain that there is not, and no reserved number. */
+#define NOBODY 0x7000
+
+/* Calls so far, and those whose result was not as expected. */
+extern int calls, wrong;
+
+/* Notes a call; `wanted` is a result or an error number with a minus. */
+long check(const char *file, int line, const char *what, long result, long wanted);
+
+#define CHECK(call, wanted) check(__FILE_NAME__, __LINE__, #call, (long)(call), wanted)
+#define TRUE(condition) check(__FILE_NAME__, __LINE__, #condition, !!(condition), 1)
+
+/* Whether this is a PV domain. Ends the program if it is no domain of Xen's. */
+bool is_pv(void);
+/* Whether /dev/xen/privcmd is ours. */
+bool is_ours(void);
+/* Opens a node. */
+int node(const char *name, int flags);
+void *map(int fd, size_t pages, int flags, off_t offset);
+/* Waits for an event of `port` and answers all that come before it. */
+bool comes(int fd, uint32_t port);
+/* What an eventfd that does not wait has counted; then it begins anew. */
+long counted(int event);
+
+/* In eventfd_calls.c: what has to come of irqfds and ioeventfds. */
+void irqfd_calls(int fd);
+void ioeventfd_calls(int fd);
+/* The same with a file that is restricted to NOBODY. */
+void restricted_eventfd_calls(int fd);
+
+#endif
