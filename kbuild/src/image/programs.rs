@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in C for dom0, from `tests/nodes`: `node-calls`, `node-fuzz` and `node-eventfds`. They want the C headers of the nodes
-//! and make calls that Rust would have to be unsafe for.
+//! Programs in C for dom0, from `tests/nodes`. They want the C headers of the nodes and make calls that Rust would have
+//! to be unsafe for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,20 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &[&str]); 3] = [
+const PROGRAMS: [(&str, &[&str]); 4] = [
     ("node-calls", &["calls.c", "eventfd_calls.c", "check.c"]),
     ("node-fuzz", &["fuzz.c"]),
     ("node-eventfds", &["eventfds.c", "check.c"]),
+    ("node-load", &["load.c", "load-maps.c", "load-events.c"]),
 ];
 
 /// What sources include.
-const HEADERS: [&str; 2] = ["check.h", "requests.h"];
+const HEADERS: [&str; 3] = ["check.h", "load.h", "requests.h"];
 
 /// A key over the sources.
 pub fn key(session: &Session) -> Result<String> {
-    let mut all = String::new();
     let sources = PROGRAMS.iter().flat_map(|(_, sources)| *sources);
+    let mut all = String::new();
     for source in sources.chain(&HEADERS) {
         let path = folder(session).join(source);
         all += &fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -43,10 +44,10 @@ pub fn build(session: &Session, step: &Step, sandbox: &Sandbox, to: &Path) -> Re
             .command("cc")
             .args(["-std=gnu11", "-O2", "-static", "-pthread"])
             .args(["-Wall", "-Wextra", "-Werror"])
-            .args(sources.iter().map(|source| format!("/nodes/{source}")))
+            .args(sources.iter().map(|source| format!("/sources/{source}")))
             .arg("-o")
             .arg(format!("/programs/{program}"))
-            .ro_bind(folder(session), "/nodes")
+            .ro_bind(folder(session), "/sources")
             .bind(to, "/programs")
             .build()?;
         process::run(
