@@ -15,6 +15,16 @@ pub enum Dom0 {
     Pvh,
 }
 
+impl Dom0 {
+    /// How people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dom0::Pv => "PV",
+            Dom0::Pvh => "PVH",
+        }
+    }
+}
+
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
@@ -92,10 +102,7 @@ impl Topology {
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dom0 = match self.dom0 {
-            Dom0::Pv => "PV",
-            Dom0::Pvh => "PVH",
-        };
+        let dom0 = self.dom0.name();
         write!(
             f,
             "{dom0} dom0, {} processors, {} MiB",

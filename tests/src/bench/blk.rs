@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use blkload::Cell;
 
-use super::drive::Setup;
-use super::subject::{Sample, Subject};
+use super::device::{self, Device};
+use super::subject::{Sample, Setup};
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Mode};
 use crate::host::Host;
@@ -34,14 +34,14 @@ pub struct Blk {
     pub persistent: bool,
 }
 
-impl Subject for Blk {
+impl Device for Blk {
     type Cell = Cell;
     const COMMAND: &'static str = "blk";
     const TITLE: &'static str = "Block benchmark";
     const BUS: &'static str = "vbd";
     /// What the xenstore calls the disk: major 202, minor 0.
     const NUMBER: u32 = 202 << 8;
-    const INTERRUPTS: &'static str = "blkif";
+    const INTERRUPTS: &'static str = matrix::INTERRUPTS;
     /// Long enough to fill the pools of persistent grants.
     const WARM: Duration = Duration::from_millis(60);
     const METHOD: &'static [&'static str] = &[
@@ -87,12 +87,12 @@ impl Subject for Blk {
                 if self.persistent { "Y" } else { "N" }
             ))
             .context("dom0 cannot make the back end")?;
-        let guest = super::guest(host, mode, queues)?.disk(Disk::device("/dev/nullb0", VDEV));
+        let guest = device::guest(host, mode, queues)?.disk(Disk::device("/dev/nullb0", VDEV));
         host.create(guest)
     }
 
     fn load(&self, guest: &Domain, setup: Setup) -> Result<()> {
-        let (module, queues) = (setup.driver.block_module(), setup.queues);
+        let (module, queues) = (setup.driver.block_module(), setup.lanes);
         // A request of the load is to reach the driver as it is: not sorted, not merged.
         guest
             .sh(&format!(

@@ -1,107 +1,128 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver asks of the hypervisor, counted: notifications, interrupts, grants.
+//! What a driver asks of the hypervisor, counted: notifications, interrupts, grants, or whatever else it passes.
 //!
-//! Xen counts hypercalls only in builds with performance counters, which Debian's is not, so the guest's kernel
-//! counts them at its own doors: a kprobe on each function of the seam that both drivers have to go through. The
-//! probes cost time, so no pass that counts is ever timed.
+//! Xen counts hypercalls only in builds with performance counters, which Debian's is not, so the kernel that the driver
+//! runs in counts them at its own doors: a kprobe on each function of the seam that both drivers have to go through.
+//! The probes cost time, so no pass that counts is ever timed.
 
 use anyhow::{Context, Result};
 
 use crate::Place;
 
-/// Grants given, and taken back by either of two functions (the one calls neither of the other).
-const GRANTS: [&str; 3] = [
-    "gnttab_grant_foreign_access_ref",
-    "gnttab_end_foreign_access_ref",
-    "gnttab_try_end_foreign_access",
-];
-
-/// Where every driver's notification passes; xenbus and the console have a way of their own.
-const NOTIFY: &str = "notify_remote_via_irq";
-
-/// Numbers that only grow; what a workload did is the difference of two of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Event channel notifications the guest sent.
-    pub sent: u64,
-    /// Interrupts of the device the guest took.
-    pub received: u64,
-    /// Grants given and taken back.
-    pub grants: u64,
+/// Something that is counted.
+#[derive(Debug)]
+pub struct Counter {
+    /// Its name, in the plural.
+    pub name: &'static str,
+    /// Where the numbers come from.
+    pub source: Source,
+    /// How they are shown.
+    pub shown: Shown,
+    /// What exactly is counted: what follows "for each" or stands alone, depending on how it is shown.
+    pub meaning: &'static str,
 }
+
+/// Where numbers come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Calls of any of these functions of the kernel.
+    Calls(&'static [&'static str]),
+    /// Interrupts whose names begin so, whatever the driver.
+    Interrupts(&'static str),
+}
+
+/// How a counter is shown.
+#[derive(Debug)]
+pub enum Shown {
+    /// As units of the load for each of what is counted, whose name in the singular this is: more is better.
+    UnitsFor(&'static str),
+    /// As what is counted for each unit of the load: fewer is better.
+    ForUnit,
+}
+
+/// Numbers that only grow, one for each counter; what a workload did is the difference of two of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts(pub Vec<u64>);
 
 impl Counts {
     /// What was added since.
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            sent: self.sent - earlier.sent,
-            received: self.received - earlier.received,
-            grants: self.grants - earlier.grants,
-        }
+    pub fn since(&self, earlier: &Self) -> Self {
+        let added = self.0.iter().zip(&earlier.0);
+        Self(added.map(|(now, then)| now - then).collect())
     }
 
-    /// Reads a guest's counters; [`install`] must have run there. The device's interrupts have a name that begins with
-    /// `interrupts`, whatever the driver.
-    pub fn read(guest: &Place, interrupts: &str) -> Result<Self> {
-        let text = guest
+    /// Reads a kernel's counters; [`install`] must have run there.
+    pub fn read(place: &Place, counters: &[Counter]) -> Result<Self> {
+        let text = place
             .sh("cat /sys/kernel/tracing/kprobe_profile && echo -- && cat /proc/interrupts")?;
-        Self::parse(&text, interrupts)
+        Self::parse(&text, counters)
             .with_context(|| format!("these counters make no sense: {text}"))
     }
 
-    fn parse(text: &str, name: &str) -> Option<Self> {
+    fn parse(text: &str, counters: &[Counter]) -> Option<Self> {
         let (probes, interrupts) = text.split_once("--\n")?;
-        let mut counts = Self::default();
-        let mut probed = 0;
-        for line in probes.lines() {
-            // "  name  hits  misses"; a miss is a hit that came while another probe was being served.
-            let mut words = line.split_whitespace();
-            let (name, hits, misses) = (words.next()?, words.next()?, words.next()?);
-            let total = hits.parse::<u64>().ok()? + misses.parse::<u64>().ok()?;
-            match name.strip_prefix("pv_")? {
-                NOTIFY => counts.sent += total,
-                name if GRANTS.contains(&name) => counts.grants += total,
-                _ => continue,
-            }
-            probed += 1;
-        }
-        for line in interrupts.lines().filter(|line| is_named(line, name)) {
-            // "  24:  12  0  0  9  xen-dyn  -event  blkif": one number for each CPU.
-            let numbers = line
-                .split_whitespace()
-                .skip(1)
-                .map_while(|word| word.parse::<u64>().ok());
-            counts.received += numbers.sum::<u64>();
-        }
-        (probed == 1 + GRANTS.len()).then_some(counts)
+        let probes = probes
+            .lines()
+            .map(|line| {
+                // "  name  hits  misses"; a miss is a hit that came while another probe was being served.
+                let mut words = line.split_whitespace();
+                let (name, hits, misses) = (words.next()?, words.next()?, words.next()?);
+                let total = hits.parse::<u64>().ok()? + misses.parse::<u64>().ok()?;
+                Some((name.strip_prefix(PREFIX)?, total))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let probe = |function: &str| {
+            let found = probes.iter().find(|(name, _)| *name == function);
+            found.map(|(_, total)| *total)
+        };
+        let count = |counter: &Counter| match counter.source {
+            Source::Calls(functions) => functions.iter().map(|function| probe(function)).sum(),
+            Source::Interrupts(name) => Some(interrupts_of(interrupts, name)),
+        };
+        counters.iter().map(count).collect::<Option<_>>().map(Self)
     }
 }
 
-/// All drivers name their interrupts so, with more after it or nothing.
-fn is_named(line: &str, name: &str) -> bool {
-    line.split_whitespace().any(|word| word.starts_with(name))
+/// What our probes' names begin with.
+const PREFIX: &str = "pv_";
+
+/// All interrupts whose names begin so; there may be more after it.
+fn interrupts_of(table: &str, name: &str) -> u64 {
+    let is_named = |line: &&str| line.split_whitespace().any(|word| word.starts_with(name));
+    let count = |line: &str| -> u64 {
+        // "  24:  12  0  0  9  xen-dyn  -event  blkif": one number for each CPU.
+        let words = line.split_whitespace().skip(1);
+        words.map_while(|word| word.parse::<u64>().ok()).sum()
+    };
+    table.lines().filter(is_named).map(count).sum()
 }
 
-/// Puts the probes into a guest's kernel.
-pub fn install(guest: &Place) -> Result<()> {
+/// Puts the probes into a place's kernel.
+pub fn install(place: &Place, counters: &[Counter]) -> Result<()> {
     let mut script = String::from(
         "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing\ncd /sys/kernel/tracing\n",
     );
-    for function in GRANTS.iter().chain([&NOTIFY]) {
-        script += &format!("echo 'p:pv_{function} {function}' >> kprobe_events || exit 1\n");
+    for counter in counters {
+        let Source::Calls(functions) = counter.source else {
+            continue;
+        };
+        for function in functions {
+            script +=
+                &format!("echo 'p:{PREFIX}{function} {function}' >> kprobe_events || exit 1\n");
+        }
     }
     // Without readers the trace buffer would only cost time.
     script += "echo 0 > tracing_on; echo 1 > events/kprobes/enable";
-    guest
+    place
         .sh(&script)
-        .context("the guest's kernel takes no probes")
+        .context("the kernel takes no probes")
         .map(drop)
 }
 
 /// Takes the probes out again.
-pub fn remove(guest: &Place) -> Result<()> {
-    guest
+pub fn remove(place: &Place) -> Result<()> {
+    place
         .sh("cd /sys/kernel/tracing && echo 0 > events/kprobes/enable && echo > kprobe_events")
         .map(drop)
 }
@@ -110,10 +131,31 @@ pub fn remove(guest: &Place) -> Result<()> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "  pv_gnttab_grant_foreign_access_ref                 10               0
-  pv_gnttab_end_foreign_access_ref                    3               1
-  pv_gnttab_try_end_foreign_access                    6               0
-  pv_notify_remote_via_irq                            4               0
+    const COUNTERS: [Counter; 3] = [
+        Counter {
+            name: "notifications",
+            source: Source::Calls(&["notify"]),
+            shown: Shown::UnitsFor("notification"),
+            meaning: "notification",
+        },
+        Counter {
+            name: "interrupts",
+            source: Source::Interrupts("blkif"),
+            shown: Shown::UnitsFor("interrupt"),
+            meaning: "interrupt",
+        },
+        Counter {
+            name: "grants",
+            source: Source::Calls(&["grant", "end", "try_end"]),
+            shown: Shown::ForUnit,
+            meaning: "grants",
+        },
+    ];
+
+    const TEXT: &str = "  pv_grant                 10               0
+  pv_end                    3               1
+  pv_try_end                    6               0
+  pv_notify                            4               0
 --
             CPU0       CPU1
   24:        100          7   xen-dyn    -event     blkif
@@ -124,25 +166,19 @@ mod tests {
 
     #[test]
     fn counters_are_read_from_both_tables() {
+        let counts = Counts::parse(TEXT, &COUNTERS).unwrap();
+        assert_eq!(counts, Counts(vec![4, 112, 20]));
         assert_eq!(
-            Counts::parse(TEXT, "blkif"),
-            Some(Counts {
-                sent: 4,
-                received: 112,
-                grants: 20
-            })
+            counts.since(&Counts(vec![1, 2, 3])),
+            Counts(vec![3, 110, 17])
         );
     }
 
     #[test]
     fn a_missing_probe_is_no_zero() {
-        assert_eq!(
-            Counts::parse(
-                &TEXT.replace("pv_notify_remote_via_irq", "pv_other"),
-                "blkif"
-            ),
-            None
-        );
-        assert_eq!(Counts::parse("--\n", "blkif"), None);
+        let parse = |text: &str| Counts::parse(text, &COUNTERS);
+        assert_eq!(parse(&TEXT.replace("pv_notify", "pv_other")), None);
+        assert_eq!(parse(&TEXT.replace("pv_try_end", "pv_other")), None);
+        assert_eq!(parse("--\n"), None);
     }
 }

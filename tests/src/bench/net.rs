@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::drive::Setup;
-use super::subject::{Sample, Subject};
+use super::device::{self, Device};
+use super::subject::{Sample, Setup};
 use crate::guest::{Domain, Driver, Mode};
 use crate::host::Host;
 use crate::nic::{Nic, ipv4};
@@ -42,13 +42,13 @@ pub struct Net {
     server: Mutex<Option<Server>>,
 }
 
-impl Subject for Net {
+impl Device for Net {
     type Cell = Cell;
     const COMMAND: &'static str = "net";
     const TITLE: &'static str = "Network benchmark";
     const BUS: &'static str = "vif";
     const NUMBER: u32 = 0;
-    const INTERRUPTS: &'static str = "vif";
+    const INTERRUPTS: &'static str = matrix::INTERRUPTS;
     /// Long enough for TCP to open its window.
     const WARM: Duration = Duration::from_millis(150);
     const METHOD: &'static [&'static str] = &[
@@ -76,7 +76,7 @@ impl Subject for Net {
     }
 
     fn create(&self, host: &Host, mode: Mode, queues: u32) -> Result<Domain> {
-        let guest = super::guest(host, mode, queues)?.nic(Nic::new().queues(queues));
+        let guest = device::guest(host, mode, queues)?.nic(Nic::new().queues(queues));
         let guest = host.create(guest)?;
         *self
             .server
@@ -86,11 +86,11 @@ impl Subject for Net {
     }
 
     fn load(&self, guest: &Domain, setup: Setup) -> Result<()> {
-        let parameters = format!("max_queues={}", setup.queues);
+        let parameters = format!("max_queues={}", setup.lanes);
         guest.load_netfront(setup.driver, &parameters)?;
         guest.bring_up("eth0", 0, GUEST)?;
         let found = guest.sh("ls -d /sys/class/net/eth0/queues/tx-* | wc -l")?;
-        ensure!(found == setup.queues.to_string(), "eth0 has {found} queues");
+        ensure!(found == setup.lanes.to_string(), "eth0 has {found} queues");
         Ok(())
     }
 

@@ -6,7 +6,7 @@ mod tables;
 
 use std::fmt::{self, Write as _};
 
-use super::counts::Counts;
+use super::counts::{Counter, Counts};
 use super::stats::{Comparison, Summary};
 use crate::guest::Mode;
 
@@ -18,6 +18,8 @@ pub trait Workload: Clone + PartialEq + fmt::Display {
     const UNIT: &'static str;
     /// What rates are.
     const RATES: &'static str;
+    /// What is counted.
+    const COUNTERS: &'static [Counter];
 
     /// The contents of the columns.
     fn columns(&self) -> Vec<String>;
@@ -36,14 +38,14 @@ pub trait Workload: Clone + PartialEq + fmt::Display {
 pub struct Rounds {
     /// Units a second.
     pub rates: Vec<f64>,
-    /// Seconds of processor time of the guest for a unit; empty if that was not measured.
+    /// Seconds of processor time of the domain for a unit; empty if that was not measured.
     pub processor: Vec<f64>,
 }
 
 /// Everything found out about one cell.
 #[derive(Clone, Debug)]
 pub struct Row<C> {
-    /// How the guest ran.
+    /// How the domain ran.
     pub mode: Mode,
     /// The workload.
     pub cell: C,
@@ -76,21 +78,16 @@ impl<C: Workload> Row<C> {
 
     /// The counters in which ours is worse by more than chance: what is in a batch depends on timing.
     fn worse_counts(&self) -> Vec<&'static str> {
-        let Some([base, ours]) = self.counts else {
+        let Some([base, ours]) = &self.counts else {
             return vec![];
         };
-        let [base, ours] = [base, ours].map(|(units, counts)| Costs::of(units, counts));
-        let mut worse = Vec::new();
-        for (name, base, ours) in [
-            ("notifications", base.sent, ours.sent),
-            ("interrupts", base.received, ours.received),
-            ("grant operations", base.grants, ours.grants),
-        ] {
-            if ours > base * (1.0 + TOLERANCE) + NEGLIGIBLE {
-                worse.push(name);
-            }
-        }
-        worse
+        let pairs = costs(base).into_iter().zip(costs(ours));
+        C::COUNTERS
+            .iter()
+            .zip(pairs)
+            .filter(|(_, (base, ours))| *ours > base * (1.0 + TOLERANCE) + NEGLIGIBLE)
+            .map(|(counter, _)| counter.name)
+            .collect()
     }
 }
 
@@ -100,22 +97,10 @@ const TOLERANCE: f64 = 0.05;
 /// An amount per unit that means nothing: a pool of persistent grants that grew by one.
 const NEGLIGIBLE: f64 = 0.02;
 
-/// Costs per unit.
-struct Costs {
-    sent: f64,
-    received: f64,
-    grants: f64,
-}
-
-impl Costs {
-    fn of(units: u64, counts: Counts) -> Self {
-        let per = |count: u64| count as f64 / units.max(1) as f64;
-        Self {
-            sent: per(counts.sent),
-            received: per(counts.received),
-            grants: per(counts.grants),
-        }
-    }
+/// What a unit costs, one number for each counter.
+fn costs((units, counts): &(u64, Counts)) -> Vec<f64> {
+    let per = |count: &u64| *count as f64 / (*units).max(1) as f64;
+    counts.0.iter().map(per).collect()
 }
 
 /// What the document says besides the numbers.
@@ -125,6 +110,8 @@ pub struct Facts {
     pub command: &'static str,
     /// What is compared, as a title.
     pub title: &'static str,
+    /// What kind of domain the drivers ran in, as a word.
+    pub domain: &'static str,
     /// Names of baseline and driver under test.
     pub drivers: [String; 2],
     /// Pairs of a subject and what is to be known of it.
@@ -147,25 +134,25 @@ pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
     let _ = write!(text, "\n{}\n", verdict(rows));
     for mode in modes(rows) {
         let rows: Vec<_> = rows.iter().filter(|row| row.mode == mode).collect();
-        let name = mode.name().to_uppercase();
+        let name = format!("{} {}", mode.name().to_uppercase(), facts.domain);
         let _ = write!(
             text,
-            "\n## {name} guest: throughput\n\n{}",
+            "\n## {name}: throughput\n\n{}",
             tables::throughput(facts, &rows)
         );
         if rows.iter().any(|row| row.thrift().is_some()) {
             let _ = write!(
                 text,
-                "\n## {name} guest: processor time\n\n{}",
+                "\n## {name}: processor time\n\n{}",
                 tables::processor(facts, &rows)
             );
         }
         if rows.iter().any(|row| row.counts.is_some()) {
             let _ = write!(
                 text,
-                "\n## {name} guest: what a {} costs\n\n{}",
+                "\n## {name}: what each {} costs\n\n{}",
                 C::UNIT,
-                tables::costs(facts, &rows)
+                tables::asked(facts, &rows)
             );
         }
     }
@@ -264,12 +251,14 @@ pub fn verdict<C: Workload>(rows: &[Row<C>]) -> String {
         .collect();
     if rows.iter().any(|row| row.counts.is_some()) {
         text += if costly.is_empty() {
+            let names: Vec<_> = C::COUNTERS.iter().map(|counter| counter.name).collect();
             format!(
-                "\nIt needs no more notifications, interrupts or grant operations for a {} in any cell.\n",
+                "\nIt needs no more {} for each {} in any cell.\n",
+                either(&names),
                 C::UNIT
             )
         } else {
-            format!("\nIt needs more for a {} in:\n\n", C::UNIT)
+            format!("\nIt needs more for each {} in:\n\n", C::UNIT)
         }
         .as_str();
     }
@@ -285,6 +274,14 @@ pub fn verdict<C: Workload>(rows: &[Row<C>]) -> String {
     text
 }
 
+/// "a, b or c".
+fn either(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        names => names.concat(),
+    }
+}
+
 fn doubt(found: &Comparison) -> &'static str {
     if found.undecided() {
         ", which the noise may explain"
@@ -298,16 +295,7 @@ mod tests {
     use super::*;
 
     fn row(ratio: f64, notifications: u64) -> Row<blkload::Cell> {
-        let counts = |sent| {
-            (
-                1000,
-                Counts {
-                    sent,
-                    received: 500,
-                    grants: 0,
-                },
-            )
-        };
+        let counts = |sent| (1000, Counts(vec![sent, 500, 0]));
         Row {
             mode: Mode::Pv,
             cell: "write:65536:8:4".parse().unwrap(),
@@ -341,6 +329,11 @@ mod tests {
     #[test]
     fn more_notifications_fail_but_not_a_few() {
         assert!(!row(1.1, 104).falls_short());
+        let text = verdict(&[row(1.1, 104)]);
+        assert!(
+            text.contains("no more notifications, interrupts or grant operations for each request"),
+            "{text}"
+        );
         assert!(row(1.1, 200).falls_short());
         assert!(verdict(&[row(1.1, 200)]).contains("4 queues: notifications"));
     }

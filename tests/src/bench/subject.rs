@@ -1,58 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a benchmark compares: a kind of device with its two drivers, a back end, and workloads.
+//! What a benchmark compares: two drivers, the workloads they run, and the domain in which that is done.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::drive::Setup;
 pub use super::report::Workload;
-use crate::guest::{Domain, Driver, Mode};
+use crate::guest::{Driver, Mode};
 use crate::host::Host;
+use crate::remote::Place;
+use crate::topology::Topology;
 
-/// A kind of device.
+/// A comparison.
 pub trait Subject {
     /// A workload.
     type Cell: Workload;
+    /// Where the drivers run.
+    type Site<'h>: Site<Self::Cell>
+    where
+        Self: 'h;
     /// Its name on the command line.
     const COMMAND: &'static str;
     /// The document's title.
     const TITLE: &'static str;
-    /// Xenbus's name for the drivers and for the kind of device.
-    const BUS: &'static str;
-    /// The device's number.
-    const NUMBER: u32;
-    /// What the names of the device's interrupts begin with.
-    const INTERRUPTS: &'static str;
+    /// What kind of domain the drivers run in, as a word.
+    const DOMAIN: &'static str;
     /// How long a workload runs before it is measured.
     const WARM: Duration;
+    /// Numbers of queues or threads.
+    const LANES: [u32; 2];
+
+    /// What a driver is called.
+    fn name(driver: Driver) -> &'static str;
+
+    /// A driver's modules.
+    fn modules(driver: Driver) -> Vec<&'static str>;
+
+    /// The workloads for a number of queues or threads, in the order they are run.
+    fn cells(lanes: u32, quick: bool) -> Vec<Self::Cell>;
+
+    /// The machine on which a domain of a kind is found or made. One boot is enough for kinds that follow each other
+    /// and have the same.
+    fn topology(mode: Mode) -> Topology;
+
+    /// What else is to be known of the machine, as pairs of a subject and a few words.
+    fn facts(&self) -> Vec<(&'static str, String)>;
+
     /// How it is measured, one paragraph each.
-    const METHOD: &'static [&'static str];
+    fn method() -> Vec<&'static str>;
 
-    /// The module of a driver.
-    fn module(driver: Driver) -> &'static str;
+    /// Makes all that the drivers need; neither is loaded.
+    fn site<'h>(&'h self, host: &'h Host, mode: Mode) -> Result<Self::Site<'h>>;
+}
 
-    /// The workloads for a number of queues, in the order they are run.
-    fn cells(queues: u32, quick: bool) -> Vec<Self::Cell>;
+/// A domain in which the drivers are exchanged and workloads run.
+pub trait Site<C> {
+    /// The domain.
+    fn place(&self) -> &Place;
 
-    /// A few words about the back end.
-    fn back_end(&self) -> String;
+    /// Loads a driver, where none is, and makes everything ready for the load; fails unless it is as asked for.
+    fn load(&self, setup: Setup) -> Result<()>;
 
-    /// Makes the back end in dom0 and a guest with a device on it, whose driver is not loaded.
-    fn create(&self, host: &Host, mode: Mode, queues: u32) -> Result<Domain>;
-
-    /// Loads a driver and makes the device ready for the load; fails unless it is used as asked for.
-    fn load(&self, guest: &Domain, setup: Setup) -> Result<()>;
+    /// Unloads a driver, and brings everything back to what it was before.
+    fn unload(&self, driver: Driver) -> Result<()>;
 
     /// Runs workloads one after the other; each for `warm`, and then measured for `time`.
-    fn run(
-        &self,
-        guest: &Domain,
-        warm: Duration,
-        time: Duration,
-        cells: &[Self::Cell],
-    ) -> Result<Vec<Sample<Self::Cell>>>;
+    fn run(&self, warm: Duration, time: Duration, cells: &[C]) -> Result<Vec<Sample<C>>>;
+
+    /// After an error: whether the emulator has killed the domain, in which case there is a new one to go on with.
+    fn renew(&mut self) -> Result<bool>;
+
+    /// Ends it.
+    fn leave(self) -> Result<()>;
+}
+
+/// A driver at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// 0 for the baseline, 1 for what is compared with it: with the same driver on both sides, each loads it anew.
+    pub side: usize,
+    /// The driver.
+    pub driver: Driver,
+    /// How many queues or threads it is used with.
+    pub lanes: u32,
 }
 
 /// One workload's result.
@@ -62,7 +93,7 @@ pub struct Sample<C> {
     pub cell: C,
     /// Units a second.
     pub rate: f64,
-    /// Seconds of the guest's processors for a unit, if that is measured.
+    /// Seconds of the domain's processors for a unit, if that is measured.
     pub processor: Option<f64>,
     /// What costs are counted for, with those units that the rate leaves out.
     pub total: u64,

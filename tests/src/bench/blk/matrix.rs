@@ -4,7 +4,12 @@
 
 use blkload::{Cell, Direction};
 
+use crate::bench::counts::Counter;
+use crate::bench::device;
 use crate::bench::subject::Workload;
+
+/// What the names of the device's interrupts begin with.
+pub const INTERRUPTS: &str = "blkif";
 
 /// Sizes of a request in bytes: a page, what most file systems read ahead, and more than a plain request holds.
 const BLOCKS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
@@ -58,6 +63,7 @@ impl Workload for Cell {
     const COLUMNS: &'static [&'static str] = &["request", "in flight", "queues"];
     const UNIT: &'static str = "request";
     const RATES: &'static str = "Requests a second";
+    const COUNTERS: &'static [Counter] = &device::counters(INTERRUPTS);
 
     fn columns(&self) -> Vec<String> {
         vec![

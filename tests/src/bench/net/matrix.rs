@@ -4,7 +4,12 @@
 
 use std::fmt;
 
+use crate::bench::counts::Counter;
+use crate::bench::device;
 use crate::bench::subject::Workload;
+
+/// What the names of the device's interrupts begin with.
+pub const INTERRUPTS: &str = "vif";
 
 /// What goes over the wire; out is from the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,7 @@ impl Workload for Cell {
     const COLUMNS: &'static [&'static str] = &["traffic", "streams", "queues"];
     const UNIT: &'static str = "packet";
     const RATES: &'static str = "TCP in megabytes a second, UDP in datagrams a second (64 bytes with headers), requests and responses in pairs a second";
+    const COUNTERS: &'static [Counter] = &device::counters(INTERRUPTS);
 
     fn columns(&self) -> Vec<String> {
         let kind = match self.kind {

@@ -2,7 +2,8 @@
 
 //! The tables of the document: a line for each cell.
 
-use super::{Costs, Facts, Row, Workload};
+use super::{Facts, Row, Workload, costs};
+use crate::bench::counts::{Counter, Shown};
 use crate::bench::stats::{Comparison, Summary};
 
 /// A table's head: the columns of a cell, then others.
@@ -62,8 +63,9 @@ pub fn throughput<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
 pub fn processor<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
     let [base, ours] = &facts.drivers;
     let mut text = format!(
-        "Seconds that the guest's processors were busy for as much as is counted above, times 1000. A ratio above 1 \
+        "Seconds that the {}'s processors were busy for as much as is counted above, times 1000. A ratio above 1 \
          means that ours takes less.\n\n{}",
+        facts.domain,
         head::<C>(&[base, ours, "ratio", "95 % interval"])
     );
     for row in rows {
@@ -77,46 +79,54 @@ pub fn processor<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
 }
 
 /// What they asked of the hypervisor.
-pub fn costs<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
+pub fn asked<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
     let [base, ours] = &facts.drivers;
     let unit = C::UNIT;
+    let meanings: Vec<_> = C::COUNTERS
+        .iter()
+        .map(|counter| match counter.shown {
+            Shown::UnitsFor(_) => format!("{unit}s for each {} (more is better)", counter.meaning),
+            Shown::ForUnit => format!("{} (fewer is better)", counter.meaning),
+        })
+        .collect();
+    let heads: Vec<_> = C::COUNTERS
+        .iter()
+        .flat_map(|counter| match counter.shown {
+            Shown::UnitsFor(one) => [format!("{unit}s/{one}"), String::new()],
+            Shown::ForUnit => [format!("{}/{unit}", counter.name), String::new()],
+        })
+        .collect();
+    let heads: Vec<_> = heads.iter().map(String::as_str).collect();
     let mut text = format!(
-        "Per {unit} of the load: {unit}s for each notification the guest sent, {unit}s for each interrupt it took (more \
-         is better), and grants it gave plus grants it took back (fewer is better); each first for `{base}`, then for \
-         `{ours}`.\n\n{}",
-        head::<C>(&[
-            &format!("{unit}s/notification"),
-            "",
-            &format!("{unit}s/interrupt"),
-            "",
-            &format!("grant operations/{unit}"),
-            ""
-        ])
+        "Per {unit} of the load: {}; each first for `{base}`, then for `{ours}`.\n\n{}",
+        meanings.join(", "),
+        head::<C>(&heads)
     );
     for row in rows {
-        let Some(pair) = row.counts else { continue };
-        let [base, ours] = pair.map(|(units, counts)| Costs::of(units, counts));
-        let worse = row.worse_counts();
-        let show = |text: String, name: &str| {
-            if worse.contains(&name) {
-                format!("**{text}**")
-            } else {
-                text
-            }
+        let Some([base, ours]) = &row.counts else {
+            continue;
         };
-        text += &line(
-            &row.cell,
-            &[
-                inverse(base.sent),
-                show(inverse(ours.sent), "notifications"),
-                inverse(base.received),
-                show(inverse(ours.received), "interrupts"),
-                number(base.grants),
-                show(number(ours.grants), "grant operations"),
-            ],
-        );
+        let worse = row.worse_counts();
+        let columns: Vec<_> = C::COUNTERS
+            .iter()
+            .zip(costs(base).into_iter().zip(costs(ours)))
+            .flat_map(|(counter, (base, ours))| {
+                let bold = worse.contains(&counter.name);
+                let mark = if bold { "**" } else { "" };
+                let ours = cost(counter, ours);
+                [cost(counter, base), format!("{mark}{ours}{mark}")]
+            })
+            .collect();
+        text += &line(&row.cell, &columns);
     }
     text
+}
+
+fn cost(counter: &Counter, per_unit: f64) -> String {
+    match counter.shown {
+        Shown::UnitsFor(_) => inverse(per_unit),
+        Shown::ForUnit => number(per_unit),
+    }
 }
 
 fn rate(summary: &Summary) -> String {
