@@ -3,15 +3,16 @@
 //! `cargo xtask bench`: our drivers against the kernel's own, in one boot, under the same load.
 //!
 //! What lives here: the order of the runs, and the verdict. What is measured is a [`subject::Subject`]: [`blk`] and
-//! [`net`], which are frontends of a [`device`] in a guest. [`drive`] exchanges the
+//! [`net`], which are frontends of a [`device`] in a guest, and [`nodes`], drivers in dom0. [`drive`] exchanges the
 //! drivers, [`counts`] counts what they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load generators
-//! are the crates `blkload` and `netload`, which the guests have inside their agent.
+//! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `node-load`.
 
 pub mod blk;
 mod counts;
 pub mod device;
 mod drive;
 pub mod net;
+pub mod nodes;
 mod priority;
 mod report;
 mod stats;
@@ -403,6 +404,7 @@ fn method<S: Subject>() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::Dom0;
 
     #[test]
     fn neither_side_has_the_better_place() {
@@ -420,5 +422,17 @@ mod tests {
                 assert!(pair[0].1 == pair[1].1 && pair[0].0 != pair[1].0);
             }
         }
+    }
+
+    #[test]
+    fn a_machine_is_booted_for_each_kind_of_dom0_and_one_for_all_guests() {
+        let modes = [Mode::Pv, Mode::Pvh];
+        let all = boots::<nodes::Nodes>(&modes);
+        let kinds: Vec<_> = all.iter().map(|(topology, _)| topology.dom0).collect();
+        assert_eq!(kinds, [Dom0::Pv, Dom0::Pvh]);
+        assert!(all.iter().all(|(_, modes)| modes.len() == 1));
+        let all = boots::<blk::Blk>(&modes);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].1, modes);
     }
 }

@@ -125,8 +125,8 @@ impl Host {
         Ok(domains)
     }
 
-    /// Creates a guest without waiting for its agent.
-    pub fn create_only(&self, guest: &Guest) -> Result<Domain> {
+    /// Has xl create a guest, and returns its number.
+    fn xl_create(&self, guest: &Guest, options: &str) -> Result<u32> {
         let name = &guest.name;
         let config = format!("/run/guests/{name}.cfg");
         let text = guest.config(&self.topology.placement(guest.mode));
@@ -134,7 +134,7 @@ impl Host {
         let prepare = guest.prepare();
         // The log of an earlier guest of that name would be taken for this one's.
         let script = format!(
-            "{} && rm -f /var/log/xen/guest-{name}.log && xl create -q {config} && xl domid {name}",
+            "{} && rm -f /var/log/xen/guest-{name}.log && xl create -q {options} {config} && xl domid {name}",
             if prepare.is_empty() {
                 "true".into()
             } else {
@@ -146,12 +146,22 @@ impl Host {
             .run(&script)?
             .ok()
             .with_context(|| format!("{name} cannot be created"))?;
-        let domid: u32 = created
+        created
             .stdout
             .trim()
             .parse()
-            .context("xl prints a strange domain number")?;
+            .context("xl prints a strange domain number")
+    }
 
+    /// Creates a guest that does not run, and returns its number. No process in dom0 waits for its end.
+    pub fn create_paused(&self, guest: &Guest) -> Result<u32> {
+        self.xl_create(guest, "-p -e")
+    }
+
+    /// Creates a guest without waiting for its agent.
+    pub fn create_only(&self, guest: &Guest) -> Result<Domain> {
+        let name = &guest.name;
+        let domid = self.xl_create(guest, "")?;
         let count = {
             let mut names = self
                 .names

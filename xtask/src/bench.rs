@@ -10,6 +10,7 @@ use kbuild::modules::BuildOptions;
 use kbuild::{Images, Kernel, Modules, Session};
 use vmtest::bench::blk::{self, Blk};
 use vmtest::bench::net::{self, Net};
+use vmtest::bench::nodes::{self, Nodes};
 use vmtest::bench::subject::Subject;
 use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
@@ -35,6 +36,10 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
             let subject = Net::default();
             let options = options::<Net>(session, common, (net::ROUNDS, net::SLICE));
             compare(session, &subject, common, &options)
+        }
+        cli::Subject::Nodes(common) => {
+            let options = options::<Nodes>(session, common, (nodes::ROUNDS, nodes::SLICE));
+            compare(session, &Nodes, common, &options)
         }
     }
 }

@@ -122,14 +122,25 @@ pub struct Bench {
 /// What to compare.
 #[derive(Subcommand)]
 pub enum Subject {
+    /// Compare the block frontends
+    ///
+    /// Boots once and alternates the two drivers in a PV and in a PVH guest on one back end (null_blk). A whole run
+    /// takes some 20 minutes without KVM and writes docs/results/blk.md. Nothing else should run on the machine.
     Blk(BenchBlk),
+    /// Compare the network frontends
+    ///
+    /// Boots once and alternates the two drivers in a PV and in a PVH guest on dom0's bridge. A whole run takes some 20
+    /// minutes without KVM and writes docs/results/net.md. Nothing else should run on the machine.
     Net(BenchCommon),
+    /// Compare the drivers of the toolstack's device nodes
+    ///
+    /// Boots a PV dom0 and then a PVH dom0, ends the toolstack there, and alternates the modules behind /dev/xen under a
+    /// program that makes hypercalls, maps memory and grants of a paused guest, and sends events. A whole run takes
+    /// some 15 minutes without KVM and writes docs/results/nodes.md. Nothing else should run on the machine.
+    Nodes(BenchCommon),
 }
 
-/// Compare the block frontends
-///
-/// Boots once and alternates the two drivers in a PV and in a PVH guest on one back end (null_blk). A whole run
-/// takes some 20 minutes without KVM and writes docs/results/blk.md. Nothing else should run on the machine.
+// A comment for the documentation would be the help of the commands.
 #[derive(Args)]
 pub struct BenchBlk {
     #[command(flatten)]
@@ -139,10 +150,7 @@ pub struct BenchBlk {
     pub no_persistent: bool,
 }
 
-/// Compare the network frontends
-///
-/// Boots once and alternates the two drivers in a PV and in a PVH guest on dom0's bridge. A whole run takes some 20
-/// minutes without KVM and writes docs/results/net.md. Nothing else should run on the machine.
+// As above.
 #[derive(Args)]
 pub struct BenchCommon {
     /// Only the cells that tell most, and half the rounds
@@ -152,7 +160,7 @@ pub struct BenchCommon {
     /// queues. May be given several times
     #[arg(long, value_name = "CELL")]
     pub only: Vec<String>,
-    /// Only in a guest of this kind
+    /// Only in a guest, or a dom0, of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
     /// How often each driver runs each cell
@@ -184,12 +192,12 @@ pub enum Mode {
     Pvh,
 }
 
-/// Frontends.
+/// Whose drivers.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// xen_blkfront_rs and xen_netfront_rs
+    /// Ours, such as xen_blkfront_rs
     Rust,
-    /// xen_blkfront and xen_netfront
+    /// The kernel's own, such as xen_blkfront
     C,
 }
 
