@@ -125,8 +125,8 @@ impl Port {
         // From here on the interrupt owns the port. It is counted before it has a handler, so that it is
         // known as static should the next step fail.
         // SAFETY: Takes any port number; this one is bound, by us alone.
-        let counted =
-            to_result(unsafe { bindings::evtchn_make_refcounted(number, this.is_static) });
+        let counted = unsafe { bindings::evtchn_make_refcounted(number, this.is_static) };
+        let counted = to_result(counted);
         // Others may want to hear of the port's events too, which takes a share in what is counted. Only then: a share
         // in what is not would be an error.
         let first_share = counted.as_ref().ok().map(|()| SharedPort(number));
