@@ -102,6 +102,7 @@ impl OpenFile for File {
         Ok(size_of_val(ports))
     }
 
+    #[inline]
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         let mut channels = self.channels.lock();
         let result = match request {

@@ -81,6 +81,7 @@ impl OpenFile for File {
         )
     }
 
+    #[inline]
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
             ioctl::ALLOC_GREF => self.alloc(argument),

@@ -21,7 +21,19 @@ use crate::file::File;
 /// Only if a segment makes no sense or is not there; then some may have been copied and others not.
 pub(crate) fn copy(file: &File, argument: usize) -> Result {
     let args: abi::GrantCopy = user::read(argument)?;
-    let mut batch = CopyBatch::new()?;
+    let mut batch = match file.batch().take() {
+        Some(batch) => batch,
+        None => CopyBatch::new()?,
+    };
+    let result = copy_all(file, &args, &mut batch);
+    batch.clear();
+    // Kept for the next request. One too many, of requests at the same time, goes.
+    let old = file.batch().replace(batch);
+    drop(old);
+    result
+}
+
+fn copy_all(file: &File, args: &abi::GrantCopy, batch: &mut CopyBatch) -> Result {
     // The last segment that failed: pieces come in order, so what fails after it is of a later one, or of the
     // same, of which the program knows.
     let mut last_failed = None;

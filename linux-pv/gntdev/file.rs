@@ -6,6 +6,9 @@
 //! accessed with it held.
 
 use core::mem::offset_of;
+use core::ops::DerefMut;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed as Unordered;
 
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -15,7 +18,7 @@ use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::domain::DomId;
 use xen::event::port::SharedPort;
-use xen::grant::ForeignGrant;
+use xen::grant::{CopyBatch, ForeignGrant};
 use xen::page::PAGE_SIZE;
 use xen::user;
 use xen::vma::granted::Granted;
@@ -34,7 +37,7 @@ pub(crate) struct Shown {
     /// Grants in them.
     pub(crate) grants: Atomic<usize>,
     /// Bytes in copies there have been.
-    pub(crate) copied: Atomic<u64>,
+    pub(crate) copied: AtomicU64,
 }
 
 /// The mappings of a file, by their first page in it.
@@ -97,6 +100,9 @@ impl Mappings {
 pub(crate) struct File {
     #[pin]
     mappings: Mutex<Mappings>,
+    /// For the next request to copy, if there was one.
+    #[pin]
+    batch: Mutex<Option<KBox<CopyBatch>>>,
     shown: Arc<Shown>,
     _entry: Entry<Shown>,
 }
@@ -110,13 +116,14 @@ impl OpenFile for File {
             opener: Opener::current(),
             mappings: Atomic::new(0),
             grants: Atomic::new(0),
-            copied: Atomic::new(0),
+            copied: AtomicU64::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(roster, shown.clone())?;
         KBox::pin_init(
             pin_init!(Self {
                 mappings <- new_mutex!(Mappings::default(), "gntdev mappings"),
+                batch <- new_mutex!(None, "gntdev batch"),
                 shown,
                 _entry: entry,
             }),
@@ -124,6 +131,7 @@ impl OpenFile for File {
         )
     }
 
+    #[inline]
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
             ioctl::MAP_GRANT_REF => self.announce(argument),
@@ -152,9 +160,14 @@ impl OpenFile for File {
 }
 
 impl File {
+    /// The batch that is kept.
+    pub(crate) fn batch(&self) -> impl DerefMut<Target = Option<KBox<CopyBatch>>> + '_ {
+        self.batch.lock()
+    }
+
     /// Counts bytes that are copied.
     pub(crate) fn count_copied(&self, bytes: u64) {
-        self.shown.copied.fetch_add(bytes, Relaxed);
+        self.shown.copied.fetch_add(bytes, Unordered);
     }
 
     /// Announces grants, which are not mapped before the program maps the file.

@@ -3,6 +3,8 @@
 //! Who has the node open and what for, in `/sys/kernel/debug/xen_gntdev_rs/files`: what a mapping may have, then a line a
 //! file. The pages that are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`.
 
+use core::sync::atomic::Ordering::Relaxed as Unordered;
+
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
@@ -35,7 +37,7 @@ fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     roster.each(|file| {
         let mappings = file.mappings.load(Relaxed);
         let grants = file.grants.load(Relaxed);
-        let copied = file.copied.load(Relaxed);
+        let copied = file.copied.load(Unordered);
         writeln!(
             f,
             "{} mappings {mappings} grants {grants} copied {copied}",

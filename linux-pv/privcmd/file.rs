@@ -2,6 +2,9 @@
 
 //! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed as Unordered;
+
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -31,9 +34,9 @@ pub(crate) struct Shown {
     pub(crate) opener: Opener,
     pub(crate) restriction: Restriction,
     /// Hypercalls made, device models' included.
-    pub(crate) hypercalls: Atomic<u64>,
+    pub(crate) hypercalls: AtomicU64,
     /// Frames asked for.
-    pub(crate) frames: Atomic<u64>,
+    pub(crate) frames: AtomicU64,
     /// Irqfds that it has, changed under the lock of all of them.
     pub(crate) irqfds: Atomic<u32>,
     /// Ioeventfds that it has.
@@ -59,8 +62,8 @@ impl OpenFile for File {
         let shown = Shown {
             opener: Opener::current(),
             restriction: shared.target.restriction()?,
-            hypercalls: Atomic::new(0),
-            frames: Atomic::new(0),
+            hypercalls: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
             irqfds: Atomic::new(0),
             ioeventfds: Atomic::new(0),
         };
@@ -77,6 +80,7 @@ impl OpenFile for File {
         )
     }
 
+    #[inline]
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
             ioctl::HYPERCALL => return self.hypercall(argument),
@@ -111,16 +115,17 @@ impl File {
     /// Counts a hypercall.
     #[inline]
     pub(crate) fn count_hypercall(&self) {
-        self.shown.hypercalls.fetch_add(1, Relaxed);
+        self.shown.hypercalls.fetch_add(1, Unordered);
     }
 
     /// Counts frames.
     #[inline]
     pub(crate) fn count_frames(&self, frames: usize) {
-        self.shown.frames.fetch_add(frames as u64, Relaxed);
+        self.shown.frames.fetch_add(frames as u64, Unordered);
     }
 
     /// Any hypercall: not for a file that is restricted, since there is no telling which domain it is about.
+    #[inline]
     fn hypercall(&self, argument: usize) -> Result<isize> {
         if self.shown.restriction.is_some() {
             return Err(EPERM);

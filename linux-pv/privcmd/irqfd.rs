@@ -11,6 +11,7 @@
 //! to first. What a file has begun ends with the file. An eventfd whose last file is closed is taken off the list by
 //! another worker, since where that is heard of nothing can be waited for.
 
+use core::sync::atomic::Ordering::Relaxed as Unordered;
 use core::time::Duration;
 
 use kernel::new_mutex;
@@ -57,7 +58,7 @@ struct Call {
 
 impl Call {
     fn done(&self, result: Result<isize>) {
-        self.owner.hypercalls.fetch_add(1, Relaxed);
+        self.owner.hypercalls.fetch_add(1, Unordered);
         let error = match result {
             Ok(0) => return,
             Ok(error) => error,

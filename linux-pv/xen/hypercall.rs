@@ -20,6 +20,7 @@ use crate::user::Pinned;
 /// Makes a hypercall for the program, and returns what the hypervisor does. May sleep.
 ///
 /// Whether the program may do that is the caller's to know: see the module's documentation.
+#[inline]
 pub fn for_program(number: u32, arguments: &[u64; 5]) -> isize {
     // SAFETY: The shim passes the arguments on; what becomes of them, as stated above, is no less than
     // what whoever was allowed to ask for this may do anyway.

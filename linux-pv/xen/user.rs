@@ -9,6 +9,10 @@ mod pinned;
 
 pub use pinned::Pinned;
 
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use kernel::bindings as k;
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
@@ -20,10 +24,23 @@ use zerocopy::Immutable;
 /// # Errors
 ///
 /// `EFAULT` if it is not all there.
-pub fn read<T: FromBytes + IntoBytes>(address: usize) -> Result<T> {
-    let mut value = T::new_zeroed();
-    read_slice(address, core::slice::from_mut(&mut value))?;
-    Ok(value)
+#[inline]
+pub fn read<T: FromBytes>(address: usize) -> Result<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // Not by way of the kernel's `UserSlice`, which for a slice makes sure that it is no part of some other object.
+    // SAFETY: There is room for as many bytes. The call takes any address.
+    let left = unsafe {
+        k::_copy_from_user(
+            value.as_mut_ptr().cast(),
+            ptr::without_provenance(address),
+            size_of::<T>(),
+        )
+    };
+    if left != 0 {
+        return Err(EFAULT);
+    }
+    // SAFETY: All bytes were written, and any bytes make a `T`.
+    Ok(unsafe { value.assume_init() })
 }
 
 /// Copies an array out of the program's memory.
@@ -46,25 +63,29 @@ pub fn read_slice<T: FromBytes + IntoBytes>(address: usize, to: &mut [T]) -> Res
 /// # Errors
 ///
 /// `EFAULT` if it is not all there, `ENOMEM` if there is no memory for it.
-pub fn read_array<T: FromBytes + IntoBytes + Copy>(
-    address: usize,
-    count: usize,
-) -> Result<KVVec<T>> {
+pub fn read_array<T: FromBytes>(address: usize, count: usize) -> Result<KVVec<T>> {
     /// Elements that are read at first; as many again as there are then each time.
     const FIRST: usize = 4096;
     let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-    let mut values = KVVec::new();
+    let mut values = KVVec::<T>::new();
     while values.len() < count {
         let done = values.len();
         let more = (count - done).min(done.max(FIRST));
-        values.resize(done + more, T::new_zeroed(), flags)?;
+        values.reserve(more, flags)?;
         let at = done
             .checked_mul(size_of::<T>())
             .and_then(|done| address.checked_add(done));
-        read_slice(
-            at.ok_or(EFAULT)?,
-            values.get_mut(done..).unwrap_or_default(),
-        )?;
+        let (from, to) = (
+            ptr::without_provenance(at.ok_or(EFAULT)?),
+            &raw mut *values.spare_capacity_mut(),
+        );
+        // SAFETY: There is room for as many elements. The call takes any address.
+        let left = unsafe { k::_copy_from_user(to.cast(), from, more * size_of::<T>()) };
+        if left != 0 {
+            return Err(EFAULT);
+        }
+        // SAFETY: All bytes of as many elements were written, and any bytes make a `T`.
+        unsafe { values.inc_len(more) };
     }
     Ok(values)
 }
@@ -105,8 +126,20 @@ pub fn write_slice<T: IntoBytes + Immutable>(address: usize, values: &[T]) -> Re
 /// # Errors
 ///
 /// `EFAULT` if there is no memory that the program may write to.
+#[inline]
 pub fn write<T: IntoBytes + Immutable>(address: usize, value: &T) -> Result {
-    write_slice(address, core::slice::from_ref(value))
+    // SAFETY: There are as many bytes, all of them initialised. The call takes any address.
+    let left = unsafe {
+        k::_copy_to_user(
+            ptr::without_provenance_mut(address),
+            ptr::from_ref(value).cast(),
+            size_of::<T>(),
+        )
+    };
+    if left != 0 {
+        return Err(EFAULT);
+    }
+    Ok(())
 }
 
 /// Hands out an array as part of a read.

@@ -77,6 +77,7 @@ pub struct Piece {
 
 /// The pieces of a segment; `None` if the segment makes no sense: one side has to be a grant, since copying
 /// within the program's memory is the program's own business, and a grant is one page.
+#[inline]
 pub fn pieces(segment: &CopySegment) -> Option<impl Iterator<Item = Piece>> {
     let from_grant = segment.flags & copy_flag::SOURCE_GREF != 0;
     let to_grant = segment.flags & copy_flag::DEST_GREF != 0;

@@ -27,17 +27,20 @@ impl Restriction {
     }
 
     /// The only domain, if there is a restriction.
+    #[inline]
     pub fn domain(&self) -> Option<u16> {
         u16::try_from(self.0.load(Ordering::Relaxed)).ok()
     }
 
     /// Whether there is one.
+    #[inline]
     pub fn is_some(&self) -> bool {
         self.domain().is_some()
     }
 
     /// Whether this domain may be reached. The number is as wide as a program has passed it: one that
     /// does not fit names no domain.
+    #[inline]
     pub fn allows(&self, domain: u32) -> bool {
         self.domain().is_none_or(|only| u32::from(only) == domain)
     }
