@@ -17,6 +17,7 @@ extern crate std;
 pub mod batch;
 pub mod buffers;
 pub mod copy;
+pub mod dmabuf;
 pub mod eventfds;
 pub mod ioreq;
 pub mod mapping;

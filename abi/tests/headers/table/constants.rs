@@ -70,6 +70,17 @@ pub fn entries() -> Vec<Entry> {
             GET_OFFSET_FOR_VADDR: (linux "IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR"),
             SET_UNMAP_NOTIFY: (linux "IOCTL_GNTDEV_SET_UNMAP_NOTIFY"),
             GRANT_COPY: (linux "IOCTL_GNTDEV_GRANT_COPY"),
+            DMABUF_EXP_FROM_REFS: (linux "IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS"),
+            DMABUF_EXP_WAIT_RELEASED: (linux "IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED"),
+            DMABUF_IMP_TO_REFS: (linux "IOCTL_GNTDEV_DMABUF_IMP_TO_REFS"),
+            DMABUF_IMP_RELEASE: (linux "IOCTL_GNTDEV_DMABUF_IMP_RELEASE"),
+        }
+    );
+    constants!(
+        all,
+        linux::gntdev::dma_flag {
+            WC: (linux "GNTDEV_DMA_FLAG_WC"),
+            COHERENT: (linux "GNTDEV_DMA_FLAG_COHERENT"),
         }
     );
     constants!(

@@ -332,6 +332,20 @@ fn linux_gntdev(all: &mut Vec<Entry>) {
     structure!(all, linux::gntdev::{ GrantCopy = (linux "struct ioctl_gntdev_grant_copy") } {
         count: (linux "count"), segments: (linux "segments"),
     } pad { pad, });
+    structure!(all, linux::gntdev::{ DmabufExpFromRefs = (linux "struct ioctl_gntdev_dmabuf_exp_from_refs") } {
+        flags: (linux "flags"), count: (linux "count"), fd: (linux "fd"), domid: (linux "domid"),
+        refs: (linux "refs"),
+    } pad {});
+    structure!(all, linux::gntdev::{ DmabufExpWaitReleased = (linux "struct ioctl_gntdev_dmabuf_exp_wait_released") } {
+        fd: (linux "fd"), wait_to_ms: (linux "wait_to_ms"),
+    } pad {});
+    structure!(all, linux::gntdev::{ DmabufImpToRefs = (linux "struct ioctl_gntdev_dmabuf_imp_to_refs") } {
+        fd: (linux "fd"), count: (linux "count"), domid: (linux "domid"),
+        reserved: (linux "reserved"), refs: (linux "refs"),
+    } pad {});
+    structure!(all, linux::gntdev::{ DmabufImpRelease = (linux "struct ioctl_gntdev_dmabuf_imp_release") } {
+        fd: (linux "fd"), reserved: (linux "reserved"),
+    } pad {});
 }
 
 fn linux_privcmd(all: &mut Vec<Entry>) {
