@@ -81,6 +81,8 @@ counters! {
     EVENTFDS c"eventfds",
     /// Pages for programs' hypercalls.
     BUFFER_PAGES c"buffer_pages",
+    /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were granted to.
+    LENT_BUFFERS c"lent_buffers",
     /// Devices bound to a driver.
     DEVICES c"devices",
     /// Grants (and their pages) left to the kernel because the peer still held them; a running total.

@@ -19,11 +19,13 @@
 //! a ring's lock; reserving and dropping a stock take the kernel's grant-table lock once.
 //!
 //! The other way round, a program sees other domains' grants by [`vma::granted`](crate::vma::granted) and has
-//! the hypervisor copy from and to them by [`CopyBatch`].
+//! the hypervisor copy from and to them by [`CopyBatch`]; devices see them by `DeviceGrants`.
 //!
 //! C header: `include/xen/grant_table.h`.
 
 mod copy;
+#[cfg(all(CONFIG_MMU_NOTIFIER, CONFIG_DMA_SHARED_BUFFER))]
+mod devices;
 mod loan;
 #[cfg(CONFIG_MMU_NOTIFIER)]
 pub(crate) mod mapped;
@@ -33,6 +35,8 @@ mod refs;
 mod shared;
 
 pub use copy::CopyBatch;
+#[cfg(all(CONFIG_MMU_NOTIFIER, CONFIG_DMA_SHARED_BUFFER))]
+pub use devices::DeviceGrants;
 pub use loan::LoanedGrant;
 #[cfg(CONFIG_MMU_NOTIFIER)]
 pub use mapped::ForeignGrant;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What drivers of interrupt-driven devices need beyond `kernel::sync`: spin locks that keep interrupts or
-//! softirqs off, and a scope in which allocations start no I/O.
+//! softirqs off, a scope in which allocations start no I/O, and waiting for a while ([`Done`]).
+
+mod done;
+
+pub use done::Done;
 
 use core::marker::PhantomData;
 use kernel::ffi;

@@ -79,6 +79,22 @@ impl NewArea<'_> {
         (pages as u64) << PAGE_SHIFT
     }
 
+    /// Shows pages from the one on that the area's offset says, each of which it has a reference to until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the area is private, `ENXIO` if there are not as many pages from there on.
+    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+    pub(crate) fn show(self, pages: &[*mut k::page]) -> Result {
+        if !self.is_shared() {
+            return Err(EINVAL);
+        }
+        let flags = k::VM_DONTEXPAND | k::VM_DONTDUMP | k::VM_MIXEDMAP;
+        self.set_flags(flags as k::vm_flags_t);
+        // SAFETY: The area is being set up, and there are as many pages, whose addresses are only read.
+        to_result(unsafe { k::vm_map_pages(self.vma, pages.as_ptr().cast_mut(), pages.len()) })
+    }
+
     fn set_flags(&self, flags: k::vm_flags_t) {
         // SAFETY: By the type invariant the area may be changed.
         unsafe { bindings::xen_rs_vma_set_flags(self.vma, flags) }

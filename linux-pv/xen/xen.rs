@@ -17,6 +17,7 @@
 //! | [`chardev`] | device nodes that programs open |
 //! | [`user`] | copying to and from a program's memory |
 //! | [`vma`] | areas of a program's address space that show other memory |
+//! | `dmabuf` | buffers that are shared with other drivers |
 //! | [`hypercall`] | hypercalls that a program asks for |
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
@@ -34,6 +35,8 @@ pub mod block;
 pub mod bus;
 pub mod chardev;
 mod debug;
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+pub mod dmabuf;
 pub mod domain;
 pub mod event;
 pub mod eventfd;
@@ -59,6 +62,9 @@ module! {
 }
 
 struct XenRs {
+    // Its drop waits for what uses the rest.
+    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+    _retired: dmabuf::Retired,
     _counters: debug::Files,
 }
 
@@ -70,6 +76,8 @@ impl kernel::Module for XenRs {
         block::init();
         event::port::init();
         Ok(Self {
+            #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+            _retired: dmabuf::Retired::start()?,
             _counters: debug::Files::new()?,
         })
     }

@@ -47,6 +47,18 @@ impl LoanedGrant {
         // INVARIANT: The entry gives no access any more.
         Ok(FreeRef(ManuallyDrop::new(self).0))
     }
+
+    /// Ends the peer's access and gives the reference back to the kernel, or returns the grant as it was if the peer
+    /// still has the page mapped, as it well may: nothing is logged.
+    pub fn try_end(self) -> Result<(), LoanedGrant> {
+        // SAFETY: By the type invariant the reference is ours and in use; on success it is freed.
+        if unsafe { bindings::gnttab_try_end_foreign_access(self.0) } == 0 {
+            return Err(self);
+        }
+        debug::GRANT_REFS.sub(1);
+        let _ = ManuallyDrop::new(self);
+        Ok(())
+    }
 }
 
 impl Drop for LoanedGrant {

@@ -55,6 +55,27 @@ struct Operations {
     queue: bindings::gntab_unmap_queue_data,
 }
 
+/// What grants are mapped for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A program reads.
+    Reading,
+    /// A program reads and writes.
+    Writing,
+    /// Devices, and with them programs, read and write.
+    Devices,
+}
+
+impl Purpose {
+    fn flags(self) -> u32 {
+        match self {
+            Purpose::Reading => map_flag::HOST_MAP | map_flag::READONLY,
+            Purpose::Writing => map_flag::HOST_MAP,
+            Purpose::Devices => map_flag::HOST_MAP | map_flag::DEVICE_MAP,
+        }
+    }
+}
+
 /// Grants that are mapped at pages of ours, at most once.
 ///
 /// # Invariants
@@ -150,6 +171,13 @@ impl Mapped {
         unsafe { (*self.pages.get()).0.as_mut_ptr() }
     }
 
+    /// The pages.
+    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+    pub(crate) fn all_pages(&self) -> &[*mut k::page] {
+        // SAFETY: By the type invariant the vector does not change.
+        unsafe { &(*self.pages.get()).0 }
+    }
+
     /// One of the pages.
     pub(crate) fn page(&self, index: usize) -> Option<*mut k::page> {
         // SAFETY: As above.
@@ -163,25 +191,22 @@ impl Mapped {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if a grant could not be mapped.
+    /// `EINVAL` if a grant could not be mapped, or, in a PV domain, if there is not an entry for each.
     ///
     /// # Safety
     ///
     /// To be called once. The page table entries are empty, and do not go before the grants are unmapped or
     /// the address space has gone.
-    pub(crate) unsafe fn map(&self, entries: &[u64], writable: bool) -> Result {
+    pub(crate) unsafe fn map(&self, entries: &[u64], purpose: Purpose) -> Result {
         let count = self.count();
         let pv = domain::is_pv();
         if pv && entries.len() != count {
             return Err(EINVAL);
         }
-        let flags = if writable {
-            map_flag::HOST_MAP
-        } else {
-            map_flag::HOST_MAP | map_flag::READONLY
-        };
+        let flags = purpose.flags();
         // The bit is the first of those left to the guest, by which a special mapping is known.
         let entry_flags = flags | map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE | 1 << 16;
+        let writable = purpose != Purpose::Reading;
         self.writable.store(writable, Ordering::Relaxed);
         // SAFETY: By the requirement of this function and the type invariant nobody else uses them.
         let operations = unsafe { &mut *self.operations.get() };
@@ -304,7 +329,13 @@ fn note(
     for (map, unmap) in maps.iter().zip(unmaps) {
         let mapped = map.status == status::OKAY;
         unmap.host_addr = map.host_addr;
-        unmap.dev_bus_addr = 0;
+        // What is mapped for devices is not unmapped without it.
+        let for_devices = map.flags & map_flag::DEVICE_MAP != 0;
+        unmap.dev_bus_addr = if mapped && for_devices {
+            map.dev_bus_addr
+        } else {
+            0
+        };
         // Whatever is not touched has failed.
         unmap.status = status::GENERAL_ERROR;
         unmap.handle = if mapped { map.handle } else { NO_HANDLE };

@@ -21,7 +21,7 @@ use xen_bindings as bindings;
 use super::{bounds, no_page, open, take, AddressSpace, Callbacks, NewArea};
 use crate::domain;
 use crate::event::port::SharedPort;
-use crate::grant::mapped::Mapped;
+use crate::grant::mapped::{Mapped, Purpose};
 use crate::grant::ForeignGrant;
 
 /// Grants that a program has announced, and may map once.
@@ -237,9 +237,14 @@ impl Granted {
             // SAFETY: There is room for each page of the area.
             to_result(unsafe { bindings::xen_rs_pte_addresses(area.vma, entries.as_mut_ptr()) })?;
         }
+        let purpose = if writable {
+            Purpose::Writing
+        } else {
+            Purpose::Reading
+        };
         // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
         // the notifier's call unmaps the grants.
-        unsafe { self.mapped.map(&entries, writable) }?;
+        unsafe { self.mapped.map(&entries, purpose) }?;
         if !domain::is_pv() {
             // SAFETY: There are as many pages as the area has.
             to_result(unsafe {
