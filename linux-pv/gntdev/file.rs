@@ -27,6 +27,7 @@ use xen_abi::linux::gntalloc::{UnmapNotify, UNMAP_NOTIFY_CLEAR_BYTE, UNMAP_NOTIF
 use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_nodes::offsets::first_fit;
 
+use crate::dmabuf::{Buffers, Device};
 use crate::{copy, params};
 
 /// What of a file shows in debugfs.
@@ -38,6 +39,20 @@ pub(crate) struct Shown {
     pub(crate) grants: Atomic<usize>,
     /// Bytes in copies there have been.
     pub(crate) copied: AtomicU64,
+    /// Buffers that were made of grants and are used.
+    pub(crate) exports: Atomic<usize>,
+    /// Pages of them.
+    pub(crate) exported: Atomic<usize>,
+    /// Buffers that are granted.
+    pub(crate) imports: Atomic<usize>,
+    /// Pages of them.
+    pub(crate) imported: Atomic<usize>,
+}
+
+/// What all files share.
+pub(crate) struct Shared {
+    pub(crate) roster: Arc<Roster<Shown>>,
+    pub(crate) device: Device,
 }
 
 /// The mappings of a file, by their first page in it.
@@ -103,30 +118,37 @@ pub(crate) struct File {
     /// For the next request to copy, if there was one.
     #[pin]
     batch: Mutex<Option<KBox<CopyBatch>>>,
+    #[pin]
+    buffers: Buffers,
     shown: Arc<Shown>,
     _entry: Entry<Shown>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = Roster<Shown>;
+    type Shared = Shared;
 
-    fn open(roster: Arc<Roster<Shown>>) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
             opener: Opener::current(),
             mappings: Atomic::new(0),
             grants: Atomic::new(0),
             copied: AtomicU64::new(0),
+            exports: Atomic::new(0),
+            exported: Atomic::new(0),
+            imports: Atomic::new(0),
+            imported: Atomic::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let entry = Roster::enter(roster, shown.clone())?;
+        let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
         KBox::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 mappings <- new_mutex!(Mappings::default(), "gntdev mappings"),
                 batch <- new_mutex!(None, "gntdev batch"),
+                buffers <- Buffers::new(shared.device.clone(), shown.clone()),
                 shown,
                 _entry: entry,
-            }),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )
     }
@@ -139,8 +161,7 @@ impl OpenFile for File {
             ioctl::GET_OFFSET_FOR_VADDR => get_offset_for_vaddr(argument),
             ioctl::SET_UNMAP_NOTIFY => self.set_unmap_notify(argument),
             ioctl::GRANT_COPY => copy::copy(self, argument),
-            // The requests about dma-bufs too, as in a kernel that is built without them.
-            _ => Err(ENOTTY),
+            _ => self.buffers.ioctl(request, argument),
         }?;
         Ok(0)
     }
@@ -173,13 +194,11 @@ impl File {
     /// Announces grants, which are not mapped before the program maps the file.
     fn announce(&self, argument: usize) -> Result {
         let mut args: abi::MapGrantRef = user::read(argument)?;
-        if args.count == 0 || args.count > params::limit() {
-            return Err(EINVAL);
-        }
+        let count = params::check(args.count)?;
         let list = argument
             .checked_add(offset_of!(abi::MapGrantRef, refs))
             .ok_or(EFAULT)?;
-        let refs: KVVec<abi::GrantRef> = user::read_array(list, args.count as usize)?;
+        let refs: KVVec<abi::GrantRef> = user::read_array(list, count)?;
         let mut grants = KVVec::with_capacity(refs.len(), GFP_KERNEL_ACCOUNT)?;
         for grant in &refs {
             let grant = ForeignGrant {

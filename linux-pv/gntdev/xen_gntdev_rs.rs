@@ -6,6 +6,7 @@
 //! taken apart is in `xen_nodes`.
 //!
 //! - [`file`] is an open file: what a program has announced to map, and under which offset.
+//! - [`dmabuf`] is the buffers that a file shares with other drivers, in a kernel that knows such buffers.
 //! - [`copy`] has the hypervisor copy between grants and the program's memory.
 //! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
 //!
@@ -18,6 +19,8 @@
 #![forbid(unsafe_code)]
 
 mod copy;
+#[cfg_attr(not(CONFIG_DMA_SHARED_BUFFER), path = "no_dmabuf.rs")]
+mod dmabuf;
 mod file;
 mod params;
 mod stats;
@@ -53,8 +56,10 @@ impl kernel::InPlaceModule for Module {
             }
             let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
             let stats = stats::files(&roster)?;
+            let device = dmabuf::Device::new()?;
+            let shared = Arc::new(file::Shared { roster, device }, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/gntdev", roster),
+                _node <- Registration::new(&NODE, c"xen/gntdev", shared),
                 _stats: stats,
             }? Error))
         })

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers shared with other drivers (`DMABUF_*`): grants of another domain's that are made a buffer, and buffers that
+//! are granted to another domain.
+//!
+//! A program knows a buffer by the file descriptor that it had for it when the request was made. What was exported is
+//! there until nobody uses it any more, whether or not the file of this node is still open; what was imported ends with
+//! that file.
+//!
+//! No lock is held while buffers are made, waited for or given back, or the program's memory is accessed.
+
+use core::mem::offset_of;
+
+use kernel::fs::file::{flags, FileDescriptorReservation};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::{Arc, Mutex};
+use xen::dmabuf::{export, DmaBuf, Exporter, FrameDevice, LentBuffer, Pages};
+use xen::domain::{self, DomId};
+use xen::grant::{Access, DeviceGrants, ForeignGrant};
+use xen::sync::Done;
+use xen::user;
+use xen_abi::linux::gntdev::{self as abi, ioctl};
+use xen_nodes::dmabuf::{ordinary_memory, Key, Keys, Refused};
+
+use crate::file::Shown;
+use crate::params;
+
+/// What all files share: the device that buffers are imported for.
+#[derive(Clone)]
+pub(crate) struct Device(Arc<FrameDevice>);
+
+impl Device {
+    /// Makes it. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        FrameDevice::new("xen-gntdev").map(Self)
+    }
+}
+
+/// Buffers by what a program knows them by.
+struct Table<T> {
+    all: RBTree<Key, T>,
+    keys: Keys,
+}
+
+impl<T> Table<T> {
+    fn new() -> Self {
+        Self {
+            all: RBTree::new(),
+            keys: Keys::new(),
+        }
+    }
+
+    fn add(&mut self, room: RBTreeNodeReservation<Key, T>, fd: u32, new: T) -> Key {
+        let key = self.keys.make(fd);
+        self.all.insert(room.into_node(key, new));
+        key
+    }
+
+    /// The newest one of a file descriptor.
+    fn newest(&self, fd: u32) -> Option<(Key, &T)> {
+        let first = self.all.cursor_lower_bound(&Key::newest(fd))?;
+        let key = *first.current().0;
+        if !key.is(fd) {
+            return None;
+        }
+        self.all.get(&key).map(|value| (key, value))
+    }
+}
+
+/// What was exported by a file and is used.
+#[pin_data]
+struct Exports {
+    #[pin]
+    released: Mutex<Table<Arc<Done>>>,
+    shown: Arc<Shown>,
+}
+
+/// Goes with the buffer, and says so.
+struct Ticket {
+    exports: Arc<Exports>,
+    key: Key,
+    released: Arc<Done>,
+    count: usize,
+}
+
+impl Ticket {
+    fn new(exports: Arc<Exports>, fd: u32, count: usize) -> Result<Self> {
+        let released = Arc::pin_init(Done::new(), GFP_KERNEL_ACCOUNT)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let key = exports.released.lock().add(room, fd, released.clone());
+        exports.shown.exports.fetch_add(1, Relaxed);
+        exports.shown.exported.fetch_add(count, Relaxed);
+        Ok(Self {
+            exports,
+            key,
+            released,
+            count,
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let shown = &self.exports.shown;
+        shown.exports.fetch_sub(1, Relaxed);
+        shown.exported.fetch_sub(self.count, Relaxed);
+        // Whoever comes later does not find it; whoever has found it is told.
+        let removed = self.exports.released.lock().all.remove(&self.key);
+        drop(removed);
+        self.released.happen();
+    }
+}
+
+/// Grants that are a buffer.
+struct Exported {
+    grants: DeviceGrants,
+    // Goes after the grants.
+    _ticket: Ticket,
+}
+
+impl Exporter for Exported {
+    const NAME: &'static CStr = c"xen_gntdev";
+
+    fn pages(&self) -> Pages<'_> {
+        self.grants.pages()
+    }
+}
+
+/// The buffers of a file.
+#[pin_data]
+pub(crate) struct Buffers {
+    exports: Arc<Exports>,
+    #[pin]
+    imports: Mutex<Table<LentBuffer>>,
+    device: Device,
+    shown: Arc<Shown>,
+}
+
+impl Buffers {
+    /// There are none yet.
+    pub(crate) fn new(device: Device, shown: Arc<Shown>) -> impl PinInit<Self, Error> {
+        let exported = shown.clone();
+        try_pin_init!(Self {
+            exports: Arc::pin_init(
+                pin_init!(Exports {
+                    released <- new_mutex!(Table::new(), "gntdev exports"),
+                    shown: exported,
+                }),
+                GFP_KERNEL_ACCOUNT,
+            )?,
+            imports <- new_mutex!(Table::new(), "gntdev imports"),
+            device,
+            shown,
+        })
+    }
+
+    /// Serves a request, if it is one about buffers.
+    pub(crate) fn ioctl(&self, request: u32, argument: usize) -> Result {
+        match request {
+            ioctl::DMABUF_EXP_FROM_REFS => self.export(argument),
+            ioctl::DMABUF_EXP_WAIT_RELEASED => self.wait_released(argument),
+            ioctl::DMABUF_IMP_TO_REFS => self.import(argument),
+            ioctl::DMABUF_IMP_RELEASE => self.release(argument),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    fn export(&self, argument: usize) -> Result {
+        // There, what a device is given are machine addresses, which are those of our own pages.
+        if domain::is_pv() {
+            return Err(EINVAL);
+        }
+        let args: abi::DmabufExpFromRefs = user::read(argument)?;
+        let count = params::check(args.count)?;
+        let list = at(argument, offset_of!(abi::DmabufExpFromRefs, refs))?;
+        let refs: KVVec<u32> = user::read_array(list, count)?;
+        ordinary_memory(args.flags).map_err(|refused| match refused {
+            Refused::Senseless => EINVAL,
+            // The kernel has no allocator for it, without which C's driver does not know the request.
+            Refused::NoSuchMemory => ENOTTY,
+        })?;
+        let mut grants = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        for reference in &refs {
+            let grant = ForeignGrant {
+                domain: DomId::new(args.domid as u16),
+                reference: *reference,
+            };
+            grants.push(grant, GFP_KERNEL_ACCOUNT)?;
+        }
+        let grants = DeviceGrants::map(grants)?;
+        let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
+        let ticket = Ticket::new(self.exports.clone(), fd.reserved_fd(), count)?;
+        let exported = Exported {
+            grants,
+            _ticket: ticket,
+        };
+        let buffer = export(&crate::THIS_MODULE, exported)?;
+        // Before the program has it, for it cannot be taken away again.
+        let told = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;
+        user::write(told, &fd.reserved_fd())?;
+        buffer.install(fd);
+        Ok(())
+    }
+
+    fn wait_released(&self, argument: usize) -> Result {
+        let args: abi::DmabufExpWaitReleased = user::read(argument)?;
+        let released = {
+            let released = self.exports.released.lock();
+            let (_, released) = released.newest(args.fd).ok_or(ENOENT)?;
+            released.clone()
+        };
+        if !released.wait(args.wait_to_ms)? {
+            return Err(ETIMEDOUT);
+        }
+        Ok(())
+    }
+
+    fn import(&self, argument: usize) -> Result {
+        let args: abi::DmabufImpToRefs = user::read(argument)?;
+        let count = params::check(args.count)?;
+        let buffer = DmaBuf::get(args.fd)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let to = DomId::new(args.domid as u16);
+        let device = self.device.0.clone();
+        let lent = LentBuffer::new(buffer, device, count, to, Access::ReadWrite)?;
+        let mut refs = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        for reference in lent.references() {
+            refs.push(reference, GFP_KERNEL_ACCOUNT)?;
+        }
+        let list = at(argument, offset_of!(abi::DmabufImpToRefs, refs))?;
+        user::write_slice(list, &refs)?;
+        self.shown.imports.fetch_add(1, Relaxed);
+        self.shown.imported.fetch_add(count, Relaxed);
+        self.imports.lock().add(room, args.fd, lent);
+        Ok(())
+    }
+
+    fn release(&self, argument: usize) -> Result {
+        let args: abi::DmabufImpRelease = user::read(argument)?;
+        let removed = {
+            let mut imports = self.imports.lock();
+            let (key, _) = imports.newest(args.fd).ok_or(ENOENT)?;
+            imports.all.remove(&key)
+        };
+        let removed = removed.ok_or(ENOENT)?;
+        self.shown.imports.fetch_sub(1, Relaxed);
+        self.shown.imported.fetch_sub(removed.count(), Relaxed);
+        Ok(())
+    }
+}
+
+/// The address of a part of a structure.
+fn at(structure: usize, offset: usize) -> Result<usize> {
+    structure.checked_add(offset).ok_or(EFAULT)
+}
