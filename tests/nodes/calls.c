@@ -2,13 +2,15 @@
 /*
  * Calls on the nodes in dom0's /dev/xen, good ones and bad ones, and what has to come of them: the same from
  * the kernel's own drivers as from ours, so a scenario runs this on both. Where the two differ on purpose
- * (docs/design/dom0-devices.md), and where C's drivers would stop the kernel, nothing is called. What the kernel's own
- * are built without is called on both, and answered differently: see eventfd_calls.c.
+ * (docs/design/dom0-devices.md), and where C's drivers would stop the kernel, nothing is called.
+ * What the kernel's own are built without is called on both, and answered differently: see eventfd_calls.c and
+ * dmabuf_calls.c.
  *
  * Prints a line for each call whose result is not as expected, then how many there were; exits with 1 if
  * there was one.
  */
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -435,6 +437,7 @@ int main(void)
 	evtchn();
 	privcmd();
 	hypercall();
+	dmabuf_calls(NULL);
 	gntalloc(&own);
 	if (own.area != MAP_FAILED) {
 		gntdev(&own);

@@ -44,4 +44,14 @@ void ioeventfd_calls(int fd);
 /* The same with a file that is restricted to NOBODY. */
 void restricted_eventfd_calls(int fd);
 
+/* Two grants of another domain's, and the pages, seen in another way. */
+struct lent {
+	domid_t domain;
+	uint32_t refs[2];
+	unsigned char *area;
+};
+
+/* In dmabuf_calls.c: what has to come of the requests about dma-bufs; grants are exported only if there are some. */
+void dmabuf_calls(const struct lent *lent);
+
 #endif

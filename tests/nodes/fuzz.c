@@ -12,6 +12,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dma-buf.h>
+#include <linux/udmabuf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -50,6 +52,8 @@ static volatile int fds[NODES];
 static volatile uint32_t ports[8], refs[8];
 static volatile int events[4];
 static volatile uint64_t offsets[8];
+/* Buffers: those that stay, of the kernel's, and those that gntdev has made, which whoever takes one out closes. */
+static int stay[2] = { -1, -1 }, made[8] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 static char *good, *read_only, *arena;
 static bool translated;
 static time_t end;
@@ -316,6 +320,72 @@ static void gntdev(int fd)
 	}
 }
 
+static int buffer(void)
+{
+	return pick(3) ? stay[pick(COUNT(stay))] : pick(8) ? made[pick(COUNT(made))] : (int)number();
+}
+
+static void dmabuf(int fd)
+{
+	struct {
+		struct ioctl_gntdev_dmabuf_exp_from_refs op;
+		uint32_t more[7];
+	} export = {
+		.op = { .flags = pick(4) ? 0 : number(), .count = count(), .domid = translated ? 0x7000 : 0 },
+	};
+	struct ioctl_gntdev_dmabuf_exp_wait_released wait = { .fd = buffer(), .wait_to_ms = pick(3) };
+	struct {
+		struct ioctl_gntdev_dmabuf_imp_to_refs op;
+		uint32_t more[7];
+	} import = { .op = { .fd = buffer(), .count = pick(4) ? 2 : count(), .domid = pick(2) ? 0 : 0x7000 } };
+	struct ioctl_gntdev_dmabuf_imp_release release = { .fd = buffer() };
+	struct dma_buf_sync sync = { .flags = pick(8) };
+	int old;
+
+	if (export.op.count > 8 && export.op.count <= 65536)
+		export.op.count = 8;
+	for (size_t index = 0; index < 8; index++)
+		(&export.op.refs[0])[index] = pick(16) ? refs[pick(COUNT(refs))] : number();
+	switch (pick(8)) {
+	case 0:
+	case 1:
+		if (!ioctl(fd, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, pick(8) ? (void *)&export : address())) {
+			old = __atomic_exchange_n(&made[pick(COUNT(made))], (int)export.op.fd, __ATOMIC_RELAXED);
+			if (old >= 0)
+				close(old);
+		}
+		break;
+	case 2:
+		old = __atomic_exchange_n(&made[pick(COUNT(made))], -1, __ATOMIC_RELAXED);
+		if (old >= 0)
+			close(old);
+		break;
+	case 3: ioctl(fd, IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED, pick(8) ? (void *)&wait : address()); break;
+	case 4:
+		if (!ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_TO_REFS, pick(8) ? (void *)&import : address()))
+			refs[pick(COUNT(refs))] = import.op.refs[0];
+		break;
+	case 5:
+	case 6: ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_RELEASE, pick(8) ? (void *)&release : address()); break;
+	default: ioctl(made[pick(COUNT(made))], DMA_BUF_IOCTL_SYNC, &sync);
+	}
+}
+
+/* A buffer of two pages of a file in memory, if the kernel makes such. */
+static int udmabuf(void)
+{
+	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = 2 * PAGE };
+	int fd = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), new = -1;
+
+	create.memfd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (!ftruncate(create.memfd, 2 * PAGE) && !fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
+		new = ioctl(fd, UDMABUF_CREATE, &create);
+	close(create.memfd);
+	if (fd >= 0)
+		close(fd);
+	return new;
+}
+
 /* Puts nothing there, without giving the addresses away to who does not expect it. */
 static void nothing(char *at, size_t pages)
 {
@@ -333,7 +403,8 @@ static void memory(void)
 	case 0:
 	case 1:
 		mmap(at, pages * PAGE, pick(4) ? PROT_READ | PROT_WRITE : PROT_READ,
-		     MAP_FIXED | (pick(8) ? MAP_SHARED : MAP_PRIVATE), fds[1 + pick(NODES - 1)],
+		     MAP_FIXED | (pick(8) ? MAP_SHARED : MAP_PRIVATE),
+		     pick(6) ? fds[1 + pick(NODES - 1)] : made[pick(COUNT(made))],
 		     pick(2) ? PAGE * pick(12) : offsets[pick(COUNT(offsets))]);
 		break;
 	case 2:
@@ -400,7 +471,7 @@ static void *thread(void *seed)
 			case EVTCHN: evtchn(fds[node]); break;
 			case PRIVCMD: privcmd(fds[node]); break;
 			case GNTALLOC: gntalloc(fds[node]); break;
-			case GNTDEV: gntdev(fds[node]); break;
+			case GNTDEV: pick(3) ? gntdev(fds[node]) : dmabuf(fds[node]); break;
 			default: memory();
 			}
 		}
@@ -428,6 +499,8 @@ static int process(uint64_t seed)
 	}
 	for (size_t event = 0; event < COUNT(events); event++)
 		events[event] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	for (size_t index = 0; index < COUNT(stay); index++)
+		stay[index] = udmabuf();
 	good = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	read_only = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	arena = mmap(NULL, AREAS * APART * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -14,8 +14,12 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &[&str]); 4] = [
-    ("node-calls", &["calls.c", "eventfd_calls.c", "check.c"]),
+const PROGRAMS: [(&str, &[&str]); 5] = [
+    (
+        "node-calls",
+        &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
+    ),
+    ("node-dmabufs", &["dmabufs.c", "dmabuf_calls.c", "check.c"]),
     ("node-fuzz", &["fuzz.c"]),
     ("node-eventfds", &["eventfds.c", "check.c"]),
     ("node-load", &["load.c", "load-maps.c", "load-events.c"]),

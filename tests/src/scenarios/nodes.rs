@@ -44,7 +44,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nodes.eventfds_reach_the_guest_pv", eventfds)
         .on(PV)
         .full(),
-    Scenario::new("nodes.eventfds_reach_the_guest_pvh", eventfds).on(PVH),
+    Scenario::new("nodes.eventfds_reach_the_guest_pvh", eventfds)
+        .on(PVH)
+        .full(),
+    Scenario::new("nodes.dmabufs_are_the_guests_pages_pvh", dmabufs)
+        .on(PVH)
+        .full(),
     Scenario::new("nodes.guests_come_and_go_pv", guests_come_and_go).on(PV),
     Scenario::new("nodes.guests_come_and_go_pvh", guests_come_and_go)
         .on(PVH)
@@ -160,7 +165,7 @@ fn senseless_calls(ctx: &mut Ctx<'_>) -> Result<()> {
             ran.stdout.trim().replace('\n', ", ")
         ));
     }
-    // Pages that the kernel has in use are unmapped a little later.
+    // Pages that the kernel has in use are unmapped a little later, and then what was lent is tried again every second.
     left(ctx, &before)?;
     ensure!(dom0.sh("xl list | awk 'NR == 2 { print $1 }'")? == "Domain-0");
     Ok(())
@@ -185,11 +190,24 @@ fn eventfds(ctx: &mut Ctx<'_>) -> Result<()> {
     })
 }
 
+/// Grants that were made dma-bufs are the guest's pages.
+fn dmabufs(ctx: &mut Ctx<'_>) -> Result<()> {
+    leaves_nothing(ctx, 1, |ctx, _| {
+        let guest = ctx.host.create(Guest::pvh("g1"))?;
+        let dom0 = ctx.host.dom0();
+        dom0.sh("xl pause g1")?;
+        let said = dom0.run(&format!("/payload/bin/node-dmabufs {}", guest.domid()))?;
+        ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
+        guest.destroy()?;
+        ctx.host.clean()
+    })
+}
+
 /// What our drivers have in use in dom0, as they say themselves.
 fn in_use(ctx: &Ctx<'_>) -> Result<String> {
     ctx.host.dom0().sh(
-        "cd /sys/kernel/debug/xen_rs && for f in event_channels eventfds foreign_pages mapped_pages buffer_pages grant_refs; do \
-         echo $f $(cat $f); done; for n in evtchn gntalloc gntdev privcmd; do \
+        "cd /sys/kernel/debug/xen_rs && for f in event_channels eventfds foreign_pages mapped_pages buffer_pages \
+         grant_refs lent_buffers; do echo $f $(cat $f); done; for n in evtchn gntalloc gntdev privcmd; do \
          echo $n $(grep -c '\\[' ../xen_${n}_rs/files); done",
     )
 }

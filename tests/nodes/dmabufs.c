@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * node-dmabufs DOMAIN: makes dma-bufs of grants of a domain that does not run, whose first frames are granted in its
+ * stead, and shows that they are its pages. Prints and exits as node-calls does.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <xen/xen.h>
+#include <xen/grant_table.h>
+#include <xen/sys/privcmd.h>
+
+#include "check.h"
+
+/* From 2 MiB on there is memory and nothing else. */
+#define FIRST_FRAME 0x200
+/* The first eight are reserved. */
+#define FIRST_GRANT 8
+/* XENMEM_resource_grant_table, which headers keep from all but the toolstack. */
+#define GRANT_TABLE 1
+
+/* Grants the frames to dom0, or no more. */
+static void grant(volatile grant_entry_v1_t *table, uint16_t flags)
+{
+	for (int index = 0; index < 2; index++) {
+		table[FIRST_GRANT + index].domid = 0;
+		table[FIRST_GRANT + index].frame = FIRST_FRAME + index;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		table[FIRST_GRANT + index].flags = flags;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct lent lent = { .domain = argc > 1 ? atoi(argv[1]) : 0, .refs = { FIRST_GRANT, FIRST_GRANT + 1 } };
+	xen_pfn_t frames[2] = { FIRST_FRAME, FIRST_FRAME + 1 };
+	privcmd_mmap_resource_t resource = { .dom = lent.domain, .type = GRANT_TABLE, .num = 1 };
+	privcmd_mmapbatch_v2_t batch = { .num = 2, .dom = lent.domain, .arr = frames };
+	int fd = node("privcmd", 0), errors[2] = { 0 };
+	void *table = map(fd, 1, MAP_SHARED, 0);
+
+	if (!lent.domain) {
+		fprintf(stderr, "usage: node-dmabufs DOMAIN\n");
+		return 2;
+	}
+	lent.area = map(fd, 2, MAP_SHARED, 0);
+	batch.addr = (uintptr_t)lent.area;
+	batch.err = errors;
+	resource.addr = (uintptr_t)table;
+	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch), 0);
+	TRUE(!errors[0] && !errors[1]);
+	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &resource), 0);
+	if (!wrong) {
+		grant(table, GTF_permit_access);
+		dmabuf_calls(&lent);
+		grant(table, 0);
+	}
+	printf("%d calls, %d wrong\n", calls, wrong);
+	return wrong ? 1 : 0;
+}
