@@ -63,6 +63,7 @@ pub(crate) enum Purpose {
     /// A program reads and writes.
     Writing,
     /// Devices, and with them programs, read and write.
+    #[cfg_attr(not(CONFIG_DMA_SHARED_BUFFER), allow(dead_code))]
     Devices,
 }
 
