@@ -7,8 +7,7 @@
 //! - `boot/vmlinux` (`boot/vmlinuz` for HVM guests), `boot/guest.cpio`, and that with additions, as
 //!   `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
-//! - `bin/node-…`: calls on the toolstack's device nodes
-//!   ([`programs`]);
+//! - `bin/node-…`: calls on the toolstack's device nodes ([`programs`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
 use std::fs;
