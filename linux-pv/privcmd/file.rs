@@ -83,7 +83,21 @@ impl OpenFile for File {
     #[inline]
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
-            ioctl::HYPERCALL => return self.hypercall(argument),
+            ioctl::HYPERCALL => self.hypercall(argument),
+            _ => self.others(request, argument),
+        }
+    }
+
+    fn mmap(&self, area: NewArea<'_>) -> Result {
+        foreign::make(area)
+    }
+}
+
+impl File {
+    /// Requests that are made less often; apart from the others, so that the code of those is in one page.
+    #[inline(never)]
+    fn others(&self, request: u32, argument: usize) -> Result<isize> {
+        match request {
             ioctl::DM_OP => return dm_op::call(self, argument),
             ioctl::MMAP => ranges::map(self, argument),
             ioctl::MMAPBATCH => batch::map_v1(self, argument),
@@ -98,12 +112,6 @@ impl OpenFile for File {
         Ok(0)
     }
 
-    fn mmap(&self, area: NewArea<'_>) -> Result {
-        foreign::make(area)
-    }
-}
-
-impl File {
     /// Whether the file may be used for this domain.
     pub(crate) fn allows(&self, domain: u16) -> Result {
         if !self.shown.restriction.allows(domain.into()) {

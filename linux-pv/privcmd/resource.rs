@@ -44,7 +44,6 @@ pub(crate) fn map(file: &File, argument: usize) -> Result {
         .filter(|count| *count <= MOST)
         .ok_or(ENOMEM)?;
     let mut frames = KVec::from_elem(0, count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-    area.prepare()?;
     area.map_resource(address, &resource, &mut frames)?;
     file.count_frames(count);
     Ok(())

@@ -28,7 +28,7 @@ impl DeviceGrants {
         // Dropped if mapping fails, for some may have been mapped.
         let this = Self(Mapped::new(grants)?);
         // SAFETY: Called once. No page table entry is named, which is refused in a PV domain.
-        unsafe { this.0.map(&[], Purpose::Devices) }?;
+        unsafe { this.0.map(&[], Purpose::Writing) }?;
         // INVARIANT: All are mapped.
         Ok(this)
     }

@@ -60,11 +60,9 @@ struct Operations {
 pub(crate) enum Purpose {
     /// A program reads.
     Reading,
-    /// A program reads and writes.
+    /// A program reads and writes; devices too, which in auto-translated domains see whatever pages the domain has. (Xen
+    /// refuses to map for devices by name there.)
     Writing,
-    /// Devices, and with them programs, read and write.
-    #[cfg_attr(not(CONFIG_DMA_SHARED_BUFFER), allow(dead_code))]
-    Devices,
 }
 
 impl Purpose {
@@ -72,7 +70,6 @@ impl Purpose {
         match self {
             Purpose::Reading => map_flag::HOST_MAP | map_flag::READONLY,
             Purpose::Writing => map_flag::HOST_MAP,
-            Purpose::Devices => map_flag::HOST_MAP | map_flag::DEVICE_MAP,
         }
     }
 }
@@ -330,13 +327,7 @@ fn note(
     for (map, unmap) in maps.iter().zip(unmaps) {
         let mapped = map.status == status::OKAY;
         unmap.host_addr = map.host_addr;
-        // What is mapped for devices is not unmapped without it.
-        let for_devices = map.flags & map_flag::DEVICE_MAP != 0;
-        unmap.dev_bus_addr = if mapped && for_devices {
-            map.dev_bus_addr
-        } else {
-            0
-        };
+        unmap.dev_bus_addr = 0;
         // Whatever is not touched has failed.
         unmap.status = status::GENERAL_ERROR;
         unmap.handle = if mapped { map.handle } else { NO_HANDLE };

@@ -202,15 +202,20 @@ impl Area<'_> {
     ///
     /// `ENOMEM` if there are no pages to put frames at.
     pub fn prepare(&self) -> Result {
-        let mut backing = self.data.backing.lock();
-        if matches!(*backing, Backing::Unused) {
+        self.prepare_if_new(&mut self.data.backing.lock()).map(drop)
+    }
+
+    /// Returns whether it was not ready before: then nothing is mapped in it.
+    fn prepare_if_new(&self, backing: &mut Backing) -> Result<bool> {
+        let is_new = matches!(*backing, Backing::Unused);
+        if is_new {
             *backing = if domain::is_pv() {
                 Backing::Machine
             } else {
                 Backing::Pages(Unpopulated::new(self.pages())?)
             };
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// The range's address, and the index of its first page in the area.
@@ -291,13 +296,13 @@ impl Area<'_> {
         to_result(mapped)
     }
 
-    /// Maps frames of a domain's resource to consecutive pages of an area that was
-    /// [prepared](Self::prepare) and where nothing is mapped yet. `frames` is scratch space, as many as
-    /// there are to map. May sleep.
+    /// Maps frames of a domain's resource to consecutive pages of the area where nothing is mapped yet. `frames` is
+    /// scratch space, as many as there are to map. May sleep.
     ///
     /// # Errors
     ///
-    /// What the hypervisor says; `EINVAL` also if something is mapped there, or there is nothing to map.
+    /// What the hypervisor says; `EINVAL` also if something is mapped there, or there is nothing to map; `ENOMEM` if
+    /// there are no pages to put frames at.
     pub fn map_resource(
         &self,
         address: usize,
@@ -306,10 +311,13 @@ impl Area<'_> {
     ) -> Result {
         let count = frames.len();
         let (address, index) = self.range(address, count)?;
-        if count == 0 || self.is_mapped(address, count)? {
+        if count == 0 {
             return Err(EINVAL);
         }
         let mut backing = self.data.backing.lock();
+        if !self.prepare_if_new(&mut backing)? && self.is_mapped(address, count)? {
+            return Err(EINVAL);
+        }
         match &mut *backing {
             Backing::Unused => Err(EINVAL),
             Backing::Machine => self.map_machine(address, resource, frames),
