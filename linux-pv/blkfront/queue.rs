@@ -6,8 +6,10 @@
 //! Connections come and go: a ring's [`Link`] says whether there is one. One lock a ring guards all of
 //! it, taken with interrupts off, since responses are handled in the event's interrupt.
 
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::block::{
     BlkStatus, IdleRequest, LentRequest, Op, Operations, OwnedRequest, QueueResult, Request,
@@ -44,10 +46,10 @@ pub(crate) struct Core {
 /// What requests the back end takes. It may take this back at any time, by answering that a request is
 /// not supported.
 pub(crate) struct Can {
-    flush: Atomic<bool>,
-    barrier: Atomic<bool>,
-    discard: Atomic<bool>,
-    secure_erase: Atomic<bool>,
+    flush: AtomicBool,
+    barrier: AtomicBool,
+    discard: AtomicBool,
+    secure_erase: AtomicBool,
 }
 
 impl Can {
@@ -107,10 +109,10 @@ impl Core {
             all.push(ring, GFP_KERNEL)?;
         }
         let can = Can {
-            flush: Atomic::new(false),
-            barrier: Atomic::new(false),
-            discard: Atomic::new(false),
-            secure_erase: Atomic::new(false),
+            flush: AtomicBool::new(false),
+            barrier: AtomicBool::new(false),
+            discard: AtomicBool::new(false),
+            secure_erase: AtomicBool::new(false),
         };
         Ok(Arc::new(
             Self {

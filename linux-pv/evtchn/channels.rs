@@ -2,9 +2,11 @@
 
 //! The ports that a file has bound.
 
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::chardev::error;
 use xen::event::port::Port;
@@ -21,7 +23,7 @@ struct OnEvent {
     /// The event that the program has to answer.
     unanswered: DeferredCell,
     /// The port is being unbound: the program is not to hear of it any more.
-    closing: Atomic<bool>,
+    closing: AtomicBool,
 }
 
 impl Handler for OnEvent {
@@ -70,7 +72,7 @@ impl Channels {
             port: number,
             pending: pending.clone(),
             unanswered: DeferredCell::default(),
-            closing: Atomic::new(false),
+            closing: AtomicBool::new(false),
         };
         let channel = KBox::pin_init(EventChannel::adopt(port, name, handler), GFP_KERNEL_ACCOUNT)?;
         self.channels.insert(reserved.into_node(number, channel));

@@ -5,11 +5,13 @@
 //! Requests that bind and unbind exclude each other, and so do writes, by the lock of `channels`. It may be
 //! held for long (hypercalls, a handler that is running), but never by what a reader or an event waits for.
 
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::str::CString;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{error, Entry, OpenFile, Opener, Poll, Ready, Roster, SignalQueue, Wait};
 use xen::domain::DomId;
@@ -28,7 +30,7 @@ pub(crate) struct Shown {
     pub(crate) opener: Opener,
     pub(crate) pending: Arc<Pending>,
     pub(crate) restriction: Restriction,
-    pub(crate) ports: Atomic<usize>,
+    pub(crate) ports: AtomicUsize,
 }
 
 /// An open file.
@@ -59,7 +61,7 @@ impl OpenFile for File {
             opener,
             pending: pending.clone(),
             restriction: Restriction::none(),
-            ports: Atomic::new(0),
+            ports: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(roster, shown.clone())?;

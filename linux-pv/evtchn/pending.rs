@@ -5,12 +5,12 @@
 //! Two locks, taken in this order: that of the reader, which may be held while the program's memory is paged
 //! in, and that of the events, which is taken with interrupts off.
 
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicUsize};
 
 use kernel::iov::IovIterDest;
 use kernel::new_mutex;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
 use xen::page::PAGE_SIZE;
@@ -56,7 +56,7 @@ struct Events {
 pub(crate) struct Pending {
     indexes: Indexes,
     /// How many slots there are.
-    room: Atomic<usize>,
+    room: AtomicUsize,
     #[pin]
     consumer: Mutex<Consumer<Slots>>,
     #[pin]
@@ -77,7 +77,7 @@ impl Pending {
         Arc::pin_init(
             pin_init!(Self {
                 indexes: Indexes::new(),
-                room: Atomic::new(0),
+                room: AtomicUsize::new(0),
                 consumer <- new_mutex!(Consumer::new(slots), "evtchn reader"),
                 events <- new_irq_spinlock!(events, "evtchn events"),
                 readers <- new_wait_queue!("evtchn readers"),

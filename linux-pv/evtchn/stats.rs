@@ -2,10 +2,11 @@
 
 //! Who has the node open and how it goes, in `/sys/kernel/debug/xen_evtchn_rs/files`, a line a file.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use xen::chardev::Roster;
 

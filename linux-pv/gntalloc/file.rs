@@ -6,11 +6,12 @@
 //! accessed with it held.
 
 use core::mem::offset_of;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::domain::DomId;
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
 pub(crate) struct Shown {
     pub(crate) opener: Opener,
     /// Pages that were made and not given up.
-    pub(crate) pages: Atomic<usize>,
+    pub(crate) pages: AtomicUsize,
 }
 
 /// The pages of a file, by index.
@@ -66,7 +67,7 @@ impl OpenFile for File {
     fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
             opener: Opener::current(),
-            pages: Atomic::new(0),
+            pages: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(shared.roster.clone(), shown.clone())?;

@@ -3,10 +3,11 @@
 //! Who has the node open and what for, in `/sys/kernel/debug/xen_gntalloc_rs/files`: first what all have together
 //! and may have, then a line a file. Pages that were given up but are still mapped are in the first line only.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 
 use crate::file::Shared;

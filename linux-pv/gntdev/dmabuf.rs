@@ -10,12 +10,12 @@
 //! No lock is held while buffers are made, waited for or given back, or the program's memory is accessed.
 
 use core::mem::offset_of;
+use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::fs::file::{flags, FileDescriptorReservation};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::{Arc, Mutex};
 use xen::dmabuf::{export, DmaBuf, Exporter, FrameDevice, LentBuffer, Pages};
 use xen::domain::{self, DomId};

@@ -7,13 +7,11 @@
 
 use core::mem::offset_of;
 use core::ops::DerefMut;
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed as Unordered;
-
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::domain::DomId;
@@ -34,19 +32,19 @@ use crate::{copy, params};
 pub(crate) struct Shown {
     pub(crate) opener: Opener,
     /// Mappings that were announced and not taken back.
-    pub(crate) mappings: Atomic<usize>,
+    pub(crate) mappings: AtomicUsize,
     /// Grants in them.
-    pub(crate) grants: Atomic<usize>,
+    pub(crate) grants: AtomicUsize,
     /// Bytes in copies there have been.
     pub(crate) copied: AtomicU64,
     /// Buffers that were made of grants and are used.
-    pub(crate) exports: Atomic<usize>,
+    pub(crate) exports: AtomicUsize,
     /// Pages of them.
-    pub(crate) exported: Atomic<usize>,
+    pub(crate) exported: AtomicUsize,
     /// Buffers that are granted.
-    pub(crate) imports: Atomic<usize>,
+    pub(crate) imports: AtomicUsize,
     /// Pages of them.
-    pub(crate) imported: Atomic<usize>,
+    pub(crate) imported: AtomicUsize,
 }
 
 /// What all files share.
@@ -131,13 +129,13 @@ impl OpenFile for File {
     fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
             opener: Opener::current(),
-            mappings: Atomic::new(0),
-            grants: Atomic::new(0),
+            mappings: AtomicUsize::new(0),
+            grants: AtomicUsize::new(0),
             copied: AtomicU64::new(0),
-            exports: Atomic::new(0),
-            exported: Atomic::new(0),
-            imports: Atomic::new(0),
-            imported: Atomic::new(0),
+            exports: AtomicUsize::new(0),
+            exported: AtomicUsize::new(0),
+            imports: AtomicUsize::new(0),
+            imported: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
@@ -188,7 +186,7 @@ impl File {
 
     /// Counts bytes that are copied.
     pub(crate) fn count_copied(&self, bytes: u64) {
-        self.shown.copied.fetch_add(bytes, Unordered);
+        self.shown.copied.fetch_add(bytes, Relaxed);
     }
 
     /// Announces grants, which are not mapped before the program maps the file.

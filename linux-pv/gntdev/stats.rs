@@ -4,12 +4,11 @@
 //! line a file. The pages that are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`, those of
 //! exported buffers too, which may be in use after the file was closed; `lent_buffers` beside it counts imported ones.
 
-use core::sync::atomic::Ordering::Relaxed as Unordered;
+use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use xen::chardev::Roster;
 
@@ -38,7 +37,7 @@ fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     roster.each(|file| {
         let mappings = file.mappings.load(Relaxed);
         let grants = file.grants.load(Relaxed);
-        let copied = file.copied.load(Unordered);
+        let copied = file.copied.load(Relaxed);
         let (exports, exported) = (file.exports.load(Relaxed), file.exported.load(Relaxed));
         let (imports, imported) = (file.imports.load(Relaxed), file.imported.load(Relaxed));
         writeln!(

@@ -5,9 +5,10 @@
 //! The back end has said all that it can do when it is in state InitWait. Rings and event channels are made then
 //! and offered to it together with what we can do; it connects to them when we are Connected.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::prelude::*;
 use kernel::str::CString;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
 use xen::event::EventChannel;

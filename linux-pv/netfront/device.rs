@@ -12,12 +12,12 @@
 //! When the domain is resumed elsewhere the queues are made anew, for the interface that there is. Packets that the
 //! back end before had not answered are lost, as on a wire.
 
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
 use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::net::Registration;

@@ -2,10 +2,12 @@
 
 //! What the network stack asks of the driver.
 
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU32};
+
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Mutex};
 use xen::bus::State;
 use xen::net::{
@@ -44,11 +46,11 @@ pub(crate) struct Bus {
 pub(crate) struct Vif {
     queues: KVec<Pin<KBox<Queue>>>,
     /// The back end has broken the protocol: nothing goes on until the domain is resumed elsewhere.
-    broken: Atomic<bool>,
+    broken: AtomicBool,
     /// So many queues are wished, of those that there are.
-    wished: Atomic<u32>,
+    wished: AtomicU32,
     /// The connection is ended, to be made anew.
-    pub(crate) renewing: Atomic<bool>,
+    pub(crate) renewing: AtomicBool,
     /// Which groups' packets are wanted. This lock is taken before that of the bus.
     #[pin]
     pub(crate) filter: Mutex<Filter>,
@@ -74,10 +76,10 @@ impl Vif {
             all.push(KBox::pin_init(Queue::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         Ok(pin_init!(Self {
-            wished: Atomic::new(queues),
+            wished: AtomicU32::new(queues),
             queues: all,
-            broken: Atomic::new(false),
-            renewing: Atomic::new(false),
+            broken: AtomicBool::new(false),
+            renewing: AtomicBool::new(false),
             filter <- new_mutex!(Filter::new()),
             bus <- new_mutex!(None),
             control <- new_mutex!(None),
@@ -156,7 +158,7 @@ impl Vif {
     /// interrupts off; says so once.
     #[cold]
     pub(crate) fn give_up(&self, nic: &Nic, why: Corrupt) {
-        if !self.broken.xchg(true, Relaxed) {
+        if !self.broken.swap(true, Relaxed) {
             pr_alert!("{}: {}\n", nic.name(), Show(why));
             pr_alert!("{}: Disabled for further use\n", nic.name());
             nic.carrier_off();

@@ -6,10 +6,11 @@
 //! the network stack's lock of the queue, the receive half by a lock that is only contended when a connection
 //! is made or ended.
 
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
 use xen::sync::{new_bh_spinlock, BhSpinLock};
@@ -30,7 +31,7 @@ pub(crate) struct Queue {
     /// Events that the poll function deals with, of each channel.
     pub(crate) events: [DeferredCell; 2],
     /// There are two channels.
-    pub(crate) split: Atomic<bool>,
+    pub(crate) split: AtomicBool,
     pub(crate) stats: Stats,
     pub(crate) interrupts: Events,
 }
@@ -53,7 +54,7 @@ impl Queue {
         pin_init!(Self {
             rx <- new_bh_spinlock!(Receive::default(), "netfront rx"),
             events: Default::default(),
-            split: Atomic::new(false),
+            split: AtomicBool::new(false),
             stats: Stats::default(),
             interrupts: Events::new(),
         })

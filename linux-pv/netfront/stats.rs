@@ -6,20 +6,22 @@
 //! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
 //! one `name value` a line.
 
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen::queue_files::QueueFiles;
 
 use crate::interface::{Nic, Vif};
 
 /// A number that has one writer at a time.
-pub(crate) struct Counter(Atomic<u64>);
+pub(crate) struct Counter(AtomicU64);
 
 impl Default for Counter {
     fn default() -> Self {
-        Self(Atomic::new(0))
+        Self(AtomicU64::new(0))
     }
 }
 
@@ -115,12 +117,12 @@ counters! {
 }
 
 /// Counters of a queue that interrupts change, on any CPU.
-pub(crate) struct Events(Atomic<u64>);
+pub(crate) struct Events(AtomicU64);
 
 impl Events {
     /// None yet.
     pub(crate) const fn new() -> Self {
-        Self(Atomic::new(0))
+        Self(AtomicU64::new(0))
     }
 
     /// One more.

@@ -2,12 +2,11 @@
 
 //! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed as Unordered;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use kernel::new_mutex;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::hypercall;
@@ -38,9 +37,9 @@ pub(crate) struct Shown {
     /// Frames asked for.
     pub(crate) frames: AtomicU64,
     /// Irqfds that it has, changed under the lock of all of them.
-    pub(crate) irqfds: Atomic<u32>,
+    pub(crate) irqfds: AtomicU32,
     /// Ioeventfds that it has.
-    pub(crate) ioeventfds: Atomic<u32>,
+    pub(crate) ioeventfds: AtomicU32,
 }
 
 /// An open file.
@@ -64,8 +63,8 @@ impl OpenFile for File {
             restriction: shared.target.restriction()?,
             hypercalls: AtomicU64::new(0),
             frames: AtomicU64::new(0),
-            irqfds: Atomic::new(0),
-            ioeventfds: Atomic::new(0),
+            irqfds: AtomicU32::new(0),
+            ioeventfds: AtomicU32::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
         let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
@@ -123,13 +122,13 @@ impl File {
     /// Counts a hypercall.
     #[inline]
     pub(crate) fn count_hypercall(&self) {
-        self.shown.hypercalls.fetch_add(1, Unordered);
+        self.shown.hypercalls.fetch_add(1, Relaxed);
     }
 
     /// Counts frames.
     #[inline]
     pub(crate) fn count_frames(&self, frames: usize) {
-        self.shown.frames.fetch_add(frames as u64, Unordered);
+        self.shown.frames.fetch_add(frames as u64, Relaxed);
     }
 
     /// Any hypercall: not for a file that is restricted, since there is no telling which domain it is about.

@@ -11,12 +11,12 @@
 //! to first. What a file has begun ends with the file. An eventfd whose last file is closed is taken off the list by
 //! another worker, since where that is heard of nothing can be waited for.
 
-use core::sync::atomic::Ordering::Relaxed as Unordered;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicI64};
 use core::time::Duration;
 
 use kernel::new_mutex;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use kernel::sync::{Arc, Mutex};
 use kernel::time::{Instant, Monotonic};
 use xen::domain::DomId;
@@ -34,7 +34,7 @@ use crate::params;
 struct Complaints {
     begin: Instant<Monotonic>,
     /// In milliseconds since then.
-    next: Atomic<i64>,
+    next: AtomicI64,
 }
 
 impl Complaints {
@@ -44,7 +44,11 @@ impl Complaints {
     fn may(&self) -> bool {
         let now = self.begin.elapsed().as_millis();
         let next = self.next.load(Relaxed);
-        now >= next && self.next.cmpxchg(next, now + Self::APART, Relaxed).is_ok()
+        now >= next
+            && self
+                .next
+                .compare_exchange(next, now + Self::APART, Relaxed, Relaxed)
+                .is_ok()
     }
 }
 
@@ -58,7 +62,7 @@ struct Call {
 
 impl Call {
     fn done(&self, result: Result<isize>) {
-        self.owner.hypercalls.fetch_add(1, Unordered);
+        self.owner.hypercalls.fetch_add(1, Relaxed);
         let error = match result {
             Ok(0) => return,
             Ok(error) => error,
@@ -90,7 +94,7 @@ struct OnSignal {
     /// If the hypercall is not brief.
     later: Option<Pin<KBox<Worker<Later>>>>,
     /// The eventfd's last file is closed.
-    closed: Atomic<bool>,
+    closed: AtomicBool,
     reaper: Arc<Reaper>,
 }
 
@@ -172,7 +176,7 @@ impl Irqfds {
         let reaper = Arc::new(Reaper(worker), GFP_KERNEL)?;
         let complaints = Complaints {
             begin: Instant::now(),
-            next: Atomic::new(0),
+            next: AtomicI64::new(0),
         };
         Ok(Self {
             list,
@@ -225,7 +229,7 @@ impl FilesIrqfds {
         let listener = OnSignal {
             call,
             later,
-            closed: Atomic::new(false),
+            closed: AtomicBool::new(false),
             reaper: self.all.reaper.clone(),
         };
         let mut irqfds = self.all.list.irqfds.lock();

@@ -3,12 +3,11 @@
 //! Who has the node open and what for, in `/sys/kernel/debug/xen_privcmd_rs/files`, a line a file. The pages
 //! that are in use by all of them show in `/sys/kernel/debug/xen_rs`.
 
-use core::sync::atomic::Ordering::Relaxed as Unordered;
+use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use xen::chardev::Roster;
 
@@ -33,8 +32,8 @@ pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
 
 fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     roster.each(|file| {
-        let hypercalls = file.hypercalls.load(Unordered);
-        let frames = file.frames.load(Unordered);
+        let hypercalls = file.hypercalls.load(Relaxed);
+        let frames = file.frames.load(Relaxed);
         write!(f, "{} hypercalls {hypercalls} frames {frames}", file.opener)?;
         let irqfds = file.irqfds.load(Relaxed);
         let ioeventfds = file.ioeventfds.load(Relaxed);

@@ -7,8 +7,10 @@
 //! get around that (XSA-482). So they may not, unless the user says so on the command line of a kernel that
 //! is not locked down. Dom0's programs may always.
 
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{Acquire, Release};
+
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Release};
 use kernel::sync::Arc;
 use xen::bus::{Dir, OnReady, WhenReady};
 use xen::chardev::{new_wait_queue, Ready, WaitQueue};
@@ -26,7 +28,7 @@ const UNKNOWN: u32 = u32::MAX - 1;
 /// Which domain new files are for.
 #[pin_data]
 pub(crate) struct Target {
-    domain: Atomic<u32>,
+    domain: AtomicU32,
     /// Who opens a file before that is known.
     #[pin]
     waiting: WaitQueue,
@@ -41,7 +43,7 @@ impl Target {
         let free = domain::is_initial() || is_unrestricted();
         let target = Arc::pin_init(
             pin_init!(Self {
-                domain: Atomic::new(if free { ALL } else { UNKNOWN }),
+                domain: AtomicU32::new(if free { ALL } else { UNKNOWN }),
                 waiting <- new_wait_queue!("privcmd target"),
             }),
             GFP_KERNEL,

@@ -10,26 +10,28 @@
 //! Counting stays off the hot path: references are counted when a batch is reserved, not when one is
 //! claimed.
 
+use core::sync::atomic::AtomicI64;
+use core::sync::atomic::Ordering::Relaxed;
+
 use kernel::debugfs;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// One number, changed from any context.
-pub(crate) struct Counter(Atomic<i64>);
+pub(crate) struct Counter(AtomicI64);
 
 impl Counter {
     const fn new() -> Self {
-        Self(Atomic::new(0))
+        Self(AtomicI64::new(0))
     }
 
     #[inline]
     pub(crate) fn add(&self, n: usize) {
-        self.0.add(n as i64, Relaxed);
+        self.0.fetch_add(n as i64, Relaxed);
     }
 
     #[inline]
     pub(crate) fn sub(&self, n: usize) {
-        self.0.add(-(n as i64), Relaxed);
+        self.0.fetch_sub(n as i64, Relaxed);
     }
 
     fn get(&self) -> i64 {

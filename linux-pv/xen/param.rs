@@ -3,17 +3,19 @@
 //! Module parameters as C drivers have them: of type `bool` too, with a mode in sysfs, and changeable
 //! at run time. The kernel's own `module!` macro offers numbers only, which sysfs does not show.
 
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::AtomicU32;
+
 use kernel::bindings as k;
-use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// A number (`unsigned int` in C).
 #[repr(transparent)]
-pub struct Number(Atomic<u32>);
+pub struct Number(AtomicU32);
 
 impl Number {
     /// With a default.
     pub const fn new(default: u32) -> Self {
-        Self(Atomic::new(default))
+        Self(AtomicU32::new(default))
     }
 
     /// The present value.

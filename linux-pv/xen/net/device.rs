@@ -5,11 +5,11 @@
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::atomic::Atomic;
 use kernel::sync::Arc;
 use xen_bindings as b;
 
@@ -36,7 +36,7 @@ pub struct Device<T: Operations> {
     /// The XDP program that packets go through, if there is one.
     program: ProgramSlot,
     /// As many counters were announced to the kernel last.
-    promised_names: Atomic<usize>,
+    promised_names: AtomicUsize,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -61,7 +61,7 @@ pub(super) struct Queue<T: Operations> {
     pub(super) napi: NonNull<k::napi_struct>,
     pub(super) transmitter: UnsafeCell<T::Transmitter>,
     /// An [`XdpQueue`](super::XdpQueue) exists for this queue.
-    pub(super) has_xdp: Atomic<bool>,
+    pub(super) has_xdp: AtomicBool,
 }
 
 // SAFETY: The kernel locks what it does with a device, and `T` and what it keeps for queues may be sent.
@@ -116,14 +116,14 @@ impl<T: Operations> Device<T> {
                         txq: NonNull::new(txq).ok_or(EINVAL)?,
                         napi: NonNull::new(napi).ok_or(EINVAL)?,
                         transmitter: UnsafeCell::new(transmitter()),
-                        has_xdp: Atomic::new(false),
+                        has_xdp: AtomicBool::new(false),
                     };
                     all.push(queue, GFP_KERNEL)?;
                 }
                 all
             },
             program: ProgramSlot::new(),
-            promised_names: Atomic::new(0),
+            promised_names: AtomicUsize::new(0),
             _pin: PhantomPinned,
         }? Error);
         Arc::pin_init::<Error>(device, GFP_KERNEL)
@@ -163,7 +163,7 @@ impl<T: Operations> Device<T> {
         self.program.is_set()
     }
 
-    pub(super) fn promised_names(&self) -> &Atomic<usize> {
+    pub(super) fn promised_names(&self) -> &AtomicUsize {
         &self.promised_names
     }
 

@@ -8,12 +8,12 @@
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use xen_bindings as b;
 
@@ -257,7 +257,7 @@ impl<T: Operations> XdpQueue<T> {
     /// `EINVAL` if there is no such queue, `EBUSY` if it is registered; what the kernel says.
     pub fn new(dev: &Arc<Device<T>>, queue: u32, pool: &PagePool) -> Result<Self> {
         let has_xdp = &dev.queue(queue).ok_or(EINVAL)?.has_xdp;
-        if has_xdp.xchg(true, kernel::sync::atomic::Full) {
+        if has_xdp.swap(true, Ordering::SeqCst) {
             return Err(EBUSY);
         }
         // SAFETY: The queue exists and is not registered; the pool is valid, and counts this as a user.
