@@ -12,8 +12,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/dma-buf.h>
-#include <linux/udmabuf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -34,28 +32,26 @@
 #include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
+#include "fuzz.h"
 #include "requests.h"
 
-#define PAGE 4096ul
 #define PROCESSES 3
 #define THREADS 3
 #define AREAS 12
 /* Pages from one area to the next. */
 #define APART 16
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { EVTCHN, PRIVCMD, HYPERCALL, GNTALLOC, GNTDEV, NODES };
 static const char *const names[NODES] = { "evtchn", "privcmd", "hypercall", "gntalloc", "gntdev" };
 
 /* What threads of a process fight for: read and written without a lock, on purpose. */
 static volatile int fds[NODES];
-static volatile uint32_t ports[8], refs[8];
+static volatile uint32_t ports[8];
+volatile uint32_t refs[REFS];
 static volatile int events[4];
 static volatile uint64_t offsets[8];
-/* Buffers: those that stay, of the kernel's, and those that gntdev has made, which whoever takes one out closes. */
-static int stay[2] = { -1, -1 }, made[8] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 static char *good, *read_only, *arena;
-static bool translated;
+bool translated;
 static time_t end;
 
 static __thread uint64_t state;
@@ -69,12 +65,12 @@ static uint64_t rnd(void)
 	return state;
 }
 
-static uint64_t pick(uint64_t bound)
+uint64_t pick(uint64_t bound)
 {
 	return rnd() % bound;
 }
 
-static uint64_t number(void)
+uint64_t number(void)
 {
 	static const uint64_t some[] = {
 		0, 1, 2, 3, 15, 16, 17, 255, 511, 512, 513, 4095, 4096, 4097, 65536, 65537, 1 << 30, INT32_MAX,
@@ -91,12 +87,12 @@ static void *area(void)
 }
 
 /* Mostly small: it is what gets past the first check. */
-static uint64_t count(void)
+uint64_t count(void)
 {
 	return pick(4) ? pick(5) : number();
 }
 
-static char *address(void)
+char *address(void)
 {
 	switch (pick(8)) {
 	case 0: return NULL;
@@ -320,72 +316,6 @@ static void gntdev(int fd)
 	}
 }
 
-static int buffer(void)
-{
-	return pick(3) ? stay[pick(COUNT(stay))] : pick(8) ? made[pick(COUNT(made))] : (int)number();
-}
-
-static void dmabuf(int fd)
-{
-	struct {
-		struct ioctl_gntdev_dmabuf_exp_from_refs op;
-		uint32_t more[7];
-	} export = {
-		.op = { .flags = pick(4) ? 0 : number(), .count = count(), .domid = translated ? 0x7000 : 0 },
-	};
-	struct ioctl_gntdev_dmabuf_exp_wait_released wait = { .fd = buffer(), .wait_to_ms = pick(3) };
-	struct {
-		struct ioctl_gntdev_dmabuf_imp_to_refs op;
-		uint32_t more[7];
-	} import = { .op = { .fd = buffer(), .count = pick(4) ? 2 : count(), .domid = pick(2) ? 0 : 0x7000 } };
-	struct ioctl_gntdev_dmabuf_imp_release release = { .fd = buffer() };
-	struct dma_buf_sync sync = { .flags = pick(8) };
-	int old;
-
-	if (export.op.count > 8 && export.op.count <= 65536)
-		export.op.count = 8;
-	for (size_t index = 0; index < 8; index++)
-		(&export.op.refs[0])[index] = pick(16) ? refs[pick(COUNT(refs))] : number();
-	switch (pick(8)) {
-	case 0:
-	case 1:
-		if (!ioctl(fd, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, pick(8) ? (void *)&export : address())) {
-			old = __atomic_exchange_n(&made[pick(COUNT(made))], (int)export.op.fd, __ATOMIC_RELAXED);
-			if (old >= 0)
-				close(old);
-		}
-		break;
-	case 2:
-		old = __atomic_exchange_n(&made[pick(COUNT(made))], -1, __ATOMIC_RELAXED);
-		if (old >= 0)
-			close(old);
-		break;
-	case 3: ioctl(fd, IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED, pick(8) ? (void *)&wait : address()); break;
-	case 4:
-		if (!ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_TO_REFS, pick(8) ? (void *)&import : address()))
-			refs[pick(COUNT(refs))] = import.op.refs[0];
-		break;
-	case 5:
-	case 6: ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_RELEASE, pick(8) ? (void *)&release : address()); break;
-	default: ioctl(made[pick(COUNT(made))], DMA_BUF_IOCTL_SYNC, &sync);
-	}
-}
-
-/* A buffer of two pages of a file in memory, if the kernel makes such. */
-static int udmabuf(void)
-{
-	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = 2 * PAGE };
-	int fd = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), new = -1;
-
-	create.memfd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (!ftruncate(create.memfd, 2 * PAGE) && !fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
-		new = ioctl(fd, UDMABUF_CREATE, &create);
-	close(create.memfd);
-	if (fd >= 0)
-		close(fd);
-	return new;
-}
-
 /* Puts nothing there, without giving the addresses away to who does not expect it. */
 static void nothing(char *at, size_t pages)
 {
@@ -404,7 +334,7 @@ static void memory(void)
 	case 1:
 		mmap(at, pages * PAGE, pick(4) ? PROT_READ | PROT_WRITE : PROT_READ,
 		     MAP_FIXED | (pick(8) ? MAP_SHARED : MAP_PRIVATE),
-		     pick(6) ? fds[1 + pick(NODES - 1)] : made[pick(COUNT(made))],
+		     pick(6) ? fds[1 + pick(NODES - 1)] : made_buffer(),
 		     pick(2) ? PAGE * pick(12) : offsets[pick(COUNT(offsets))]);
 		break;
 	case 2:

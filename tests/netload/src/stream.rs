@@ -192,8 +192,8 @@ fn emit(
     loop {
         let left = match span.bytes {
             Some(bytes) => bytes.saturating_sub(sent),
-            // A little longer than is counted, for the other end began later.
-            None if started.elapsed() > span.warm + span.time + span.time / 8 => 0,
+            // Longer than is counted, for the other end began later.
+            None if started.elapsed() > span.warm + span.time + span.time / 2 => 0,
             None => CHUNK as u64,
         };
         if left == 0 {
@@ -252,8 +252,14 @@ fn collect(stream: &mut TcpStream, pattern: Pattern, span: Span, check: Check) -
             }
         }
     }
-    let rate = match first {
-        Some((bytes, at)) if last.1 > at => (last.0 - bytes) as f64 / (last.1 - at).as_secs_f64(),
+    // What was waiting to be received when the stream ended would make any rate if it were counted by the time it took.
+    let rate = match (first, span.bytes) {
+        (Some((bytes, _)), None) if last.0 > bytes => {
+            (last.0 - bytes) as f64 / span.time.as_secs_f64()
+        }
+        (Some((bytes, at)), Some(_)) if last.1 > at => {
+            (last.0 - bytes) as f64 / (last.1 - at).as_secs_f64()
+        }
         _ => 0.0,
     };
     Ok(Line::default()
