@@ -3,8 +3,8 @@
 //! Module parameters as C drivers have them: of type `bool` too, with a mode in sysfs, and changeable
 //! at run time. The kernel's own `module!` macro offers numbers only, which sysfs does not show.
 
-use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::bindings as k;
 

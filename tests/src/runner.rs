@@ -101,9 +101,8 @@ pub fn run(
         let mut notes = Vec::new();
         let mut result = boots.run(scenario, selection, &mut notes);
         let mut losses = 0;
-        while let Err(error) = &result
-            && (error.is::<Lost>() || boots.lost_a_domain())
-        {
+        let lost = |boots: &Boots<'_>, error: &Error| error.is::<Lost>() || boots.lost_a_domain();
+        while result.as_ref().is_err_and(|error| lost(&boots, error)) {
             losses += 1;
             let logs = boots.logs().unwrap_or_default();
             boots.give_up();

@@ -54,7 +54,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nodes.guests_come_and_go_pvh", guests_come_and_go)
         .on(PVH)
         .full(),
-    Scenario::new("nodes.domains_are_destroyed_early_pv", destroyed_early).on(PV),
+    Scenario::new("nodes.domains_are_destroyed_early_pv", destroyed_early)
+        .on(PV)
+        .full(),
     Scenario::new("nodes.domains_are_destroyed_early_pvh", destroyed_early)
         .on(PVH)
         .full(),
@@ -213,7 +215,7 @@ fn in_use(ctx: &Ctx<'_>) -> Result<String> {
 }
 
 fn guests_come_and_go(ctx: &mut Ctx<'_>) -> Result<()> {
-    let rounds = ctx.rounds(2, 20);
+    let rounds = ctx.rounds(1, 20);
     leaves_nothing(ctx, rounds, |ctx, round| {
         let disk = Disk::file("n.img", "xvda").mib(16);
         let guest = ctx

@@ -28,7 +28,8 @@ pub const SCENARIOS: &[Scenario] = &[
         no_discard(&guest)?;
         partitions(&guest)?;
         guest.shutdown()
-    }),
+    })
+    .full(),
     Scenario::new("blkfront.disk_grows_while_mounted", |ctx| {
         let disk = Disk::file("a.img", "xvda").mib(64);
         let guest = start(ctx, Guest::pvh("g1").vcpus(2).disk(disk), "")?;

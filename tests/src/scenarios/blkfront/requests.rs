@@ -16,7 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "blkfront.backend_gets_what_was_asked_for",
         kinds_of_requests,
     ),
-    Scenario::new("blkfront.persistent_grants_are_bounded", persistent_grants),
+    Scenario::new("blkfront.persistent_grants_are_bounded", persistent_grants).full(),
 ];
 
 /// Most segments of a direct request, in sectors: 11 pages (io/blkif.h).
