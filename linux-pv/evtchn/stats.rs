@@ -4,29 +4,19 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::Roster;
+use xen::chardev::{Listing, Roster};
 
 use crate::file::Shown;
 
 /// The folder; it goes when this is dropped.
-pub(crate) struct Files {
-    _file: Pin<KBox<File<Arc<Roster<Shown>>>>>,
-    _dir: Dir,
-}
+pub(crate) type Files = Listing<Roster<Shown>>;
 
 /// Makes it. May sleep.
 pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
-    let dir = Dir::new(c"xen_evtchn_rs");
-    let content = Ok::<_, Error>(roster.clone());
-    let file = KBox::pin_init(dir.read_callback_file(c"files", content, &show), GFP_KERNEL)?;
-    Ok(Files {
-        _file: file,
-        _dir: dir,
-    })
+    Listing::new(c"xen_evtchn_rs", roster.clone(), &show)
 }
 
 fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,6 @@ use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::domain::DomId;
-use xen::event::port::SharedPort;
 use xen::grant::{Access, Farewell};
 use xen::page::PAGE_SIZE;
 use xen::user;
@@ -172,7 +171,6 @@ impl File {
     }
 
     fn set_unmap_notify(&self, argument: usize) -> Result {
-        const KNOWN: u32 = abi::UNMAP_NOTIFY_CLEAR_BYTE | abi::UNMAP_NOTIFY_SEND_EVENT;
         let args: abi::UnmapNotify = user::read(argument)?;
         let offset = args.index % STEP;
         let page = {
@@ -180,16 +178,7 @@ impl File {
             let page = pages.pages.get(&(args.index - offset));
             page.ok_or(ENOENT)?.clone()
         };
-        if args.action & !KNOWN != 0 {
-            return Err(EINVAL);
-        }
-        // The new share in a port before the old one goes: it may be the same port.
-        let event = if args.action & abi::UNMAP_NOTIFY_SEND_EVENT != 0 {
-            Some(SharedPort::get(args.event_channel_port).map_err(|_| EINVAL)?)
-        } else {
-            None
-        };
-        let clear = args.action & abi::UNMAP_NOTIFY_CLEAR_BYTE != 0;
+        let (clear, event) = Farewell::wishes(&args)?;
         page.set_farewell(Farewell {
             clear: clear.then_some(offset as usize),
             event,

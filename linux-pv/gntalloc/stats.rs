@@ -5,29 +5,20 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::chardev::Listing;
 
 use crate::file::Shared;
 use crate::params;
 
 /// The folder; it goes when this is dropped.
-pub(crate) struct Files {
-    _file: Pin<KBox<File<Arc<Shared>>>>,
-    _dir: Dir,
-}
+pub(crate) type Files = Listing<Shared>;
 
 /// Makes it. May sleep.
 pub(crate) fn files(shared: &Arc<Shared>) -> Result<Files> {
-    let dir = Dir::new(c"xen_gntalloc_rs");
-    let content = Ok::<_, Error>(shared.clone());
-    let file = KBox::pin_init(dir.read_callback_file(c"files", content, &show), GFP_KERNEL)?;
-    Ok(Files {
-        _file: file,
-        _dir: dir,
-    })
+    Listing::new(c"xen_gntalloc_rs", shared.clone(), &show)
 }
 
 fn show(shared: &Arc<Shared>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

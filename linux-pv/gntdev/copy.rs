@@ -21,15 +21,9 @@ use crate::file::File;
 /// Only if a segment makes no sense or is not there; then some may have been copied and others not.
 pub(crate) fn copy(file: &File, argument: usize) -> Result {
     let args: abi::GrantCopy = user::read(argument)?;
-    let mut batch = match file.batch().take() {
-        Some(batch) => batch,
-        None => CopyBatch::new()?,
-    };
+    let mut batch = file.take_batch()?;
     let result = copy_all(file, &args, &mut batch);
-    batch.clear();
-    // Kept for the next request. One too many, of requests at the same time, goes.
-    let old = file.batch().replace(batch);
-    drop(old);
+    file.keep_batch(batch);
     result
 }
 

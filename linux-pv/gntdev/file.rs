@@ -6,22 +6,21 @@
 //! accessed with it held.
 
 use core::mem::offset_of;
-use core::ops::DerefMut;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
+
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
 use xen::chardev::{Entry, OpenFile, Opener, Roster};
 use xen::domain::DomId;
-use xen::event::port::SharedPort;
-use xen::grant::{CopyBatch, ForeignGrant};
+use xen::grant::{CopyBatch, Farewell, ForeignGrant};
 use xen::page::PAGE_SIZE;
 use xen::user;
 use xen::vma::granted::Granted;
 use xen::vma::{AddressSpace, NewArea};
-use xen_abi::linux::gntalloc::{UnmapNotify, UNMAP_NOTIFY_CLEAR_BYTE, UNMAP_NOTIFY_SEND_EVENT};
+use xen_abi::linux::gntalloc::UnmapNotify;
 use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_nodes::offsets::first_fit;
 
@@ -179,9 +178,17 @@ impl OpenFile for File {
 }
 
 impl File {
-    /// The batch that is kept.
-    pub(crate) fn batch(&self) -> impl DerefMut<Target = Option<KBox<CopyBatch>>> + '_ {
-        self.batch.lock()
+    /// A batch of copies, empty.
+    pub(crate) fn take_batch(&self) -> Result<KBox<CopyBatch>> {
+        let kept = self.batch.lock().take();
+        kept.map_or_else(CopyBatch::new, Ok)
+    }
+
+    /// Keeps a batch, emptied, for the next request. One too many, of requests at the same time, goes.
+    pub(crate) fn keep_batch(&self, mut batch: KBox<CopyBatch>) {
+        batch.clear();
+        let one_too_many = self.batch.lock().replace(batch);
+        drop(one_too_many);
     }
 
     /// Counts bytes that are copied.
@@ -236,23 +243,13 @@ impl File {
     }
 
     fn set_unmap_notify(&self, argument: usize) -> Result {
-        const KNOWN: u32 = UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT;
         let args: UnmapNotify = user::read(argument)?;
-        if args.action & !KNOWN != 0 {
-            return Err(EINVAL);
-        }
-        // The new share in a port before the old one goes: it may be the same port.
-        let event = if args.action & UNMAP_NOTIFY_SEND_EVENT != 0 {
-            Some(SharedPort::get(args.event_channel_port).map_err(|_| EINVAL)?)
-        } else {
-            None
-        };
+        let (clear, event) = Farewell::wishes(&args)?;
         let granted = {
             let mappings = self.mappings.lock();
             let found = mappings.around(args.index / PAGE_SIZE as u64);
             found.ok_or(ENOENT)?.clone()
         };
-        let clear = args.action & UNMAP_NOTIFY_CLEAR_BYTE != 0;
         let byte = (args.index - granted.offset()) as usize;
         granted.set_farewell(clear.then_some(byte), event)
     }

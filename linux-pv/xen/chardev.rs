@@ -7,7 +7,7 @@
 //! | [`OpenFile`] | what a driver does with an open file |
 //! | [`Node`], [`Registration`] | the node in `/dev`, made by [`device_node!`](crate::device_node) |
 //! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
-//! | [`Roster`] | who has a node open, for debugfs |
+//! | [`Roster`], [`Listing`] | who has a node open, in debugfs |
 //! | [`Opener`] | what is known of the program that opened a file |
 //!
 //! The kernel's own Rust abstraction of miscellaneous devices is not used: it knows no `poll` and no
@@ -24,7 +24,7 @@ mod wait;
 pub use node::{Node, Registration};
 pub use opener::Opener;
 pub use operations::{OpenFile, Poll, Ready, Wait};
-pub use roster::{Entry, Roster};
+pub use roster::{Entry, Listing, Roster};
 pub use wait::{new_wait_queue, SignalQueue, WaitQueue};
 
 /// An error that the kernel's Rust code has no name for; `number` is one of `xen_abi::errno`.

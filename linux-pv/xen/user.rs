@@ -43,18 +43,6 @@ pub fn read<T: FromBytes>(address: usize) -> Result<T> {
     Ok(unsafe { value.assume_init() })
 }
 
-/// Copies an array out of the program's memory.
-///
-/// # Errors
-///
-/// `EFAULT` if it is not all there; part of `to` may have been written then.
-pub fn read_slice<T: FromBytes + IntoBytes>(address: usize, to: &mut [T]) -> Result {
-    let bytes = to.as_mut_bytes();
-    UserSlice::new(UserPtr::from_addr(address), bytes.len())
-        .reader()
-        .read_slice(bytes)
-}
-
 /// Copies an array out of the program's memory, into memory that is charged to the program.
 ///
 /// However many elements the program says there are, no more memory is used than a small multiple of

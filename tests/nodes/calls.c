@@ -40,9 +40,6 @@ static void *volatile hole = (void *)8;
 
 static bool pv;
 
-#define MAPPED(call) check(__FILE_NAME__, __LINE__, #call, (long)(call) == -1 ? -1 : 0, 0)
-#define UNMAPPED(call, wanted) check(__FILE_NAME__, __LINE__, #call, (call) == MAP_FAILED ? -1 : 0, wanted)
-
 static void evtchn(void)
 {
 	struct ioctl_evtchn_bind_unbound_port unbound = { .remote_domain = 0 };

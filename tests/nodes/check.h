@@ -25,6 +25,8 @@ long check(const char *file, int line, const char *what, long result, long wante
 
 #define CHECK(call, wanted) check(__FILE_NAME__, __LINE__, #call, (long)(call), wanted)
 #define TRUE(condition) check(__FILE_NAME__, __LINE__, #condition, !!(condition), 1)
+#define MAPPED(call) check(__FILE_NAME__, __LINE__, #call, (long)(call) == -1 ? -1 : 0, 0)
+#define UNMAPPED(call, wanted) check(__FILE_NAME__, __LINE__, #call, (call) == MAP_FAILED ? -1 : 0, wanted)
 
 /* Whether this is a PV domain. Ends the program if it is no domain of Xen's. */
 bool is_pv(void);

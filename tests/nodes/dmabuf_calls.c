@@ -19,9 +19,6 @@
 
 #include "check.h"
 
-#define MAPPED(call) check(__FILE_NAME__, __LINE__, #call, (long)(call) == -1 ? -1 : 0, 0)
-#define UNMAPPED(call, wanted) check(__FILE_NAME__, __LINE__, #call, (call) == MAP_FAILED ? -1 : 0, wanted)
-
 /* Room for two references. */
 struct export {
 	struct ioctl_gntdev_dmabuf_exp_from_refs op;

@@ -11,28 +11,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <xen/xen.h>
-#include <xen/grant_table.h>
 #include <xen/sys/privcmd.h>
 
 #include "check.h"
-
-/* From 2 MiB on there is memory and nothing else. */
-#define FIRST_FRAME 0x200
-/* The first eight are reserved. */
-#define FIRST_GRANT 8
-/* XENMEM_resource_grant_table, which headers keep from all but the toolstack. */
-#define GRANT_TABLE 1
-
-/* Grants the frames to dom0, or no more. */
-static void grant(volatile grant_entry_v1_t *table, uint16_t flags)
-{
-	for (int index = 0; index < 2; index++) {
-		table[FIRST_GRANT + index].domid = 0;
-		table[FIRST_GRANT + index].frame = FIRST_FRAME + index;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		table[FIRST_GRANT + index].flags = flags;
-	}
-}
+#include "stead.h"
 
 int main(int argc, char **argv)
 {
@@ -55,9 +37,9 @@ int main(int argc, char **argv)
 	TRUE(!errors[0] && !errors[1]);
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &resource), 0);
 	if (!wrong) {
-		grant(table, GTF_permit_access);
+		grant_frames(table, 2, GTF_permit_access);
 		dmabuf_calls(&lent);
-		grant(table, 0);
+		grant_frames(table, 2, 0);
 	}
 	printf("%d calls, %d wrong\n", calls, wrong);
 	return wrong ? 1 : 0;

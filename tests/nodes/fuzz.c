@@ -32,8 +32,8 @@
 #include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
+#include "check.h"
 #include "fuzz.h"
-#include "requests.h"
 
 #define PROCESSES 3
 #define THREADS 3
@@ -453,14 +453,8 @@ int main(int argc, char **argv)
 {
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	int worst = 0, status;
-	char type[8] = "";
-	FILE *file = fopen("/sys/hypervisor/guest_type", "r");
 
-	if (!file || !fgets(type, sizeof(type), file)) {
-		fprintf(stderr, "this is no domain of Xen's\n");
-		return 2;
-	}
-	translated = strcmp(type, "PV\n");
+	translated = !is_pv();
 	if (argc < 2) {
 		fprintf(stderr, "usage: node-fuzz SECONDS SEED\n");
 		return 2;

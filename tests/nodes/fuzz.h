@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAGE 4096ul
 #define REFS 8
 #define STAY 2
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xen/sys/gntdev.h>
 
+#include "check.h"
 #include "fuzz.h"
 
 /* Buffers: those that stay, of the kernel's, and those that gntdev has made, which whoever takes one out closes. */

@@ -17,13 +17,7 @@
 #include <xen/sys/privcmd.h>
 
 #include "load.h"
-
-/* The domain's frames that are mapped: from 2 MiB on there is memory and nothing else. */
-#define FIRST_FRAME 0x200
-/* Its grants, of the same frames: the first eight are reserved. */
-#define FIRST_GRANT 8
-/* XENMEM_resource_grant_table, which headers keep from all but the toolstack. */
-#define GRANT_TABLE 1
+#include "stead.h"
 
 static void *map(int fd, size_t pages, off_t offset)
 {
@@ -231,13 +225,7 @@ static void grant(int privcmd)
 {
 	volatile grant_entry_v1_t *table = map_table(privcmd);
 
-	for (unsigned int index = 0; index < GRANTS; index++) {
-		table[FIRST_GRANT + index].flags = 0;
-		table[FIRST_GRANT + index].domid = 0;
-		table[FIRST_GRANT + index].frame = FIRST_FRAME + index;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		table[FIRST_GRANT + index].flags = GTF_permit_access;
-	}
+	grant_frames(table, GRANTS, GTF_permit_access);
 	unmap((void *)table, 1);
 }
 

@@ -79,7 +79,7 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
 
     let mut result = guests(session, &host, options);
     for _ in 0..RETRIES {
-        if result.is_ok() || host.health().take_lost().is_empty() {
+        if result.is_ok() || !host.lost_a_domain() {
             break;
         }
         session

@@ -20,13 +20,13 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
         &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
     ),
     ("node-dmabufs", &["dmabufs.c", "dmabuf_calls.c", "check.c"]),
-    ("node-fuzz", &["fuzz.c", "fuzz_dmabuf.c"]),
+    ("node-fuzz", &["fuzz.c", "fuzz_dmabuf.c", "check.c"]),
     ("node-eventfds", &["eventfds.c", "check.c"]),
     ("node-load", &["load.c", "load-maps.c", "load-events.c"]),
 ];
 
 /// What sources include.
-const HEADERS: [&str; 4] = ["check.h", "fuzz.h", "load.h", "requests.h"];
+const HEADERS: [&str; 5] = ["check.h", "fuzz.h", "load.h", "requests.h", "stead.h"];
 
 /// A key over the sources.
 pub fn key(session: &Session) -> Result<String> {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has a node open.
+//! Who has a node open, and where that shows.
 
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
@@ -43,5 +45,27 @@ impl<T> Drop for Entry<T> {
     fn drop(&mut self) {
         let mut files = self.roster.files.lock();
         files.retain(|file| !Arc::ptr_eq(file, &self.file));
+    }
+}
+
+/// The file `files` in a folder of debugfs. It goes when this is dropped, after whoever reads it is done.
+pub struct Listing<S: Send + Sync + 'static> {
+    _file: Pin<KBox<File<Arc<S>>>>,
+    _dir: Dir,
+}
+
+impl<S: Send + Sync + 'static> Listing<S> {
+    /// Makes it; `show` writes its content from `shown`, a [`Roster`] or what has one. May sleep.
+    pub fn new<F>(folder: &CStr, shown: Arc<S>, show: &'static F) -> Result<Self>
+    where
+        F: Fn(&Arc<S>, &mut fmt::Formatter<'_>) -> fmt::Result + Send + Sync,
+    {
+        let dir = Dir::new(folder);
+        let content = Ok::<_, Error>(shown);
+        let file = KBox::pin_init(dir.read_callback_file(c"files", content, show), GFP_KERNEL)?;
+        Ok(Self {
+            _file: file,
+            _dir: dir,
+        })
     }
 }

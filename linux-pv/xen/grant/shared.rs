@@ -3,9 +3,11 @@
 //! A page that a program shares with another domain.
 
 use core::mem;
+
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use xen_abi::linux::gntalloc::{UnmapNotify, UNMAP_NOTIFY_CLEAR_BYTE, UNMAP_NOTIFY_SEND_EVENT};
 
 use super::{Access, Grant, GrantRefNumber};
 use crate::domain::DomId;
@@ -20,6 +22,28 @@ pub struct Farewell {
     pub clear: Option<usize>,
     /// An event is sent.
     pub event: Option<SharedPort>,
+}
+
+impl Farewell {
+    /// What a program wishes for: whether its byte is to become zero, and where an event goes. May sleep.
+    ///
+    /// A share in a port is had from here on. Get it before an earlier farewell is dropped, for the port may be the same.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it wishes for something unknown, or the port is not one that a program has bound.
+    pub fn wishes(args: &UnmapNotify) -> Result<(bool, Option<SharedPort>)> {
+        const KNOWN: u32 = UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT;
+        if args.action & !KNOWN != 0 {
+            return Err(EINVAL);
+        }
+        let event = if args.action & UNMAP_NOTIFY_SEND_EVENT != 0 {
+            Some(SharedPort::get(args.event_channel_port).map_err(|_| EINVAL)?)
+        } else {
+            None
+        };
+        Ok((args.action & UNMAP_NOTIFY_CLEAR_BYTE != 0, event))
+    }
 }
 
 /// A page that is granted to another domain and may be shown in areas of programs' address spaces. Dropped,
