@@ -20,6 +20,7 @@ mod disk;
 pub mod kmods;
 pub mod payload;
 mod programs;
+mod selftests;
 pub mod userland;
 pub mod vmlinux;
 

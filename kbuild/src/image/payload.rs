@@ -8,6 +8,7 @@
 //!   `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
 //! - `bin/node-…`: calls on the toolstack's device nodes ([`programs`]);
+//! - `lib/selftests`: the kernel's own tests of network devices ([`selftests`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
 use std::fs;
@@ -20,7 +21,7 @@ use anyhow::{Context, Result};
 use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
-use super::{bpf, disk, programs, vmlinux};
+use super::{bpf, disk, programs, selftests, vmlinux};
 use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -144,8 +145,7 @@ impl Payload {
                 }
                 kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
             }
-            let programs = tree.join("lib/bpf");
-            bpf::build(session, &step, sandbox, &programs)?;
+            bpf::build(session, &step, sandbox, &tree.join("lib/bpf"))?;
             let mut guest = Archive::default();
             add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
             guest.host_file("bin/agent", agent)?;
@@ -155,14 +155,17 @@ impl Payload {
             guest.write_to(&dir.join("ours.cpio"))?;
 
             fs::create_dir_all(tree.join("boot"))?;
+            copy_tree(&part("selftests"), &tree.join("lib/selftests"))?;
             let mut network = Archive::default();
-            add_tree(&mut network, &programs, Path::new("lib/bpf"))?;
-            network.write_to(&dir.join("bpf.cpio"))?;
-            let [ours, bpf] = ["ours.cpio", "bpf.cpio"].map(|name| dir.join(name));
+            for folder in ["lib/bpf", "lib/selftests"] {
+                add_tree(&mut network, &tree.join(folder), Path::new(folder))?;
+            }
+            network.write_to(&dir.join("network.cpio"))?;
+            let [ours, network] = ["ours.cpio", "network.cpio"].map(|name| dir.join(name));
             for (name, additions) in [
                 ("guest", vec![]),
                 ("guest-fio", vec![userland.fio_archive()]),
-                ("guest-net", vec![userland.network_archive(), bpf]),
+                ("guest-net", vec![userland.network_archive(), network]),
             ] {
                 let parts = [
                     vec![userland.guest_archive()],
@@ -183,7 +186,7 @@ impl Payload {
             programs::build(session, &step, sandbox, &tree.join("bin"))?;
             fs::copy(agent, tree.join("bin/agent"))?;
             disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
-            for left in ["tree", "guest", "ours.cpio", "bpf.cpio"] {
+            for left in ["tree", "guest", "ours.cpio", "network.cpio"] {
                 fsutil::remove_all(&dir.join(left))?;
             }
             step.done("");
@@ -213,8 +216,8 @@ impl Payload {
     }
 }
 
-/// The part that depends on the kernel only: `vmlinux`, `dom0-initrd.cpio`, and the modules of dom0 and of
-/// guests in `dom0/usr/lib/modules` and `guest/usr/lib/modules`.
+/// The part that depends on the kernel only: `vmlinux`, `dom0-initrd.cpio`, the modules of dom0 and of guests in
+/// `dom0/usr/lib/modules` and `guest/usr/lib/modules`, and the kernel's own tests in `selftests`.
 struct KernelPart;
 
 impl KernelPart {
@@ -224,7 +227,7 @@ impl KernelPart {
         userland: &Userland,
         kernel: &Kernel,
     ) -> Result<Entry> {
-        let key = Digest::new("machine-kernel", 1)
+        let key = Digest::new("machine-kernel", 2)
             .with("kernel", kmods::key(kernel))
             .with("userland", userland.key())
             .with("initrd", DOM0_INITRD)
@@ -250,6 +253,7 @@ impl KernelPart {
                     let files = dependencies.load_order(wanted);
                     kmods::copy(session, &step, sandbox, kernel, &files, &to)?;
                 }
+                selftests::build(session, &step, sandbox, kernel, &dir.join("selftests"))?;
                 let early = dir.join("early");
                 let files = dependencies.load_order(&DOM0_EARLY);
                 let order = kmods::copy(session, &step, sandbox, kernel, &files, &early)?;

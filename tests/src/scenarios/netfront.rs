@@ -12,6 +12,7 @@
 //! - [`migration`]: saving, restoring and migrating in the middle of connections;
 //! - [`spread`]: which queue received packets go to, and how many queues there are;
 //! - [`xdp`]: programs that decide about frames, attached and detached under traffic;
+//! - [`kernels_own`]: the tests of network devices from the source of the kernel;
 //! - [`watched`]: checksums on the wire, messages by netconsole, floods.
 //!
 //! [`crate::traffic`] and [`crate::vif`] are the instruments: traffic whose content is checked, and what the back end
@@ -22,6 +23,7 @@ mod data;
 mod forms;
 mod groups;
 mod hotplug;
+mod kernels_own;
 mod lengths;
 mod migration;
 mod spread;
@@ -46,6 +48,7 @@ pub fn scenarios() -> Vec<Scenario> {
         migration::SCENARIOS,
         spread::SCENARIOS,
         groups::SCENARIOS,
+        kernels_own::SCENARIOS,
     ]
     .concat()
 }
