@@ -75,6 +75,8 @@ struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct d
 	priv->ops.ndo_bpf = callbacks->bpf;
 	priv->ops.ndo_xdp_xmit = callbacks->xdp_xmit;
 	priv->ops.ndo_set_rx_mode_async = callbacks->set_rx_mode;
+	/* Nobody has to be told of another address, so that a device that is up may get one too. */
+	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	priv->ops.ndo_set_mac_address = eth_mac_addr;
 	priv->ops.ndo_validate_addr = eth_validate_addr;
 	dev->netdev_ops = &priv->ops;
