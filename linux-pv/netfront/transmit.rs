@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets from the network stack to the back end, and what comes of them.
+//! Packets from the network stack to the back end.
 //!
 //! A packet's pages are lent as they are, or as a copy if the back end may not see what else is in them. The
-//! packet is freed with its last page, by the poll function.
+//! packet is freed with its last page, by the poll function ([`complete`](mod@complete)).
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{
-    self, Feature, LentPart, Outgoing, Poll, SkBuff, Transmit, TxGuard, Unlendable, XdpFrame,
-};
+use xen::net::{self, Feature, LentPart, Outgoing, SkBuff, Transmit, Unlendable, XdpFrame};
 use xen::page::PagePool;
 use xen::ring::{Corrupt, IdSlot, SharedRing};
 use xen::work::Worker;
 use xen_abi::io::netif::MAX_TX_SIZE;
 use xen_ring::netif::extra::{Gso, GsoKind};
-use xen_ring::netif::tx::in_flight::{InFlight, Outcome, SendError};
+use xen_ring::netif::tx::in_flight::{InFlight, SendError};
 use xen_ring::netif::tx::{Multicast, Packet, Piece, MAX_PIECES, MAX_SLOTS};
 use xen_ring::netif::{Checksum, TxFrontRing, ETH_HLEN};
 
 use crate::interface::{Nic, Vif};
 use crate::queue::{Channel, PollLater, LATER};
 use crate::stats::Stats;
+
+mod complete;
+
+pub(crate) use complete::{complete, stop_if_full, STILL_MAPPED};
 
 /// The transmit half of a queue, under the lock of the network stack.
 #[derive(Default)]
@@ -420,87 +422,6 @@ impl TxLink {
     #[inline]
     pub(crate) fn take_worked(&mut self) -> bool {
         core::mem::take(&mut self.worked)
-    }
-
-    /// Takes the responses off the ring and frees what was sent.
-    #[inline]
-    fn complete(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
-        let Self {
-            ring,
-            in_flight,
-            refs,
-            pages,
-            wishes,
-            worked,
-            ..
-        } = self;
-        let mut violation = None;
-        for response in ring.responses()? {
-            *worked = true;
-            let (part, outcome) = match in_flight.complete(&response) {
-                Ok(Some((Request::Part(part), outcome))) => (part, outcome),
-                Ok(Some((Request::Wish, outcome))) => {
-                    wishes.open -= 1;
-                    wishes.refused |= outcome != Outcome::Sent;
-                    continue;
-                }
-                Ok(None) => continue,
-                Err(corrupt) => {
-                    violation = Some(corrupt);
-                    break;
-                }
-            };
-            if outcome != Outcome::Sent {
-                stats.tx_errors.one();
-            }
-            match part.reclaim(refs, pages) {
-                Ok(Some(packet)) => poll.consume(packet),
-                Ok(None) => {}
-                Err(part) => {
-                    drop(part);
-                    violation = Some(STILL_MAPPED);
-                    break;
-                }
-            }
-        }
-        match violation {
-            Some(corrupt) => Err(ring.poison(corrupt)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A back end must not keep a page that it has answered for.
-pub(crate) const STILL_MAPPED: Corrupt = Corrupt::Protocol("Grant still in use by backend domain");
-
-/// Frees what was sent; a part of the poll function. The lock may be had by whom netpoll has interrupted.
-#[inline]
-pub(crate) fn complete(stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
-    let Some(mut tx) = poll.lock_tx() else {
-        return Ok(());
-    };
-    if let Some(link) = &mut tx.link {
-        link.complete(stats, poll)?;
-        wake(&tx);
-    }
-    Ok(())
-}
-
-/// Lets no further packet come if it would find no room: after slots were used by others than the stack.
-#[inline]
-pub(crate) fn stop_if_full(tx: &TxGuard<'_, Vif>) {
-    if tx.link.as_ref().is_some_and(|link| link.is_nearly_full()) {
-        tx.stop();
-    }
-}
-
-/// Lets packets come again if there is room for one.
-#[inline]
-fn wake(tx: &TxGuard<'_, Vif>) {
-    if let Some(link) = &tx.link {
-        if tx.is_stopped() && !link.is_nearly_full() {
-            tx.wake();
-        }
     }
 }
 
