@@ -48,9 +48,12 @@ pub struct Target {
     pub min_series: String,
     /// The end of the package's name: `amd64`, not `rt-amd64` or `cloud-amd64`.
     pub flavour: String,
-    /// For `source`: the configuration fragments, files in the work tree, put together in this order.
+    /// For `source` and `overlay`: the configuration fragments, files in the work tree, put together in this order.
     #[serde(default)]
     pub fragments: Vec<String>,
+    /// For `overlay`: objects that stay C, as `cargo xtask kernel --c` takes them.
+    #[serde(default)]
+    pub c: Vec<String>,
     /// Further arguments for make, here and when modules are built, such as `CC=clang`.
     #[serde(default)]
     pub make: Vec<String>,
@@ -64,6 +67,8 @@ pub enum Kind {
     Binary,
     /// Built from the archive's source package with our configuration.
     Source,
+    /// The same, with objects of ours in place of C objects.
+    Overlay,
 }
 
 impl Config {
@@ -85,10 +90,13 @@ impl Config {
                     target.suite
                 );
             }
-            if (target.kind == Kind::Source) == target.fragments.is_empty() {
+            if (target.kind == Kind::Binary) != target.fragments.is_empty() {
                 bail!(
-                    "target {name}: fragments belong to source-built kernels, and those need some"
+                    "target {name}: fragments belong to kernels that are built here, and those need some"
                 );
+            }
+            if target.kind != Kind::Overlay && !target.c.is_empty() {
+                bail!("target {name}: only an overlay kernel has objects to leave to C");
             }
         }
         if !config.target.contains_key(&config.default) {
@@ -152,5 +160,8 @@ mod tests {
         assert!(Config::parse(&target("kind = 'binary'\nsuite = 't'\n")).is_err());
         assert!(Config::parse(&target("kind = 'source'\nsuite = 's'\n")).is_err());
         assert!(Config::parse(&target("kind = 'binary'\nsuite = 's'\nsweet = 1\n")).is_err());
+        assert!(Config::parse(&target("kind = 'binary'\nsuite = 's'\nc = ['all']\n")).is_err());
+        let overlay = "kind = 'overlay'\nsuite = 's'\nfragments = ['f']\nc = ['all']\n";
+        assert!(Config::parse(&target(overlay)).is_ok());
     }
 }

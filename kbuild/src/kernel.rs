@@ -2,7 +2,7 @@
 
 //! A kernel ready for use: its files (image, modules) and what modules are built against.
 //!
-//! How the two come to be: `binary` for a distribution's kernel, `source` for one built here.
+//! How the two come to be: `binary` for a distribution's kernel, `source` and `overlay` for those built here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +13,13 @@ use crate::apt::{self, Apt};
 use crate::cache::Entry;
 use crate::config::{Kind, Target};
 use crate::digest::Digest;
+use crate::overlay;
+use crate::overlay::build::{Built, Request};
+use crate::overlay::config::Base;
+use crate::overlay::tree::Source;
 use crate::process;
 use crate::resolve::{self, KernelPackages};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SandboxCommand};
 use crate::session::Session;
 use crate::{binary, source};
 
@@ -44,9 +48,27 @@ pub struct Kernel {
     /// Further arguments of make that everything for this kernel is built with.
     pub make: Vec<String>,
     files: PathBuf,
-    devel: Arc<Entry>,
-    /// A binary kernel's files are an entry of their own, a built one's belong to `devel`.
-    _files_entry: Option<Arc<Entry>>,
+    devel: Devel,
+    /// A kernel that was built with its modules, ours among them.
+    has_our_modules: bool,
+    /// Kept from `clean`.
+    _entries: Vec<Arc<Entry>>,
+}
+
+/// What modules are built against.
+#[derive(Clone)]
+struct Devel {
+    src: PathBuf,
+    build: PathBuf,
+}
+
+impl Devel {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            src: entry.join("src"),
+            build: entry.join("O"),
+        }
+    }
 }
 
 impl Kernel {
@@ -66,7 +88,7 @@ impl Kernel {
                 Sandbox::open(session, suite)
             })?
         };
-        let (release, devel, files_entry) = match target.kind {
+        let kernel = match target.kind {
             Kind::Binary => {
                 let (devel, files) = std::thread::scope(|scope| {
                     let files = scope.spawn(|| runtime_files(session, &sandbox, target, &packages));
@@ -76,27 +98,66 @@ impl Kernel {
                         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                     (devel, files)
                 });
-                (packages.release.clone(), devel?, Some(Arc::new(files?)))
+                let (devel, files) = (devel?, files?);
+                Self {
+                    release: packages.release.clone(),
+                    files: files.path().to_owned(),
+                    devel: Devel::of(&devel),
+                    _entries: vec![Arc::new(devel), Arc::new(files)],
+                    ..Self::named(target, &packages)
+                }
             }
             Kind::Source => {
                 let built = source::build(session, &sandbox, target, &packages)?;
-                (built.release, built.devel, None)
+                Self {
+                    release: built.release,
+                    files: built.devel.join("files"),
+                    devel: Devel::of(&built.devel),
+                    _entries: vec![Arc::new(built.devel)],
+                    ..Self::named(target, &packages)
+                }
+            }
+            Kind::Overlay => {
+                let request = Request {
+                    source: Source::Package(packages.source.clone()),
+                    base: Base::Small,
+                    left_to_c: target.c.clone(),
+                };
+                let built = overlay::build::build(session, &sandbox, target, &request)?;
+                Self::of_overlay(built, Self::named(target, &packages))
             }
         };
-        let files = match &files_entry {
-            Some(entry) => entry.path().to_owned(),
-            None => devel.join("files"),
-        };
-        let kernel = Self {
+        Ok((kernel, sandbox))
+    }
+
+    fn named(target: &Target, packages: &KernelPackages) -> Self {
+        Self {
             target: target.name.clone(),
+            release: String::new(),
             version: packages.version.to_string(),
             make: target.make.clone(),
-            release,
-            files,
-            devel: Arc::new(devel),
-            _files_entry: files_entry,
-        };
-        Ok((kernel, sandbox))
+            files: PathBuf::new(),
+            devel: Devel {
+                src: PathBuf::new(),
+                build: PathBuf::new(),
+            },
+            has_our_modules: false,
+            _entries: Vec::new(),
+        }
+    }
+
+    fn of_overlay(built: Built, named: Self) -> Self {
+        Self {
+            release: built.release,
+            files: built.files.path().to_owned(),
+            devel: Devel {
+                src: built.src,
+                build: built.build_dir,
+            },
+            has_our_modules: true,
+            _entries: vec![Arc::new(built.files)],
+            ..named
+        }
     }
 
     /// The folder with `vmlinuz`, `config`, `kernel/` and the `modules.*` lists.
@@ -109,17 +170,28 @@ impl Kernel {
         self.modules_dir().join("vmlinuz")
     }
 
-    /// The folder with `src` and `O`, which the sandbox sees as `/kernel`.
-    pub fn devel(&self) -> &Path {
-        self.devel.path()
+    /// Shows a command in the sandbox what modules are built against: the source as `/kernel/src`, the build folder as
+    /// `/kernel/O`, both read-only.
+    pub fn show_devel(&self, command: SandboxCommand) -> SandboxCommand {
+        command
+            .ro_bind(&self.devel.src, "/kernel/src")
+            .ro_bind(&self.devel.build, "/kernel/O")
+    }
+
+    /// Our modules, if the kernel was built with them in its tree.
+    pub fn our_modules(&self) -> Option<PathBuf> {
+        let dir = self.modules_dir().join("kernel").join(overlay::PLACE);
+        self.has_our_modules.then_some(dir)
     }
 
     /// A key that changes when the kernel or what modules are built against changes.
     pub fn key(&self) -> String {
         let name = |path: &Path| path.to_string_lossy().into_owned();
+        // The folder above the build's, as older keys have it.
+        let devel = self.devel.build.parent().unwrap_or(&self.devel.build);
         Digest::new("kernel", 1)
             .with("files", name(&self.files))
-            .with("devel", name(&self.devel))
+            .with("devel", name(devel))
             .hex()
     }
 }

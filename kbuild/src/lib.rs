@@ -22,6 +22,7 @@ pub mod kconfig;
 pub mod kernel;
 pub mod mirror;
 pub mod modules;
+pub mod overlay;
 pub mod own;
 pub mod process;
 pub mod resolve;

@@ -24,6 +24,9 @@ use crate::stage;
 /// tree.
 const INSIDE: &str = "/paravane/linux-pv";
 
+/// Objects that only an overlay kernel has, built in: out of tree they can be checked, but not linked into anything.
+const BUILT_IN: [&str; 1] = ["swiotlb/xen_swiotlb.o"];
+
 /// Modules that were built.
 #[derive(Clone)]
 pub struct Modules {
@@ -47,26 +50,40 @@ impl Modules {
         kernel: &Kernel,
         options: BuildOptions,
     ) -> Result<Self> {
+        // A kernel that brings them needs no second build.
+        if let (Some(dir), false) = (kernel.our_modules(), options.clippy) {
+            let mut kos = fsutil::read_dir_sorted(&dir)?;
+            kos.retain(|file| file.is_file());
+            return Ok(Self {
+                release: kernel.release.clone(),
+                entry: Arc::new(keep(session, &kernel.release, &kos)?),
+            });
+        }
         let what = if options.clippy { "clippy" } else { "build" };
         let work = WorkFolder::open(
             session,
             what,
             &format!("{}-{}", kernel.release, kernel.key()),
         )?;
-        let make = sandbox
-            .command("make")
-            .args(["-C", "/kernel/O", &format!("M={INSIDE}")])
-            .arg(format!("-j{}", session.jobs()))
-            .arg(format!(
-                "LOCALVERSION={}",
-                resolve::local_version(&kernel.release)
-            ))
-            .args(&kernel.make)
-            .args(options.clippy.then_some("CLIPPY=1"))
-            .arg("modules")
-            .ro_bind(kernel.devel(), "/kernel")
-            .bind(&work.path, INSIDE)
-            .build()?;
+        let make = |goals: &[&str]| {
+            kernel
+                .show_devel(sandbox.command("make"))
+                .args(["-C", "/kernel/O", &format!("M={INSIDE}")])
+                .arg(format!("-j{}", session.jobs()))
+                .arg(format!(
+                    "LOCALVERSION={}",
+                    resolve::local_version(&kernel.release)
+                ))
+                .args(&kernel.make)
+                .args(options.clippy.then_some("CLIPPY=1"))
+                .args(goals)
+                .bind(&work.path, INSIDE)
+                .build()
+        };
+        if options.clippy {
+            check_built_in(session, &kernel.release, &work, make(&BUILT_IN)?)?;
+        }
+        let make = make(&["modules"])?;
         Self::run(session, &kernel.release, &work, make, options)
     }
 
@@ -142,6 +159,35 @@ impl Modules {
     pub fn key(&self) -> String {
         fsutil::name(self.entry.path())
     }
+}
+
+/// Checks the objects that are no modules with clippy.
+fn check_built_in(
+    session: &Session,
+    release: &str,
+    work: &WorkFolder,
+    mut make: Command,
+) -> Result<()> {
+    let step = session
+        .ui
+        .step(format!("Checking the built-in objects for {release}"));
+    let log = session.log("clippy-built-in");
+    let mut found = Diagnostics::default();
+    let what = "checking the built-in objects";
+    let checked = process::run_watched(&step, what, &mut make, &log, |line| found.line(line));
+    if found.count > 0 {
+        drop(step);
+        // make would not repeat the warnings of what it has built.
+        fsutil::remove_all(&work.path)?;
+        bail!(
+            "the built-in objects are not clean:\n{}\nThe whole log: {}",
+            found.text(),
+            log.display()
+        );
+    }
+    checked?;
+    step.done("");
+    Ok(())
 }
 
 /// A staged copy of `linux-pv` with what was built in it; one run at a time works there.

@@ -269,6 +269,7 @@ mod tests {
             min_series: "7.2".into(),
             flavour: "amd64".into(),
             fragments: vec![],
+            c: vec![],
             make: vec![],
         }
     }

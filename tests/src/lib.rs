@@ -23,6 +23,7 @@
 pub mod bench;
 pub mod boot;
 pub mod console;
+pub mod devices;
 pub mod disk;
 pub mod guest;
 pub mod health;

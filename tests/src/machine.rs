@@ -18,8 +18,9 @@ use anyhow::{Context, Result, bail};
 use kbuild::Images;
 
 use crate::console::{Judge, Watcher};
+use crate::devices;
 use crate::health::Health;
-use crate::topology::{Dom0, Topology};
+use crate::topology::{Devices, Dom0, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
@@ -36,6 +37,9 @@ impl Machine {
     /// Starts QEMU. `dir` is made; it gets the logs and the sockets. `kernel_args` go to dom0's kernel.
     pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        if topology.devices == Devices::Real {
+            devices::make_files(dir)?;
+        }
         let health = Health::default();
         let [root, payload] = images.disks();
         let mut command = images
@@ -135,6 +139,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
+        devices::remove_files(&self.dir);
     }
 }
 
@@ -145,10 +150,14 @@ fn arguments(topology: &Topology) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
+        Dom0::Pv if topology.iommu => add(&["-M", "q35,usb=off,kernel-irqchip=off"]),
         Dom0::Pv => add(&["-M", "q35,usb=off"]),
         // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel. Unless told to, it lets the devices'
         // accesses pass as they are, which go to other memory than dom0 means.
         Dom0::Pvh => add(&["-M", "q35,usb=off,kernel-irqchip=off", "-device", IOMMU]),
+    }
+    if topology.iommu && topology.dom0 == Dom0::Pv {
+        add(&["-device", IOMMU]);
     }
     // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
     add(&["-cpu", "max,-rdtscp"]);
@@ -199,6 +208,9 @@ fn arguments(topology: &Topology) -> Vec<String> {
         "-device",
         &format!("virtserialport,chardev=agent,name={PORT}"),
     ]);
+    if topology.devices == Devices::Real {
+        args.extend(devices::arguments());
+    }
     args
 }
 

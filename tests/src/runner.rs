@@ -43,7 +43,7 @@ impl Selection {
                     scenario.name == filter || by_default && scenario.name.contains(filter)
                 };
                 if self.filters.is_empty() {
-                    by_default
+                    by_default && (self.full || scenario.kernels.is_empty())
                 } else {
                     self.filters.iter().any(named)
                 }
@@ -286,5 +286,17 @@ mod tests {
         selection.full = true;
         selection.filters = vec!["b.".into()];
         assert_eq!(names(&selection), ["b.three", "b.four"]);
+    }
+
+    #[test]
+    fn scenarios_of_built_kernels_are_for_those_who_name_them() {
+        let all = [scenario("a.any"), scenario("a.built").only_on(&["overlay"])];
+        let count = |selection: &Selection| selection.pick(&all).len();
+        let mut selection = Selection::default();
+        assert_eq!(count(&selection), 1);
+        selection.filters = vec!["a.".into()];
+        assert_eq!(count(&selection), 2);
+        let for_kernel = |kernel| all.iter().filter(|s| s.is_for(kernel)).count();
+        assert_eq!((for_kernel(None), for_kernel(Some("overlay"))), (1, 2));
     }
 }

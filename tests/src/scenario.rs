@@ -19,6 +19,8 @@ pub struct Scenario {
     pub topology: Topology,
     /// Too long for the default run.
     pub full_only: bool,
+    /// The kernel targets it is for; empty: whichever kernel is under test.
+    pub kernels: &'static [&'static str],
     /// The test.
     pub run: fn(&mut Ctx<'_>) -> Result<()>,
 }
@@ -30,6 +32,7 @@ impl Scenario {
             name,
             topology: Topology::PV,
             full_only: false,
+            kernels: &[],
             run,
         }
     }
@@ -39,6 +42,18 @@ impl Scenario {
     pub const fn on(mut self, topology: Topology) -> Self {
         self.topology = topology;
         self
+    }
+
+    /// Says that it is for kernels that have to be built: it is left to `--full` and to those who name it or its group.
+    #[must_use]
+    pub const fn only_on(mut self, kernels: &'static [&'static str]) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
+    /// Whether it is for a kernel target; `None` is the default one.
+    pub fn is_for(&self, kernel: Option<&str>) -> bool {
+        self.kernels.is_empty() || kernel.is_some_and(|kernel| self.kernels.contains(&kernel))
     }
 
     /// Leaves it to `--full`.

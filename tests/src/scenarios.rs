@@ -7,7 +7,9 @@ mod dom0;
 mod harness;
 mod netfront;
 mod nodes;
+mod overlay;
 mod resources;
+mod swiotlb;
 
 use crate::scenario::Scenario;
 
@@ -20,6 +22,8 @@ pub fn all() -> Vec<Scenario> {
         &block,
         &net,
         nodes::SCENARIOS,
+        overlay::SCENARIOS,
+        swiotlb::SCENARIOS,
     ]
     .concat()
 }

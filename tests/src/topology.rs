@@ -25,6 +25,16 @@ impl Dom0 {
     }
 }
 
+/// Devices of a machine besides those that every machine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Devices {
+    /// None.
+    #[default]
+    None,
+    /// Disks and networks of several kinds, for dom0 to drive itself: see [`crate::devices`].
+    Real,
+}
+
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
@@ -38,6 +48,10 @@ pub struct Topology {
     pub dom0_vcpus: u32,
     /// Dom0's memory in MiB; guests' disks are in it.
     pub dom0_memory: u32,
+    /// Its devices.
+    pub devices: Devices,
+    /// Whether it has an IOMMU; a PVH dom0 needs one and always gets it.
+    pub iommu: bool,
     /// Words for Xen's command line.
     pub xen_args: &'static str,
     /// Words for dom0's kernel command line.
@@ -52,6 +66,8 @@ impl Topology {
         memory: 4608,
         dom0_vcpus: 2,
         dom0_memory: 1536,
+        devices: Devices::None,
+        iommu: false,
         xen_args: "",
         dom0_args: "",
     };
@@ -81,6 +97,28 @@ impl Topology {
         }
     }
 
+    /// A PV dom0 that drives disks and networks itself, with most of its memory beyond what a device with 32 bits of
+    /// address reaches.
+    pub const PV_REAL: Self = Self {
+        memory: 6144,
+        dom0_memory: 3072,
+        devices: Devices::Real,
+        ..Self::PV
+    };
+
+    /// The same with an IOMMU.
+    pub const PV_REAL_IOMMU: Self = Self {
+        iommu: true,
+        ..Self::PV_REAL
+    };
+
+    /// A PVH dom0 that drives disks and networks itself.
+    pub const PVH_REAL: Self = Self {
+        dom0: Dom0::Pvh,
+        cpus: 3,
+        ..Self::PV_REAL
+    };
+
     /// The line of xl's configuration that says where a guest runs, or nothing.
     ///
     /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time
@@ -108,6 +146,12 @@ impl fmt::Display for Topology {
             "{dom0} dom0, {} processors, {} MiB",
             self.cpus, self.memory
         )?;
+        if self.iommu {
+            write!(f, ", IOMMU")?;
+        }
+        if self.devices == Devices::Real {
+            write!(f, ", disks and networks")?;
+        }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {
                 write!(f, ", {args}")?;

@@ -49,6 +49,7 @@ pub enum Command {
     Bench(Bench),
     Boot(Boot),
     Build(Build),
+    Kernel(Kernel),
     Test(Test),
     Clean(Clean),
     Doctor(Doctor),
@@ -230,6 +231,31 @@ pub struct Build {
     /// Check with clippy; what it finds is an error
     #[arg(long)]
     pub clippy: bool,
+}
+
+/// Build a kernel with objects of ours in place of C objects
+///
+/// Takes a kernel's source, lays our code into a copy of it with a few lines in its Kconfig and Makefiles, and builds
+/// image, modules and a Debian package. No line of C is changed; each object can be left to C. A change of our code is
+/// built in less than a minute. `cargo xtask boot --kernel overlay` boots the result of the default options.
+#[derive(Args)]
+pub struct Kernel {
+    /// A folder with a kernel's source, which is only read (default: the newest source package of the suite)
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// The Debian suite of the source package and the toolchain (default: that of the target overlay)
+    #[arg(long)]
+    pub suite: Option<String>,
+    /// What the configuration starts from: `small` is enough for Xen in QEMU, `debian` is that of Debian's kernel, else a
+    /// file
+    #[arg(long, value_name = "small|debian|FILE", default_value = "small")]
+    pub config: String,
+    /// Leave this object to C (swiotlb, or all). May be given several times
+    #[arg(long, value_name = "OBJECT")]
+    pub c: Vec<String>,
+    /// Only lay our code into the folder that --source names, in place, and build nothing
+    #[arg(long)]
+    pub lay: bool,
 }
 
 /// Run every test: of the source, on the host, and in virtual machines

@@ -9,6 +9,7 @@ mod build;
 mod clean;
 mod cli;
 mod doctor;
+mod kernel;
 mod prepare;
 mod report;
 mod shell;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&session, &args),
         Command::Boot(args) => boot::run(&session, &args),
         Command::Build(args) => build::run(&session, &args),
+        Command::Kernel(args) => kernel::run(&session, &args),
         Command::Test(args) => test::run(&session, &args),
         Command::Clean(args) => clean::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),

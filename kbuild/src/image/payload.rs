@@ -37,20 +37,29 @@ const ROOM: u64 = 1_500_000_000;
 const DOM0_EARLY: [&str; 2] = ["virtio_blk", "ext4"];
 
 /// Modules dom0 uses later: Xen's, and devices that tests put behind a backend.
-const DOM0: [&str; 20] = [
+const DOM0: [&str; 29] = [
     "8021q",
+    "ahci",
+    "am53c974",
     "brd",
     "bridge",
     "dm-delay",
     "dm-flakey",
     "dm-linear",
     "dm-mod",
+    "e1000",
+    "e1000e",
     "ext4",
     "loop",
     "null_blk",
+    "nvme",
     "scsi_debug",
+    "sd_mod",
+    "virtio_net",
     "xen-blkback",
     "xen-blkfront",
+    "xen_acpi_processor",
+    "xen_dma_test",
     "xen-evtchn",
     "xen-gntalloc",
     "xen-gntdev",

@@ -55,7 +55,7 @@ fn walk_rust(tools: &HostTools) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in std::fs::read_dir(&root).with_context(|| root.display().to_string())? {
         let folder = folder?;
-        // `abi`, `ring` and `nodes` are links to crates that cargo fmt has seen.
+        // `abi`, `ring`, `nodes` and `core/dma` are links to crates that cargo fmt has seen.
         if folder.file_type()?.is_dir() {
             collect_rust(&folder.path(), &mut files)?;
         }
@@ -71,6 +71,9 @@ fn walk_rust(tools: &HostTools) -> Result<Vec<PathBuf>> {
 fn collect_rust(dir: &std::path::Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
+        if path.is_symlink() {
+            continue;
+        }
         if path.is_dir() {
             collect_rust(&path, files)?;
         } else if path.extension().is_some_and(|ext| ext == "rs") {

@@ -104,10 +104,8 @@ fn broken(why: String, log: &Path) -> Case {
 /// A script that runs the sandbox's bindgen.
 fn write_bindgen(tools: &HostTools, shared: &Path, script: &Path) -> Result<()> {
     let command = tools
-        .sandbox
-        .command("bindgen")
-        .bind(shared, shared)
-        .ro_bind(tools.kernel.devel(), "/kernel")
+        .kernel
+        .show_devel(tools.sandbox.command("bindgen").bind(shared, shared))
         .build()?;
     fs::write(
         script,

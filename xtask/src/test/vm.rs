@@ -23,19 +23,23 @@ pub fn selection(args: &Test) -> Selection {
     }
 }
 
-/// The kernels to run them on: the one named, with `--full` all, otherwise the default one (`None`).
+/// The kernels to run them on: the one named; otherwise the default one (`None`), those that some of the scenarios are for,
+/// and with `--full` all, but not those that differ from another only in having more C.
 pub fn targets(session: &Session, args: &Test) -> Vec<Option<String>> {
-    match &args.kernel {
-        Some(name) => vec![Some(name.clone())],
-        None if args.full => {
-            let default = &session.config.default;
-            let others = session.config.target.keys().filter(|name| *name != default);
-            std::iter::once(None)
-                .chain(others.cloned().map(Some))
-                .collect()
-        }
-        None => vec![None],
+    if let Some(name) = &args.kernel {
+        return vec![Some(name.clone())];
     }
+    let picked = selection(args).pick(&vmtest::scenarios::all());
+    let special = |name: &String| {
+        let named = |scenario: &vmtest::Scenario| scenario.kernels.contains(&name.as_str());
+        picked.iter().any(named)
+    };
+    let others = session.config.target.iter().filter(|(name, target)| {
+        **name != session.config.default && (special(name) || args.full && target.c.is_empty())
+    });
+    std::iter::once(None)
+        .chain(others.map(|(name, _)| Some(name.clone())))
+        .collect()
 }
 
 /// Runs them on one kernel. Their names get the kernel's in front unless it is the default one.
@@ -46,7 +50,17 @@ pub fn run(
     selection: &Selection,
     report: &mut Report,
 ) -> Result<()> {
-    let scenarios = selection.pick(&vmtest::scenarios::all());
+    let mut scenarios = selection.pick(&vmtest::scenarios::all());
+    scenarios.retain(|scenario| scenario.is_for(target));
+    // A kernel that nobody has asked for has only the scenarios that are for it; with `--full` all, unless it only differs
+    // from another in having more C.
+    let is_copy = |name| {
+        let target = session.config.target.get(name);
+        target.is_some_and(|target| !target.c.is_empty())
+    };
+    if args.kernel.is_none() && target.is_some_and(|name| !args.full || is_copy(name)) {
+        scenarios.retain(|scenario| !scenario.kernels.is_empty());
+    }
     if scenarios.is_empty() {
         return Ok(());
     }

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who uses bounce buffers and exchanged memory, and how much: a row of counters for each device.
+//!
+//! Rows belong to names, not to addresses of structures, so that a device that is unplugged leaves nothing that could be
+//! mistaken for another, and one that comes back finds its row. Only ways that are slow anyway count here.
+
+use core::sync::atomic::AtomicI64;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+use crate::plan::Why;
+
+/// Bytes of a name that are kept.
+pub const NAME: usize = 32;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Bytes in the pool's bounce buffers now.
+    PoolNow,
+    /// Mappings that went through the pool.
+    PoolMappings,
+    /// Bytes in large bounce buffers now.
+    LargeNow,
+    /// Mappings that got a large bounce buffer.
+    LargeMappings,
+    /// Mappings that failed.
+    Failed,
+    /// Bytes of coherent memory now.
+    CoherentNow,
+    /// The part of it that was exchanged for contiguous memory.
+    ExchangedNow,
+    /// Mappings that were bounced for a reason.
+    Because(Why),
+}
+
+/// How many counters a row has.
+const COUNTS: usize = 7 + Why::ALL.len();
+
+impl Count {
+    const fn index(self) -> usize {
+        match self {
+            Self::PoolNow => 0,
+            Self::PoolMappings => 1,
+            Self::LargeNow => 2,
+            Self::LargeMappings => 3,
+            Self::Failed => 4,
+            Self::CoherentNow => 5,
+            Self::ExchangedNow => 6,
+            Self::Because(why) => 7 + why.index(),
+        }
+    }
+}
+
+/// A device's counters.
+pub struct Row {
+    /// 0 is a row without an owner.
+    key: AtomicU64,
+    name: [AtomicU64; NAME / 8],
+    counts: [AtomicI64; COUNTS],
+}
+
+impl Row {
+    const NEW: Self = Self {
+        key: AtomicU64::new(0),
+        name: [const { AtomicU64::new(0) }; NAME / 8],
+        counts: [const { AtomicI64::new(0) }; COUNTS],
+    };
+
+    /// Adds to a counter.
+    #[inline]
+    pub fn add(&self, count: Count, n: i64) {
+        self.counts[count.index()].fetch_add(n, Relaxed);
+    }
+
+    /// A counter.
+    pub fn get(&self, count: Count) -> i64 {
+        self.counts[count.index()].load(Relaxed)
+    }
+
+    /// The device's name, cut to [`NAME`] bytes; zeros follow it.
+    pub fn name(&self) -> [u8; NAME] {
+        let mut name = [0; NAME];
+        for (bytes, word) in name.chunks_exact_mut(8).zip(&self.name) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        name
+    }
+
+    fn set_name(&self, name: &[u8]) {
+        let mut whole = [0; NAME];
+        let len = name.len().min(NAME);
+        whole[..len].copy_from_slice(&name[..len]);
+        for (bytes, word) in whole.chunks_exact(8).zip(&self.name) {
+            let mut part = [0; 8];
+            part.copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(part), Relaxed);
+        }
+    }
+}
+
+/// The rows of at most `N` devices, and one for all others.
+pub struct Ledger<const N: usize> {
+    rows: [Row; N],
+    others: Row,
+}
+
+impl<const N: usize> Ledger<N> {
+    /// Without rows.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            rows: [const { Row::NEW }; N],
+            others: Row::NEW,
+        }
+    }
+
+    /// A device's row, made if it is new. Any context.
+    pub fn row(&self, name: &[u8]) -> &Row {
+        let key = key_of(name);
+        for row in &self.rows {
+            let owner = row.key.load(Relaxed);
+            if owner == key {
+                return row;
+            }
+            if owner != 0 {
+                continue;
+            }
+            match row.key.compare_exchange(0, key, Release, Relaxed) {
+                Ok(_) => {
+                    row.set_name(name);
+                    return row;
+                }
+                Err(other) if other == key => return row,
+                Err(_) => {}
+            }
+        }
+        &self.others
+    }
+
+    /// All rows that have an owner.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.key.load(Relaxed) != 0)
+    }
+
+    /// What those have in common for whom there was no row.
+    pub fn others(&self) -> &Row {
+        &self.others
+    }
+}
+
+/// A number for a name that is never 0 (FNV-1a).
+fn key_of(name: &[u8]) -> u64 {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    hash | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::vec::Vec;
+
+    #[test]
+    fn rows_belong_to_names() {
+        let ledger = Ledger::<2>::new();
+        ledger.row(b"0000:00:03.0").add(Count::PoolNow, 4096);
+        ledger
+            .row(b"0000:00:04.0")
+            .add(Count::Because(Why::Reach), 1);
+        ledger.row(b"0000:00:03.0").add(Count::PoolNow, -96);
+        let rows: Vec<_> = ledger
+            .rows()
+            .map(|row| (row.name(), row.get(Count::PoolNow)))
+            .collect();
+        assert_eq!(rows.len(), 2);
+        assert!(rows[0].0.starts_with(b"0000:00:03.0\0") && rows[0].1 == 4000);
+        assert_eq!(
+            ledger.row(b"0000:00:04.0").get(Count::Because(Why::Reach)),
+            1
+        );
+        assert_eq!(
+            ledger.row(b"0000:00:04.0").get(Count::Because(Why::Forced)),
+            0
+        );
+    }
+
+    #[test]
+    fn those_without_a_row_are_counted_together() {
+        let ledger = Ledger::<1>::new();
+        ledger.row(b"a").add(Count::Failed, 1);
+        for name in [b"b", b"c"] {
+            ledger.row(name).add(Count::Failed, 1);
+        }
+        assert_eq!(ledger.others().get(Count::Failed), 2);
+        assert_eq!(ledger.rows().count(), 1);
+    }
+
+    #[test]
+    fn long_names_are_cut_but_kept_apart() {
+        let ledger = Ledger::<2>::new();
+        let mut name = [b'x'; 40];
+        ledger.row(&name);
+        name[39] = b'y';
+        ledger.row(&name);
+        assert_eq!(ledger.rows().count(), 2);
+        assert!(ledger.rows().all(|row| row.name() == [b'x'; NAME]));
+    }
+
+    #[test]
+    fn a_row_is_made_once_by_many() {
+        let ledger = Ledger::<8>::new();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for name in [b"a", b"b", b"c"] {
+                        ledger.row(name).add(Count::PoolMappings, 1);
+                    }
+                });
+            }
+        });
+        let counts: Vec<_> = ledger
+            .rows()
+            .map(|row| row.get(Count::PoolMappings))
+            .collect();
+        assert_eq!(counts, [4, 4, 4]);
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A PV dom0 drives disks and networks by DMA, on an overlay kernel: once with the Rust object and once with the C object in
+//! its place. Most of dom0's memory is beyond 4 GiB, so that devices with 32 bits of address cannot do without bouncing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::devices::{self, DISKS, NETS};
+use crate::scenario::{Ctx, Scenario};
+use crate::topology::Topology;
+
+/// The kernel with our object, and the one with the C object.
+const BOTH: &[&str] = &["overlay", "overlay-c"];
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    on_both("swiotlb.disks_keep_data", disks_keep_data),
+    on_both("swiotlb.networks_keep_data", networks_keep_data),
+    on_both(
+        "swiotlb.devices_see_what_is_meant",
+        devices_see_what_is_meant,
+    ),
+    on_both("swiotlb.users_are_listed", users_are_listed),
+    on_both("swiotlb.disks_keep_data_with_iommu", disks_keep_data)
+        .on(Topology::PV_REAL_IOMMU)
+        .full(),
+    on_both("swiotlb.pvh_dom0_keeps_data", disks_keep_data)
+        .on(Topology::PVH_REAL)
+        .full(),
+];
+
+const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
+    Scenario::new(name, run).on(Topology::PV_REAL).only_on(BOTH)
+}
+
+/// Whether the kernel has our object.
+fn is_ours(ctx: &Ctx<'_>) -> bool {
+    !ctx.host.kernel.ends_with("-c")
+}
+
+fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(48, 1024);
+    for disk in DISKS {
+        // The slow one is the one that bounces.
+        let mib = if disk.module == "am53c974" {
+            mib / 4
+        } else {
+            mib
+        };
+        disk.check(ctx.host.dom0(), mib)?;
+    }
+    note_interrupts(ctx, &DISKS.map(|disk| disk.module))?;
+    note_pool(ctx)
+}
+
+fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(8, 128);
+    let [e1000e, e1000, virtio] = NETS;
+    for (from, to) in [(e1000e, e1000), (e1000, virtio), (virtio, e1000e)] {
+        devices::check_wire(ctx.host.dom0(), from, to, mib)?;
+    }
+    note_pool(ctx)
+}
+
+/// Which kind of interrupt each device has.
+fn note_interrupts(ctx: &mut Ctx<'_>, names: &[&str]) -> Result<()> {
+    let table = ctx.host.dom0().sh("cat /proc/interrupts")?;
+    let kinds: BTreeSet<String> = table
+        .lines()
+        .filter(|line| names.iter().any(|name| line.contains(name)))
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let kind = words
+                .iter()
+                .find(|word| word.starts_with("xen-") || word.contains("APIC"))?;
+            Some(format!("{kind} {}", words.last()?))
+        })
+        .collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
+    ctx.note(format!("interrupts: {}", kinds.join(", ")));
+    Ok(())
+}
+
+/// Devices of 32 bits cannot have done without the pool.
+fn note_pool(ctx: &mut Ctx<'_>) -> Result<()> {
+    let most = ctx
+        .host
+        .dom0()
+        .sh("cat /sys/kernel/debug/swiotlb/io_tlb_used_hiwater")?;
+    let most: u64 = most.trim().parse()?;
+    ensure!(most > 0, "nothing went through the bounce buffers");
+    ctx.note(format!(
+        "at most {most} slots of the pool were used at a time"
+    ));
+    Ok(())
+}
+
+/// The kernel module that plays the device: streaming in both directions, lists, coherent memory of every order, a pool driven
+/// to its end, and mappings larger than any buffer of the pool, which only ours can do.
+fn devices_see_what_is_meant(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let log = dom0
+        .run_for(
+            Duration::from_secs(300),
+            "modprobe xen_dma_test && dmesg | grep -o 'xen_dma_test: .*'; rmmod xen_dma_test",
+        )?
+        .ok()?
+        .stdout;
+    ensure!(
+        log.contains("xen_dma_test: done"),
+        "the test module did not end:\n{log}"
+    );
+    let failed: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains(": FAILED "))
+        .collect();
+    let (large, others): (Vec<&str>, Vec<&str>) = failed.into_iter().partition(|line| {
+        let size = line
+            .split_whitespace()
+            .nth(3)
+            .and_then(|size| size.parse().ok());
+        line.contains(" streaming ") && size.is_some_and(|size: u64| size > 256 << 10)
+    });
+    ensure!(others.is_empty(), "DMA went wrong:\n{}", others.join("\n"));
+    let passed = log.lines().filter(|line| line.contains(": ok ")).count();
+    ctx.note(format!(
+        "{passed} cases passed, {} large mappings failed",
+        large.len()
+    ));
+    if is_ours(ctx) {
+        ensure!(
+            large.is_empty(),
+            "large mappings fail:\n{}",
+            large.join("\n")
+        );
+    } else {
+        // What the C object cannot do says that the test can fail.
+        ensure!(
+            large.len() == 3,
+            "the C object has learned to map large buffers:\n{log}"
+        );
+    }
+    Ok(())
+}
+
+/// The view in debugfs names the device that cannot reach all memory, and counts back to nothing.
+fn users_are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
+    let [.., slow] = DISKS;
+    slow.check(ctx.host.dom0(), 4)?;
+    let dom0 = ctx.host.dom0();
+    let path = "/sys/kernel/debug/xen_swiotlb/users";
+    if !is_ours(ctx) {
+        ensure!(
+            dom0.run(&format!("cat {path}"))?.fails().is_ok(),
+            "the C object has {path}"
+        );
+        return Ok(());
+    }
+    let table = dom0.sh(&format!("cat {path}"))?;
+    let device = dom0.sh("for d in /sys/bus/pci/drivers/am53c974/0*; do basename $d; done")?;
+    let mut lines = table.lines();
+    let columns: Vec<_> = lines
+        .next()
+        .context("no table")?
+        .split_whitespace()
+        .collect();
+    let row: Vec<_> = lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|row| row.first() == Some(&device.trim()))
+        .with_context(|| format!("no line for {device}:\n{table}"))?;
+    let value = |name: &str| -> Result<i64> {
+        let column = columns.iter().position(|column| *column == name);
+        let value = column.and_then(|column| row.get(column));
+        Ok(value
+            .with_context(|| format!("no column {name}:\n{table}"))?
+            .parse()?)
+    };
+    ensure!(
+        value("pool-maps")? > 0 && value("out-of-reach")? > 0,
+        "nothing was bounced:\n{table}"
+    );
+    ensure!(
+        value("pool-bytes")? == 0,
+        "buffers were not given back:\n{table}"
+    );
+    ensure!(value("failed")? == 0, "mappings failed:\n{table}");
+    ensure!(value("coherent-bytes")? > 0, "no coherent memory:\n{table}");
+    Ok(())
+}
