@@ -41,6 +41,8 @@ struct Slot {
 }
 
 impl Slot {
+    /// What each one begins as: a constant only to make many.
+    #[allow(clippy::declare_interior_mutable_const)]
     const NEW: Self = Self {
         generation: AtomicU64::new(FREE),
         bus: AtomicU64::new(0),

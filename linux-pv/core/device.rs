@@ -2,12 +2,12 @@
 
 //! What a device says of its DMA.
 
-use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::ptr::{addr_of, NonNull};
 
 use core_bindings as bindings;
 use kernel::bindings as kernel_bindings;
+use kernel::str::{CStr, CStrExt};
 use xen_dma::frames::Frames;
 use xen_dma::reach::Reach;
 use xen_dma::{Bus, Phys};
@@ -63,7 +63,7 @@ impl<'a> Device<'a> {
         }
         // SAFETY: A name is a string that lives as long as the device, or until it is renamed, which no device with a
         // driver is.
-        unsafe { CStr::from_ptr(name.cast()) }.to_bytes()
+        unsafe { CStr::from_char_ptr(name) }.to_bytes()
     }
 
     /// What it reaches by streaming DMA. A device without a mask reaches nothing.

@@ -4,9 +4,15 @@
 //!
 //! An implementation of [`MapOps`] says what happens to one buffer; lists of buffers are walked here. The table for the
 //! kernel is made by [`dma_map_ops!`](crate::dma_map_ops).
+//!
+//! What the DMA layer promises to the functions of the table: the device is valid; a buffer is memory, or another device's
+//! registers, that stays what it is until the mapping ends; what ends or synchronises a mapping names one that was made;
+//! a list has as many entries as it says; coherent memory that is freed was allocated with that size, for that device.
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
+#[cfg(CONFIG_SPARSEMEM_VMEMMAP)]
+use core::mem::size_of;
 
 use core_bindings as bindings;
 use kernel::bindings as kernel_bindings;
@@ -153,6 +159,11 @@ impl<T: MapOps> Table<T> {
         get_merge_boundary: None,
     });
 
+    /// `dma_map_ops::alloc`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn alloc(
         device: *mut kernel_bindings::device,
         size: usize,
@@ -170,6 +181,11 @@ impl<T: MapOps> Table<T> {
         pages.into_raw()
     }
 
+    /// `dma_map_ops::free`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn free(
         device: *mut kernel_bindings::device,
         size: usize,
@@ -189,6 +205,11 @@ impl<T: MapOps> Table<T> {
         }
     }
 
+    /// `dma_map_ops::map_phys`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn map_phys(
         device: *mut kernel_bindings::device,
         at: kernel_bindings::phys_addr_t,
@@ -207,6 +228,11 @@ impl<T: MapOps> Table<T> {
             .0
     }
 
+    /// `dma_map_ops::unmap_phys`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn unmap_phys(
         device: *mut kernel_bindings::device,
         at: kernel_bindings::dma_addr_t,
@@ -219,6 +245,11 @@ impl<T: MapOps> Table<T> {
         T::unmap(device, Bus(at), size as u64, direction(dir), Attrs(attrs));
     }
 
+    /// `dma_map_ops::map_sg`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn map_sg(
         device: *mut kernel_bindings::device,
         list: *mut kernel_bindings::scatterlist,
@@ -251,6 +282,11 @@ impl<T: MapOps> Table<T> {
         count
     }
 
+    /// `dma_map_ops::unmap_sg`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn unmap_sg(
         device: *mut kernel_bindings::device,
         list: *mut kernel_bindings::scatterlist,
@@ -267,6 +303,11 @@ impl<T: MapOps> Table<T> {
         }
     }
 
+    /// `dma_map_ops::sync_single_for_cpu`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn sync_single_for_cpu(
         device: *mut kernel_bindings::device,
         at: kernel_bindings::dma_addr_t,
@@ -278,6 +319,11 @@ impl<T: MapOps> Table<T> {
         T::sync_for_cpu(device, Bus(at), size as u64, direction(dir));
     }
 
+    /// `dma_map_ops::sync_single_for_device`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn sync_single_for_device(
         device: *mut kernel_bindings::device,
         at: kernel_bindings::dma_addr_t,
@@ -289,6 +335,11 @@ impl<T: MapOps> Table<T> {
         T::sync_for_device(device, Bus(at), size as u64, direction(dir));
     }
 
+    /// `dma_map_ops::sync_sg_for_cpu`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn sync_sg_for_cpu(
         device: *mut kernel_bindings::device,
         list: *mut kernel_bindings::scatterlist,
@@ -302,6 +353,11 @@ impl<T: MapOps> Table<T> {
         }
     }
 
+    /// `dma_map_ops::sync_sg_for_device`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn sync_sg_for_device(
         device: *mut kernel_bindings::device,
         list: *mut kernel_bindings::scatterlist,
@@ -315,12 +371,22 @@ impl<T: MapOps> Table<T> {
         }
     }
 
+    /// `dma_map_ops::dma_supported`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn dma_supported(device: *mut kernel_bindings::device, mask: u64) -> i32 {
         // SAFETY: The kernel passes a valid device.
         let device = unsafe { Device::from_raw(device) };
         T::is_supported(device, mask).into()
     }
 
+    /// `dma_map_ops::max_mapping_size`.
+    ///
+    /// # Safety
+    ///
+    /// Only the DMA layer calls it, with what it promises there: see the module.
     unsafe extern "C" fn max_mapping_size(device: *mut kernel_bindings::device) -> usize {
         // SAFETY: The kernel passes a valid device.
         let device = unsafe { Device::from_raw(device) };
@@ -372,10 +438,34 @@ impl Entry {
     #[inline]
     fn buffer(&self) -> Buffer {
         Buffer {
-            // SAFETY: The entry is valid.
-            at: Phys(unsafe { bindings::xen_core_sg_phys(self.0) }),
+            at: self.at(),
             size: self.length(),
         }
+    }
+
+    /// Where its buffer is. What the C macro is, in the memory model that distributions have: the kernel's array of pages
+    /// begins at `vmemmap_base`, and the low two bits of a link are marks (`SG_PAGE_LINK_MASK`).
+    #[cfg(CONFIG_SPARSEMEM_VMEMMAP)]
+    #[inline]
+    fn at(&self) -> Phys {
+        // SAFETY: The entry is valid; the array's place is written while the kernel boots.
+        let (link, offset, base) = unsafe {
+            (
+                (*self.0).page_link as u64,
+                (*self.0).offset,
+                core::ptr::addr_of!(kernel_bindings::vmemmap_base).read() as u64,
+            )
+        };
+        let pfn = (link & !3).wrapping_sub(base) / size_of::<kernel_bindings::page>() as u64;
+        Phys((pfn << xen_dma::PAGE_SHIFT).wrapping_add(offset.into()))
+    }
+
+    /// Where its buffer is.
+    #[cfg(not(CONFIG_SPARSEMEM_VMEMMAP))]
+    #[inline]
+    fn at(&self) -> Phys {
+        // SAFETY: The entry is valid.
+        Phys(unsafe { bindings::xen_core_sg_phys(self.0) })
     }
 
     /// The size of its buffer in bytes.

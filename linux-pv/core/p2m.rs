@@ -51,7 +51,7 @@ impl Frames for P2m {
 #[cold]
 fn slow(pfn: u64) -> u64 {
     // SAFETY: Takes any number.
-    unsafe { bindings::get_phys_to_machine(pfn as _) as u64 }
+    unsafe { bindings::get_phys_to_machine(pfn as usize) as u64 }
 }
 
 /// The address in this domain's own memory that a machine address belongs to; an address beyond all memory if the machine
@@ -59,6 +59,6 @@ fn slow(pfn: u64) -> u64 {
 #[inline]
 pub fn local(at: Bus) -> Phys {
     // SAFETY: Takes any number.
-    let pfn = unsafe { bindings::xen_core_bfn_to_local_pfn(at.mfn() as _) } as u64;
+    let pfn = unsafe { bindings::xen_core_bfn_to_local_pfn(at.mfn() as usize) } as u64;
     Phys(pfn.wrapping_shl(PAGE_SHIFT) | at.offset())
 }

@@ -62,26 +62,42 @@ static bool holds(const u8 *at, size_t size, u8 seed)
 	return true;
 }
 
+/* The bytes of a page that begin at a machine address. */
+static size_t in_page(dma_addr_t at, size_t size)
+{
+	return min_t(size_t, size, PAGE_SIZE - offset_in_page(at));
+}
+
 /* The same where the device looks: page by page, each at the machine address that follows. */
 static bool device_sees(dma_addr_t at, size_t size, u8 seed)
 {
-	for (size_t i = 0; i < size; i++) {
+	size_t i = 0;
+
+	while (i < size) {
+		size_t end = i + in_page(at + i, size - i);
 		u8 *byte = seen(at + i);
 
-		if (!byte || *byte != byte_of(i, seed))
+		if (!byte)
 			return false;
+		for (; i < end; i++)
+			if (*byte++ != byte_of(i, seed))
+				return false;
 	}
 	return true;
 }
 
 static bool device_writes(dma_addr_t at, size_t from, size_t size, u8 seed)
 {
-	for (size_t i = from; i < from + size; i++) {
+	size_t i = from;
+
+	while (i < from + size) {
+		size_t end = i + in_page(at + i, from + size - i);
 		u8 *byte = seen(at + i);
 
 		if (!byte)
 			return false;
-		*byte = byte_of(i, seed);
+		for (; i < end; i++)
+			*byte++ = byte_of(i, seed);
 	}
 	return true;
 }

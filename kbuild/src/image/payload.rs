@@ -33,8 +33,8 @@ use crate::session::Session;
 /// Room for all parts, in bytes.
 const ROOM: u64 = 1_500_000_000;
 
-/// Modules dom0 needs to find its disks.
-const DOM0_EARLY: [&str; 2] = ["virtio_blk", "ext4"];
+/// Modules dom0 needs to find its disks and us.
+const DOM0_EARLY: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_console", "ext4"];
 
 /// Modules dom0 uses later: Xen's, and devices that tests put behind a backend.
 const DOM0: [&str; 29] = [
