@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fuzzing of what faces a hostile peer: rings, the messages of the block and network protocols,
+//! Fuzzing of what faces a hostile peer: rings, the messages of the block, network and PCI protocols,
 //! what a back end writes to the xenstore, and the xenstore's messages.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
@@ -16,11 +16,13 @@
 mod blkif;
 mod bytes;
 mod netif;
+mod pciif;
 mod ring;
 mod store;
 
 pub use blkif::{blkif_request, blkif_response};
 pub use netif::{netif_control, netif_request, netif_rx, netif_tx};
+pub use pciif::{pciif_answer, pciif_request, pciif_store};
 pub use ring::{back_ring, front_ring};
 pub use store::{features, netif_features, xenstore};
 
@@ -28,7 +30,7 @@ pub use store::{features, netif_features, xenstore};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
@@ -39,5 +41,8 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("netif_request", netif_request),
     ("netif_control", netif_control),
     ("netif_features", netif_features),
+    ("pciif_answer", pciif_answer),
+    ("pciif_request", pciif_request),
+    ("pciif_store", pciif_store),
     ("xenstore", xenstore),
 ];

@@ -108,6 +108,9 @@ targets!(
     netif_rx,
     netif_tx,
     netif_request,
+    pciif_answer,
+    pciif_request,
+    pciif_store,
     netif_control,
     netif_features,
     xenstore

@@ -184,6 +184,23 @@ impl RingMem for SharedRing {
     }
 }
 
+impl FlagMem for SharedRing {
+    // A locked instruction, which on x86 is a full barrier as well, in uniprocessor kernels too.
+    #[inline]
+    fn set_flags(&self, offset: usize, bits: u32) {
+        if let Some(word) = self.index(offset) {
+            word.fetch_or(bits, Ordering::SeqCst);
+        }
+    }
+
+    #[inline]
+    fn clear_flags(&self, offset: usize, bits: u32) {
+        if let Some(word) = self.index(offset) {
+            word.fetch_and(!bits, Ordering::SeqCst);
+        }
+    }
+}
+
 /// A full barrier against a peer on another CPU, in uniprocessor kernels too.
 #[inline]
 fn virt_mb() {

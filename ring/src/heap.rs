@@ -2,7 +2,7 @@
 
 //! Ring memory on the heap, for tests and host tools.
 
-use crate::RingMem;
+use crate::{FlagMem, RingMem};
 use std::sync::atomic::{fence, AtomicU32, Ordering};
 use std::sync::Arc;
 use std::vec::Vec;
@@ -92,6 +92,16 @@ impl RingMem for HeapMem {
 
     fn fence(&self) {
         fence(Ordering::SeqCst);
+    }
+}
+
+impl FlagMem for HeapMem {
+    fn set_flags(&self, offset: usize, bits: u32) {
+        self.word(offset).fetch_or(bits, Ordering::SeqCst);
+    }
+
+    fn clear_flags(&self, offset: usize, bits: u32) {
+        self.word(offset).fetch_and(!bits, Ordering::SeqCst);
     }
 }
 

@@ -85,3 +85,26 @@ impl<M: RingMem> RingMem for &M {
         M::fence(self)
     }
 }
+
+/// Shared memory with words of which each side owns some bits.
+///
+/// Both calls are one atomic operation on a 32-bit word: the peer may change its own bits at the same
+/// time. They are full barriers, as of [`RingMem::fence`], before and after.
+pub trait FlagMem: RingMem {
+    /// Sets bits of the word at `offset`.
+    fn set_flags(&self, offset: usize, bits: u32);
+
+    /// Clears bits of the word at `offset`.
+    fn clear_flags(&self, offset: usize, bits: u32);
+}
+
+impl<M: FlagMem> FlagMem for &M {
+    #[inline]
+    fn set_flags(&self, offset: usize, bits: u32) {
+        M::set_flags(self, offset, bits)
+    }
+    #[inline]
+    fn clear_flags(&self, offset: usize, bits: u32) {
+        M::clear_flags(self, offset, bits)
+    }
+}

@@ -36,6 +36,7 @@ mod layout;
 mod mem;
 pub mod netif;
 pub mod pages;
+pub mod pciif;
 pub mod xenstore;
 
 pub use back::{BackRing, Requests};
@@ -45,4 +46,4 @@ pub use front::{FrontRing, Responses};
 pub use heap::HeapMem;
 pub use ids::{IdSlot, IdTable, TagTable};
 pub use layout::{Layout, VariantOf};
-pub use mem::RingMem;
+pub use mem::{FlagMem, RingMem};
