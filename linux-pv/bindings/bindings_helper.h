@@ -29,4 +29,5 @@
 #include "hypercall.h"
 #include "memory.h"
 #include "net.h"
+#include "pci.h"
 #include "shims.h"

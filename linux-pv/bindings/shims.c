@@ -9,6 +9,8 @@
 #include <linux/gfp.h>
 #include <linux/interrupt.h>
 #include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -97,6 +99,27 @@ void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 }
 EXPORT_SYMBOL_GPL(xen_rs_spin_unlock_irqrestore);
 
+void xen_rs_raw_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_SPINLOCK
+	__raw_spin_lock_init(lock, name, key, LD_WAIT_SPIN);
+#else
+	*lock = __RAW_SPIN_LOCK_UNLOCKED(lock);
+#endif
+}
+EXPORT_SYMBOL_GPL(xen_rs_raw_spin_lock_init);
+
+int xen_rs_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
+{
+	unsigned long saved;
+
+	if (!raw_spin_trylock_irqsave(lock, saved))
+		return 0;
+	*flags = saved;
+	return 1;
+}
+EXPORT_SYMBOL_GPL(xen_rs_raw_spin_trylock_irqsave);
+
 void xen_rs_spin_lock_bh(spinlock_t *lock)
 {
 	spin_lock_bh(lock);
@@ -115,6 +138,12 @@ void xen_rs_spin_unlock_bh(spinlock_t *lock)
 }
 EXPORT_SYMBOL_GPL(xen_rs_spin_unlock_bh);
 
+void xen_rs_device_lock(struct device *dev)
+{
+	device_lock(dev);
+}
+EXPORT_SYMBOL_GPL(xen_rs_device_lock);
+
 bool xen_rs_device_trylock(struct device *dev)
 {
 	return device_trylock(dev);
@@ -126,6 +155,12 @@ void xen_rs_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 EXPORT_SYMBOL_GPL(xen_rs_device_unlock);
+
+bool xen_rs_may_sleep(void)
+{
+	return preemptible() && !rcu_preempt_depth() && task_is_running(current);
+}
+EXPORT_SYMBOL_GPL(xen_rs_may_sleep);
 
 void xen_rs_virt_mb(void)
 {

@@ -33,13 +33,19 @@ void xen_rs_noio_restore(unsigned int flags);
 unsigned long xen_rs_spin_lock_irqsave(spinlock_t *lock);
 int xen_rs_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
 void xen_rs_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+void xen_rs_raw_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key);
+int xen_rs_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags);
 void xen_rs_spin_lock_bh(spinlock_t *lock);
 int xen_rs_spin_trylock_bh(spinlock_t *lock);
 void xen_rs_spin_unlock_bh(spinlock_t *lock);
 
 /* linux/device.h */
+void xen_rs_device_lock(struct device *dev);
 bool xen_rs_device_trylock(struct device *dev);
 void xen_rs_device_unlock(struct device *dev);
+
+/* linux/preempt.h: whether the caller may sleep, as far as can be told; false if it cannot. */
+bool xen_rs_may_sleep(void);
 
 /* asm/barrier.h: a full barrier against a peer on another CPU, in uniprocessor kernels too. */
 void xen_rs_virt_mb(void);

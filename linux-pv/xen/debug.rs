@@ -34,7 +34,7 @@ impl Counter {
         self.0.fetch_sub(n as i64, Relaxed);
     }
 
-    fn get(&self) -> i64 {
+    pub(crate) fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }
@@ -85,6 +85,8 @@ counters! {
     BUFFER_PAGES c"buffer_pages",
     /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were granted to.
     LENT_BUFFERS c"lent_buffers",
+    /// Root buses of PCI whose functions are another domain's.
+    PCI_BUSES c"pci_buses",
     /// Devices bound to a driver.
     DEVICES c"devices",
     /// Grants (and their pages) left to the kernel because the peer still held them; a running total.

@@ -265,6 +265,22 @@ impl<H: Handler> EventChannel<H> {
         unsafe { bindings::notify_remote_via_irq(self.irq as c_int) }
     }
 
+    /// Lets the hypervisor run something else for a moment: at most until an event is there. For those who wait
+    /// for the other end and must not sleep. Any context.
+    ///
+    /// An event that has come already is taken to be seen by the caller, and the handler need not be called for it.
+    pub fn poll(&self) {
+        /// Nanoseconds since the hypervisor was started, so that the time has passed: whether an event came before
+        /// this call, and was handled on another CPU, cannot be told, so the wait must not be a long one.
+        const AT_ONCE: u64 = 1;
+        let irq = self.irq as c_int;
+        // SAFETY: By the type invariant `irq` is a bound event channel.
+        unsafe {
+            bindings::xen_clear_irq_pending(irq);
+            bindings::xen_poll_irq_timeout(irq, AT_ONCE);
+        }
+    }
+
     /// Waits until a handler that is running has returned. May sleep; not from the handler.
     pub fn synchronize(&self) {
         // SAFETY: By the type invariant `irq` is an interrupt of ours.

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What drivers of interrupt-driven devices need beyond `kernel::sync`: spin locks that keep interrupts or
-//! softirqs off, a scope in which allocations start no I/O, and waiting for a while ([`Done`]).
+//! softirqs off, a scope in which allocations start no I/O, and waiting for a while ([`Done`], [`Bell`]).
 
+mod bell;
 mod done;
+mod raw;
 
+pub use bell::Bell;
 pub use done::Done;
+pub use raw::{new_raw_spinlock, RawSpinLock, RawSpinLockBackend};
 
 use core::marker::PhantomData;
 use kernel::ffi;
@@ -165,6 +169,13 @@ unsafe impl Backend for BhSpinLockBackend {
         }
         let _ = ptr;
     }
+}
+
+/// Whether the caller may sleep, as far as can be told: no spin lock, no interrupt, no RCU section. A kernel that
+/// does not count what keeps tasks from being preempted never says so.
+pub fn may_sleep() -> bool {
+    // SAFETY: Only looks at the state of the current task.
+    unsafe { bindings::xen_rs_may_sleep() }
 }
 
 /// While this lives, allocations of the current task do not start I/O to free memory, whatever flags

@@ -14,6 +14,7 @@
 //! | [`ring`] | shared rings over granted pages; the state machines are crate `xen_ring` |
 //! | [`block`] | block devices (blk-mq) |
 //! | [`net`] | network devices |
+//! | `pci` | PCI buses whose functions are another domain's |
 //! | [`chardev`] | device nodes that programs open |
 //! | [`user`] | copying to and from a program's memory |
 //! | [`vma`] | areas of a program's address space that show other memory |
@@ -45,6 +46,8 @@ pub mod hypercall;
 pub mod net;
 pub mod page;
 pub mod param;
+#[cfg(all(CONFIG_PCI_XEN, CONFIG_PCI_MSI))]
+pub mod pci;
 pub mod queue_files;
 pub mod ring;
 pub mod show;

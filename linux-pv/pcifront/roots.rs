@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The buses that a back end lists in the xenstore, and the functions it takes away again.
+
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use xen::bus::{Bound, Device, Failure, Key, OrFail, State};
+use xen::pci::RootBus;
+use xen::show::Show;
+use xen_ring::pciif::{Address, Recovery, Report, Root, MAX_LISTED};
+
+use crate::exchange::Wire;
+
+/// The buses of a back end.
+#[pin_data]
+pub(crate) struct Roots {
+    #[pin]
+    all: Mutex<KVec<RootBus>>,
+}
+
+impl Roots {
+    /// None yet.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self { all <- new_mutex!(KVec::new(), "pcifront::roots") }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Looks for devices on all buses that the back end lists, and makes those that there are not. May sleep.
+    pub(crate) fn scan(&self, dev: &Device<Bound>, wire: &Arc<Wire>) -> Result<(), Failure> {
+        let backend = dev.otherend_node();
+        let count = backend
+            .read_opt::<u32>(c"root_num")
+            .or_fatal("Error reading number of PCI roots")?;
+        let Some(count) = count else {
+            dev.error(ENOENT, fmt!("No PCI Roots found, trying 0000:00"));
+            return self.scan_one(dev, wire, Root { domain: 0, bus: 0 });
+        };
+        if count > MAX_LISTED {
+            return Err(EINVAL).or_fatal("Error reading number of PCI roots: there are too many");
+        }
+        for index in 0..count {
+            let key = Key::new(fmt!("root-{}", index))?;
+            let value = backend.read_value(&key);
+            let Some(root) = value.ok().and_then(|value| Root::parse(value.as_bytes())) else {
+                dev.fatal(EINVAL, fmt!("Error reading PCI root {}", index));
+                return Err(Failure::silent(EINVAL));
+            };
+            self.scan_one(dev, wire, root)?;
+        }
+        Ok(())
+    }
+
+    fn scan_one(&self, dev: &Device<Bound>, wire: &Arc<Wire>, at: Root) -> Result<(), Failure> {
+        let device = wire.device();
+        let mut found = |at: Address| {
+            dev_info!(device, "New device on {} found.\n", Show(at));
+        };
+        let mut all = self.all.lock();
+        if let Some(root) = all.iter().find(|root| root.at() == at) {
+            dev_info!(device, "Rescanning PCI Frontend Bus {}\n", Show(at));
+            root.rescan(&mut found);
+            return Ok(());
+        }
+        #[cfg(not(CONFIG_PCI_DOMAINS))]
+        if at.domain != 0 {
+            dev.fatal(
+                EINVAL,
+                fmt!(
+                    "PCI Root in non-zero PCI Domain! domain={}. Please compile with CONFIG_PCI_DOMAINS",
+                    at.domain
+                ),
+            );
+            return Err(Failure::silent(EINVAL));
+        }
+        dev_info!(device, "Creating PCI Frontend Bus {}\n", Show(at));
+        // A place first, for a bus cannot be kept without one.
+        all.reserve(1, GFP_KERNEL)?;
+        let root = RootBus::new(dev, at, wire.clone(), &mut found).map_err(|error| {
+            dev.fatal(error, fmt!("Error scanning PCI root {}", Show(at)));
+            Failure::silent(error)
+        })?;
+        all.push(root, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Takes away the functions that the back end is about to. May sleep.
+    pub(crate) fn detach(&self, dev: &Device<Bound>) -> Result<(), Failure> {
+        let backend = dev.otherend_node();
+        let count = backend
+            .read::<u32>(c"num_devs")
+            .or_fatal("Error reading number of PCI devices")?;
+        if count > MAX_LISTED {
+            return Err(EINVAL).or_fatal("Error reading number of PCI devices: there are too many");
+        }
+        for index in 0..count {
+            let key = Key::new(fmt!("state-{}", index))?;
+            if backend.read_or(&key, State::Unknown) != State::Closing {
+                continue;
+            }
+            let key = Key::new(fmt!("vdev-{}", index))?;
+            let value = backend.read_value(&key);
+            let at = value
+                .ok()
+                .and_then(|value| Address::parse(value.as_bytes()));
+            let Some(at) = at else {
+                dev.fatal(EINVAL, fmt!("Error reading PCI device {}", index));
+                return Err(Failure::silent(EINVAL));
+            };
+            let all = self.all.lock();
+            if let Some(root) = all.iter().find(|root| root.at() == at.root) {
+                root.remove(at.devfn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the driver of a function take a step. May sleep.
+    pub(crate) fn recover(&self, report: &Report) -> Option<Recovery> {
+        let all = self.all.lock();
+        let root = all.iter().find(|root| root.at() == report.at.root)?;
+        root.recover(report.at.devfn, report.step, report.channel)
+    }
+
+    /// Takes away all buses. May sleep.
+    pub(crate) fn remove_all(&self) {
+        self.all.lock().clear();
+    }
+}

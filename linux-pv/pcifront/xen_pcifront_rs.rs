@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Front end of the Xen PCI protocol: a PV guest drives devices that dom0 has passed to it.
+//!
+//! Policy only: mechanism is in crate `xen` (xenbus, grants, events, PCI buses) and `xen_ring` (the shared page). The
+//! life of a device, which stands for all buses that one back end passes:
+//!
+//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 2. [`link`] makes the shared page and the event channel and tells the back end.
+//! 3. [`exchange`] hands the back end one operation and waits for the answer, for a bounded time.
+//! 4. [`roots`] has the buses that the back end lists, and what comes and goes on them.
+//! 5. [`recovery`] answers what the back end reports of devices' errors.
+//!
+//! [`stats`] is what is counted.
+//!
+//! The protocol is described in `io/pciif.h`. There is no unsafe code here, and nothing that the back end does can make
+//! the driver do more than lose devices. The devices themselves are another matter: what they do, they do.
+
+#![forbid(unsafe_code)]
+
+mod device;
+mod exchange;
+mod link;
+mod recovery;
+mod roots;
+mod stats;
+
+use kernel::prelude::*;
+use xen::{bus, domain, pci};
+
+module! {
+    type: Module,
+    name: "xen_pcifront_rs",
+    authors: ["Paravane developers"],
+    description: "Xen PCI passthrough frontend",
+    license: "GPL",
+    alias: ["xen:pci"],
+}
+
+// Dropped from the first to the last.
+#[pin_data]
+struct Module {
+    #[pin]
+    _driver: bus::Registration<device::Pcifront>,
+    _frontend: pci::Frontend,
+    _users: pci::Users,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _users: pci::Users,
+            _frontend: {
+                // Dom0 has the devices themselves, and hardware-assisted guests get them from their device model.
+                if !domain::is_pv() || domain::is_initial() || !domain::has_pv_devices() {
+                    return Err(ENODEV);
+                }
+                pci::Frontend::register()?
+            },
+            _driver <- bus::Registration::new(
+                bus::Side::Front,
+                <LocalModule as kernel::ModuleMetadata>::NAME,
+                module,
+            ),
+        }? Error)
+    }
+}
