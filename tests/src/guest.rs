@@ -64,6 +64,14 @@ impl Driver {
         }
     }
 
+    /// The name of the module that drives buses of passed devices.
+    pub fn pci_module(self) -> &'static str {
+        match self {
+            Driver::C => "xen_pcifront",
+            Driver::Rust => "xen_pcifront_rs",
+        }
+    }
+
     /// The other one.
     pub fn other(self) -> Self {
         match self {
@@ -352,9 +360,10 @@ impl Domain {
     pub fn shutdown(mut self) -> Result<()> {
         let script = format!("xl shutdown -w -F {}", self.name);
         self.dom0.run(&script)?.ok()?;
+        // The toolstack waits ten seconds for each passed device of a guest that is gone.
         self.dom0.wait_for(
             "the domain to go",
-            Duration::from_secs(20),
+            Duration::from_secs(60),
             &format!("xl domid {} >/dev/null 2>&1 || echo gone", self.name),
             |text| text == "gone",
         )?;

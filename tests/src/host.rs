@@ -236,7 +236,7 @@ impl Host {
                 Duration::from_secs(60),
                 "for d in $(xl list | awk 'NR > 1 && $1 != \"Domain-0\" { print $1 }'); do xl destroy $d; done\n\
                  rm -f /var/log/xen/guest-*.log\n\
-                 n=0; while ls /sys/bus/xen-backend/devices | grep -qE '^(vbd|vif)-' && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
+                 n=0; while ls /sys/bus/xen-backend/devices | grep -qE '^(vbd|vif|pci)-' && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
                  for b in /sys/class/net/xenbr*; do [ ! -e $b ] || ip link del ${b##*/}; done\n\
                  losetup -D; rm -rf /disks/* /run/guests; modprobe -r null_blk brd scsi_debug 2>/dev/null\n\
                  xl list | awk 'NR > 1 && $1 != \"Domain-0\" { n++ } END { exit n }'",

@@ -30,6 +30,7 @@ pub mod health;
 pub mod host;
 pub mod machine;
 pub mod nic;
+pub mod passed;
 pub mod remote;
 pub mod runner;
 pub mod scenario;

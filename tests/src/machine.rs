@@ -20,6 +20,7 @@ use kbuild::Images;
 use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
+use crate::passed;
 use crate::topology::{Devices, Dom0, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
@@ -37,8 +38,10 @@ impl Machine {
     /// Starts QEMU. `dir` is made; it gets the logs and the sockets. `kernel_args` go to dom0's kernel.
     pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        if topology.devices == Devices::Real {
-            devices::make_files(dir)?;
+        match topology.devices {
+            Devices::None => {}
+            Devices::Real => devices::make_files(dir)?,
+            Devices::Passed => passed::prepare(dir)?,
         }
         let health = Health::default();
         let [root, payload] = images.disks();
@@ -143,21 +146,17 @@ impl Drop for Machine {
     }
 }
 
-/// The emulated IOMMU that a PVH dom0 needs.
+/// The emulated IOMMU that a PVH dom0 needs, and that guests need who are passed devices.
 const IOMMU: &str = "amd-iommu,dma-remap=on";
 
 fn arguments(topology: &Topology) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
-        Dom0::Pv if topology.iommu => add(&["-M", "q35,usb=off,kernel-irqchip=off"]),
-        Dom0::Pv => add(&["-M", "q35,usb=off"]),
+        Dom0::Pv if !topology.iommu => add(&["-M", "q35,usb=off"]),
         // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel. Unless told to, it lets the devices'
         // accesses pass as they are, which go to other memory than dom0 means.
-        Dom0::Pvh => add(&["-M", "q35,usb=off,kernel-irqchip=off", "-device", IOMMU]),
-    }
-    if topology.iommu && topology.dom0 == Dom0::Pv {
-        add(&["-device", IOMMU]);
+        Dom0::Pv | Dom0::Pvh => add(&["-M", "q35,usb=off,kernel-irqchip=off", "-device", IOMMU]),
     }
     // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
     add(&["-cpu", "max,-rdtscp"]);
@@ -208,8 +207,10 @@ fn arguments(topology: &Topology) -> Vec<String> {
         "-device",
         &format!("virtserialport,chardev=agent,name={PORT}"),
     ]);
-    if topology.devices == Devices::Real {
-        args.extend(devices::arguments());
+    match topology.devices {
+        Devices::None => {}
+        Devices::Real => args.extend(devices::arguments()),
+        Devices::Passed => args.extend(passed::arguments().map(str::to_owned)),
     }
     args
 }
@@ -264,5 +265,6 @@ mod tests {
         assert!(args.contains(&IOMMU.to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
         assert!(!arguments(&Topology::PV).contains(&IOMMU.to_owned()));
+        assert!(arguments(&Topology::PASSED).contains(&IOMMU.to_owned()));
     }
 }

@@ -8,6 +8,7 @@ mod harness;
 mod netfront;
 mod nodes;
 mod overlay;
+mod pcifront;
 mod resources;
 mod swiotlb;
 
@@ -16,11 +17,13 @@ use crate::scenario::Scenario;
 /// Every scenario, in the order of this list within a topology.
 pub fn all() -> Vec<Scenario> {
     let (block, net) = (blkfront::scenarios(), netfront::scenarios());
+    let pci = pcifront::scenarios();
     [
         dom0::SCENARIOS,
         harness::SCENARIOS,
         &block,
         &net,
+        &pci,
         nodes::SCENARIOS,
         overlay::SCENARIOS,
         swiotlb::SCENARIOS,

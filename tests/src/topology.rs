@@ -33,6 +33,8 @@ pub enum Devices {
     None,
     /// Disks and networks of several kinds, for dom0 to drive itself: see [`crate::devices`].
     Real,
+    /// Some for guests to be passed: see [`crate::passed`].
+    Passed,
 }
 
 /// A machine. Scenarios with the same topology share a boot.
@@ -76,6 +78,13 @@ impl Topology {
     pub const PVH: Self = Self {
         dom0: Dom0::Pvh,
         cpus: 3,
+        ..Self::PV
+    };
+
+    /// A PV dom0 with devices to pass on, and the IOMMU without which Xen passes none.
+    pub const PASSED: Self = Self {
+        devices: Devices::Passed,
+        iommu: true,
         ..Self::PV
     };
 
@@ -149,8 +158,10 @@ impl fmt::Display for Topology {
         if self.iommu {
             write!(f, ", IOMMU")?;
         }
-        if self.devices == Devices::Real {
-            write!(f, ", disks and networks")?;
+        match self.devices {
+            Devices::None => {}
+            Devices::Real => write!(f, ", disks and networks")?,
+            Devices::Passed => write!(f, ", devices to pass on")?,
         }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {

@@ -70,17 +70,20 @@ const DOM0: [&str; 29] = [
 ];
 
 /// Modules of a guest.
-const GUEST: [&str; 11] = [
+const GUEST: [&str; 14] = [
     "8021q",
     "dm-mod",
+    "e1000e",
     "ext4",
     "loop",
     "netconsole",
+    "nvme",
     "xen-blkfront",
     "xen-evtchn",
     "xen-gntalloc",
     "xen-gntdev",
     "xen-netfront",
+    "xen-pcifront",
     "xenfs",
 ];
 

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &[&str]); 5] = [
+const PROGRAMS: [(&str, &[&str]); 6] = [
     (
         "node-calls",
         &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
@@ -22,6 +22,7 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
     ("node-dmabufs", &["dmabufs.c", "dmabuf_calls.c", "check.c"]),
     ("node-fuzz", &["fuzz.c", "fuzz_dmabuf.c", "check.c"]),
     ("node-eventfds", &["eventfds.c", "check.c"]),
+    ("node-pciback", &["pciback.c", "check.c"]),
     ("node-load", &["load.c", "load-maps.c", "load-events.c"]),
 ];
 

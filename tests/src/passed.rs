@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices of the emulated machine that dom0 passes to guests: a network card, behind which QEMU serves a file, and a
+//! disk, whose content is a file of the host. So what a guest reads and writes can be compared with what is there.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::guest::{Domain, Driver, Guest};
+use crate::host::Host;
+
+/// Where the network card (e1000e: MSI-X, MSI and INTx) is in dom0: behind a port that reports its errors.
+pub const CARD: &str = "01:00.0";
+
+/// What QEMU's monitor calls the network card.
+pub const CARD_ID: &str = "passed-card";
+
+/// Where the disk (NVMe: MSI-X and INTx) is in dom0.
+pub const DISK: &str = "00:11.0";
+
+/// Bytes of the disk.
+pub const DISK_SIZE: u64 = 64 << 20;
+
+/// The address of the network card's other end, which answers pings and serves [`served`] by TFTP.
+pub const GATEWAY: &str = "10.0.2.2";
+
+const IMAGE: &str = "passed-disk.img";
+const FOLDER: &str = "passed-net";
+
+/// The name of the file that is served.
+pub const FILE: &str = "file";
+
+/// What is in the file: a megabyte in which no two words are alike.
+pub fn served() -> Vec<u8> {
+    content(1 << 20, 0x9e37_79b9)
+}
+
+/// Bytes that look random; another `seed`, other bytes.
+pub fn content(len: usize, seed: u32) -> Vec<u8> {
+    let words = (0..len as u32 / 4).map(|n| (n ^ seed).wrapping_mul(2_654_435_761).rotate_left(9));
+    words.flat_map(u32::to_le_bytes).collect()
+}
+
+/// Makes the files behind the devices, in the machine's folder.
+pub(crate) fn prepare(dir: &Path) -> Result<()> {
+    File::create(dir.join(IMAGE))?.set_len(DISK_SIZE)?;
+    let folder = dir.join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(FILE), served())?;
+    Ok(())
+}
+
+/// Words for QEMU's command line.
+pub(crate) fn arguments() -> [&'static str; 14] {
+    [
+        "-chardev",
+        "socket,id=monitor,path=/vm/run/monitor.sock,server=on,wait=off",
+        "-mon",
+        "chardev=monitor,mode=control",
+        "-device",
+        "pcie-root-port,id=passed-port,chassis=1,addr=0x10",
+        "-netdev",
+        "user,id=passed,tftp=/vm/run/passed-net",
+        "-device",
+        "e1000e,id=passed-card,netdev=passed,bus=passed-port",
+        "-drive",
+        "if=none,id=passed-disk,file=/vm/run/passed-disk.img,format=raw,cache=writeback",
+        "-device",
+        "nvme,drive=passed-disk,serial=passed,addr=0x11",
+    ]
+}
+
+/// What is on the disk at `offset`, as the host has it.
+pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    File::open(host.dir().join(IMAGE))?.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+/// Has QEMU's monitor run a command, and returns what it says, as JSON.
+pub fn monitor(host: &Host, command: &str) -> Result<String> {
+    let dir = File::open(host.dir())?;
+    // A socket's path may have 108 bytes at most; the way through /proc always fits.
+    let path = format!("/proc/self/fd/{}/monitor.sock", dir.as_raw_fd());
+    let mut socket = UnixStream::connect(path).context("QEMU's monitor does not answer")?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut lines = BufReader::new(socket.try_clone()?).lines();
+    let arguments = format!("{{\"command-line\": \"{command}\"}}");
+    let asks = [
+        "{\"execute\": \"qmp_capabilities\"}".to_owned(),
+        format!("{{\"execute\": \"human-monitor-command\", \"arguments\": {arguments}}}"),
+    ];
+    let mut said = String::new();
+    for ask in asks {
+        writeln!(socket, "{ask}")?;
+        said = loop {
+            let line = lines.next().context("QEMU's monitor has hung up")??;
+            if line.contains("\"error\"") {
+                bail!("QEMU's monitor does not do {ask}: {line}");
+            }
+            // Before and between answers there are greetings and events.
+            if line.contains("\"return\"") {
+                break line;
+            }
+        };
+    }
+    Ok(said)
+}
+
+/// Has dom0 keep the devices for guests.
+pub fn assign(host: &Host) -> Result<()> {
+    let dom0 = host.dom0();
+    dom0.sh("modprobe xen-pciback")?;
+    for device in [CARD, DISK] {
+        dom0.sh(&format!(
+            "xl pci-assignable-list | grep -q {device} || xl pci-assignable-add {device}"
+        ))
+        .with_context(|| format!("dom0 does not give {device} away"))?;
+    }
+    Ok(())
+}
+
+impl Guest {
+    /// Passes devices to the guest, which has to be a PV one.
+    #[must_use]
+    pub fn passed(self, devices: &[&str]) -> Self {
+        let list: Vec<_> = devices.iter().map(|device| format!("'{device}'")).collect();
+        // The devices take machine addresses, which only the kernel's own bounce buffers know how to make.
+        self.line(&format!("pci = [{}]", list.join(", ")))
+            .args("iommu=soft")
+    }
+}
+
+impl Domain {
+    /// Loads a PCI frontend and waits for `count` devices.
+    pub fn load_pcifront(&self, driver: Driver, count: usize) -> Result<()> {
+        let (module, other) = (driver.pci_module(), driver.other().pci_module());
+        self.sh(&format!("modprobe {module}"))
+            .with_context(|| format!("{module} cannot be loaded in {}", self.name()))?;
+        let loaded = self.sh("lsmod")?;
+        if loaded
+            .lines()
+            .any(|line| line.split(' ').next() == Some(other))
+        {
+            bail!("{other} is loaded, so nothing would be learnt about {module}");
+        }
+        self.await_passed(count)
+    }
+
+    /// Waits until the guest has so many PCI devices.
+    pub fn await_passed(&self, count: usize) -> Result<()> {
+        self.wait_for(
+            "the passed devices",
+            Duration::from_secs(30),
+            "ls /sys/bus/pci/devices 2>/dev/null | wc -l",
+            |text| text == count.to_string(),
+        )
+        .map(drop)
+    }
+
+    /// Attaches a device.
+    pub fn attach_passed(&self, device: &str) -> Result<()> {
+        self.dom0
+            .sh(&format!("xl pci-attach {} {device}", self.name()))
+            .map(drop)
+    }
+
+    /// Detaches a device.
+    pub fn detach_passed(&self, device: &str) -> Result<()> {
+        self.dom0
+            .sh(&format!("xl pci-detach {} {device}", self.name()))
+            .map(drop)
+    }
+
+    /// Loads the network card's driver with an interrupt mode (0 INTx, 1 MSI, 2 MSI-X) and brings the card up.
+    pub fn start_card(&self, mode: u32) -> Result<()> {
+        self.sh(&format!("modprobe e1000e IntMode={mode}"))?;
+        self.wait_for(
+            "the network card",
+            Duration::from_secs(30),
+            "ls /sys/class/net",
+            |devices| devices.lines().any(|device| device == "eth0"),
+        )?;
+        self.sh("ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up")?;
+        self.wait_for(
+            "the network card's link",
+            Duration::from_secs(30),
+            "cat /sys/class/net/eth0/carrier 2>/dev/null || echo none",
+            |carrier| carrier == "1",
+        )?;
+        Ok(())
+    }
+
+    /// Undoes that.
+    pub fn stop_card(&self) -> Result<()> {
+        self.sh("rmmod e1000e").map(drop)
+    }
+
+    /// Loads the disk's driver and waits for the disk.
+    pub fn start_disk(&self) -> Result<()> {
+        self.sh("modprobe nvme")?;
+        self.wait_for(
+            "the disk",
+            Duration::from_secs(30),
+            "cat /sys/block/nvme0n1/size 2>/dev/null || echo none",
+            |size| size == (DISK_SIZE / 512).to_string(),
+        )
+        .map(drop)
+    }
+
+    /// The interrupts of passed devices: a line each, its kind and name, and how many there were on all processors.
+    pub fn passed_interrupts(&self) -> Result<Vec<(String, u64)>> {
+        let text = self.sh("grep -E 'xen-pirq' /proc/interrupts || true")?;
+        Ok(text.lines().filter_map(interrupt).collect())
+    }
+}
+
+/// Reads a line such as ` 28:  5  7  xen-pirq    -msi-x     nvme0q0`.
+fn interrupt(line: &str) -> Option<(String, u64)> {
+    let (_, rest) = line.split_once(':')?;
+    let mut count = 0;
+    let mut words = rest.split_whitespace().peekable();
+    while let Some(number) = words.peek().and_then(|word| word.parse::<u64>().ok()) {
+        count += number;
+        words.next();
+    }
+    Some((words.collect::<Vec<_>>().join(" "), count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupts_are_summed_over_processors() {
+        let line = " 28:          5          7  xen-pirq    -msi-x     nvme0q0";
+        assert_eq!(
+            interrupt(line),
+            Some(("xen-pirq -msi-x nvme0q0".to_owned(), 12))
+        );
+    }
+
+    #[test]
+    fn contents_differ() {
+        assert_eq!(content(4096, 1).len(), 4096);
+        assert_ne!(content(4096, 1), content(4096, 2));
+        assert_eq!(content(4096, 1), content(4096, 1));
+    }
+}
