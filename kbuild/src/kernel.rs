@@ -178,6 +178,11 @@ impl Kernel {
             .ro_bind(&self.devel.build, "/kernel/O")
     }
 
+    /// The source, perhaps without parts that no build reads.
+    pub fn source(&self) -> &Path {
+        &self.devel.src
+    }
+
     /// Our modules, if the kernel was built with them in its tree.
     pub fn our_modules(&self) -> Option<PathBuf> {
         let dir = self.modules_dir().join("kernel").join(overlay::PLACE);

@@ -24,9 +24,6 @@ use crate::ui::Step;
 /// Room for the whole source and a build of it, in bytes.
 const ROOM: u64 = 6_000_000_000;
 
-/// Parts of the source that no build reads.
-const LEFT_OUT: &[&str] = &["Documentation/*/*"];
-
 /// A kernel built here.
 pub struct Built {
     /// What `uname -r` says.
@@ -64,7 +61,7 @@ pub fn build(
             .pop()
             .context("the source package was not downloaded")?;
         step.note("unpacking the source");
-        binary::unpack_source(&deb, dir, LEFT_OUT)?;
+        binary::unpack_source(&deb, dir, &["Documentation/*/*", "tools/testing/*"])?;
         fs::create_dir(dir.join("O"))?;
         fs::write(dir.join("O/fragment"), &fragment)?;
         configure(session, &step, sandbox, target, dir, &fragment)?;
