@@ -6,6 +6,7 @@
 //! accessed with it held.
 
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -27,6 +28,9 @@ use crate::params;
 
 /// Bytes that an index goes up by from page to page.
 const STEP: u64 = PAGE_SIZE as u64;
+
+/// Pages that are made at a time. Calls are for few pages as a rule, so that nothing has to be allocated but what stays.
+const TOGETHER: usize = 16;
 
 /// What all files share.
 pub(crate) struct Shared {
@@ -114,9 +118,11 @@ fn indexes(first: u64, count: u64) -> impl Iterator<Item = Option<u64>> {
 }
 
 impl File {
-    /// Makes pages. Should their references not reach the program, it can only close the file.
+    /// Makes pages: all, or none.
     fn alloc(&self, argument: usize) -> Result {
         let mut args: abi::AllocGref = user::read(argument)?;
+        let list = argument.checked_add(offset_of!(abi::AllocGref, gref_ids));
+        let mut list = list.ok_or(EFAULT)?;
         let quota = self.quota.clone();
         let mut parts = Parts::take(quota, args.count, params::limit()).ok_or(ENOSPC)?;
         args.index = {
@@ -125,31 +131,18 @@ impl File {
             pages.next = index.wrapping_add(u64::from(args.count) * STEP);
             index
         };
-        let access = if args.flags & abi::FLAG_WRITABLE != 0 {
-            Access::ReadWrite
-        } else {
-            Access::ReadOnly
-        };
-        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-        let count = args.count as usize;
-        let mut references = KVVec::with_capacity(count, flags)?;
-        let mut nodes = KVVec::with_capacity(count, flags)?;
-        for index in indexes(args.index, args.count.into()) {
-            let part = parts.next().ok_or(ENOSPC)?;
-            let page = Page::new(DomId::new(args.domid), access, part)?;
-            references.push(page.number(), flags)?;
-            nodes.push(RBTreeNode::new(index.ok_or(ENOSPC)?, page, flags)?, flags)?;
-        }
-        let mut pages = self.pages.lock();
-        for node in nodes {
-            pages.pages.insert(node);
-        }
-        pages.count += count;
-        self.shown.pages.store(pages.count, Relaxed);
-        drop(pages);
+        // This goes first, for the structure ends with the first reference.
         user::write(argument, &args)?;
-        let list = argument.checked_add(offset_of!(abi::AllocGref, gref_ids));
-        user::write_slice(list.ok_or(EFAULT)?, &references)
+        let mut made = Made {
+            file: self,
+            indexes: args.index..args.index,
+        };
+        while parts.left() > 0 {
+            list = made.more(&args, &mut parts, list)?;
+        }
+        // They are the program's now.
+        core::mem::forget(made);
+        Ok(())
     }
 
     /// Gives pages up: all, or none if one of them is not there.
@@ -184,5 +177,61 @@ impl File {
             event,
         });
         Ok(())
+    }
+}
+
+/// Pages that were made for a program that does not know of all of them yet. Dropped, it gives them up again.
+struct Made<'a> {
+    file: &'a File,
+    indexes: Range<u64>,
+}
+
+impl Made<'_> {
+    /// Makes as many more as there are parts for, but not more than [`TOGETHER`], and writes their references to the
+    /// program's memory at `list`. Returns where further ones go.
+    fn more(&mut self, args: &abi::AllocGref, parts: &mut Parts, list: usize) -> Result<usize> {
+        let access = if args.flags & abi::FLAG_WRITABLE != 0 {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        let mut references = [0; TOGETHER];
+        let mut nodes = [const { None }; TOGETHER];
+        let mut count = 0;
+        let indexes = indexes(self.indexes.end, TOGETHER.min(parts.left()) as u64);
+        for ((reference, node), index) in references.iter_mut().zip(&mut nodes).zip(indexes) {
+            let part = parts.next().ok_or(ENOSPC)?;
+            let page = Page::new(DomId::new(args.domid), access, part)?;
+            *reference = page.number();
+            *node = Some(RBTreeNode::new(index.ok_or(ENOSPC)?, page, flags)?);
+            count += 1;
+        }
+        {
+            let mut pages = self.file.pages.lock();
+            for node in nodes.into_iter().flatten() {
+                pages.pages.insert(node);
+            }
+            pages.count += count;
+            self.file.shown.pages.store(pages.count, Relaxed);
+        }
+        self.indexes.end = self.indexes.end.wrapping_add(count as u64 * STEP);
+        let references = references.get(..count).unwrap_or_default();
+        user::write_slice(list, references)?;
+        list.checked_add(size_of_val(references)).ok_or(EFAULT)
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let mut pages = self.file.pages.lock();
+        let count = self.indexes.end.wrapping_sub(self.indexes.start) / STEP;
+        for index in indexes(self.indexes.start, count).flatten() {
+            // Another thread may have guessed the index and given the page up.
+            if pages.pages.remove(&index).is_some() {
+                pages.count -= 1;
+            }
+        }
+        self.file.shown.pages.store(pages.count, Relaxed);
     }
 }

@@ -32,6 +32,11 @@ impl Parts {
         taken.then(|| Self { left: count, quota })
     }
 
+    /// How many are left.
+    pub(crate) fn left(&self) -> usize {
+        self.left as usize
+    }
+
     /// One page's.
     pub(crate) fn next(&mut self) -> Option<Part> {
         self.left = self.left.checked_sub(1)?;

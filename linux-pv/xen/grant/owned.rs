@@ -33,7 +33,12 @@ impl Grant {
     ///
     /// `ENOSPC` if the grant table is full; the page is freed then.
     pub fn new(page: GrantablePage, to: DomId, access: Access) -> Result<Self> {
-        Ok(FreeRef::new()?.grant(page, to, access))
+        let readonly = (access == Access::ReadOnly).into();
+        // SAFETY: The page is the grant's from here on, so it outlives the access.
+        let number = unsafe { bindings::gnttab_grant_foreign_access(to.0, page.gfn().0, readonly) };
+        let number = u32::try_from(number).map_err(|_| ENOSPC)?;
+        debug::GRANT_REFS.add(1);
+        Ok(Self::from_active(number, page))
     }
 
     #[inline]

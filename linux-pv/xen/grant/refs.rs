@@ -25,16 +25,6 @@ use crate::page::{Gfn, GrantablePage};
 pub struct FreeRef(pub(super) u32);
 
 impl FreeRef {
-    /// Gets one reference from the kernel. Does not sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOSPC` if the grant table is full.
-    pub fn new() -> Result<Self> {
-        let mut refs = GrantRefs::reserve(1)?;
-        refs.claim().ok_or(ENOSPC)
-    }
-
     /// Lets domain `to` access `page`, which the grant then owns.
     #[inline]
     pub fn grant(self, page: GrantablePage, to: DomId, access: Access) -> Grant {
