@@ -4,10 +4,7 @@
 //! disk, whose content is a file of the host. So what a guest reads and writes can be compared with what is there.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,11 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::guest::{Domain, Driver, Guest};
 use crate::host::Host;
 
-/// Where the network card (e1000e: MSI-X, MSI and INTx) is in dom0: behind a port that reports its errors.
+/// Where the network card (e1000e: MSI-X, MSI and INTx) is in dom0: behind a port of PCI Express.
 pub const CARD: &str = "01:00.0";
-
-/// What QEMU's monitor calls the network card.
-pub const CARD_ID: &str = "passed-card";
 
 /// Where the disk (NVMe: MSI-X and INTx) is in dom0.
 pub const DISK: &str = "00:11.0";
@@ -58,18 +52,14 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
 }
 
 /// Words for QEMU's command line.
-pub(crate) fn arguments() -> [&'static str; 14] {
+pub(crate) fn arguments() -> [&'static str; 10] {
     [
-        "-chardev",
-        "socket,id=monitor,path=/vm/run/monitor.sock,server=on,wait=off",
-        "-mon",
-        "chardev=monitor,mode=control",
         "-device",
         "pcie-root-port,id=passed-port,chassis=1,addr=0x10",
         "-netdev",
         "user,id=passed,tftp=/vm/run/passed-net",
         "-device",
-        "e1000e,id=passed-card,netdev=passed,bus=passed-port",
+        "e1000e,netdev=passed,bus=passed-port",
         "-drive",
         "if=none,id=passed-disk,file=/vm/run/passed-disk.img,format=raw,cache=writeback",
         "-device",
@@ -82,36 +72,6 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     File::open(host.dir().join(IMAGE))?.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
-}
-
-/// Has QEMU's monitor run a command, and returns what it says, as JSON.
-pub fn monitor(host: &Host, command: &str) -> Result<String> {
-    let dir = File::open(host.dir())?;
-    // A socket's path may have 108 bytes at most; the way through /proc always fits.
-    let path = format!("/proc/self/fd/{}/monitor.sock", dir.as_raw_fd());
-    let mut socket = UnixStream::connect(path).context("QEMU's monitor does not answer")?;
-    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let mut lines = BufReader::new(socket.try_clone()?).lines();
-    let arguments = format!("{{\"command-line\": \"{command}\"}}");
-    let asks = [
-        "{\"execute\": \"qmp_capabilities\"}".to_owned(),
-        format!("{{\"execute\": \"human-monitor-command\", \"arguments\": {arguments}}}"),
-    ];
-    let mut said = String::new();
-    for ask in asks {
-        writeln!(socket, "{ask}")?;
-        said = loop {
-            let line = lines.next().context("QEMU's monitor has hung up")??;
-            if line.contains("\"error\"") {
-                bail!("QEMU's monitor does not do {ask}: {line}");
-            }
-            // Before and between answers there are greetings and events.
-            if line.contains("\"return\"") {
-                break line;
-            }
-        };
-    }
-    Ok(said)
 }
 
 /// Has dom0 keep the devices for guests.

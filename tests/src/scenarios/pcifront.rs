@@ -7,7 +7,6 @@
 //!
 //! - [`data`]: what goes through the devices is what arrives, with MSI-X, MSI and INTx;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading the module while a device is in use;
-//! - [`errors`]: an error of a device, found by dom0, and the recovery that its driver in the guest takes part in;
 //! - [`loss`]: the back end goes away under accesses to configuration space;
 //! - [`hostile`]: a program in dom0 plays a back end that is slow, lies, floods, and dies.
 //!
@@ -15,7 +14,6 @@
 //! kernel's own, which is how the scenarios themselves are tested.
 
 mod data;
-mod errors;
 mod hostile;
 mod hotplug;
 mod loss;
@@ -31,7 +29,6 @@ pub fn scenarios() -> Vec<Scenario> {
     [
         data::SCENARIOS,
         hotplug::SCENARIOS,
-        errors::SCENARIOS,
         loss::SCENARIOS,
         hostile::SCENARIOS,
     ]

@@ -66,7 +66,7 @@ impl<'a> Backend<'a> {
         self.guest.dom0.sh(&format!(
             "rm -f /tmp/pci-in /tmp/pci-out; mkfifo /tmp/pci-in && \
              {{ setsid /payload/bin/node-pciback {domid} $(xenstore-read {front}/pci-op-ref) \
-             $(xenstore-read {front}/event-channel) < /tmp/pci-in > /tmp/pci-out 2>&1 & }} && \
+             $(xenstore-read {front}/event-channel) < /tmp/pci-in >> /tmp/pci-out 2>&1 & }} && \
              {{ setsid sleep 1000 > /tmp/pci-in & echo $! > /tmp/pci-holder; }} && \
              until grep -q ready /tmp/pci-out; do sleep 0.1; done && xenstore-write {back}/state 4"
         ))?;
@@ -155,7 +155,7 @@ fn does_no_harm(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
-/// The back end sleeps for five seconds while the guest accesses configuration space many times: that takes as long as one
+/// The back end sleeps for six seconds while the guest accesses configuration space many times: that takes as long as one
 /// unanswered access, and all is well when it has woken up.
 fn slow(guest: &Domain, backend: &Backend<'_>, access: &str, times: u64) -> Result<()> {
     let (gone, timeouts) = (counter(guest, "gone")?, counter(guest, "timeouts")?);
@@ -175,7 +175,7 @@ fn slow(guest: &Domain, backend: &Backend<'_>, access: &str, times: u64) -> Resu
         counter(guest, "gone")? > gone,
         "{access} was one access only"
     );
-    std::thread::sleep(Duration::from_secs(6).saturating_sub(took));
+    std::thread::sleep(Duration::from_secs(7).saturating_sub(took));
     backend.tell("honest")?;
     guest.sh(READ)?;
     ensure!(

@@ -32,7 +32,7 @@ fn backend_dies(ctx: &mut Ctx<'_>) -> Result<()> {
     let device = format!("pci-{}-0", guest.domid());
     let started = Instant::now();
     ctx.host.dom0().sh(&format!(
-        "echo {device} > /sys/bus/xen-backend/drivers/pciback/unbind"
+        "echo {device} > /sys/bus/xen-backend/devices/{device}/driver/unbind"
     ))?;
     guest.await_passed(0)?;
     let took = started.elapsed();
