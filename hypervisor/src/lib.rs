@@ -6,3 +6,6 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
+
+pub mod error;
+pub mod mem;
