@@ -7,5 +7,12 @@
 
 extern crate alloc;
 
+pub mod console;
 pub mod error;
+pub mod event;
+pub mod grant;
+pub mod hypercall;
 pub mod mem;
+pub mod pvclock;
+pub mod system;
+pub mod trace;

@@ -241,6 +241,12 @@ impl FrameTable {
         }
     }
 
+    /// Whether none of these frames is memory, nor a device of the hypervisor's.
+    pub fn is_mmio(&self, frames: Range<u64>) -> bool {
+        let apart = |other: &Range<u64>| other.end <= frames.start || frames.end <= other.start;
+        self.known.iter().chain(&self.withheld).all(apart)
+    }
+
     /// Takes `1 << order` free frames, aligned to their number, that lie wholly below the frame `below` if one is
     /// named.
     pub fn alloc(&mut self, order: u8, below: Option<u64>) -> Option<HypFrames> {
