@@ -5,6 +5,7 @@
 //! the event array, do not exist.
 
 pub mod copies;
+pub mod destroy;
 pub mod domain;
 pub mod events;
 #[cfg(any(test, feature = "heap"))]

@@ -4,6 +4,7 @@
 //! paging, so addresses are physical.
 
 mod calls;
+mod ends;
 mod events;
 mod grants;
 mod memory;
