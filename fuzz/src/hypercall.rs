@@ -32,8 +32,11 @@ pub fn hypercall(input: &[u8]) {
             vcpu: u32::from(input.byte() % 2),
         };
         let at = ARGUMENT[usize::from(vcpu.domain)];
-        let length = input.below(96);
-        let argument = argument(&mut input, length, at);
+        let number = match input.byte() {
+            n @ 0..240 => SERVED[usize::from(n) % SERVED.len()],
+            n => input.u64() >> (n % 64),
+        };
+        let argument = argument(&mut input, number, at);
         let mut caller = Caller {
             system: &mut system,
             vcpu,
@@ -41,14 +44,9 @@ pub fn hypercall(input: &[u8]) {
         };
         // The guest may have given that frame away.
         let _ = caller.copy_out(at, &argument);
-        let number = match input.byte() {
-            n @ 0..240 => SERVED[usize::from(n) % SERVED.len()],
-            n => input.u64() >> (n % 64),
-        };
-        let args = core::array::from_fn(|_| word(&mut input, at));
         let mut call = Call {
             number,
-            args,
+            args: registers(&mut input, number, at),
             cpl: 0,
             long_mode: true,
         };
@@ -76,30 +74,72 @@ pub fn hypercall(input: &[u8]) {
     whole(&system);
     // Dom0 first: it may see frames of the other's grant table.
     for id in [0, 1] {
-        system.destroy_domain(id).expect("nobody sees its grant table");
+        system
+            .destroy_domain(id)
+            .expect("nobody sees its grant table");
     }
     assert!(system.shown.is_empty());
-    assert_eq!(system.frames.free_count(), system.frames.total(), "frames are lost");
+    assert_eq!(
+        system.frames.free_count(),
+        system.frames.total(),
+        "frames are lost"
+    );
 }
 
-/// Bytes that look like arguments: small numbers, addresses of the domain's memory, its own domain's name.
-fn argument(input: &mut Bytes<'_>, length: usize, at: u64) -> Vec<u8> {
+/// Registers, most often such as a guest would have them: a command and the argument's address.
+fn registers(input: &mut Bytes<'_>, number: u64, at: u64) -> [u64; 5] {
+    if input.below(8) == 0 {
+        return core::array::from_fn(|_| word(input, at));
+    }
+    let small = u64::from(input.byte() % 32);
+    let count = u64::from(input.byte() % 3);
+    match number {
+        7 | 35 | 36 => [at, 0, 0, 0, 0],
+        13 => [at, count, 0, 0, 0],
+        18 => [small % 2, count * 50, at, 0, 0],
+        20 => [small % 13, at, count, 0, 0],
+        24 => [small % 17, count, at, 0, 0],
+        32 => [small % 14, at, 0, 0, 0],
+        _ => [small, at, 0, 0, 0],
+    }
+}
+
+/// An argument: words of both sizes that look like what structures are made of.
+fn argument(input: &mut Bytes<'_>, number: u64, at: u64) -> Vec<u8> {
+    let length = input.below(96);
+    let wide = input.below(2) == 0;
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        bytes.extend(word(input, at).to_le_bytes());
+        let word = word(input, at);
+        if wide {
+            bytes.extend(word.to_le_bytes());
+        } else {
+            bytes.extend((word as u32).to_le_bytes());
+        }
+    }
+    // Commands of the toolstack say first which they are and of which version.
+    let version = match number {
+        7 => Some(0x0300_0001u32),
+        35 => Some(0x15),
+        36 => Some(0x17),
+        _ => None,
+    };
+    if let (Some(version), Some(place)) = (version, bytes.get_mut(4..8)) {
+        place.copy_from_slice(&version.to_le_bytes());
     }
     bytes
 }
 
 fn word(input: &mut Bytes<'_>, at: u64) -> u64 {
-    match input.below(8) {
+    match input.below(9) {
         0 => 0x7ff0,
         1 => at + u64::from(input.byte()) * 8,
         2 => at / 4096 + u64::from(input.byte() % 64),
         3 => input.u64(),
         4 => u64::from(input.byte() % 4) << 32 | u64::from(input.byte() % 16),
         5 => u64::from(input.u32()),
-        _ => u64::from(input.byte() % 32),
+        6 => 0x7ff0 | u64::from(input.byte() % 2) << 16,
+        _ => u64::from(input.byte() % 8),
     }
 }
 
