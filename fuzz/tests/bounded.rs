@@ -113,5 +113,6 @@ targets!(
     pciif_store,
     netif_control,
     netif_features,
-    xenstore
+    xenstore,
+    hypercall
 );

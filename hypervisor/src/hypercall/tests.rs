@@ -1,0 +1,114 @@
+//! Hypercalls as guests make them, on a machine on the heap.
+//!
+//! Dom0 sees frames 0x100 to 0x13f where the machine has them, domain 1 sees 64 frames from 0x40 on. Neither has
+//! paging, so addresses are physical.
+
+mod calls;
+mod ends;
+mod events;
+mod grants;
+mod memory;
+mod vcpus;
+
+use super::*;
+use crate::mem::{Gfn, MachineMemory, Mfn, Owner};
+use crate::system::fake::{Asked, Fake, UNPAGED, add_domain, machine};
+use crate::system::vcpu::VcpuId;
+use crate::system::{System, Upcall};
+use core::mem::offset_of;
+use xen_abi::event_channel::{self as ec, fifo};
+use xen_abi::grant_table::{EntryV1, flag, op as gnttab, status};
+use xen_abi::hvm::{hvm_op, params};
+use xen_abi::memory as mem;
+use xen_abi::vcpu as vc;
+use xen_abi::version;
+use zerocopy::FromZeros;
+
+/// Where arguments are put: dom0's frame 0x100, domain 1's frame 0x40.
+const ARG: [u64; 2] = [0x10_0000, 0x4_0000];
+
+fn two_domains() -> System<Fake> {
+    let mut system = machine(1024);
+    add_domain(&mut system, 0, 0x100, 64);
+    add_domain(&mut system, 1, 0x40, 64);
+    system.platform.asked.clear();
+    system
+}
+
+fn caller(system: &mut System<Fake>, domain: u16) -> Caller<'_, Fake> {
+    Caller {
+        system,
+        vcpu: VcpuId { domain, vcpu: 0 },
+        paging: UNPAGED,
+    }
+}
+
+fn call(system: &mut System<Fake>, domain: u16, number: u32, args: &[u64]) -> Outcome {
+    let mut registers = [0; 5];
+    registers[..args.len()].copy_from_slice(args);
+    let mut call = Call {
+        number: number.into(),
+        args: registers,
+        cpl: 0,
+        long_mode: true,
+    };
+    loop {
+        let outcome = dispatch(&mut caller(system, domain), call);
+        match outcome.after {
+            After::Again(args) => call.args = args,
+            _ => return outcome,
+        }
+    }
+}
+
+/// Puts an argument into the guest's memory, makes the call, and gives the argument back.
+fn with<T: FromBytes + IntoBytes + Immutable>(
+    system: &mut System<Fake>,
+    domain: u16,
+    number: u32,
+    command: u32,
+    argument: T,
+) -> (i64, T) {
+    let at = ARG[usize::from(domain)];
+    caller(system, domain).put(at, &argument).expect("memory");
+    let outcome = call(system, domain, number, &[command.into(), at, 1]);
+    let argument = caller(system, domain).get(at).expect("memory");
+    (outcome.value as i64, argument)
+}
+
+fn errno(errno: Errno) -> i64 {
+    errno.register() as i64
+}
+
+fn event<T: FromBytes + IntoBytes + Immutable>(
+    system: &mut System<Fake>,
+    domain: u16,
+    op: u32,
+    args: T,
+) -> (i64, T) {
+    with(system, domain, nr::EVENT_CHANNEL_OP, op, args)
+}
+
+fn send(system: &mut System<Fake>, domain: u16, port: u32) -> i64 {
+    event(system, domain, ec::op::SEND, ec::Port { port }).0
+}
+
+/// Connects domain 1 to dom0; returns both ports.
+fn connected(system: &mut System<Fake>) -> (u32, u32) {
+    let wanted = ec::AllocUnbound {
+        dom: 0x7ff0,
+        remote_dom: 1,
+        port: 0,
+    };
+    let (result, offer) = event(system, 0, ec::op::ALLOC_UNBOUND, wanted);
+    assert_eq!(result, 0);
+    let wanted = ec::BindInterdomain {
+        remote_dom: 0,
+        pad: 0,
+        remote_port: offer.port,
+        local_port: 0,
+    };
+    let (result, bound) = event(system, 1, ec::op::BIND_INTERDOMAIN, wanted);
+    assert_eq!(result, 0);
+    (offer.port, bound.local_port)
+}

@@ -1,0 +1,227 @@
+//! Random operations on the table: no frame has two owners, none is lost.
+
+use super::*;
+use proptest::prelude::*;
+
+pub fn table(frames: usize) -> FrameTable {
+    FrameTable::new(vec![Record::default(); frames])
+}
+
+#[test]
+fn what_is_said_twice_counts_once() {
+    let mut frames = table(1000);
+    frames.add_hypervisor(100..200);
+    assert_eq!(
+        frames.add_free(0..300),
+        199,
+        "without frame 0 and the hypervisor's"
+    );
+    assert_eq!(frames.add_free(50..310), 10);
+    assert_eq!(frames.add_free(900..2000), 100, "the table ends");
+    assert_eq!((frames.free_count(), frames.total()), (309, 409));
+    assert_eq!(frames.owner(Mfn(0)), Owner::Mmio);
+    assert_eq!(frames.owner(Mfn(150)), Owner::Hypervisor);
+    assert_eq!(frames.owner(Mfn(299)), Owner::Free);
+    assert_eq!(frames.owner(Mfn(310)), Owner::Mmio);
+    assert_eq!(frames.owner(Mfn(u64::MAX)), Owner::Mmio);
+}
+
+#[test]
+fn withheld_devices_are_the_hypervisors() {
+    let mut frames = table(16);
+    frames.withhold(0xfee00..0xfee01);
+    assert_eq!(frames.owner(Mfn(0xfee00)), Owner::Hypervisor);
+    assert_eq!(frames.owner(Mfn(0xfee01)), Owner::Mmio);
+}
+
+#[test]
+fn blocks_are_aligned_and_low_if_asked_for() {
+    let mut frames = table(4096);
+    frames.add_free(1..4096);
+    let low = frames.alloc(4, Some(64)).expect("there is some");
+    assert!(low.mfn().0 % 16 == 0 && low.mfn().0 + 16 <= 64);
+    let here = frames.alloc_at(Mfn(1024), 9).expect("free");
+    assert_eq!(frames.owner(Mfn(1535)), Owner::Hypervisor);
+    assert!(frames.alloc_at(Mfn(1280), 8).is_none(), "taken");
+    assert!(frames.alloc_at(Mfn(1), 1).is_none(), "not aligned");
+    assert!(frames.alloc(19, None).is_none());
+    frames.free(here);
+    frames.free(low);
+    assert_eq!(frames.free_count(), 4095);
+    assert!(frames.alloc(11, None).is_some(), "the parts were joined");
+}
+
+#[test]
+fn a_held_frame_outlives_its_domains_interest() {
+    let mut frames = table(64);
+    frames.add_free(1..64);
+    let page = frames.alloc(0, None).expect("free");
+    let mfn = page.mfn();
+    frames.give(page, 7);
+    assert_eq!(frames.hold(mfn, 8, false), Err(FrameError::NotOwner));
+    let first = frames.hold(mfn, 7, true).expect("owned");
+    let second = frames.hold(mfn, 7, false).expect("owned");
+    assert_eq!(frames.holds(mfn), (2, 1));
+    assert_eq!(frames.take(mfn, 7), Ok(Released::Later));
+    assert_eq!(frames.take(mfn, 7), Err(FrameError::NotOwner), "once");
+    assert_eq!(frames.hold(mfn, 7, false), Err(FrameError::NotOwner));
+    assert_eq!(frames.owner(mfn), Owner::Released(7));
+    assert_eq!(frames.let_go(first), None);
+    let page = frames.let_go(second).expect("the last one gets it");
+    assert_eq!(frames.owner(mfn), Owner::Hypervisor);
+    frames.free(page);
+    assert_eq!(frames.free_count(), 63);
+}
+
+#[test]
+fn halves_are_whole_again_when_freed() {
+    let mut frames = table(64);
+    frames.add_free(1..64);
+    let block = frames.alloc(5, None).expect("free");
+    let (left, right) = frames.split(block).expect("large enough");
+    let single = frames.alloc(0, None).expect("free");
+    assert!(
+        frames
+            .split(single)
+            .map_err(|single| frames.free(single))
+            .is_err()
+    );
+    frames.free(right);
+    frames.free(left);
+    assert_eq!(frames.free_count(), 63);
+    assert!(frames.alloc(5, None).is_some());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Alloc(u8, Option<u64>),
+    AllocAt(u64, u8),
+    Free(usize),
+    Give(usize, DomId),
+    Take(u64, DomId),
+    Hold(u64, DomId, bool),
+    LetGo(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0u8..8, proptest::option::of(0u64..600)).prop_map(|(o, b)| Step::Alloc(o, b)),
+        (0u64..520, 0u8..6).prop_map(|(m, o)| Step::AllocAt(m, o)),
+        any::<usize>().prop_map(Step::Free),
+        (any::<usize>(), 0u16..3).prop_map(|(i, d)| Step::Give(i, d)),
+        (0u64..520, 0u16..3).prop_map(|(m, d)| Step::Take(m, d)),
+        (0u64..520, 0u16..3, any::<bool>()).prop_map(|(m, d, w)| Step::Hold(m, d, w)),
+        any::<usize>().prop_map(Step::LetGo),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_frame_has_two_owners_and_none_is_lost(steps in proptest::collection::vec(step(), 1..120)) {
+        const END: u64 = 520;
+        let mut frames = table(END as usize);
+        frames.add_hypervisor(5..8);
+        frames.add_free(0..500);
+        let mut model = vec![Owner::Free; 500];
+        model[0] = Owner::Mmio;
+        model[5..8].fill(Owner::Hypervisor);
+        model.resize(END as usize, Owner::Mmio);
+        let mut ours: Vec<HypFrames> = Vec::new();
+        let mut holds: Vec<(Hold, DomId)> = Vec::new();
+        fn taken(model: &mut [Owner], block: &HypFrames) {
+            let range = block.mfn().0 as usize..(block.mfn().0 + block.count()) as usize;
+            assert!(block.mfn().0 % block.count() == 0);
+            for owner in &mut model[range] {
+                assert_eq!(*owner, Owner::Free, "handed out twice");
+                *owner = Owner::Hypervisor;
+            }
+        }
+        for step in steps {
+            match step {
+                Step::Alloc(order, below) => {
+                    if let Some(block) = frames.alloc(order, below) {
+                        prop_assert!(block.mfn().0 + block.count() <= below.unwrap_or(u64::MAX));
+                        taken(&mut model, &block);
+                        ours.push(block);
+                    } else if order == 0 && below.is_none() {
+                        prop_assert!(!model.contains(&Owner::Free), "there is a free frame");
+                    }
+                }
+                Step::AllocAt(mfn, order) => {
+                    let range = mfn as usize..(mfn as usize + (1 << order)).min(END as usize);
+                    let free = mfn % (1 << order) == 0 && model[range].iter().all(|o| *o == Owner::Free);
+                    let block = frames.alloc_at(Mfn(mfn), order);
+                    prop_assert_eq!(block.is_some(), free && mfn + (1 << order) <= END);
+                    if let Some(block) = block {
+                        taken(&mut model, &block);
+                        ours.push(block);
+                    }
+                }
+                Step::Free(at) if !ours.is_empty() => {
+                    let block = ours.swap_remove(at % ours.len());
+                    let start = block.mfn().0 as usize;
+                    model[start..start + block.count() as usize].fill(Owner::Free);
+                    frames.free(block);
+                }
+                Step::Give(at, domain) if !ours.is_empty() => {
+                    let block = ours.swap_remove(at % ours.len());
+                    let start = block.mfn().0 as usize;
+                    model[start..start + block.count() as usize].fill(Owner::Domain(domain));
+                    frames.give(block, domain);
+                }
+                Step::Take(mfn, domain) => {
+                    let held = holds.iter().any(|(hold, _)| hold.mfn() == Mfn(mfn));
+                    let owned = model[mfn as usize] == Owner::Domain(domain);
+                    match frames.take(Mfn(mfn), domain) {
+                        Err(_) => prop_assert!(!owned),
+                        Ok(Released::Later) => {
+                            prop_assert!(owned && held);
+                            model[mfn as usize] = Owner::Released(domain);
+                        }
+                        Ok(Released::Now(block)) => {
+                            prop_assert!(owned && !held);
+                            model[mfn as usize] = Owner::Hypervisor;
+                            ours.push(block);
+                        }
+                    }
+                }
+                Step::Hold(mfn, domain, writable) => {
+                    let owned = model[mfn as usize] == Owner::Domain(domain);
+                    match frames.hold(Mfn(mfn), domain, writable) {
+                        Ok(hold) => {
+                            prop_assert!(owned);
+                            holds.push((hold, domain));
+                        }
+                        Err(_) => prop_assert!(!owned),
+                    }
+                }
+                Step::LetGo(at) if !holds.is_empty() => {
+                    let (hold, domain) = holds.swap_remove(at % holds.len());
+                    let mfn = hold.mfn();
+                    let last = !holds.iter().any(|(other, _)| other.mfn() == mfn);
+                    let released = model[mfn.0 as usize] == Owner::Released(domain);
+                    let back = frames.let_go(hold);
+                    prop_assert_eq!(back.is_some(), last && released);
+                    if let Some(block) = back {
+                        model[mfn.0 as usize] = Owner::Hypervisor;
+                        ours.push(block);
+                    }
+                }
+                _ => {}
+            }
+            for mfn in 0..END {
+                prop_assert_eq!(frames.owner(Mfn(mfn)), model[mfn as usize], "frame {}", mfn);
+                let count = holds.iter().filter(|(hold, _)| hold.mfn() == Mfn(mfn)).count();
+                prop_assert_eq!(frames.holds(Mfn(mfn)).0, count as u32);
+            }
+            let free = model.iter().filter(|o| **o == Owner::Free).count();
+            prop_assert_eq!(frames.free_count(), free as u64);
+            let listed: u64 = frames.free_blocks().map(|b| b.end - b.start).sum();
+            prop_assert_eq!(listed, free as u64);
+            for domain in 0..3 {
+                let count = model.iter().filter(|o| **o == Owner::Domain(domain)).count();
+                prop_assert_eq!(frames.count_of(domain), count as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Random maps and unmaps against a map of frames.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct Tables {
+    tables: BTreeMap<u64, Vec<u64>>,
+    next: u64,
+    pub limit: Option<usize>,
+}
+
+impl TableMemory for Tables {
+    fn alloc(&mut self) -> Option<Mfn> {
+        if self.limit.is_some_and(|limit| self.tables.len() >= limit) {
+            return None;
+        }
+        self.next += 1;
+        self.tables.insert(self.next, vec![0; 512]);
+        Some(Mfn(self.next))
+    }
+
+    fn free(&mut self, table: Mfn) {
+        assert!(self.tables.remove(&table.0).is_some(), "freed twice");
+    }
+
+    fn load(&self, table: Mfn, index: u64) -> u64 {
+        self.tables[&table.0][index as usize]
+    }
+
+    fn store(&mut self, table: Mfn, index: u64, entry: u64) {
+        self.tables.get_mut(&table.0).expect("a table")[index as usize] = entry;
+    }
+}
+
+#[test]
+fn memory_is_mapped_in_the_largest_leaves_that_fit() {
+    let mut memory = Tables::default();
+    let mut p2m = P2m::new(&mut memory).expect("memory");
+    // One GiB, one frame less than two MiB before it.
+    let start = (1 << 18) - 511;
+    p2m.map(
+        &mut memory,
+        Gfn(start),
+        Mfn(start),
+        (1 << 18) + 511,
+        Kind::Ram,
+    )
+    .expect("fits");
+    let order = |gfn| p2m.lookup(&memory, Gfn(gfn)).map(|seen| seen.order);
+    assert_eq!(order(start), Some(0));
+    assert_eq!(order(1 << 18), Some(18));
+    assert_eq!(order((1 << 19) - 1), Some(18));
+    assert_eq!(order(1 << 19), None);
+    assert_eq!(
+        p2m.lookup(&memory, Gfn(0x4_1234)).map(|s| s.mfn),
+        Some(Mfn(0x4_1234))
+    );
+}
+
+#[test]
+fn a_hole_in_a_large_leaf_leaves_the_rest() {
+    let mut memory = Tables::default();
+    let mut p2m = P2m::new(&mut memory).expect("memory");
+    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
+        .expect("fits");
+    assert!(!p2m.take_stale(), "nothing was replaced");
+    let hole = Gfn((1 << 18) + 777);
+    let seen = p2m.unmap(&mut memory, hole).expect("memory for two tables");
+    assert_eq!(seen.map(|s| (s.mfn, s.order)), Some((Mfn(hole.0), 18)));
+    assert!(p2m.take_stale() && !p2m.take_stale());
+    assert_eq!(p2m.lookup(&memory, hole), None);
+    for other in [hole.0 - 1, hole.0 + 1, 1 << 18, (1 << 19) - 1] {
+        assert_eq!(
+            p2m.lookup(&memory, Gfn(other)).map(|s| s.mfn),
+            Some(Mfn(other))
+        );
+    }
+    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
+        .expect("fits");
+    assert_eq!(memory.tables.len(), 2, "the small tables are freed");
+    p2m.destroy(&mut memory);
+    assert!(memory.tables.is_empty());
+}
+
+#[test]
+fn what_is_out_of_reach_is_refused() {
+    let mut memory = Tables::default();
+    let mut p2m = P2m::new(&mut memory).expect("memory");
+    for (gfn, count) in [(GFN_LIMIT, 1), (u64::MAX, 2), (GFN_LIMIT - 1, 2)] {
+        let result = p2m.map(&mut memory, Gfn(gfn), Mfn(0), count, Kind::Ram);
+        assert_eq!(result, Err(MapError::OutOfReach));
+    }
+    assert_eq!(p2m.lookup(&memory, Gfn(u64::MAX)), None);
+    memory.limit = Some(2);
+    let result = p2m.map(&mut memory, Gfn(1), Mfn(1), 1, Kind::Ram);
+    assert_eq!(result, Err(MapError::NoMemory));
+    assert_eq!(p2m.lookup(&memory, Gfn(1)), None);
+}
+
+#[test]
+fn kinds_say_what_the_processor_may_do() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::of(leaf(3, kind, 0)), kind);
+        assert_eq!(leaf(3, kind, 0) & WRITE != 0, kind.writable());
+    }
+    assert_ne!(leaf(3, Kind::Mmio, 0) & CACHE_DISABLE, 0);
+    assert_ne!(leaf(3, Kind::Grant, 0) & NO_EXECUTE, 0);
+}
+
+fn operation() -> impl Strategy<Value = (u64, u64, u64, Option<Kind>)> {
+    let gfn = prop_oneof![0u64..2048, Just(512), Just(1024)];
+    let count = prop_oneof![1u64..20, Just(512), Just(1024), Just(600)];
+    let kind = proptest::option::of(proptest::sample::select(&Kind::ALL[..]));
+    // Frames that are as well aligned as their places, or one off.
+    (gfn, count, 0u64..2, kind)
+}
+
+proptest! {
+    #[test]
+    fn tables_say_what_a_map_of_frames_says(operations in proptest::collection::vec(operation(), 1..40)) {
+        let mut memory = Tables::default();
+        let mut p2m = P2m::new(&mut memory).expect("memory");
+        let mut model = BTreeMap::new();
+        for (gfn, count, off, kind) in operations {
+            match kind {
+                Some(kind) => {
+                    let mfn = gfn + 0x10_0000 + off;
+                    p2m.map(&mut memory, Gfn(gfn), Mfn(mfn), count, kind).expect("fits");
+                    for i in 0..count {
+                        model.insert(gfn + i, (Mfn(mfn + i), kind));
+                    }
+                }
+                None => {
+                    let seen = p2m.unmap(&mut memory, Gfn(gfn)).expect("memory");
+                    prop_assert_eq!(seen.map(|s| (s.mfn, s.kind)), model.remove(&gfn));
+                }
+            }
+            for gfn in 0..3200 {
+                let seen = p2m.lookup(&memory, Gfn(gfn)).map(|s| (s.mfn, s.kind));
+                prop_assert_eq!(seen, model.get(&gfn).copied());
+            }
+        }
+        let mut leaves = 0;
+        p2m.for_each(&memory, |_, seen| leaves += 1u64 << seen.order);
+        prop_assert_eq!(leaves, model.len() as u64);
+        p2m.destroy(&mut memory);
+        prop_assert!(memory.tables.is_empty());
+    }
+}
