@@ -220,9 +220,12 @@ pub enum Console {
     DomU,
 }
 
-/// Build the modules for a kernel
+/// Build the modules for a kernel, or the hypervisor
 #[derive(Args)]
 pub struct Build {
+    /// Build the hypervisor instead of modules
+    #[arg(long, conflicts_with_all = ["kernel", "clippy"])]
+    pub hypervisor: bool,
     /// A kernel target of kernels.toml, or the build folder of a kernel on this machine, such as
     /// /lib/modules/$(uname -r)/build
     #[arg(long, value_name = "TARGET|PATH")]

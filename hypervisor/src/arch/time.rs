@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time: nanoseconds since the hypervisor started, from the time-stamp counter, whose rate is measured once
+//! against the HPET or, where there is none, the PIT. The hypervisor keeps both for itself.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use x86_64::instructions::port::Port;
+
+use super::acpi::Acpi;
+use super::cpu;
+use super::mmio::Window;
+
+/// Measured for this long, in nanoseconds.
+const MEASURE: u64 = 50_000_000;
+/// Rate of the PIT in Hz.
+const PIT_HZ: u64 = 1_193_182;
+
+static START: AtomicU64 = AtomicU64::new(0);
+static HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
+
+/// Measures the counter's rate.
+pub fn init(acpi: &Acpi) {
+    let hz = acpi.hpet.and_then(by_hpet).unwrap_or_else(by_pit);
+    HZ.store(hz, Ordering::Relaxed);
+    START.store(cpu::tsc(), Ordering::Relaxed);
+    log::info!(
+        "TSC: {} kHz by {}",
+        hz / 1000,
+        if acpi.hpet.is_some() { "HPET" } else { "PIT" }
+    );
+}
+
+/// The counter's rate in Hz.
+pub fn tsc_hz() -> u64 {
+    HZ.load(Ordering::Relaxed)
+}
+
+/// The counter's value at time 0.
+pub fn tsc_start() -> u64 {
+    START.load(Ordering::Relaxed)
+}
+
+/// Nanoseconds since the start.
+pub fn now() -> u64 {
+    at(cpu::tsc())
+}
+
+/// The time at which the counter has a value.
+pub fn at(tsc: u64) -> u64 {
+    let ticks = tsc.saturating_sub(tsc_start());
+    (u128::from(ticks) * 1_000_000_000 / u128::from(tsc_hz())) as u64
+}
+
+/// Waits without sleeping.
+pub fn delay(nanoseconds: u64) {
+    let end = now() + nanoseconds;
+    while now() < end {
+        core::hint::spin_loop();
+    }
+}
+
+/// Against the HPET's main counter (IA-PC HPET specification 1.0a, 2.3).
+fn by_hpet(address: u64) -> Option<u64> {
+    let hpet = Window::map(address, 1024);
+    let period = u64::from(hpet.read(4));
+    if period == 0 || period > 100_000_000 {
+        return None;
+    }
+    hpet.write(0x10, hpet.read(0x10) | 1);
+    let read = || u64::from(hpet.read(0xf0));
+    let (first, start) = (read(), cpu::tsc());
+    let wanted = MEASURE * 1_000_000 / period;
+    loop {
+        let (last, end) = (read(), cpu::tsc());
+        let ticks = last.wrapping_sub(first) & 0xffff_ffff;
+        if ticks >= wanted {
+            let femtoseconds = u128::from(ticks) * u128::from(period);
+            return Some((u128::from(end - start) * 1_000_000_000_000_000 / femtoseconds) as u64);
+        }
+        if end - start > 100_000_000_000 {
+            return None;
+        }
+    }
+}
+
+/// Against channel 2 of the PIT, which counts down once while its gate is open (Intel 8254 data sheet, mode 0).
+fn by_pit() -> u64 {
+    let (mut command, mut data, mut gate) = (
+        Port::<u8>::new(0x43),
+        Port::<u8>::new(0x42),
+        Port::<u8>::new(0x61),
+    );
+    let count = PIT_HZ * MEASURE / 1_000_000_000;
+    // SAFETY: the PIT and the speaker's gate are the hypervisor's; nothing else hangs on channel 2.
+    unsafe {
+        let old = gate.read();
+        gate.write(old & !2 | 1);
+        command.write(0b1011_0000);
+        data.write(count as u8);
+        data.write((count >> 8) as u8);
+        let start = cpu::tsc();
+        while gate.read() & 0x20 == 0 {
+            core::hint::spin_loop();
+        }
+        let end = cpu::tsc();
+        gate.write(old);
+        (end - start) * 1_000_000_000 / MEASURE
+    }
+}
+
+/// The counter's rate as guests want it: nanoseconds are ticks, shifted left by the second number (right if it is
+/// negative), times the first, divided by 2^32.
+pub fn scale() -> (u32, i8) {
+    let mut rate = tsc_hz();
+    let mut shift = 0;
+    // The multiplier keeps most bits if the shifted rate lies between 1 and 2 GHz.
+    while rate > 2_000_000_000 {
+        rate >>= 1;
+        shift -= 1;
+    }
+    while rate <= 1_000_000_000 {
+        rate <<= 1;
+        shift += 1;
+    }
+    let shifted = if shift < 0 {
+        u128::from(tsc_hz()) >> -shift
+    } else {
+        u128::from(tsc_hz()) << shift
+    };
+    (((1_000_000_000u128 << 32) / shifted) as u32, shift as i8)
+}
+
+/// The counter's value at a time.
+pub fn tsc_at(nanoseconds: u64) -> u64 {
+    tsc_start() + (u128::from(nanoseconds) * u128::from(tsc_hz()) / 1_000_000_000) as u64
+}
