@@ -16,6 +16,7 @@ pub mod paging;
 pub mod pci;
 pub mod percpu;
 pub mod phys;
+pub mod power;
 pub mod ram;
 pub mod rtc;
 pub mod serial;

@@ -6,6 +6,7 @@
 pub mod events;
 mod hvm;
 mod memory;
+mod platform;
 mod sched;
 mod vcpu;
 mod version;
@@ -61,6 +62,9 @@ pub fn dispatch(call: &mut Call, number: u32, arguments: [u64; 5]) -> Outcome {
             call.vcpu.timer.store(first, Ordering::SeqCst);
             Ok(0)
         }
+        // VMASST_CMD_enable of VMASST_TYPE_runstate_update_flag: that is how it is always written.
+        hypercall::VM_ASSIST if (first, second) == (0, 5) => Ok(0),
+        hypercall::PLATFORM_OP => platform::call(call, first),
         hypercall::HVM_OP => hvm::call(call, first as u32, second),
         hypercall::CONSOLE_IO => console(call, first as u32, second, third),
         hypercall::SCHED_OP => return sched::call(call, first as u32, second),

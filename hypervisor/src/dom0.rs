@@ -52,11 +52,12 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         let free = frames::free_bytes();
         free - (free / 16).min(KEEP_MOST)
     });
+    // With the page the firmware's own data begin in: dom0 looks for tables there.
     let low = boot
         .memory
         .iter()
         .find(|region| region.kind == 1 && region.start == 0);
-    let low = low.map_or(0, |region| region.end.min(0xa_0000) & !0xfff);
+    let low = low.map_or(0, |region| region.end.min(0xa_0000).next_multiple_of(4096));
     let mut memory = alloc::vec![0..low];
     memory.extend(frames::take_lowest(wanted.saturating_sub(low)));
     let vcpus = options

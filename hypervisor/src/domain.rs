@@ -19,8 +19,9 @@ use crate::arch::{acpi::Acpi, ioapic, lapic, memory, time};
 use crate::calls::events::Events;
 use crate::io::msi::{self, Source};
 use crate::io::pci::Pci;
-use crate::io::vioapic::VIoApic;
-use crate::io::vlapic::{Command, Destination, VLapic};
+use crate::vcpu::runstate::Runstate;
+use paravane::irq::vioapic::VIoApic;
+use paravane::irq::vlapic::{Command, Destination, VLapic};
 
 /// Parameters of a domain, `HVM_PARAM_*`.
 pub const PARAMETERS: usize = 64;
@@ -56,6 +57,8 @@ pub struct Vcpu {
     pub timer: AtomicU64,
     /// Set when its translations may be stale.
     pub flush: AtomicBool,
+    /// What its time went to.
+    pub runstate: Mutex<Runstate>,
 }
 
 /// A domain.
@@ -144,6 +147,7 @@ pub fn make(plan: Plan<'_>) -> Option<&'static Domain> {
         upcall_vector: AtomicU8::new(0),
         timer: AtomicU64::new(0),
         flush: AtomicBool::new(false),
+        runstate: Mutex::new(Runstate::new()),
     };
     let vcpus: Vec<Vcpu> = (0..).zip(&cpus).take(plan.vcpus).map(vcpu).collect();
     let io_apics: Vec<VIoApic> = plan
@@ -299,8 +303,14 @@ impl Domain {
                     vcpu.apic.lock().request(vector, false);
                 }
                 // INIT: a de-assert is a relic that does nothing.
-                5 if command.low & 1 << 14 != 0 => {
-                    *vcpu.activity.lock() = Activity::WaitForStart;
+                5 => {
+                    let mut activity = vcpu.activity.lock();
+                    // One that waits already keeps its APIC: it may have been told of events before its start.
+                    if command.low & 1 << 14 != 0 && *activity == Activity::On {
+                        *activity = Activity::WaitForStart;
+                        drop(activity);
+                        vcpu.apic.lock().reset();
+                    }
                 }
                 6 => {
                     let mut activity = vcpu.activity.lock();
@@ -410,7 +420,7 @@ impl Domain {
     pub fn notify(&self, vcpu: &Vcpu) {
         let vector = vcpu.upcall_vector.load(Ordering::Relaxed);
         if vector != 0 {
-            vcpu.apic.lock().request(vector, false);
+            vcpu.apic.lock().request_event(vector);
         }
         vcpu.kick();
     }

@@ -6,5 +6,3 @@ pub mod decode;
 pub mod msi;
 pub mod pci;
 pub mod ports;
-pub mod vioapic;
-pub mod vlapic;

@@ -8,4 +8,5 @@
 extern crate alloc;
 
 pub mod error;
+pub mod irq;
 pub mod mem;

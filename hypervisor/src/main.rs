@@ -62,11 +62,15 @@ extern "C" fn main() -> ! {
     arch::crash::STAY.store(options.stay, Ordering::Relaxed);
     let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
     arch::time::init(&acpi);
+    arch::power::init(&acpi);
     arch::ioapic::init(&acpi);
     lapic::calibrate();
     // Both only end a wait: who waited looks at what changed.
     traps::set_handler(lapic::KICK, |_| lapic::end_of_interrupt());
-    traps::set_handler(lapic::TIMER, |_| lapic::end_of_interrupt());
+    traps::set_handler(lapic::TIMER, |_| {
+        percpu::this().timer_fired.store(true, Ordering::Relaxed);
+        lapic::end_of_interrupt();
+    });
     arch::smp::start_others(&acpi);
     match dom0::build(boot, &acpi, &options) {
         Ok(built) => DOM0.call_once(|| built),

@@ -8,6 +8,7 @@ pub mod memory;
 mod mmio;
 mod msr;
 mod registers;
+pub mod runstate;
 
 use core::sync::atomic::Ordering;
 
@@ -16,6 +17,7 @@ use crate::arch::svm::vmcb::{Segment, Vmcb, event, int_ctl, intercept1, intercep
 use crate::arch::svm::{EFER_SVME, Features};
 use crate::arch::{lapic, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
+use runstate::State;
 
 /// Flags of an exception that carries no error code.
 const UNDEFINED: u8 = 6;
@@ -39,6 +41,8 @@ pub struct Runner {
     exception: Option<u64>,
     /// The extended state the guest enabled.
     xcr0: u64,
+    /// What the processor's timer is set to, in nanoseconds.
+    armed: Option<u64>,
 }
 
 impl Runner {
@@ -88,6 +92,7 @@ impl Runner {
             halted: false,
             exception: None,
             xcr0: 1,
+            armed: None,
         };
         runner.reset(0);
         Some(runner)
@@ -190,11 +195,21 @@ impl Runner {
         loop {
             let now = time::now();
             self.timers(now);
-            if !self.active() || (self.halted && !self.has_interrupt()) {
+            let active = self.active();
+            if !active || (self.halted && !self.has_interrupt()) {
+                self.account(
+                    if active {
+                        State::Blocked
+                    } else {
+                        State::Offline
+                    },
+                    now,
+                );
                 self.set_timer(now);
                 traps::wait();
                 continue;
             }
+            self.account(State::Running, now);
             self.halted = false;
             if self.vcpu.flush.swap(false, Ordering::SeqCst) {
                 self.vmcb().tlb_control = 1;
@@ -215,6 +230,10 @@ impl Runner {
         }
     }
 
+    fn account(&self, state: State, now: u64) {
+        self.vcpu.runstate.lock().enter(self.domain, state, now);
+    }
+
     /// Whether the vCPU is on; carries out INIT and start-up.
     fn active(&mut self) -> bool {
         let mut activity = self.vcpu.activity.lock();
@@ -224,7 +243,7 @@ impl Runner {
             Activity::Start(page) => {
                 *activity = Activity::On;
                 drop(activity);
-                self.vcpu.apic.lock().reset();
+                log::debug!("d0v{} starts at {:#x}", self.vcpu.id, u64::from(page) << 12);
                 self.reset(page);
                 true
             }
@@ -250,7 +269,12 @@ impl Runner {
             .into_iter()
             .flatten()
             .min();
-        lapic::set_timer(next.map(|next| next.saturating_sub(now)));
+        // Writing the timer costs much more than comparing.
+        let fired = self.vcpu.cpu.timer_fired.swap(false, Ordering::Relaxed);
+        if fired || next != self.armed {
+            lapic::set_timer(next.map(|next| next.saturating_sub(now)));
+            self.armed = next;
+        }
     }
 
     /// The interrupt to deliver next: the vector, and whether it comes from the local APIC.

@@ -4,10 +4,12 @@
 //! compiled from source with it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::process;
 use crate::sandbox::Sandbox;
@@ -19,9 +21,9 @@ const TARGET: &str = "x86_64-unknown-none";
 const LINKER: &str = "ld.lld-19";
 
 /// A built hypervisor.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hypervisor {
-    image: PathBuf,
+    entry: Arc<Entry>,
 }
 
 impl Hypervisor {
@@ -86,13 +88,13 @@ impl Hypervisor {
             })?;
         step.done(&format!("{} KiB", bytes.len() / 1024));
         Ok(Self {
-            image: entry.path().join("paravane"),
+            entry: Arc::new(entry),
         })
     }
 
     /// The image, an ELF file with symbols that a multiboot loader takes.
-    pub fn image(&self) -> &Path {
-        &self.image
+    pub fn image(&self) -> PathBuf {
+        self.entry.path().join("paravane")
     }
 }
 

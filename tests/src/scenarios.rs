@@ -5,6 +5,7 @@
 mod blkfront;
 mod dom0;
 mod harness;
+mod hypervisor;
 mod netfront;
 mod nodes;
 mod resources;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         &block,
         &net,
         nodes::SCENARIOS,
+        hypervisor::SCENARIOS,
     ]
     .concat()
 }

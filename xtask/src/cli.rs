@@ -81,6 +81,9 @@ pub struct Boot {
     /// Create only a guest of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
+    /// Which hypervisor to boot. Ours has a dom0 only so far: nothing is done there but to say what it sees
+    #[arg(long, value_enum, default_value = "xen")]
+    pub hypervisor: Hypervisor,
     /// How dom0 runs
     #[arg(long, value_enum, default_value = "pv")]
     pub dom0: Mode,
@@ -181,6 +184,15 @@ pub struct BenchCommon {
     /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
     #[arg(long, value_name = "SERIES")]
     pub xen: Option<String>,
+}
+
+/// Hypervisors.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hypervisor {
+    /// Debian's Xen
+    Xen,
+    /// Ours
+    Paravane,
 }
 
 /// How a domain runs.

@@ -65,6 +65,8 @@ pub struct Acpi {
     pub mcfg: Vec<(u64, u8, u8)>,
     /// I/O port of the PM timer.
     pub pm_timer: Option<u16>,
+    /// I/O ports of the two power control registers, 0 where there is none.
+    pub pm1_control: [u16; 2],
 }
 
 /// Reads the tables. `None` if there are none.
@@ -142,6 +144,7 @@ impl Acpi {
             u64::from(read_u32(fadt.at + 40))
         };
         self.tables.extend(table(dsdt));
+        self.pm1_control = [64, 68].map(|at| u16::try_from(read_u32(fadt.at + at)).unwrap_or(0));
         let timer = read_u32(fadt.at + 76);
         self.pm_timer = u16::try_from(timer).ok().filter(|&port| port != 0);
     }

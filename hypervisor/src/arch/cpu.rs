@@ -11,6 +11,12 @@ pub fn id() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
 }
 
+/// A leaf and subleaf as they are: EAX, EBX, ECX, EDX.
+pub fn leaf(leaf: u32, sub: u32) -> [u32; 4] {
+    let result = raw_cpuid::native_cpuid::cpuid_count(leaf, sub);
+    [result.eax, result.ebx, result.ecx, result.edx]
+}
+
 /// The processor's name.
 pub fn brand() -> ArrayString<64> {
     let mut name = ArrayString::new();
@@ -62,8 +68,8 @@ pub fn tsc() -> u64 {
 /// Sets which extended state the calling processor keeps (XCR0), for the guest that runs on it. False if the processor
 /// does not know a bit or the bits do not go together.
 pub fn set_xcr0(value: u64) -> bool {
-    let leaf = core::arch::x86_64::__cpuid_count(0xd, 0);
-    let known = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
+    let [low, _, _, high] = leaf(0xd, 0);
+    let known = u64::from(high) << 32 | u64::from(low);
     // x87 always; AVX needs SSE; the three parts of AVX-512 go together and need AVX (Intel SDM volume 1, 13.3).
     let (avx, wide) = (value & 4 != 0, value & 0xe0);
     let consistent =

@@ -9,12 +9,7 @@ use spin::Mutex;
 use super::acpi::Acpi;
 use super::mmio::Window;
 
-/// A line's entry is masked.
-pub const MASKED: u64 = 1 << 16;
-/// A line is level-triggered.
-pub const LEVEL: u64 = 1 << 15;
-/// A line is active when low.
-pub const LOW: u64 = 1 << 13;
+pub use paravane::irq::vioapic::{LEVEL, LOW, MASKED};
 
 struct IoApic {
     window: Window,

@@ -30,6 +30,8 @@ pub struct PerCpu {
     descriptors: Descriptors,
     /// Set once the processor runs its main loop.
     pub ready: AtomicBool,
+    /// Set when the timer's interrupt came: it has to be armed again.
+    pub timer_fired: AtomicBool,
 }
 
 static ALL: RwLock<Vec<&'static PerCpu>> = RwLock::new(Vec::new());
@@ -45,6 +47,7 @@ pub fn make(apic_id: u32) -> &'static PerCpu {
         stack: paging::make_stack(STACK_FRAMES),
         descriptors: Descriptors::new(),
         ready: AtomicBool::new(false),
+        timer_fired: AtomicBool::new(false),
     }));
     cpu.me
         .store((&raw const *cpu).cast_mut(), Ordering::Relaxed);

@@ -18,11 +18,18 @@ const PIT_HZ: u64 = 1_193_182;
 
 static START: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
+/// Multiplier and shift of [`scale`], packed; that of 1 GHz before the rate is known.
+static SCALE: AtomicU64 = AtomicU64::new(0x8000_0000 << 8 | 1);
 
 /// Measures the counter's rate.
 pub fn init(acpi: &Acpi) {
     let hz = acpi.hpet.and_then(by_hpet).unwrap_or_else(by_pit);
     HZ.store(hz, Ordering::Relaxed);
+    let (multiplier, shift) = scale_of(hz);
+    SCALE.store(
+        u64::from(multiplier) << 8 | u64::from(shift as u8),
+        Ordering::Relaxed,
+    );
     START.store(cpu::tsc(), Ordering::Relaxed);
     log::info!(
         "TSC: {} kHz by {}",
@@ -46,10 +53,16 @@ pub fn now() -> u64 {
     at(cpu::tsc())
 }
 
-/// The time at which the counter has a value.
+/// The time at which the counter has a value, computed exactly as guests do from [`scale`].
 pub fn at(tsc: u64) -> u64 {
     let ticks = tsc.saturating_sub(tsc_start());
-    (u128::from(ticks) * 1_000_000_000 / u128::from(tsc_hz())) as u64
+    let (multiplier, shift) = scale();
+    let shifted = if shift < 0 {
+        ticks >> -shift
+    } else {
+        ticks << shift
+    };
+    (u128::from(shifted) * u128::from(multiplier) >> 32) as u64
 }
 
 /// Waits without sleeping.
@@ -112,8 +125,12 @@ fn by_pit() -> u64 {
 /// The counter's rate as guests want it: nanoseconds are ticks, shifted left by the second number (right if it is
 /// negative), times the first, divided by 2^32.
 pub fn scale() -> (u32, i8) {
-    let mut rate = tsc_hz();
-    let mut shift = 0;
+    let packed = SCALE.load(Ordering::Relaxed);
+    ((packed >> 8) as u32, packed as u8 as i8)
+}
+
+fn scale_of(hz: u64) -> (u32, i8) {
+    let (mut rate, mut shift) = (hz, 0);
     // The multiplier keeps most bits if the shifted rate lies between 1 and 2 GHz.
     while rate > 2_000_000_000 {
         rate >>= 1;
@@ -124,14 +141,9 @@ pub fn scale() -> (u32, i8) {
         shift += 1;
     }
     let shifted = if shift < 0 {
-        u128::from(tsc_hz()) >> -shift
+        u128::from(hz) >> -shift
     } else {
-        u128::from(tsc_hz()) << shift
+        u128::from(hz) << shift
     };
     (((1_000_000_000u128 << 32) / shifted) as u32, shift as i8)
-}
-
-/// The counter's value at a time.
-pub fn tsc_at(nanoseconds: u64) -> u64 {
-    tsc_start() + (u128::from(nanoseconds) * u128::from(tsc_hz()) / 1_000_000_000) as u64
 }

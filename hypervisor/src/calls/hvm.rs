@@ -60,6 +60,8 @@ pub fn call(call: &mut Call, command: u32, argument: u64) -> Result<u64> {
                 return Err(Errno::EINVAL);
             }
             target.upcall_vector.store(vector, Ordering::SeqCst);
+            // Events may have been pending since before: they would never be told of otherwise.
+            call.domain.notify(target);
             Ok(0)
         }
         _ => Err(Errno::ENOSYS),

@@ -11,6 +11,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::Call;
 use crate::arch::{phys::Machine, time};
 use crate::domain::Activity;
+use crate::vcpu::runstate;
 
 /// `vcpu_register_vcpu_info`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -41,6 +42,26 @@ pub fn call(call: &mut Call, command: u32, id: u32, argument: u64) -> Result<u64
     match command {
         // VCPUOP_is_up.
         3 => Ok(u64::from(*vcpu.activity.lock() == Activity::On)),
+        // VCPUOP_get_runstate_info.
+        4 => {
+            let bytes = vcpu.runstate.lock().bytes(time::now());
+            call.memory.copy_out(argument, &bytes)?;
+            Ok(0)
+        }
+        // VCPUOP_register_runstate_memory_area: the argument holds a virtual address.
+        5 => {
+            let address: u64 = call.memory.get(argument)?;
+            let end = address
+                .checked_add(runstate::SIZE as u64 - 1)
+                .ok_or(Errno::EFAULT)?;
+            let first = call.memory.physical(address, true)?;
+            let next = call.memory.physical(end, true)? & !0xfff;
+            if address % 8 != 0 || call.domain.machine_address(first, true).is_none() {
+                return Err(Errno::EINVAL);
+            }
+            vcpu.runstate.lock().register(call.domain, first, next);
+            Ok(0)
+        }
         // VCPUOP_stop_periodic_timer: there is never one running.
         7 => Ok(0),
         // VCPUOP_set_singleshot_timer.

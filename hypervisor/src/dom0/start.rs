@@ -28,31 +28,30 @@ pub fn memory_map(
     tables: &Range<u64>,
 ) -> Vec<(Range<u64>, u32)> {
     let mut map: Vec<(Range<u64>, u32)> = Vec::new();
-    for own in memory {
-        if own.contains(&tables.start) {
-            map.push((own.start..tables.start, RAM));
-            map.push((tables.clone(), ACPI));
-        } else {
-            map.push((own.clone(), RAM));
-        }
-    }
     map.extend(
         boot.memory
             .iter()
             .filter(|region| region.kind != RAM)
             .map(|region| (region.start..region.end, region.kind)),
     );
-    // Memory of the machine that is not dom0's: its kernel maps what others grant it there.
     for region in boot.memory.iter().filter(|region| region.kind == RAM) {
         let mut at = region.start;
-        for own in memory
-            .iter()
-            .filter(|own| own.end > region.start && own.start < region.end)
-        {
-            map.push((at..own.start.max(at), UNUSABLE));
-            at = own.end;
+        for own in memory {
+            let shared = own.start.max(region.start)..own.end.min(region.end);
+            if shared.is_empty() {
+                continue;
+            }
+            // Memory of the machine that is not dom0's: its kernel maps what others grant it there.
+            map.push((at..shared.start, UNUSABLE));
+            at = shared.end;
+            if shared.contains(&tables.start) {
+                map.push((shared.start..tables.start, RAM));
+                map.push((tables.clone(), ACPI));
+            } else {
+                map.push((shared, RAM));
+            }
         }
-        map.push((at..region.end.max(at), UNUSABLE));
+        map.push((at..region.end, UNUSABLE));
     }
     map.retain(|(range, _)| !range.is_empty());
     map.sort_by_key(|(range, _)| range.start);

@@ -6,7 +6,7 @@
 use spin::Mutex;
 
 use crate::arch::{lapic, traps};
-use crate::io::vlapic::Destination;
+use paravane::irq::vlapic::Destination;
 
 /// What a vector stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 //! What a guest's CPUID says: the machine's leaves without what the hypervisor keeps or does not do, and Xen's own
 //! leaves (Xen's public header arch-x86/cpuid.h).
 
-use core::arch::x86_64::__cpuid_count;
-
+use crate::arch::cpu::leaf as machine;
 use crate::arch::time;
 use crate::calls;
 
@@ -59,11 +58,6 @@ const EXT1_ECX_HIDDEN: u32 =
 const EXT1_EDX_HIDDEN: u32 = 1 << 7 | 1 << 12 | 1 << 14;
 /// Extended leaf 8, EBX: CLZERO, XSAVEERPTR, WBNOINVD; the rest needs registers that are not given.
 const EXT8_EBX_KEPT: u32 = 1 << 0 | 1 << 2 | 1 << 9;
-
-fn machine(leaf: u32, sub: u32) -> [u32; 4] {
-    let result = __cpuid_count(leaf, sub);
-    [result.eax, result.ebx, result.ecx, result.edx]
-}
 
 /// The processor's signature, which EDX holds after INIT.
 pub fn signature() -> u32 {

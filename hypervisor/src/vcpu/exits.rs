@@ -15,7 +15,8 @@ impl Runner {
         let (code, info1, info2) = (vmcb.exitcode, vmcb.exitinfo1, vmcb.exitinfo2);
         match code {
             // Interrupts were taken already; a window for one is used at the next entry.
-            exit::INTR | exit::VINTR | exit::NMI => {}
+            // What the firmware's management mode wanted it got meanwhile.
+            exit::INTR | exit::VINTR | exit::NMI | exit::SMI | exit::INIT => {}
             exit::NESTED_FAULT => self.nested_fault(info1, info2),
             exit::CPUID => self.cpuid(),
             exit::MSR => {

@@ -35,13 +35,18 @@ impl TableMemory for Physical {
 }
 
 impl Virtual {
-    fn translate(&self, address: u64, write: bool) -> Result<u64> {
+    /// The guest-physical address behind a virtual one.
+    pub fn physical(&self, address: u64, write: bool) -> Result<u64> {
         let access = Access {
             write,
             user: self.user,
         };
-        let gpa = walk(&self.paging, address, access, &mut Physical(self.domain));
-        let gpa = gpa.map_err(|NotMapped| Errno::EFAULT)?;
+        walk(&self.paging, address, access, &mut Physical(self.domain))
+            .map_err(|NotMapped| Errno::EFAULT)
+    }
+
+    fn translate(&self, address: u64, write: bool) -> Result<u64> {
+        let gpa = self.physical(address, write)?;
         self.domain.machine_address(gpa, write).ok_or(Errno::EFAULT)
     }
 }

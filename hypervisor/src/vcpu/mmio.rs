@@ -8,7 +8,7 @@ use iced_x86::Instruction;
 use super::Runner;
 use crate::arch::time;
 use crate::io::decode::{self, Access};
-use crate::io::vlapic::{self, Effect};
+use paravane::irq::vlapic::{self, Effect};
 
 /// Bit of the error code: a write (APM volume 2, 15.25.6).
 const WRITE: u64 = 1 << 1;

@@ -186,6 +186,13 @@ impl VLapic {
         true
     }
 
+    /// Marks a vector of the hypervisor's as requested; while the APIC is off it waits.
+    pub fn request_event(&mut self, vector: u8) {
+        let (word, bit) = bit(vector);
+        self.requested[word] |= bit;
+        self.level[word] &= !bit;
+    }
+
     /// The priority class below which nothing is delivered.
     fn processor_priority(&self) -> u32 {
         let serving = highest(&self.in_service).map_or(0, u32::from);
@@ -383,5 +390,130 @@ impl VLapic {
     /// The interrupt command in one piece.
     pub fn command(&self) -> u64 {
         u64::from(self.icr.destination) << 32 | u64::from(self.icr.low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turned on by its spurious-vector register.
+    fn on(id: u32) -> VLapic {
+        let mut apic = VLapic::new(id, true);
+        apic.write(0xf0, 0x1ff, 0);
+        apic
+    }
+
+    #[test]
+    fn the_highest_vector_comes_first_and_blocks_its_class() {
+        let mut apic = on(0);
+        for vector in [0x31, 0x52, 0x35] {
+            assert!(apic.request(vector, false));
+        }
+        assert_eq!(apic.pending(), Some(0x52));
+        apic.accept(0x52);
+        apic.request(0x5f, false);
+        // Of the same class: it waits for the end of the one before.
+        assert_eq!(apic.pending(), None);
+        assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
+        assert_eq!(apic.pending(), Some(0x5f));
+    }
+
+    #[test]
+    fn task_priority_holds_back_lower_classes() {
+        let mut apic = on(0);
+        apic.request(0x41, false);
+        apic.write(0x80, 0x40, 0);
+        assert_eq!(apic.pending(), None);
+        apic.write(0x80, 0x30, 0);
+        assert_eq!(apic.pending(), Some(0x41));
+    }
+
+    #[test]
+    fn the_end_of_a_level_interrupt_is_told() {
+        let mut apic = on(0);
+        apic.request(0x41, true);
+        apic.accept(0x41);
+        assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::LevelEnded(0x41)));
+        assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
+    }
+
+    #[test]
+    fn while_off_only_events_are_kept() {
+        let mut apic = VLapic::new(0, true);
+        assert!(!apic.request(0x41, false));
+        apic.request_event(0xf3);
+        assert_eq!(apic.pending(), None);
+        apic.write(0xf0, 0x1ff, 0);
+        assert_eq!(apic.pending(), Some(0xf3));
+    }
+
+    #[test]
+    fn a_periodic_timer_skips_what_nobody_took() {
+        let mut apic = on(0);
+        apic.write(0x3e0, 0b1011, 0);
+        apic.write(0x320, 1 << 17 | 0x40, 0);
+        apic.write(0x380, 100, 1000);
+        let period = 100 * TICK;
+        assert_eq!(apic.deadline(), Some(1000 + period));
+        apic.tick(1000 + period * 3 + 1);
+        assert_eq!(apic.pending(), Some(0x40));
+        assert_eq!(apic.deadline(), Some(1000 + period * 4));
+        // The counter runs down within a period.
+        assert_eq!(apic.read(0x390, 1000 + period / 2), Some(50));
+    }
+
+    #[test]
+    fn a_one_shot_timer_fires_once() {
+        let mut apic = on(0);
+        apic.write(0x3e0, 0b1011, 0);
+        apic.write(0x320, 0x40, 0);
+        apic.write(0x380, 100, 0);
+        apic.tick(100 * TICK - 1);
+        assert_eq!(apic.pending(), None);
+        apic.tick(100 * TICK);
+        assert_eq!((apic.pending(), apic.deadline()), (Some(0x40), None));
+        assert_eq!(apic.read(0x390, 100 * TICK + 1), Some(0));
+    }
+
+    #[test]
+    fn the_deadline_works_in_its_mode_only() {
+        let mut apic = on(0);
+        apic.set_tsc_deadline(77, 500);
+        assert_eq!((apic.tsc_deadline(), apic.deadline()), (0, None));
+        apic.write(0x320, 2 << 17 | 0x40, 0);
+        apic.set_tsc_deadline(77, 500);
+        assert_eq!((apic.tsc_deadline(), apic.deadline()), (77, Some(500)));
+        apic.tick(500);
+        assert_eq!((apic.pending(), apic.tsc_deadline()), (Some(0x40), 0));
+    }
+
+    #[test]
+    fn modes_change_as_the_manual_allows() {
+        let mut apic = VLapic::new(2, false);
+        let (x, x2) = (ADDRESS | BASE_ENABLE, ADDRESS | BASE_ENABLE | BASE_X2APIC);
+        assert!(apic.set_base(x2) && apic.x2apic());
+        assert_eq!(apic.read(0x20, 0), Some(2));
+        assert_eq!(apic.read(0xd0, 0), Some(1 << 2));
+        // Back to xAPIC only through off; never x2APIC without the enable; never elsewhere in memory.
+        assert!(!apic.set_base(x));
+        assert!(apic.set_base(ADDRESS) && apic.set_base(x));
+        assert!(!apic.set_base(ADDRESS | BASE_X2APIC));
+        assert!(!apic.set_base(x + 0x1000));
+        assert_eq!(apic.read(0x20, 0), Some(2 << 24));
+    }
+
+    #[test]
+    fn destinations_match_by_id_and_by_set() {
+        let mut apic = on(2);
+        let to = |id, logical| Destination { id, logical };
+        assert!(apic.matches(to(2, false)) && apic.matches(to(0xff, false)));
+        assert!(!apic.matches(to(0, false)));
+        apic.write(0xd0, 0b100 << 24, 0);
+        assert!(apic.matches(to(0b110, true)) && !apic.matches(to(0b011, true)));
+        // The cluster model: the high half names a cluster.
+        apic.write(0xe0, 0x0fff_ffff, 0);
+        apic.write(0xd0, 0x12 << 24, 0);
+        assert!(apic.matches(to(0x13, true)) && !apic.matches(to(0x22, true)));
     }
 }

@@ -5,8 +5,14 @@
 
 use alloc::vec::Vec;
 
-use crate::arch::ioapic::{LEVEL, MASKED};
-use crate::io::vlapic::Destination;
+use super::vlapic::Destination;
+
+/// A line's entry is masked.
+pub const MASKED: u64 = 1 << 16;
+/// A line is level-triggered.
+pub const LEVEL: u64 = 1 << 15;
+/// A line is active when low.
+pub const LOW: u64 = 1 << 13;
 
 const REMOTE_IRR: u64 = 1 << 14;
 /// Bits of an entry a guest may set.
@@ -54,7 +60,8 @@ impl VIoApic {
             0 => u32::from(self.select),
             0x10 => match self.select {
                 0 | 2 => u32::from(self.id) << 24,
-                1 => 0x20 | (self.entries.len() as u32 - 1) << 16,
+                // Version 0x11, as Xen's: one without an EOI register.
+                1 => 0x11 | (self.entries.len() as u32 - 1) << 16,
                 select => self
                     .entry(select)
                     .map_or(!0, |entry| (entry >> (32 * (select & 1))) as u32),
@@ -84,7 +91,6 @@ impl VIoApic {
                 }
                 return Some(index as u32);
             }
-            // The EOI register of later versions is not offered: version 0x20 has none in our tables.
             _ => {}
         }
         None
@@ -137,5 +143,60 @@ impl VIoApic {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_entry(line: u8, entry: u64) -> VIoApic {
+        let mut apic = VIoApic::new(0xfec0_0000, 0, 0, 24);
+        for (half, value) in [(1, (entry >> 32) as u32), (0, entry as u32)] {
+            apic.write(0, u32::from(0x10 + line * 2 + half));
+            assert_eq!(apic.write(0x10, value), Some(u32::from(line)));
+        }
+        apic
+    }
+
+    #[test]
+    fn a_level_line_waits_for_its_end() {
+        let mut apic = with_entry(9, 0x41 | LEVEL | 2 << 56);
+        let delivery = apic.asserted(9).unwrap();
+        assert_eq!(
+            (delivery.vector, delivery.level, delivery.to.id),
+            (0x41, true, 2)
+        );
+        assert!(apic.waits(9) && apic.asserted(9).is_none());
+        assert_eq!(apic.ended(0x40), []);
+        assert_eq!(apic.ended(0x41), [9]);
+        assert!(apic.asserted(9).is_some());
+    }
+
+    #[test]
+    fn an_edge_line_never_waits_and_a_masked_one_is_silent() {
+        let mut apic = with_entry(4, 0x34);
+        assert!(apic.asserted(4).is_some_and(|delivery| !delivery.level));
+        assert!(!apic.waits(4) && apic.asserted(4).is_some());
+        assert!(with_entry(4, 0x34 | MASKED).asserted(4).is_none());
+    }
+
+    #[test]
+    fn registers_read_back_and_none_lies_beyond() {
+        let mut apic = with_entry(23, 0x77 | LEVEL | LOW | 3 << 56);
+        apic.write(0, 0x10 + 23 * 2);
+        assert_eq!(apic.read(0x10), (0x77 | LEVEL | LOW) as u32);
+        apic.write(0, 0x10 + 23 * 2 + 1);
+        assert_eq!(apic.read(0x10), 3 << 24);
+        apic.write(0, 1);
+        assert_eq!(apic.read(0x10), 0x17_0011);
+        apic.write(0, 0x10 + 24 * 2);
+        assert_eq!((apic.write(0x10, 0), apic.read(0x10)), (None, !0));
+        // To edge and back: the way to end an interrupt without a register for it.
+        let mut apic = with_entry(5, 0x41 | LEVEL);
+        apic.asserted(5);
+        apic.write(0, 0x10 + 10);
+        apic.write(0x10, 0x41);
+        assert!(!apic.waits(5));
     }
 }
