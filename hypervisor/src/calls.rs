@@ -6,6 +6,7 @@
 pub mod events;
 mod hvm;
 mod memory;
+mod physdev;
 mod platform;
 mod sched;
 mod vcpu;
@@ -64,6 +65,7 @@ pub fn dispatch(call: &mut Call, number: u32, arguments: [u64; 5]) -> Outcome {
         }
         // VMASST_CMD_enable of VMASST_TYPE_runstate_update_flag: that is how it is always written.
         hypercall::VM_ASSIST if (first, second) == (0, 5) => Ok(0),
+        hypercall::PHYSDEV_OP => physdev::call(call, first as u32, second),
         hypercall::PLATFORM_OP => platform::call(call, first),
         hypercall::HVM_OP => hvm::call(call, first as u32, second),
         hypercall::CONSOLE_IO => console(call, first as u32, second, third),

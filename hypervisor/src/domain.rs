@@ -10,12 +10,13 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use paravane::mem::p2m::{Kind, P2m};
 use paravane::mem::{Gfn, MachineMemory, Mfn};
 use spin::{Mutex, Once};
+use xen_abi::xen::virq;
 
 use crate::arch::frames::Frames;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::phys::{Machine, NestedTables};
 use crate::arch::svm::maps;
-use crate::arch::{acpi::Acpi, ioapic, lapic, memory, time};
+use crate::arch::{acpi::Acpi, ioapic, lapic, memory, serial, time};
 use crate::calls::events::Events;
 use crate::io::msi::{self, Source};
 use crate::io::pci::Pci;
@@ -366,6 +367,9 @@ impl Domain {
             return;
         };
         let (entry, gsi) = (io_apic.line(line), io_apic.gsi_base + line);
+        if gsi == serial::GSI {
+            return;
+        }
         let mut vectors = self.gsi_vectors.lock();
         let Some(slot) = vectors.get_mut(gsi as usize) else {
             return;
@@ -414,6 +418,13 @@ impl Domain {
             .lock()
             .get(index)
             .map_or(!0, |apic| apic.read(offset))
+    }
+
+    /// Bytes came on the console: dom0 may read them.
+    pub fn console_input(&self) {
+        if let Some(vcpu) = self.vcpus.first() {
+            self.events.lock().raise_virq(self, vcpu, virq::CONSOLE);
+        }
     }
 
     /// Tells a vCPU that events wait for it.

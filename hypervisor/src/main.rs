@@ -76,6 +76,7 @@ extern "C" fn main() -> ! {
         Ok(built) => DOM0.call_once(|| built),
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
+    io::msi::take_console();
     percpu::all()
         .iter()
         .filter(|other| other.index != cpu.index)

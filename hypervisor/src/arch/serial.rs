@@ -9,6 +9,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 use uart_16550::SerialPort;
 
+/// The global interrupt of the first serial port, which no domain gets either.
+pub const GSI: u32 = 4;
+
 static PORT: Mutex<Option<SerialPort>> = Mutex::new(None);
 static BASE: AtomicU16 = AtomicU16::new(0);
 

@@ -5,7 +5,7 @@
 
 use spin::Mutex;
 
-use crate::arch::{lapic, traps};
+use crate::arch::{ioapic, lapic, serial, traps};
 use paravane::irq::vlapic::Destination;
 
 /// What a vector stands for.
@@ -15,6 +15,8 @@ pub enum Source {
     Free,
     /// A global interrupt.
     Gsi(u32),
+    /// Bytes on the console.
+    Console,
     /// A message as the domain wrote it.
     Message {
         /// The message's address.
@@ -62,6 +64,16 @@ pub fn take(count: u8, source: impl Fn(u8) -> Source) -> Option<u8> {
     Some(first)
 }
 
+/// Has the console's interrupt come to the calling processor from now on.
+pub fn take_console() {
+    if let Some(vector) = take(1, |_| Source::Console) {
+        ioapic::set(
+            serial::GSI,
+            u64::from(vector) | u64::from(lapic::id()) << 56,
+        );
+    }
+}
+
 /// Gives vectors back.
 pub fn give(first: u8, count: u8) {
     let mut sources = SOURCES.lock();
@@ -82,6 +94,7 @@ fn arrived(vector: u8) {
     match source {
         Source::Free => {}
         Source::Gsi(gsi) => crate::domain::dom0().line_asserted(gsi),
+        Source::Console => crate::domain::dom0().console_input(),
         Source::Message { address, data } => {
             let (to, vector) = target(address, data);
             crate::domain::dom0().deliver(to, vector, false);

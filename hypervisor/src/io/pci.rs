@@ -24,6 +24,44 @@ struct Device {
     msix: Option<Msix>,
 }
 
+impl Device {
+    fn examine(bdf: u16) -> Self {
+        let mut device = Self {
+            msi: None,
+            msix: None,
+        };
+        hardware::capabilities(bdf, |id, at| match id {
+            CAPABILITY_MSI => {
+                let wide = hardware::read(bdf, at, 4) >> 16 & 1 << 7 != 0;
+                device.msi = Some(Msi {
+                    at,
+                    wide,
+                    address: 0,
+                    data: 0,
+                    vectors: None,
+                });
+            }
+            CAPABILITY_MSIX => {
+                let count = (hardware::read(bdf, at, 4) >> 16 & 0x7ff) as usize + 1;
+                let place = hardware::read(bdf, at + 4, 4);
+                device.msix = Some(Msix {
+                    at,
+                    bar: (place & 7) as u8,
+                    offset: u64::from(place & !7),
+                    table: 0..0,
+                    window: None,
+                    entries: alloc::vec![Entry::default(); count],
+                });
+            }
+            _ => {}
+        });
+        if let Some(msix) = &mut device.msix {
+            msix.locate(bdf);
+        }
+        device
+    }
+}
+
 /// The MSI capability (6.8.1): what dom0 wrote.
 struct Msi {
     at: u8,
@@ -83,44 +121,25 @@ impl Pci {
             target,
         };
         hardware::each(|bdf| {
-            let mut device = Device {
-                msi: None,
-                msix: None,
-            };
-            hardware::capabilities(bdf, |id, at| match id {
-                CAPABILITY_MSI => {
-                    let wide = hardware::read(bdf, at, 4) >> 16 & 1 << 7 != 0;
-                    device.msi = Some(Msi {
-                        at,
-                        wide,
-                        address: 0,
-                        data: 0,
-                        vectors: None,
-                    });
-                }
-                CAPABILITY_MSIX => {
-                    let count = (hardware::read(bdf, at, 4) >> 16 & 0x7ff) as usize + 1;
-                    let place = hardware::read(bdf, at + 4, 4);
-                    device.msix = Some(Msix {
-                        at,
-                        bar: (place & 7) as u8,
-                        offset: u64::from(place & !7),
-                        table: 0..0,
-                        window: None,
-                        entries: alloc::vec![Entry::default(); count],
-                    });
-                }
-                _ => {}
-            });
-            if let Some(msix) = &mut device.msix {
-                msix.locate(bdf);
-            }
-            if device.msi.is_some() || device.msix.is_some() {
-                pci.devices.insert(bdf, device);
-            }
+            pci.add(bdf);
         });
         log::info!("PCI: {} functions send messages", pci.devices.len());
         pci
+    }
+
+    /// Looks at a function that dom0 found, if it is not known yet. False if there is none.
+    pub fn add(&mut self, bdf: u16) -> bool {
+        if hardware::read(bdf, 0, 4) as u16 == 0xffff {
+            return false;
+        }
+        if self.devices.contains_key(&bdf) {
+            return true;
+        }
+        let device = Device::examine(bdf);
+        if device.msi.is_some() || device.msix.is_some() {
+            self.devices.insert(bdf, device);
+        }
+        true
     }
 
     fn selected(&self, port: u16) -> Option<(u16, u8)> {

@@ -270,7 +270,7 @@ impl VLapic {
 
     /// Fires the timer if it is due.
     pub fn tick(&mut self, now: u64) {
-        if !self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         self.tsc_deadline = 0;
