@@ -19,6 +19,8 @@
 #![allow(unused_attributes)]
 #![forbid(unsafe_code)]
 
+pub mod cpuid;
+pub mod domctl;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
@@ -27,6 +29,12 @@ pub mod hvm;
 pub mod io;
 pub mod linux;
 pub mod memory;
+pub mod physdev;
+pub mod platform;
+pub mod sched;
+pub mod sysctl;
+pub mod vcpu;
+pub mod version;
 pub mod xen;
 
 /// Size in bytes of the pages that grants, rings and frame numbers count in, on every

@@ -7,6 +7,13 @@
 
 extern crate alloc;
 
+pub mod console;
 pub mod error;
+pub mod event;
+pub mod grant;
+pub mod hypercall;
 pub mod irq;
 pub mod mem;
+pub mod pvclock;
+pub mod system;
+pub mod trace;

@@ -5,6 +5,8 @@ pub mod access;
 pub mod addr;
 pub mod buddy;
 pub mod frames;
+#[cfg(any(test, feature = "heap"))]
+pub mod heap;
 pub mod p2m;
 pub mod walk;
 

@@ -18,6 +18,8 @@ pub enum Headers {
 }
 
 const XEN: &str = "
+/* The toolstack's interface, too. */
+#define __XEN_TOOLS__ 1
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,8 +38,20 @@ const XEN: &str = "
 #include <xen/features.h>
 #include <xen/grant_table.h>
 #include <xen/memory.h>
+#include <xen/physdev.h>
+#include <xen/platform.h>
+#include <xen/sched.h>
+#include <xen/sysctl.h>
+#include <xen/domctl.h>
+#include <xen/vcpu.h>
+#include <xen/version.h>
+#include <xen/arch-x86/cpuid.h>
+#include <xen/arch-x86/hvm/start_info.h>
 #include <xen/hvm/dm_op.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/hvm_vcpu.h>
 #include <xen/hvm/ioreq.h>
+#include <xen/hvm/params.h>
 #include <xen/io/blkif.h>
 #include <xen/io/netif.h>
 #include <xen/io/pciif.h>

@@ -6,6 +6,7 @@
 //! name it differently, and `(xen "NAME")` or `(linux "NAME")` if only one of them has it.
 
 mod constants;
+mod served;
 mod structs;
 
 /// What an item is called in C: an expression for each set of headers.
@@ -73,5 +74,6 @@ use c;
 pub fn entries() -> Vec<Entry> {
     let mut all = constants::entries();
     all.extend(structs::entries());
+    all.extend(served::entries());
     all
 }

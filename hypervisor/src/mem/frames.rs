@@ -191,7 +191,7 @@ impl FrameTable {
 
     /// The parts of a range that are news, which are known from now on.
     fn learn(&mut self, frames: Range<u64>) -> Vec<Range<u64>> {
-        let mut news = Vec::from([frames.start..frames.end.min(self.end())]);
+        let mut news: Vec<_> = core::iter::once(frames.start..frames.end.min(self.end())).collect();
         for known in &self.known {
             let cut = |range: Range<u64>| {
                 let before = range.start..range.end.min(known.start);
@@ -239,6 +239,12 @@ impl FrameTable {
         } else {
             Owner::Mmio
         }
+    }
+
+    /// Whether none of these frames is memory, nor a device of the hypervisor's.
+    pub fn is_mmio(&self, frames: Range<u64>) -> bool {
+        let apart = |other: &Range<u64>| other.end <= frames.start || frames.end <= other.start;
+        self.known.iter().chain(&self.withheld).all(apart)
     }
 
     /// Takes `1 << order` free frames, aligned to their number, that lie wholly below the frame `below` if one is

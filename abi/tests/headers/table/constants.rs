@@ -18,6 +18,8 @@ macro_rules! constants {
     };
 }
 
+pub(super) use constants;
+
 /// A constant string: the C side has to compare equal.
 macro_rules! string {
     ($all:ident, $($module:ident)::+ :: { $name:ident: $c:literal }) => {

@@ -46,6 +46,8 @@ macro_rules! structure {
     (@size $c:tt $size:tt) => { c!($size) };
 }
 
+pub(super) use structure;
+
 pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     event_channel(&mut all);

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `platform_op` hypercall, `platform.h`, as far as a Linux dom0 uses it.
+
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! args {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Default, Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+    };
+}
+
+/// What the argument's second field must say (`XENPF_INTERFACE_VERSION`).
+pub const INTERFACE_VERSION: u32 = 0x0300_0001;
+
+/// Commands (`XENPF_*`).
+pub mod op {
+    /// Sets the wall clock.
+    pub const SETTIME32: u32 = 17;
+    /// Sets the wall clock; takes [`Settime64`](super::Settime64).
+    pub const SETTIME64: u32 = 62;
+    /// Tells a memory type range register.
+    pub const READ_MEMTYPE: u32 = 33;
+    /// Loads microcode.
+    pub const MICROCODE_UPDATE: u32 = 35;
+    /// Takes [`PcpuVersion`](super::PcpuVersion).
+    pub const GET_CPU_VERSION: u32 = 48;
+    /// Calls the firmware.
+    pub const EFI_RUNTIME_CALL: u32 = 49;
+    /// Tells what the firmware said.
+    pub const FIRMWARE_INFO: u32 = 50;
+    /// Takes [`EnterAcpiSleep`](super::EnterAcpiSleep).
+    pub const ENTER_ACPI_SLEEP: u32 = 51;
+    /// Sets a CPU's frequency.
+    pub const CHANGE_FREQ: u32 = 52;
+    /// Tells CPUs' idle times.
+    pub const GETIDLETIME: u32 = 53;
+    /// Tells the hypervisor what ACPI says of a CPU's states.
+    pub const SET_PROCESSOR_PMINFO: u32 = 54;
+    /// Takes [`PcpuInfo`](super::PcpuInfo).
+    pub const GET_CPUINFO: u32 = 55;
+    /// Starts a CPU.
+    pub const CPU_ONLINE: u32 = 56;
+    /// Stops a CPU.
+    pub const CPU_OFFLINE: u32 = 57;
+    /// Parks CPUs.
+    pub const CORE_PARKING: u32 = 60;
+    /// Reads model-specific registers.
+    pub const RESOURCE_OP: u32 = 61;
+    /// Tells a symbol of the hypervisor.
+    pub const GET_SYMBOL: u32 = 63;
+    /// Tells what the screen looks like.
+    pub const GET_DOM0_CONSOLE: u32 = 64;
+    /// Takes [`UcodeRevision`](super::UcodeRevision).
+    pub const GET_UCODE_REVISION: u32 = 65;
+}
+
+args! {
+    /// The argument of any command.
+    Header {
+        /// See [`op`].
+        cmd: u32,
+        /// [`INTERFACE_VERSION`].
+        interface_version: u32,
+        /// The command's own argument.
+        u: [u64; 16],
+    }
+}
+
+args! {
+    /// Argument of [`op::SETTIME64`].
+    Settime64 {
+        /// Seconds since 1970.
+        secs: u64,
+        /// Nanoseconds.
+        nsecs: u32,
+        /// Zero.
+        mbz: u32,
+        /// The system time at which it is that time.
+        system_time: u64,
+    }
+}
+
+args! {
+    /// Argument of [`op::ENTER_ACPI_SLEEP`].
+    EnterAcpiSleep {
+        /// For the first control register.
+        val_a: u16,
+        /// For the second.
+        val_b: u16,
+        /// 1 to 5.
+        sleep_state: u32,
+        /// 1 for the extended registers.
+        flags: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::GET_CPUINFO`].
+    PcpuInfo {
+        /// In: which CPU.
+        xen_cpuid: u32,
+        /// Out: the highest number.
+        max_present: u32,
+        /// Out: 1 if it runs, 2 if there is none.
+        flags: u32,
+        /// Out.
+        apic_id: u32,
+        /// Out.
+        acpi_id: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::GET_CPU_VERSION`].
+    PcpuVersion {
+        /// In: which CPU.
+        xen_cpuid: u32,
+        /// Out: the highest number.
+        max_present: u32,
+        /// Out.
+        vendor_id: [u8; 12],
+        /// Out.
+        family: u32,
+        /// Out.
+        model: u32,
+        /// Out.
+        stepping: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::GET_UCODE_REVISION`].
+    UcodeRevision {
+        /// In.
+        cpu: u32,
+        /// Out.
+        signature: u32,
+        /// Out.
+        pf: u32,
+        /// Out.
+        revision: u32,
+    }
+}

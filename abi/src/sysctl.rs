@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `sysctl` hypercall of the toolstack, `sysctl.h` of Xen 4.20.
+
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! args {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Default, Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+    };
+}
+
+/// What the argument's second field must say.
+pub const INTERFACE_VERSION: u32 = 0x15;
+
+/// Commands (`XEN_SYSCTL_*`).
+pub mod op {
+    /// Takes [`Readconsole`](super::Readconsole).
+    pub const READCONSOLE: u32 = 1;
+    /// Writes [`Physinfo`](super::Physinfo).
+    pub const PHYSINFO: u32 = 3;
+    /// Writes the scheduler's number, 4 bytes.
+    pub const SCHED_ID: u32 = 4;
+    /// Takes [`Getdomaininfolist`](super::Getdomaininfolist).
+    pub const GETDOMAININFOLIST: u32 = 6;
+    /// Presses keys on the console.
+    pub const DEBUG_KEYS: u32 = 7;
+    /// Takes [`Getcpuinfo`](super::Getcpuinfo).
+    pub const GETCPUINFO: u32 = 8;
+    /// Takes [`Cputopoinfo`](super::Cputopoinfo).
+    pub const CPUTOPOINFO: u32 = 16;
+    /// Takes [`Numainfo`](super::Numainfo).
+    pub const NUMAINFO: u32 = 17;
+    /// Takes [`CpupoolOp`](super::CpupoolOp).
+    pub const CPUPOOL_OP: u32 = 18;
+    /// Writes the CPUID masks there are, 4 bytes.
+    pub const GET_CPU_LEVELLING_CAPS: u32 = 25;
+    /// Tells features of CPUs.
+    pub const GET_CPU_FEATURESET: u32 = 26;
+}
+
+args! {
+    /// The argument of any command.
+    Header {
+        /// See [`op`].
+        cmd: u32,
+        /// [`INTERFACE_VERSION`].
+        interface_version: u32,
+        /// The command's own argument.
+        u: [u64; 16],
+    }
+}
+
+args! {
+    /// Argument of [`op::READCONSOLE`].
+    Readconsole {
+        /// In: forget what was read.
+        clear: u8,
+        /// In: start at the index.
+        incremental: u8,
+        /// Nothing.
+        pad0: u8,
+        /// Nothing.
+        pad1: u8,
+        /// In and out: place in all that was ever written.
+        index: u32,
+        /// In: address.
+        buffer: u64,
+        /// In: bytes of the buffer; out: bytes written.
+        count: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+    }
+}
+
+args! {
+    /// The machine.
+    Physinfo {
+        /// Threads of a core.
+        threads_per_core: u32,
+        /// Cores of a socket.
+        cores_per_socket: u32,
+        /// CPUs that run.
+        nr_cpus: u32,
+        /// Highest number of a CPU.
+        max_cpu_id: u32,
+        /// NUMA nodes.
+        nr_nodes: u32,
+        /// Highest number of a node.
+        max_node_id: u32,
+        /// Frequency of the time-stamp counter.
+        cpu_khz: u32,
+        /// See [`physcap`].
+        capabilities: u32,
+        /// None on x86.
+        arch_capabilities: u32,
+        /// Zero.
+        pad: u32,
+        /// Memory, in frames.
+        total_pages: u64,
+        /// Free.
+        free_pages: u64,
+        /// Free and to be cleared.
+        scrub_pages: u64,
+        /// Claimed.
+        outstanding_pages: u64,
+        /// Highest frame.
+        max_mfn: u64,
+        /// Features of the processor.
+        hw_cap: [u32; 8],
+    }
+}
+
+/// Bits of [`Physinfo::capabilities`](Physinfo::capabilities) (`XEN_SYSCTL_PHYSCAP_*`).
+pub mod physcap {
+    /// HVM and PVH guests.
+    pub const HVM: u32 = 1 << 0;
+    /// PV guests.
+    pub const PV: u32 = 1 << 1;
+    /// Devices for guests.
+    pub const DIRECTIO: u32 = 1 << 2;
+    /// Nested paging.
+    pub const HAP: u32 = 1 << 3;
+    /// Shadow paging.
+    pub const SHADOW: u32 = 1 << 4;
+    /// Grant tables of version 1.
+    pub const GNTTAB_V1: u32 = 1 << 8;
+    /// Grant tables of version 2.
+    pub const GNTTAB_V2: u32 = 1 << 9;
+}
+
+args! {
+    /// Argument of [`op::GETDOMAININFOLIST`].
+    Getdomaininfolist {
+        /// In: where to start.
+        first_domain: u16,
+        /// Zero; fills the structure.
+        pad: u16,
+        /// In: room in the buffer.
+        max_domains: u32,
+        /// In: address of an array of [`crate::domctl::Getdomaininfo`].
+        buffer: u64,
+        /// Out.
+        num_domains: u32,
+        /// Zero; fills the structure.
+        pad2: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::GETCPUINFO`].
+    Getcpuinfo {
+        /// In: room in the array.
+        max_cpus: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// In: address of an array of idle times, 8 bytes each.
+        info: u64,
+        /// Out.
+        nr_cpus: u32,
+        /// Zero; fills the structure.
+        pad2: u32,
+    }
+}
+
+args! {
+    /// Where a CPU is.
+    Cputopo {
+        /// Its core.
+        core: u32,
+        /// Its socket.
+        socket: u32,
+        /// Its node.
+        node: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::CPUTOPOINFO`].
+    Cputopoinfo {
+        /// In and out.
+        num_cpus: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// In: address of an array, or zero.
+        cputopo: u64,
+    }
+}
+
+args! {
+    /// Memory of a node.
+    Meminfo {
+        /// Bytes.
+        memsize: u64,
+        /// Bytes.
+        memfree: u64,
+    }
+}
+
+args! {
+    /// Argument of [`op::NUMAINFO`].
+    Numainfo {
+        /// In and out.
+        num_nodes: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// In: address of an array of [`Meminfo`], or zero.
+        meminfo: u64,
+        /// In: address of an array, or zero.
+        distance: u64,
+    }
+}
+
+args! {
+    /// Argument of [`op::CPUPOOL_OP`].
+    CpupoolOp {
+        /// See [`cpupool`].
+        op: u32,
+        /// In and out.
+        cpupool_id: u32,
+        /// Out.
+        sched_id: u32,
+        /// In.
+        domid: u32,
+        /// In.
+        cpu: u32,
+        /// Out: domains in it.
+        n_dom: u32,
+        /// Out: its CPUs.
+        cpumap: crate::domctl::Bitmap,
+    }
+}
+
+/// Operations on pools of CPUs (`XEN_SYSCTL_CPUPOOL_OP_*`).
+pub mod cpupool {
+    /// Tells of the pool or the next one.
+    pub const INFO: u32 = 3;
+    /// Tells which CPUs are in no pool.
+    pub const FREEINFO: u32 = 7;
+}
+
+/// No core.
+pub const INVALID_CORE: u32 = u32::MAX;
+
+/// Number of the credit scheduler (`XEN_SCHEDULER_CREDIT`).
+pub const SCHED_CREDIT: u32 = 5;

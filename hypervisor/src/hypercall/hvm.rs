@@ -1,0 +1,222 @@
+//! `hvm_op`: a domain's parameters, and the vector of its upcalls.
+
+use super::{Reply, given, in_out};
+use crate::error::{Errno, Result};
+use crate::mem::Gfn;
+use crate::mem::access::GuestMemory;
+use crate::mem::frames::DomId;
+use crate::mem::p2m::Kind;
+use crate::system::domain::Callback;
+use crate::system::vcpu::VcpuId;
+use crate::system::{Caller, Platform};
+use xen_abi::hvm::hvm_op::{EvtchnUpcallVector, GetMemType, PagetableDying, Param, mem_type, op};
+use xen_abi::hvm::params;
+use xen_abi::sched::shutdown;
+
+/// Vectors below are exceptions or the APIC's illegal ones.
+const FIRST_VECTOR: u8 = 0x10;
+
+pub(super) fn serve<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    command: u64,
+    arg: u64,
+) -> Result<Reply> {
+    let Ok(command) = u32::try_from(command) else {
+        return Err(Errno::ENOSYS);
+    };
+    match command {
+        op::SET_PARAM => given(caller, arg, |caller, args: Param| {
+            let (id, index) = whose(caller, &args)?;
+            set_param(caller, id, index, args.value)
+        }),
+        op::GET_PARAM => in_out(caller, arg, |caller, args: &mut Param| {
+            let (id, index) = whose(caller, args)?;
+            args.value = get_param(caller, id, index)?;
+            Ok(())
+        }),
+        op::FLUSH_TLBS if arg != 0 => Err(Errno::EINVAL),
+        op::FLUSH_TLBS => {
+            let id = caller.vcpu.domain;
+            caller.system.platform.flush(id);
+            Ok(Reply::Value(0))
+        }
+        // A hint for shadow page tables, which there are none of.
+        op::PAGETABLE_DYING => given(caller, arg, |caller, args: PagetableDying| {
+            let id = caller.named(args.domid)?;
+            Err(if id == caller.vcpu.domain {
+                Errno::EINVAL
+            } else {
+                Errno::EOPNOTSUPP
+            })
+        }),
+        op::GET_TIME => {
+            let now = caller.system.platform.now();
+            caller.put(arg, &now)?;
+            Ok(Reply::Value(0))
+        }
+        op::GET_MEM_TYPE => in_out(caller, arg, |caller, args: &mut GetMemType| {
+            let id = caller.target(args.domid)?;
+            args.mem_type = match caller
+                .system
+                .lookup(id, Gfn(args.pfn))
+                .map(|seen| seen.kind)
+            {
+                None | Some(Kind::Mmio) => mem_type::MMIO_DM,
+                Some(kind) if kind.writable() => mem_type::RAM_RW,
+                Some(_) => mem_type::RAM_RO,
+            };
+            Ok(())
+        }),
+        op::SET_EVTCHN_UPCALL_VECTOR => given(caller, arg, |caller, args: EvtchnUpcallVector| {
+            if args.vector < FIRST_VECTOR {
+                return Err(Errno::EINVAL);
+            }
+            let vcpu = args.vcpu as usize;
+            let domain = caller.domain_mut()?;
+            domain
+                .vcpus
+                .get_mut(vcpu)
+                .ok_or(Errno::ENOENT)?
+                .upcall_vector = Some(args.vector);
+            let vcpu = VcpuId {
+                domain: caller.vcpu.domain,
+                vcpu: args.vcpu,
+            };
+            // Once for what may have come before, as Xen does.
+            caller.system.assert_upcall(vcpu);
+            Ok(())
+        }),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// The domain and the parameter.
+fn whose<P: Platform>(caller: &Caller<'_, P>, args: &Param) -> Result<(DomId, u32)> {
+    if args.index >= params::COUNT {
+        return Err(Errno::EINVAL);
+    }
+    caller.named(args.domid)?;
+    Ok((caller.target(args.domid)?, args.index))
+}
+
+/// Whether a parameter has been given up.
+fn is_deprecated(index: u32) -> bool {
+    matches!(
+        index,
+        params::PAE_ENABLED
+            | params::DM_DOMAIN
+            | params::MEMORY_EVENT_CR0
+            | params::MEMORY_EVENT_CR3
+            | params::MEMORY_EVENT_CR4
+            | params::MEMORY_EVENT_INT3
+            | params::NESTEDHVM
+            | params::MEMORY_EVENT_SINGLE_STEP
+            | params::BUFIOREQ_EVTCHN
+            | params::MEMORY_EVENT_MSR
+    )
+}
+
+/// Whether a domain may set a parameter of its own.
+fn may_set(index: u32) -> bool {
+    matches!(
+        index,
+        params::CALLBACK_IRQ
+            | params::VM86_TSS
+            | params::VM86_TSS_SIZED
+            | params::ACPI_IOPORTS_LOCATION
+            | params::VM_GENERATION_ID_ADDR
+            | params::STORE_EVTCHN
+            | params::CONSOLE_EVTCHN
+            | params::X87_FIP_WIDTH
+    )
+}
+
+/// Whether a domain may read a parameter of its own.
+fn may_get(index: u32) -> bool {
+    may_set(index)
+        || matches!(
+            index,
+            params::STORE_PFN | params::CONSOLE_PFN | params::ALTP2M
+        )
+}
+
+fn get_param<P: Platform>(caller: &Caller<'_, P>, id: DomId, index: u32) -> Result<u64> {
+    if is_deprecated(index) {
+        return Err(Errno::EINVAL);
+    }
+    if id == caller.vcpu.domain && !may_get(index) {
+        return Err(Errno::EPERM);
+    }
+    let values = &caller.system.domain(id)?.params;
+    Ok(match index {
+        params::VM86_TSS => values[params::VM86_TSS_SIZED as usize] & 0xffff_ffff,
+        _ => values[index as usize],
+    })
+}
+
+fn set_param<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    id: DomId,
+    index: u32,
+    value: u64,
+) -> Result<()> {
+    if index == params::ALTP2M {
+        return Err(Errno::EEXIST);
+    }
+    if is_deprecated(index) {
+        return Err(Errno::EINVAL);
+    }
+    if id == caller.vcpu.domain && !may_set(index) {
+        return Err(Errno::EPERM);
+    }
+    let domain = caller.system.domain_mut(id)?;
+    let old = domain.params[index as usize];
+    let once = matches!(
+        index,
+        params::VIRIDIAN
+            | params::IOREQ_PFN
+            | params::BUFIOREQ_PFN
+            | params::IOREQ_SERVER_PFN
+            | params::NR_IOREQ_SERVER_PAGES
+            | params::MCA_CAP
+    );
+    if once && old != 0 && old != value {
+        return Err(Errno::EEXIST);
+    }
+    let mut index = index;
+    let mut value = value;
+    match index {
+        params::CALLBACK_IRQ => domain.callback = callback(value),
+        params::TIMER_MODE if value > 3 => return Err(Errno::EINVAL),
+        params::TRIPLE_FAULT_REASON if value > u64::from(shutdown::SOFT_RESET) => {
+            return Err(Errno::EINVAL);
+        }
+        params::X87_FIP_WIDTH if !matches!(value, 0 | 4 | 8) => return Err(Errno::EINVAL),
+        // What is not emulated cannot be configured.
+        params::ACPI_IOPORTS_LOCATION => return Err(Errno::ENODEV),
+        params::VIRIDIAN | params::ACPI_S_STATE | params::MCA_CAP if value != 0 => {
+            return Err(Errno::EINVAL);
+        }
+        params::VM86_TSS => {
+            if value > u64::from(u32::MAX) {
+                return Err(Errno::EINVAL);
+            }
+            // A task-state segment of the size that old loaders assume.
+            value |= if value != 0 { 128 << 32 } else { 0 };
+            index = params::VM86_TSS_SIZED;
+        }
+        // Not even a task-state segment of 32 bits: 104 bytes.
+        params::VM86_TSS_SIZED if value >> 32 < 104 => return Err(Errno::EINVAL),
+        _ => {}
+    }
+    domain.params[index as usize] = value;
+    Ok(())
+}
+
+fn callback(value: u64) -> Callback {
+    match value >> params::CALLBACK_TYPE_SHIFT {
+        params::callback::VECTOR => Callback::Vector(value as u8),
+        params::callback::GSI if value == 0 => Callback::None,
+        _ => Callback::Line(value),
+    }
+}

@@ -1,0 +1,86 @@
+//! `sched_op`.
+
+use super::{After, Reply, given};
+use crate::error::{Errno, Result};
+use crate::mem::access::GuestMemory;
+use crate::system::vcpu::Poll as Polling;
+use crate::system::{Caller, Platform};
+use alloc::vec::Vec;
+use core::mem::offset_of;
+use xen_abi::sched::{Poll, RemoteShutdown, op};
+use xen_abi::vcpu::VcpuInfo;
+
+/// Ports that one poll may name.
+const MOST_PORTS: u32 = 128;
+
+pub(super) fn serve<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    command: u32,
+    arg: u64,
+) -> Result<Reply> {
+    let id = caller.vcpu.domain;
+    match command {
+        op::YIELD => Ok(After::Yield.into()),
+        op::BLOCK => {
+            unmask_upcalls(caller)?;
+            Ok(After::Block.into())
+        }
+        op::SHUTDOWN => {
+            let reason: u32 = caller.get(arg)?;
+            caller.system.shut_down(id, reason as u8)?;
+            Ok(After::Stop.into())
+        }
+        op::SHUTDOWN_CODE => given(caller, arg, |caller, reason: u32| {
+            caller
+                .domain_mut()?
+                .shutdown_code
+                .get_or_insert(reason as u8);
+            Ok(())
+        }),
+        op::POLL => poll(caller, arg),
+        op::REMOTE_SHUTDOWN => given(caller, arg, |caller, args: RemoteShutdown| {
+            // Unlike elsewhere, "self" is not a name here.
+            let of = caller.system.domain(args.domain_id)?.id();
+            if of == id || !caller.is_privileged() {
+                return Err(Errno::EPERM);
+            }
+            caller.system.shut_down(of, args.reason as u8)
+        }),
+        op::PIN_OVERRIDE if !caller.is_privileged() => Err(Errno::EPERM),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// A vCPU that waits takes upcalls.
+fn unmask_upcalls<P: Platform>(caller: &mut Caller<'_, P>) -> Result<()> {
+    let vcpu = caller.vcpu.vcpu as usize;
+    if let Some(Some(info)) = caller.domain()?.places.vcpu_info.get(vcpu).copied() {
+        let mask = info + offset_of!(VcpuInfo, evtchn_upcall_mask) as u64;
+        caller.system.platform.swap_u8(mask, 0);
+    }
+    Ok(())
+}
+
+fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
+    let args: Poll = caller.get(arg)?;
+    if args.nr_ports > MOST_PORTS {
+        return Err(Errno::EINVAL);
+    }
+    if caller.system.upcall_pending(caller.vcpu) {
+        return Ok(Reply::Value(0));
+    }
+    let mut ports = Vec::new();
+    for index in 0..args.nr_ports {
+        let port: u32 = caller.get_at(args.ports, u64::from(index))?;
+        if caller.system.poll_port(caller.vcpu.domain, port)? {
+            return Ok(Reply::Value(0));
+        }
+        ports.push(port);
+    }
+    let until = (args.timeout != 0).then_some(args.timeout);
+    let vcpu = caller.vcpu;
+    caller
+        .system
+        .change_timers(vcpu, |state| state.poll = Some(Polling { ports, until }))?;
+    Ok(After::Poll.into())
+}

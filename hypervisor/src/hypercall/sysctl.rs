@@ -1,0 +1,180 @@
+//! `sysctl`, as far as `xl info`, `xl list` and `xl dmesg` of Xen 4.20 ask.
+
+use super::Reply;
+use super::domctl::{Bitmap, domain_info, write_bitmap};
+use crate::error::{Errno, Result};
+use crate::mem::access::GuestMemory;
+use crate::system::{Caller, Platform};
+use core::mem::offset_of;
+use xen_abi::sysctl::{
+    CpupoolOp, Cputopo, Cputopoinfo, Getcpuinfo, Getdomaininfolist, Header, INTERFACE_VERSION,
+    Meminfo, Numainfo, Physinfo, Readconsole, SCHED_CREDIT, cpupool, op, physcap,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Distance of a node to itself.
+const NEAR: u32 = 10;
+
+pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
+    let header: Header = caller.get(arg)?;
+    if header.interface_version != INTERFACE_VERSION {
+        return Err(Errno::EACCES);
+    }
+    if !caller.is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    match header.cmd {
+        op::READCONSOLE => {
+            let mut args: Readconsole = part(&header);
+            let from = (args.incremental != 0).then_some(args.index);
+            let read = caller.system.console.read(from, args.count);
+            caller.copy_out(args.buffer, &read.bytes)?;
+            if args.clear != 0 {
+                caller.system.console.clear(read.next);
+            }
+            args.count = read.bytes.len() as u32;
+            args.index = read.next;
+            write_back(caller, arg, &args)
+        }
+        op::PHYSINFO => {
+            let info = physinfo(caller);
+            write_back(caller, arg, &info)
+        }
+        op::SCHED_ID => write_back(caller, arg, &SCHED_CREDIT),
+        op::GETDOMAININFOLIST => {
+            let mut args: Getdomaininfolist = part(&header);
+            let ids = caller
+                .system
+                .domains
+                .range(args.first_domain..)
+                .map(|(id, _)| *id);
+            let ids: alloc::vec::Vec<u16> = ids.take(args.max_domains as usize).collect();
+            for (index, id) in ids.iter().enumerate() {
+                let info = domain_info(caller.system, *id)?;
+                caller.put_at(args.buffer, index as u64, &info)?;
+            }
+            args.num_domains = ids.len() as u32;
+            write_back(caller, arg, &args)
+        }
+        op::GETCPUINFO => {
+            let mut args: Getcpuinfo = part(&header);
+            let idle: alloc::vec::Vec<u64> =
+                caller.system.host.cpus.iter().map(|cpu| cpu.idle).collect();
+            args.nr_cpus = args.max_cpus.min(idle.len() as u32);
+            for (index, idle) in idle.iter().take(args.nr_cpus as usize).enumerate() {
+                caller.put_at(args.info, index as u64, idle)?;
+            }
+            write_back(caller, arg, &args)
+        }
+        op::CPUTOPOINFO => {
+            let mut args: Cputopoinfo = part(&header);
+            let cpus = caller.system.host.cpus.clone();
+            let mut count = cpus.len() as u32;
+            if args.cputopo != 0 {
+                count = count.min(args.num_cpus);
+                for (index, cpu) in cpus.iter().take(count as usize).enumerate() {
+                    let [core, socket, node] = cpu.topology;
+                    caller.put_at(args.cputopo, index as u64, &Cputopo { core, socket, node })?;
+                }
+            }
+            args.num_cpus = count;
+            write_back(caller, arg, &args)
+        }
+        op::NUMAINFO => numainfo(caller, arg, part(&header)),
+        op::CPUPOOL_OP => {
+            let args: CpupoolOp = part(&header);
+            pool(caller, arg, args)
+        }
+        // No CPUID masking.
+        op::GET_CPU_LEVELLING_CAPS => write_back(caller, arg, &0u32),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+fn physinfo<P: Platform>(caller: &Caller<'_, P>) -> Physinfo {
+    let host = &caller.system.host;
+    let cpus = host.cpus.len() as u32;
+    let same_core = |cpu: &&crate::system::Cpu| cpu.topology == host.cpus[0].topology;
+    let same_socket = |cpu: &&crate::system::Cpu| cpu.topology[1] == host.cpus[0].topology[1];
+    let threads = (host.cpus.iter().filter(same_core).count() as u32).max(1);
+    Physinfo {
+        threads_per_core: threads,
+        cores_per_socket: (host.cpus.iter().filter(same_socket).count() as u32 / threads).max(1),
+        nr_cpus: cpus,
+        max_cpu_id: cpus.saturating_sub(1),
+        nr_nodes: 1,
+        max_node_id: 0,
+        cpu_khz: host.tsc_khz,
+        capabilities: physcap::HVM | physcap::HAP | physcap::GNTTAB_V1 | physcap::GNTTAB_V2,
+        total_pages: caller.system.frames.total(),
+        free_pages: caller.system.frames.free_count(),
+        max_mfn: caller.system.frames.end().saturating_sub(1),
+        hw_cap: host.hw_cap,
+        ..Physinfo::default()
+    }
+}
+
+/// There is one node.
+fn numainfo<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    arg: u64,
+    mut args: Numainfo,
+) -> Result<Reply> {
+    let mut count = 1;
+    if args.meminfo != 0 || args.distance != 0 {
+        count = count.min(args.num_nodes);
+        if count == 1 && args.meminfo != 0 {
+            let info = Meminfo {
+                memsize: caller.system.frames.total() << crate::mem::PAGE_SHIFT,
+                memfree: caller.system.frames.free_count() << crate::mem::PAGE_SHIFT,
+            };
+            caller.put(args.meminfo, &info)?;
+        }
+        if count == 1 && args.distance != 0 {
+            caller.put(args.distance, &NEAR)?;
+        }
+    }
+    args.num_nodes = count;
+    write_back(caller, arg, &args)
+}
+
+/// There is one pool of CPUs, number 0, with all of them.
+fn pool<P: Platform>(caller: &mut Caller<'_, P>, arg: u64, mut args: CpupoolOp) -> Result<Reply> {
+    let cpus = caller.system.host.cpus.len() as u32;
+    match args.op {
+        cpupool::INFO if args.cpupool_id == 0 => {
+            args.sched_id = SCHED_CREDIT;
+            args.n_dom = caller.system.domains.len() as u32;
+            write_bitmap(caller, &args.cpumap, &Bitmap::all(cpus))?;
+            write_back(caller, arg, &args)
+        }
+        cpupool::INFO => Err(Errno::ENOENT),
+        cpupool::FREEINFO => {
+            write_bitmap(caller, &args.cpumap, &Bitmap::none(cpus))?;
+            write_back(caller, arg, &args)
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// The command's own argument.
+fn part<T: FromBytes + IntoBytes>(header: &Header) -> T {
+    let mut value = T::new_zeroed();
+    let length = size_of::<T>();
+    value
+        .as_mut_bytes()
+        .copy_from_slice(&header.u.as_bytes()[..length]);
+    value
+}
+
+fn write_back<P: Platform, T: IntoBytes + Immutable>(
+    caller: &mut Caller<'_, P>,
+    arg: u64,
+    value: &T,
+) -> Result<Reply> {
+    let at = arg
+        .checked_add(offset_of!(Header, u) as u64)
+        .ok_or(Errno::EFAULT)?;
+    caller.put(at, value)?;
+    Ok(Reply::Value(0))
+}

@@ -1,0 +1,152 @@
+//! `xen_version`: what the hypervisor says of itself.
+
+use super::{Reply, in_out};
+use crate::error::{Errno, Result};
+use crate::mem::access::GuestMemory;
+use crate::system::{Caller, Platform};
+use alloc::string::String;
+use alloc::vec;
+use xen_abi::features;
+use xen_abi::version::{
+    CAPABILITIES_LEN, CHANGESET_LEN, COMMANDLINE_LEN, CompileInfo, EXTRAVERSION_LEN,
+};
+use xen_abi::version::{FeatureInfo, Varbuf, op};
+
+/// The version of Xen whose interface is served: the toolstack asks for it.
+pub const MAJOR: u32 = 4;
+/// Its minor number.
+pub const MINOR: u32 = 20;
+/// What follows the numbers.
+pub const EXTRA: &str = ".0-paravane";
+/// The kinds of guests that can be run.
+pub const CAPABILITIES: &str = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
+
+pub(super) fn serve<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    command: u32,
+    arg: u64,
+) -> Result<Reply> {
+    let build = |caller: &Caller<'_, P>, part: usize| caller.system.host.build[part].clone();
+    match command {
+        op::VERSION => Ok(Reply::Value(u64::from(MAJOR << 16 | MINOR))),
+        op::EXTRAVERSION => text::<P, EXTRAVERSION_LEN>(caller, arg, EXTRA),
+        op::COMPILE_INFO => {
+            let info = CompileInfo {
+                compiler: padded(&build(caller, 0)),
+                compile_by: padded(&build(caller, 1)),
+                compile_domain: padded(&build(caller, 2)),
+                compile_date: padded(&build(caller, 3)),
+            };
+            caller.put(arg, &info)?;
+            Ok(Reply::Value(0))
+        }
+        op::CAPABILITIES => text::<P, CAPABILITIES_LEN>(caller, arg, CAPABILITIES),
+        op::CHANGESET => {
+            let changeset = build(caller, 4);
+            text::<P, CHANGESET_LEN>(caller, arg, &changeset)
+        }
+        op::PLATFORM_PARAMETERS => {
+            // There is no hole in a translated guest's addresses.
+            caller.put(arg, &0u64)?;
+            Ok(Reply::Value(0))
+        }
+        op::GET_FEATURES => in_out(caller, arg, |caller, info: &mut FeatureInfo| {
+            if info.submap_idx != 0 {
+                return Err(Errno::EINVAL);
+            }
+            info.submap = submap(caller.domain()?.config.privileged);
+            Ok(())
+        }),
+        op::PAGESIZE if arg != 0 => Err(Errno::EINVAL),
+        op::PAGESIZE => Ok(Reply::Value(crate::mem::PAGE_SIZE)),
+        op::GUEST_HANDLE => {
+            let handle = caller.domain()?.config.handle;
+            caller.put(arg, &handle)?;
+            Ok(Reply::Value(0))
+        }
+        op::COMMANDLINE => {
+            let line = command_line(caller);
+            text::<P, COMMANDLINE_LEN>(caller, arg, &line)
+        }
+        op::BUILD_ID if !caller.is_privileged() => Err(Errno::EPERM),
+        // The image is linked without one.
+        op::BUILD_ID => Err(Errno::ENODATA),
+        op::EXTRAVERSION2 => varbuf(caller, arg, EXTRA),
+        op::CAPABILITIES2 => varbuf(caller, arg, CAPABILITIES),
+        op::CHANGESET2 => {
+            let changeset = build(caller, 4);
+            varbuf(caller, arg, &changeset)
+        }
+        op::COMMANDLINE2 if !caller.is_privileged() => Err(Errno::EPERM),
+        op::COMMANDLINE2 => {
+            let line = command_line(caller);
+            varbuf(caller, arg, &line)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// Features of a PVH domain: submap 0.
+pub fn submap(privileged: bool) -> u32 {
+    let mut features = 1 << features::MEMORY_OP_VNODE_SUPPORTED
+        | 1 << features::WRITABLE_PAGE_TABLES
+        | 1 << features::AUTO_TRANSLATED_PHYSMAP
+        | 1 << features::HVM_SAFE_PVCLOCK
+        | 1 << features::HVM_CALLBACK_VECTOR
+        // Said as Xen says it of every translated domain, though dom0's memory lies where it sees it: Linux takes
+        // the other answer as leave to address devices by frame numbers of others.
+        | 1 << features::NOT_DIRECT_MAPPED;
+    if privileged {
+        features |= 1 << features::DOM0;
+    }
+    features
+}
+
+fn command_line<P: Platform>(caller: &Caller<'_, P>) -> String {
+    if caller.is_privileged() {
+        caller.system.host.command_line.clone()
+    } else {
+        String::from("<denied>")
+    }
+}
+
+/// A string cut to an array's size, with a zero behind it.
+fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (to, from) in bytes[..N - 1].iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+fn text<P: Platform, const N: usize>(
+    caller: &mut Caller<'_, P>,
+    address: u64,
+    text: &str,
+) -> Result<Reply> {
+    let bytes: [u8; N] = padded(text);
+    caller.copy_out(address, &bytes)?;
+    Ok(Reply::Value(0))
+}
+
+/// Writes a string behind the length that the guest has room for, and returns its length.
+fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, text: &str) -> Result<Reply> {
+    let length = text.len() as u64;
+    if address == 0 {
+        return Ok(Reply::Value(length));
+    }
+    let room: Varbuf = caller.get(address)?;
+    if room.len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if length > u64::from(room.len) {
+        return Err(Errno::ENOBUFS);
+    }
+    let behind = address
+        .checked_add(size_of::<Varbuf>() as u64)
+        .ok_or(Errno::EFAULT)?;
+    let mut bytes = vec![0; text.len()];
+    bytes.copy_from_slice(text.as_bytes());
+    caller.copy_out(behind, &bytes)?;
+    Ok(Reply::Value(length))
+}

@@ -1,0 +1,151 @@
+//! The clocks that guests read without a hypercall: a vCPU's `vcpu_time_info` and the wall clock in the shared info
+//! page, written by the version protocol: the version is odd while the rest is changed.
+
+use crate::mem::MachineMemory;
+use core::mem::offset_of;
+use core::sync::atomic::{Ordering::SeqCst, fence};
+use xen_abi::vcpu::{SharedInfo, TSC_STABLE, TimeInfo};
+
+/// How the time-stamp counter becomes system time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The counter as the guest sees it, at `system_time`.
+    pub tsc: u64,
+    /// Nanoseconds since the hypervisor's start.
+    pub system_time: u64,
+    /// Nanoseconds a tick, after the shift, as a fraction of 2 to the 32.
+    pub mul: u32,
+    /// How far ticks are shifted to the left (to the right if negative).
+    pub shift: i8,
+    /// All vCPUs' clocks agree.
+    pub stable: bool,
+}
+
+/// The scale of a counter of that many ticks a second: multiplier and shift such that
+/// `(ticks << shift) * mul >> 32` is nanoseconds.
+pub fn scale(hertz: u64) -> (u32, i8) {
+    let mut hertz = hertz.max(1);
+    let mut shift = 0;
+    while hertz > 2_000_000_000 {
+        hertz >>= 1;
+        shift -= 1;
+    }
+    while hertz <= 1_000_000_000 {
+        hertz <<= 1;
+        shift += 1;
+    }
+    // Between half and one nanosecond a tick: the multiplier has 32 significant bits.
+    let mul = (1_000_000_000u128 << 32) / u128::from(hertz);
+    (mul.min(u128::from(u32::MAX)) as u32, shift)
+}
+
+impl Clock {
+    /// System time at a count.
+    pub fn at(&self, tsc: u64) -> u64 {
+        let ticks = tsc.wrapping_sub(self.tsc);
+        let shifted = if self.shift >= 0 {
+            u128::from(ticks) << self.shift
+        } else {
+            u128::from(ticks >> -self.shift)
+        };
+        self.system_time
+            .wrapping_add((shifted * u128::from(self.mul) >> 32) as u64)
+    }
+
+    /// Writes it to a `vcpu_time_info` at a machine address. One writer at a time; readers may read meanwhile.
+    pub fn write(&self, memory: &impl MachineMemory, address: u64) {
+        let at = |offset: usize| address + offset as u64;
+        let version = memory.load_u32(at(offset_of!(TimeInfo, version)));
+        // The guest may have written there: an odd version is made even first.
+        let odd = (version | 1).wrapping_add(u32::from(version & 1 != 0) * 2);
+        memory.store_u32(at(offset_of!(TimeInfo, version)), odd);
+        fence(SeqCst);
+        memory.store_u64(at(offset_of!(TimeInfo, tsc_timestamp)), self.tsc);
+        memory.store_u64(at(offset_of!(TimeInfo, system_time)), self.system_time);
+        memory.store_u32(at(offset_of!(TimeInfo, tsc_to_system_mul)), self.mul);
+        let flags = if self.stable { TSC_STABLE } else { 0 };
+        let word = u32::from_le_bytes([self.shift as u8, flags, 0, 0]);
+        memory.store_u32(at(offset_of!(TimeInfo, tsc_shift)), word);
+        fence(SeqCst);
+        memory.store_u32(at(offset_of!(TimeInfo, version)), odd.wrapping_add(1));
+    }
+}
+
+/// Writes the wall clock of a shared info page: the time at which system time was zero, in nanoseconds since 1970.
+pub fn write_wall_clock(memory: &impl MachineMemory, shared_info: u64, nanoseconds: u64) {
+    let at = |offset: usize| shared_info + offset as u64;
+    let version = memory.load_u32(at(offset_of!(SharedInfo, wc_version))) | 1;
+    let seconds = nanoseconds / 1_000_000_000;
+    memory.store_u32(at(offset_of!(SharedInfo, wc_version)), version);
+    fence(SeqCst);
+    memory.store_u32(at(offset_of!(SharedInfo, wc_sec)), seconds as u32);
+    memory.store_u32(
+        at(offset_of!(SharedInfo, wc_sec_hi)),
+        (seconds >> 32) as u32,
+    );
+    memory.store_u32(
+        at(offset_of!(SharedInfo, wc_nsec)),
+        (nanoseconds % 1_000_000_000) as u32,
+    );
+    fence(SeqCst);
+    memory.store_u32(
+        at(offset_of!(SharedInfo, wc_version)),
+        version.wrapping_add(1),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::heap::HeapMemory;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_second_of_ticks_is_a_second(hertz in 1_000_000u64..20_000_000_000) {
+            let (mul, shift) = scale(hertz);
+            let clock = Clock { tsc: 5, system_time: 7, mul, shift, stable: true };
+            let second = clock.at(5 + hertz) - 7;
+            prop_assert!((999_999_000..=1_000_000_000).contains(&second), "{}", second);
+        }
+
+        #[test]
+        fn time_never_goes_back(hertz in 1_000_000u64..20_000_000_000, a in 0u64..1 << 50, b in 0u64..1 << 40) {
+            let (mul, shift) = scale(hertz);
+            let clock = Clock { tsc: 0, system_time: 0, mul, shift, stable: true };
+            prop_assert!(clock.at(a + b) >= clock.at(a));
+        }
+    }
+
+    #[test]
+    fn the_version_is_even_when_done_and_changes() {
+        let memory = HeapMemory::new(1);
+        let clock = Clock {
+            tsc: 1,
+            system_time: 2,
+            mul: 3,
+            shift: -4,
+            stable: true,
+        };
+        for start in [0u32, 1, 6, u32::MAX, u32::MAX - 1] {
+            memory.store_u32(64, start);
+            clock.write(&memory, 64);
+            let after = memory.load_u32(64);
+            assert!(after % 2 == 0 && after != start, "{start} to {after}");
+        }
+        assert_eq!(memory.load_u64(64 + 8), 1);
+        assert_eq!(memory.load_u64(64 + 16), 2);
+        assert_eq!(memory.load_u64(64 + 24), 3 | 0x01fc << 32);
+    }
+
+    #[test]
+    fn the_wall_clock_has_seconds_and_the_rest() {
+        let memory = HeapMemory::new(1);
+        write_wall_clock(&memory, 0, (3u64 << 32) * 1_000_000_000 + 17);
+        let read = |offset: usize| memory.load_u32(offset as u64);
+        assert_eq!(read(offset_of!(SharedInfo, wc_sec)), 0);
+        assert_eq!(read(offset_of!(SharedInfo, wc_sec_hi)), 3);
+        assert_eq!(read(offset_of!(SharedInfo, wc_nsec)), 17);
+        assert_eq!(read(offset_of!(SharedInfo, wc_version)), 2);
+    }
+}
