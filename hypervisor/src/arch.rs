@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod frames;
 pub mod ioapic;
 pub mod lapic;
+pub mod legacy;
 pub mod memory;
 pub mod mmio;
 pub mod msr;

@@ -89,6 +89,11 @@ fn say_once(number: u32, command: u64) {
 
 /// `console_io`: dom0's console is ours. Returns how many bytes were read, or 0.
 fn console(call: &mut Call, command: u32, count: u64, address: u64) -> Result<u64> {
+    // A C int, and not negative.
+    if count as u32 > i32::MAX as u32 {
+        return Err(Errno::EINVAL);
+    }
+    let count = u64::from(count as u32);
     match command {
         0 => {
             let mut done = 0;

@@ -68,8 +68,6 @@ pub struct Domain {
     pub p2m: Mutex<P2m>,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
-    /// Its memory, machine addresses, sorted.
-    pub memory: Vec<Range<u64>>,
     /// The page it shares with the hypervisor.
     pub shared_info: Frames,
     /// Its event channels.
@@ -210,7 +208,6 @@ pub fn make(plan: Plan<'_>) -> Option<&'static Domain> {
         pci: Mutex::new(Pci::new(lapic::id())),
         ports: crate::io::ports::for_dom0()?,
         registers,
-        memory: plan.memory,
         io_apics: Mutex::new(io_apics),
         vcpus,
         shared_info,

@@ -109,13 +109,6 @@ pub fn read(boot: &BootInfo) -> Option<Acpi> {
 }
 
 impl Acpi {
-    /// The first table of a name.
-    pub fn find(&self, signature: &[u8; 4]) -> Option<&Table> {
-        self.tables
-            .iter()
-            .find(|table| table.signature == *signature)
-    }
-
     fn take(&mut self, found: Table) {
         match &found.signature {
             b"APIC" => self.madt(&found),

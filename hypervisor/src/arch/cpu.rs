@@ -47,8 +47,9 @@ pub fn enable_protections() {
     }
     // SAFETY: the hypervisor writes to no read-only page, executes and reads no user page, and there are none; its
     // own code uses no extended state, XSAVE being enabled is for the guests'.
+    unsafe { Cr4::update(|flags| *flags |= cr4 | Cr4Flags::OSFXSR) };
+    // SAFETY: as above; caches are on as they always should be.
     unsafe {
-        Cr4::update(|flags| *flags |= cr4 | Cr4Flags::OSFXSR);
         Cr0::update(|flags| {
             flags.insert(
                 Cr0Flags::WRITE_PROTECT | Cr0Flags::NUMERIC_ERROR | Cr0Flags::MONITOR_COPROCESSOR,

@@ -94,7 +94,7 @@ fn callers(mut base: u64) {
             return;
         }
         // SAFETY: a frame pointer on a stack of ours: the value before and the return address stand there.
-        let (before, back) = unsafe { (*(base as *const u64), *((base + 8) as *const u64)) };
+        let [before, back] = unsafe { *(base as *const [u64; 2]) };
         if !code.contains(&back) {
             return;
         }

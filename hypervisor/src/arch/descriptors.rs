@@ -47,14 +47,16 @@ impl Descriptors {
     /// Loads all of them, and the interrupt table that the processors share, on the calling processor.
     pub fn load(&self) {
         self.gdt.load();
-        // SAFETY: the selectors are of the table just loaded, flat and of ring 0.
-        unsafe {
-            CS::set_reg(self.code);
-            SS::set_reg(self.data);
-            DS::set_reg(self.data);
-            ES::set_reg(self.data);
-            load_tss(self.task);
-        }
+        // SAFETY: the code segment of the table just loaded, flat and of ring 0.
+        unsafe { CS::set_reg(self.code) };
+        // SAFETY: its data segment.
+        unsafe { SS::set_reg(self.data) };
+        // SAFETY: the same.
+        unsafe { DS::set_reg(self.data) };
+        // SAFETY: the same.
+        unsafe { ES::set_reg(self.data) };
+        // SAFETY: its task segment, which is never freed.
+        unsafe { load_tss(self.task) };
         traps::load();
     }
 }

@@ -41,10 +41,4 @@ impl Window {
         // SAFETY: as for `read`; the hypervisor's drivers set up no access of a device's to memory of ours.
         unsafe { ptr::write_volatile(self.at(offset), value) }
     }
-
-    /// Reads a 64-bit register.
-    pub fn read64(&self, offset: usize) -> u64 {
-        // SAFETY: as for `read`.
-        unsafe { ptr::read_volatile(self.at(offset)) }
-    }
 }

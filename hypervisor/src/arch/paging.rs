@@ -57,7 +57,9 @@ static SPACE: Mutex<Space> = Mutex::new(Space {
 impl Space {
     fn mapper(&mut self) -> MappedPageTable<'static, Direct> {
         // SAFETY: the root is a table of ours; the lock on `SPACE` keeps this the only reference to it.
-        unsafe { MappedPageTable::new(&mut *phys::pointer(self.root), Direct) }
+        let root = unsafe { &mut *phys::pointer(self.root) };
+        // SAFETY: it and all below it are mapped where `Direct` says.
+        unsafe { MappedPageTable::new(root, Direct) }
     }
 }
 
@@ -77,10 +79,10 @@ pub fn init(top: u64) {
     while at < top {
         let clear = |size: u64| at % size == 0 && (hole.start >= at + size || hole.end <= at);
         let address = virt(phys::address(at));
-        // SAFETY (all maps here): these tables are not in use yet, and map each frame once: the image only at its own
-        // addresses, everything else only in the direct map.
         if giant && clear(1 << 30) {
             let page = Page::<Size1GiB>::containing_address(address);
+            // SAFETY: these tables are not in use yet, and map each frame once: the image only at its own addresses,
+            // everything else only in the direct map.
             unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
                 .expect("the direct map")
                 .ignore();

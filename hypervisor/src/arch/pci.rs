@@ -18,13 +18,13 @@ pub fn read(bdf: u16, register: u8, size: u8) -> u32 {
     let _ports = PORTS.lock();
     select(bdf, register);
     let port = 0xcfc + u16::from(register & 3);
-    // SAFETY: reads of configuration space change no memory.
-    unsafe {
-        match size {
-            1 => u32::from(Port::<u8>::new(port).read()),
-            2 => u32::from(Port::<u16>::new(port).read()),
-            _ => Port::<u32>::new(port).read(),
-        }
+    match size {
+        // SAFETY: reads of configuration space change no memory.
+        1 => u32::from(unsafe { Port::<u8>::new(port).read() }),
+        // SAFETY: the same.
+        2 => u32::from(unsafe { Port::<u16>::new(port).read() }),
+        // SAFETY: the same.
+        _ => unsafe { Port::<u32>::new(port).read() },
     }
 }
 
@@ -34,13 +34,13 @@ pub fn write(bdf: u16, register: u8, size: u8, value: u32) {
     let _ports = PORTS.lock();
     select(bdf, register);
     let port = 0xcfc + u16::from(register & 3);
-    // SAFETY: as said above.
-    unsafe {
-        match size {
-            1 => Port::<u8>::new(port).write(value as u8),
-            2 => Port::<u16>::new(port).write(value as u16),
-            _ => Port::<u32>::new(port).write(value),
-        }
+    match size {
+        // SAFETY: as said above.
+        1 => unsafe { Port::<u8>::new(port).write(value as u8) },
+        // SAFETY: the same.
+        2 => unsafe { Port::<u16>::new(port).write(value as u16) },
+        // SAFETY: the same.
+        _ => unsafe { Port::<u32>::new(port).write(value) },
     }
 }
 

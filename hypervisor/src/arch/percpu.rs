@@ -64,12 +64,13 @@ pub fn adopt(cpu: &'static PerCpu) {
 /// The data of the processor that calls.
 pub fn this() -> &'static PerCpu {
     let cpu: *const PerCpu;
-    // SAFETY: the GS base points at a `PerCpu` from `adopt` on, which is called before anything that comes here;
-    // its first field is its address, and it is never freed.
+    // SAFETY: the GS base points at a `PerCpu` from `adopt` on, which is called before anything that comes here, and
+    // its first field is its address.
     unsafe {
         core::arch::asm!("mov {}, gs:[0]", out(reg) cpu, options(nostack, readonly, preserves_flags));
-        &*cpu
     }
+    // SAFETY: it is never freed, and what changes in it is atomic or locked.
+    unsafe { &*cpu }
 }
 
 /// The data of all processors known so far.

@@ -63,10 +63,9 @@ pub fn place(to: &Range<u64>, file: &Bytes, part: Range<u64>) {
     );
     // SAFETY: the caller places what was taken for dom0, which does not run yet; `check` saw that it is RAM and not
     // the image. The file lies in frames of its own.
-    unsafe {
-        phys::copy(file.start + part.start, to.start, size);
-        phys::zero(to.start + size, room - size);
-    }
+    unsafe { phys::copy(file.start + part.start, to.start, size) };
+    // SAFETY: the same.
+    unsafe { phys::zero(to.start + size, room - size) };
 }
 
 /// Copies bytes to dom0's memory.

@@ -2,14 +2,11 @@
 
 //! The battery-backed clock, read once for the wall clock (Motorola MC146818).
 
-use x86_64::instructions::port::Port;
+use super::legacy::{input, output};
 
 fn register(index: u8) -> u8 {
-    // SAFETY: reading the clock has no effect on memory; it happens before dom0 has the ports.
-    unsafe {
-        Port::<u8>::new(0x70).write(index);
-        Port::<u8>::new(0x71).read()
-    }
+    output(0x70, index);
+    input(0x71)
 }
 
 fn once() -> [u8; 6] {

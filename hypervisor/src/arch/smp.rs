@@ -85,11 +85,10 @@ pub fn start_others(acpi: &Acpi) {
         (&raw const trampoline_start) as u64,
         (&raw const trampoline_end) as u64,
     );
-    // SAFETY: the page is RAM that no object of ours lives in; the trampoline is read from the image.
-    unsafe {
-        let code = core::slice::from_raw_parts(from as *const u8, (to - from) as usize);
-        phys::write_bytes(PAGE, code);
-    }
+    // SAFETY: the trampoline lies between these symbols of the image and never changes.
+    let code = unsafe { core::slice::from_raw_parts(from as *const u8, (to - from) as usize) };
+    // SAFETY: the page is RAM that no object of ours lives in.
+    unsafe { phys::write_bytes(PAGE, code) };
     let mut stack = BOOT_STACK.lock();
     STACK.store(
         (&raw mut *stack) as u64 + size_of::<BootStack>() as u64,

@@ -46,9 +46,11 @@ pub fn init() -> Result<Features, &'static str> {
         .ok_or("no memory for the host save area")?
         .leak();
     let efer = msr::read(EFER).ok_or("the processor has no EFER")?;
-    // SAFETY: SVME only makes the instructions of SVM valid; the save area is a frame kept for ever.
-    let on = unsafe { msr::write(EFER, efer | EFER_SVME) && msr::write(VM_HSAVE_PA, area) };
-    if !on {
+    // SAFETY: SVME only makes the instructions of SVM valid.
+    let on = unsafe { msr::write(EFER, efer | EFER_SVME) };
+    // SAFETY: the save area is a frame kept for ever.
+    let saves = unsafe { msr::write(VM_HSAVE_PA, area) };
+    if !on || !saves {
         return Err("the processor refuses to turn SVM on");
     }
     Ok(Features {

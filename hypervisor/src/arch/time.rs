@@ -5,10 +5,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use x86_64::instructions::port::Port;
-
 use super::acpi::Acpi;
 use super::cpu;
+use super::legacy::{input, output};
 use super::mmio::Window;
 
 /// Measured for this long, in nanoseconds.
@@ -99,27 +98,22 @@ fn by_hpet(address: u64) -> Option<u64> {
 
 /// Against channel 2 of the PIT, which counts down once while its gate is open (Intel 8254 data sheet, mode 0).
 fn by_pit() -> u64 {
-    let (mut command, mut data, mut gate) = (
-        Port::<u8>::new(0x43),
-        Port::<u8>::new(0x42),
-        Port::<u8>::new(0x61),
-    );
+    const COMMAND: u16 = 0x43;
+    const DATA: u16 = 0x42;
+    const GATE: u16 = 0x61;
     let count = PIT_HZ * MEASURE / 1_000_000_000;
-    // SAFETY: the PIT and the speaker's gate are the hypervisor's; nothing else hangs on channel 2.
-    unsafe {
-        let old = gate.read();
-        gate.write(old & !2 | 1);
-        command.write(0b1011_0000);
-        data.write(count as u8);
-        data.write((count >> 8) as u8);
-        let start = cpu::tsc();
-        while gate.read() & 0x20 == 0 {
-            core::hint::spin_loop();
-        }
-        let end = cpu::tsc();
-        gate.write(old);
-        (end - start) * 1_000_000_000 / MEASURE
+    let old = input(GATE);
+    output(GATE, old & !2 | 1);
+    output(COMMAND, 0b1011_0000);
+    output(DATA, count as u8);
+    output(DATA, (count >> 8) as u8);
+    let start = cpu::tsc();
+    while input(GATE) & 0x20 == 0 {
+        core::hint::spin_loop();
     }
+    let end = cpu::tsc();
+    output(GATE, old);
+    (end - start) * 1_000_000_000 / MEASURE
 }
 
 /// The counter's rate as guests want it: nanoseconds are ticks, shifted left by the second number (right if it is

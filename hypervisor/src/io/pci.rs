@@ -8,8 +8,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use spin::Mutex;
-
 use super::msi::{self, Source};
 use crate::arch::mmio::Window;
 use crate::arch::pci as hardware;
@@ -31,7 +29,8 @@ impl Device {
             msix: None,
         };
         hardware::capabilities(bdf, |id, at| match id {
-            CAPABILITY_MSI => {
+            // One that would not fit into the space is damaged.
+            CAPABILITY_MSI if at <= 0xe8 => {
                 let wide = hardware::read(bdf, at, 4) >> 16 & 1 << 7 != 0;
                 device.msi = Some(Msi {
                     at,
@@ -142,12 +141,11 @@ impl Pci {
         true
     }
 
-    fn selected(&self, port: u16) -> Option<(u16, u8)> {
-        let enabled = self.latch & 1 << 31 != 0;
-        enabled.then_some((
-            (self.latch >> 8) as u16,
-            (self.latch & 0xfc) as u8 + (port & 3) as u8,
-        ))
+    /// The function and register an access to the data ports means; none if it leaves the four ports.
+    fn selected(&self, port: u16, size: u8) -> Option<(u16, u8)> {
+        let offset = (port & 3) as u8;
+        let enabled = self.latch & 1 << 31 != 0 && offset + size <= 4;
+        enabled.then_some(((self.latch >> 8) as u16, (self.latch & 0xfc) as u8 + offset))
     }
 
     /// Reads one of the ports 0xcf8 to 0xcff.
@@ -159,7 +157,7 @@ impl Pci {
                 !0
             };
         }
-        let Some((bdf, register)) = self.selected(port) else {
+        let Some((bdf, register)) = self.selected(port, size) else {
             return !0;
         };
         let mut value = hardware::read(bdf, register, size);
@@ -192,7 +190,7 @@ impl Pci {
             }
             return;
         }
-        let Some((bdf, register)) = self.selected(port) else {
+        let Some((bdf, register)) = self.selected(port, size) else {
             return;
         };
         let target = self.target;
@@ -237,14 +235,19 @@ impl Pci {
 
     /// Reads from a page with an MSI-X table.
     pub fn read_table(&mut self, address: u64, size: usize) -> Option<u64> {
-        let msix = self.table_at(address)?;
+        // An access across the end of the page is none a driver makes.
+        let msix = self
+            .table_at(address)
+            .filter(|_| address % 4096 + size as u64 <= 4096)?;
         Some(msix.read(address, size))
     }
 
     /// Writes to a page with an MSI-X table.
     pub fn write_table(&mut self, address: u64, size: usize, value: u64) -> Option<()> {
         let target = self.target;
-        let msix = self.table_at(address)?;
+        let msix = self
+            .table_at(address)
+            .filter(|_| address % 4096 + size as u64 <= 4096)?;
         // A 64-bit access is two of 32 bits.
         msix.write(address, value as u32, target);
         if size == 8 {
@@ -412,6 +415,3 @@ impl Msix {
         }
     }
 }
-
-/// dom0's PCI.
-pub type SharedPci = Mutex<Pci>;

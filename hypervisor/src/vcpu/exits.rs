@@ -3,8 +3,8 @@
 //! Why the guest exited and what is done about it.
 
 use super::{Runner, UNDEFINED, cpuid};
+use crate::arch;
 use crate::arch::svm::vmcb::exit;
-use crate::arch::{self, msr};
 use crate::calls;
 use crate::io::{decode, ports};
 
@@ -229,10 +229,5 @@ impl Runner {
         log::error!("  code {:02x?}", &bytes[..len]);
         log::error!("  {registers:x?}");
         panic!("dom0 crashed: {why}");
-    }
-
-    /// Reads a register of the machine for the guest.
-    pub fn machine_msr(&self, number: u32) -> Option<u64> {
-        msr::read(number)
     }
 }

@@ -144,7 +144,6 @@ pub mod intercept2 {
 /// Bits of [`Vmcb::int_ctl`].
 #[allow(missing_docs)]
 pub mod int_ctl {
-    pub const V_TPR: u32 = 0xff;
     pub const V_IRQ: u32 = 1 << 8;
     pub const V_IGN_TPR: u32 = 1 << 20;
     pub const V_INTR_MASKING: u32 = 1 << 24;
@@ -153,7 +152,6 @@ pub mod int_ctl {
 /// Exit codes, appendix C.
 #[allow(missing_docs)]
 pub mod exit {
-    pub const EXCEPTION: u64 = 0x40;
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const SMI: u64 = 0x62;
@@ -183,7 +181,6 @@ pub mod exit {
 #[allow(missing_docs)]
 pub mod event {
     pub const INTERRUPT: u64 = 0 << 8;
-    pub const NMI: u64 = 2 << 8;
     pub const EXCEPTION: u64 = 3 << 8;
     pub const ERROR_VALID: u64 = 1 << 11;
     pub const VALID: u64 = 1 << 31;
