@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod grant;
 pub mod hypercall;
+pub mod irq;
 pub mod mem;
 pub mod msi;
 pub mod pvclock;

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::hypervisor::Hypervisor;
 use crate::kernel::Kernel;
 use crate::modules::Modules;
 use crate::resolve;
@@ -46,6 +47,8 @@ pub struct Images {
     pub payload: Payload,
     /// The sandbox that QEMU runs in.
     pub qemu: Sandbox,
+    /// Our own hypervisor, if it was asked for.
+    pub paravane: Option<Hypervisor>,
 }
 
 impl Images {
@@ -74,7 +77,14 @@ impl Images {
             userland,
             payload,
             qemu,
+            paravane: None,
         })
+    }
+
+    /// The same with our own hypervisor, which is built if need be.
+    pub fn with_paravane(self, session: &Session) -> Result<Self> {
+        let paravane = Some(Hypervisor::build(session, &self.qemu)?);
+        Ok(Self { paravane, ..self })
     }
 
     /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.

@@ -175,7 +175,7 @@ impl<S: Subject> Bench<'_, S> {
     /// Boots a machine and measures there. Its logs go to a folder in `dir`.
     fn boot(&mut self, dir: &Path, topology: &Topology, modes: &[Mode]) -> Result<()> {
         let dir = dir.join(format!("{}-dom0", topology.dom0.name().to_lowercase()));
-        let step = self.session.ui.step(format!("Booting Xen ({topology})"));
+        let step = self.session.ui.step(format!("Booting {topology}"));
         let host = Host::boot(self.images, topology, &dir)?;
         step.done(&format!("dom0 runs {}", host.kernel));
         let date = host.dom0().sh("date -u '+%Y-%m-%d %H:%M UTC'")?;

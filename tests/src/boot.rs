@@ -71,9 +71,7 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
         );
     }
     let dir = session.logs().join("boot");
-    let step = session
-        .ui
-        .step(format!("Booting Xen ({})", options.topology));
+    let step = session.ui.step(format!("Booting {}", options.topology));
     let host = Host::boot(images, &options.topology, &dir)?;
     step.done(&format!("dom0 runs {}", host.kernel));
 
@@ -120,6 +118,39 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     host.clean()?;
     host.shutdown()?;
     step.done("");
+    Ok(text)
+}
+
+/// Boots a machine of which only dom0 is of interest; returns what dom0 sees. With `shell` there is one in dom0 first.
+pub fn dom0_only(
+    session: &Session,
+    images: &Images,
+    topology: Topology,
+    shell: bool,
+) -> Result<String> {
+    let dir = session.logs().join("boot");
+    let step = session.ui.step(format!("Booting {topology}"));
+    let host = Host::boot(images, &topology, &dir)?;
+    step.done(&format!("dom0 runs {}", host.kernel));
+    let dom0 = host.dom0();
+    let mode = dom0.sh("cat /sys/hypervisor/guest_type")?;
+    let sees = dom0.sh("nproc; awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo")?;
+    let (cpus, memory) = sees.split_once('\n').unwrap_or((&sees, "?"));
+    let mut text = format!(
+        "{}\ndom0     {mode}, kernel {}, up in {:.1} s, {cpus} processors, {memory} MiB\n",
+        topology.hypervisor.name(),
+        host.kernel,
+        host.boot_time.as_secs_f32()
+    );
+    let _ = writeln!(text, "logs     {}", host.dir().display());
+    if shell {
+        session
+            .ui
+            .suspend(|| println!("{text}A shell in dom0; `exit` ends it."));
+        terminal::attach(dom0, &["bash", "-l"])?;
+        text.clear();
+    }
+    host.shutdown()?;
     Ok(text)
 }
 

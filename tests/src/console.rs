@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::health::Health;
 
 /// After these nothing works any more.
-const FATAL: [&str; 7] = [
+const FATAL: [&str; 8] = [
     "Kernel panic - not syncing",
     "Panic on CPU",
     "FATAL TRAP",
@@ -22,6 +22,7 @@ const FATAL: [&str; 7] = [
     "Hardware Dom0 crashed",
     "Hardware Dom0 halted",
     "end Kernel panic",
+    "*** Paravane stops",
 ];
 
 /// A kernel's complaints. A driver that causes one has failed, even if the data is right.

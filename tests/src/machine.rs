@@ -21,7 +21,7 @@ use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
 use crate::passed;
-use crate::topology::{Devices, Dom0, Topology};
+use crate::topology::{Devices, Dom0, Hypervisor, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
@@ -45,11 +45,18 @@ impl Machine {
         }
         let health = Health::default();
         let [root, payload] = images.disks();
+        let hypervisor = match topology.hypervisor {
+            Hypervisor::Xen => images.userland.xen(),
+            Hypervisor::Paravane => {
+                let built = images.paravane.as_ref();
+                built.context("the hypervisor was not built")?.image()
+            }
+        };
         let mut command = images
             .qemu
             .command("qemu-system-x86_64")
             .args(arguments(topology))
-            .ro_bind(images.userland.xen(), "/vm/xen")
+            .ro_bind(hypervisor, "/vm/xen")
             .ro_bind(images.payload.vmlinux(), "/vm/vmlinux")
             .ro_bind(images.payload.dom0_initrd(), "/vm/initrd")
             .ro_bind(root, "/vm/root.img")
@@ -153,6 +160,8 @@ fn arguments(topology: &Topology) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
+        // Ours has no IOMMU to drive: dom0's memory is where it believes it to be.
+        _ if topology.hypervisor == Hypervisor::Paravane => add(&["-M", "q35,usb=off"]),
         Dom0::Pv if !topology.iommu => add(&["-M", "q35,usb=off"]),
         // The emulated IOMMU cannot remap interrupts of an irqchip in the kernel. Unless told to, it lets the devices'
         // accesses pass as they are, which go to other memory than dom0 means.
@@ -221,6 +230,9 @@ fn xen_command_line(topology: &Topology) -> String {
         "console=com1 com1=115200,8n1 dom0_mem={memory}M,max:{memory}M dom0_max_vcpus={}",
         topology.dom0_vcpus
     );
+    if topology.hypervisor == Hypervisor::Paravane {
+        return with_extra(line + " loglvl=all", topology.xen_args);
+    }
     line += " loglvl=all guest_loglvl=all";
     // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
     // dom0 crash, and checksums in guests come out wrong.
@@ -266,5 +278,6 @@ mod tests {
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
         assert!(!arguments(&Topology::PV).contains(&IOMMU.to_owned()));
         assert!(arguments(&Topology::PASSED).contains(&IOMMU.to_owned()));
+        assert!(!arguments(&Topology::PARAVANE).contains(&IOMMU.to_owned()));
     }
 }

@@ -175,7 +175,7 @@ impl Boots<'_> {
         if self.current.is_none() {
             self.count += 1;
             let dir = self.session.logs().join(format!("boot-{}", self.count));
-            let step = self.session.ui.step(format!("Booting Xen ({topology})"));
+            let step = self.session.ui.step(format!("Booting {topology}"));
             let host = Host::boot(self.images, topology, &dir)?;
             step.done("");
             self.current = Some((*topology, host));

@@ -5,6 +5,7 @@
 mod blkfront;
 mod dom0;
 mod harness;
+mod hypervisor;
 mod netfront;
 mod nodes;
 mod overlay;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
         nodes::SCENARIOS,
         overlay::SCENARIOS,
         swiotlb::SCENARIOS,
+        hypervisor::SCENARIOS,
     ]
     .concat()
 }

@@ -37,9 +37,30 @@ pub enum Devices {
     Passed,
 }
 
+/// Which hypervisor runs the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hypervisor {
+    /// Debian's Xen.
+    Xen,
+    /// Ours.
+    Paravane,
+}
+
+impl Hypervisor {
+    /// How people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hypervisor::Xen => "Xen",
+            Hypervisor::Paravane => "Paravane",
+        }
+    }
+}
+
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
+    /// The hypervisor.
+    pub hypervisor: Hypervisor,
     /// How dom0 runs.
     pub dom0: Dom0,
     /// Processors of the machine. PVH guests run on the last one: see [`Topology::placement`].
@@ -63,6 +84,7 @@ pub struct Topology {
 impl Topology {
     /// A PV dom0 with room for a few guests.
     pub const PV: Self = Self {
+        hypervisor: Hypervisor::Xen,
         dom0: Dom0::Pv,
         cpus: 2,
         memory: 4608,
@@ -85,6 +107,16 @@ impl Topology {
     pub const PASSED: Self = Self {
         devices: Devices::Passed,
         iommu: true,
+        ..Self::PV
+    };
+
+    /// A PVH dom0 on our own hypervisor, each vCPU with a processor of its own. There is no toolstack in it yet.
+    pub const PARAVANE: Self = Self {
+        hypervisor: Hypervisor::Paravane,
+        dom0: Dom0::Pvh,
+        cpus: 2,
+        memory: 2560,
+        dom0_args: "paravane.toolstack=none",
         ..Self::PV
     };
 
@@ -149,10 +181,10 @@ impl Topology {
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dom0 = self.dom0.name();
+        let (hypervisor, dom0) = (self.hypervisor.name(), self.dom0.name());
         write!(
             f,
-            "{dom0} dom0, {} processors, {} MiB",
+            "{hypervisor}, {dom0} dom0, {} processors, {} MiB",
             self.cpus, self.memory
         )?;
         if self.iommu {

@@ -17,6 +17,15 @@ pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
     // The kernel's own drivers need none of our modules.
     let ours = args.driver == cli::Driver::Rust || args.dom0_drivers == cli::Nodes::Rust;
     let images = prepare(session, args.kernel.as_deref(), args.xen.as_deref(), ours)?;
+    if args.hypervisor == cli::Hypervisor::Paravane {
+        let images = images.with_paravane(session)?;
+        let console = args.console.is_some();
+        print!(
+            "{}",
+            vmtest::boot::dom0_only(session, &images, Topology::PARAVANE, console)?
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = vmtest::boot::run(session, &images, &options(args))?;
     print!("{report}");
     Ok(ExitCode::SUCCESS)

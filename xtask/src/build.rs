@@ -7,12 +7,21 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use kbuild::modules::BuildOptions;
-use kbuild::{Kernel, Modules, Session, own};
+use kbuild::{Hypervisor, Kernel, Modules, Sandbox, Session, own};
 
 use crate::cli::Build;
 
-/// Builds the modules and prints where they are, one path a line.
+/// Builds the modules, or the hypervisor, and prints where they are, one path a line.
 pub fn run(session: &Session, args: &Build) -> Result<ExitCode> {
+    if args.hypervisor {
+        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let sandbox = Sandbox::open(session, suite)?;
+        println!(
+            "{}",
+            Hypervisor::build(session, &sandbox)?.image().display()
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = BuildOptions {
         clippy: args.clippy,
     };

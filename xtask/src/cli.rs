@@ -82,6 +82,9 @@ pub struct Boot {
     /// Create only a guest of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
+    /// Which hypervisor to boot. Ours has a dom0 only so far: nothing is done there but to say what it sees
+    #[arg(long, value_enum, default_value = "xen")]
+    pub hypervisor: Hypervisor,
     /// How dom0 runs
     #[arg(long, value_enum, default_value = "pv")]
     pub dom0: Mode,
@@ -184,6 +187,15 @@ pub struct BenchCommon {
     pub xen: Option<String>,
 }
 
+/// Hypervisors.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hypervisor {
+    /// Debian's Xen
+    Xen,
+    /// Ours
+    Paravane,
+}
+
 /// How a domain runs.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Mode {
@@ -221,9 +233,12 @@ pub enum Console {
     DomU,
 }
 
-/// Build the modules for a kernel
+/// Build the modules for a kernel, or the hypervisor
 #[derive(Args)]
 pub struct Build {
+    /// Build the hypervisor instead of modules
+    #[arg(long, conflicts_with_all = ["kernel", "clippy"])]
+    pub hypervisor: bool,
     /// A kernel target of kernels.toml, or the build folder of a kernel on this machine, such as
     /// /lib/modules/$(uname -r)/build
     #[arg(long, value_name = "TARGET|PATH")]

@@ -4,8 +4,8 @@
 
 use anyhow::Result;
 use kbuild::Session;
-use vmtest::Driver;
 use vmtest::runner::{self, Selection, Verdict};
+use vmtest::{Driver, Hypervisor};
 
 use crate::cli::{self, Test};
 use crate::prepare::prepare;
@@ -69,7 +69,15 @@ pub fn run(
         _ => String::new(),
     };
     let ours = selection.driver == Driver::Rust;
-    let images = match prepare(session, target, args.xen.as_deref(), ours) {
+    let paravane = scenarios
+        .iter()
+        .any(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane);
+    let images =
+        prepare(session, target, args.xen.as_deref(), ours).and_then(|images| match paravane {
+            true => images.with_paravane(session),
+            false => Ok(images),
+        });
+    let images = match images {
         Ok(images) => images,
         Err(error) if !prefix.is_empty() => {
             // Other kernels still have their turn.

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The firmware's tables, as far as the hypervisor itself needs them (ACPI 6.5): processors, interrupt
+//! controllers, a timer, how to turn the machine off. Lengths and checksums are verified before use.
+
+use alloc::vec::Vec;
+
+use super::phys::{read_bytes, read_u8, read_u16, read_u32, read_u64};
+use crate::boot::BootInfo;
+
+/// Bytes of the header every table has.
+const HEADER: u64 = 36;
+/// A table longer than this is nonsense.
+const MAX_TABLE: u64 = 16 << 20;
+
+/// A table's place.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its four-letter name.
+    pub signature: [u8; 4],
+    /// Physical address.
+    pub at: u64,
+    /// Length in bytes with the header.
+    pub len: u64,
+}
+
+/// An I/O APIC by the MADT.
+#[derive(Clone, Copy, Debug)]
+pub struct IoApicEntry {
+    /// Its id.
+    pub id: u8,
+    /// Physical address of its registers.
+    pub address: u64,
+    /// The first global interrupt it serves.
+    pub gsi_base: u32,
+}
+
+/// How an ISA interrupt reaches an I/O APIC, where that differs from the identity.
+#[derive(Clone, Copy, Debug)]
+pub struct Override {
+    /// The ISA interrupt.
+    pub irq: u8,
+    /// The global one.
+    pub gsi: u32,
+    /// Polarity and trigger mode, MPS INTI flags.
+    pub flags: u16,
+}
+
+/// What the tables say.
+#[derive(Clone, Debug, Default)]
+pub struct Acpi {
+    /// The RSDP as it was found, revision 2 with 36 bytes or 0 with 20.
+    pub rsdp: Vec<u8>,
+    /// All tables of the XSDT or RSDT, with the DSDT.
+    pub tables: Vec<Table>,
+    /// APIC ids of the processors that can be used.
+    pub apic_ids: Vec<u32>,
+    /// The I/O APICs.
+    pub io_apics: Vec<IoApicEntry>,
+    /// ISA interrupts that are not where they were.
+    pub overrides: Vec<Override>,
+    /// Physical address of the HPET's registers.
+    pub hpet: Option<u64>,
+    /// The PCI segments' configuration space: address, first and last bus.
+    pub mcfg: Vec<(u64, u8, u8)>,
+    /// I/O port of the PM timer.
+    pub pm_timer: Option<u16>,
+    /// I/O ports of the two power control registers, 0 where there is none.
+    pub pm1_control: [u16; 2],
+}
+
+/// Reads the tables. `None` if there are none.
+pub fn read(boot: &BootInfo) -> Option<Acpi> {
+    let rsdp = match boot.rsdp {
+        Some(copy) => copy.to_vec(),
+        None => find_rsdp()?,
+    };
+    let mut acpi = Acpi {
+        rsdp,
+        ..Acpi::default()
+    };
+    let number = |at: usize, len: usize| {
+        acpi.rsdp.get(at..at + len).map(|bytes| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        })
+    };
+    let extended = number(15, 1)? >= 2;
+    let root = if extended {
+        number(24, 8)?
+    } else {
+        number(16, 4)?
+    };
+    let root = table(root)?;
+    let step = if extended { 8 } else { 4 };
+    for at in (root.at + HEADER..root.at + root.len).step_by(step) {
+        let address = if extended {
+            read_u64(at)
+        } else {
+            u64::from(read_u32(at))
+        };
+        if let Some(table) = table(address) {
+            acpi.take(table);
+        }
+    }
+    Some(acpi)
+}
+
+impl Acpi {
+    fn take(&mut self, found: Table) {
+        match &found.signature {
+            b"APIC" => self.madt(&found),
+            b"HPET" if found.len >= 56 => self.hpet = Some(read_u64(found.at + 44)),
+            b"MCFG" => {
+                for at in (found.at + 44..found.at + found.len).step_by(16) {
+                    self.mcfg
+                        .push((read_u64(at), read_u8(at + 10), read_u8(at + 11)));
+                }
+            }
+            b"FACP" => self.fadt(&found),
+            _ => {}
+        }
+        self.tables.push(found);
+    }
+
+    fn fadt(&mut self, fadt: &Table) {
+        let wide = if fadt.len >= 148 {
+            read_u64(fadt.at + 140)
+        } else {
+            0
+        };
+        let dsdt = if wide != 0 {
+            wide
+        } else {
+            u64::from(read_u32(fadt.at + 40))
+        };
+        self.tables.extend(table(dsdt));
+        self.pm1_control = [64, 68].map(|at| u16::try_from(read_u32(fadt.at + at)).unwrap_or(0));
+        let timer = read_u32(fadt.at + 76);
+        self.pm_timer = u16::try_from(timer).ok().filter(|&port| port != 0);
+    }
+
+    fn madt(&mut self, madt: &Table) {
+        let mut at = madt.at + HEADER + 8;
+        let end = madt.at + madt.len;
+        while at + 2 <= end {
+            let (kind, len) = (read_u8(at), u64::from(read_u8(at + 1)));
+            if len < 2 || at + len > end {
+                break;
+            }
+            match (kind, len) {
+                (0, 8..) if read_u32(at + 4) & 1 != 0 => {
+                    self.apic_ids.push(u32::from(read_u8(at + 3)))
+                }
+                (9, 16..) if read_u32(at + 8) & 1 != 0 => self.apic_ids.push(read_u32(at + 4)),
+                (1, 12..) => self.io_apics.push(IoApicEntry {
+                    id: read_u8(at + 2),
+                    address: u64::from(read_u32(at + 4)),
+                    gsi_base: read_u32(at + 8),
+                }),
+                (2, 10..) => self.overrides.push(Override {
+                    irq: read_u8(at + 3),
+                    gsi: read_u32(at + 4),
+                    flags: read_u16(at + 8),
+                }),
+                _ => {}
+            }
+            at += len;
+        }
+    }
+}
+
+/// The table at an address, if it is whole.
+fn table(at: u64) -> Option<Table> {
+    if at == 0 {
+        return None;
+    }
+    let mut signature = [0; 4];
+    read_bytes(at, &mut signature);
+    let len = u64::from(read_u32(at + 4));
+    let whole = (HEADER..MAX_TABLE).contains(&len) && checksum(at, len) == 0;
+    if !whole {
+        log::warn!("ACPI: the table at {at:#x} is damaged and not used");
+    }
+    whole.then_some(Table { signature, at, len })
+}
+
+fn checksum(at: u64, len: u64) -> u8 {
+    (at..at + len).fold(0, |sum: u8, at| sum.wrapping_add(read_u8(at)))
+}
+
+/// Looks where a BIOS leaves the RSDP (5.2.5.1): the extended BIOS data area and the last 128 KiB of the first MiB.
+fn find_rsdp() -> Option<Vec<u8>> {
+    let ebda = u64::from(read_u16(0x40e)) << 4;
+    let places = (ebda..ebda + 1024)
+        .step_by(16)
+        .chain((0xe_0000..0x10_0000u64).step_by(16));
+    for at in places {
+        let mut name = [0; 8];
+        read_bytes(at, &mut name);
+        if &name == b"RSD PTR " && checksum(at, 20) == 0 {
+            let len = if read_u8(at + 15) >= 2 { 36 } else { 20 };
+            let mut rsdp = alloc::vec![0; len];
+            read_bytes(at, &mut rsdp);
+            return Some(rsdp);
+        }
+    }
+    None
+}

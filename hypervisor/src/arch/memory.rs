@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the loader's memory map to the hypervisor's own address space and heap.
+
+use spin::Mutex;
+use talc::{ErrOnOom, Span, Talc, Talck};
+
+use super::{frames, paging, phys};
+use crate::boot::{self, BootInfo, image};
+use frames::{FRAME, Frames};
+
+/// Bytes of the hypervisor's heap.
+const HEAP: u64 = 16 << 20;
+/// Bytes of the loader's own structures.
+const LOADER: u64 = 64 << 10;
+
+#[global_allocator]
+static HEAP_ALLOCATOR: Talck<spin::mutex::SpinMutex<()>, ErrOnOom> = Talc::new(ErrOnOom).lock();
+
+static RAM: Mutex<arrayvec::ArrayVec<core::ops::Range<u64>, 64>> =
+    Mutex::new(arrayvec::ArrayVec::new_const());
+
+/// Takes over the machine's memory. Runs on the boot tables, returns on the final ones.
+pub fn init(magic: u32, info: u64) {
+    let mut map = [boot::Region {
+        start: 0,
+        end: 0,
+        kind: 0,
+    }; 64];
+    let count = BootInfo::early_memory(magic, info, &mut map);
+    let map = &map[..count];
+    for region in map.iter().filter(|region| region.kind == 1) {
+        frames::give(region.start..region.end);
+        let _ = RAM.lock().try_push(region.start..region.end);
+    }
+    // What must survive: the first MiB for the trampoline and the firmware's data, the image, and behind it what QEMU
+    // leaves there for us to read.
+    frames::withhold(0..1 << 20);
+    frames::withhold(image::physical());
+    frames::withhold(image::physical().end..image::physical().end + LOADER);
+    frames::withhold(info..info + LOADER);
+    BootInfo::early_modules(magic, info, frames::withhold);
+    let top = map
+        .iter()
+        .filter(|region| region.kind == 1)
+        .map(|region| region.end)
+        .max()
+        .unwrap_or(0);
+    paging::init(top);
+    let heap =
+        Frames::take(HEAP / FRAME, u64::MAX).expect("16 MiB of contiguous memory for the heap");
+    let start = phys::pointer::<u8>(heap.leak());
+    let span = Span::from_base_size(start, HEAP as usize);
+    // SAFETY: the frames are mapped, ours for ever, and used for nothing else.
+    let claimed = unsafe { HEAP_ALLOCATOR.lock().claim(span) };
+    claimed.expect("the heap is large enough to be one");
+    log::info!(
+        "memory: {} MiB free of {} MiB",
+        frames::free_bytes() >> 20,
+        ram_bytes() >> 20
+    );
+}
+
+/// All RAM of the machine in bytes.
+pub fn ram_bytes() -> u64 {
+    RAM.lock().iter().map(|range| range.end - range.start).sum()
+}
+
+/// Whether any byte of the range is RAM by the firmware's memory map.
+pub fn is_ram(range: &core::ops::Range<u64>) -> bool {
+    RAM.lock()
+        .iter()
+        .any(|ram| ram.start < range.end && range.start < ram.end)
+}

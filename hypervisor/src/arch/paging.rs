@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hypervisor's own address space: the image with W^X, all other memory writable and not executable,
+//! devices uncached, stacks between guard pages. One set of tables for all processors.
+
+use spin::Mutex;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::{
+    FrameAllocator, MappedPageTable, Mapper, Page, PageTable, PageTableFlags as Flags, PhysFrame,
+    Size1GiB, Size2MiB, Size4KiB, mapper::PageTableFrameMapping,
+};
+use x86_64::{PhysAddr, VirtAddr};
+
+use super::frames::{FRAME, Frames};
+use super::{cpu, phys};
+use crate::boot::image;
+
+/// Where devices are mapped; grows upward.
+const DEVICES: u64 = 0xffff_9000_0000_0000;
+/// Where stacks are mapped; grows upward.
+const STACKS: u64 = 0xffff_9100_0000_0000;
+
+struct Direct;
+
+// SAFETY: the direct map maps each frame a table can lie in at the address this returns.
+unsafe impl PageTableFrameMapping for Direct {
+    fn frame_to_pointer(&self, frame: PhysFrame) -> *mut PageTable {
+        phys::pointer(frame.start_address().as_u64())
+    }
+}
+
+/// Gives tables their frames; below 4 GiB as long as the boot tables are in use.
+struct Tables {
+    limit: u64,
+}
+
+// SAFETY: `Frames` hands out each frame once, and these are kept for ever.
+unsafe impl FrameAllocator<Size4KiB> for Tables {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        let frame = Frames::take(1, self.limit)?.leak();
+        Some(PhysFrame::containing_address(PhysAddr::new(frame)))
+    }
+}
+
+struct Space {
+    root: u64,
+    next_device: u64,
+    next_stack: u64,
+}
+
+static SPACE: Mutex<Space> = Mutex::new(Space {
+    root: 0,
+    next_device: DEVICES,
+    next_stack: STACKS,
+});
+
+impl Space {
+    fn mapper(&mut self) -> MappedPageTable<'static, Direct> {
+        // SAFETY: the root is a table of ours; the lock on `SPACE` keeps this the only reference to it.
+        let root = unsafe { &mut *phys::pointer(self.root) };
+        // SAFETY: it and all below it are mapped where `Direct` says.
+        unsafe { MappedPageTable::new(root, Direct) }
+    }
+}
+
+/// Makes the tables for memory up to `top` and switches to them.
+pub fn init(top: u64) {
+    let mut tables = Tables { limit: 4 << 30 };
+    let root = Frames::take(1, tables.limit)
+        .expect("a frame for the page table")
+        .leak();
+    let mut space = SPACE.lock();
+    space.root = root;
+    let mut mapper = space.mapper();
+    let data = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL;
+
+    let (hole, giant) = (image::physical(), cpu::has_1g_pages());
+    let mut at = 0;
+    while at < top {
+        let clear = |size: u64| at % size == 0 && (hole.start >= at + size || hole.end <= at);
+        let address = virt(phys::address(at));
+        if giant && clear(1 << 30) {
+            let page = Page::<Size1GiB>::containing_address(address);
+            // SAFETY: these tables are not in use yet, and map each frame once: the image only at its own addresses,
+            // everything else only in the direct map.
+            unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
+                .expect("the direct map")
+                .ignore();
+            at += 1 << 30;
+        } else if clear(2 << 20) {
+            let page = Page::<Size2MiB>::containing_address(address);
+            // SAFETY: see above.
+            unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
+                .expect("the direct map")
+                .ignore();
+            at += 2 << 20;
+        } else {
+            if clear(FRAME) {
+                let page = Page::<Size4KiB>::containing_address(address);
+                // SAFETY: see above.
+                unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
+                    .expect("the direct map")
+                    .ignore();
+            }
+            at += FRAME;
+        }
+    }
+
+    let parts = [
+        (
+            image::start()..image::text_end(),
+            Flags::PRESENT | Flags::GLOBAL,
+        ),
+        (
+            image::text_end()..image::rodata_end(),
+            Flags::PRESENT | Flags::GLOBAL | Flags::NO_EXECUTE,
+        ),
+        (image::rodata_end()..image::end(), data),
+    ];
+    for (range, flags) in parts {
+        for at in range.step_by(FRAME as usize) {
+            let page = Page::<Size4KiB>::containing_address(virt(at));
+            // SAFETY: see above.
+            unsafe { mapper.map_to(page, frame(at - image::VIRT), flags, &mut tables) }
+                .expect("the image")
+                .ignore();
+        }
+    }
+    drop(space);
+    load();
+}
+
+/// Switches this processor to the hypervisor's tables and turns on what guards them.
+pub fn load() {
+    cpu::enable_protections();
+    let root = SPACE.lock().root;
+    // SAFETY: the tables map the code that runs, its data, and the stack it runs on (the boot stack, in the image,
+    // or one of ours).
+    unsafe { Cr3::write(frame(root), Cr3Flags::empty()) };
+}
+
+/// Maps a device's registers, uncached, for ever. The address need not be aligned.
+pub fn map_device(physical: u64, len: u64) -> *mut u8 {
+    let mut space = SPACE.lock();
+    let first = physical / FRAME * FRAME;
+    let end = (physical + len).next_multiple_of(FRAME);
+    let start = space.next_device;
+    space.next_device += end - first + FRAME;
+    let flags = Flags::PRESENT
+        | Flags::WRITABLE
+        | Flags::NO_EXECUTE
+        | Flags::GLOBAL
+        | Flags::NO_CACHE
+        | Flags::WRITE_THROUGH;
+    let mut mapper = space.mapper();
+    for offset in (0..end - first).step_by(FRAME as usize) {
+        let page = Page::<Size4KiB>::containing_address(virt(start + offset));
+        // SAFETY: the page was not mapped before, and a device's registers hold no object of Rust's.
+        let mapped = unsafe {
+            mapper.map_to(
+                page,
+                frame(first + offset),
+                flags,
+                &mut Tables { limit: u64::MAX },
+            )
+        };
+        mapped.expect("a device is mapped").ignore();
+    }
+    (start + (physical - first)) as *mut u8
+}
+
+/// Makes a stack of `frames` frames with an unmapped page below it; returns the address behind its end.
+pub fn make_stack(frames: u64) -> u64 {
+    let mut space = SPACE.lock();
+    let start = space.next_stack + FRAME;
+    let end = start + frames * FRAME;
+    space.next_stack = end;
+    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL;
+    let mut mapper = space.mapper();
+    for at in (start..end).step_by(FRAME as usize) {
+        let memory = Frames::one().expect("memory for a stack").leak();
+        let page = Page::<Size4KiB>::containing_address(virt(at));
+        // SAFETY: the page was not mapped before; the frame is ours and used through this mapping only.
+        let mapped =
+            unsafe { mapper.map_to(page, frame(memory), flags, &mut Tables { limit: u64::MAX }) };
+        mapped.expect("a stack is mapped").ignore();
+    }
+    end
+}
+
+fn virt(address: u64) -> VirtAddr {
+    VirtAddr::new(address)
+}
+
+fn frame<S: x86_64::structures::paging::PageSize>(physical: u64) -> PhysFrame<S> {
+    PhysFrame::containing_address(PhysAddr::new(physical))
+}

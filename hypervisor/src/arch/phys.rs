@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access to physical memory through the direct map. Nothing here makes a reference: bytes are copied with
+//! volatile accesses, for a device or a guest may write at the same time.
+
+use core::ptr;
+use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+use paravane::mem::Mfn;
+
+/// Where physical address 0 appears in the hypervisor's address space. The boot tables map 4 GiB here, the final
+/// ones all memory that is not the image's.
+pub const DIRECT: u64 = 0xffff_8880_0000_0000;
+
+/// The virtual address of a byte of physical memory.
+pub fn address(physical: u64) -> u64 {
+    DIRECT + physical
+}
+
+/// A pointer to physical memory; whoever uses it needs a reason why the frame is there and whose it is.
+pub fn pointer<T>(physical: u64) -> *mut T {
+    address(physical) as *mut T
+}
+
+macro_rules! read {
+    ($($name:ident: $type:ty),*) => {$(
+        /// Reads a little-endian number at a physical address, of any alignment, in mapped RAM.
+        pub fn $name(physical: u64) -> $type {
+            // SAFETY: reading mapped RAM through a raw pointer changes nothing and makes no reference. An address
+            // without RAM is a fault of the hypervisor's own and ends in its crash report.
+            unsafe { ptr::read_unaligned(pointer::<$type>(physical)) }
+        }
+    )*};
+}
+
+read!(read_u8: u8, read_u16: u16, read_u32: u32, read_u64: u64);
+
+/// Copies physical memory to `out`.
+pub fn read_bytes(physical: u64, out: &mut [u8]) {
+    // SAFETY: as above; `out` is ours and cannot overlap memory that somebody else changes.
+    unsafe { ptr::copy_nonoverlapping(pointer::<u8>(physical), out.as_mut_ptr(), out.len()) };
+}
+
+/// Copies `data` to physical memory.
+///
+/// # Safety
+///
+/// The whole range is RAM in which no object of the hypervisor's lives: a guest's, or a frame the caller owns.
+pub unsafe fn write_bytes(physical: u64, data: &[u8]) {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::copy_nonoverlapping(data.as_ptr(), pointer::<u8>(physical), data.len()) };
+}
+
+/// Copies `len` bytes from one physical address to another; the ranges may overlap.
+///
+/// # Safety
+///
+/// As for [`write_bytes`], for the destination.
+pub unsafe fn copy(from: u64, to: u64, len: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::copy(pointer::<u8>(from), pointer::<u8>(to), len as usize) };
+}
+
+/// Fills physical memory with zeroes.
+///
+/// # Safety
+///
+/// As for [`write_bytes`].
+pub unsafe fn zero(physical: u64, len: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::write_bytes(pointer::<u8>(physical), 0, len as usize) };
+}
+
+/// The machine's memory as the library's logic reaches it: only addresses of a guest's frames, or of frames the
+/// hypervisor shares with one, which the caller has looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
+
+macro_rules! atomic {
+    ($type:ty, $address:expr) => {{
+        let address: u64 = $address;
+        assert!(address % size_of::<$type>() as u64 == 0, "misaligned word");
+        // SAFETY: the caller looked the frame up, so it is mapped RAM and no object of the hypervisor's; all that the
+        // hypervisor does to words there is atomic or volatile.
+        unsafe { <$type>::from_ptr(pointer(address)) }
+    }};
+}
+
+impl paravane::mem::MachineMemory for Machine {
+    fn read(&self, address: u64, to: &mut [u8]) {
+        read_bytes(address, to);
+    }
+
+    fn write(&self, address: u64, from: &[u8]) {
+        // SAFETY: by the trait's contract the bytes lie in a frame that a guest may change at any time anyway.
+        unsafe { write_bytes(address, from) };
+    }
+
+    fn clear_frame(&self, address: u64) {
+        // SAFETY: as above.
+        unsafe { zero(address & !0xfff, 4096) };
+    }
+
+    fn swap_u8(&self, address: u64, value: u8) -> u8 {
+        atomic!(AtomicU8, address).swap(value, SeqCst)
+    }
+
+    fn load_u16(&self, address: u64) -> u16 {
+        atomic!(AtomicU16, address).load(SeqCst)
+    }
+
+    fn compare_exchange_u16(&self, address: u64, old: u16, new: u16) -> Result<u16, u16> {
+        atomic!(AtomicU16, address).compare_exchange(old, new, SeqCst, SeqCst)
+    }
+
+    fn load_u32(&self, address: u64) -> u32 {
+        atomic!(AtomicU32, address).load(SeqCst)
+    }
+
+    fn store_u32(&self, address: u64, value: u32) {
+        atomic!(AtomicU32, address).store(value, SeqCst);
+    }
+
+    fn compare_exchange_u32(&self, address: u64, old: u32, new: u32) -> Result<u32, u32> {
+        atomic!(AtomicU32, address).compare_exchange(old, new, SeqCst, SeqCst)
+    }
+
+    fn load_u64(&self, address: u64) -> u64 {
+        atomic!(AtomicU64, address).load(SeqCst)
+    }
+
+    fn store_u64(&self, address: u64, value: u64) {
+        atomic!(AtomicU64, address).store(value, SeqCst);
+    }
+
+    fn compare_exchange_u64(&self, address: u64, old: u64, new: u64) -> Result<u64, u64> {
+        atomic!(AtomicU64, address).compare_exchange(old, new, SeqCst, SeqCst)
+    }
+
+    fn fetch_or_u32(&self, address: u64, bits: u32) -> u32 {
+        atomic!(AtomicU32, address).fetch_or(bits, SeqCst)
+    }
+
+    fn fetch_clear_u32(&self, address: u64, bits: u32) -> u32 {
+        atomic!(AtomicU32, address).fetch_and(!bits, SeqCst)
+    }
+
+    fn fetch_or_u64(&self, address: u64, bits: u64) -> u64 {
+        atomic!(AtomicU64, address).fetch_or(bits, SeqCst)
+    }
+
+    fn fetch_clear_u64(&self, address: u64, bits: u64) -> u64 {
+        atomic!(AtomicU64, address).fetch_and(!bits, SeqCst)
+    }
+}
+
+/// Gives nested page tables their frames.
+#[derive(Clone, Copy, Debug)]
+pub struct NestedTables;
+
+impl paravane::mem::p2m::TableMemory for NestedTables {
+    fn alloc(&mut self) -> Option<Mfn> {
+        super::frames::Frames::one().map(|frame| Mfn::of(frame.leak()))
+    }
+
+    fn free(&mut self, table: Mfn) {
+        super::frames::give(table.address()..table.address() + 4096);
+    }
+
+    fn load(&self, table: Mfn, index: u64) -> u64 {
+        atomic!(AtomicU64, table.address() + index * 8).load(SeqCst)
+    }
+
+    fn store(&mut self, table: Mfn, index: u64, entry: u64) {
+        atomic!(AtomicU64, table.address() + index * 8).store(entry, SeqCst);
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Filling dom0's memory before it runs: from frames of the hypervisor's to frames that are nobody's yet.
+
+use core::ops::Range;
+
+use super::frames::Frames;
+use super::{memory, phys};
+use crate::boot::image;
+
+/// The bytes of a file in frames of the hypervisor's.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    start: u64,
+    len: u64,
+}
+
+impl Bytes {
+    /// The first `len` bytes of `frames`, which stay as they are while this is used.
+    pub fn of(frames: &Frames, len: u64) -> Self {
+        Self {
+            start: frames.start(),
+            len: len.min(frames.range().end - frames.start()),
+        }
+    }
+
+    /// A number of up to 8 bytes; `None` beyond the end.
+    pub fn number(&self, at: u64, size: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        if size > 8 || at.checked_add(size)? > self.len {
+            return None;
+        }
+        phys::read_bytes(self.start + at, &mut bytes[..size as usize]);
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    /// Whether a range lies within.
+    pub fn contains(&self, range: &Range<u64>) -> bool {
+        range.start <= range.end && range.end <= self.len
+    }
+}
+
+/// That nothing of the hypervisor's lies in a range of dom0's memory: what [`place`] and [`write`] rest on.
+fn check(to: &Range<u64>) {
+    let own = image::physical();
+    assert!(
+        memory::is_ram(to) && (to.end <= own.start || own.end <= to.start),
+        "not dom0's memory"
+    );
+}
+
+/// Copies a part of a file to a range of dom0's memory and clears the rest of the range.
+///
+/// # Panics
+///
+/// If the part is not in the file or larger than the range.
+pub fn place(to: &Range<u64>, file: &Bytes, part: Range<u64>) {
+    check(to);
+    let (size, room) = (part.end - part.start, to.end - to.start);
+    assert!(
+        file.contains(&part) && size <= room,
+        "part of a file that is not there"
+    );
+    // SAFETY: the caller places what was taken for dom0, which does not run yet; `check` saw that it is RAM and not
+    // the image. The file lies in frames of its own.
+    unsafe { phys::copy(file.start + part.start, to.start, size) };
+    // SAFETY: the same.
+    unsafe { phys::zero(to.start + size, room - size) };
+}
+
+/// Copies bytes to dom0's memory.
+pub fn write(to: u64, bytes: &[u8]) {
+    check(&(to..to + bytes.len() as u64));
+    // SAFETY: as above.
+    unsafe { phys::write_bytes(to, bytes) };
+}
+
+/// Copies memory the loader filled to frames of the hypervisor's.
+///
+/// # Panics
+///
+/// If it does not fit.
+pub fn copy_in(to: &Frames, from: u64, len: u64) {
+    assert!(
+        len <= to.range().end - to.start(),
+        "a copy that does not fit"
+    );
+    // SAFETY: the frames are the caller's own.
+    unsafe { phys::copy(from, to.start(), len) };
+}

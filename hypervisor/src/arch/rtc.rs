@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The battery-backed clock, read once for the wall clock (Motorola MC146818).
+
+use super::legacy::{input, output};
+
+fn register(index: u8) -> u8 {
+    output(0x70, index);
+    input(0x71)
+}
+
+fn once() -> [u8; 6] {
+    while register(0x0a) & 0x80 != 0 {
+        core::hint::spin_loop();
+    }
+    [0, 2, 4, 7, 8, 9].map(register)
+}
+
+/// Seconds since 1970, taking the clock to run in UTC.
+pub fn read() -> u64 {
+    let mut fields = once();
+    // Twice the same: no tick between.
+    for _ in 0..8 {
+        let again = once();
+        if again == fields {
+            break;
+        }
+        fields = again;
+    }
+    let mode = register(0x0b);
+    let number = |value: u8| -> u64 {
+        if mode & 4 != 0 {
+            u64::from(value)
+        } else {
+            u64::from(value >> 4) * 10 + u64::from(value & 15)
+        }
+    };
+    let hour = if mode & 2 != 0 {
+        number(fields[2])
+    } else {
+        number(fields[2] & 0x7f) % 12 + u64::from(fields[2] >> 7) * 12
+    };
+    let (day, month, year) = (
+        number(fields[3]),
+        number(fields[4]),
+        2000 + number(fields[5]),
+    );
+    // Days since the civil epoch, with the year starting in March.
+    let (y, m) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days =
+        365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day.saturating_sub(1) - 719_468;
+    days * 86_400 + hour * 3600 + number(fields[1]) * 60 + number(fields[0])
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Building dom0: which memory it gets, where its kernel, initrd, tables and start information go.
+
+mod acpi;
+mod elf;
+mod options;
+mod start;
+
+use core::ops::Range;
+
+pub use options::Options;
+
+use crate::arch::acpi::Acpi;
+use crate::arch::frames::{self, Frames};
+use crate::arch::{percpu, ram};
+use crate::boot::{BootInfo, Module};
+use crate::domain::{self, Domain, Plan};
+
+/// Where start information goes: RAM below the kernel that it uses only after reading it.
+const START_INFO: u64 = 0x10_0000;
+/// Room for dom0's ACPI tables, in bytes.
+const ACPI_ROOM: u64 = 64 << 10;
+/// The hypervisor keeps a sixteenth of memory, but no more than this, if nobody says how much dom0 is to have.
+const KEEP_MOST: u64 = 128 << 20;
+
+/// A built dom0 and where it starts.
+pub struct Built {
+    /// The domain.
+    pub domain: &'static Domain,
+    /// Address of the kernel's PVH entry.
+    pub entry: u32,
+    /// Address of the start information.
+    pub start_info: u32,
+}
+
+/// Builds dom0 from the loader's modules: the first is the kernel, the second its initrd.
+///
+/// # Errors
+///
+/// Says what is wrong with the configuration.
+pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &'static str> {
+    let mut modules = boot.modules.iter();
+    let kernel = modules
+        .next()
+        .ok_or("no dom0 kernel: give one as the first module")?;
+    // The modules lie where dom0's memory is to be: moved out of the way first.
+    let image = move_away(kernel)?;
+    let initrd = modules.next().map(move_away).transpose()?;
+
+    let wanted = options.dom0_memory.unwrap_or_else(|| {
+        let free = frames::free_bytes();
+        free - (free / 16).min(KEEP_MOST)
+    });
+    // With the page the firmware's own data begin in: dom0 looks for tables there.
+    let low = boot
+        .memory
+        .iter()
+        .find(|region| region.kind == 1 && region.start == 0);
+    let low = low.map_or(0, |region| region.end.min(0xa_0000).next_multiple_of(4096));
+    let mut memory = alloc::vec![0..low];
+    memory.extend(frames::take_lowest(wanted.saturating_sub(low)));
+    let vcpus = options
+        .dom0_vcpus
+        .unwrap_or(usize::MAX)
+        .min(percpu::all().len());
+
+    let contains = |range: &Range<u64>| {
+        memory
+            .iter()
+            .any(|own| own.start <= range.start && range.end <= own.end)
+    };
+    let bytes = ram::Bytes::of(&image.0, image.1);
+    let mut kernel_end = START_INFO;
+    let entry = elf::load(bytes, |to, from, size| {
+        let range = to..to
+            .checked_add(size)
+            .ok_or("the kernel's addresses are wrong")?;
+        if !contains(&range) {
+            log::error!("the kernel wants {range:#x?}, dom0 has {memory:#x?}");
+            return Err(
+                "dom0's memory is too small for its kernel, or not where the kernel wants it",
+            );
+        }
+        kernel_end = kernel_end.max(range.end);
+        ram::place(&range, &bytes, from);
+        Ok(())
+    })?;
+
+    // From the end of the memory below 4 GiB down: ACPI tables, then the initrd.
+    let high = memory
+        .iter()
+        .rev()
+        .find(|range| range.end <= 1 << 32 && range.end - range.start > 32 << 20);
+    let high = high
+        .ok_or("dom0 needs at least 32 MiB in one piece below 4 GiB")?
+        .clone();
+    let tables = high.end - ACPI_ROOM..high.end;
+    let initrd_range = match &initrd {
+        Some((frames, len)) => {
+            let start = tables
+                .start
+                .checked_sub(*len)
+                .map(|start| start & !0xfff)
+                .unwrap_or(0);
+            let range = start..start + len;
+            if start < kernel_end.max(high.start) {
+                return Err("dom0's memory is too small for its initrd");
+            }
+            ram::place(&range, &ram::Bytes::of(frames, *len), 0..*len);
+            Some(range)
+        }
+        None => None,
+    };
+
+    let new = acpi::build(acpi, vcpus, tables.start, ACPI_ROOM as usize)?;
+    ram::write(tables.start, &new.bytes);
+    let map = start::memory_map(boot, &memory, &tables);
+    let info = start::build(START_INFO, &kernel.arguments, initrd_range, new.rsdp, &map);
+    if !contains(&(START_INFO..START_INFO + info.len() as u64)) {
+        return Err("the memory at 1 MiB is not dom0's");
+    }
+    ram::write(START_INFO, &info);
+
+    let total: u64 = memory.iter().map(|range| range.end - range.start).sum();
+    log::info!(
+        "dom0: {} MiB, {vcpus} vCPUs, kernel ends at {kernel_end:#x}, entry {entry:#x}",
+        total >> 20
+    );
+    let plan = Plan {
+        acpi,
+        vcpus,
+        memory,
+    };
+    let domain = domain::make(plan).ok_or("no memory for dom0's tables")?;
+    Ok(Built {
+        domain,
+        entry,
+        start_info: START_INFO as u32,
+    })
+}
+
+/// Copies a module to the hypervisor's own memory and frees where it was.
+fn move_away(module: &Module) -> Result<(Frames, u64), &'static str> {
+    let len = module.range.end - module.range.start;
+    let copy =
+        Frames::take_run(len.div_ceil(frames::FRAME)).ok_or("no memory to move a module to")?;
+    ram::copy_in(&copy, module.range.start, len);
+    // As whole frames, which is how they were withheld.
+    frames::give(module.range.start & !0xfff..module.range.end.next_multiple_of(frames::FRAME));
+    Ok((copy, len))
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an instruction that touched a device's registers wanted: its length, the size, where the value comes from
+//! or goes to. Only plain moves are known; a guest that uses others on a device's registers is told to be stopped.
+
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+
+/// A decoded access.
+#[derive(Clone, Copy, Debug)]
+pub enum Access {
+    /// A register is loaded.
+    Load {
+        /// Which.
+        to: Register,
+        /// Bytes read.
+        size: usize,
+        /// Whether the value is extended with its sign, else with zeroes.
+        signed: bool,
+    },
+    /// A register's value is stored.
+    StoreRegister {
+        /// Which.
+        from: Register,
+        /// Bytes written.
+        size: usize,
+    },
+    /// A constant is stored.
+    StoreValue {
+        /// The constant.
+        value: u64,
+        /// Bytes written.
+        size: usize,
+    },
+}
+
+/// Decodes the instruction at `rip`.
+pub fn decode(bytes: &[u8], rip: u64, bits: u32) -> Option<Instruction> {
+    let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    (!instruction.is_invalid()).then_some(instruction)
+}
+
+/// What an instruction does to the memory it names.
+pub fn access(instruction: &Instruction) -> Option<Access> {
+    let size = instruction.memory_size().size();
+    let (first, second) = (instruction.op0_kind(), instruction.op1_kind());
+    match instruction.mnemonic() {
+        Mnemonic::Mov if first == OpKind::Memory => match second {
+            OpKind::Register => Some(Access::StoreRegister {
+                from: instruction.op1_register(),
+                size,
+            }),
+            _ => Some(Access::StoreValue {
+                value: instruction.try_immediate(1).ok()?,
+                size,
+            }),
+        },
+        Mnemonic::Mov | Mnemonic::Movzx if second == OpKind::Memory => Some(Access::Load {
+            to: instruction.op0_register(),
+            size,
+            signed: false,
+        }),
+        Mnemonic::Movsx | Mnemonic::Movsxd if second == OpKind::Memory => Some(Access::Load {
+            to: instruction.op0_register(),
+            size,
+            signed: true,
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The I/O APIC a domain sees over a real one: the same lines, whose real entries carry vectors of the hypervisor's
+//! and go to the processor that runs the vCPU the domain chose (Intel 82093AA data sheet).
+
+use alloc::vec::Vec;
+
+use super::vlapic::Destination;
+
+/// A line's entry is masked.
+pub const MASKED: u64 = 1 << 16;
+/// A line is level-triggered.
+pub const LEVEL: u64 = 1 << 15;
+/// A line is active when low.
+pub const LOW: u64 = 1 << 13;
+
+const REMOTE_IRR: u64 = 1 << 14;
+/// Bits of an entry a guest may set.
+const WRITABLE: u64 = 0xff00_0000_0001_afff;
+
+/// An interrupt for a vLAPIC.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// Whom it is for.
+    pub to: Destination,
+    /// Its vector.
+    pub vector: u8,
+    /// Whether it is a level interrupt.
+    pub level: bool,
+}
+
+/// The state of one virtual I/O APIC.
+#[derive(Clone, Debug)]
+pub struct VIoApic {
+    /// Physical address of its registers.
+    pub address: u64,
+    /// Its id.
+    pub id: u8,
+    /// First global interrupt.
+    pub gsi_base: u32,
+    select: u8,
+    entries: Vec<u64>,
+}
+
+impl VIoApic {
+    /// With all lines masked.
+    pub fn new(address: u64, id: u8, gsi_base: u32, lines: u32) -> Self {
+        Self {
+            address,
+            id,
+            gsi_base,
+            select: 0,
+            entries: alloc::vec![MASKED; lines as usize],
+        }
+    }
+
+    /// Reads 32 bits at an offset of its registers.
+    pub fn read(&self, offset: u64) -> u32 {
+        match offset {
+            0 => u32::from(self.select),
+            0x10 => match self.select {
+                0 | 2 => u32::from(self.id) << 24,
+                // Version 0x11, as Xen's: one without an EOI register.
+                1 => 0x11 | (self.entries.len() as u32 - 1) << 16,
+                select => self
+                    .entry(select)
+                    .map_or(!0, |entry| (entry >> (32 * (select & 1))) as u32),
+            },
+            _ => !0,
+        }
+    }
+
+    fn entry(&self, select: u8) -> Option<u64> {
+        self.entries
+            .get(usize::from(select.checked_sub(0x10)? / 2))
+            .copied()
+    }
+
+    /// Writes 32 bits at an offset of its registers. Tells the line whose real entry has to follow.
+    pub fn write(&mut self, offset: u64, value: u32) -> Option<u32> {
+        match offset {
+            0 => self.select = value as u8,
+            0x10 => {
+                let index = usize::from(self.select.checked_sub(0x10)? / 2);
+                let entry = self.entries.get_mut(index)?;
+                let shift = 32 * u32::from(self.select & 1);
+                let new = *entry & !(0xffff_ffff << shift) | u64::from(value) << shift;
+                *entry = new & WRITABLE | *entry & REMOTE_IRR;
+                if *entry & LEVEL == 0 {
+                    *entry &= !REMOTE_IRR;
+                }
+                return Some(index as u32);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// The domain's entry of a line.
+    pub fn line(&self, line: u32) -> u64 {
+        self.entries.get(line as usize).copied().unwrap_or(MASKED)
+    }
+
+    /// Whether a line waits for the domain to end the interrupt before.
+    pub fn waits(&self, line: u32) -> bool {
+        self.line(line) & REMOTE_IRR != 0
+    }
+
+    /// Whom the domain wants a line's interrupts to go to.
+    pub fn destination(&self, line: u32) -> Destination {
+        let entry = self.line(line);
+        Destination {
+            id: (entry >> 56) as u32,
+            logical: entry & 1 << 11 != 0,
+        }
+    }
+
+    /// The real line was asserted. `None` if the domain does not want to know.
+    pub fn asserted(&mut self, line: u32) -> Option<Delivery> {
+        let to = self.destination(line);
+        let entry = self.entries.get_mut(line as usize)?;
+        if *entry & (MASKED | REMOTE_IRR) != 0 {
+            return None;
+        }
+        let level = *entry & LEVEL != 0;
+        if level {
+            *entry |= REMOTE_IRR;
+        }
+        Some(Delivery {
+            to,
+            vector: *entry as u8,
+            level,
+        })
+    }
+
+    /// The domain ended the level interrupt of a vector: the lines that may be asserted again.
+    pub fn ended(&mut self, vector: u8) -> Vec<u32> {
+        let mut lines = Vec::new();
+        for (line, entry) in (0..).zip(&mut self.entries) {
+            if *entry as u8 == vector && *entry & REMOTE_IRR != 0 {
+                *entry &= !REMOTE_IRR;
+                lines.push(line);
+            }
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_entry(line: u8, entry: u64) -> VIoApic {
+        let mut apic = VIoApic::new(0xfec0_0000, 0, 0, 24);
+        for (half, value) in [(1, (entry >> 32) as u32), (0, entry as u32)] {
+            apic.write(0, u32::from(0x10 + line * 2 + half));
+            assert_eq!(apic.write(0x10, value), Some(u32::from(line)));
+        }
+        apic
+    }
+
+    #[test]
+    fn a_level_line_waits_for_its_end() {
+        let mut apic = with_entry(9, 0x41 | LEVEL | 2 << 56);
+        let delivery = apic.asserted(9).unwrap();
+        assert_eq!(
+            (delivery.vector, delivery.level, delivery.to.id),
+            (0x41, true, 2)
+        );
+        assert!(apic.waits(9) && apic.asserted(9).is_none());
+        assert_eq!(apic.ended(0x40), []);
+        assert_eq!(apic.ended(0x41), [9]);
+        assert!(apic.asserted(9).is_some());
+    }
+
+    #[test]
+    fn an_edge_line_never_waits_and_a_masked_one_is_silent() {
+        let mut apic = with_entry(4, 0x34);
+        assert!(apic.asserted(4).is_some_and(|delivery| !delivery.level));
+        assert!(!apic.waits(4) && apic.asserted(4).is_some());
+        assert!(with_entry(4, 0x34 | MASKED).asserted(4).is_none());
+    }
+
+    #[test]
+    fn registers_read_back_and_none_lies_beyond() {
+        let mut apic = with_entry(23, 0x77 | LEVEL | LOW | 3 << 56);
+        apic.write(0, 0x10 + 23 * 2);
+        assert_eq!(apic.read(0x10), (0x77 | LEVEL | LOW) as u32);
+        apic.write(0, 0x10 + 23 * 2 + 1);
+        assert_eq!(apic.read(0x10), 3 << 24);
+        apic.write(0, 1);
+        assert_eq!(apic.read(0x10), 0x17_0011);
+        apic.write(0, 0x10 + 24 * 2);
+        assert_eq!((apic.write(0x10, 0), apic.read(0x10)), (None, !0));
+        // To edge and back: the way to end an interrupt without a register for it.
+        let mut apic = with_entry(5, 0x41 | LEVEL);
+        apic.asserted(5);
+        apic.write(0, 0x10 + 10);
+        apic.write(0x10, 0x41);
+        assert!(!apic.waits(5));
+    }
+}

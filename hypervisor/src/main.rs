@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hypervisor's program: what runs on the machine. `boot` gets here, `arch` is the processor and its
+//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `calls` are its hypercalls, `io` is what
+//! it sees of the machine. What decides without a machine is the library beside this file.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+#[allow(unsafe_code)]
+mod arch;
+#[allow(unsafe_code)]
+mod boot;
+mod calls;
+mod dom0;
+mod domain;
+mod io;
+mod vcpu;
+
+use core::sync::atomic::Ordering;
+
+use spin::Once;
+
+use arch::percpu::{self, PerCpu};
+use arch::{lapic, svm, traps};
+use boot::BootInfo;
+use vcpu::Runner;
+
+/// What the loader told, for [`main`], which runs on another stack.
+static BOOT: Once<BootInfo> = Once::new();
+/// dom0, once it is built.
+static DOM0: Once<dom0::Built> = Once::new();
+
+/// Where the boot code ends: on the boot stack, interrupts off, 4 GiB mapped.
+fn start(magic: u32, info: u64) -> ! {
+    arch::serial::init(0x3f8);
+    traps::load();
+    log::info!(
+        "Paravane {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        arch::cpu::brand()
+    );
+    arch::memory::init(magic, info);
+    BOOT.call_once(|| BootInfo::read(magic, info));
+    lapic::init();
+    let cpu = percpu::make(lapic::id());
+    percpu::adopt(cpu);
+    percpu::switch_stack(cpu, main)
+}
+
+/// The first processor, on its own stack.
+extern "C" fn main() -> ! {
+    let cpu = percpu::this();
+    cpu.ready.store(true, Ordering::SeqCst);
+    let boot = BOOT.call_once(BootInfo::default);
+    log::info!("command line: {}", boot.command_line);
+    let options = dom0::Options::parse(&boot.command_line);
+    log::set_max_level(options.level.unwrap_or(log::LevelFilter::Info));
+    arch::crash::STAY.store(options.stay, Ordering::Relaxed);
+    let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
+    arch::time::init(&acpi);
+    arch::power::init(&acpi);
+    arch::ioapic::init(&acpi);
+    lapic::calibrate();
+    // Both only end a wait: who waited looks at what changed.
+    traps::set_handler(lapic::KICK, |_| lapic::end_of_interrupt());
+    traps::set_handler(lapic::TIMER, |_| {
+        percpu::this().timer_fired.store(true, Ordering::Relaxed);
+        lapic::end_of_interrupt();
+    });
+    arch::smp::start_others(&acpi);
+    match dom0::build(boot, &acpi, &options) {
+        Ok(built) => DOM0.call_once(|| built),
+        Err(why) => panic!("dom0 cannot be built: {why}"),
+    };
+    io::msi::take_console();
+    percpu::all()
+        .iter()
+        .filter(|other| other.index != cpu.index)
+        .for_each(|other| lapic::kick(other));
+    processor(cpu)
+}
+
+/// What each processor does from the time it is up: it waits for dom0 and runs the vCPU that is its own.
+fn processor(cpu: &'static PerCpu) -> ! {
+    let features = match svm::init() {
+        Ok(features) => features,
+        Err(why) => panic!("processor {}: {why}", cpu.index),
+    };
+    log::info!(
+        "processor {}: APIC id {}, SVM with {} ASIDs, next RIP {}",
+        cpu.index,
+        cpu.apic_id,
+        features.asids,
+        features.next_rip
+    );
+    let built = loop {
+        match DOM0.get() {
+            Some(built) => break built,
+            None => traps::wait(),
+        }
+    };
+    let Some(vcpu) = built
+        .domain
+        .vcpus
+        .iter()
+        .find(|vcpu| vcpu.cpu.index == cpu.index)
+    else {
+        loop {
+            traps::wait();
+        }
+    };
+    let mut runner = Runner::new(built.domain, vcpu, features).expect("memory for a vCPU");
+    if vcpu.id == 0 {
+        runner.start_pvh(built.entry, built.start_info);
+    }
+    runner.run()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    arch::crash::panic(info)
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why the guest exited and what is done about it.
+
+use super::{Runner, UNDEFINED, cpuid};
+use crate::arch;
+use crate::arch::svm::vmcb::exit;
+use crate::calls;
+use crate::io::{decode, ports};
+
+impl Runner {
+    /// Deals with an exit.
+    pub fn exit(&mut self) {
+        let vmcb = self.vmcb();
+        let (code, info1, info2) = (vmcb.exitcode, vmcb.exitinfo1, vmcb.exitinfo2);
+        match code {
+            // Interrupts were taken already; a window for one is used at the next entry.
+            // What the firmware's management mode wanted it got meanwhile.
+            exit::INTR | exit::VINTR | exit::NMI | exit::SMI | exit::INIT => {}
+            exit::NESTED_FAULT => self.nested_fault(info1, info2),
+            exit::CPUID => self.cpuid(),
+            exit::MSR => {
+                if info1 & 1 != 0 {
+                    self.write_msr()
+                } else {
+                    self.read_msr()
+                }
+            }
+            exit::IOIO => self.port(info1 as u32, info2),
+            exit::VMMCALL => self.hypercall(),
+            exit::HLT => {
+                let length = self.length();
+                self.skip(length);
+                self.halted = true;
+            }
+            exit::XSETBV => self.xsetbv(),
+            // The processor keeps caches coherent; dom0's devices are its own affair.
+            exit::WBINVD | exit::INVD => {
+                let length = self.length();
+                self.skip(length);
+            }
+            exit::RDPMC => self.general_protection(),
+            exit::VMRUN..=exit::SKINIT
+            | exit::INVLPGA
+            | exit::MONITOR
+            | exit::MWAIT
+            | exit::MWAIT_ARMED
+                if code != exit::VMMCALL =>
+            {
+                self.raise(UNDEFINED, None);
+            }
+            exit::SHUTDOWN => self.stop("triple fault"),
+            exit::INVALID => self.stop("the processor refuses the state of the vCPU"),
+            _ => self.stop("an exit that nobody asked for"),
+        }
+    }
+
+    /// 16, 32 or 64: how the guest's code is to be read.
+    pub fn bits(&mut self) -> u32 {
+        if self.wide() {
+            64
+        } else if self.vmcb().cs.attributes & 1 << 10 != 0 {
+            32
+        } else {
+            16
+        }
+    }
+
+    /// Length of the instruction that exited, in bytes.
+    pub fn length(&mut self) -> u64 {
+        let (next, rip) = (self.vmcb().next_rip, self.vmcb().rip);
+        if self.features.next_rip && next > rip {
+            return next - rip;
+        }
+        let (bytes, len) = self.fetch();
+        let bits = self.bits();
+        match decode::decode(&bytes[..len], rip, bits) {
+            Some(instruction) => instruction.len() as u64,
+            None => self.stop("the instruction that exited cannot be read"),
+        }
+    }
+
+    fn cpuid(&mut self) {
+        let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
+        let (cr4, xcr0) = (self.vmcb().cr4, self.xcr0);
+        let mut caller = cpuid::Caller {
+            vcpu: self.vcpu.id,
+            vcpus: self.domain.vcpus.len() as u32,
+            cr4,
+            xcr0,
+            apic_id: 0,
+        };
+        caller.apic_id = self.vcpu.apic.lock().id();
+        let [a, b, c, d] = cpuid::leaf(leaf, sub, &caller);
+        self.vmcb().rax = u64::from(a);
+        let registers = &mut self.context.registers;
+        (registers.rbx, registers.rcx, registers.rdx) = (u64::from(b), u64::from(c), u64::from(d));
+        let length = self.length();
+        self.skip(length);
+    }
+
+    fn xsetbv(&mut self) {
+        let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
+        let allowed = self.vmcb().cpl == 0
+            && self.context.registers.rcx as u32 == 0
+            && arch::cpu::set_xcr0(value);
+        if !allowed {
+            self.general_protection();
+            return;
+        }
+        self.xcr0 = value;
+        let length = self.length();
+        self.skip(length);
+    }
+
+    /// An intercepted port. The exit tells the next instruction's address (15.10.2).
+    fn port(&mut self, info: u32, next: u64) {
+        let port = (info >> 16) as u16;
+        let size = (info >> 4 & 7) as u8;
+        if info & 1 << 2 != 0 {
+            log::error!("d0v{}: string access to port {port:#x}", self.vcpu.id);
+            self.stop("string accesses to intercepted ports are not carried out");
+        }
+        let mask = if size == 4 {
+            u32::MAX
+        } else {
+            (1 << (8 * u32::from(size))) - 1
+        };
+        let is_pci = ports::PCI.contains(&u32::from(port));
+        if info & 1 != 0 {
+            let value = if is_pci {
+                self.domain.pci.lock().read(port, size)
+            } else {
+                !0
+            };
+            let rax = self.vmcb().rax;
+            self.vmcb().rax = match size {
+                4 => u64::from(value),
+                _ => rax & !u64::from(mask) | u64::from(value & mask),
+            };
+        } else {
+            let value = self.vmcb().rax as u32 & mask;
+            if port == ports::RESET && size == 1 {
+                arch::cpu::write_reset_control(value as u8);
+            } else if is_pci {
+                self.domain.pci.lock().write(port, size, value);
+            }
+        }
+        self.go_on_at(next);
+    }
+
+    fn hypercall(&mut self) {
+        let length = self.length();
+        let next = self.vmcb().rip.wrapping_add(length);
+        let wide = self.wide();
+        let registers = &self.context.registers;
+        let arguments = if wide {
+            [
+                registers.rdi,
+                registers.rsi,
+                registers.rdx,
+                registers.r10,
+                registers.r8,
+            ]
+        } else {
+            [
+                registers.rbx,
+                registers.rcx,
+                registers.rdx,
+                registers.rsi,
+                registers.rdi,
+            ]
+            .map(|value| value & 0xffff_ffff)
+        };
+        let number = self.vmcb().rax as u32;
+        if self.vmcb().cpl != 0 {
+            self.vmcb().rax = paravane::error::Errno::EPERM.register();
+            self.go_on_at(next);
+            return;
+        }
+        let memory = self.memory();
+        let mut call = calls::Call {
+            domain: self.domain,
+            vcpu: self.vcpu,
+            memory,
+            wide,
+        };
+        self.go_on_at(next);
+        match calls::dispatch(&mut call, number, arguments) {
+            calls::Outcome::Done(value) => self.vmcb().rax = value,
+            calls::Outcome::Block => {
+                self.vmcb().rax = 0;
+                // Events may have come while it asked: then it does not sleep.
+                self.halted = !self.vcpu.upcall_pending();
+            }
+            calls::Outcome::Shutdown(reason) => calls::shutdown(reason),
+        }
+    }
+
+    /// Stops the domain for good, and with dom0 the machine.
+    pub fn stop(&mut self, why: &str) -> ! {
+        let id = self.vcpu.id;
+        let registers = self.context.registers;
+        let (bytes, len) = self.fetch();
+        let vmcb = self.vmcb();
+        log::error!(
+            "d0v{id}: {why} (exit {:#x}, {:#x}, {:#x})",
+            vmcb.exitcode,
+            vmcb.exitinfo1,
+            vmcb.exitinfo2
+        );
+        log::error!(
+            "  rip {:#06x}:{:016x} rflags {:08x} rsp {:016x} rax {:016x}",
+            vmcb.cs.selector,
+            vmcb.rip,
+            vmcb.rflags,
+            vmcb.rsp,
+            vmcb.rax
+        );
+        log::error!(
+            "  cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x} efer {:04x} cs {:x?}",
+            vmcb.cr0,
+            vmcb.cr2,
+            vmcb.cr3,
+            vmcb.cr4,
+            vmcb.efer,
+            vmcb.cs
+        );
+        log::error!("  code {:02x?}", &bytes[..len]);
+        log::error!("  {registers:x?}");
+        panic!("dom0 crashed: {why}");
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Building the hypervisor: a program without an operating system, by the sandbox's own Rust, whose core library is
+//! compiled from source with it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache::Entry;
+use crate::digest::Digest;
+use crate::process;
+use crate::sandbox::Sandbox;
+use crate::session::Session;
+
+/// The target, which every rustc knows.
+const TARGET: &str = "x86_64-unknown-none";
+/// The linker of the sandbox; the target's default is one that only rustup has.
+const LINKER: &str = "ld.lld-19";
+
+/// A built hypervisor.
+#[derive(Clone)]
+pub struct Hypervisor {
+    entry: Arc<Entry>,
+}
+
+impl Hypervisor {
+    /// Builds it with a sandbox's tools. The crates it depends on come from the registry on first use.
+    pub fn build(session: &Session, sandbox: &Sandbox) -> Result<Self> {
+        let step = session.ui.step("Building the hypervisor");
+        let folder = session
+            .cache
+            .state_dir("work")?
+            .join(format!("hypervisor-{}", sandbox.key()));
+        let (target, home) = (folder.join("target"), folder.join("cargo"));
+        for dir in [&target, &home] {
+            fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        }
+        let _lock = session.cache.lock("work.hypervisor")?;
+        let certificates = certificates()?;
+        let mut command = sandbox
+            .command("cargo")
+            .args([
+                "build",
+                "--locked",
+                "--release",
+                "--package",
+                "paravane",
+                "--bin",
+                "hypervisor",
+            ])
+            .args(["--features", "machine", "--target", TARGET])
+            .args(["-Zbuild-std=core,alloc,compiler_builtins"])
+            .args(["-Zbuild-std-features=compiler-builtins-mem"])
+            .network()
+            .ro_bind(session.workspace(), "/paravane")
+            .ro_bind(&certificates, "/certificates")
+            .bind(&target, "/target")
+            .bind(&home, "/cargo")
+            .current_dir("/paravane")
+            .env("CARGO_HOME", "/cargo")
+            .env("CARGO_TARGET_DIR", "/target")
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_HTTP_CAINFO", "/certificates")
+            // Building the core library is not stable yet; the sandbox's compiler is always the same one.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", LINKER)
+            .build()?;
+        process::run(
+            &step,
+            "building the hypervisor",
+            &mut command,
+            &session.log("hypervisor"),
+        )?;
+        let built = target.join(TARGET).join("release/hypervisor");
+        let bytes =
+            fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?;
+        check_layout(&bytes)?;
+        // An entry of its own: the next build does not change it under a running machine.
+        let name = Digest::new("hypervisor", 1).with("image", &bytes).hex();
+        let entry = session
+            .cache
+            .get_or_make("hypervisor", &name, 64 << 20, |dir| {
+                fs::write(dir.join("paravane"), &bytes)?;
+                Ok(())
+            })?;
+        step.done(&format!("{} KiB", bytes.len() / 1024));
+        Ok(Self {
+            entry: Arc::new(entry),
+        })
+    }
+
+    /// The image, an ELF file with symbols that a multiboot loader takes.
+    pub fn image(&self) -> PathBuf {
+        self.entry.path().join("paravane")
+    }
+}
+
+/// The machine's certificates, for a sandbox that has none.
+fn certificates() -> Result<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+    ]
+    .map(PathBuf::from);
+    let found = named.into_iter().chain(usual).find(|file| file.is_file());
+    found.context("this machine has no certificates to fetch crates with: install the package ca-certificates")
+}
+
+/// The multiboot header gives addresses, not places in the file: segments have to follow each other in the file as
+/// they do in memory.
+fn check_layout(image: &[u8]) -> Result<()> {
+    let number = |at: usize, size: usize| -> Result<u64> {
+        let bytes = image
+            .get(at..at + size)
+            .context("the hypervisor's image is cut off")?;
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+    };
+    if !image.starts_with(b"\x7fELF\x02") {
+        bail!("the hypervisor's image is no 64-bit ELF file");
+    }
+    let (headers, count) = (
+        usize::try_from(number(32, 8)?)?,
+        usize::try_from(number(56, 2)?)?,
+    );
+    let mut difference = None;
+    for index in 0..count {
+        let at = headers + index * 56;
+        let (kind, offset, physical, size) = (
+            number(at, 4)?,
+            number(at + 8, 8)?,
+            number(at + 24, 8)?,
+            number(at + 32, 8)?,
+        );
+        if kind != 1 || size == 0 {
+            continue;
+        }
+        let here = physical.wrapping_sub(offset);
+        if *difference.get_or_insert(here) != here {
+            bail!(
+                "the segments of the hypervisor's image do not follow each other in the file as in memory"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF file of segments with these offsets and addresses.
+    fn image(segments: &[(u64, u64)]) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..5].copy_from_slice(b"\x7fELF\x02");
+        bytes[32] = 64;
+        bytes[56] = u8::try_from(segments.len()).unwrap();
+        for (offset, physical) in segments {
+            let mut header = vec![0; 56];
+            header[0] = 1;
+            header[8..16].copy_from_slice(&offset.to_le_bytes());
+            header[24..32].copy_from_slice(&physical.to_le_bytes());
+            header[32] = 1;
+            bytes.extend(header);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_gap_between_segments_is_refused() {
+        assert!(check_layout(&image(&[(0x1000, 0x20_0000), (0x3000, 0x20_2000)])).is_ok());
+        assert!(check_layout(&image(&[(0x1000, 0x20_0000), (0x3000, 0x20_3000)])).is_err());
+        assert!(check_layout(b"#!/bin/sh").is_err());
+    }
+}
