@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Fuzzing of what faces a hostile peer: rings, the messages of the block and network protocols,
-//! what a back end writes to the xenstore, and the xenstore's messages.
+//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
 //!
@@ -15,11 +15,13 @@
 
 mod blkif;
 mod bytes;
+mod hypercall;
 mod netif;
 mod ring;
 mod store;
 
 pub use blkif::{blkif_request, blkif_response};
+pub use hypercall::hypercall;
 pub use netif::{netif_control, netif_request, netif_rx, netif_tx};
 pub use ring::{back_ring, front_ring};
 pub use store::{features, netif_features, xenstore};
@@ -28,7 +30,7 @@ pub use store::{features, netif_features, xenstore};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
@@ -40,4 +42,5 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("netif_control", netif_control),
     ("netif_features", netif_features),
     ("xenstore", xenstore),
+    ("hypercall", hypercall),
 ];

@@ -110,5 +110,6 @@ targets!(
     netif_request,
     netif_control,
     netif_features,
-    xenstore
+    xenstore,
+    hypercall
 );

@@ -399,6 +399,15 @@ impl GrantTable {
         Some(mapping)
     }
 
+    /// Takes all mappings.
+    pub(crate) fn take_mappings(&mut self) -> Vec<Mapping> {
+        self.free.clear();
+        core::mem::take(&mut self.mappings)
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Number of mappings.
     pub fn mapped(&self) -> usize {
         self.mappings.iter().flatten().count()

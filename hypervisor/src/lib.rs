@@ -7,13 +7,17 @@
 
 extern crate alloc;
 
+pub mod acpi;
 pub mod console;
+pub mod cpuid;
 pub mod error;
 pub mod event;
 pub mod grant;
 pub mod hypercall;
 pub mod irq;
 pub mod mem;
+pub mod msi;
 pub mod pvclock;
+pub mod sched;
 pub mod system;
 pub mod trace;

@@ -1,5 +1,5 @@
 //! Memory: who owns each machine frame ([`frames`]), where a domain sees it ([`p2m`]), and how the hypervisor
-//! reads and writes what a guest points at ([`guest`]), always by copying.
+//! reads and writes what a guest points at ([`access`], [`walk`]), always by copying.
 
 pub mod access;
 pub mod addr;

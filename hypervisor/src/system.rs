@@ -4,6 +4,8 @@
 //! can be seen half done, and races between a domain's hypercalls, such as XSA-505's between growing and resetting
 //! the event array, do not exist.
 
+pub mod copies;
+pub mod destroy;
 pub mod domain;
 pub mod events;
 #[cfg(any(test, feature = "heap"))]

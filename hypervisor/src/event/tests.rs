@@ -20,7 +20,7 @@ proptest! {
         steps in proptest::collection::vec((0u32..8, 0u32..40, any::<u32>()), 1..200)
     ) {
         let memory = HeapMemory::new(16);
-        let mut frames = FrameTable::new(vec![Record::default(); 16].leak());
+        let mut frames = FrameTable::new(vec![Record::default(); 16]);
         frames.add_free(1..16);
         let places = Places { shared_info: 0, vcpu_info: vec![Some(0), Some(64)] };
         let mut events = Events::new(1023);
@@ -60,7 +60,7 @@ proptest! {
         sent in proptest::collection::vec((1u32..30, 0u32..16), 1..60)
     ) {
         let memory = HeapMemory::new(8);
-        let mut frames = FrameTable::new(vec![Record::default(); 8].leak());
+        let mut frames = FrameTable::new(vec![Record::default(); 8]);
         frames.add_free(1..8);
         let places = Places { shared_info: 0, vcpu_info: vec![Some(0)] };
         let mut events = Events::new(1023);
@@ -98,7 +98,7 @@ proptest! {
 #[test]
 fn pending_events_survive_the_change_to_queues() {
     let memory = HeapMemory::new(8);
-    let mut frames = FrameTable::new(vec![Record::default(); 8].leak());
+    let mut frames = FrameTable::new(vec![Record::default(); 8]);
     frames.add_free(2..8);
     let places = Places {
         shared_info: 4096,

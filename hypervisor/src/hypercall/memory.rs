@@ -74,7 +74,8 @@ pub(super) fn serve<P: Platform>(
         op::MACHINE_MEMORY_MAP => in_out(caller, arg, |caller, args: &mut MemoryMap| {
             let map = caller.system.host.memory_map.clone();
             if args.buffer != 0 {
-                if (args.nr_entries as usize) < map.len() {
+                // As in Xen, there must be room for one more than there are.
+                if args.nr_entries as usize <= map.len() {
                     return Err(Errno::EINVAL);
                 }
                 write_map(caller, &map, args.buffer)?;

@@ -44,8 +44,8 @@ pub(super) fn serve<P: Platform>(
             Ok(Reply::Then(after)) if after != After::Resume => {
                 entry.result = 0;
                 caller.put_at(list, index, &entry)?;
-                // The vCPU stops, waits or yields; what is left is not lost, as long as there is any.
-                if index + 1 == count {
+                // A vCPU that stops makes no further calls; one that waits or yields makes the rest first.
+                if after == After::Stop || index + 1 == count {
                     return Ok(after.into());
                 }
             }

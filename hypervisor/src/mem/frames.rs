@@ -13,7 +13,7 @@ use super::addr::Mfn;
 use super::buddy::{Buddy, MAX_ORDER};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{Deref, DerefMut, Range};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A domain's number.
@@ -129,10 +129,52 @@ pub enum Released {
     Later,
 }
 
+/// Where the records are.
+pub enum Records {
+    /// In memory that is set apart for them, as on the machine.
+    Apart(&'static mut [Record]),
+    /// On the heap, as in tests.
+    Heap(Vec<Record>),
+}
+
+impl From<&'static mut [Record]> for Records {
+    fn from(records: &'static mut [Record]) -> Self {
+        // Links between records have 32 bits: 16 TiB.
+        let reach = records.len().min(u32::MAX as usize);
+        Self::Apart(&mut records[..reach])
+    }
+}
+
+impl From<Vec<Record>> for Records {
+    fn from(records: Vec<Record>) -> Self {
+        Self::Heap(records)
+    }
+}
+
+impl Deref for Records {
+    type Target = [Record];
+
+    fn deref(&self) -> &[Record] {
+        match self {
+            Self::Apart(records) => records,
+            Self::Heap(records) => records,
+        }
+    }
+}
+
+impl DerefMut for Records {
+    fn deref_mut(&mut self) -> &mut [Record] {
+        match self {
+            Self::Apart(records) => records,
+            Self::Heap(records) => records,
+        }
+    }
+}
+
 /// The table.
 pub struct FrameTable {
-    pub(super) records: &'static mut [Record],
-    pub(super) buddy: Buddy,
+    records: Records,
+    buddy: Buddy,
     /// Device memory that no domain gets: the hypervisor's own devices.
     withheld: Vec<Range<u64>>,
     /// The ranges that are memory.
@@ -145,11 +187,9 @@ pub struct FrameTable {
 impl FrameTable {
     /// A table of the machine frames from zero on, none of which is memory yet. `records` are zeroed, or left as
     /// [`Record::default`].
-    pub fn new(records: &'static mut [Record]) -> Self {
-        // Links between records have 32 bits: 16 TiB.
-        let reach = records.len().min(u32::MAX as usize);
+    pub fn new(records: impl Into<Records>) -> Self {
         Self {
-            records: &mut records[..reach],
+            records: records.into(),
             buddy: Buddy::new(),
             withheld: Vec::new(),
             known: Vec::new(),
@@ -167,7 +207,7 @@ impl FrameTable {
             while next < range.end {
                 let fits = (range.end - next).ilog2();
                 let order = fits.min(next.trailing_zeros()).min(u32::from(MAX_ORDER)) as u8;
-                self.buddy.put(self.records, next, order);
+                self.buddy.put(&mut self.records, next, order);
                 added += 1 << order;
                 next += 1 << order;
             }
@@ -228,7 +268,7 @@ impl FrameTable {
             kind::DOMAIN => Owner::Domain(record.domain),
             kind::RELEASED => Owner::Released(record.domain),
             // It may lie inside a free block whose frames have never been touched.
-            _ if self.buddy.block_of(self.records, mfn.0).is_some() => Owner::Free,
+            _ if self.buddy.block_of(&self.records, mfn.0).is_some() => Owner::Free,
             _ => self.owner_of_device(mfn),
         }
     }
@@ -252,14 +292,14 @@ impl FrameTable {
     pub fn alloc(&mut self, order: u8, below: Option<u64>) -> Option<HypFrames> {
         let start = self
             .buddy
-            .take(self.records, order, below.unwrap_or(u64::MAX))?;
+            .take(&mut self.records, order, below.unwrap_or(u64::MAX))?;
         Some(self.taken(start, order))
     }
 
     /// Takes these very frames, if all of them are free: `1 << order` from `mfn` on, which is aligned to their
     /// number.
     pub fn alloc_at(&mut self, mfn: Mfn, order: u8) -> Option<HypFrames> {
-        self.buddy.take_at(self.records, mfn.0, order)?;
+        self.buddy.take_at(&mut self.records, mfn.0, order)?;
         Some(self.taken(mfn.0, order))
     }
 
@@ -283,7 +323,7 @@ impl FrameTable {
             ..Record::default()
         };
         self.records[mfn.0 as usize..][..1 << order].fill(inside);
-        self.buddy.put(self.records, mfn.0, order);
+        self.buddy.put(&mut self.records, mfn.0, order);
     }
 
     /// Cuts frames into two halves. A single frame comes back as it was.
@@ -398,7 +438,7 @@ impl FrameTable {
 
     /// The free blocks, in no order. A builder uses them to take memory where the domain is to see it.
     pub fn free_blocks(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.buddy.blocks(self.records)
+        self.buddy.blocks(&self.records)
     }
 }
 

@@ -150,7 +150,7 @@ pub const UNPAGED: Paging = Paging {
 
 /// A machine of so many frames, all free.
 pub fn machine(frames: usize) -> System<Fake> {
-    let mut table = FrameTable::new(vec![Record::default(); frames].leak());
+    let mut table = FrameTable::new(vec![Record::default(); frames]);
     table.add_free(0..frames as u64);
     let platform = Fake {
         memory: HeapMemory::new(frames),

@@ -342,7 +342,7 @@ impl<P: Platform> System<P> {
         self.shown.contains_key(&mfn.0)
     }
 
-    fn unshow(&mut self, mfn: Mfn) {
+    pub(super) fn unshow(&mut self, mfn: Mfn) {
         if let Some(count) = self.shown.get_mut(&mfn.0) {
             *count -= 1;
             if *count == 0 {

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 pub fn table(frames: usize) -> FrameTable {
-    FrameTable::new(vec![Record::default(); frames].leak())
+    FrameTable::new(vec![Record::default(); frames])
 }
 
 #[test]

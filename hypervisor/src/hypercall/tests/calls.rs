@@ -1,0 +1,146 @@
+//! Versions, lists of calls, what the toolstack asks, and who may call at all.
+
+use super::*;
+
+#[test]
+fn the_version_and_its_strings_are_told() {
+    let mut system = two_domains();
+    assert_eq!(call(&mut system, 0, nr::XEN_VERSION, &[0]).value, 0x4_0014);
+    assert_eq!(call(&mut system, 0, nr::XEN_VERSION, &[7, 0]).value, 4096);
+    assert_eq!(
+        call(&mut system, 0, nr::XEN_VERSION, &[7, 8]).value,
+        Errno::EINVAL.register()
+    );
+    let (result, text) = with(
+        &mut system,
+        0,
+        nr::XEN_VERSION,
+        version::op::EXTRAVERSION,
+        [0xffu8; 16],
+    );
+    assert_eq!(result, 0);
+    assert!(text.starts_with(b".0-paravane\0"));
+    let features = version::FeatureInfo {
+        submap_idx: 0,
+        submap: 0,
+    };
+    let (_, dom0) = with(
+        &mut system,
+        0,
+        nr::XEN_VERSION,
+        version::op::GET_FEATURES,
+        features,
+    );
+    let (_, domu) = with(
+        &mut system,
+        1,
+        nr::XEN_VERSION,
+        version::op::GET_FEATURES,
+        features,
+    );
+    assert_eq!(dom0.submap ^ domu.submap, 1 << xen_abi::features::DOM0);
+    assert_eq!(
+        call(&mut system, 0, nr::XEN_VERSION, &[11, 0]).value,
+        crate::hypercall::version::EXTRA.len() as u64
+    );
+}
+
+#[test]
+fn user_programs_and_unknown_numbers_are_refused() {
+    let mut system = two_domains();
+    let mut wanted = Call {
+        number: 17,
+        args: [0; 5],
+        cpl: 3,
+        long_mode: true,
+    };
+    assert_eq!(
+        dispatch(&mut caller(&mut system, 0), wanted).value,
+        Errno::EPERM.register()
+    );
+    wanted.cpl = 0;
+    wanted.long_mode = false;
+    assert_eq!(
+        dispatch(&mut caller(&mut system, 0), wanted).value,
+        Errno::ENOSYS.register()
+    );
+    for number in [0, 1, 99, u64::MAX, 1 << 32 | 17] {
+        let wanted = Call {
+            number,
+            long_mode: true,
+            ..wanted
+        };
+        assert_eq!(
+            dispatch(&mut caller(&mut system, 0), wanted).value,
+            Errno::ENOSYS.register()
+        );
+    }
+}
+
+#[test]
+fn lists_of_calls_are_done_in_order_and_in_parts() {
+    let mut system = two_domains();
+    let list = ARG[0] + 1024;
+    for index in 0..100 {
+        let entry = multicall::Entry {
+            op: nr::XEN_VERSION.into(),
+            result: 7,
+            args: [index % 2 * 7, 0, 0, 0, 0, 0],
+        };
+        caller(&mut system, 0)
+            .put_at(list, index, &entry)
+            .expect("memory");
+    }
+    assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 100]).value, 0);
+    for index in 0..100u64 {
+        let entry: multicall::Entry = caller(&mut system, 0).get_at(list, index).expect("memory");
+        assert_eq!(entry.result, if index % 2 == 0 { 0x4_0014 } else { 4096 });
+    }
+    let nested = multicall::Entry {
+        op: nr::MULTICALL.into(),
+        result: 0,
+        args: [list, 1, 0, 0, 0, 0],
+    };
+    caller(&mut system, 0)
+        .put_at(list, 0, &nested)
+        .expect("memory");
+    assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 1]).value, 0);
+    let entry: multicall::Entry = caller(&mut system, 0).get(list).expect("memory");
+    assert_eq!(entry.result, Errno::EINVAL.register());
+}
+
+#[test]
+fn the_toolstack_is_told_of_domains() {
+    let mut system = two_domains();
+    let list = ARG[0] + 2048;
+    let mut args = xen_abi::sysctl::Header {
+        cmd: xen_abi::sysctl::op::GETDOMAININFOLIST,
+        interface_version: xen_abi::sysctl::INTERFACE_VERSION,
+        u: [0; 16],
+    };
+    let inner = xen_abi::sysctl::Getdomaininfolist {
+        max_domains: 5,
+        buffer: list,
+        ..Default::default()
+    };
+    args.u.as_mut_bytes()[..size_of_val(&inner)].copy_from_slice(inner.as_bytes());
+    caller(&mut system, 0).put(ARG[0], &args).expect("memory");
+    assert_eq!(call(&mut system, 0, nr::SYSCTL, &[ARG[0]]).value, 0);
+    let infos: [xen_abi::domctl::Getdomaininfo; 2] =
+        caller(&mut system, 0).get(list).expect("memory");
+    assert_eq!(
+        infos.map(|info| (info.domain, info.tot_pages, info.max_vcpu_id)),
+        [(0, 64, 1), (1, 64, 1)]
+    );
+    caller(&mut system, 1).put(ARG[1], &args).expect("memory");
+    assert_eq!(
+        call(&mut system, 1, nr::SYSCTL, &[ARG[1]]).value as i64,
+        errno(Errno::EPERM)
+    );
+    args.interface_version += 1;
+    caller(&mut system, 0).put(ARG[0], &args).expect("memory");
+    assert_eq!(
+        call(&mut system, 0, nr::SYSCTL, &[ARG[0]]).value as i64,
+        errno(Errno::EACCES)
+    );
+}

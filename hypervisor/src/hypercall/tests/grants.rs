@@ -1,0 +1,396 @@
+//! Grants: maps, copies, versions.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Domain 1's grant table is seen at its frame 0x60; it grants its frame 0x44 to dom0.
+fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
+    let args = mem::AddToPhysmap {
+        domid: 0x7ff0,
+        space: 1,
+        gpfn: 0x60,
+        ..Default::default()
+    };
+    assert_eq!(
+        with(system, 1, nr::MEMORY_OP, mem::op::ADD_TO_PHYSMAP, args).0,
+        0
+    );
+    let entry = EntryV1 {
+        flags,
+        domid: 0,
+        frame: 0x44,
+    };
+    let at = 0x6_0000 + 9 * 8;
+    caller(system, 1).put(at, &entry).expect("memory");
+    at
+}
+
+fn flags_of(system: &mut System<Fake>, at: u64) -> u16 {
+    caller(system, 1).get::<EntryV1>(at).expect("memory").flags
+}
+
+#[test]
+fn a_grant_is_mapped_and_unmapped() {
+    let mut system = two_domains();
+    let at = granting(&mut system, flag::PERMIT_ACCESS);
+    let wanted = gnttab::MapGrantRef {
+        host_addr: 0x13_0000,
+        flags: 2,
+        gref: 9,
+        dom: 1,
+        ..Default::default()
+    };
+    let (_, mapped) = with(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        gnttab::MAP_GRANT_REF,
+        wanted,
+    );
+    assert_eq!(mapped.status, status::OKAY);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    assert_eq!(
+        system.lookup(0, Gfn(0x130)).map(|seen| seen.mfn),
+        Some(frame)
+    );
+    assert_eq!(
+        flags_of(&mut system, at),
+        flag::PERMIT_ACCESS | flag::READING | flag::WRITING
+    );
+    assert_eq!(system.frames.holds(frame), (1, 1));
+    let (_, again) = with(
+        &mut system,
+        1,
+        nr::GRANT_TABLE_OP,
+        gnttab::SWAP_GRANT_REF,
+        gnttab::SwapGrantRef {
+            ref_a: 9,
+            ref_b: 10,
+            ..Default::default()
+        },
+    );
+    assert_eq!(again.status, status::EAGAIN);
+    let unmap = gnttab::UnmapGrantRef {
+        host_addr: 0x13_1000,
+        handle: mapped.handle,
+        ..Default::default()
+    };
+    let (_, done) = with(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        gnttab::UNMAP_GRANT_REF,
+        unmap,
+    );
+    assert_eq!(done.status, status::GENERAL_ERROR, "it is not there");
+    let unmap = gnttab::UnmapGrantRef {
+        host_addr: 0x13_0000,
+        ..unmap
+    };
+    let (_, done) = with(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        gnttab::UNMAP_GRANT_REF,
+        unmap,
+    );
+    assert_eq!(done.status, status::OKAY);
+    assert_eq!(flags_of(&mut system, at), flag::PERMIT_ACCESS);
+    assert_eq!(system.frames.holds(frame), (0, 0));
+    let (_, twice) = with(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        gnttab::UNMAP_GRANT_REF,
+        unmap,
+    );
+    assert_eq!(twice.status, status::BAD_HANDLE);
+}
+
+#[test]
+fn what_is_not_granted_is_not_mapped() {
+    let mut system = two_domains();
+    let at = granting(&mut system, flag::PERMIT_ACCESS | flag::READONLY);
+    let wanted = gnttab::MapGrantRef {
+        host_addr: 0x13_0000,
+        flags: 2,
+        gref: 9,
+        dom: 1,
+        ..Default::default()
+    };
+    let mut map = |args: gnttab::MapGrantRef| {
+        with(
+            &mut system,
+            0,
+            nr::GRANT_TABLE_OP,
+            gnttab::MAP_GRANT_REF,
+            args,
+        )
+        .1
+        .status
+    };
+    assert_eq!(map(wanted), status::GENERAL_ERROR, "read only");
+    assert_eq!(
+        map(gnttab::MapGrantRef { gref: 10, ..wanted }),
+        status::GENERAL_ERROR
+    );
+    assert_eq!(
+        map(gnttab::MapGrantRef {
+            gref: 512,
+            ..wanted
+        }),
+        status::BAD_GNTREF
+    );
+    assert_eq!(
+        map(gnttab::MapGrantRef { dom: 2, ..wanted }),
+        status::BAD_DOMAIN
+    );
+    assert_eq!(
+        map(gnttab::MapGrantRef { flags: 0, ..wanted }),
+        status::BAD_GNTREF
+    );
+    assert_eq!(
+        map(gnttab::MapGrantRef { flags: 3, ..wanted }),
+        status::GENERAL_ERROR
+    );
+    assert_eq!(
+        map(gnttab::MapGrantRef { flags: 6, ..wanted }),
+        status::OKAY
+    );
+    assert_eq!(
+        flags_of(&mut system, at),
+        flag::PERMIT_ACCESS | flag::READONLY | flag::READING
+    );
+}
+
+#[test]
+fn a_copys_frame_is_no_grant_of_the_same_number() {
+    // XSA-500: the second copy names a frame by the number that named a grant in the first.
+    let mut system = two_domains();
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let theirs = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    system.platform.write(theirs.address(), b"secret");
+    let source = gnttab::CopyPtr {
+        frame_or_gref: 9,
+        domid: 1,
+        offset: 0,
+        pad: 0,
+    };
+    let dest = gnttab::CopyPtr {
+        frame_or_gref: 0x101,
+        domid: 0x7ff0,
+        offset: 8,
+        pad: 0,
+    };
+    let first = gnttab::Copy {
+        source,
+        dest,
+        len: 6,
+        flags: gnttab::copy_flag::SOURCE_GREF,
+        ..Default::default()
+    };
+    let second = gnttab::Copy {
+        flags: 0,
+        source: gnttab::CopyPtr {
+            domid: 0x7ff0,
+            ..source
+        },
+        ..first
+    };
+    caller(&mut system, 0)
+        .put(ARG[0], &[first, second])
+        .expect("memory");
+    assert_eq!(
+        call(&mut system, 0, nr::GRANT_TABLE_OP, &[5, ARG[0], 2]).value,
+        0
+    );
+    let done: [gnttab::Copy; 2] = caller(&mut system, 0).get(ARG[0]).expect("memory");
+    assert_eq!(
+        (done[0].status, done[1].status),
+        (status::OKAY, status::BAD_PAGE)
+    );
+    let copied: [u8; 6] = caller(&mut system, 0).get(0x10_1008).expect("memory");
+    assert_eq!(&copied, b"secret");
+    assert_eq!(system.frames.holds(theirs), (0, 0));
+}
+
+#[test]
+fn versions_change_while_nothing_is_used() {
+    let mut system = two_domains();
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let reserved = EntryV1 {
+        flags: flag::PERMIT_ACCESS,
+        domid: 0,
+        frame: 0x45,
+    };
+    caller(&mut system, 1)
+        .put(0x6_0000 + 8, &reserved)
+        .expect("memory");
+    let version = gnttab::SetVersion { version: 2 };
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::GRANT_TABLE_OP,
+            gnttab::SET_VERSION,
+            version
+        ),
+        (0, version)
+    );
+    // The reserved grant is still one, in the new layout.
+    let wanted = gnttab::MapGrantRef {
+        host_addr: 0x13_0000,
+        flags: 2,
+        gref: 1,
+        dom: 1,
+        ..Default::default()
+    };
+    let (_, mapped) = with(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        gnttab::MAP_GRANT_REF,
+        wanted,
+    );
+    assert_eq!(mapped.status, status::OKAY);
+    let gone = gnttab::MapGrantRef {
+        gref: 9,
+        host_addr: 0x13_1000,
+        ..wanted
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::GRANT_TABLE_OP,
+            gnttab::MAP_GRANT_REF,
+            gone
+        )
+        .1
+        .status,
+        status::GENERAL_ERROR
+    );
+    let back = gnttab::SetVersion { version: 1 };
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::GRANT_TABLE_OP,
+            gnttab::SET_VERSION,
+            back
+        )
+        .0,
+        0
+    );
+    let entry: EntryV1 = caller(&mut system, 1).get(0x6_0000 + 8).expect("memory");
+    assert_eq!(
+        entry.flags,
+        flag::PERMIT_ACCESS | flag::READING | flag::WRITING
+    );
+    let none = gnttab::SetVersion { version: 3 };
+    let (result, said) = with(
+        &mut system,
+        1,
+        nr::GRANT_TABLE_OP,
+        gnttab::SET_VERSION,
+        none,
+    );
+    assert_eq!((result, said.version), (errno(Errno::EINVAL), 1));
+}
+
+/// A step of a domain that grants and one that maps.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Domain 1 writes an entry: reference, flags, frame.
+    Grant(u32, u16, u32),
+    /// Dom0 maps: reference, place, flags.
+    Map(u32, u64, u32),
+    /// Dom0 unmaps: handle, place.
+    Unmap(u32, u64),
+    /// Dom0 copies out of a grant, or out of a frame of its own.
+    Copy(u64, bool),
+    /// Domain 1 gives a frame back.
+    Give(u64),
+    /// Domain 1 wants another version.
+    Version(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let flags = prop_oneof![Just(1u16), Just(5), any::<u16>()];
+    prop_oneof![
+        (8u32..14, flags, 0x44u32..0x48).prop_map(|(r, f, g)| Step::Grant(r, f, g)),
+        (6u32..16, 0u64..4, prop_oneof![Just(2u32), Just(6), 0u32..8])
+            .prop_map(|(r, p, f)| Step::Map(r, p, f)),
+        (0u32..4, 0u64..4).prop_map(|(h, p)| Step::Unmap(h, p)),
+        (6u64..16, any::<bool>()).prop_map(|(w, g)| Step::Copy(w, g)),
+        (0x44u64..0x48).prop_map(Step::Give),
+        (0u32..4).prop_map(Step::Version),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn uses_of_a_frame_are_as_many_as_its_mappings(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut system = two_domains();
+        granting(&mut system, 0);
+        let free = system.frames.free_count();
+        let mut given = 0;
+        for step in steps {
+            match step {
+                Step::Grant(reference, flags, frame) => {
+                    let version = system.domain(1).expect("alive").grants.version();
+                    let at = 0x6_0000 + u64::from(reference) * if version == 1 { 8 } else { 16 };
+                    let entry = EntryV1 { flags, domid: 0, frame };
+                    if version == 1 {
+                        caller(&mut system, 1).put(at, &entry).expect("memory");
+                    } else {
+                        let words = [u64::from(flags), u64::from(frame)];
+                        caller(&mut system, 1).put(at, &words).expect("memory");
+                    }
+                }
+                Step::Map(gref, place, flags) => {
+                    let args = gnttab::MapGrantRef { host_addr: (0x130 + place) << 12, flags, gref, dom: 1, ..Default::default() };
+                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::MAP_GRANT_REF, args);
+                }
+                Step::Unmap(handle, place) => {
+                    let args = gnttab::UnmapGrantRef { host_addr: (0x130 + place) << 12, handle, ..Default::default() };
+                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::UNMAP_GRANT_REF, args);
+                }
+                Step::Copy(frame_or_gref, granted) => {
+                    let source = gnttab::CopyPtr { frame_or_gref, domid: if granted { 1 } else { 0x7ff0 }, offset: 0, pad: 0 };
+                    let dest = gnttab::CopyPtr { frame_or_gref: 0x101, domid: 0x7ff0, offset: 0, pad: 0 };
+                    let flags = u16::from(granted);
+                    let args = gnttab::Copy { source, dest, len: 64, flags, ..Default::default() };
+                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::COPY, args);
+                }
+                Step::Give(gfn) => given += u64::from(system.remove_page(1, Gfn(gfn)).is_ok()),
+                Step::Version(version) => {
+                    with(&mut system, 1, nr::GRANT_TABLE_OP, gnttab::SET_VERSION, gnttab::SetVersion { version });
+                }
+            }
+            let dom0 = system.domain(0).expect("alive");
+            let mapped: Vec<(Mfn, bool)> = (0..8)
+                .filter_map(|handle| dom0.grants.mapping(handle))
+                .map(|mapping| (mapping.hold.mfn(), mapping.readonly))
+                .collect();
+            for frame in 1..1024 {
+                let uses = mapped.iter().filter(|(mfn, _)| mfn.0 == frame);
+                let writes = uses.clone().filter(|(_, readonly)| !readonly).count() as u32;
+                prop_assert_eq!(system.frames.holds(Mfn(frame)), (uses.count() as u32, writes));
+            }
+        }
+        // When dom0 lets go of everything, nothing is left of it.
+        for handle in 0..8 {
+            for place in 0..4 {
+                let args = gnttab::UnmapGrantRef { host_addr: (0x130 + place) << 12, handle, ..Default::default() };
+                with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::UNMAP_GRANT_REF, args);
+            }
+        }
+        prop_assert_eq!(system.domain(0).expect("alive").grants.mapped(), 0);
+        for reference in 0..20 {
+            prop_assert!(system.domain(1).expect("alive").grants.active(reference).is_none());
+        }
+        let status = system.domain(1).expect("alive").grants.frames(true).len() as u64;
+        prop_assert_eq!(system.frames.free_count() + status, free + given);
+    }
+}

@@ -1,0 +1,244 @@
+//! Where domains see what.
+
+use super::*;
+
+#[test]
+fn the_shared_info_is_seen_in_one_place() {
+    let mut system = two_domains();
+    let shared = system.domain(1).expect("it is there").shared_info.0.mfn();
+    let mut place = |gpfn: u64| {
+        let args = mem::AddToPhysmap {
+            domid: 0x7ff0,
+            space: 0,
+            gpfn,
+            ..Default::default()
+        };
+        assert_eq!(
+            with(&mut system, 1, nr::MEMORY_OP, mem::op::ADD_TO_PHYSMAP, args).0,
+            0
+        );
+        let at = |system: &mut System<Fake>, gfn| system.lookup(1, Gfn(gfn)).map(|seen| seen.mfn);
+        (at(&mut system, 0x50), at(&mut system, 0x900))
+    };
+    assert_eq!(place(0x50).0, Some(shared));
+    assert_eq!(place(0x900), (None, Some(shared)));
+    assert_eq!(
+        system.frames.count_of(1),
+        63,
+        "what was in its place is freed"
+    );
+}
+
+#[test]
+fn what_dom0_gives_back_is_kept_for_it() {
+    let mut system = two_domains();
+    let free = system.frames.free_count();
+    let list = ARG[0] + 512;
+    caller(&mut system, 0)
+        .put(list, &[0x120u64, 0x121])
+        .expect("memory");
+    let args = mem::Reservation {
+        extent_start: list,
+        nr_extents: 2,
+        domid: 0x7ff0,
+        ..Default::default()
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::MEMORY_OP,
+            mem::op::DECREASE_RESERVATION,
+            args
+        )
+        .0,
+        2
+    );
+    assert_eq!(system.lookup(0, Gfn(0x120)), None);
+    assert_eq!(system.frames.free_count(), free);
+    let (pages, _) = with(
+        &mut system,
+        0,
+        nr::MEMORY_OP,
+        mem::op::CURRENT_RESERVATION,
+        0x7ff0u16,
+    );
+    assert_eq!(pages, 62);
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::MEMORY_OP,
+            mem::op::POPULATE_PHYSMAP,
+            args
+        )
+        .0,
+        2
+    );
+    assert_eq!(
+        system.lookup(0, Gfn(0x121)).map(|seen| seen.mfn),
+        Some(Mfn(0x121))
+    );
+    // Elsewhere it gets nothing.
+    caller(&mut system, 0)
+        .put(list, &[0x300u64])
+        .expect("memory");
+    let one = mem::Reservation {
+        nr_extents: 1,
+        ..args
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::MEMORY_OP,
+            mem::op::POPULATE_PHYSMAP,
+            one
+        )
+        .0,
+        0
+    );
+}
+
+#[test]
+fn another_domain_gets_memory_that_is_clear() {
+    let mut system = two_domains();
+    let list = ARG[1] + 512;
+    caller(&mut system, 1)
+        .put(list, &[0x80u64])
+        .expect("memory");
+    let mut args = mem::Reservation {
+        extent_start: list,
+        nr_extents: 1,
+        extent_order: 2,
+        domid: 0x7ff0,
+        ..Default::default()
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::MEMORY_OP,
+            mem::op::POPULATE_PHYSMAP,
+            args
+        )
+        .0,
+        1
+    );
+    assert_eq!(system.frames.count_of(1), 68);
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::MEMORY_OP,
+            mem::op::DECREASE_RESERVATION,
+            args
+        )
+        .0,
+        1
+    );
+    assert_eq!(system.frames.count_of(1), 64);
+    args.extent_order = 9;
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::MEMORY_OP,
+            mem::op::POPULATE_PHYSMAP,
+            args
+        )
+        .0,
+        0,
+        "more than it may have"
+    );
+    args.nr_extents = u64::MAX;
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::MEMORY_OP,
+            mem::op::POPULATE_PHYSMAP,
+            args
+        )
+        .0,
+        0
+    );
+}
+
+#[test]
+fn only_dom0_sees_others_frames() {
+    let mut system = two_domains();
+    let lists = ARG[0] + 1024;
+    caller(&mut system, 0)
+        .put(lists, &[0x44u64, 0x999, 0x45])
+        .expect("memory");
+    caller(&mut system, 0)
+        .put(lists + 24, &[0x120u64, 0x121, 0x122])
+        .expect("memory");
+    let args = mem::AddToPhysmapBatch {
+        domid: 0x7ff0,
+        space: mem::space::GMFN_FOREIGN,
+        size: 3,
+        foreign_domid: 1,
+        idxs: lists,
+        gpfns: lists + 24,
+        errs: lists + 48,
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::MEMORY_OP,
+            mem::op::ADD_TO_PHYSMAP_BATCH,
+            args
+        )
+        .0,
+        0
+    );
+    let errors: [i32; 3] = caller(&mut system, 0).get(lists + 48).expect("memory");
+    assert_eq!(errors, [0, -22, 0]);
+    let theirs = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    assert_eq!(
+        system.lookup(0, Gfn(0x120)).map(|seen| seen.mfn),
+        Some(theirs)
+    );
+    assert_eq!(system.frames.holds(theirs), (1, 1));
+    let remove = mem::RemoveFromPhysmap {
+        domid: 0x7ff0,
+        pad: [0; 3],
+        gpfn: 0x120,
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            0,
+            nr::MEMORY_OP,
+            mem::op::REMOVE_FROM_PHYSMAP,
+            remove
+        )
+        .0,
+        0
+    );
+    assert_eq!(system.frames.holds(theirs), (0, 0));
+    let lists = ARG[1] + 1024;
+    let args = mem::AddToPhysmapBatch {
+        foreign_domid: 0,
+        idxs: lists,
+        gpfns: lists,
+        errs: lists + 48,
+        ..args
+    };
+    assert_eq!(
+        with(
+            &mut system,
+            1,
+            nr::MEMORY_OP,
+            mem::op::ADD_TO_PHYSMAP_BATCH,
+            args
+        )
+        .0,
+        0
+    );
+    let errors: [i32; 3] = caller(&mut system, 1).get(lists + 48).expect("memory");
+    assert_eq!(errors, [-1; 3]);
+}
