@@ -41,7 +41,7 @@ pub fn straddles(frames: &impl Frames, at: Phys, size: u64) -> bool {
 /// machine. Coherent memory is promised to be aligned like that.
 #[inline]
 pub fn loses_alignment(frames: &impl Frames, at: Phys, size: u64) -> bool {
-    let mask = (PAGE_SIZE << order_of(size)) - 1;
+    let mask = (PAGE_SIZE << order_of(size)).wrapping_sub(1);
     let machine = frames.machine(at.pfn()) << PAGE_SHIFT;
     at.0 & mask == 0 && machine & mask != 0
 }

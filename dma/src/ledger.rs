@@ -73,12 +73,15 @@ impl Row {
     /// Adds to a counter.
     #[inline]
     pub fn add(&self, count: Count, n: i64) {
-        self.counts[count.index()].fetch_add(n, Relaxed);
+        if let Some(counter) = self.counts.get(count.index()) {
+            counter.fetch_add(n, Relaxed);
+        }
     }
 
     /// A counter.
     pub fn get(&self, count: Count) -> i64 {
-        self.counts[count.index()].load(Relaxed)
+        let counter = self.counts.get(count.index());
+        counter.map_or(0, |counter| counter.load(Relaxed))
     }
 
     /// The device's name, cut to [`NAME`] bytes; zeros follow it.

@@ -117,11 +117,14 @@ fn direction(raw: kernel_bindings::dma_data_direction) -> Direction {
         kernel_bindings::dma_data_direction_DMA_TO_DEVICE => Direction::ToDevice,
         kernel_bindings::dma_data_direction_DMA_FROM_DEVICE => Direction::FromDevice,
         kernel_bindings::dma_data_direction_DMA_BIDIRECTIONAL => Direction::Both,
-        _ => {
-            pr_err_once!("a driver has mapped memory for no direction of DMA\n");
-            Direction::Both
-        }
+        _ => no_direction(),
     }
+}
+
+#[cold]
+fn no_direction() -> Direction {
+    pr_err_once!("a driver has mapped memory for no direction of DMA\n");
+    Direction::Both
 }
 
 /// The table of functions for one implementation.

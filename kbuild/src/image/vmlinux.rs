@@ -44,8 +44,7 @@ pub fn extract(sandbox: &Sandbox, bzimage: &Path, out: &Path) -> Result<()> {
         .spawn()
         .with_context(|| format!("cannot start {program} in the sandbox"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // The build appends the unpacked size, which the unpackers would take for garbage.
-        stdin.write_all(&payload[..payload.len() - 4])?;
+        stdin.write_all(&payload[..packed_len(payload.len(), program)])?;
     }
     let output = child.wait_with_output()?;
     if !output.status.success() || !fs::read(out)?.starts_with(b"\x7fELF") {
@@ -70,6 +69,14 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     let start = (setup + 1) * 512 + word(PAYLOAD_OFFSET)?;
     let payload = image.get(start..start + word(PAYLOAD_OFFSET + 4)?)?;
     (payload.len() > 8).then_some(payload)
+}
+
+/// The build appends the unpacked size, which the unpackers would take for garbage; gzip's own format ends with it.
+fn packed_len(payload: usize, program: &str) -> usize {
+    match program {
+        "gzip" => payload,
+        _ => payload - 4,
+    }
 }
 
 fn unpacker(payload: &[u8]) -> Option<&'static str> {
@@ -99,6 +106,7 @@ mod tests {
         image[1040..1044].copy_from_slice(b"\x28\xb5\x2f\xfd");
         let payload = payload(&image).unwrap();
         assert_eq!((payload.len(), unpacker(payload)), (32, Some("zstd")));
+        assert_eq!((packed_len(32, "zstd"), packed_len(32, "gzip")), (28, 32));
         assert!(super::payload(&image[..1050]).is_none());
         assert!(super::payload(b"\x7fELF").is_none());
     }
