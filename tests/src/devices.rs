@@ -5,7 +5,7 @@
 //! | device | reaches | interrupts |
 //! |---|---|---|
 //! | AHCI disk, NVMe disk | all memory | MSI, MSI-X |
-//! | disk on an AM53C974 | the first 4 GiB | INTx |
+//! | disk on an LSI 53C895A | the first 4 GiB | INTx |
 //! | e1000e, virtio | all memory | MSI-X |
 //! | e1000 | the first 4 GiB | INTx |
 
@@ -49,10 +49,10 @@ pub const DISKS: [RealDisk; 3] = [
         device: &["nvme,drive=nvme,serial=paravane"],
     },
     RealDisk {
-        module: "am53c974",
+        module: "sym53c8xx",
         device: &[
-            "am53c974,id=esp",
-            "scsi-hd,drive=am53c974,bus=esp.0,scsi-id=0",
+            "lsi53c895a,id=lsi",
+            "scsi-hd,drive=sym53c8xx,bus=lsi.0,scsi-id=0",
         ],
     },
 ];
@@ -170,7 +170,8 @@ impl RealNet {
 }
 
 /// Sends `mib` of random data from one interface to another over the wire between them, and compares. Each is in a network
-/// of its own meanwhile, so that nothing takes a shorter way.
+/// of its own meanwhile, so that nothing takes a shorter way. The receiver has a standard input that does not end, for nc would
+/// take its end for the end of the connection.
 pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<()> {
     let (sender, receiver) = (from.start(dom0)?, to.start(dom0)?);
     let script = format!(
@@ -180,19 +181,20 @@ pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<
          ip -n b addr add 10.5.0.2/24 dev {receiver}; ip -n b link set {receiver} up; \
          dd if=/dev/urandom of=/disks/sent bs=1M count={mib} 2>/dev/null; \
          n=0; until ip netns exec a ping -c 1 -W 1 10.5.0.2 >/dev/null; do n=$((n+1)); [ $n -lt 30 ]; done; \
-         ip netns exec b busybox nc -l -p 5000 > /disks/got & \
-         sleep 1; ip netns exec a busybox nc -w 5 10.5.0.2 5000 < /disks/sent; wait $!; \
-         sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got"
+         sleep 90 2>/dev/null | ip netns exec b busybox nc -l -p 5000 > /disks/got & \
+         sleep 1; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $!; \
+         stat -c %s /disks/sent /disks/got >&2; sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got"
     );
     let limit = Duration::from_secs(120 + u64::from(mib));
-    let sums = dom0.run_for(limit, &script)?.ok()?.stdout;
-    let mut sums = sums.lines();
+    let output = dom0.run_for(limit, &script)?.ok()?;
+    let mut sums = output.stdout.lines();
     let (sent, got) = (sums.next(), sums.next());
     ensure!(
         sent.is_some() && sent == got,
-        "{} received {got:?}, {} sent {sent:?}",
+        "{} received {got:?}, {} sent {sent:?}; {}",
         to.module,
-        from.module
+        from.module,
+        output.stderr
     );
     Ok(())
 }

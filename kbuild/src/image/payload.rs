@@ -40,7 +40,6 @@ const DOM0_EARLY: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_console", "ex
 const DOM0: [&str; 29] = [
     "8021q",
     "ahci",
-    "am53c974",
     "brd",
     "bridge",
     "dm-delay",
@@ -55,6 +54,7 @@ const DOM0: [&str; 29] = [
     "nvme",
     "scsi_debug",
     "sd_mod",
+    "sym53c8xx",
     "virtio_net",
     "xen-blkback",
     "xen-blkfront",

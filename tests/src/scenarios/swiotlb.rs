@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
         devices_see_what_is_meant,
     ),
     on_both("swiotlb.users_are_listed", users_are_listed),
+    on_both("swiotlb.costs_are_told", costs_are_told),
     on_both("swiotlb.disks_keep_data_with_iommu", disks_keep_data)
         .on(Topology::PV_REAL_IOMMU)
         .full(),
@@ -45,7 +46,7 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     let mib = ctx.rounds(48, 1024);
     for disk in DISKS {
         // The slow one is the one that bounces.
-        let mib = if disk.module == "am53c974" {
+        let mib = if disk.module == "sym53c8xx" {
             mib / 4
         } else {
             mib
@@ -146,6 +147,32 @@ fn devices_see_what_is_meant(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What mapping and unmapping takes, for the report: comparing is for those who run it on an idle machine, on both kernels.
+fn costs_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
+    let log = ctx
+        .host
+        .dom0()
+        .run_for(
+            Duration::from_secs(120),
+            "modprobe xen_dma_test bench=1 && dmesg | grep -o 'xen_dma_test: bench .*'; rmmod xen_dma_test",
+        )?
+        .ok()?
+        .stdout;
+    let costs: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once(": bench "))
+        .map(|(_, cost)| cost.to_owned())
+        .collect();
+    ensure!(
+        costs.len() == 7 && costs.iter().all(|cost| !cost.ends_with(" ns 0")),
+        "mappings failed:\n{log}"
+    );
+    for cost in costs {
+        ctx.note(cost);
+    }
+    Ok(())
+}
+
 /// The view in debugfs names the device that cannot reach all memory, and counts back to nothing.
 fn users_are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
     let [.., slow] = DISKS;
@@ -160,7 +187,7 @@ fn users_are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
         return Ok(());
     }
     let table = dom0.sh(&format!("cat {path}"))?;
-    let device = dom0.sh("for d in /sys/bus/pci/drivers/am53c974/0*; do basename $d; done")?;
+    let device = dom0.sh("for d in /sys/bus/pci/drivers/sym53c8xx/0*; do basename $d; done")?;
     let mut lines = table.lines();
     let columns: Vec<_> = lines
         .next()
