@@ -181,8 +181,9 @@ pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<
          ip -n b addr add 10.5.0.2/24 dev {receiver}; ip -n b link set {receiver} up; \
          dd if=/dev/urandom of=/disks/sent bs=1M count={mib} 2>/dev/null; \
          n=0; until ip netns exec a ping -c 1 -W 1 10.5.0.2 >/dev/null; do n=$((n+1)); [ $n -lt 30 ]; done; \
-         sleep 90 2>/dev/null | ip netns exec b busybox nc -l -p 5000 > /disks/got & \
-         sleep 1; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $!; \
+         rm -f /run/open; mkfifo /run/open; sleep 90 > /run/open & hold=$!; \
+         ip netns exec b busybox nc -l -p 5000 < /run/open > /disks/got & server=$!; \
+         sleep 1; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $server; kill $hold; \
          stat -c %s /disks/sent /disks/got >&2; sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got"
     );
     let limit = Duration::from_secs(120 + u64::from(mib));
