@@ -14,7 +14,9 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("pcifront.hotplug_leaks_nothing", leaks_nothing).on(Topology::PASSED),
+    Scenario::new("pcifront.hotplug_leaks_nothing", leaks_nothing)
+        .on(Topology::PASSED)
+        .full(),
     Scenario::new("pcifront.unload_leaves_nothing", unload)
         .on(Topology::PASSED)
         .full(),

@@ -14,7 +14,11 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] =
-    &[Scenario::new("pcifront.backend_dies_under_accesses", backend_dies).on(Topology::PASSED)];
+    &[
+        Scenario::new("pcifront.backend_dies_under_accesses", backend_dies)
+            .on(Topology::PASSED)
+            .full(),
+    ];
 
 /// The most that may pass until the guest has noticed and cleaned up: one access that nobody answers takes 2 seconds.
 const LIMIT: Duration = Duration::from_secs(20);
