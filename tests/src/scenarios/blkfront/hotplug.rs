@@ -20,7 +20,7 @@ pub const SCENARIOS: &[Scenario] = &[
         leaks_nothing(ctx, Mode::Pv)
     })
     .full(),
-    Scenario::new("blkfront.module_can_be_reloaded", reload),
+    Scenario::new("blkfront.module_can_be_reloaded", reload).full(),
 ];
 
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB; a page a round would be more.

@@ -27,7 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
         returns(ctx, Mode::Pv)
     }),
     Scenario::new("blkfront.backend_never_returns", never_returns).full(),
-    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached),
+    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached).full(),
     Scenario::new("blkfront.backend_vanishes_from_the_xenstore", vanishes).full(),
 ];
 
