@@ -84,19 +84,6 @@ pub mod fifo {
     pub const NR_CHANNELS: u32 = 1 << LINK_BITS;
 }
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// Argument of [`op::ALLOC_UNBOUND`].
     AllocUnbound {

@@ -4,17 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 /// Commands (`VCPUOP_*`).
 pub mod op {
     /// Sets a vCPU's first state; takes [`crate::hvm::vcpu::Context`].
@@ -67,6 +56,7 @@ pub mod runstate {
 pub const RUNSTATE_UPDATE_BIT: u32 = 63;
 
 args! {
+    no default:
     /// Where a vCPU's time went, in nanoseconds.
     RunstateInfo {
         /// See [`runstate`].
@@ -81,6 +71,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`op::SET_SINGLESHOT_TIMER`].
     SetSingleshotTimer {
         /// When, in system time.
@@ -96,6 +87,7 @@ args! {
 pub const SSHOTTMR_FUTURE: u32 = 1;
 
 args! {
+    no default:
     /// Argument of [`op::REGISTER_VCPU_INFO`].
     RegisterVcpuInfo {
         /// Frame of the [`VcpuInfo`].
@@ -108,6 +100,7 @@ args! {
 }
 
 args! {
+    no default:
     /// The clock of a vCPU.
     TimeInfo {
         /// Odd while it is changed.
@@ -133,6 +126,7 @@ args! {
 pub const TSC_STABLE: u8 = 1;
 
 args! {
+    no default:
     /// What a vCPU and the hypervisor share.
     VcpuInfo {
         /// An event waits.
@@ -153,6 +147,7 @@ args! {
 }
 
 args! {
+    no default:
     /// The page that a domain and the hypervisor share.
     SharedInfo {
         /// Of the first 32 vCPUs, until they register another place.

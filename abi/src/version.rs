@@ -4,17 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 /// Commands (`XENVER_*`).
 pub mod op {
     /// Returns the version, the major number in the upper half.
@@ -62,6 +51,7 @@ pub const CHANGESET_LEN: usize = 64;
 pub const COMMANDLINE_LEN: usize = 1024;
 
 args! {
+    no default:
     /// How the hypervisor was built; strings that end with a zero.
     CompileInfo {
         /// The compiler.
@@ -76,6 +66,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`op::GET_FEATURES`].
     FeatureInfo {
         /// In: which 32 features.
@@ -86,6 +77,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of the commands that write as much as there is, which follows.
     Varbuf {
         /// In: bytes of the buffer.

@@ -19,6 +19,8 @@
 #![allow(unused_attributes)]
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod args;
 pub mod cpuid;
 pub mod domctl;
 pub mod errno;

@@ -67,20 +67,6 @@ pub mod cache_flag {
     pub const SOURCE_GREF: u32 = 1 << 31;
 }
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, core::marker::Copy, Debug, Default, PartialEq, Eq,
-            FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// Argument of [`MAP_GRANT_REF`].
     MapGrantRef {

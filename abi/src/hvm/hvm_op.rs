@@ -4,17 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 /// Commands (`HVMOP_*`).
 pub mod op {
     /// Takes [`Param`](super::Param).
@@ -40,6 +29,7 @@ pub mod op {
 }
 
 args! {
+    no default:
     /// Argument of [`op::SET_PARAM`] and [`op::GET_PARAM`].
     Param {
         /// Whose.
@@ -54,6 +44,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`op::SET_EVTCHN_UPCALL_VECTOR`].
     EvtchnUpcallVector {
         /// Which vCPU.
@@ -66,6 +57,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`op::PAGETABLE_DYING`].
     PagetableDying {
         /// Whose.
@@ -78,6 +70,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`op::GET_MEM_TYPE`].
     GetMemType {
         /// Whose.

@@ -4,17 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 /// [`StartInfo::magic`] (`XEN_HVM_START_MAGIC_VALUE`).
 pub const MAGIC: u32 = 0x336e_c578;
 
@@ -37,6 +26,7 @@ pub mod memory {
 }
 
 args! {
+    no default:
     /// What EBX points at when a PVH kernel starts.
     StartInfo {
         /// [`MAGIC`].
@@ -63,6 +53,7 @@ args! {
 }
 
 args! {
+    no default:
     /// A module.
     Module {
         /// Where it is.
@@ -77,6 +68,7 @@ args! {
 }
 
 args! {
+    no default:
     /// A range of guest-physical addresses.
     MemoryMapEntry {
         /// Where it starts.

@@ -4,17 +4,6 @@
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 /// Which registers count (`VCPU_HVM_MODE_*`).
 pub mod mode {
     /// Those of 32 bits.
@@ -24,6 +13,7 @@ pub mod mode {
 }
 
 args! {
+    no default:
     /// Registers of a vCPU that starts without long mode.
     X86_32 {
         /// A register.
@@ -92,6 +82,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Registers of a vCPU that starts in long mode, with flat segments.
     X86_64 {
         /// A register.
@@ -126,6 +117,7 @@ args! {
 }
 
 args! {
+    no default:
     /// Argument of [`crate::vcpu::op::INITIALISE`].
     Context {
         /// See [`mode`].

@@ -32,19 +32,6 @@ pub mod ioctl {
     pub const BIND_STATIC: u32 = ioc(b'E', 7, size_of::<super::Port>());
 }
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// Argument of [`ioctl::BIND_VIRQ`].
     BindVirq {

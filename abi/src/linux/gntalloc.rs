@@ -27,19 +27,6 @@ pub const UNMAP_NOTIFY_CLEAR_BYTE: u32 = 1;
 /// Bit of [`UnmapNotify::action`]: send an event (`UNMAP_NOTIFY_SEND_EVENT`).
 pub const UNMAP_NOTIFY_SEND_EVENT: u32 = 2;
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// Argument of [`ioctl::ALLOC_GREF`].
     AllocGref {

@@ -43,19 +43,6 @@ pub mod dma_flag {
     pub const COHERENT: u32 = 1 << 1;
 }
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// A grant of another domain's.
     GrantRef {

@@ -41,19 +41,6 @@ pub const IRQFD_FLAG_DEASSIGN: u32 = 1;
 /// Flag of [`Ioeventfd::flags`]: undo it (`PRIVCMD_IOEVENTFD_FLAG_DEASSIGN`).
 pub const IOEVENTFD_FLAG_DEASSIGN: u32 = 1;
 
-macro_rules! args {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    };
-}
-
 args! {
     /// Argument of [`ioctl::HYPERCALL`].
     Hypercall {
