@@ -6,6 +6,7 @@
 //! A call that would take long does a part of its work and is made again with changed arguments ([`After::Again`]), so
 //! that interrupts are taken meanwhile.
 
+mod command;
 pub mod console;
 pub mod domctl;
 pub mod event_channel;

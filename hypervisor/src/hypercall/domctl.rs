@@ -1,6 +1,7 @@
 //! `domctl`, as far as `xl list` and `xl vcpu-list` of Xen 4.20 ask.
 
 use super::Reply;
+use super::command::Command;
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
@@ -8,12 +9,9 @@ use crate::system::vcpu::State;
 use crate::system::{Caller, Platform, System};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem::offset_of;
 use xen_abi::domctl::{
-    Bitmap as Place, Getdomaininfo, Getvcpuinfo, Header, INTERFACE_VERSION, Vcpuaffinity, dominf,
-    emulation, op,
+    Bitmap as Place, Getdomaininfo, Getvcpuinfo, Header, Vcpuaffinity, dominf, emulation, op,
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Bits of [`Vcpuaffinity::flags`].
 const HARD: u32 = 1;
@@ -22,25 +20,19 @@ const SOFT: u32 = 2;
 const ADDRESS_BITS: u8 = 48;
 
 pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let header: Header = caller.get(arg)?;
-    if header.interface_version != INTERFACE_VERSION {
-        return Err(Errno::EACCES);
-    }
-    if !caller.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    let command: Command<Header> = Command::read(caller, arg)?;
     // Only what `DOMID_SELF` must not stand for: these commands name their domain.
     let id = caller
         .system
-        .domain(header.domain)
+        .domain(command.header.domain)
         .map(|domain| domain.id());
-    match header.cmd {
+    match command.header.cmd {
         op::GETDOMAININFO => {
             let info = domain_info(caller.system, id?)?;
-            write_back(caller, arg, &info)
+            command.write_back(caller, &info)
         }
         op::GETVCPUINFO => {
-            let mut args: Getvcpuinfo = part(&header);
+            let mut args: Getvcpuinfo = command.part();
             let now = caller.system.platform.now();
             let domain = caller.system.domain(id?)?;
             let state = domain.vcpu(args.vcpu).ok_or(Errno::EINVAL)?;
@@ -52,10 +44,10 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             args.running = u8::from(state.times.state() == State::Running);
             args.cpu_time = state.times.spent(State::Running, now);
             args.cpu = state.cpu;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         op::GETVCPUAFFINITY => {
-            let args: Vcpuaffinity = part(&header);
+            let args: Vcpuaffinity = command.part();
             let domain = caller.system.domain(id?)?;
             if args.flags & (HARD | SOFT) == 0 {
                 return Err(Errno::EINVAL);
@@ -69,14 +61,16 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             if args.flags & SOFT != 0 {
                 write_bitmap(caller, &args.cpumap_soft, &all)?;
             }
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         op::PAUSEDOMAIN | op::UNPAUSEDOMAIN => {
             let id = id?;
             if id == caller.vcpu.domain {
                 return Err(Errno::EINVAL);
             }
-            caller.system.pause(id, header.cmd == op::PAUSEDOMAIN)?;
+            caller
+                .system
+                .pause(id, command.header.cmd == op::PAUSEDOMAIN)?;
             Ok(Reply::Value(0))
         }
         _ => Err(Errno::ENOSYS),
@@ -209,24 +203,3 @@ pub(super) fn write_bitmap<P: Platform>(
 
 /// Bytes of a map that are written at most: a bit for each of 32768 CPUs.
 const MOST_BYTES: usize = 4096;
-
-fn part<T: FromBytes + IntoBytes>(header: &Header) -> T {
-    let mut value = T::new_zeroed();
-    let length = size_of::<T>();
-    value
-        .as_mut_bytes()
-        .copy_from_slice(&header.u.as_bytes()[..length]);
-    value
-}
-
-fn write_back<P: Platform, T: IntoBytes + Immutable>(
-    caller: &mut Caller<'_, P>,
-    arg: u64,
-    value: &T,
-) -> Result<Reply> {
-    let at = arg
-        .checked_add(offset_of!(Header, u) as u64)
-        .ok_or(Errno::EFAULT)?;
-    caller.put(at, value)?;
-    Ok(Reply::Value(0))
-}

@@ -1,31 +1,24 @@
 //! `sysctl`, as far as `xl info`, `xl list` and `xl dmesg` of Xen 4.20 ask.
 
 use super::Reply;
+use super::command::Command;
 use super::domctl::{Bitmap, domain_info, write_bitmap};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
-use core::mem::offset_of;
 use xen_abi::sysctl::{
-    CpupoolOp, Cputopo, Cputopoinfo, Getcpuinfo, Getdomaininfolist, Header, INTERFACE_VERSION,
-    Meminfo, Numainfo, Physinfo, Readconsole, SCHED_CREDIT, cpupool, op, physcap,
+    CpupoolOp, Cputopo, Cputopoinfo, Getcpuinfo, Getdomaininfolist, Header, Meminfo, Numainfo,
+    Physinfo, Readconsole, SCHED_CREDIT, cpupool, op, physcap,
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Distance of a node to itself.
 const NEAR: u32 = 10;
 
 pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let header: Header = caller.get(arg)?;
-    if header.interface_version != INTERFACE_VERSION {
-        return Err(Errno::EACCES);
-    }
-    if !caller.is_privileged() {
-        return Err(Errno::EPERM);
-    }
-    match header.cmd {
+    let command: Command<Header> = Command::read(caller, arg)?;
+    match command.header.cmd {
         op::READCONSOLE => {
-            let mut args: Readconsole = part(&header);
+            let mut args: Readconsole = command.part();
             let from = (args.incremental != 0).then_some(args.index);
             let read = caller.system.console.read(from, args.count);
             caller.copy_out(args.buffer, &read.bytes)?;
@@ -34,15 +27,15 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             }
             args.count = read.bytes.len() as u32;
             args.index = read.next;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         op::PHYSINFO => {
             let info = physinfo(caller);
-            write_back(caller, arg, &info)
+            command.write_back(caller, &info)
         }
-        op::SCHED_ID => write_back(caller, arg, &SCHED_CREDIT),
+        op::SCHED_ID => command.write_back(caller, &SCHED_CREDIT),
         op::GETDOMAININFOLIST => {
-            let mut args: Getdomaininfolist = part(&header);
+            let mut args: Getdomaininfolist = command.part();
             let ids = caller
                 .system
                 .domains
@@ -54,20 +47,20 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
                 caller.put_at(args.buffer, index as u64, &info)?;
             }
             args.num_domains = ids.len() as u32;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         op::GETCPUINFO => {
-            let mut args: Getcpuinfo = part(&header);
+            let mut args: Getcpuinfo = command.part();
             let idle: alloc::vec::Vec<u64> =
                 caller.system.host.cpus.iter().map(|cpu| cpu.idle).collect();
             args.nr_cpus = args.max_cpus.min(idle.len() as u32);
             for (index, idle) in idle.iter().take(args.nr_cpus as usize).enumerate() {
                 caller.put_at(args.info, index as u64, idle)?;
             }
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         op::CPUTOPOINFO => {
-            let mut args: Cputopoinfo = part(&header);
+            let mut args: Cputopoinfo = command.part();
             let cpus = caller.system.host.cpus.clone();
             let mut count = cpus.len() as u32;
             if args.cputopo != 0 {
@@ -78,15 +71,12 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
                 }
             }
             args.num_cpus = count;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
-        op::NUMAINFO => numainfo(caller, arg, part(&header)),
-        op::CPUPOOL_OP => {
-            let args: CpupoolOp = part(&header);
-            pool(caller, arg, args)
-        }
+        op::NUMAINFO => numainfo(caller, &command),
+        op::CPUPOOL_OP => pool(caller, &command),
         // No CPUID masking.
-        op::GET_CPU_LEVELLING_CAPS => write_back(caller, arg, &0u32),
+        op::GET_CPU_LEVELLING_CAPS => command.write_back(caller, &0u32),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -115,11 +105,8 @@ fn physinfo<P: Platform>(caller: &Caller<'_, P>) -> Physinfo {
 }
 
 /// There is one node.
-fn numainfo<P: Platform>(
-    caller: &mut Caller<'_, P>,
-    arg: u64,
-    mut args: Numainfo,
-) -> Result<Reply> {
+fn numainfo<P: Platform>(caller: &mut Caller<'_, P>, command: &Command<Header>) -> Result<Reply> {
+    let mut args: Numainfo = command.part();
     let mut count = 1;
     if args.meminfo != 0 || args.distance != 0 {
         count = count.min(args.num_nodes);
@@ -135,46 +122,25 @@ fn numainfo<P: Platform>(
         }
     }
     args.num_nodes = count;
-    write_back(caller, arg, &args)
+    command.write_back(caller, &args)
 }
 
 /// There is one pool of CPUs, number 0, with all of them.
-fn pool<P: Platform>(caller: &mut Caller<'_, P>, arg: u64, mut args: CpupoolOp) -> Result<Reply> {
+fn pool<P: Platform>(caller: &mut Caller<'_, P>, command: &Command<Header>) -> Result<Reply> {
+    let mut args: CpupoolOp = command.part();
     let cpus = caller.system.host.cpus.len() as u32;
     match args.op {
         cpupool::INFO if args.cpupool_id == 0 => {
             args.sched_id = SCHED_CREDIT;
             args.n_dom = caller.system.domains.len() as u32;
             write_bitmap(caller, &args.cpumap, &Bitmap::all(cpus))?;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         cpupool::INFO => Err(Errno::ENOENT),
         cpupool::FREEINFO => {
             write_bitmap(caller, &args.cpumap, &Bitmap::none(cpus))?;
-            write_back(caller, arg, &args)
+            command.write_back(caller, &args)
         }
         _ => Err(Errno::EOPNOTSUPP),
     }
-}
-
-/// The command's own argument.
-fn part<T: FromBytes + IntoBytes>(header: &Header) -> T {
-    let mut value = T::new_zeroed();
-    let length = size_of::<T>();
-    value
-        .as_mut_bytes()
-        .copy_from_slice(&header.u.as_bytes()[..length]);
-    value
-}
-
-fn write_back<P: Platform, T: IntoBytes + Immutable>(
-    caller: &mut Caller<'_, P>,
-    arg: u64,
-    value: &T,
-) -> Result<Reply> {
-    let at = arg
-        .checked_add(offset_of!(Header, u) as u64)
-        .ok_or(Errno::EFAULT)?;
-    caller.put(at, value)?;
-    Ok(Reply::Value(0))
 }

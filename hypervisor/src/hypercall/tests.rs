@@ -89,6 +89,24 @@ fn event<T: FromBytes + IntoBytes + Immutable>(
     with(system, domain, nr::EVENT_CHANNEL_OP, op, args)
 }
 
+fn memory_op<T: FromBytes + IntoBytes + Immutable>(
+    system: &mut System<Fake>,
+    domain: u16,
+    op: u32,
+    args: T,
+) -> (i64, T) {
+    with(system, domain, nr::MEMORY_OP, op, args)
+}
+
+fn grant_op<T: FromBytes + IntoBytes + Immutable>(
+    system: &mut System<Fake>,
+    domain: u16,
+    op: u32,
+    args: T,
+) -> (i64, T) {
+    with(system, domain, nr::GRANT_TABLE_OP, op, args)
+}
+
 fn send(system: &mut System<Fake>, domain: u16, port: u32) -> i64 {
     event(system, domain, ec::op::SEND, ec::Port { port }).0
 }

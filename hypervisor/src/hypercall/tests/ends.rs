@@ -43,14 +43,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         ..Default::default()
     };
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::ADD_TO_PHYSMAP,
-            place
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP, place).0,
         0
     );
     let entry = EntryV1 {
@@ -68,13 +61,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         dom: 1,
         ..Default::default()
     };
-    let (_, mapped) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::MAP_GRANT_REF,
-        map,
-    );
+    let (_, mapped) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, map);
     assert_eq!(mapped.status, status::OKAY);
     // Dom0 looks at its grant table.
     caller(&mut system, 0)
@@ -88,14 +75,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         ..Default::default()
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::ACQUIRE_RESOURCE,
-            acquire
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::ACQUIRE_RESOURCE, acquire).0,
         0
     );
     assert_eq!(system.destroy_domain(1), Err(Errno::EBUSY));
@@ -105,14 +85,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         gpfn: 0x131,
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::REMOVE_FROM_PHYSMAP,
-            remove
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::REMOVE_FROM_PHYSMAP, remove).0,
         0
     );
     assert_eq!(system.destroy_domain(1), Ok(()));
@@ -134,13 +107,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         handle: mapped.handle,
         ..Default::default()
     };
-    let (_, done) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::UNMAP_GRANT_REF,
-        unmap,
-    );
+    let (_, done) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
     assert_eq!(done.status, status::OKAY);
     assert_eq!(system.frames.free_count(), free);
 }

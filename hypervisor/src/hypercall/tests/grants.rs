@@ -11,10 +11,7 @@ fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
         gpfn: 0x60,
         ..Default::default()
     };
-    assert_eq!(
-        with(system, 1, nr::MEMORY_OP, mem::op::ADD_TO_PHYSMAP, args).0,
-        0
-    );
+    assert_eq!(memory_op(system, 1, mem::op::ADD_TO_PHYSMAP, args).0, 0);
     let entry = EntryV1 {
         flags,
         domid: 0,
@@ -40,13 +37,7 @@ fn a_grant_is_mapped_and_unmapped() {
         dom: 1,
         ..Default::default()
     };
-    let (_, mapped) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::MAP_GRANT_REF,
-        wanted,
-    );
+    let (_, mapped) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, wanted);
     assert_eq!(mapped.status, status::OKAY);
     let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
     assert_eq!(
@@ -58,10 +49,9 @@ fn a_grant_is_mapped_and_unmapped() {
         flag::PERMIT_ACCESS | flag::READING | flag::WRITING
     );
     assert_eq!(system.frames.holds(frame), (1, 1));
-    let (_, again) = with(
+    let (_, again) = grant_op(
         &mut system,
         1,
-        nr::GRANT_TABLE_OP,
         gnttab::SWAP_GRANT_REF,
         gnttab::SwapGrantRef {
             ref_a: 9,
@@ -75,35 +65,17 @@ fn a_grant_is_mapped_and_unmapped() {
         handle: mapped.handle,
         ..Default::default()
     };
-    let (_, done) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::UNMAP_GRANT_REF,
-        unmap,
-    );
+    let (_, done) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
     assert_eq!(done.status, status::GENERAL_ERROR, "it is not there");
     let unmap = gnttab::UnmapGrantRef {
         host_addr: 0x13_0000,
         ..unmap
     };
-    let (_, done) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::UNMAP_GRANT_REF,
-        unmap,
-    );
+    let (_, done) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
     assert_eq!(done.status, status::OKAY);
     assert_eq!(flags_of(&mut system, at), flag::PERMIT_ACCESS);
     assert_eq!(system.frames.holds(frame), (0, 0));
-    let (_, twice) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::UNMAP_GRANT_REF,
-        unmap,
-    );
+    let (_, twice) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
     assert_eq!(twice.status, status::BAD_HANDLE);
 }
 
@@ -119,15 +91,9 @@ fn what_is_not_granted_is_not_mapped() {
         ..Default::default()
     };
     let mut map = |args: gnttab::MapGrantRef| {
-        with(
-            &mut system,
-            0,
-            nr::GRANT_TABLE_OP,
-            gnttab::MAP_GRANT_REF,
-            args,
-        )
-        .1
-        .status
+        grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, args)
+            .1
+            .status
     };
     assert_eq!(map(wanted), status::GENERAL_ERROR, "read only");
     assert_eq!(
@@ -228,13 +194,7 @@ fn versions_change_while_nothing_is_used() {
         .expect("memory");
     let version = gnttab::SetVersion { version: 2 };
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::GRANT_TABLE_OP,
-            gnttab::SET_VERSION,
-            version
-        ),
+        grant_op(&mut system, 1, gnttab::SET_VERSION, version),
         (0, version)
     );
     // The reserved grant is still one, in the new layout.
@@ -245,13 +205,7 @@ fn versions_change_while_nothing_is_used() {
         dom: 1,
         ..Default::default()
     };
-    let (_, mapped) = with(
-        &mut system,
-        0,
-        nr::GRANT_TABLE_OP,
-        gnttab::MAP_GRANT_REF,
-        wanted,
-    );
+    let (_, mapped) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, wanted);
     assert_eq!(mapped.status, status::OKAY);
     let gone = gnttab::MapGrantRef {
         gref: 9,
@@ -259,42 +213,20 @@ fn versions_change_while_nothing_is_used() {
         ..wanted
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::GRANT_TABLE_OP,
-            gnttab::MAP_GRANT_REF,
-            gone
-        )
-        .1
-        .status,
+        grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, gone)
+            .1
+            .status,
         status::GENERAL_ERROR
     );
     let back = gnttab::SetVersion { version: 1 };
-    assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::GRANT_TABLE_OP,
-            gnttab::SET_VERSION,
-            back
-        )
-        .0,
-        0
-    );
+    assert_eq!(grant_op(&mut system, 1, gnttab::SET_VERSION, back).0, 0);
     let entry: EntryV1 = caller(&mut system, 1).get(0x6_0000 + 8).expect("memory");
     assert_eq!(
         entry.flags,
         flag::PERMIT_ACCESS | flag::READING | flag::WRITING
     );
     let none = gnttab::SetVersion { version: 3 };
-    let (result, said) = with(
-        &mut system,
-        1,
-        nr::GRANT_TABLE_OP,
-        gnttab::SET_VERSION,
-        none,
-    );
+    let (result, said) = grant_op(&mut system, 1, gnttab::SET_VERSION, none);
     assert_eq!((result, said.version), (errno(Errno::EINVAL), 1));
 }
 
@@ -350,22 +282,22 @@ proptest! {
                 }
                 Step::Map(gref, place, flags) => {
                     let args = gnttab::MapGrantRef { host_addr: (0x130 + place) << 12, flags, gref, dom: 1, ..Default::default() };
-                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::MAP_GRANT_REF, args);
+                    grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, args);
                 }
                 Step::Unmap(handle, place) => {
                     let args = gnttab::UnmapGrantRef { host_addr: (0x130 + place) << 12, handle, ..Default::default() };
-                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::UNMAP_GRANT_REF, args);
+                    grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, args);
                 }
                 Step::Copy(frame_or_gref, granted) => {
                     let source = gnttab::CopyPtr { frame_or_gref, domid: if granted { 1 } else { 0x7ff0 }, offset: 0, pad: 0 };
                     let dest = gnttab::CopyPtr { frame_or_gref: 0x101, domid: 0x7ff0, offset: 0, pad: 0 };
                     let flags = u16::from(granted);
                     let args = gnttab::Copy { source, dest, len: 64, flags, ..Default::default() };
-                    with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::COPY, args);
+                    grant_op(&mut system, 0, gnttab::COPY, args);
                 }
                 Step::Give(gfn) => given += u64::from(system.remove_page(1, Gfn(gfn)).is_ok()),
                 Step::Version(version) => {
-                    with(&mut system, 1, nr::GRANT_TABLE_OP, gnttab::SET_VERSION, gnttab::SetVersion { version });
+                    grant_op(&mut system, 1, gnttab::SET_VERSION, gnttab::SetVersion { version });
                 }
             }
             let dom0 = system.domain(0).expect("alive");
@@ -383,7 +315,7 @@ proptest! {
         for handle in 0..8 {
             for place in 0..4 {
                 let args = gnttab::UnmapGrantRef { host_addr: (0x130 + place) << 12, handle, ..Default::default() };
-                with(&mut system, 0, nr::GRANT_TABLE_OP, gnttab::UNMAP_GRANT_REF, args);
+                grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, args);
             }
         }
         prop_assert_eq!(system.domain(0).expect("alive").grants.mapped(), 0);

@@ -14,7 +14,7 @@ fn the_shared_info_is_seen_in_one_place() {
             ..Default::default()
         };
         assert_eq!(
-            with(&mut system, 1, nr::MEMORY_OP, mem::op::ADD_TO_PHYSMAP, args).0,
+            memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP, args).0,
             0
         );
         let at = |system: &mut System<Fake>, gfn| system.lookup(1, Gfn(gfn)).map(|seen| seen.mfn);
@@ -44,35 +44,15 @@ fn what_dom0_gives_back_is_kept_for_it() {
         ..Default::default()
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::DECREASE_RESERVATION,
-            args
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::DECREASE_RESERVATION, args).0,
         2
     );
     assert_eq!(system.lookup(0, Gfn(0x120)), None);
     assert_eq!(system.frames.free_count(), free);
-    let (pages, _) = with(
-        &mut system,
-        0,
-        nr::MEMORY_OP,
-        mem::op::CURRENT_RESERVATION,
-        0x7ff0u16,
-    );
+    let (pages, _) = memory_op(&mut system, 0, mem::op::CURRENT_RESERVATION, 0x7ff0u16);
     assert_eq!(pages, 62);
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::POPULATE_PHYSMAP,
-            args
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::POPULATE_PHYSMAP, args).0,
         2
     );
     assert_eq!(
@@ -88,14 +68,7 @@ fn what_dom0_gives_back_is_kept_for_it() {
         ..args
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::POPULATE_PHYSMAP,
-            one
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::POPULATE_PHYSMAP, one).0,
         0
     );
 }
@@ -115,52 +88,24 @@ fn another_domain_gets_memory_that_is_clear() {
         ..Default::default()
     };
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::POPULATE_PHYSMAP,
-            args
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
         1
     );
     assert_eq!(system.frames.count_of(1), 68);
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::DECREASE_RESERVATION,
-            args
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::DECREASE_RESERVATION, args).0,
         1
     );
     assert_eq!(system.frames.count_of(1), 64);
     args.extent_order = 9;
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::POPULATE_PHYSMAP,
-            args
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
         0,
         "more than it may have"
     );
     args.nr_extents = u64::MAX;
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::POPULATE_PHYSMAP,
-            args
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
         0
     );
 }
@@ -185,14 +130,7 @@ fn only_dom0_sees_others_frames() {
         errs: lists + 48,
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::ADD_TO_PHYSMAP_BATCH,
-            args
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::ADD_TO_PHYSMAP_BATCH, args).0,
         0
     );
     let errors: [i32; 3] = caller(&mut system, 0).get(lists + 48).expect("memory");
@@ -209,14 +147,7 @@ fn only_dom0_sees_others_frames() {
         gpfn: 0x120,
     };
     assert_eq!(
-        with(
-            &mut system,
-            0,
-            nr::MEMORY_OP,
-            mem::op::REMOVE_FROM_PHYSMAP,
-            remove
-        )
-        .0,
+        memory_op(&mut system, 0, mem::op::REMOVE_FROM_PHYSMAP, remove).0,
         0
     );
     assert_eq!(system.frames.holds(theirs), (0, 0));
@@ -229,14 +160,7 @@ fn only_dom0_sees_others_frames() {
         ..args
     };
     assert_eq!(
-        with(
-            &mut system,
-            1,
-            nr::MEMORY_OP,
-            mem::op::ADD_TO_PHYSMAP_BATCH,
-            args
-        )
-        .0,
+        memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP_BATCH, args).0,
         0
     );
     let errors: [i32; 3] = caller(&mut system, 1).get(lists + 48).expect("memory");
