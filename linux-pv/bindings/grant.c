@@ -22,16 +22,16 @@ EXPORT_SYMBOL_GPL(xen_rs_grant_address);
 
 static int tell_address(pte_t *pte, unsigned long addr, void *data)
 {
-	u64 **next = data;
+	struct gnttab_map_grant_ref **next = data;
 
-	*(*next)++ = arbitrary_virt_to_machine(pte).maddr;
+	(*next)++->host_addr = arbitrary_virt_to_machine(pte).maddr;
 	return 0;
 }
 
-int xen_rs_pte_addresses(struct vm_area_struct *vma, u64 *machine)
+int xen_rs_pte_addresses(struct vm_area_struct *vma, struct gnttab_map_grant_ref *ops)
 {
 	return apply_to_page_range(vma->vm_mm, vma->vm_start, vma->vm_end - vma->vm_start,
-				   tell_address, &machine);
+				   tell_address, &ops);
 }
 EXPORT_SYMBOL_GPL(xen_rs_pte_addresses);
 

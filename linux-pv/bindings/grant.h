@@ -8,11 +8,15 @@
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/types.h>
+#include <xen/interface/grant_table.h>
 
 /* xen/grant_table.h: address at which a grant is mapped into the kernel in place of a page. */
 u64 xen_rs_grant_address(struct page *page);
-/* linux/mm.h: machine addresses of an area's page table entries, one a page (PV). */
-int xen_rs_pte_addresses(struct vm_area_struct *vma, u64 *machine);
+/*
+ * linux/mm.h: sets where as many grants as an area has pages are to be mapped: the machine addresses of its page table
+ * entries (PV).
+ */
+int xen_rs_pte_addresses(struct vm_area_struct *vma, struct gnttab_map_grant_ref *ops);
 
 /* linux/module.h: keeps xen_rs.ko loaded while the kernel may call it back. */
 bool xen_rs_module_get(void);

@@ -182,15 +182,10 @@ impl Buffers {
             // The kernel has no allocator for it, without which C's driver does not know the request.
             Refused::NoSuchMemory => ENOTTY,
         })?;
-        let mut grants = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        for reference in &refs {
-            let grant = ForeignGrant {
-                domain: DomId::new(args.domid as u16),
-                reference: *reference,
-            };
-            grants.push(grant, GFP_KERNEL_ACCOUNT)?;
-        }
-        let grants = DeviceGrants::map(grants)?;
+        let grants = DeviceGrants::map(refs.iter().map(|reference| ForeignGrant {
+            domain: DomId::new(args.domid as u16),
+            reference: *reference,
+        }))?;
         let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
         let ticket = Ticket::new(self.exports.clone(), fd.reserved_fd(), count)?;
         let exported = Exported {

@@ -204,15 +204,10 @@ impl File {
             .checked_add(offset_of!(abi::MapGrantRef, refs))
             .ok_or(EFAULT)?;
         let refs: KVVec<abi::GrantRef> = user::read_array(list, count)?;
-        let mut grants = KVVec::with_capacity(refs.len(), GFP_KERNEL_ACCOUNT)?;
-        for grant in &refs {
-            let grant = ForeignGrant {
-                domain: DomId::new(grant.domid as u16),
-                reference: grant.reference,
-            };
-            grants.push(grant, GFP_KERNEL_ACCOUNT)?;
-        }
-        let granted = Granted::new(grants)?;
+        let granted = Granted::new(refs.iter().map(|grant| ForeignGrant {
+            domain: DomId::new(grant.domid as u16),
+            reference: grant.reference,
+        }))?;
         let reserved = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let first = {
             let mut mappings = self.mappings.lock();

@@ -24,11 +24,11 @@ impl DeviceGrants {
     ///
     /// `EINVAL` if one of them cannot be mapped, and always in PV domains: there a device that is given such a page
     /// does not find the other domain's.
-    pub fn map(grants: KVVec<ForeignGrant>) -> Result<Self> {
+    pub fn map(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Self> {
         // Dropped if mapping fails, for some may have been mapped.
         let this = Self(Mapped::new(grants)?);
-        // SAFETY: Called once. No page table entry is named, which is refused in a PV domain.
-        unsafe { this.0.map(&[], Purpose::Writing) }?;
+        // SAFETY: Called once. No page table entry is named.
+        unsafe { this.0.map(Purpose::Writing, |_| Err(EINVAL)) }?;
         // INVARIANT: All are mapped.
         Ok(this)
     }

@@ -44,13 +44,11 @@ const LIVE: u8 = 1;
 /// They are being unmapped, or have been.
 const ENDED: u8 = 2;
 
-/// What the hypervisor is asked for, a grant each.
+/// What the hypervisor is asked for, a grant each; in PV domains the same follows once more for the kernel's own
+/// mapping.
 struct Operations {
     map: KVVec<bindings::gnttab_map_grant_ref>,
     unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
-    /// The same once more for the kernel's own mapping, in PV domains.
-    kernel_map: KVVec<bindings::gnttab_map_grant_ref>,
-    kernel_unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
     /// The request to unmap, while the kernel has it.
     queue: bindings::gntab_unmap_queue_data,
 }
@@ -80,10 +78,9 @@ impl Purpose {
 ///
 /// - `operations` and `pages` are used by whoever has the right to: [`map`](Self::map), which is called once,
 ///   before `phase` is `LIVE`; then whoever changes `phase` from `LIVE` to `ENDED`, and the kernel after that.
-/// - The vector in `pages` does not change until this is dropped.
+/// - The vector in `pages` does not change until this is dropped. It is as long as there are grants.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapped {
-    grants: KVVec<ForeignGrant>,
     pages: UnsafeCell<Pages>,
     operations: UnsafeCell<Operations>,
     phase: AtomicU8,
@@ -110,28 +107,33 @@ fn repeat<T: Copy>(value: T, count: usize) -> Result<KVVec<T>> {
 
 impl Mapped {
     /// Gets pages to map these grants at. May sleep.
-    pub(crate) fn new(grants: KVVec<ForeignGrant>) -> Result<Arc<Self>> {
+    pub(crate) fn new(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Arc<Self>> {
         let count = grants.len();
-        let kernel = if domain::is_pv() { count } else { 0 };
+        // Few allocations, since one grant at a time is what many programs map.
+        let mappings = if domain::is_pv() { 2 * count } else { count };
         let no_map = bindings::gnttab_map_grant_ref {
             handle: NO_HANDLE,
+            // Whatever is not touched has failed.
+            status: status::GENERAL_ERROR,
             ..Default::default()
         };
         let no_unmap = bindings::gnttab_unmap_grant_ref {
             handle: NO_HANDLE,
+            status: status::GENERAL_ERROR,
             ..Default::default()
         };
-        let operations = Operations {
-            map: repeat(no_map, count)?,
-            unmap: repeat(no_unmap, count)?,
-            kernel_map: repeat(no_map, kernel)?,
-            kernel_unmap: repeat(no_unmap, kernel)?,
+        let mut operations = Operations {
+            map: repeat(no_map, mappings)?,
+            unmap: repeat(no_unmap, mappings)?,
             queue: Default::default(),
         };
+        for (operation, grant) in operations.map.iter_mut().zip(grants) {
+            operation.dom = grant.domain.get();
+            operation.ref_ = grant.reference;
+        }
         let pages = Pages::new(count)?;
         Arc::pin_init(
             pin_init!(Self {
-                grants,
                 pages: UnsafeCell::new(pages),
                 operations: UnsafeCell::new(operations),
                 phase: AtomicU8::new(NEW),
@@ -146,7 +148,8 @@ impl Mapped {
 
     /// How many grants there are.
     pub(crate) fn count(&self) -> usize {
-        self.grants.len()
+        // SAFETY: By the type invariant the vector does not change.
+        unsafe { (*self.pages.get()).0.len() }
     }
 
     /// Whether the grants were mapped, but not for writing.
@@ -183,78 +186,56 @@ impl Mapped {
         pages.get(index).copied()
     }
 
-    /// Maps the grants at the pages and, in a PV domain, also at the page table entries whose machine
-    /// addresses these are. If some could not be mapped, those that were have to be
-    /// [unmapped](Self::unmap) all the same. May sleep.
+    /// Maps the grants at the pages and, in a PV domain, also at page table entries: `entries` is called there to set
+    /// `host_addr` of each operation to the machine address of an entry. If some grants could not be mapped, those that
+    /// were have to be [unmapped](Self::unmap) all the same. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if a grant could not be mapped, or, in a PV domain, if there is not an entry for each.
+    /// `EINVAL` if a grant could not be mapped; what `entries` returned.
     ///
     /// # Safety
     ///
     /// To be called once. The page table entries are empty, and do not go before the grants are unmapped or
     /// the address space has gone.
-    pub(crate) unsafe fn map(&self, entries: &[u64], purpose: Purpose) -> Result {
-        let count = self.count();
-        let pv = domain::is_pv();
-        if pv && entries.len() != count {
-            return Err(EINVAL);
-        }
+    pub(crate) unsafe fn map(
+        &self,
+        purpose: Purpose,
+        entries: impl FnOnce(&mut [bindings::gnttab_map_grant_ref]) -> Result,
+    ) -> Result {
         let flags = purpose.flags();
-        // The bit is the first of those left to the guest, by which a special mapping is known.
-        let entry_flags = flags | map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE | 1 << 16;
         let writable = purpose != Purpose::Reading;
         self.writable.store(writable, Ordering::Relaxed);
         // SAFETY: By the requirement of this function and the type invariant nobody else uses them.
         let operations = unsafe { &mut *self.operations.get() };
-        for (index, grant) in self.grants.iter().enumerate() {
+        let (asked, kernel) = parts(&mut operations.map, self.count());
+        for (index, operation) in asked.iter_mut().enumerate() {
             let page = self.page(index).ok_or(EINVAL)?;
             // SAFETY: The page is valid.
-            let address = unsafe { bindings::xen_rs_grant_address(page) };
-            let operation = |host_addr, flags| bindings::gnttab_map_grant_ref {
-                host_addr,
-                flags,
-                ref_: grant.reference,
-                dom: grant.domain.get(),
-                // Whatever is not touched has failed.
-                status: status::GENERAL_ERROR,
-                handle: NO_HANDLE,
-                dev_bus_addr: 0,
-            };
-            let entry = entries.get(index).copied();
-            if let Some(map) = operations.map.get_mut(index) {
-                *map = match entry {
-                    Some(entry) if pv => operation(entry, entry_flags),
-                    _ => operation(address, flags),
-                };
+            operation.host_addr = unsafe { bindings::xen_rs_grant_address(page) };
+            operation.flags = flags;
+        }
+        if domain::is_pv() {
+            for (kernel, asked) in kernel.iter_mut().zip(&*asked) {
+                *kernel = *asked;
             }
-            if let Some(map) = operations.kernel_map.get_mut(index) {
-                *map = operation(address, flags);
+            entries(asked)?;
+            for operation in asked {
+                // The bit is the first of those left to the guest, by which a special mapping is known.
+                operation.flags |= map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE | 1 << 16;
             }
         }
-        let kernel_map = if pv {
-            operations.kernel_map.as_mut_ptr()
-        } else {
-            core::ptr::null_mut()
-        };
+        let (asked, kernel) = pointers(&mut operations.map, self.count());
         // SAFETY: There are as many of each. The kernel maps the grants at pages of ours that have no memory
         // and, as required, at empty page table entries.
         let result = to_result(unsafe {
-            bindings::gnttab_map_refs(
-                operations.map.as_mut_ptr(),
-                kernel_map,
-                self.pages(),
-                count as u32,
-            )
+            bindings::gnttab_map_refs(asked, kernel, self.pages(), self.count() as u32)
         });
-        let (maps, unmaps) = (&operations.map, &mut operations.unmap);
-        let user = note(maps, unmaps);
-        let kernel = note(&operations.kernel_map, &mut operations.kernel_unmap);
+        let all = note(&operations.map, &mut operations.unmap);
         // INVARIANT: From here on the operations belong to whoever ends this.
         self.phase.store(LIVE, Ordering::Release);
         result?;
-        if user && kernel {
+        if all {
             Ok(())
         } else {
             Err(EINVAL)
@@ -273,13 +254,9 @@ impl Mapped {
         self.clear_byte();
         // SAFETY: By the type invariant this is now the only user of the operations, up to the call below.
         let operations = unsafe { &mut *self.operations.get() };
-        let kernel_unmap = if domain::is_pv() {
-            operations.kernel_unmap.as_mut_ptr()
-        } else {
-            core::ptr::null_mut()
-        };
-        operations.queue.unmap_ops = operations.unmap.as_mut_ptr();
-        operations.queue.kunmap_ops = kernel_unmap;
+        let (asked, kernel) = pointers(&mut operations.unmap, self.count());
+        operations.queue.unmap_ops = asked;
+        operations.queue.kunmap_ops = kernel;
         operations.queue.pages = self.pages();
         operations.queue.count = self.count() as u32;
         operations.queue.done = Some(done);
@@ -300,14 +277,11 @@ impl Mapped {
         }
         // SAFETY: By the type invariant this is the only user of the operations.
         let operations = unsafe { &*self.operations.get() };
-        let kernel = if domain::is_pv() {
-            &operations.kernel_unmap
-        } else {
-            &operations.unmap
-        };
         let index = clear / PAGE_SIZE;
+        let kernel = if domain::is_pv() { self.count() } else { 0 };
+        let kernel = operations.unmap.get(kernel + index);
         // Only where there is something: a grant that could not be mapped has no memory behind its page.
-        let is_mapped = kernel.get(index).is_some_and(|op| op.handle != NO_HANDLE);
+        let is_mapped = kernel.is_some_and(|op| op.handle != NO_HANDLE);
         if let (Some(page), true) = (self.page(index), is_mapped) {
             // SAFETY: The page is valid and not in high memory.
             let at = unsafe { bindings::xen_rs_page_address(page) }.cast::<u8>();
@@ -316,6 +290,22 @@ impl Mapped {
             unsafe { at.add(clear % PAGE_SIZE).write_volatile(0) };
         }
     }
+}
+
+/// The operations that were asked for, and the kernel's own, if there are any.
+fn parts<T>(operations: &mut [T], count: usize) -> (&mut [T], &mut [T]) {
+    operations.split_at_mut(count.min(operations.len()))
+}
+
+/// The same for C, with null for none.
+fn pointers<T>(operations: &mut [T], count: usize) -> (*mut T, *mut T) {
+    let (asked, kernel) = parts(operations, count);
+    let kernel = if kernel.is_empty() {
+        core::ptr::null_mut()
+    } else {
+        kernel.as_mut_ptr()
+    };
+    (asked.as_mut_ptr(), kernel)
 }
 
 /// Notes what has to be unmapped of what was mapped; returns whether that is all.
@@ -327,9 +317,6 @@ fn note(
     for (map, unmap) in maps.iter().zip(unmaps) {
         let mapped = map.status == status::OKAY;
         unmap.host_addr = map.host_addr;
-        unmap.dev_bus_addr = 0;
-        // Whatever is not touched has failed.
-        unmap.status = status::GENERAL_ERROR;
         unmap.handle = if mapped { map.handle } else { NO_HANDLE };
         all &= mapped;
     }
@@ -348,9 +335,7 @@ unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_
     let operations = unsafe { &*mapped.operations.get() };
     let stays =
         |op: &bindings::gnttab_unmap_grant_ref| op.handle != NO_HANDLE && op.status != status::OKAY;
-    let count =
-        |ops: &[bindings::gnttab_unmap_grant_ref]| ops.iter().filter(|op| stays(op)).count();
-    let left = count(&operations.unmap) + count(&operations.kernel_unmap);
+    let left = operations.unmap.iter().filter(|op| stays(op)).count();
     if left != 0 {
         mapped.lost.store(true, Ordering::Relaxed);
         pr_err!(

@@ -134,7 +134,7 @@ unsafe extern "C" fn invalidate(
 
 impl Granted {
     /// Grants that are to be mapped, at least one. May sleep.
-    pub fn new(grants: KVVec<ForeignGrant>) -> Result<Arc<Self>> {
+    pub fn new(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Arc<Self>> {
         let mapped = Mapped::new(grants)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -216,7 +216,6 @@ impl Granted {
         // SAFETY: The area is being set up.
         let (start, end) = unsafe { bounds(area.vma) };
         self.start.store(start, Ordering::Relaxed);
-        let mut entries = KVVec::new();
         if domain::is_pv() {
             // SAFETY: The notifier is pinned, and taken off before it goes; the address space is locked.
             to_result(unsafe {
@@ -233,18 +232,19 @@ impl Granted {
             // SAFETY: It is registered. As long as the address space is locked nobody touches the area's page
             // table entries, so what this returns need not be looked at again.
             unsafe { k::mmu_interval_read_begin(self.notifier.get()) };
-            entries.resize(self.count(), 0, GFP_KERNEL | __GFP_NOWARN)?;
-            // SAFETY: There is room for each page of the area.
-            to_result(unsafe { bindings::xen_rs_pte_addresses(area.vma, entries.as_mut_ptr()) })?;
         }
         let purpose = if writable {
             Purpose::Writing
         } else {
             Purpose::Reading
         };
+        let entries = |operations: &mut [_]| {
+            // SAFETY: The area has as many pages as there are operations.
+            to_result(unsafe { bindings::xen_rs_pte_addresses(area.vma, operations.as_mut_ptr()) })
+        };
         // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
         // the notifier's call unmaps the grants.
-        unsafe { self.mapped.map(&entries, purpose) }?;
+        unsafe { self.mapped.map(purpose, entries) }?;
         if !domain::is_pv() {
             // SAFETY: There are as many pages as the area has.
             to_result(unsafe {
