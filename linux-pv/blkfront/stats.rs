@@ -8,63 +8,51 @@
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::count::Counts;
+use xen::counters;
 use xen::queue_files::QueueFiles;
 
 use crate::data::Way;
 use crate::queue::{Core, Link};
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What a queue has done since the disk was attached.
-        #[derive(Default)]
-        pub(crate) struct Stats {
-            $($(#[$doc])* pub(crate) $name: u64,)*
-        }
-
-        impl Stats {
-            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(writeln!(f, concat!(stringify!($name), " {}"), self.$name)?;)*
-                Ok(())
-            }
-        }
-    };
-}
-
 counters! {
-    /// Requests put on the ring.
-    requests,
-    /// Of these, with their segments in pages of their own.
-    indirect,
-    /// Of these, for a part of a block-layer request, which was too large for one.
-    partial,
-    /// Of these, flushes and barriers.
-    flushes,
-    /// Of these, discards and secure erases.
-    discards,
-    /// Of these, writes of zeroes.
-    write_zeroes,
-    /// Segments of all requests.
-    segments,
-    /// Events sent to the back end.
-    notifications,
-    /// Events received.
-    interrupts,
-    /// Of these, for nothing.
-    spurious,
-    /// Responses.
-    responses,
-    /// Of these, that said that the request failed.
-    errors,
-    /// Requests handed back to the block layer because the ring was full.
-    ring_full,
-    /// Requests handed back because grants or pages were short.
-    short,
-    /// Grants made for requests and ended with them.
-    grants,
-    /// Bytes copied for lack of zero-copy.
-    copied,
-    /// Requests that were in flight when the back end was lost.
-    requeued,
+    /// What a queue has done since the disk was attached.
+    pub(crate) struct Stats: u64 {
+        /// Requests put on the ring.
+        requests,
+        /// Of these, with their segments in pages of their own.
+        indirect,
+        /// Of these, for a part of a block-layer request, which was too large for one.
+        partial,
+        /// Of these, flushes and barriers.
+        flushes,
+        /// Of these, discards and secure erases.
+        discards,
+        /// Of these, writes of zeroes.
+        write_zeroes,
+        /// Segments of all requests.
+        segments,
+        /// Events sent to the back end.
+        notifications,
+        /// Events received.
+        interrupts,
+        /// Of these, for nothing.
+        spurious,
+        /// Responses.
+        responses,
+        /// Of these, that said that the request failed.
+        errors,
+        /// Requests handed back to the block layer because the ring was full.
+        ring_full,
+        /// Requests handed back because grants or pages were short.
+        short,
+        /// Grants made for requests and ended with them.
+        grants,
+        /// Bytes copied for lack of zero-copy.
+        copied,
+        /// Requests that were in flight when the back end was lost.
+        requeued,
+    }
 }
 
 /// A queue of a disk.

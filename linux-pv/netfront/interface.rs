@@ -2,6 +2,7 @@
 
 //! What the network stack asks of the driver.
 
+use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -10,6 +11,7 @@ use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
 use xen::bus::State;
+use xen::count::{Counts, Number};
 use xen::net::{
     Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
     RssSize, RxMode, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
@@ -410,8 +412,9 @@ impl Operations for Vif {
         // The one that the C driver has, under its name.
         counters.add(fmt!("rx_gso_checksum_fixup"), fixups.sum());
         for (index, queue) in queues.iter().enumerate() {
-            queue.stats.each(|name, value| {
+            let Ok(()) = queue.stats.each(|name, value| {
                 counters.add(fmt!("queue_{}_{}", index, name), value);
+                Ok::<(), Infallible>(())
             });
         }
     }

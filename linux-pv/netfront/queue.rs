@@ -12,13 +12,14 @@ use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::count::SharedCounter;
 use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
 use xen::sync::{new_bh_spinlock, BhSpinLock};
 use xen::work::{new_worker, Job, Worker};
 
 use crate::interface::{Nic, Vif};
 use crate::receive::Receive;
-use crate::stats::{Events, Stats};
+use crate::stats::Stats;
 
 /// How long a queue may have to wait for what there is no event for.
 pub(crate) const LATER: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ pub(crate) struct Queue {
     /// There are two channels.
     pub(crate) split: AtomicBool,
     pub(crate) stats: Stats,
-    pub(crate) interrupts: Events,
+    pub(crate) interrupts: SharedCounter,
 }
 
 /// Which channel of a queue.
@@ -56,7 +57,7 @@ impl Queue {
             events: Default::default(),
             split: AtomicBool::new(false),
             stats: Stats::default(),
-            interrupts: Events::new(),
+            interrupts: SharedCounter::new(),
         })
     }
 

@@ -8,6 +8,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::count::Counter;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
 use xen::net::{Checksum, Gso, Incoming, LentPage, PagePool, Poll, PoolPage, Program, XdpQueue};
@@ -21,7 +22,7 @@ use xen_ring::netif::{Checksum as Said, RxFrontRing};
 
 use crate::interface::{Nic, Vif};
 use crate::queue::{Channel, PollLater, LATER};
-use crate::stats::{Counter, Stats};
+use crate::stats::Stats;
 use crate::transmit::STILL_MAPPED;
 use crate::xdp;
 

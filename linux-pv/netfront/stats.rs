@@ -6,134 +6,68 @@
 //! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
 //! one `name value` a line.
 
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
-
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::count::{Counter, Counts, Number};
+use xen::counters;
 use xen::queue_files::QueueFiles;
 
 use crate::interface::{Nic, Vif};
 
-/// A number that has one writer at a time.
-pub(crate) struct Counter(AtomicU64);
-
-impl Default for Counter {
-    fn default() -> Self {
-        Self(AtomicU64::new(0))
-    }
-}
-
-impl Counter {
-    /// Adds to it.
-    #[inline]
-    pub(crate) fn add(&self, count: u64) {
-        self.0
-            .store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
-    }
-
-    /// Adds one.
-    #[inline]
-    pub(crate) fn one(&self) {
-        self.add(1);
-    }
-
-    /// The present value.
-    #[inline]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What a queue has done since the interface was attached.
-        #[derive(Default)]
-        pub(crate) struct Stats {
-            $($(#[$doc])* pub(crate) $name: Counter,)*
-        }
-
-        impl Stats {
-            /// Tells names and values.
-            pub(crate) fn each(&self, mut tell: impl FnMut(&'static str, u64)) {
-                $(tell(stringify!($name), self.$name.get());)*
-            }
-        }
-    };
-}
-
 counters! {
-    /// Packets given to the back end.
-    tx_packets,
-    /// Their bytes.
-    tx_bytes,
-    /// Packets that could not be sent.
-    tx_dropped,
-    /// Packets that the back end has not carried out.
-    tx_errors,
-    /// Ring slots used for sending.
-    tx_slots,
-    /// Short packets for whose end nobody waited, so that they made no event.
-    tx_unawaited,
-    /// Packets that were copied, since the back end may not see their pages or could not use them.
-    tx_copied,
-    /// Events sent to the back end for packets.
-    tx_notifications,
-    /// Times that the queue was stopped for want of ring slots.
-    tx_full,
-    /// Packets received.
-    rx_packets,
-    /// Their bytes.
-    rx_bytes,
-    /// Packets that were bad.
-    rx_errors,
-    /// Packets that there was no memory for.
-    rx_dropped,
-    /// Ring slots that packets came in.
-    rx_slots,
-    /// Packets that were copied whole, so that their buffer was used again as it was.
-    rx_copied,
-    /// Events sent to the back end for buffers.
-    rx_notifications,
-    /// Large packets whose checksum was not marked as open though it is.
-    rx_gso_checksum_fixup,
-    /// Packets that went through an XDP program.
-    xdp_packets,
-    /// Those that it dropped.
-    xdp_drops,
-    /// Those that it sent back.
-    xdp_tx,
-    /// Those that it passed elsewhere.
-    xdp_redirects,
-    /// Those for which the program, or what it wanted, failed.
-    xdp_errors,
-    /// Packets sent for XDP programs of other devices.
-    xdp_xmit,
-    /// Grants made for packets and buffers.
-    grants,
-    /// Runs of the poll function.
-    polls,
-}
-
-/// Counters of a queue that interrupts change, on any CPU.
-pub(crate) struct Events(AtomicU64);
-
-impl Events {
-    /// None yet.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// One more.
-    #[inline]
-    pub(crate) fn one(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    /// The present value.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+    /// What a queue has done since the interface was attached.
+    pub(crate) struct Stats: Counter {
+        /// Packets given to the back end.
+        tx_packets,
+        /// Their bytes.
+        tx_bytes,
+        /// Packets that could not be sent.
+        tx_dropped,
+        /// Packets that the back end has not carried out.
+        tx_errors,
+        /// Ring slots used for sending.
+        tx_slots,
+        /// Short packets for whose end nobody waited, so that they made no event.
+        tx_unawaited,
+        /// Packets that were copied, since the back end may not see their pages or could not use them.
+        tx_copied,
+        /// Events sent to the back end for packets.
+        tx_notifications,
+        /// Times that the queue was stopped for want of ring slots.
+        tx_full,
+        /// Packets received.
+        rx_packets,
+        /// Their bytes.
+        rx_bytes,
+        /// Packets that were bad.
+        rx_errors,
+        /// Packets that there was no memory for.
+        rx_dropped,
+        /// Ring slots that packets came in.
+        rx_slots,
+        /// Packets that were copied whole, so that their buffer was used again as it was.
+        rx_copied,
+        /// Events sent to the back end for buffers.
+        rx_notifications,
+        /// Large packets whose checksum was not marked as open though it is.
+        rx_gso_checksum_fixup,
+        /// Packets that went through an XDP program.
+        xdp_packets,
+        /// Those that it dropped.
+        xdp_drops,
+        /// Those that it sent back.
+        xdp_tx,
+        /// Those that it passed elsewhere.
+        xdp_redirects,
+        /// Those for which the program, or what it wanted, failed.
+        xdp_errors,
+        /// Packets sent for XDP programs of other devices.
+        xdp_xmit,
+        /// Grants made for packets and buffers.
+        grants,
+        /// Runs of the poll function.
+        polls,
     }
 }
 
@@ -148,13 +82,8 @@ fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(queue) = vif.queues().get(shown.index as usize) else {
         return Ok(());
     };
-    let mut result = writeln!(f, "state {}", queue.state(vif));
-    queue.stats.each(|name, value| {
-        if result.is_ok() {
-            result = writeln!(f, "{name} {value}");
-        }
-    });
-    result?;
+    writeln!(f, "state {}", queue.state(vif))?;
+    queue.stats.show(f)?;
     writeln!(f, "interrupts {}", queue.interrupts.get())?;
     let (in_flight, posted, spare) = queue.fill(&shown.nic, shown.index);
     writeln!(f, "tx_in_flight {in_flight}")?;

@@ -2,96 +2,62 @@
 
 //! What is counted: `/sys/kernel/debug/xen_pcifront_rs-pci-N/accesses` has one `name value` a line.
 
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
-
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 use kernel::time::Delta;
+use xen::count::{Counts, SharedCounter};
+use xen::counters;
 use xen_ring::pciif::{Answer, Refusal, Request, Step};
 
 use crate::exchange::Wire;
 
-/// A number that anybody may add to.
-#[derive(Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub(crate) fn one(&self) {
-        self.add(1);
-    }
-
-    fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
-    }
-
-    fn at_least(&self, value: u64) {
-        self.0.fetch_max(value, Relaxed);
-    }
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What a device has done since it was attached.
-        #[derive(Default)]
-        pub(crate) struct Stats {
-            $($(#[$doc])* pub(crate) $name: Counter,)*
-        }
-
-        impl Stats {
-            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(writeln!(f, concat!(stringify!($name), " {}"), self.$name.0.load(Relaxed))?;)*
-                Ok(())
-            }
-        }
-    };
-}
-
 counters! {
-    /// Reads of configuration space.
-    reads,
-    /// Writes.
-    writes,
-    /// Operations that enabled or disabled MSI.
-    msi,
-    /// Operations that enabled or disabled MSI-X.
-    msix,
-    /// Operations that were not done, whatever the reason. Looking for devices where there are none is among them.
-    refused,
-    /// Of these, for want of a device.
-    no_device,
-    /// Of these, answered with numbers that make no sense.
-    nonsense,
-    /// Of these, given up on.
-    timeouts,
-    /// Of these, not begun, since an earlier one was given up on or there is no back end.
-    gone,
-    /// Of these, under way when the domain was suspended.
-    lost,
-    /// Operations given up on that were answered later.
-    late_answers,
-    /// Operations of somebody who could not sleep.
-    hasty,
-    /// Answers that such a one took in for somebody who slept.
-    helped,
-    /// The longest time an operation took, queuing included, in microseconds.
-    longest_us,
-    /// The sum of these times.
-    total_us,
-    /// Errors of devices that the back end reported.
-    errors_detected,
-    /// Further steps of recovering from them: their registers work again.
-    errors_mmio_enabled,
-    /// The slot was reset.
-    errors_slot_reset,
-    /// All is well.
-    errors_resume,
-    /// Reports that made no sense.
-    bad_reports,
+    /// What a device has done since it was attached.
+    pub(crate) struct Stats: SharedCounter {
+        /// Reads of configuration space.
+        reads,
+        /// Writes.
+        writes,
+        /// Operations that enabled or disabled MSI.
+        msi,
+        /// Operations that enabled or disabled MSI-X.
+        msix,
+        /// Operations that were not done, whatever the reason. Looking for devices where there are none is among them.
+        refused,
+        /// Of these, for want of a device.
+        no_device,
+        /// Of these, answered with numbers that make no sense.
+        nonsense,
+        /// Of these, given up on.
+        timeouts,
+        /// Of these, not begun, since an earlier one was given up on or there is no back end.
+        gone,
+        /// Of these, under way when the domain was suspended.
+        lost,
+        /// Operations given up on that were answered later.
+        late_answers,
+        /// Operations of somebody who could not sleep.
+        hasty,
+        /// Answers that such a one took in for somebody who slept.
+        helped,
+        /// The longest time an operation took, queuing included, in microseconds.
+        longest_us,
+        /// The sum of these times.
+        total_us,
+        /// Errors of devices that the back end reported.
+        errors_detected,
+        /// Further steps of recovering from them: their registers work again.
+        errors_mmio_enabled,
+        /// The slot was reset.
+        errors_slot_reset,
+        /// All is well.
+        errors_resume,
+        /// Reports that made no sense.
+        bad_reports,
+    }
 }
 
 impl Stats {

@@ -23,6 +23,7 @@
 //! | [`domain`] | what kind of domain this is |
 //! | [`sync`] | an interrupt-safe spin lock, allocation scopes |
 //! | [`param`] | module parameters that show in sysfs |
+//! | [`count`] | what a driver counts, with names |
 //! | [`queue_files`] | a device's queues in debugfs |
 //! | [`show`] | printing what `xen_ring` defines |
 //! | [`work`] | work in process context that ends with its owner |
@@ -35,6 +36,7 @@ use kernel::prelude::*;
 pub mod block;
 pub mod bus;
 pub mod chardev;
+pub mod count;
 mod debug;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod dmabuf;

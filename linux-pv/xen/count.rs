@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver counts, with names.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+use kernel::fmt;
+use kernel::prelude::*;
+
+/// A number that is counted up, and can be read.
+pub trait Number {
+    /// The present value.
+    fn get(&self) -> u64;
+}
+
+/// One that whoever reads it has locked, too.
+impl Number for u64 {
+    #[inline]
+    fn get(&self) -> u64 {
+        *self
+    }
+}
+
+/// A number that has one writer at a time, and is read without a lock.
+#[derive(Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0
+            .store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn one(&self) {
+        self.add(1);
+    }
+}
+
+impl Number for Counter {
+    #[inline]
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that anybody may add to, in an interrupt too.
+#[derive(Default)]
+pub struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn one(&self) {
+        self.add(1);
+    }
+
+    /// Makes it at least so much.
+    #[inline]
+    pub fn at_least(&self, value: u64) {
+        self.0.fetch_max(value, Relaxed);
+    }
+}
+
+impl Number for SharedCounter {
+    #[inline]
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Numbers with names, made by [`counters!`](crate::counters).
+pub trait Counts {
+    /// Tells names and values, in the order of their definition.
+    ///
+    /// # Errors
+    ///
+    /// The first that `tell` returns, which ends it.
+    fn each<E>(
+        &self,
+        tell: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E>;
+
+    /// Writes one `name value` a line.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.each(|name, value| writeln!(f, "{name} {value}"))
+    }
+}
+
+/// Defines a structure of numbers of one type, a [`Number`], that [`Counts`].
+#[macro_export]
+macro_rules! counters {
+    (
+        $(#[$doc:meta])*
+        $vis:vis struct $structure:ident: $number:ty {
+            $($(#[$name_doc:meta])* $name:ident),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        $vis struct $structure {
+            $($(#[$name_doc])* $vis $name: $number,)*
+        }
+
+        impl $crate::count::Counts for $structure {
+            fn each<E>(
+                &self,
+                mut tell: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
+            ) -> core::result::Result<(), E> {
+                $(tell(stringify!($name), $crate::count::Number::get(&self.$name))?;)*
+                Ok(())
+            }
+        }
+    };
+}
