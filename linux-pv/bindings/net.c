@@ -337,12 +337,6 @@ void xen_rs_skb_get(struct sk_buff *skb)
 }
 EXPORT_SYMBOL_GPL(xen_rs_skb_get);
 
-int xen_rs_skb_linearize(struct sk_buff *skb)
-{
-	return skb_linearize(skb);
-}
-EXPORT_SYMBOL_GPL(xen_rs_skb_linearize);
-
 bool xen_rs_skb_needs_gso(struct sk_buff *skb)
 {
 	return netif_needs_gso(skb, netif_skb_features(skb));

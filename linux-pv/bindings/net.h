@@ -114,7 +114,6 @@ struct page *xen_rs_page_next(struct page *page, unsigned long count);
 u16 xen_rs_skb_queue(const struct sk_buff *skb);
 u32 xen_rs_skb_hash(struct sk_buff *skb);
 void xen_rs_skb_get(struct sk_buff *skb);
-int xen_rs_skb_linearize(struct sk_buff *skb);
 bool xen_rs_skb_needs_gso(struct sk_buff *skb);
 void xen_rs_skb_tx_timestamp(struct sk_buff *skb);
 void xen_rs_skb_disown(struct sk_buff *skb);

@@ -212,9 +212,6 @@ impl TxLink {
             too_long(len);
             return Err(Drop::Unfit);
         }
-        if skb.pages() as usize > MAX_PIECES {
-            skb = skb.linearize().map_err(|_| Drop::Short)?;
-        }
         if skb.pages() > 1 && !nic.features().contains(Feature::ScatterGather)
             || skb.gso_size().is_some() && skb.needs_segmentation()
         {
@@ -238,8 +235,11 @@ impl TxLink {
             }),
             hash: None,
         };
-        // The back end looks for the Ethernet header in the first piece only.
-        let copy = !self.trusted || (skb.first_len() as usize) < ETH_HLEN;
+        // The back end looks for the Ethernet header in the first piece only. A packet in more pieces than it takes is
+        // copied to single pages, which there are when there is no memory in one piece for it.
+        let copy = !self.trusted
+            || (skb.first_len() as usize) < ETH_HLEN
+            || skb.pages() as usize > MAX_PIECES;
         skb.sent();
         let in_ring = self.in_ring();
         // TCP puts data into pages of their own. It gathers small writes as long as an earlier one is under way, which

@@ -6,7 +6,6 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::fmt;
-use kernel::prelude::*;
 
 /// A number that is counted up, and can be read.
 pub trait Number {

@@ -31,8 +31,7 @@ impl Outgoing {
         let mut raw = b::xen_rs_tx_facts::default();
         // SAFETY: The packet is live; `raw` is a local for the result.
         unsafe { b::xen_rs_skb_tx_facts(skb.as_ptr(), &mut raw) };
-        // INVARIANT: The packet is owned, and only changed by `linearize`, which looks at it again. The number
-        // of pages is set at once.
+        // INVARIANT: The packet is owned and not changed. The number of pages is set at once.
         let mut this = Self { skb, raw, pages: 0 };
         this.pages = this.count_pages();
         this
@@ -112,17 +111,6 @@ impl Outgoing {
     pub fn needs_segmentation(&self) -> bool {
         // SAFETY: The packet is live; it came to `start_xmit`, so its device is set.
         unsafe { b::xen_rs_skb_needs_gso(self.as_ptr()) }
-    }
-
-    /// Copies all data into one piece of memory. Does not sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; the packet is dropped then.
-    pub fn linearize(self) -> Result<Self> {
-        // SAFETY: The packet is owned.
-        to_result(unsafe { b::xen_rs_skb_linearize(self.as_ptr()) })?;
-        Ok(Self::new(self.skb))
     }
 
     /// Copies `len` bytes from byte `offset` on to raw memory.
