@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The hypervisor's program: what runs on the machine. `boot` gets here, `arch` is the processor and its
-//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `calls` are its hypercalls, `io` is what
-//! it sees of the machine. What decides without a machine is the library beside this file.
+//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `io` is what it
+//! sees of the machine, `platform` what the library asks of it. What decides without a machine, hypercalls too, is
+//! the library beside this file.
 
 #![no_std]
 #![no_main]
@@ -14,10 +15,11 @@ extern crate alloc;
 mod arch;
 #[allow(unsafe_code)]
 mod boot;
-mod calls;
 mod dom0;
 mod domain;
+mod host;
 mod io;
+mod platform;
 mod vcpu;
 
 use core::sync::atomic::Ordering;
@@ -72,6 +74,7 @@ extern "C" fn main() -> ! {
         lapic::end_of_interrupt();
     });
     arch::smp::start_others(&acpi);
+    platform::start(host::describe(boot));
     match dom0::build(boot, &acpi, &options) {
         Ok(built) => DOM0.call_once(|| built),
         Err(why) => panic!("dom0 cannot be built: {why}"),
@@ -114,7 +117,7 @@ fn processor(cpu: &'static PerCpu) -> ! {
         }
     };
     let mut runner = Runner::new(built.domain, vcpu, features).expect("memory for a vCPU");
-    if vcpu.id == 0 {
+    if vcpu.id.vcpu == 0 {
         runner.start_pvh(built.entry, built.start_info);
     }
     runner.run()

@@ -2,13 +2,12 @@
 
 //! Running a vCPU: what the processor that runs it keeps to itself, and the loop of entries and exits.
 
-pub mod cpuid;
+mod cpuid;
 mod exits;
-pub mod memory;
+mod memory;
 mod mmio;
 mod msr;
 mod registers;
-pub mod runstate;
 
 use core::sync::atomic::Ordering;
 
@@ -17,7 +16,8 @@ use crate::arch::svm::vmcb::{Segment, Vmcb, event, int_ctl, intercept1, intercep
 use crate::arch::svm::{EFER_SVME, Features};
 use crate::arch::{lapic, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
-use runstate::State;
+use crate::platform::system;
+use paravane::system::vcpu::State;
 
 /// Flags of an exception that carries no error code.
 const UNDEFINED: u8 = 6;
@@ -26,8 +26,23 @@ const PROTECTION: u8 = 13;
 
 /// The PAT after a reset (AMD APM volume 2, 7.8.2).
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
+/// The guest takes interrupts.
+const RFLAGS_IF: u64 = 1 << 9;
 /// CR0 after a reset or INIT.
 const CR0_RESET: u64 = 0x6000_0010;
+
+/// What a vCPU waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Nothing.
+    No,
+    /// An interrupt (HLT).
+    Halt,
+    /// An interrupt, whether it is taken now or not, or an event (SCHEDOP_block).
+    Block,
+    /// An interrupt that is taken now, or one of some events (SCHEDOP_poll).
+    Poll,
+}
 
 /// A vCPU in the hands of the processor that runs it.
 pub struct Runner {
@@ -35,8 +50,9 @@ pub struct Runner {
     vcpu: &'static Vcpu,
     context: Context,
     features: Features,
-    /// The guest sleeps until an interrupt.
-    halted: bool,
+    wait: Wait,
+    /// What it does, for the accounts, and since when in nanoseconds.
+    state: (State, u64),
     /// An exception to be injected at the next entry, in the VMCB's form.
     exception: Option<u64>,
     /// The extended state the guest enabled.
@@ -49,7 +65,6 @@ impl Runner {
     /// Makes a vCPU ready to be started.
     pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, features: Features) -> Option<Self> {
         let mut context = Context::new()?;
-        let root = domain.p2m.lock().root().address();
         let vmcb = context.vmcb();
         vmcb.intercept_1 = intercept1::INTR
             | intercept1::NMI
@@ -79,17 +94,18 @@ impl Runner {
         vmcb.intercept_exceptions = 1 << 18;
         vmcb.iopm_base_pa = domain.ports.address();
         vmcb.msrpm_base_pa = domain.registers.address();
-        vmcb.asid = 1 + vcpu.id;
+        vmcb.asid = 1 + vcpu.id.vcpu;
         vmcb.tlb_control = 1;
         vmcb.int_ctl = int_ctl::V_INTR_MASKING;
         vmcb.np_enable = 1;
-        vmcb.n_cr3 = root;
+        vmcb.n_cr3 = domain.root;
         let mut runner = Self {
             domain,
             vcpu,
             context,
             features,
-            halted: false,
+            wait: Wait::No,
+            state: (State::Offline, 0),
             exception: None,
             xcr0: 1,
             armed: None,
@@ -157,7 +173,7 @@ impl Runner {
         vmcb.clean = 0;
         self.context.registers = Default::default();
         self.context.registers.rdx = u64::from(cpuid::signature());
-        self.halted = false;
+        self.wait = Wait::No;
         self.exception = None;
     }
 
@@ -196,27 +212,37 @@ impl Runner {
             let now = time::now();
             self.timers(now);
             let active = self.active();
-            if !active || (self.halted && !self.has_interrupt()) {
-                self.account(
-                    if active {
-                        State::Blocked
-                    } else {
-                        State::Offline
-                    },
-                    now,
-                );
+            if !active || self.waits() {
+                let state = if active {
+                    State::Blocked
+                } else {
+                    State::Offline
+                };
+                self.account(state, now);
                 self.set_timer(now);
                 traps::wait();
                 continue;
             }
             self.account(State::Running, now);
-            self.halted = false;
+            self.wait = Wait::No;
+            self.inject();
+            self.set_timer(now);
+            // From here on others wait for the exit that their interrupt causes: no lock may be taken.
+            self.vcpu.in_guest.store(true, Ordering::SeqCst);
             if self.vcpu.flush.swap(false, Ordering::SeqCst) {
                 self.vmcb().tlb_control = 1;
             }
-            self.inject();
-            self.set_timer(now);
-            self.context.enter();
+            let stopped = self.vcpu.stopped.load(Ordering::SeqCst);
+            if !stopped {
+                self.context.enter();
+            }
+            self.vcpu.in_guest.store(false, Ordering::SeqCst);
+            if stopped {
+                // What was to be injected is kept for the time when it runs again.
+                self.exception =
+                    Some(self.vmcb().eventinj).filter(|event| event & event::VALID != 0);
+                continue;
+            }
             self.vmcb().tlb_control = 0;
             let priority = self.vmcb().int_ctl & 0xf;
             self.vcpu.apic.lock().set_task_priority(priority << 4);
@@ -227,25 +253,81 @@ impl Runner {
             }
             traps::take_pending();
             self.exit();
+            self.domain.forget_pages();
         }
     }
 
-    fn account(&self, state: State, now: u64) {
-        self.vcpu.runstate.lock().enter(self.domain, state, now);
+    /// Says what the vCPU does from now on, if that is news.
+    fn account(&mut self, state: State, now: u64) {
+        let (before, since) = self.state;
+        if before == state {
+            return;
+        }
+        self.state = (state, now);
+        let paging = self.paging();
+        let mut system = system();
+        system.enter_state(self.vcpu.id, state, Some(&paging));
+        if before != State::Running {
+            if let Some(cpu) = system.host.cpus.get_mut(self.vcpu.cpu.index) {
+                cpu.idle += now.saturating_sub(since);
+            }
+        }
     }
 
-    /// Whether the vCPU is on; carries out INIT and start-up.
+    /// Whether the vCPU waits still.
+    fn waits(&mut self) -> bool {
+        let woken = self.vcpu.woken.load(Ordering::SeqCst);
+        match self.wait {
+            Wait::No => false,
+            Wait::Halt => !self.has_interrupt(),
+            Wait::Block => !woken && !self.has_interrupt(),
+            Wait::Poll => {
+                let open = self.vmcb().rflags & RFLAGS_IF != 0;
+                let over = woken || (open && self.has_interrupt());
+                // A poll that something else ended is no longer to be woken from.
+                if over {
+                    let _ = system().change_timers(self.vcpu.id, |vcpu| vcpu.poll = None);
+                }
+                !over
+            }
+        }
+    }
+
+    /// Whether the vCPU may run; carries out INIT and start-up.
     fn active(&mut self) -> bool {
         let mut activity = self.vcpu.activity.lock();
-        match *activity {
-            Activity::On => true,
-            Activity::WaitForStart => false,
+        let now = *activity;
+        if let Activity::Start(_) = now {
+            *activity = Activity::On;
+        }
+        drop(activity);
+        match now {
+            Activity::On => {}
+            Activity::WaitForStart => {
+                if self.state.0 != State::Offline {
+                    self.set_down(true);
+                }
+                return false;
+            }
             Activity::Start(page) => {
-                *activity = Activity::On;
-                drop(activity);
-                log::debug!("d0v{} starts at {:#x}", self.vcpu.id, u64::from(page) << 12);
+                log::debug!(
+                    "d0v{} starts at {:#x}",
+                    self.vcpu.id.vcpu,
+                    u64::from(page) << 12
+                );
                 self.reset(page);
-                true
+                self.set_down(false);
+            }
+        }
+        !self.vcpu.stopped.load(Ordering::SeqCst)
+    }
+
+    fn set_down(&mut self, down: bool) {
+        let id = self.vcpu.id;
+        if let Ok(domain) = system().domain_mut(id.domain) {
+            if let Some(vcpu) = domain.vcpus.get_mut(id.vcpu as usize) {
+                (vcpu.initialised, vcpu.down) = (true, down);
+                vcpu.cpu = self.vcpu.cpu.index as u32;
             }
         }
     }
@@ -253,19 +335,17 @@ impl Runner {
     /// Fires what is due.
     fn timers(&mut self, now: u64) {
         self.vcpu.apic.lock().tick(now);
-        let due = self.vcpu.timer.load(Ordering::SeqCst);
-        if due != 0 && due <= now {
-            self.vcpu.timer.store(0, Ordering::SeqCst);
-            let events = self.domain.events.lock();
-            events.raise_virq(self.domain, self.vcpu, xen_abi::xen::virq::TIMER);
+        if self.vcpu.deadline.load(Ordering::SeqCst) <= now {
+            self.vcpu.deadline.store(u64::MAX, Ordering::SeqCst);
+            system().timer(self.vcpu.id);
         }
     }
 
     /// Has the processor's timer interrupt at the next time something is due.
     fn set_timer(&mut self, now: u64) {
-        let single = self.vcpu.timer.load(Ordering::SeqCst);
+        let timers = self.vcpu.deadline.load(Ordering::SeqCst);
         let apic = self.vcpu.apic.lock().deadline();
-        let next = [(single != 0).then_some(single), apic]
+        let next = [(timers != u64::MAX).then_some(timers), apic]
             .into_iter()
             .flatten()
             .min();
@@ -279,10 +359,14 @@ impl Runner {
 
     /// The interrupt to deliver next: the vector, and whether it comes from the local APIC.
     fn pending(&self) -> Option<(u8, bool)> {
-        if self.vcpu.upcall_vector.load(Ordering::Relaxed) == 0 && self.vcpu.upcall_pending() {
-            if let Some(vector) = self.domain.callback_vector() {
+        if self.vcpu.direct.load(Ordering::SeqCst) != 0 {
+            // Under the system's lock, under which it is set.
+            let system = system();
+            let vector = self.vcpu.direct.load(Ordering::SeqCst);
+            if system.upcall_pending(self.vcpu.id) {
                 return Some((vector, false));
             }
+            self.vcpu.direct.store(0, Ordering::SeqCst);
         }
         self.vcpu.apic.lock().pending().map(|vector| (vector, true))
     }
@@ -303,7 +387,8 @@ impl Runner {
         let Some((vector, from_apic)) = pending else {
             return;
         };
-        let open = vmcb.rflags & 1 << 9 != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
+        let open =
+            vmcb.rflags & RFLAGS_IF != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
         if open {
             vmcb.eventinj = event::VALID | event::INTERRUPT | u64::from(vector);
             if from_apic {

@@ -5,7 +5,7 @@
 
 use crate::arch::cpu::leaf as machine;
 use crate::arch::time;
-use crate::calls;
+use paravane::hypercall::version::{MAJOR, MINOR};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +144,7 @@ fn xen(leaf: u32, sub: u32, caller: &Caller) -> [u32; 4] {
     let word = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
     match leaf {
         0 => [XEN + 4, word(b"XenV"), word(b"MMXe"), word(b"nVMM")],
-        1 => [calls::VERSION, 0, 0, 0],
+        1 => [MAJOR << 16 | MINOR, 0, 0, 0],
         2 => [1, HYPERCALL_PAGE, 0, 0],
         3 => {
             let khz = (time::tsc_hz() / 1000) as u32;

@@ -2,12 +2,12 @@
 
 //! Model-specific registers that exit. One that is not known is a general-protection fault, as on hardware.
 
-use paravane::mem::MachineMemory;
+use core::sync::atomic::Ordering;
 
 use super::{Runner, cpuid};
-use crate::arch::phys::Machine;
 use crate::arch::svm::{EFER, EFER_SVME};
 use crate::arch::{cpu, time};
+use crate::platform::system;
 
 const TSC: u32 = 0x10;
 const APIC_BASE: u32 = 0x1b;
@@ -40,7 +40,7 @@ impl Runner {
                 self.skip(length);
             }
             None => {
-                log::debug!("d0v{}: rdmsr {number:#x}", self.vcpu.id);
+                log::debug!("d0v{}: rdmsr {number:#x}", self.vcpu.id.vcpu);
                 self.general_protection();
             }
         }
@@ -87,7 +87,7 @@ impl Runner {
             let length = self.length();
             self.skip(length);
         } else {
-            log::debug!("d0v{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id);
+            log::debug!("d0v{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id.vcpu);
             self.general_protection();
         }
     }
@@ -95,7 +95,12 @@ impl Runner {
     /// False for a fault.
     fn set_msr(&mut self, number: u32, value: u64) -> bool {
         match number {
-            TSC => self.vmcb().tsc_offset = value.wrapping_sub(cpu::tsc()),
+            TSC => {
+                let offset = value.wrapping_sub(cpu::tsc());
+                self.vmcb().tsc_offset = offset;
+                self.vcpu.tsc_offset.store(offset, Ordering::Relaxed);
+                system().update_clock(self.vcpu.id);
+            }
             APIC_BASE => return self.vcpu.apic.lock().set_base(value),
             // Microcode is the hypervisor's affair; a write is ignored, as Xen does.
             PATCH_LEVEL => {}
@@ -163,16 +168,13 @@ impl Runner {
 
     /// Fills the page the guest names with one stub a hypercall: `mov eax, N; vmmcall; ret`.
     fn write_hypercall_page(&mut self, value: u64) -> bool {
-        let Some(page) = self.domain.machine_address(value & !0xfff, true) else {
-            return false;
-        };
         let mut bytes = [0xcc; 4096];
         for (number, stub) in (0u32..).zip(bytes.chunks_exact_mut(32)) {
             stub[0] = 0xb8;
             stub[1..5].copy_from_slice(&number.to_le_bytes());
             stub[5..9].copy_from_slice(&[0x0f, 0x01, 0xd9, 0xc3]);
         }
-        Machine.write(page, &bytes);
-        true
+        let id = self.vcpu.id.domain;
+        system().write_physical(id, value & !0xfff, &bytes).is_ok()
     }
 }
