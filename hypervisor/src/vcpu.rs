@@ -2,7 +2,6 @@
 
 //! Running a vCPU: what the processor that runs it keeps to itself, and the loop of entries and exits.
 
-mod cpuid;
 mod exits;
 mod memory;
 mod mmio;
@@ -14,7 +13,7 @@ use core::sync::atomic::Ordering;
 use crate::arch::svm::enter::Context;
 use crate::arch::svm::vmcb::{Segment, Vmcb, event, int_ctl, intercept1, intercept2};
 use crate::arch::svm::{EFER_SVME, Features};
-use crate::arch::{lapic, time, traps};
+use crate::arch::{cpu, lapic, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
 use crate::platform::system;
 use paravane::system::vcpu::State;
@@ -172,7 +171,7 @@ impl Runner {
         vmcb.exitintinfo = 0;
         vmcb.clean = 0;
         self.context.registers = Default::default();
-        self.context.registers.rdx = u64::from(cpuid::signature());
+        self.context.registers.rdx = u64::from(cpu::leaf(1, 0)[0]);
         self.wait = Wait::No;
         self.exception = None;
     }

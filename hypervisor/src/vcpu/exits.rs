@@ -4,14 +4,21 @@
 
 use core::sync::atomic::Ordering;
 
+use paravane::cpuid::{self, Tsc, Virtual};
 use paravane::hypercall::{self, After, Call};
 use paravane::system::Caller;
 
-use super::{Runner, UNDEFINED, Wait, cpuid};
+use super::{Runner, UNDEFINED, Wait};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::{decode, ports};
 use crate::platform::system;
+
+const CR4_OSXSAVE: u64 = 1 << 18;
+/// Leaf 0x80000007 EDX: the time-stamp counter's rate never changes.
+const INVARIANT_TSC: u32 = 1 << 8;
+/// Leaf 0x80000001 EDX.
+const RDTSCP: u32 = 1 << 27;
 
 impl Runner {
     /// Deals with an exit.
@@ -87,19 +94,32 @@ impl Runner {
 
     fn cpuid(&mut self) {
         let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
-        let (cr4, xcr0) = (self.vmcb().cr4, self.xcr0);
-        let mut caller = cpuid::Caller {
-            vcpu: self.vcpu.id.vcpu,
+        let osxsave = self.vmcb().cr4 & CR4_OSXSAVE != 0;
+        let apic = self.vcpu.apic.lock();
+        let of = Virtual {
+            apic_id: apic.id(),
             vcpus: self.domain.vcpus.len() as u32,
-            cr4,
-            xcr0,
-            apic_id: 0,
+            osxsave,
+            apic: apic.is_on(),
+            xcr0: self.xcr0,
         };
-        caller.apic_id = self.vcpu.apic.lock().id();
-        let [a, b, c, d] = cpuid::leaf(leaf, sub, &caller);
-        self.vmcb().rax = u64::from(a);
+        drop(apic);
+        let host = |leaf, sub| {
+            let [a, b, c, d] = arch::cpu::leaf(leaf, sub);
+            cpuid::Registers { a, b, c, d }
+        };
+        let time = Tsc {
+            reliable: host(0x8000_0007, 0).d & INVARIANT_TSC != 0,
+            rdtscp: host(0x8000_0001, 0).d & RDTSCP != 0,
+            khz: (arch::time::tsc_hz() / 1000) as u32,
+            offset: self.vmcb().tsc_offset,
+            scale: arch::time::scale(),
+        };
+        let out = cpuid::leaf(leaf, sub, self.vcpu.id, &of, &time, host);
+        self.vmcb().rax = u64::from(out.a);
         let registers = &mut self.context.registers;
-        (registers.rbx, registers.rcx, registers.rdx) = (u64::from(b), u64::from(c), u64::from(d));
+        (registers.rbx, registers.rcx, registers.rdx) =
+            (u64::from(out.b), u64::from(out.c), u64::from(out.d));
         let length = self.length();
         self.skip(length);
     }
@@ -108,6 +128,7 @@ impl Runner {
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         let allowed = self.vmcb().cpl == 0
             && self.context.registers.rcx as u32 == 0
+            && value & !cpuid::XCR0 == 0
             && arch::cpu::set_xcr0(value);
         if !allowed {
             self.general_protection();
