@@ -28,6 +28,9 @@ const ACPI_ROOM: u64 = 64 << 10;
 /// The hypervisor keeps a sixteenth of memory, but no more than this, if nobody says how much dom0 is to have.
 const KEEP_MOST: u64 = 128 << 20;
 
+/// As many vCPUs as there are numbers of local APICs in 8 bits.
+const MOST_VCPUS: usize = 127;
+
 /// A built dom0 and where it starts.
 pub struct Built {
     /// The domain.
@@ -71,8 +74,8 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     let memory = ranges(&frames);
     let vcpus = options
         .dom0_vcpus
-        .unwrap_or(usize::MAX)
-        .min(percpu::all().len());
+        .unwrap_or(percpu::all().len())
+        .min(MOST_VCPUS);
 
     let contains = |range: &Range<u64>| {
         memory

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
 use paravane::error::{Errno, Result};
@@ -26,6 +26,7 @@ use crate::arch::{acpi::Acpi, ioapic, lapic, serial};
 use crate::io::msi::{self, Source};
 use crate::io::pci::Pci;
 use crate::platform::system;
+use crate::schedule;
 
 /// Ports dom0 may have: all that there are.
 const MAX_PORT: u32 = u32::MAX;
@@ -52,8 +53,12 @@ pub struct Vcpu {
     pub apic: Mutex<VLapic>,
     /// What it does.
     pub activity: Mutex<Activity>,
-    /// The processor that runs it.
-    pub cpu: &'static PerCpu,
+    /// The number of the processor that runs it or ran it last.
+    pub cpu: AtomicUsize,
+    /// A processor runs it, or looks whether it can.
+    pub running: AtomicBool,
+    /// The scheduler takes it for one that waits.
+    pub asleep: AtomicBool,
     /// It may not run: it is down, or its domain is paused.
     pub stopped: AtomicBool,
     /// Something came that ends its wait in a hypercall.
@@ -133,10 +138,10 @@ pub struct Plan<'a> {
     pub memory_map: Vec<E820Entry>,
 }
 
-/// Makes domain 0: memory mapped one to one, one vCPU a processor.
+/// Makes domain 0: memory mapped one to one.
 pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
-    let cpus = percpu::all();
-    let vcpu = |(id, cpu): (u32, &&'static PerCpu)| Vcpu {
+    let cpus = percpu::all().len();
+    let vcpu = |id: u32| Vcpu {
         id: VcpuId {
             domain: 0,
             vcpu: id,
@@ -147,7 +152,9 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
         } else {
             Activity::WaitForStart
         }),
-        cpu,
+        cpu: AtomicUsize::new(id as usize % cpus),
+        running: AtomicBool::new(false),
+        asleep: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
         woken: AtomicBool::new(false),
         in_guest: AtomicBool::new(false),
@@ -156,7 +163,7 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
         deadline: AtomicU64::new(u64::MAX),
         tsc_offset: AtomicU64::new(0),
     };
-    let vcpus: Vec<Vcpu> = (0..).zip(&cpus).take(plan.vcpus).map(vcpu).collect();
+    let vcpus: Vec<Vcpu> = (0..plan.vcpus as u32).map(vcpu).collect();
     let apics = &plan.acpi.io_apics;
     let io_apic = |entry: &crate::arch::acpi::IoApicEntry| {
         let lines = ioapic::lines(entry.gsi_base);
@@ -418,7 +425,8 @@ impl Domain {
             .vcpus
             .iter()
             .find(|vcpu| vcpu.apic.lock().matches(to))
-            .map_or(0, |vcpu| vcpu.cpu.apic_id);
+            .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
+            .map_or(0, |cpu| cpu.apic_id);
         let waits = if io_apic.waits(line) {
             ioapic::MASKED
         } else {
@@ -455,10 +463,28 @@ impl Domain {
 }
 
 impl Vcpu {
-    /// Makes the vCPU look at what changed, wherever it runs.
+    /// The processor that runs it now.
+    pub fn runs_on(&self) -> Option<&'static PerCpu> {
+        let running = self.running.load(Ordering::SeqCst);
+        let cpu = running.then(|| self.cpu.load(Ordering::SeqCst));
+        cpu.and_then(percpu::get)
+    }
+
+    /// Makes the vCPU look at what changed, wherever it runs or sleeps.
     pub fn kick(&self) {
-        if self.cpu.index != percpu::this().index {
-            lapic::kick(self.cpu);
+        let here = percpu::this().index;
+        if let Some(cpu) = self.runs_on().filter(|cpu| cpu.index != here) {
+            lapic::kick(cpu);
         }
+        // Also if it runs: it may be about to sleep.
+        schedule::wake(self);
+    }
+
+    /// When its next timer fires, in nanoseconds of system time.
+    pub fn next_timer(&self) -> Option<u64> {
+        let timers = self.deadline.load(Ordering::SeqCst);
+        let timers = (timers != u64::MAX).then_some(timers);
+        let apic = self.apic.lock().deadline();
+        timers.into_iter().chain(apic).min()
     }
 }

@@ -20,6 +20,7 @@ mod domain;
 mod host;
 mod io;
 mod platform;
+mod schedule;
 mod vcpu;
 
 use core::sync::atomic::Ordering;
@@ -29,12 +30,9 @@ use spin::Once;
 use arch::percpu::{self, PerCpu};
 use arch::{lapic, svm, traps};
 use boot::BootInfo;
-use vcpu::Runner;
 
 /// What the loader told, for [`main`], which runs on another stack.
 static BOOT: Once<BootInfo> = Once::new();
-/// dom0, once it is built.
-static DOM0: Once<dom0::Built> = Once::new();
 
 /// Where the boot code ends: on the boot stack, interrupts off, 4 GiB mapped.
 fn start(magic: u32, info: u64) -> ! {
@@ -75,10 +73,11 @@ extern "C" fn main() -> ! {
     });
     arch::smp::start_others(&acpi);
     platform::start(host::describe(boot));
-    match dom0::build(boot, &acpi, &options) {
-        Ok(built) => DOM0.call_once(|| built),
+    let built = match dom0::build(boot, &acpi, &options) {
+        Ok(built) => built,
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
+    schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
     io::msi::take_console();
     percpu::all()
         .iter()
@@ -87,40 +86,19 @@ extern "C" fn main() -> ! {
     processor(cpu)
 }
 
-/// What each processor does from the time it is up: it waits for dom0 and runs the vCPU that is its own.
+/// What each processor does from the time it is up.
 fn processor(cpu: &'static PerCpu) -> ! {
-    let features = match svm::init() {
-        Ok(features) => features,
+    let asids = match svm::init() {
+        Ok(asids) => asids,
         Err(why) => panic!("processor {}: {why}", cpu.index),
     };
     log::info!(
-        "processor {}: APIC id {}, SVM with {} ASIDs, next RIP {}",
+        "processor {}: APIC id {}, SVM with {asids} ASIDs, next RIP {}",
         cpu.index,
         cpu.apic_id,
-        features.asids,
-        features.next_rip
+        svm::has_next_rip()
     );
-    let built = loop {
-        match DOM0.get() {
-            Some(built) => break built,
-            None => traps::wait(),
-        }
-    };
-    let Some(vcpu) = built
-        .domain
-        .vcpus
-        .iter()
-        .find(|vcpu| vcpu.cpu.index == cpu.index)
-    else {
-        loop {
-            traps::wait();
-        }
-    };
-    let mut runner = Runner::new(built.domain, vcpu, features).expect("memory for a vCPU");
-    if vcpu.id.vcpu == 0 {
-        runner.start_pvh(built.entry, built.start_info);
-    }
-    runner.run()
+    schedule::run(cpu)
 }
 
 #[panic_handler]

@@ -209,10 +209,11 @@ impl Vcpu {
     /// Has the vCPU, if it runs on another processor, leave the guest before this returns. `done` says that there is no
     /// need any more.
     fn leave_guest(&self, done: impl Fn() -> bool) {
-        if self.cpu.index == percpu::this().index {
+        let here = percpu::this().index;
+        let Some(cpu) = self.runs_on().filter(|cpu| cpu.index != here) else {
             return;
-        }
-        arch::lapic::kick(self.cpu);
+        };
+        arch::lapic::kick(cpu);
         while self.in_guest.load(Ordering::SeqCst) && !done() {
             core::hint::spin_loop();
         }

@@ -10,12 +10,15 @@ mod registers;
 
 use core::sync::atomic::Ordering;
 
+use crate::arch::percpu::{self, PerCpu};
+use crate::arch::svm::EFER_SVME;
 use crate::arch::svm::enter::Context;
+use crate::arch::svm::extended::Extended;
 use crate::arch::svm::vmcb::{Segment, Vmcb, event, int_ctl, intercept1, intercept2};
-use crate::arch::svm::{EFER_SVME, Features};
-use crate::arch::{cpu, lapic, time, traps};
+use crate::arch::{cpu, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
 use crate::platform::system;
+use crate::schedule::{self, Timer};
 use paravane::system::vcpu::State;
 
 /// Flags of an exception that carries no error code.
@@ -48,21 +51,21 @@ pub struct Runner {
     domain: &'static Domain,
     vcpu: &'static Vcpu,
     context: Context,
-    features: Features,
+    /// The VMCB tells where the next instruction starts.
+    next_rip: bool,
     wait: Wait,
-    /// What it does, for the accounts, and since when in nanoseconds.
-    state: (State, u64),
+    /// What it does, for the accounts.
+    state: State,
     /// An exception to be injected at the next entry, in the VMCB's form.
     exception: Option<u64>,
-    /// The extended state the guest enabled.
-    xcr0: u64,
-    /// What the processor's timer is set to, in nanoseconds.
-    armed: Option<u64>,
+    extended: Extended,
+    /// It lets others run before it goes on.
+    gives_way: bool,
 }
 
 impl Runner {
     /// Makes a vCPU ready to be started.
-    pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, features: Features) -> Option<Self> {
+    pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, next_rip: bool) -> Option<Self> {
         let mut context = Context::new()?;
         let vmcb = context.vmcb();
         vmcb.intercept_1 = intercept1::INTR
@@ -93,7 +96,8 @@ impl Runner {
         vmcb.intercept_exceptions = 1 << 18;
         vmcb.iopm_base_pa = domain.ports.address();
         vmcb.msrpm_base_pa = domain.registers.address();
-        vmcb.asid = 1 + vcpu.id.vcpu;
+        // One is enough: what a vCPU left in a TLB is flushed when another one is run there.
+        vmcb.asid = 1;
         vmcb.tlb_control = 1;
         vmcb.int_ctl = int_ctl::V_INTR_MASKING;
         vmcb.np_enable = 1;
@@ -102,12 +106,12 @@ impl Runner {
             domain,
             vcpu,
             context,
-            features,
+            next_rip,
             wait: Wait::No,
-            state: (State::Offline, 0),
+            state: State::Offline,
             exception: None,
-            xcr0: 1,
-            armed: None,
+            extended: Extended::new()?,
+            gives_way: false,
         };
         runner.reset(0);
         Some(runner)
@@ -205,71 +209,109 @@ impl Runner {
         self.context.vmcb()
     }
 
-    /// Runs the vCPU for ever.
-    pub fn run(&mut self) -> ! {
+    /// Runs the vCPU on the calling processor until it waits, until a time, or until the scheduler has something more
+    /// urgent.
+    pub fn run(&mut self, cpu: &'static PerCpu, timer: &mut Timer, until: Option<u64>) {
+        self.arrive(cpu);
         loop {
             let now = time::now();
             self.timers(now);
             let active = self.active();
             if !active || self.waits() {
-                let state = if active {
+                self.account(if active {
                     State::Blocked
                 } else {
                     State::Offline
-                };
-                self.account(state, now);
-                self.set_timer(now);
-                traps::wait();
-                continue;
+                });
+                self.leave();
+                schedule::sleep(self.vcpu);
+                // What came after it was looked at and before the scheduler knew has woken nobody.
+                if self.active() && !self.waits() {
+                    schedule::wake(self.vcpu);
+                }
+                return;
             }
-            self.account(State::Running, now);
+            let over = until.is_some_and(|until| until <= now);
+            let gives_way = core::mem::take(&mut self.gives_way);
+            if over || gives_way || cpu.reschedule.load(Ordering::SeqCst) {
+                self.account(State::Runnable);
+                self.leave();
+                return;
+            }
+            self.account(State::Running);
             self.wait = Wait::No;
             self.inject();
-            self.set_timer(now);
-            // From here on others wait for the exit that their interrupt causes: no lock may be taken.
-            self.vcpu.in_guest.store(true, Ordering::SeqCst);
-            if self.vcpu.flush.swap(false, Ordering::SeqCst) {
-                self.vmcb().tlb_control = 1;
-            }
-            let stopped = self.vcpu.stopped.load(Ordering::SeqCst);
-            if !stopped {
-                self.context.enter();
-            }
-            self.vcpu.in_guest.store(false, Ordering::SeqCst);
-            if stopped {
-                // What was to be injected is kept for the time when it runs again.
-                self.exception =
-                    Some(self.vmcb().eventinj).filter(|event| event & event::VALID != 0);
-                continue;
-            }
-            self.vmcb().tlb_control = 0;
-            let priority = self.vmcb().int_ctl & 0xf;
-            self.vcpu.apic.lock().set_task_priority(priority << 4);
-            // An event that was being delivered when the guest exited is delivered first at the next entry.
-            let interrupted = self.vmcb().exitintinfo;
-            if interrupted & event::VALID != 0 {
-                self.exception = Some(interrupted);
-            }
-            traps::take_pending();
-            self.exit();
-            self.domain.forget_pages();
+            let next = self.vcpu.next_timer().into_iter().chain(until).min();
+            timer.arm(next, now);
+            self.enter();
         }
     }
 
-    /// Says what the vCPU does from now on, if that is news.
-    fn account(&mut self, state: State, now: u64) {
-        let (before, since) = self.state;
-        if before == state {
+    /// Begins to run on a processor.
+    fn arrive(&mut self, cpu: &'static PerCpu) {
+        let before = self.vcpu.cpu.swap(cpu.index, Ordering::SeqCst);
+        self.vcpu.running.store(true, Ordering::SeqCst);
+        let me = self.vcpu.id.vcpu as usize;
+        let last = cpu.last_vcpu.swap(me, Ordering::SeqCst);
+        if last != me || before != cpu.index {
+            self.extended.load();
+            // The processor may know translations of another vCPU's, or old ones of this one's.
+            self.vmcb().tlb_control = 1;
+        }
+    }
+
+    /// Ends to run on the calling processor: another one may go on with the vCPU.
+    fn leave(&mut self) {
+        self.extended.save();
+        self.vcpu.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets the guest run until it exits, and deals with that.
+    fn enter(&mut self) {
+        // From here on others wait for the exit that their interrupt causes: no lock may be taken.
+        self.vcpu.in_guest.store(true, Ordering::SeqCst);
+        if self.vcpu.flush.swap(false, Ordering::SeqCst) {
+            self.vmcb().tlb_control = 1;
+        }
+        let stopped = self.vcpu.stopped.load(Ordering::SeqCst);
+        if !stopped {
+            self.context.enter();
+        }
+        self.vcpu.in_guest.store(false, Ordering::SeqCst);
+        if stopped {
+            // What was to be injected is kept for the time when it runs again.
+            self.exception = Some(self.vmcb().eventinj).filter(|event| event & event::VALID != 0);
             return;
         }
-        self.state = (state, now);
-        let paging = self.paging();
+        self.vmcb().tlb_control = 0;
+        let priority = self.vmcb().int_ctl & 0xf;
+        self.vcpu.apic.lock().set_task_priority(priority << 4);
+        // An event that was being delivered when the guest exited is delivered first at the next entry.
+        let interrupted = self.vmcb().exitintinfo;
+        if interrupted & event::VALID != 0 {
+            self.exception = Some(interrupted);
+        }
+        traps::take_pending();
+        self.exit();
+        self.domain.forget_pages();
+    }
+
+    /// Says what the vCPU does from now on, if that is news.
+    fn account(&mut self, state: State) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        let (paging, id) = (self.paging(), self.vcpu.id);
+        let index = self.vcpu.cpu.load(Ordering::Relaxed);
         let mut system = system();
-        system.enter_state(self.vcpu.id, state, Some(&paging));
-        if before != State::Running {
-            if let Some(cpu) = system.host.cpus.get_mut(self.vcpu.cpu.index) {
-                cpu.idle += now.saturating_sub(since);
-            }
+        system.enter_state(id, state, Some(&paging));
+        let known = system.domain_mut(id.domain).ok();
+        if let Some(vcpu) = known.and_then(|domain| domain.vcpus.get_mut(id.vcpu as usize)) {
+            vcpu.cpu = index as u32;
+        }
+        if let (Some(cpu), Some(here)) = (system.host.cpus.get_mut(index), percpu::get(index)) {
+            cpu.idle = here.idle.load(Ordering::Relaxed);
         }
     }
 
@@ -303,7 +345,7 @@ impl Runner {
         match now {
             Activity::On => {}
             Activity::WaitForStart => {
-                if self.state.0 != State::Offline {
+                if self.state != State::Offline {
                     self.set_down(true);
                 }
                 return false;
@@ -326,7 +368,6 @@ impl Runner {
         if let Ok(domain) = system().domain_mut(id.domain) {
             if let Some(vcpu) = domain.vcpus.get_mut(id.vcpu as usize) {
                 (vcpu.initialised, vcpu.down) = (true, down);
-                vcpu.cpu = self.vcpu.cpu.index as u32;
             }
         }
     }
@@ -337,22 +378,6 @@ impl Runner {
         if self.vcpu.deadline.load(Ordering::SeqCst) <= now {
             self.vcpu.deadline.store(u64::MAX, Ordering::SeqCst);
             system().timer(self.vcpu.id);
-        }
-    }
-
-    /// Has the processor's timer interrupt at the next time something is due.
-    fn set_timer(&mut self, now: u64) {
-        let timers = self.vcpu.deadline.load(Ordering::SeqCst);
-        let apic = self.vcpu.apic.lock().deadline();
-        let next = [(timers != u64::MAX).then_some(timers), apic]
-            .into_iter()
-            .flatten()
-            .min();
-        // Writing the timer costs much more than comparing.
-        let fired = self.vcpu.cpu.timer_fired.swap(false, Ordering::Relaxed);
-        if fired || next != self.armed {
-            lapic::set_timer(next.map(|next| next.saturating_sub(now)));
-            self.armed = next;
         }
     }
 

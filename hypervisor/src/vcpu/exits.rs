@@ -13,6 +13,7 @@ use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::{decode, ports};
 use crate::platform::system;
+use crate::schedule;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
 /// Leaf 0x80000007 EDX: the time-stamp counter's rate never changes.
@@ -81,7 +82,7 @@ impl Runner {
     /// Length of the instruction that exited, in bytes.
     pub fn length(&mut self) -> u64 {
         let (next, rip) = (self.vmcb().next_rip, self.vmcb().rip);
-        if self.features.next_rip && next > rip {
+        if self.next_rip && next > rip {
             return next - rip;
         }
         let (bytes, len) = self.fetch();
@@ -101,7 +102,7 @@ impl Runner {
             vcpus: self.domain.vcpus.len() as u32,
             osxsave,
             apic: apic.is_on(),
-            xcr0: self.xcr0,
+            xcr0: self.extended.xcr0,
         };
         drop(apic);
         let host = |leaf, sub| {
@@ -128,13 +129,11 @@ impl Runner {
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         let allowed = self.vmcb().cpl == 0
             && self.context.registers.rcx as u32 == 0
-            && value & !cpuid::XCR0 == 0
-            && arch::cpu::set_xcr0(value);
+            && self.extended.set_xcr0(value);
         if !allowed {
             self.general_protection();
             return;
         }
-        self.xcr0 = value;
         let length = self.length();
         self.skip(length);
     }
@@ -220,8 +219,12 @@ impl Runner {
             After::Block if pending => {}
             After::Block => self.wait = Wait::Block,
             After::Poll => self.wait = Wait::Poll,
-            // The vCPU has its processor alone; one that is down is not run again.
-            After::Resume | After::Yield | After::Stop => {}
+            After::Yield => {
+                schedule::yields();
+                self.gives_way = true;
+            }
+            // One that is down is not run again.
+            After::Resume | After::Stop => {}
         }
         self.vmcb().rax = outcome.value;
         self.go_on_at(next);
