@@ -69,10 +69,8 @@ pub fn hypervisor_leaf(leaf: u32, subleaf: u32, vcpu: VcpuId, time: &Tsc) -> Opt
         }
         (3, 2) => out.a = time.khz,
         (4, 0) => {
-            out.a = hvm::IOMMU_MAPPINGS
-                | hvm::VCPU_ID_PRESENT
-                | hvm::DOMID_PRESENT
-                | hvm::UPCALL_VECTOR;
+            // Without an I/O MMU a device sees no grant that is mapped for the CPU: Xen's flag for that is not set.
+            out.a = hvm::VCPU_ID_PRESENT | hvm::DOMID_PRESENT | hvm::UPCALL_VECTOR;
             (out.b, out.c) = (vcpu.vcpu, vcpu.domain.into());
         }
         _ => {}
@@ -91,86 +89,134 @@ pub struct Virtual {
     pub osxsave: bool,
     /// The local APIC is on.
     pub apic: bool,
-    /// Bytes that XSAVE needs for what XCR0 has on; 0 to leave the processor's.
-    pub xsave_size: u32,
+    /// Its XCR0.
+    pub xcr0: u64,
 }
 
-/// Bits of leaf 1 ECX that a guest does not get: MONITOR, VMX, SMX, EST, TM2, PDCM, DCA; and, for they are said anew
-/// each time, x2APIC, OSXSAVE, HYPERVISOR.
-const LEAF1_C_HIDDEN: u32 =
-    1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 15 | 1 << 18 | LEAF1_C_SAID;
-const LEAF1_C_SAID: u32 = X2APIC | OSXSAVE | HYPERVISOR;
+/// The extended states that a guest may turn on in XCR0, as far as the processor has them: x87, SSE, AVX, AVX-512.
+pub const XCR0: u64 = 0xe7;
+
+/// A set of bits.
+const fn bits(bits: &[u32]) -> u32 {
+    let (mut set, mut i) = (0, 0);
+    while i < bits.len() {
+        set |= 1 << bits[i];
+        i += 1;
+    }
+    set
+}
+
 const X2APIC: u32 = 1 << 21;
 const TSC_DEADLINE: u32 = 1 << 24;
+const XSAVE: u32 = 1 << 26;
 const OSXSAVE: u32 = 1 << 27;
 const HYPERVISOR: u32 = 1 << 31;
-/// Bits of leaf 1 EDX that a guest does not get: APIC (said anew), MTRR stays, MCE and MCA stay, DS, ACPI, TM.
-const LEAF1_D_HIDDEN: u32 = APIC | 1 << 21 | 1 << 22 | 1 << 29;
 const APIC: u32 = 1 << 9;
-/// Leaf 7 EBX: SGX, PQM, PQE, MPX and processor trace are not for guests.
-const LEAF7_B_HIDDEN: u32 = 1 << 2 | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 25;
-/// Leaf 0x80000001 ECX: SVM, IBS, SKINIT, WDT, LWP, NodeId, TOPOEXT, performance counters, MWAITX are not for guests.
-const EXT1_C_HIDDEN: u32 = 1 << 2
-    | 1 << 10
-    | 1 << 12
-    | 1 << 13
-    | 1 << 15
-    | 1 << 19
-    | 1 << 23
-    | 1 << 24
-    | 1 << 28
-    | 1 << 29;
+const HTT: u32 = 1 << 28;
+/// Leaf 1 ECX: DTES64, MONITOR, DS-CPL, VMX, SMX, EST, TM2, CNXT-ID, SDBG, xTPR, PDCM, DCA, OSXSAVE.
+const LEAF1_C_HIDDEN: u32 = bits(&[2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 18, 27]);
+/// Leaf 1 EDX: MCE, APIC, MTRR, MCA, DS, ACPI, TM, PBE. There are neither virtual memory type ranges nor virtual machine
+/// checks.
+const LEAF1_D_HIDDEN: u32 = bits(&[7, 9, 12, 14, 21, 22, 29, 31]);
+/// Leaf 7 EBX: TSC_ADJUST, SGX, PQM, MPX, PQE, PT.
+const LEAF7_B_HIDDEN: u32 = bits(&[1, 2, 12, 14, 15, 25]);
+/// Leaf 7 ECX: PKU, OSPKE, WAITPKG, CET_SS, TME, LA57, BUS_LOCK, ENQCMD, SGX_LC, PKS.
+const LEAF7_C_HIDDEN: u32 = bits(&[3, 4, 5, 7, 13, 16, 24, 29, 30, 31]);
+/// Leaf 7 EDX: UINTR, HYBRID, PCONFIG, ARCH_LBR, IBT, AMX, and what needs registers that are not given: IBRS, STIBP,
+/// L1D_FLUSH, the two of capabilities, SSBD.
+const LEAF7_D_HIDDEN: u32 = bits(&[5, 15, 18, 19, 20, 22, 24, 25, 26, 27, 28, 29, 30, 31]);
+/// Leaf 0x80000001 ECX: SVM, OSVW, IBS, SKINIT, WDT, LWP, NodeId, TOPOEXT, performance counters, MWAITX.
+const EXT1_C_HIDDEN: u32 = bits(&[2, 9, 10, 12, 13, 15, 19, 22, 23, 24, 25, 28, 29]);
+/// Leaf 0x80000001 EDX: as leaf 1's.
+const EXT1_D_HIDDEN: u32 = bits(&[7, 9, 12, 14]);
+/// Leaf 0x80000008 EBX: CLZERO, XSAVEERPTR and WBNOINVD; the rest needs registers that are not given.
+const EXT8_B_KEPT: u32 = bits(&[0, 2, 9]);
+/// Leaf 0xd, subleaf 1 EAX: XSAVEOPT, XSAVEC, XGETBV with ECX 1; supervisor states are not given.
+const XSAVE_KEPT: u32 = bits(&[0, 1, 2]);
 
-/// What a guest is told, given what the processor says.
+/// What a guest is told of a leaf and subleaf. `host` reads the processor's.
+pub fn leaf(
+    leaf: u32,
+    subleaf: u32,
+    vcpu: VcpuId,
+    of: &Virtual,
+    time: &Tsc,
+    host: impl Fn(u32, u32) -> Registers,
+) -> Registers {
+    if let Some(own) = hypervisor_leaf(leaf, subleaf, vcpu, time) {
+        return own;
+    }
+    let top = host(leaf & 0x8000_0000, 0).a;
+    if leaf > top {
+        return Registers::default();
+    }
+    guest_leaf(leaf, subleaf, of, host)
+}
+
+/// What a guest is told of a leaf that the processor has.
 ///
 /// Leaves of what is not for guests are empty: performance counters, cache monitoring, processor trace, SGX, SVM.
-pub fn guest_leaf(leaf: u32, subleaf: u32, host: Registers, of: &Virtual) -> Registers {
-    let mut out = host;
+fn guest_leaf(
+    leaf: u32,
+    subleaf: u32,
+    of: &Virtual,
+    host: impl Fn(u32, u32) -> Registers,
+) -> Registers {
+    let host_leaf = host(leaf, subleaf);
+    let mut out = host_leaf;
+    let vcpus = of.vcpus.max(1);
+    // Bits of an APIC's number that tell a domain's vCPUs apart, of which each has two.
+    let id_bits = vcpus.min(1 << 30).next_power_of_two().ilog2() + 1;
     match leaf {
         1 => {
-            // The APIC's number in the highest byte, and below it how many there are; CLFLUSH's size stays.
-            let count = of.vcpus.clamp(1, 255);
-            out.b = host.b & 0xff00 | (of.apic_id & 0xff) << 24 | count << 16 | host.b & 0xff;
-            out.c = host.c & !LEAF1_C_HIDDEN | HYPERVISOR | X2APIC | TSC_DEADLINE;
-            if of.osxsave && host.c & 1 << 26 != 0 {
+            // The APIC's number in the highest byte, and below it how many there may be; CLFLUSH's size stays.
+            let count = vcpus.saturating_mul(2).min(255);
+            out.b = host_leaf.b & 0xffff | (of.apic_id & 0xff) << 24 | count << 16;
+            out.c = host_leaf.c & !LEAF1_C_HIDDEN | HYPERVISOR | X2APIC | TSC_DEADLINE;
+            if of.osxsave && host_leaf.c & XSAVE != 0 {
                 out.c |= OSXSAVE;
             }
-            out.d = host.d & !LEAF1_D_HIDDEN;
+            out.d = host_leaf.d & !LEAF1_D_HIDDEN | if vcpus > 1 { HTT } else { 0 };
             if of.apic {
                 out.d |= APIC;
             }
         }
-        // MONITOR/MWAIT, thermal and power, performance counters, SGX, processor trace, cache monitoring.
+        // MONITOR/MWAIT, performance counters, SGX, processor trace, cache monitoring.
         5 | 0xa | 0xf | 0x10 | 0x12 | 0x14 => out = Registers::default(),
         // Only that the APIC's timer does not stop.
         6 => {
             out = Registers {
-                a: host.a & 1 << 2,
+                a: host_leaf.a & 1 << 2,
                 ..Registers::default()
             }
         }
-        7 if subleaf == 0 => out.b &= !LEAF7_B_HIDDEN,
-        // Each vCPU is a core of its own, and the x2APIC's number is said here.
-        0xb => {
-            let level_bits = if subleaf == 0 {
-                0
-            } else {
-                of.vcpus.max(1).next_power_of_two().ilog2() + 1
-            };
+        7 if subleaf == 0 => {
             out = Registers {
-                a: level_bits,
-                b: if subleaf == 0 { 1 } else { of.vcpus.max(1) },
-                c: subleaf & 0xff | [1, 2].get(subleaf as usize).copied().unwrap_or(0) << 8,
-                d: of.apic_id,
-            };
-            if subleaf > 1 {
-                (out.a, out.b) = (0, 0);
+                a: 0,
+                b: host_leaf.b & !LEAF7_B_HIDDEN,
+                c: host_leaf.c & !LEAF7_C_HIDDEN,
+                d: host_leaf.d & !LEAF7_D_HIDDEN,
             }
         }
-        0xd if subleaf == 0 && of.xsave_size != 0 => out.b = of.xsave_size,
+        7 => out = Registers::default(),
+        // Each vCPU is a core of its own, and the x2APIC's number is said here.
+        0xb => {
+            let (a, b, kind) = match subleaf {
+                0 => (1, 1, 1),
+                1 => (id_bits, vcpus, 2),
+                _ => (0, 0, 0),
+            };
+            out = Registers {
+                a,
+                b,
+                c: subleaf & 0xff | kind << 8,
+                d: of.apic_id,
+            };
+        }
+        0xd => out = xsave_leaf(subleaf, host_leaf, of, host),
         0x8000_0001 => {
             out.c &= !EXT1_C_HIDDEN;
-            out.d &= !APIC;
+            out.d &= !EXT1_D_HIDDEN;
             if of.apic {
                 out.d |= APIC;
             }
@@ -178,20 +224,71 @@ pub fn guest_leaf(leaf: u32, subleaf: u32, host: Registers, of: &Virtual) -> Reg
         // Of what power management says, only that the time-stamp counter is invariant.
         0x8000_0007 => {
             out = Registers {
-                d: host.d & 1 << 8,
+                d: host_leaf.d & 1 << 8,
                 ..Registers::default()
             }
         }
         0x8000_0008 => {
             // The number of cores, and how many bits of the APIC's number are theirs.
-            let bits = of.vcpus.max(1).next_power_of_two().ilog2() + 1;
-            out.c = host.c & !0xf0ff | bits << 12 | (of.vcpus.max(1) - 1).min(0xff);
+            out.b &= EXT8_B_KEPT;
+            out.c = id_bits << 12 | (vcpus - 1).min(0xff);
+            out.d = 0;
         }
-        // SVM, instruction-based sampling, extended topology (said by leaf 0xb), memory encryption.
-        0x8000_000a | 0x8000_001b | 0x8000_001e | 0x8000_001f => out = Registers::default(),
+        // SVM, instruction-based sampling, extended topology (said by leaf 0xb), memory encryption and what came later.
+        0x8000_000a
+        | 0x8000_001b
+        | 0x8000_001c
+        | 0x8000_001e..=0x8000_0020
+        | 0x8000_0022..=0x8000_00ff => out = Registers::default(),
         _ => {}
     }
     out
+}
+
+/// Leaf 0xd (Intel SDM volume 1, 13.2): which extended states there are, and where they are kept.
+fn xsave_leaf(
+    subleaf: u32,
+    host_leaf: Registers,
+    of: &Virtual,
+    host: impl Fn(u32, u32) -> Registers,
+) -> Registers {
+    let states = |set: u64| (2..63).filter(move |state| set >> state & 1 != 0);
+    // Behind the legacy area and the header: the end of the last one.
+    let size = |set: u64| {
+        let ends = states(set).map(|state| {
+            let at = host(0xd, state);
+            at.a.saturating_add(at.b)
+        });
+        ends.max().unwrap_or(0).max(576)
+    };
+    match subleaf {
+        0 => {
+            let known = (u64::from(host_leaf.d) << 32 | u64::from(host_leaf.a)) & XCR0;
+            Registers {
+                a: known as u32,
+                b: size(of.xcr0 & known),
+                c: size(known),
+                d: (known >> 32) as u32,
+            }
+        }
+        1 => {
+            // One after the other, those on 64 bytes that want to be.
+            let compact = states(of.xcr0 & XCR0).fold(576u32, |end, state| {
+                let at = host(0xd, state);
+                let aligned = at.c & 1 << 1 != 0;
+                let start = if aligned { (end + 63) & !63 } else { end };
+                start.saturating_add(at.a)
+            });
+            let a = host_leaf.a & XSAVE_KEPT;
+            Registers {
+                a,
+                b: if a & 1 << 1 != 0 { compact } else { 0 },
+                ..Registers::default()
+            }
+        }
+        2..63 if XCR0 >> subleaf & 1 != 0 => host_leaf,
+        _ => Registers::default(),
+    }
 }
 
 /// The number of a vCPU's local APIC, as Xen numbers them.
@@ -229,24 +326,22 @@ pub fn msr(index: u32) -> Msr {
         | 0xc000_0100..=0xc000_0103
         | 0x1d9 => Msr::Guest,
         0x1b | 0x6e0 | 0x800..=0x8ff => Msr::Apic,
-        // Memory type ranges are the host's: MTRR capabilities, default, fixed and variable ones, SYSCFG.
-        0xfe | 0x2ff | 0x250 | 0x258 | 0x259 | 0x268..=0x26f | 0x200..=0x20f | 0xc001_0010 => {
-            Msr::HostReadOnly
-        }
-        // Machine checks: no banks.
-        0x179 => Msr::Constant(0),
-        0x17a => Msr::Constant(0),
-        // Microcode revision, platform id, feature control (locked and off), misc enable.
-        0x8b | 0x17 => Msr::HostReadOnly,
+        // Microcode revision, platform id, misc enable.
+        0x8b | 0x17 | 0x1a0 => Msr::HostReadOnly,
+        // Feature control: locked, and VMX off.
         0x3a => Msr::Constant(1),
-        0x1a0 => Msr::HostReadOnly,
         HYPERCALL_MSR => Msr::HypercallPage,
-        // AMD: HWCR, TOP_MEM, TOP_MEM2, P-state limits, LS_CFG, DE_CFG.
-        0xc001_0015 | 0xc001_001a | 0xc001_001d | 0xc001_1020 | 0xc001_1029 => Msr::HostReadOnly,
-        // VM_CR: SVM is disabled and locked.
+        // AMD: SYSCFG without memory encryption; HWCR, by which the counter runs at the rate of P0; DE_CFG, by which LFENCE
+        // serialises; VM_CR: SVM is disabled and locked.
+        0xc001_0010 => Msr::Constant(0),
+        0xc001_0015 => Msr::Constant(1 << 24),
+        0xc001_1029 => Msr::Constant(1 << 1),
         0xc001_0114 => Msr::Constant(1 << 4 | 1 << 3),
+        // TOP_MEM, TOP_MEM2, LS_CFG.
+        0xc001_001a | 0xc001_001d | 0xc001_1020 => Msr::HostReadOnly,
         // The interrupt-pending message of old AMD processors, which Linux clears.
         0xc001_0055 => Msr::Ignored,
+        // Among them memory type ranges and machine checks, which CPUID does not announce.
         _ => Msr::Fault,
     }
 }
@@ -262,7 +357,7 @@ mod tests {
         vcpus: 4,
         osxsave: false,
         apic: true,
-        xsave_size: 0,
+        xcr0: 1,
     };
 
     #[test]
@@ -275,7 +370,7 @@ mod tests {
         assert_eq!(text, b"XenVMMXenVMM");
         assert_eq!(leaf.a, 0x4000_0005);
         let leaf = hypervisor_leaf(FIRST_LEAF + 4, 0, VCPU, &Tsc::default()).expect("a leaf");
-        assert_eq!((leaf.a, leaf.b, leaf.c), (0x5c, 3, 0));
+        assert_eq!((leaf.a, leaf.b, leaf.c), (0x58, 3, 0));
         assert_eq!(
             hypervisor_leaf(FIRST_LEAF + 6, 0, VCPU, &Tsc::default()),
             None
@@ -294,7 +389,8 @@ mod tests {
             c: !0,
             d: !0,
         };
-        let leaf = guest_leaf(1, 0, all, &OF);
+        let all = |_: u32, _: u32| all;
+        let leaf = guest_leaf(1, 0, &OF, all);
         assert_eq!(
             leaf.c & (1 << 5 | 1 << 3 | OSXSAVE),
             0,
@@ -302,10 +398,10 @@ mod tests {
         );
         assert_ne!(leaf.c & HYPERVISOR, 0);
         assert_eq!(leaf.b >> 24, 6);
-        assert_eq!(guest_leaf(0x8000_0001, 0, all, &OF).c & 1 << 2, 0, "SVM");
-        assert_eq!(guest_leaf(0x8000_000a, 0, all, &OF), Registers::default());
+        assert_eq!(guest_leaf(0x8000_0001, 0, &OF, all).c & 1 << 2, 0, "SVM");
+        assert_eq!(guest_leaf(0x8000_000a, 0, &OF, all), Registers::default());
         assert_eq!(
-            guest_leaf(0xb, 1, all, &OF),
+            guest_leaf(0xb, 1, &OF, all),
             Registers {
                 a: 3,
                 b: 4,
@@ -314,22 +410,72 @@ mod tests {
             }
         );
         let off = Virtual { apic: false, ..OF };
-        assert_eq!(guest_leaf(1, 0, all, &off).d & APIC, 0);
+        assert_eq!(guest_leaf(1, 0, &off, all).d & APIC, 0);
     }
 
     proptest! {
         #[test]
         fn no_leaf_panics(leaf in any::<u32>(), subleaf in any::<u32>(), vcpus in any::<u32>(), r in any::<u32>()) {
-            let host = Registers { a: r, b: !r, c: r, d: !r };
-            guest_leaf(leaf % 32, subleaf, host, &Virtual { vcpus: vcpus % 256, ..OF });
-            guest_leaf(leaf, subleaf, host, &OF);
-            hypervisor_leaf(leaf, subleaf, VCPU, &Tsc::default());
+            let host = |_: u32, _: u32| Registers { a: r, b: !r, c: r, d: !r };
+            let of = Virtual { vcpus, xcr0: u64::from(r), ..OF };
+            for number in [leaf, leaf % 32, leaf % 32 | 0x8000_0000, leaf % 8 | FIRST_LEAF] {
+                super::leaf(number, subleaf, VCPU, &of, &Tsc::default(), host);
+                guest_leaf(number, subleaf, &of, host);
+            }
+        }
+    }
+
+    #[test]
+    fn extended_states_are_sized_by_what_is_on() {
+        // AVX at 576, AVX-512's three behind a gap; protection keys, which are not given, behind those.
+        let host = |leaf: u32, subleaf: u32| {
+            let (a, b, c) = match (leaf, subleaf) {
+                (0xd, 0) => (0x2e7, 0, 0),
+                (0xd, 1) => (0xf, 0, 0),
+                (0xd, 2) => (256, 576, 0),
+                (0xd, 5) => (64, 1088, 0),
+                (0xd, 6) => (512, 1152, 1 << 1),
+                (0xd, 7) => (1024, 1664, 1 << 1),
+                (0xd, 9) => (8, 2688, 0),
+                _ => (0xd, 0, 0),
+            };
+            Registers { a, b, c, d: 0 }
+        };
+        let of = |xcr0| Virtual { xcr0, ..OF };
+        let ask = |subleaf, xcr0| leaf(0xd, subleaf, VCPU, &of(xcr0), &Tsc::default(), host);
+        let of_all = |xcr0| {
+            let leaf = ask(0, xcr0);
+            (leaf.a, leaf.b, leaf.c)
+        };
+        assert_eq!(of_all(1), (0xe7, 576, 2688));
+        assert_eq!(of_all(7).1, 832);
+        assert_eq!(of_all(0xe7).1, 2688);
+        let compact = ask(1, 0xe7);
+        assert_eq!((compact.a, compact.b), (7, 832 + 64 + 512 + 1024));
+        assert_eq!(ask(9, 0xe7), Registers::default());
+    }
+
+    #[test]
+    fn a_leaf_beyond_the_processors_last_is_empty() {
+        let host = |leaf: u32, _: u32| Registers {
+            a: if leaf & 0x8000_0000 != 0 {
+                0x8000_0008
+            } else {
+                0xd
+            },
+            b: 1,
+            c: 1,
+            d: 1,
+        };
+        for number in [0xe, 0x4000_0006, 0x8000_0009, 0xc000_0000] {
+            let out = leaf(number, 0, VCPU, &OF, &Tsc::default(), host);
+            assert_eq!(out, Registers::default(), "{number:#x}");
         }
     }
 
     #[test]
     fn an_unknown_register_faults() {
-        for index in [0u32, 1, 0x48, 0x1ff, 0xc001_0201, 0xffff_ffff] {
+        for index in [0u32, 1, 0x48, 0x179, 0x1ff, 0x2ff, 0xc001_0201, 0xffff_ffff] {
             assert_eq!(msr(index), Msr::Fault, "{index:#x}");
         }
     }

@@ -7,15 +7,19 @@ mod elf;
 mod options;
 mod start;
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 pub use options::Options;
+use paravane::mem::{FrameTable, HypFrames, Mfn};
+use paravane::system::domain::E820Entry;
 
 use crate::arch::acpi::Acpi;
-use crate::arch::frames::{self, Frames};
-use crate::arch::{percpu, ram};
+use crate::arch::frames::{FRAME, Frames};
+use crate::arch::{memory, percpu, ram};
 use crate::boot::{BootInfo, Module};
 use crate::domain::{self, Domain, Plan};
+use crate::platform::system;
 
 /// Where start information goes: RAM below the kernel that it uses only after reading it.
 const START_INFO: u64 = 0x10_0000;
@@ -23,6 +27,9 @@ const START_INFO: u64 = 0x10_0000;
 const ACPI_ROOM: u64 = 64 << 10;
 /// The hypervisor keeps a sixteenth of memory, but no more than this, if nobody says how much dom0 is to have.
 const KEEP_MOST: u64 = 128 << 20;
+
+/// As many vCPUs as there are numbers of local APICs in 8 bits.
+const MOST_VCPUS: usize = 127;
 
 /// A built dom0 and where it starts.
 pub struct Built {
@@ -48,22 +55,27 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     let image = move_away(kernel)?;
     let initrd = modules.next().map(move_away).transpose()?;
 
-    let wanted = options.dom0_memory.unwrap_or_else(|| {
-        let free = frames::free_bytes();
-        free - (free / 16).min(KEEP_MOST)
-    });
-    // With the page the firmware's own data begin in: dom0 looks for tables there.
+    // The low memory is free from here on: the other processors are up. With the page the firmware's own data begin in:
+    // dom0 looks for tables there.
     let low = boot
         .memory
         .iter()
         .find(|region| region.kind == 1 && region.start == 0);
-    let low = low.map_or(0, |region| region.end.min(0xa_0000).next_multiple_of(4096));
-    let mut memory = alloc::vec![0..low];
-    memory.extend(frames::take_lowest(wanted.saturating_sub(low)));
+    let low = low.map_or(0, |region| region.end.min(0xa_0000).div_ceil(FRAME));
+    let wanted = options.dom0_memory.unwrap_or_else(|| {
+        let free = system().frames.free_count() * FRAME;
+        free - (free / 16).min(KEEP_MOST)
+    });
+    let frames = {
+        let mut system = system();
+        system.frames.add_free(0..low);
+        take_lowest(&mut system.frames, wanted / FRAME)
+    };
+    let memory = ranges(&frames);
     let vcpus = options
         .dom0_vcpus
-        .unwrap_or(usize::MAX)
-        .min(percpu::all().len());
+        .unwrap_or(percpu::all().len())
+        .min(MOST_VCPUS);
 
     let contains = |range: &Range<u64>| {
         memory
@@ -116,6 +128,11 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     let new = acpi::build(acpi, vcpus, tables.start, ACPI_ROOM as usize)?;
     ram::write(tables.start, &new.bytes);
     let map = start::memory_map(boot, &memory, &tables);
+    let entry_of = |(range, kind): &(Range<u64>, u32)| E820Entry {
+        address: range.start,
+        size: range.end - range.start,
+        kind: *kind,
+    };
     let info = start::build(START_INFO, &kernel.arguments, initrd_range, new.rsdp, &map);
     if !contains(&(START_INFO..START_INFO + info.len() as u64)) {
         return Err("the memory at 1 MiB is not dom0's");
@@ -130,9 +147,13 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     let plan = Plan {
         acpi,
         vcpus,
-        memory,
+        memory: frames,
+        memory_map: map.iter().map(entry_of).collect(),
     };
-    let domain = domain::make(plan).ok_or("no memory for dom0's tables")?;
+    let domain = domain::make(plan).map_err(|_| "no memory for dom0's tables")?;
+    // What is not the table's yet is used for good: the image, the table itself, what the loader left.
+    let frames = &mut system().frames;
+    memory::ram_frames().for_each(|range| frames.add_hypervisor(range));
     Ok(Built {
         domain,
         entry,
@@ -140,13 +161,48 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     })
 }
 
+/// Takes the lowest free frames.
+fn take_lowest(table: &mut FrameTable, count: u64) -> Vec<HypFrames> {
+    let mut blocks: Vec<Range<u64>> = table.free_blocks().collect();
+    blocks.sort_unstable_by_key(|block| block.start);
+    let mut taken = Vec::new();
+    let mut left = count;
+    for block in blocks {
+        let mut at = block.start;
+        while at < block.end && left > 0 {
+            // A part of a block is aligned to its size if the block is and the parts before are no smaller.
+            let order = left.min(block.end - at).ilog2().min(at.trailing_zeros()) as u8;
+            let Some(frames) = table.alloc_at(Mfn(at), order) else {
+                break;
+            };
+            at += frames.count();
+            left -= frames.count();
+            taken.push(frames);
+        }
+    }
+    taken
+}
+
+/// The ranges of addresses that frames cover, which come in order. Frame 0, which dom0 gets a copy of, is among them.
+fn ranges(frames: &[HypFrames]) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = alloc::vec![0..FRAME];
+    for run in frames {
+        let (start, bytes) = (run.mfn().address(), run.count() * FRAME);
+        match ranges.last_mut() {
+            Some(last) if last.end == start => last.end += bytes,
+            _ => ranges.push(start..start + bytes),
+        }
+    }
+    ranges
+}
+
 /// Copies a module to the hypervisor's own memory and frees where it was.
 fn move_away(module: &Module) -> Result<(Frames, u64), &'static str> {
     let len = module.range.end - module.range.start;
-    let copy =
-        Frames::take_run(len.div_ceil(frames::FRAME)).ok_or("no memory to move a module to")?;
+    let copy = Frames::take_run(len.div_ceil(FRAME)).ok_or("no memory to move a module to")?;
     ram::copy_in(&copy, module.range.start, len);
     // As whole frames, which is how they were withheld.
-    frames::give(module.range.start & !0xfff..module.range.end.next_multiple_of(frames::FRAME));
+    let freed = module.range.start / FRAME..module.range.end.div_ceil(FRAME);
+    system().frames.add_free(freed);
     Ok((copy, len))
 }

@@ -1,33 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domain and its vCPUs, as far as all processors share them. What only the processor that runs a vCPU touches is
-//! in [`crate::vcpu`].
+//! A domain's side towards the machine: its vCPUs as all processors see them, its interrupt controllers, its devices.
+//! What it may do and has is the library's ([`crate::platform::system`]); what only the processor that runs a vCPU
+//! touches is in [`crate::vcpu`].
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use paravane::mem::p2m::{Kind, P2m};
-use paravane::mem::{Gfn, MachineMemory, Mfn};
+use arrayvec::ArrayVec;
+use paravane::error::{Errno, Result};
+use paravane::irq::vioapic::VIoApic;
+use paravane::irq::vlapic::{Command, Destination, VLapic};
+use paravane::mem::frames::DomId;
+use paravane::mem::{Gfn, HypFrames, MachineMemory, Mfn};
+use paravane::system::domain::{Config, E820Entry};
+use paravane::system::vcpu::VcpuId;
 use spin::{Mutex, Once};
 use xen_abi::xen::virq;
 
-use crate::arch::frames::Frames;
 use crate::arch::percpu::{self, PerCpu};
-use crate::arch::phys::{Machine, NestedTables};
+use crate::arch::phys::Machine;
 use crate::arch::svm::maps;
-use crate::arch::{acpi::Acpi, ioapic, lapic, memory, serial, time};
-use crate::calls::events::Events;
+use crate::arch::{acpi::Acpi, ioapic, lapic, serial};
 use crate::io::msi::{self, Source};
 use crate::io::pci::Pci;
-use crate::vcpu::runstate::Runstate;
-use paravane::irq::vioapic::VIoApic;
-use paravane::irq::vlapic::{Command, Destination, VLapic};
+use crate::platform::system;
+use crate::schedule;
 
-/// Parameters of a domain, `HVM_PARAM_*`.
-pub const PARAMETERS: usize = 64;
-/// `HVM_PARAM_CALLBACK_IRQ`: how a domain is told of events.
-pub const PARAM_CALLBACK_IRQ: usize = 0;
+/// Ports dom0 may have: all that there are.
+const MAX_PORT: u32 = u32::MAX;
+/// Frames of dom0's grant table and of what it has mapped of others' grants, as Xen gives them.
+const GRANT_FRAMES: u32 = 64;
+const MAPTRACK_FRAMES: u32 = 1024;
 
 /// What a vCPU is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,49 +48,53 @@ pub enum Activity {
 /// A vCPU as the others see it.
 pub struct Vcpu {
     /// Its number.
-    pub id: u32,
+    pub id: VcpuId,
     /// Its local APIC.
     pub apic: Mutex<VLapic>,
     /// What it does.
     pub activity: Mutex<Activity>,
-    /// The processor that runs it.
-    pub cpu: &'static PerCpu,
-    /// Machine address of its `vcpu_info`.
-    pub info: AtomicU64,
-    /// The vector its events come with, if it chose one.
-    pub upcall_vector: AtomicU8,
-    /// When its single-shot timer fires, in nanoseconds; 0: never.
-    pub timer: AtomicU64,
+    /// The number of the processor that runs it or ran it last.
+    pub cpu: AtomicUsize,
+    /// A processor runs it, or looks whether it can.
+    pub running: AtomicBool,
+    /// The scheduler takes it for one that waits.
+    pub asleep: AtomicBool,
+    /// It may not run: it is down, or its domain is paused.
+    pub stopped: AtomicBool,
+    /// Something came that ends its wait in a hypercall.
+    pub woken: AtomicBool,
+    /// It runs guest code, or is about to: it looks at `flush` and `stopped` once more after having said so.
+    pub in_guest: AtomicBool,
     /// Set when its translations may be stale.
     pub flush: AtomicBool,
-    /// What its time went to.
-    pub runstate: Mutex<Runstate>,
+    /// The vector that its events come with past the local APIC, as long as its info says that there are any; 0: none.
+    pub direct: AtomicU8,
+    /// When the next of its timers in the system fires, in nanoseconds.
+    pub deadline: AtomicU64,
+    /// What it adds to the processor's time-stamp counter.
+    pub tsc_offset: AtomicU64,
 }
 
 /// A domain.
 pub struct Domain {
-    /// Where it sees which frame.
-    pub p2m: Mutex<P2m>,
+    /// Its number.
+    pub id: DomId,
+    /// Machine address of its topmost nested page table.
+    pub root: u64,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
-    /// The page it shares with the hypervisor.
-    pub shared_info: Frames,
-    /// Its event channels.
-    pub events: Mutex<Events>,
-    /// Its parameters.
-    pub parameters: Mutex<[u64; PARAMETERS]>,
     /// Its I/O APICs.
     pub io_apics: Mutex<Vec<VIoApic>>,
     /// Vectors of the global interrupts it uses.
     gsi_vectors: Mutex<Vec<Option<u8>>>,
     /// Its PCI.
     pub pci: Mutex<Pci>,
+    /// Windows of PCI configuration space: address, first and last bus.
+    pub windows: Vec<(u64, u8, u8)>,
     /// The I/O ports it reaches.
     pub ports: maps::Ports,
     /// The model-specific registers it reaches.
     pub registers: maps::Registers,
-    /// Device registers it does not get.
-    withheld: Vec<Range<u64>>,
 }
 
 static DOM0: Once<Domain> = Once::new();
@@ -99,18 +108,22 @@ pub fn dom0() -> &'static Domain {
     DOM0.get().expect("dom0 is made")
 }
 
-/// Takes pages of registers away from dom0's view, if there is a dom0 yet: the next access is intercepted.
+/// The domain of a number. As yet there is one.
+pub fn find(id: DomId) -> Option<&'static Domain> {
+    DOM0.get().filter(|domain| domain.id == id)
+}
+
+/// Pages that dom0 is no longer to reach without an exit. PCI finds them while it is locked, and the system comes first.
+static FORGOTTEN: Mutex<ArrayVec<Range<u64>, 64>> = Mutex::new(ArrayVec::new_const());
+static FORGETS: AtomicBool = AtomicBool::new(false);
+
+/// Takes pages of registers away from dom0's view, if there is a dom0 yet: the next access is intercepted. It is done
+/// before the vCPU that caused it goes on ([`Domain::forget_pages`]).
 pub fn forget(pages: Range<u64>) {
-    let Some(domain) = DOM0.get() else { return };
-    let mut p2m = domain.p2m.lock();
-    for page in pages.step_by(4096) {
-        // Without memory for tables the page stays as it was, and dom0's writes to it reach the device.
-        if p2m.unmap(&mut NestedTables, Gfn::of(page)).is_err() {
-            log::error!("no memory to intercept the page at {page:#x}");
-        }
+    if DOM0.get().is_some() && FORGOTTEN.lock().try_push(pages).is_err() {
+        log::error!("too many tables of MSI-X moved at once");
     }
-    drop(p2m);
-    domain.flush();
+    FORGETS.store(true, Ordering::SeqCst);
 }
 
 /// What [`make`] starts from.
@@ -119,147 +132,172 @@ pub struct Plan<'a> {
     pub acpi: &'a Acpi,
     /// How many vCPUs.
     pub vcpus: usize,
-    /// dom0's memory, machine addresses.
-    pub memory: Vec<Range<u64>>,
+    /// dom0's memory, which it sees where it is.
+    pub memory: Vec<HypFrames>,
+    /// What it is told of its memory.
+    pub memory_map: Vec<E820Entry>,
 }
 
-/// Makes domain 0: memory mapped one to one, one vCPU a processor.
-pub fn make(plan: Plan<'_>) -> Option<&'static Domain> {
-    let mut p2m = P2m::new(&mut NestedTables)?;
-    for range in &plan.memory {
-        let (first, count) = (range.start >> 12, (range.end - range.start) >> 12);
-        p2m.map(&mut NestedTables, Gfn(first), Mfn(first), count, Kind::Ram)
-            .ok()?;
-    }
-    let shared_info = Frames::one()?;
-    let cpus = percpu::all();
-    let vcpu = |(id, cpu): (u32, &&'static PerCpu)| Vcpu {
-        id,
+/// Makes domain 0: memory mapped one to one.
+pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
+    let cpus = percpu::all().len();
+    let vcpu = |id: u32| Vcpu {
+        id: VcpuId {
+            domain: 0,
+            vcpu: id,
+        },
         apic: Mutex::new(VLapic::new(id * 2, id == 0)),
         activity: Mutex::new(if id == 0 {
             Activity::On
         } else {
             Activity::WaitForStart
         }),
-        cpu,
-        info: AtomicU64::new(shared_info.start() + u64::from(id) * 64),
-        upcall_vector: AtomicU8::new(0),
-        timer: AtomicU64::new(0),
+        cpu: AtomicUsize::new(id as usize % cpus),
+        running: AtomicBool::new(false),
+        asleep: AtomicBool::new(false),
+        stopped: AtomicBool::new(false),
+        woken: AtomicBool::new(false),
+        in_guest: AtomicBool::new(false),
         flush: AtomicBool::new(false),
-        runstate: Mutex::new(Runstate::new()),
+        direct: AtomicU8::new(0),
+        deadline: AtomicU64::new(u64::MAX),
+        tsc_offset: AtomicU64::new(0),
     };
-    let vcpus: Vec<Vcpu> = (0..).zip(&cpus).take(plan.vcpus).map(vcpu).collect();
-    let io_apics: Vec<VIoApic> = plan
-        .acpi
-        .io_apics
+    let vcpus: Vec<Vcpu> = (0..plan.vcpus as u32).map(vcpu).collect();
+    let apics = &plan.acpi.io_apics;
+    let io_apic = |entry: &crate::arch::acpi::IoApicEntry| {
+        let lines = ioapic::lines(entry.gsi_base);
+        VIoApic::new(entry.address, entry.id, entry.gsi_base, lines)
+    };
+    let ends = apics
         .iter()
-        .map(|entry| {
-            VIoApic::new(
-                entry.address,
-                entry.id,
-                entry.gsi_base,
-                ioapic::lines(entry.gsi_base),
-            )
-        })
-        .collect();
-    let gsis = plan
-        .acpi
-        .io_apics
+        .map(|entry| entry.gsi_base + ioapic::lines(entry.gsi_base));
+    let gsis = ends.max().unwrap_or(0) as usize;
+    let root = give_memory(plan.acpi, vcpus.len() as u32, plan.memory, plan.memory_map)?;
+    let domain = Domain {
+        id: 0,
+        root,
+        vcpus,
+        io_apics: Mutex::new(apics.iter().map(io_apic).collect()),
+        gsi_vectors: Mutex::new(alloc::vec![None; gsis]),
+        pci: Mutex::new(Pci::new(lapic::id())),
+        windows: plan.acpi.mcfg.clone(),
+        ports: crate::io::ports::for_dom0().ok_or(Errno::ENOMEM)?,
+        registers: registers().ok_or(Errno::ENOMEM)?,
+    };
+    let domain = DOM0.call_once(|| domain);
+    for vcpu in &domain.vcpus {
+        system().update_clock(vcpu.id);
+    }
+    Ok(domain)
+}
+
+/// Makes dom0 in the system. Returns the address of its topmost nested page table.
+fn give_memory(
+    acpi: &Acpi,
+    vcpus: u32,
+    memory: Vec<HypFrames>,
+    memory_map: Vec<E820Entry>,
+) -> Result<u64> {
+    let mut system = system();
+    let mut withhold = |start: u64, bytes: u64| {
+        system
+            .frames
+            .withhold(start >> 12..(start + bytes).div_ceil(4096));
+    };
+    withhold(lapic::address(), 4096);
+    acpi.io_apics
         .iter()
-        .map(|entry| entry.gsi_base + ioapic::lines(entry.gsi_base))
-        .max();
-    let mut withheld = alloc::vec![lapic::address()..lapic::address() + 4096];
-    withheld.extend(
-        plan.acpi
-            .io_apics
-            .iter()
-            .map(|entry| entry.address & !0xfff..(entry.address | 0xfff) + 1),
-    );
-    withheld.extend(
-        plan.acpi
-            .hpet
-            .map(|address| address & !0xfff..(address | 0xfff) + 1),
-    );
-    withheld.extend(plan.acpi.mcfg.iter().map(|&(base, first, last)| {
-        base + (u64::from(first) << 20)..base + ((u64::from(last) + 1) << 20)
-    }));
+        .for_each(|entry| withhold(entry.address, 64));
+    acpi.hpet
+        .iter()
+        .for_each(|address| withhold(*address, 1024));
+    for &(base, first, last) in &acpi.mcfg {
+        let buses = u64::from(last) - u64::from(first) + 1;
+        withhold(base + (u64::from(first) << 20), buses << 20);
+    }
+    let max_pages = memory.iter().map(HypFrames::count).sum::<u64>() + 1;
+    system.create_domain(Config {
+        id: 0,
+        handle: [0; 16],
+        privileged: true,
+        direct_mapped: true,
+        vcpus,
+        max_pages,
+        max_port: MAX_PORT,
+        max_grant_frames: GRANT_FRAMES,
+        max_maptrack_frames: MAPTRACK_FRAMES,
+        memory_map,
+    })?;
+    for frames in memory {
+        let at = Gfn(frames.mfn().0);
+        system.give_memory(0, at, frames)?;
+    }
+    // Frame 0 is nobody's to give; the firmware's data in it are dom0's to read.
+    let first = system.frames.alloc(0, None).ok_or(Errno::ENOMEM)?;
+    let mut data = [0; 4096];
+    Machine.read(0, &mut data);
+    Machine.write(first.mfn().address(), &data);
+    system.give_memory(0, Gfn(0), first)?;
+    let domain = system.domain_mut(0)?;
+    if let Some(vcpu) = domain.vcpus.first_mut() {
+        (vcpu.initialised, vcpu.down) = (true, false);
+    }
+    Ok(domain.p2m.root().address())
+}
+
+/// The model-specific registers that a guest reaches without an exit: those the VMCB holds.
+fn registers() -> Option<maps::Registers> {
     let mut registers = maps::Registers::new()?;
-    for number in [
-        0x174,
-        0x175,
-        0x176,
-        0xc000_0081,
-        0xc000_0082,
-        0xc000_0083,
-        0xc000_0084,
-        0xc000_0100,
-        0xc000_0101,
-        0xc000_0102,
-        0xc000_0103,
-    ] {
+    let held = [
+        0x174..0x177,
+        0xc000_0081..0xc000_0085,
+        0xc000_0100..0xc000_0104,
+    ];
+    for number in held.into_iter().flatten() {
         registers.allow(number, true);
     }
     registers.allow(0x10, false);
-    let domain = Domain {
-        p2m: Mutex::new(p2m),
-        events: Mutex::new(Events::new()),
-        parameters: Mutex::new([0; PARAMETERS]),
-        gsi_vectors: Mutex::new(alloc::vec![None; gsis.unwrap_or(0) as usize]),
-        pci: Mutex::new(Pci::new(lapic::id())),
-        ports: crate::io::ports::for_dom0()?,
-        registers,
-        io_apics: Mutex::new(io_apics),
-        vcpus,
-        shared_info,
-        withheld,
-    };
-    let domain = DOM0.call_once(|| domain);
-    domain.vcpus.iter().for_each(|vcpu| domain.write_time(vcpu));
-    domain.write_wall_clock();
-    Some(domain)
+    Some(registers)
 }
 
 impl Domain {
-    /// The machine address behind a guest-physical one, if it is memory the domain may use.
-    pub fn machine_address(&self, gpa: u64, write: bool) -> Option<u64> {
-        let seen = self.p2m.lock().lookup(&NestedTables, Gfn::of(gpa))?;
-        let usable = seen.kind != Kind::Mmio && (!write || seen.kind.writable());
-        usable.then_some(seen.mfn.address() + gpa % 4096)
-    }
-
     /// Lets the domain see a device's registers it touched. False if they are not its to see.
     pub fn map_device(&self, gpa: u64) -> bool {
-        let free = |range: &Range<u64>| {
-            let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
-            !memory::is_ram(range) && !self.withheld.iter().any(overlaps)
-        };
-        let page = gpa & !0xfff..(gpa & !0xfff) + 4096;
-        if !free(&page) || gpa >= 1 << 46 {
-            return false;
-        }
+        let mut system = system();
         let pci = self.pci.lock();
-        if pci.is_table(page.start) {
+        let free = |frames: &Range<u64>| {
+            let mut pages = frames.clone().map(|frame| frame << 12);
+            system.frames.is_mmio(frames.clone()) && !pages.any(|page| pci.is_table(page))
+        };
+        let page = gpa >> 12..(gpa >> 12) + 1;
+        if gpa >= 1 << 46 || !free(&page) {
             return false;
         }
-        let large = gpa & !0x1f_ffff..(gpa & !0x1f_ffff) + (2 << 20);
-        let whole = free(&large) && !large.clone().step_by(4096).any(|page| pci.is_table(page));
+        let large = gpa >> 21 << 9..((gpa >> 21) + 1) << 9;
+        let frames = if free(&large) { large } else { page };
         drop(pci);
-        let range = if whole { large } else { page };
-        let (first, count) = (range.start >> 12, (range.end - range.start) >> 12);
-        let mut p2m = self.p2m.lock();
         // Another vCPU may have been here first.
-        if p2m.lookup(&NestedTables, Gfn::of(gpa)).is_some() {
+        if system.lookup(self.id, Gfn::of(gpa)).is_some() {
             return true;
         }
-        p2m.map(&mut NestedTables, Gfn(first), Mfn(first), count, Kind::Mmio)
-            .is_ok()
+        let count = frames.end - frames.start;
+        let mapped = system.map_mmio(self.id, Gfn(frames.start), Mfn(frames.start), count);
+        mapped.is_ok()
     }
 
-    /// Has every vCPU forget its translations before it runs on.
-    pub fn flush(&self) {
-        for vcpu in &self.vcpus {
-            vcpu.flush.store(true, Ordering::SeqCst);
-            vcpu.kick();
+    /// Does what [`forget`] was asked to do.
+    pub fn forget_pages(&self) {
+        if !FORGETS.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let mut system = system();
+        let ranges = core::mem::take(&mut *FORGOTTEN.lock());
+        for page in ranges.into_iter().flat_map(|pages| pages.step_by(4096)) {
+            // Without memory for tables the page stays as it was, and dom0's writes to it reach the device.
+            if system.unmap_mmio(self.id, Gfn::of(page)).is_err() {
+                log::error!("the page at {page:#x} is not intercepted");
+            }
         }
     }
 
@@ -318,7 +356,7 @@ impl Domain {
                 }
                 _ => log::warn!(
                     "d0v{}: interrupt command {:#x} is not carried out",
-                    sender.id,
+                    sender.id.vcpu,
                     command.low
                 ),
             }
@@ -387,7 +425,8 @@ impl Domain {
             .vcpus
             .iter()
             .find(|vcpu| vcpu.apic.lock().matches(to))
-            .map_or(0, |vcpu| vcpu.cpu.apic_id);
+            .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
+            .map_or(0, |cpu| cpu.apic_id);
         let waits = if io_apic.waits(line) {
             ioapic::MASKED
         } else {
@@ -419,70 +458,33 @@ impl Domain {
 
     /// Bytes came on the console: dom0 may read them.
     pub fn console_input(&self) {
-        if let Some(vcpu) = self.vcpus.first() {
-            self.events.lock().raise_virq(self, vcpu, virq::CONSOLE);
-        }
-    }
-
-    /// Tells a vCPU that events wait for it.
-    pub fn notify(&self, vcpu: &Vcpu) {
-        let vector = vcpu.upcall_vector.load(Ordering::Relaxed);
-        if vector != 0 {
-            vcpu.apic.lock().request_event(vector);
-        }
-        vcpu.kick();
-    }
-
-    /// The vector by which events come to any vCPU that chose none of its own (`HVM_PARAM_CALLBACK_TYPE_VECTOR`).
-    pub fn callback_vector(&self) -> Option<u8> {
-        let value = self.parameters.lock()[PARAM_CALLBACK_IRQ];
-        (value >> 56 == 2).then_some(value as u8)
-    }
-
-    /// Writes a vCPU's clock (`vcpu_time_info`): the rate never changes, so once is enough for each place.
-    pub fn write_time(&self, vcpu: &Vcpu) {
-        let at = vcpu.info.load(Ordering::Relaxed) + 32;
-        let (multiplier, shift) = time::scale();
-        let version = Machine.load_u32(at);
-        Machine.store_u32(at, version | 1);
-        Machine.store_u64(at + 8, time::tsc_start());
-        Machine.store_u64(at + 16, 0);
-        Machine.store_u32(at + 24, multiplier);
-        // Shift, and the flag that all vCPUs' clocks agree (XEN_PVCLOCK_TSC_STABLE_BIT).
-        Machine.store_u32(at + 28, u32::from(shift as u8) | 1 << 8);
-        Machine.store_u32(at, (version | 1).wrapping_add(1));
-    }
-
-    /// Writes the wall clock's time at the hypervisor's time 0.
-    pub fn write_wall_clock(&self) {
-        let seconds = crate::arch::rtc::read().saturating_sub(time::now() / 1_000_000_000);
-        self.set_wall_clock(seconds, 0);
-    }
-
-    /// Writes the wall clock: seconds and nanoseconds since 1970 at the hypervisor's time 0.
-    pub fn set_wall_clock(&self, seconds: u64, nanoseconds: u32) {
-        let at = self.shared_info.start() + 3072;
-        let version = Machine.load_u32(at);
-        Machine.store_u32(at, version | 1);
-        Machine.store_u32(at + 4, seconds as u32);
-        Machine.store_u32(at + 8, nanoseconds);
-        Machine.store_u32(at + 12, (seconds >> 32) as u32);
-        Machine.store_u32(at, (version | 1).wrapping_add(1));
+        system().raise_virq(self.id, virq::CONSOLE);
     }
 }
 
 impl Vcpu {
-    /// Makes the vCPU look at what changed, wherever it runs.
-    pub fn kick(&self) {
-        if self.cpu.index != percpu::this().index {
-            lapic::kick(self.cpu);
-        }
+    /// The processor that runs it now.
+    pub fn runs_on(&self) -> Option<&'static PerCpu> {
+        let running = self.running.load(Ordering::SeqCst);
+        let cpu = running.then(|| self.cpu.load(Ordering::SeqCst));
+        cpu.and_then(percpu::get)
     }
 
-    /// Whether events wait (`evtchn_upcall_pending`).
-    pub fn upcall_pending(&self) -> bool {
-        let mut byte = [0];
-        Machine.read(self.info.load(Ordering::Relaxed), &mut byte);
-        byte[0] != 0
+    /// Makes the vCPU look at what changed, wherever it runs or sleeps.
+    pub fn kick(&self) {
+        let here = percpu::this().index;
+        if let Some(cpu) = self.runs_on().filter(|cpu| cpu.index != here) {
+            lapic::kick(cpu);
+        }
+        // Also if it runs: it may be about to sleep.
+        schedule::wake(self);
+    }
+
+    /// When its next timer fires, in nanoseconds of system time.
+    pub fn next_timer(&self) -> Option<u64> {
+        let timers = self.deadline.load(Ordering::SeqCst);
+        let timers = (timers != u64::MAX).then_some(timers);
+        let apic = self.apic.lock().deadline();
+        timers.into_iter().chain(apic).min()
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The hypervisor's program: what runs on the machine. `boot` gets here, `arch` is the processor and its
-//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `calls` are its hypercalls, `io` is what
-//! it sees of the machine. What decides without a machine is the library beside this file.
+//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `io` is what it
+//! sees of the machine, `platform` what the library asks of it. What decides without a machine, hypercalls too, is
+//! the library beside this file.
 
 #![no_std]
 #![no_main]
@@ -14,10 +15,12 @@ extern crate alloc;
 mod arch;
 #[allow(unsafe_code)]
 mod boot;
-mod calls;
 mod dom0;
 mod domain;
+mod host;
 mod io;
+mod platform;
+mod schedule;
 mod vcpu;
 
 use core::sync::atomic::Ordering;
@@ -27,12 +30,9 @@ use spin::Once;
 use arch::percpu::{self, PerCpu};
 use arch::{lapic, svm, traps};
 use boot::BootInfo;
-use vcpu::Runner;
 
 /// What the loader told, for [`main`], which runs on another stack.
 static BOOT: Once<BootInfo> = Once::new();
-/// dom0, once it is built.
-static DOM0: Once<dom0::Built> = Once::new();
 
 /// Where the boot code ends: on the boot stack, interrupts off, 4 GiB mapped.
 fn start(magic: u32, info: u64) -> ! {
@@ -72,10 +72,12 @@ extern "C" fn main() -> ! {
         lapic::end_of_interrupt();
     });
     arch::smp::start_others(&acpi);
-    match dom0::build(boot, &acpi, &options) {
-        Ok(built) => DOM0.call_once(|| built),
+    platform::start(host::describe(boot));
+    let built = match dom0::build(boot, &acpi, &options) {
+        Ok(built) => built,
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
+    schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
     io::msi::take_console();
     percpu::all()
         .iter()
@@ -84,40 +86,19 @@ extern "C" fn main() -> ! {
     processor(cpu)
 }
 
-/// What each processor does from the time it is up: it waits for dom0 and runs the vCPU that is its own.
+/// What each processor does from the time it is up.
 fn processor(cpu: &'static PerCpu) -> ! {
-    let features = match svm::init() {
-        Ok(features) => features,
+    let asids = match svm::init() {
+        Ok(asids) => asids,
         Err(why) => panic!("processor {}: {why}", cpu.index),
     };
     log::info!(
-        "processor {}: APIC id {}, SVM with {} ASIDs, next RIP {}",
+        "processor {}: APIC id {}, SVM with {asids} ASIDs, next RIP {}",
         cpu.index,
         cpu.apic_id,
-        features.asids,
-        features.next_rip
+        svm::has_next_rip()
     );
-    let built = loop {
-        match DOM0.get() {
-            Some(built) => break built,
-            None => traps::wait(),
-        }
-    };
-    let Some(vcpu) = built
-        .domain
-        .vcpus
-        .iter()
-        .find(|vcpu| vcpu.cpu.index == cpu.index)
-    else {
-        loop {
-            traps::wait();
-        }
-    };
-    let mut runner = Runner::new(built.domain, vcpu, features).expect("memory for a vCPU");
-    if vcpu.id == 0 {
-        runner.start_pvh(built.entry, built.start_info);
-    }
-    runner.run()
+    schedule::run(cpu)
 }
 
 #[panic_handler]

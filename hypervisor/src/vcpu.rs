@@ -2,22 +2,24 @@
 
 //! Running a vCPU: what the processor that runs it keeps to itself, and the loop of entries and exits.
 
-pub mod cpuid;
 mod exits;
-pub mod memory;
+mod memory;
 mod mmio;
 mod msr;
 mod registers;
-pub mod runstate;
 
 use core::sync::atomic::Ordering;
 
+use crate::arch::percpu::{self, PerCpu};
+use crate::arch::svm::EFER_SVME;
 use crate::arch::svm::enter::Context;
+use crate::arch::svm::extended::Extended;
 use crate::arch::svm::vmcb::{Segment, Vmcb, event, int_ctl, intercept1, intercept2};
-use crate::arch::svm::{EFER_SVME, Features};
-use crate::arch::{lapic, time, traps};
+use crate::arch::{cpu, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
-use runstate::State;
+use crate::platform::system;
+use crate::schedule::{self, Timer};
+use paravane::system::vcpu::State;
 
 /// Flags of an exception that carries no error code.
 const UNDEFINED: u8 = 6;
@@ -26,30 +28,45 @@ const PROTECTION: u8 = 13;
 
 /// The PAT after a reset (AMD APM volume 2, 7.8.2).
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
+/// The guest takes interrupts.
+const RFLAGS_IF: u64 = 1 << 9;
 /// CR0 after a reset or INIT.
 const CR0_RESET: u64 = 0x6000_0010;
+
+/// What a vCPU waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Nothing.
+    No,
+    /// An interrupt (HLT).
+    Halt,
+    /// An interrupt, whether it is taken now or not, or an event (SCHEDOP_block).
+    Block,
+    /// An interrupt that is taken now, or one of some events (SCHEDOP_poll).
+    Poll,
+}
 
 /// A vCPU in the hands of the processor that runs it.
 pub struct Runner {
     domain: &'static Domain,
     vcpu: &'static Vcpu,
     context: Context,
-    features: Features,
-    /// The guest sleeps until an interrupt.
-    halted: bool,
+    /// The VMCB tells where the next instruction starts.
+    next_rip: bool,
+    wait: Wait,
+    /// What it does, for the accounts.
+    state: State,
     /// An exception to be injected at the next entry, in the VMCB's form.
     exception: Option<u64>,
-    /// The extended state the guest enabled.
-    xcr0: u64,
-    /// What the processor's timer is set to, in nanoseconds.
-    armed: Option<u64>,
+    extended: Extended,
+    /// It lets others run before it goes on.
+    gives_way: bool,
 }
 
 impl Runner {
     /// Makes a vCPU ready to be started.
-    pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, features: Features) -> Option<Self> {
+    pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, next_rip: bool) -> Option<Self> {
         let mut context = Context::new()?;
-        let root = domain.p2m.lock().root().address();
         let vmcb = context.vmcb();
         vmcb.intercept_1 = intercept1::INTR
             | intercept1::NMI
@@ -79,20 +96,22 @@ impl Runner {
         vmcb.intercept_exceptions = 1 << 18;
         vmcb.iopm_base_pa = domain.ports.address();
         vmcb.msrpm_base_pa = domain.registers.address();
-        vmcb.asid = 1 + vcpu.id;
+        // One is enough: what a vCPU left in a TLB is flushed when another one is run there.
+        vmcb.asid = 1;
         vmcb.tlb_control = 1;
         vmcb.int_ctl = int_ctl::V_INTR_MASKING;
         vmcb.np_enable = 1;
-        vmcb.n_cr3 = root;
+        vmcb.n_cr3 = domain.root;
         let mut runner = Self {
             domain,
             vcpu,
             context,
-            features,
-            halted: false,
+            next_rip,
+            wait: Wait::No,
+            state: State::Offline,
             exception: None,
-            xcr0: 1,
-            armed: None,
+            extended: Extended::new()?,
+            gives_way: false,
         };
         runner.reset(0);
         Some(runner)
@@ -156,8 +175,8 @@ impl Runner {
         vmcb.exitintinfo = 0;
         vmcb.clean = 0;
         self.context.registers = Default::default();
-        self.context.registers.rdx = u64::from(cpuid::signature());
-        self.halted = false;
+        self.context.registers.rdx = u64::from(cpu::leaf(1, 0)[0]);
+        self.wait = Wait::No;
         self.exception = None;
     }
 
@@ -190,62 +209,165 @@ impl Runner {
         self.context.vmcb()
     }
 
-    /// Runs the vCPU for ever.
-    pub fn run(&mut self) -> ! {
+    /// Runs the vCPU on the calling processor until it waits, until a time, or until the scheduler has something more
+    /// urgent.
+    pub fn run(&mut self, cpu: &'static PerCpu, timer: &mut Timer, until: Option<u64>) {
+        self.arrive(cpu);
         loop {
             let now = time::now();
             self.timers(now);
             let active = self.active();
-            if !active || (self.halted && !self.has_interrupt()) {
-                self.account(
-                    if active {
-                        State::Blocked
-                    } else {
-                        State::Offline
-                    },
-                    now,
-                );
-                self.set_timer(now);
-                traps::wait();
-                continue;
+            if !active || self.waits() {
+                self.account(if active {
+                    State::Blocked
+                } else {
+                    State::Offline
+                });
+                self.leave();
+                schedule::sleep(self.vcpu);
+                // What came after it was looked at and before the scheduler knew has woken nobody.
+                if self.active() && !self.waits() {
+                    schedule::wake(self.vcpu);
+                }
+                return;
             }
-            self.account(State::Running, now);
-            self.halted = false;
-            if self.vcpu.flush.swap(false, Ordering::SeqCst) {
-                self.vmcb().tlb_control = 1;
+            let over = until.is_some_and(|until| until <= now);
+            let gives_way = core::mem::take(&mut self.gives_way);
+            if over || gives_way || cpu.reschedule.load(Ordering::SeqCst) {
+                self.account(State::Runnable);
+                self.leave();
+                return;
             }
+            self.account(State::Running);
+            self.wait = Wait::No;
             self.inject();
-            self.set_timer(now);
-            self.context.enter();
-            self.vmcb().tlb_control = 0;
-            let priority = self.vmcb().int_ctl & 0xf;
-            self.vcpu.apic.lock().set_task_priority(priority << 4);
-            // An event that was being delivered when the guest exited is delivered first at the next entry.
-            let interrupted = self.vmcb().exitintinfo;
-            if interrupted & event::VALID != 0 {
-                self.exception = Some(interrupted);
-            }
-            traps::take_pending();
-            self.exit();
+            let next = self.vcpu.next_timer().into_iter().chain(until).min();
+            timer.arm(next, now);
+            self.enter();
         }
     }
 
-    fn account(&self, state: State, now: u64) {
-        self.vcpu.runstate.lock().enter(self.domain, state, now);
+    /// Begins to run on a processor.
+    fn arrive(&mut self, cpu: &'static PerCpu) {
+        let before = self.vcpu.cpu.swap(cpu.index, Ordering::SeqCst);
+        self.vcpu.running.store(true, Ordering::SeqCst);
+        let me = self.vcpu.id.vcpu as usize;
+        let last = cpu.last_vcpu.swap(me, Ordering::SeqCst);
+        if last != me || before != cpu.index {
+            self.extended.load();
+            // The processor may know translations of another vCPU's, or old ones of this one's.
+            self.vmcb().tlb_control = 1;
+        }
     }
 
-    /// Whether the vCPU is on; carries out INIT and start-up.
+    /// Ends to run on the calling processor: another one may go on with the vCPU.
+    fn leave(&mut self) {
+        self.extended.save();
+        self.vcpu.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets the guest run until it exits, and deals with that.
+    fn enter(&mut self) {
+        // From here on others wait for the exit that their interrupt causes: no lock may be taken.
+        self.vcpu.in_guest.store(true, Ordering::SeqCst);
+        if self.vcpu.flush.swap(false, Ordering::SeqCst) {
+            self.vmcb().tlb_control = 1;
+        }
+        let stopped = self.vcpu.stopped.load(Ordering::SeqCst);
+        if !stopped {
+            self.context.enter();
+        }
+        self.vcpu.in_guest.store(false, Ordering::SeqCst);
+        if stopped {
+            // What was to be injected is kept for the time when it runs again.
+            self.exception = Some(self.vmcb().eventinj).filter(|event| event & event::VALID != 0);
+            return;
+        }
+        self.vmcb().tlb_control = 0;
+        let priority = self.vmcb().int_ctl & 0xf;
+        self.vcpu.apic.lock().set_task_priority(priority << 4);
+        // An event that was being delivered when the guest exited is delivered first at the next entry.
+        let interrupted = self.vmcb().exitintinfo;
+        if interrupted & event::VALID != 0 {
+            self.exception = Some(interrupted);
+        }
+        traps::take_pending();
+        self.exit();
+        self.domain.forget_pages();
+    }
+
+    /// Says what the vCPU does from now on, if that is news.
+    fn account(&mut self, state: State) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        let (paging, id) = (self.paging(), self.vcpu.id);
+        let index = self.vcpu.cpu.load(Ordering::Relaxed);
+        let mut system = system();
+        system.enter_state(id, state, Some(&paging));
+        let known = system.domain_mut(id.domain).ok();
+        if let Some(vcpu) = known.and_then(|domain| domain.vcpus.get_mut(id.vcpu as usize)) {
+            vcpu.cpu = index as u32;
+        }
+        if let (Some(cpu), Some(here)) = (system.host.cpus.get_mut(index), percpu::get(index)) {
+            cpu.idle = here.idle.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the vCPU waits still.
+    fn waits(&mut self) -> bool {
+        let woken = self.vcpu.woken.load(Ordering::SeqCst);
+        match self.wait {
+            Wait::No => false,
+            Wait::Halt => !self.has_interrupt(),
+            Wait::Block => !woken && !self.has_interrupt(),
+            Wait::Poll => {
+                let open = self.vmcb().rflags & RFLAGS_IF != 0;
+                let over = woken || (open && self.has_interrupt());
+                // A poll that something else ended is no longer to be woken from.
+                if over {
+                    let _ = system().change_timers(self.vcpu.id, |vcpu| vcpu.poll = None);
+                }
+                !over
+            }
+        }
+    }
+
+    /// Whether the vCPU may run; carries out INIT and start-up.
     fn active(&mut self) -> bool {
         let mut activity = self.vcpu.activity.lock();
-        match *activity {
-            Activity::On => true,
-            Activity::WaitForStart => false,
+        let now = *activity;
+        if let Activity::Start(_) = now {
+            *activity = Activity::On;
+        }
+        drop(activity);
+        match now {
+            Activity::On => {}
+            Activity::WaitForStart => {
+                if self.state != State::Offline {
+                    self.set_down(true);
+                }
+                return false;
+            }
             Activity::Start(page) => {
-                *activity = Activity::On;
-                drop(activity);
-                log::debug!("d0v{} starts at {:#x}", self.vcpu.id, u64::from(page) << 12);
+                log::debug!(
+                    "d0v{} starts at {:#x}",
+                    self.vcpu.id.vcpu,
+                    u64::from(page) << 12
+                );
                 self.reset(page);
-                true
+                self.set_down(false);
+            }
+        }
+        !self.vcpu.stopped.load(Ordering::SeqCst)
+    }
+
+    fn set_down(&mut self, down: bool) {
+        let id = self.vcpu.id;
+        if let Ok(domain) = system().domain_mut(id.domain) {
+            if let Some(vcpu) = domain.vcpus.get_mut(id.vcpu as usize) {
+                (vcpu.initialised, vcpu.down) = (true, down);
             }
         }
     }
@@ -253,36 +375,22 @@ impl Runner {
     /// Fires what is due.
     fn timers(&mut self, now: u64) {
         self.vcpu.apic.lock().tick(now);
-        let due = self.vcpu.timer.load(Ordering::SeqCst);
-        if due != 0 && due <= now {
-            self.vcpu.timer.store(0, Ordering::SeqCst);
-            let events = self.domain.events.lock();
-            events.raise_virq(self.domain, self.vcpu, xen_abi::xen::virq::TIMER);
-        }
-    }
-
-    /// Has the processor's timer interrupt at the next time something is due.
-    fn set_timer(&mut self, now: u64) {
-        let single = self.vcpu.timer.load(Ordering::SeqCst);
-        let apic = self.vcpu.apic.lock().deadline();
-        let next = [(single != 0).then_some(single), apic]
-            .into_iter()
-            .flatten()
-            .min();
-        // Writing the timer costs much more than comparing.
-        let fired = self.vcpu.cpu.timer_fired.swap(false, Ordering::Relaxed);
-        if fired || next != self.armed {
-            lapic::set_timer(next.map(|next| next.saturating_sub(now)));
-            self.armed = next;
+        if self.vcpu.deadline.load(Ordering::SeqCst) <= now {
+            self.vcpu.deadline.store(u64::MAX, Ordering::SeqCst);
+            system().timer(self.vcpu.id);
         }
     }
 
     /// The interrupt to deliver next: the vector, and whether it comes from the local APIC.
     fn pending(&self) -> Option<(u8, bool)> {
-        if self.vcpu.upcall_vector.load(Ordering::Relaxed) == 0 && self.vcpu.upcall_pending() {
-            if let Some(vector) = self.domain.callback_vector() {
+        if self.vcpu.direct.load(Ordering::SeqCst) != 0 {
+            // Under the system's lock, under which it is set.
+            let system = system();
+            let vector = self.vcpu.direct.load(Ordering::SeqCst);
+            if system.upcall_pending(self.vcpu.id) {
                 return Some((vector, false));
             }
+            self.vcpu.direct.store(0, Ordering::SeqCst);
         }
         self.vcpu.apic.lock().pending().map(|vector| (vector, true))
     }
@@ -303,7 +411,8 @@ impl Runner {
         let Some((vector, from_apic)) = pending else {
             return;
         };
-        let open = vmcb.rflags & 1 << 9 != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
+        let open =
+            vmcb.rflags & RFLAGS_IF != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
         if open {
             vmcb.eventinj = event::VALID | event::INTERRUPT | u64::from(vector);
             if from_apic {

@@ -19,7 +19,7 @@ use crate::guest::{Domain, Guest};
 use crate::health::{Health, Lost};
 use crate::machine::Machine;
 use crate::remote::{Place, scaled};
-use crate::topology::{Hypervisor, Topology};
+use crate::topology::Topology;
 
 /// How long Xen and dom0 may take to come up. On two idle processors it takes 15 seconds.
 const DOM0_LIMIT: Duration = Duration::from_secs(120);
@@ -51,11 +51,7 @@ impl Host {
         let dom0 = Place::connect(machine.agent()?, &health)?;
         let kernel = dom0
             .hello(DOM0_LIMIT)
-            .and_then(|kernel| match topology.hypervisor {
-                Hypervisor::Xen => dom0.sh("xl info >/dev/null").map(|_| kernel),
-                // What xl asks for is not served yet.
-                Hypervisor::Paravane => Ok(kernel),
-            })
+            .and_then(|kernel| dom0.sh("xl info >/dev/null").map(|_| kernel))
             .map_err(|error| {
                 // QEMU's own end says more than the lost connection.
                 let error = machine.check().err().unwrap_or(error);
@@ -232,10 +228,6 @@ impl Host {
 
     /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk, no bridges.
     pub fn clean(&self) -> Result<()> {
-        if self.topology.hypervisor == Hypervisor::Paravane {
-            // It makes no guests yet.
-            return Ok(());
-        }
         self.dom0
             .run_for(
                 Duration::from_secs(60),

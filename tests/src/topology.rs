@@ -110,13 +110,12 @@ impl Topology {
         ..Self::PV
     };
 
-    /// A PVH dom0 on our own hypervisor, each vCPU with a processor of its own. There is no toolstack in it yet.
+    /// A PVH dom0 on our own hypervisor.
     pub const PARAVANE: Self = Self {
         hypervisor: Hypervisor::Paravane,
         dom0: Dom0::Pvh,
         cpus: 2,
         memory: 2560,
-        dom0_args: "paravane.toolstack=none",
         ..Self::PV
     };
 

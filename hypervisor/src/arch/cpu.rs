@@ -66,26 +66,6 @@ pub fn tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Sets which extended state the calling processor keeps (XCR0), for the guest that runs on it. False if the processor
-/// does not know a bit or the bits do not go together.
-pub fn set_xcr0(value: u64) -> bool {
-    let [low, _, _, high] = leaf(0xd, 0);
-    let known = u64::from(high) << 32 | u64::from(low);
-    // x87 always; AVX needs SSE; the three parts of AVX-512 go together and need AVX (Intel SDM volume 1, 13.3).
-    let (avx, wide) = (value & 4 != 0, value & 0xe0);
-    let consistent =
-        value & 1 != 0 && (!avx || value & 2 != 0) && (wide == 0 || (wide == 0xe0 && avx));
-    let bounds = value >> 3 & 3;
-    if value & !known != 0 || !consistent || (bounds != 0 && bounds != 3) {
-        return false;
-    }
-    // SAFETY: the value is one the processor accepts, and the hypervisor itself uses no extended state.
-    unsafe {
-        core::arch::asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nomem, nostack));
-    }
-    true
-}
-
 /// Writes the reset control register (Intel ICH9 data sheet, 13.7.5), as dom0 wants: the machine may start again.
 pub fn write_reset_control(value: u8) {
     // SAFETY: a reset ends everything; other bits only say of what kind it will be.

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine's free memory: ranges of frames from which the hypervisor takes its own, from the top down, and
-//! from which dom0 gets its share, from the bottom up. A frame taken is a value; who drops it gives it back.
+//! Frames of the hypervisor's own: page tables, stacks, control blocks. While it starts they come from all of the
+//! machine's memory, from the top down; then [`hand_over`] sets some apart for it and makes the table of all frames,
+//! which owns the rest ([`crate::platform`]). A frame taken is a value; who drops it gives it back.
 
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
+use paravane::mem::frames::Record;
+use paravane::mem::{FrameTable, HypFrames, Mfn};
 use spin::Mutex;
 
 use super::phys;
+use crate::platform::system;
 
 /// Bytes in a frame.
 pub const FRAME: u64 = 4096;
+/// Frames that stay the hypervisor's own once the table exists, for stacks, control blocks and device mappings: 8 MiB,
+/// which serves some 40 processors of 180 KiB each.
+const OWN: u64 = 8 << 20 >> 12;
 
 static FREE: Mutex<ArrayVec<Range<u64>, 128>> = Mutex::new(ArrayVec::new_const());
 
@@ -19,6 +26,8 @@ static FREE: Mutex<ArrayVec<Range<u64>, 128>> = Mutex::new(ArrayVec::new_const()
 #[derive(Debug)]
 pub struct Frames {
     range: Range<u64>,
+    /// Where the table of all frames gave them.
+    from_table: Option<HypFrames>,
 }
 
 impl Frames {
@@ -28,13 +37,24 @@ impl Frames {
         let range = take_range(count * FRAME, count.next_power_of_two() * FRAME, limit)?;
         // SAFETY: the range was free and is nobody's but ours now.
         unsafe { phys::zero(range.start, range.end - range.start) };
-        Some(Self { range })
+        Some(Self {
+            range,
+            from_table: None,
+        })
     }
 
-    /// Takes `count` contiguous frames of any alignment, not zeroed: the caller overwrites them.
+    /// Takes `count` contiguous frames from the table, the highest there are, not zeroed: the caller overwrites them.
+    /// To be dropped where the system is not locked.
     pub fn take_run(count: u64) -> Option<Self> {
+        let order = count.next_power_of_two().trailing_zeros() as u8;
+        let frames = &mut system().frames;
+        let fits = |block: &Range<u64>| block.end - block.start >= 1 << order;
+        let ends = frames.free_blocks().filter(fits).map(|block| block.end);
+        let start = ends.max()? - (1 << order);
+        let taken = frames.alloc_at(Mfn(start), order)?;
         Some(Self {
-            range: take_range(count * FRAME, FRAME, u64::MAX)?,
+            range: start * FRAME..(start + count) * FRAME,
+            from_table: Some(taken),
         })
     }
 
@@ -78,7 +98,10 @@ impl Frames {
 
 impl Drop for Frames {
     fn drop(&mut self) {
-        give(self.range.clone());
+        match self.from_table.take() {
+            Some(frames) => system().frames.free(frames),
+            None => give(self.range.clone()),
+        }
     }
 }
 
@@ -120,31 +143,29 @@ pub fn withhold(range: Range<u64>) {
     *free = pieces;
 }
 
-/// Free memory in bytes.
-pub fn free_bytes() -> u64 {
-    FREE.lock()
-        .iter()
-        .map(|range| range.end - range.start)
-        .sum()
-}
-
-/// Takes the lowest free memory, `bytes` in all, away from the hypervisor for good: a domain's.
-pub fn take_lowest(bytes: u64) -> alloc::vec::Vec<Range<u64>> {
-    let mut left = bytes / FRAME * FRAME;
-    let mut taken = alloc::vec::Vec::with_capacity(16);
+/// Makes the table of all frames below `top`, in which what is free now is free, but for the hypervisor's own.
+///
+/// # Panics
+///
+/// Without memory for it.
+pub fn hand_over(top: u64) -> FrameTable {
+    let count = top / FRAME;
+    let bytes = (count * size_of::<Record>() as u64).next_multiple_of(FRAME);
+    let place = take_range(bytes, FRAME, u64::MAX).expect("memory for the table of frames");
+    let own = take_range(OWN * FRAME, FRAME, u64::MAX).expect("memory for the hypervisor's own");
+    // SAFETY: the range was free and is nobody's but ours now.
+    unsafe { phys::zero(place.start, bytes) };
+    // SAFETY: the frames are in the direct map, taken for ever and reached by this reference alone; zeroes are records.
+    let records = unsafe {
+        core::slice::from_raw_parts_mut(phys::pointer::<Record>(place.start), count as usize)
+    };
+    let mut table = FrameTable::new(&mut *records);
     let mut free = FREE.lock();
-    free.sort_unstable_by_key(|range| range.start);
-    for range in free.iter_mut() {
-        let size = left.min(range.end - range.start);
-        if size == 0 {
-            break;
-        }
-        taken.push(range.start..range.start + size);
-        range.start += size;
-        left -= size;
+    for range in free.drain(..) {
+        table.add_free(range.start / FRAME..range.end / FRAME);
     }
-    free.retain(|range| !range.is_empty());
-    taken
+    let _ = free.try_push(own);
+    table
 }
 
 fn take_range(bytes: u64, align: u64, limit: u64) -> Option<Range<u64>> {

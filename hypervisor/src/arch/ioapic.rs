@@ -71,6 +71,12 @@ pub fn lines(gsi_base: u32) -> u32 {
         .map_or(0, |apic| apic.lines)
 }
 
+/// Whether there is a global interrupt of that number.
+pub fn has(gsi: u32) -> bool {
+    let serves = |apic: &IoApic| (apic.gsi_base..apic.gsi_base + apic.lines).contains(&gsi);
+    ALL.lock().iter().any(serves)
+}
+
 /// Sets a global interrupt's redirection entry; false if there is no such interrupt.
 pub fn set(gsi: u32, entry: u64) -> bool {
     let all = ALL.lock();

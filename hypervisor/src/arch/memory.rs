@@ -7,6 +7,7 @@ use talc::{ErrOnOom, Span, Talc, Talck};
 
 use super::{frames, paging, phys};
 use crate::boot::{self, BootInfo, image};
+use crate::platform;
 use frames::{FRAME, Frames};
 
 /// Bytes of the hypervisor's heap.
@@ -54,11 +55,20 @@ pub fn init(magic: u32, info: u64) {
     // SAFETY: the frames are mapped, ours for ever, and used for nothing else.
     let claimed = unsafe { HEAP_ALLOCATOR.lock().claim(span) };
     claimed.expect("the heap is large enough to be one");
+    let table = frames::hand_over(top);
     log::info!(
         "memory: {} MiB free of {} MiB",
-        frames::free_bytes() >> 20,
+        table.free_count() * FRAME >> 20,
         ram_bytes() >> 20
     );
+    platform::init(table);
+}
+
+/// The frames that are RAM as a whole by the firmware's memory map.
+pub fn ram_frames() -> impl Iterator<Item = core::ops::Range<u64>> {
+    let ram = RAM.lock().clone();
+    ram.into_iter()
+        .map(|range| range.start.div_ceil(FRAME)..range.end / FRAME)
 }
 
 /// All RAM of the machine in bytes.

@@ -4,7 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use spin::{Mutex, RwLock};
 use x86_64::VirtAddr;
@@ -32,6 +32,12 @@ pub struct PerCpu {
     pub ready: AtomicBool,
     /// Set when the timer's interrupt came: it has to be armed again.
     pub timer_fired: AtomicBool,
+    /// Set when the scheduler has something more urgent for it than what it runs.
+    pub reschedule: AtomicBool,
+    /// Nanoseconds it had nothing to run.
+    pub idle: AtomicU64,
+    /// The number of the vCPU whose extended state it has; `usize::MAX` for none.
+    pub last_vcpu: AtomicUsize,
 }
 
 static ALL: RwLock<Vec<&'static PerCpu>> = RwLock::new(Vec::new());
@@ -48,6 +54,9 @@ pub fn make(apic_id: u32) -> &'static PerCpu {
         descriptors: Descriptors::new(),
         ready: AtomicBool::new(false),
         timer_fired: AtomicBool::new(false),
+        reschedule: AtomicBool::new(false),
+        idle: AtomicU64::new(0),
+        last_vcpu: AtomicUsize::new(usize::MAX),
     }));
     cpu.me
         .store((&raw const *cpu).cast_mut(), Ordering::Relaxed);
@@ -76,6 +85,16 @@ pub fn this() -> &'static PerCpu {
 /// The data of all processors known so far.
 pub fn all() -> Vec<&'static PerCpu> {
     ALL.read().clone()
+}
+
+/// The data of a processor by its number.
+pub fn get(index: usize) -> Option<&'static PerCpu> {
+    ALL.read().get(index).copied()
+}
+
+/// Forgets the processor that was made last: it does not come up.
+pub fn forget_last() {
+    ALL.write().pop();
 }
 
 /// Leaves the present stack for ever and goes on in `then` on this processor's own.

@@ -7,8 +7,6 @@ use core::ptr;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use paravane::mem::Mfn;
-
 /// Where physical address 0 appears in the hypervisor's address space. The boot tables map 4 GiB here, the final
 /// ones all memory that is not the image's.
 pub const DIRECT: u64 = 0xffff_8880_0000_0000;
@@ -138,6 +136,16 @@ impl paravane::mem::MachineMemory for Machine {
         atomic!(AtomicU64, address).compare_exchange(old, new, SeqCst, SeqCst)
     }
 
+    // Single locked instructions: a guest that changes the word all the time cannot make them be tried again.
+
+    fn fetch_or_u16(&self, address: u64, bits: u16) -> u16 {
+        atomic!(AtomicU16, address).fetch_or(bits, SeqCst)
+    }
+
+    fn fetch_clear_u16(&self, address: u64, bits: u16) -> u16 {
+        atomic!(AtomicU16, address).fetch_and(!bits, SeqCst)
+    }
+
     fn fetch_or_u32(&self, address: u64, bits: u32) -> u32 {
         atomic!(AtomicU32, address).fetch_or(bits, SeqCst)
     }
@@ -152,27 +160,5 @@ impl paravane::mem::MachineMemory for Machine {
 
     fn fetch_clear_u64(&self, address: u64, bits: u64) -> u64 {
         atomic!(AtomicU64, address).fetch_and(!bits, SeqCst)
-    }
-}
-
-/// Gives nested page tables their frames.
-#[derive(Clone, Copy, Debug)]
-pub struct NestedTables;
-
-impl paravane::mem::p2m::TableMemory for NestedTables {
-    fn alloc(&mut self) -> Option<Mfn> {
-        super::frames::Frames::one().map(|frame| Mfn::of(frame.leak()))
-    }
-
-    fn free(&mut self, table: Mfn) {
-        super::frames::give(table.address()..table.address() + 4096);
-    }
-
-    fn load(&self, table: Mfn, index: u64) -> u64 {
-        atomic!(AtomicU64, table.address() + index * 8).load(SeqCst)
-    }
-
-    fn store(&mut self, table: Mfn, index: u64, entry: u64) {
-        atomic!(AtomicU64, table.address() + index * 8).store(entry, SeqCst);
     }
 }

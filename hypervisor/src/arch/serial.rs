@@ -3,7 +3,7 @@
 //! The serial console: the machine's log, and later dom0's.
 
 use core::fmt::Write;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
@@ -68,6 +68,20 @@ impl Write for Console {
     }
 }
 
+/// What was logged and is not in the console ring yet: who logs may hold the lock that the ring is behind.
+static SAID: Mutex<arrayvec::ArrayVec<u8, { 16 << 10 }>> =
+    Mutex::new(arrayvec::ArrayVec::new_const());
+static NEWS: AtomicBool = AtomicBool::new(false);
+
+/// Calls `each` with what was logged since the last time, if there is any.
+pub fn take_said(each: impl FnOnce(&[u8])) {
+    if NEWS.swap(false, Ordering::Relaxed) {
+        let mut said = SAID.lock();
+        each(&said);
+        said.clear();
+    }
+}
+
 static LOGGER: Logger = Logger;
 
 struct Logger;
@@ -83,6 +97,9 @@ impl Log for Logger {
             // A line that is too long is cut; nothing else can fail here.
             let _ = writeln!(line, "(PV) {}", record.args());
             write_bytes(&line.bytes);
+            // What finds no room is missing in `xl dmesg`, and stands on the serial line.
+            let _ = SAID.lock().try_extend_from_slice(&line.bytes);
+            NEWS.store(true, Ordering::Relaxed);
         }
     }
 

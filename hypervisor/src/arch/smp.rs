@@ -95,7 +95,7 @@ pub fn start_others(acpi: &Acpi) {
         Ordering::SeqCst,
     );
     for &apic_id in acpi.apic_ids.iter().filter(|&&id| id != me) {
-        let cpu = percpu::make(apic_id);
+        percpu::make(apic_id);
         STARTED.store(false, Ordering::SeqCst);
         lapic::send_init(apic_id);
         time::delay(10_000_000);
@@ -107,8 +107,8 @@ pub fn start_others(acpi: &Acpi) {
             log::error!("processor with APIC id {apic_id} does not come up");
             // It may still come late, on the stack that the next one would get.
             lapic::send_init(apic_id);
+            percpu::forget_last();
         }
-        let _ = cpu;
     }
     log::info!(
         "{} processors",

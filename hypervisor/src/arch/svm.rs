@@ -3,6 +3,7 @@
 //! AMD's secure virtual machine (APM volume 2, chapter 15): turned on, and a guest entered and left.
 
 pub mod enter;
+pub mod extended;
 pub mod maps;
 pub mod vmcb;
 
@@ -17,21 +18,17 @@ const VM_CR: u32 = 0xc001_0114;
 const VM_CR_SVMDIS: u64 = 1 << 4;
 const VM_HSAVE_PA: u32 = 0xc001_0117;
 
-/// What the processor can do beyond the least that is needed.
-#[derive(Clone, Copy, Debug)]
-pub struct Features {
-    /// The VMCB tells where the instruction after an intercepted one starts.
-    pub next_rip: bool,
-    /// Number of address-space identifiers.
-    pub asids: u32,
+/// Whether the VMCB tells where the instruction after an intercepted one starts.
+pub fn has_next_rip() -> bool {
+    cpu::id().get_svm_info().is_some_and(|svm| svm.has_nrip())
 }
 
-/// Turns SVM on for the calling processor.
+/// Turns SVM on for the calling processor. Returns how many address-space identifiers it has.
 ///
 /// # Errors
 ///
 /// Says what is missing.
-pub fn init() -> Result<Features, &'static str> {
+pub fn init() -> Result<u32, &'static str> {
     let id = cpu::id();
     let Some(svm) = id.get_svm_info() else {
         return Err("the processor has no SVM (AMD-V); Intel's VMX is not supported yet");
@@ -53,8 +50,5 @@ pub fn init() -> Result<Features, &'static str> {
     if !on || !saves {
         return Err("the processor refuses to turn SVM on");
     }
-    Ok(Features {
-        next_rip: svm.has_nrip(),
-        asids: svm.supported_asids(),
-    })
+    Ok(svm.supported_asids())
 }

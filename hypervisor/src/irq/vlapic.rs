@@ -126,6 +126,11 @@ impl VLapic {
         self.base & BASE_X2APIC != 0
     }
 
+    /// Whether the base register has it on.
+    pub fn is_on(&self) -> bool {
+        self.base & BASE_ENABLE != 0
+    }
+
     /// The APIC id.
     pub fn id(&self) -> u32 {
         self.id

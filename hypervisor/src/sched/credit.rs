@@ -23,8 +23,10 @@ struct Entity {
     cpu: CpuId,
     /// It can run.
     awake: bool,
-    /// It runs, since when.
+    /// It runs, since when it was last charged.
     running: Option<u64>,
+    /// When its turn began. It goes on if its CPU asks in between.
+    turn: u64,
     /// It has just been woken and runs before its like.
     boosted: bool,
 }
@@ -157,6 +159,7 @@ impl Scheduler for Credit {
             cpu: cpu % self.cpus.len(),
             awake: false,
             running: None,
+            turn: 0,
             boosted: false,
         };
         self.entities.entry(vcpu).or_insert(entity);
@@ -212,7 +215,7 @@ impl Scheduler for Credit {
         let yields = core::mem::take(&mut self.cpus[cpu].yields);
         let mut keeps = None;
         if let Some(before) = self.cpus[cpu].running.take() {
-            let since = self.entities.get(&before).and_then(|entity| entity.running);
+            let since = self.entities.get(&before).map(|entity| entity.turn);
             self.charge(before, now);
             if let Some(entity) = self.entities.get_mut(&before) {
                 entity.running = None;
@@ -250,15 +253,21 @@ impl Scheduler for Credit {
                 until: None,
             };
         };
+        let mut end = now + SLICE;
         if let Some(entity) = self.entities.get_mut(&vcpu) {
             entity.running = Some(now);
             entity.cpu = cpu;
+            if keeps == chosen {
+                end = entity.turn + SLICE;
+            } else {
+                entity.turn = now;
+            }
         }
         self.cpus[cpu].running = Some(vcpu);
         let waited_for = self.cpus.iter().any(|cpu| !cpu.waiting.is_empty());
         Next {
             vcpu: Some(vcpu),
-            until: waited_for.then_some(now + SLICE),
+            until: waited_for.then_some(end),
         }
     }
 

@@ -137,6 +137,14 @@ impl<P: Platform> System<P> {
         self.show(id, gfn, mfn, count, Kind::Mmio)
     }
 
+    /// Lets a domain no longer see device memory. Nothing happens if it sees none there.
+    pub fn unmap_mmio(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
+        match self.lookup(id, gfn) {
+            Some(seen) if seen.kind == Kind::Mmio => self.hide(id, gfn).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes what a domain sees at a frame away. Its own memory goes back to the hypervisor, unless it is directly
     /// mapped; of what is others' only the view goes. [`Errno::ENOENT`] if there is nothing, [`Errno::EPERM`] for
     /// devices and grants, which have calls of their own.

@@ -2,11 +2,24 @@
 
 //! Why the guest exited and what is done about it.
 
-use super::{Runner, UNDEFINED, cpuid};
+use core::sync::atomic::Ordering;
+
+use paravane::cpuid::{self, Tsc, Virtual};
+use paravane::hypercall::{self, After, Call};
+use paravane::system::Caller;
+
+use super::{Runner, UNDEFINED, Wait};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
-use crate::calls;
 use crate::io::{decode, ports};
+use crate::platform::system;
+use crate::schedule;
+
+const CR4_OSXSAVE: u64 = 1 << 18;
+/// Leaf 0x80000007 EDX: the time-stamp counter's rate never changes.
+const INVARIANT_TSC: u32 = 1 << 8;
+/// Leaf 0x80000001 EDX.
+const RDTSCP: u32 = 1 << 27;
 
 impl Runner {
     /// Deals with an exit.
@@ -31,7 +44,7 @@ impl Runner {
             exit::HLT => {
                 let length = self.length();
                 self.skip(length);
-                self.halted = true;
+                self.wait = Wait::Halt;
             }
             exit::XSETBV => self.xsetbv(),
             // The processor keeps caches coherent; dom0's devices are its own affair.
@@ -69,7 +82,7 @@ impl Runner {
     /// Length of the instruction that exited, in bytes.
     pub fn length(&mut self) -> u64 {
         let (next, rip) = (self.vmcb().next_rip, self.vmcb().rip);
-        if self.features.next_rip && next > rip {
+        if self.next_rip && next > rip {
             return next - rip;
         }
         let (bytes, len) = self.fetch();
@@ -82,19 +95,32 @@ impl Runner {
 
     fn cpuid(&mut self) {
         let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
-        let (cr4, xcr0) = (self.vmcb().cr4, self.xcr0);
-        let mut caller = cpuid::Caller {
-            vcpu: self.vcpu.id,
+        let osxsave = self.vmcb().cr4 & CR4_OSXSAVE != 0;
+        let apic = self.vcpu.apic.lock();
+        let of = Virtual {
+            apic_id: apic.id(),
             vcpus: self.domain.vcpus.len() as u32,
-            cr4,
-            xcr0,
-            apic_id: 0,
+            osxsave,
+            apic: apic.is_on(),
+            xcr0: self.extended.xcr0,
         };
-        caller.apic_id = self.vcpu.apic.lock().id();
-        let [a, b, c, d] = cpuid::leaf(leaf, sub, &caller);
-        self.vmcb().rax = u64::from(a);
+        drop(apic);
+        let host = |leaf, sub| {
+            let [a, b, c, d] = arch::cpu::leaf(leaf, sub);
+            cpuid::Registers { a, b, c, d }
+        };
+        let time = Tsc {
+            reliable: host(0x8000_0007, 0).d & INVARIANT_TSC != 0,
+            rdtscp: host(0x8000_0001, 0).d & RDTSCP != 0,
+            khz: (arch::time::tsc_hz() / 1000) as u32,
+            offset: self.vmcb().tsc_offset,
+            scale: arch::time::scale(),
+        };
+        let out = cpuid::leaf(leaf, sub, self.vcpu.id, &of, &time, host);
+        self.vmcb().rax = u64::from(out.a);
         let registers = &mut self.context.registers;
-        (registers.rbx, registers.rcx, registers.rdx) = (u64::from(b), u64::from(c), u64::from(d));
+        (registers.rbx, registers.rcx, registers.rdx) =
+            (u64::from(out.b), u64::from(out.c), u64::from(out.d));
         let length = self.length();
         self.skip(length);
     }
@@ -103,12 +129,11 @@ impl Runner {
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         let allowed = self.vmcb().cpl == 0
             && self.context.registers.rcx as u32 == 0
-            && arch::cpu::set_xcr0(value);
+            && self.extended.set_xcr0(value);
         if !allowed {
             self.general_protection();
             return;
         }
-        self.xcr0 = value;
         let length = self.length();
         self.skip(length);
     }
@@ -118,7 +143,7 @@ impl Runner {
         let port = (info >> 16) as u16;
         let size = (info >> 4 & 7) as u8;
         if info & 1 << 2 != 0 {
-            log::error!("d0v{}: string access to port {port:#x}", self.vcpu.id);
+            log::error!("d0v{}: string access to port {port:#x}", self.vcpu.id.vcpu);
             self.stop("string accesses to intercepted ports are not carried out");
         }
         let mask = if size == 4 {
@@ -152,54 +177,62 @@ impl Runner {
     fn hypercall(&mut self) {
         let length = self.length();
         let next = self.vmcb().rip.wrapping_add(length);
-        let wide = self.wide();
+        let (wide, cpl, rax) = (self.wide(), self.vmcb().cpl, self.vmcb().rax);
         let registers = &self.context.registers;
-        let arguments = if wide {
-            [
+        let call = Call {
+            number: rax,
+            args: [
                 registers.rdi,
                 registers.rsi,
                 registers.rdx,
                 registers.r10,
                 registers.r8,
-            ]
-        } else {
-            [
-                registers.rbx,
-                registers.rcx,
-                registers.rdx,
-                registers.rsi,
-                registers.rdi,
-            ]
-            .map(|value| value & 0xffff_ffff)
+            ],
+            cpl,
+            long_mode: wide,
         };
-        let number = self.vmcb().rax as u32;
-        if self.vmcb().cpl != 0 {
-            self.vmcb().rax = paravane::error::Errno::EPERM.register();
-            self.go_on_at(next);
-            return;
-        }
-        let memory = self.memory();
-        let mut call = calls::Call {
-            domain: self.domain,
-            vcpu: self.vcpu,
-            memory,
-            wide,
+        let (paging, vcpu) = (self.paging(), self.vcpu.id);
+        let mut system = system();
+        // What comes from here on ends the wait that the call may begin.
+        self.vcpu.woken.store(false, Ordering::SeqCst);
+        let mut caller = Caller {
+            system: &mut *system,
+            vcpu,
+            paging,
         };
-        self.go_on_at(next);
-        match calls::dispatch(&mut call, number, arguments) {
-            calls::Outcome::Done(value) => self.vmcb().rax = value,
-            calls::Outcome::Block => {
-                self.vmcb().rax = 0;
-                // Events may have come while it asked: then it does not sleep.
-                self.halted = !self.vcpu.upcall_pending();
+        let outcome = hypercall::dispatch(&mut caller, call);
+        let pending = system.upcall_pending(vcpu);
+        drop(system);
+        match outcome.after {
+            After::Again(args) => {
+                let registers = &mut self.context.registers;
+                [
+                    registers.rdi,
+                    registers.rsi,
+                    registers.rdx,
+                    registers.r10,
+                    registers.r8,
+                ] = args;
+                return;
             }
-            calls::Outcome::Shutdown(reason) => calls::shutdown(reason),
+            // Events may have come before it asked: then it does not wait.
+            After::Block if pending => {}
+            After::Block => self.wait = Wait::Block,
+            After::Poll => self.wait = Wait::Poll,
+            After::Yield => {
+                schedule::yields();
+                self.gives_way = true;
+            }
+            // One that is down is not run again.
+            After::Resume | After::Stop => {}
         }
+        self.vmcb().rax = outcome.value;
+        self.go_on_at(next);
     }
 
     /// Stops the domain for good, and with dom0 the machine.
     pub fn stop(&mut self, why: &str) -> ! {
-        let id = self.vcpu.id;
+        let id = self.vcpu.id.vcpu;
         let registers = self.context.registers;
         let (bytes, len) = self.fetch();
         let vmcb = self.vmcb();

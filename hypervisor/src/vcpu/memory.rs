@@ -1,90 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of the guest that exited, by its own addresses: each byte copied once, after both translations.
+//! The memory of the guest that exited, by its own addresses.
 
-use paravane::error::{Errno, Result};
-use paravane::mem::access::by_page;
-use paravane::mem::walk::{Access, NotMapped, Paging, TableMemory, walk};
-use paravane::mem::{GuestMemory, MachineMemory};
+use paravane::mem::walk::Paging;
 
 use super::Runner;
-use crate::arch::phys::Machine;
-use crate::domain::Domain;
+use crate::platform::system;
 
-/// A guest's virtual memory as its page tables are now.
-pub struct Virtual {
-    domain: &'static Domain,
-    paging: Paging,
-    user: bool,
-}
-
-/// A guest's memory by guest-physical address.
-pub struct Physical(pub &'static Domain);
-
-impl TableMemory for Physical {
-    fn load(&mut self, gpa: u64) -> Option<u64> {
-        self.0
-            .machine_address(gpa, false)
-            .map(|address| Machine.load_u64(address))
-    }
-
-    fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool {
-        let address = self.0.machine_address(gpa, true);
-        address.is_some_and(|address| Machine.compare_exchange_u64(address, old, new).is_ok())
-    }
-}
-
-impl Virtual {
-    /// The guest-physical address behind a virtual one.
-    pub fn physical(&self, address: u64, write: bool) -> Result<u64> {
-        let access = Access {
-            write,
-            user: self.user,
-        };
-        walk(&self.paging, address, access, &mut Physical(self.domain))
-            .map_err(|NotMapped| Errno::EFAULT)
-    }
-
-    fn translate(&self, address: u64, write: bool) -> Result<u64> {
-        let gpa = self.physical(address, write)?;
-        self.domain.machine_address(gpa, write).ok_or(Errno::EFAULT)
-    }
-}
-
-impl GuestMemory for Virtual {
-    fn copy_in(&mut self, address: u64, to: &mut [u8]) -> Result<()> {
-        by_page(address, to.len(), |at, piece| {
-            let machine = self.translate(at, false)?;
-            Machine.read(machine, to.get_mut(piece).ok_or(Errno::EFAULT)?);
-            Ok(())
-        })
-    }
-
-    fn copy_out(&mut self, address: u64, from: &[u8]) -> Result<()> {
-        by_page(address, from.len(), |at, piece| {
-            let machine = self.translate(at, true)?;
-            Machine.write(machine, from.get(piece).ok_or(Errno::EFAULT)?);
-            Ok(())
-        })
-    }
-}
+/// CR0: paging, and write protection of read-only pages.
+const CR0_PG: u64 = 1 << 31;
+const CR0_WP: u64 = 1 << 16;
+/// CR4: five levels of page tables.
+const CR4_LA57: u64 = 1 << 12;
 
 impl Runner {
-    /// The guest kernel's memory.
-    pub fn memory(&mut self) -> Virtual {
-        let domain = self.domain;
+    /// What the guest's control registers say of its page tables.
+    pub fn paging(&mut self) -> Paging {
         let vmcb = self.vmcb();
-        let paged = vmcb.cr0 & 1 << 31 != 0;
-        let levels = if paged { 4 } else { 0 };
-        let paging = Paging {
+        let levels = match (vmcb.cr0 & CR0_PG != 0, vmcb.cr4 & CR4_LA57 != 0) {
+            (false, _) => 0,
+            (true, false) => 4,
+            (true, true) => 5,
+        };
+        Paging {
             cr3: vmcb.cr3,
             levels,
-            write_protect: vmcb.cr0 & 1 << 16 != 0,
-        };
-        Virtual {
-            domain,
-            paging,
-            user: vmcb.cpl == 3,
+            write_protect: vmcb.cr0 & CR0_WP != 0,
         }
     }
 
@@ -93,14 +34,16 @@ impl Runner {
         let wide = self.wide();
         let base = if wide { 0 } else { self.vmcb().cs.base };
         let at = base.wrapping_add(self.vmcb().rip);
-        let mut memory = self.memory();
+        let paging = self.paging();
+        let id = self.vcpu.id.domain;
+        let mut system = system();
         let mut bytes = [0; 15];
         // Often all of it lies in one page; else the part up to its end may be all there is.
-        if memory.copy_in(at, &mut bytes).is_ok() {
+        if system.read_virtual(id, &paging, at, &mut bytes).is_ok() {
             return (bytes, 15);
         }
         let room = (4096 - at % 4096).min(15) as usize;
-        let got = memory.copy_in(at, &mut bytes[..room]).is_ok();
-        (bytes, if got { room } else { 0 })
+        let got = system.read_virtual(id, &paging, at, &mut bytes[..room]);
+        (bytes, if got.is_ok() { room } else { 0 })
     }
 }

@@ -29,7 +29,7 @@ impl Runner {
         let Some(access) = decode::access(&instruction) else {
             log::error!(
                 "d0v{}: {:02x?} at {gpa:#x}",
-                self.vcpu.id,
+                self.vcpu.id.vcpu,
                 &bytes[..instruction.len()]
             );
             self.stop("an instruction on a device's registers is none that is carried out");
@@ -70,7 +70,7 @@ impl Runner {
         }
         let table = self.domain.pci.lock().read_table(gpa, size);
         table.unwrap_or_else(|| {
-            log::debug!("d0v{}: nothing to read at {gpa:#x}", self.vcpu.id);
+            log::debug!("d0v{}: nothing to read at {gpa:#x}", self.vcpu.id.vcpu);
             !0
         })
     }
@@ -92,7 +92,7 @@ impl Runner {
             .write_table(gpa, size, value)
             .is_none()
         {
-            log::debug!("d0v{}: nothing to write at {gpa:#x}", self.vcpu.id);
+            log::debug!("d0v{}: nothing to write at {gpa:#x}", self.vcpu.id.vcpu);
         }
     }
 

@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Model-specific registers that exit. One that is not known is a general-protection fault, as on hardware.
+//! Model-specific registers that exit: the library says what each is to a guest ([`cpuid::msr`]), here are those that
+//! hold something of the vCPU's.
 
-use paravane::mem::MachineMemory;
+use core::sync::atomic::Ordering;
 
-use super::{Runner, cpuid};
-use crate::arch::phys::Machine;
+use paravane::cpuid::{self, Msr};
+
+use super::Runner;
 use crate::arch::svm::{EFER, EFER_SVME};
-use crate::arch::{cpu, time};
+use crate::arch::{cpu, msr, time};
+use crate::platform::system;
 
 const TSC: u32 = 0x10;
 const APIC_BASE: u32 = 0x1b;
-const PATCH_LEVEL: u32 = 0x8b;
 const DEBUGCTL: u32 = 0x1d9;
 const PAT: u32 = 0x277;
 const TSC_DEADLINE: u32 = 0x6e0;
 const X2APIC_FIRST: u32 = 0x800;
-const X2APIC_LAST: u32 = 0x8ff;
 const X2APIC_COMMAND: u32 = 0x830;
-const SYSCFG: u32 = 0xc001_0010;
-const HWCR: u32 = 0xc001_0015;
-const VM_CR: u32 = 0xc001_0114;
-const DE_CFG: u32 = 0xc001_1029;
 
 /// Bits of EFER a guest may set: SCE, LME, LMA (ignored), NXE, FFXSR, TCE.
 const EFER_GUEST: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15;
@@ -40,43 +37,45 @@ impl Runner {
                 self.skip(length);
             }
             None => {
-                log::debug!("d0v{}: rdmsr {number:#x}", self.vcpu.id);
+                log::debug!("d0v{}: rdmsr {number:#x}", self.vcpu.id.vcpu);
                 self.general_protection();
             }
         }
     }
 
     fn msr_value(&mut self, number: u32) -> Option<u64> {
+        match cpuid::msr(number) {
+            Msr::Guest => self.own_msr(number),
+            Msr::Apic => self.apic_msr(number),
+            Msr::Constant(value) => Some(value),
+            Msr::HostReadOnly => msr::read(number),
+            Msr::Ignored => Some(0),
+            Msr::HypercallPage | Msr::Fault => None,
+        }
+    }
+
+    /// What the VMCB keeps; the others of the guest's own do not exit.
+    fn own_msr(&mut self, number: u32) -> Option<u64> {
         Some(match number {
             TSC => cpu::tsc().wrapping_add(self.vmcb().tsc_offset),
-            APIC_BASE => self.vcpu.apic.lock().base,
-            PATCH_LEVEL => 0,
             DEBUGCTL => self.vmcb().dbgctl,
             PAT => self.vmcb().g_pat,
-            TSC_DEADLINE => self.vcpu.apic.lock().tsc_deadline(),
-            X2APIC_COMMAND => {
-                let apic = self.vcpu.apic.lock();
-                return apic.x2apic().then(|| apic.command());
-            }
-            X2APIC_FIRST..=X2APIC_LAST => {
-                let apic = self.vcpu.apic.lock();
-                let offset = (number - X2APIC_FIRST) << 4;
-                return if apic.x2apic() {
-                    apic.read(offset, time::now()).map(u64::from)
-                } else {
-                    None
-                };
-            }
             EFER => self.vmcb().efer & !EFER_SVME,
-            SYSCFG => 0,
-            // The TSC runs at the rate of P0, for kernels that ask.
-            HWCR => 1 << 24,
-            // SVM is off and locked.
-            VM_CR => 1 << 4,
-            // LFENCE serialises, as the machine's does (APM volume 3, LFENCE).
-            DE_CFG => 1 << 1,
             _ => return None,
         })
+    }
+
+    fn apic_msr(&mut self, number: u32) -> Option<u64> {
+        let apic = self.vcpu.apic.lock();
+        match number {
+            APIC_BASE => Some(apic.base),
+            TSC_DEADLINE => Some(apic.tsc_deadline()),
+            _ if !apic.x2apic() => None,
+            X2APIC_COMMAND => Some(apic.command()),
+            _ => apic
+                .read((number - X2APIC_FIRST) << 4, time::now())
+                .map(u64::from),
+        }
     }
 
     /// WRMSR.
@@ -87,44 +86,57 @@ impl Runner {
             let length = self.length();
             self.skip(length);
         } else {
-            log::debug!("d0v{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id);
+            log::debug!("d0v{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id.vcpu);
             self.general_protection();
         }
     }
 
     /// False for a fault.
     fn set_msr(&mut self, number: u32, value: u64) -> bool {
+        match cpuid::msr(number) {
+            Msr::Guest => self.set_own_msr(number, value),
+            Msr::Apic => self.set_apic_msr(number, value),
+            // What cannot be changed may be written back as it is.
+            Msr::Constant(constant) => value == constant,
+            Msr::HypercallPage => self.write_hypercall_page(value),
+            Msr::Ignored => true,
+            Msr::HostReadOnly | Msr::Fault => false,
+        }
+    }
+
+    fn set_own_msr(&mut self, number: u32, value: u64) -> bool {
         match number {
-            TSC => self.vmcb().tsc_offset = value.wrapping_sub(cpu::tsc()),
-            APIC_BASE => return self.vcpu.apic.lock().set_base(value),
-            // Microcode is the hypervisor's affair; a write is ignored, as Xen does.
-            PATCH_LEVEL => {}
+            TSC => {
+                let offset = value.wrapping_sub(cpu::tsc());
+                self.vmcb().tsc_offset = offset;
+                self.vcpu.tsc_offset.store(offset, Ordering::Relaxed);
+                system().update_clock(self.vcpu.id);
+            }
             DEBUGCTL if value & !3 == 0 => self.vmcb().dbgctl = value,
             PAT => {
-                let valid = value
-                    .to_le_bytes()
-                    .iter()
-                    .all(|kind| matches!(kind, 0 | 1 | 4..=7));
-                if valid {
-                    self.vmcb().g_pat = value;
+                let kinds = value.to_le_bytes();
+                if !kinds.iter().all(|kind| matches!(kind, 0 | 1 | 4..=7)) {
+                    return false;
                 }
-                return valid;
+                self.vmcb().g_pat = value;
             }
-            TSC_DEADLINE => {
-                let counter = value.wrapping_sub(self.vmcb().tsc_offset);
-                self.vcpu
-                    .apic
-                    .lock()
-                    .set_tsc_deadline(value, time::at(counter));
-            }
-            X2APIC_FIRST..=X2APIC_LAST => return self.set_x2apic(number, value),
             EFER => return self.set_efer(value),
-            // What cannot be changed may be written back as it is.
-            HWCR | DE_CFG | SYSCFG => return self.msr_value(number) == Some(value),
-            cpuid::HYPERCALL_PAGE => return self.write_hypercall_page(value),
             _ => return false,
         }
         true
+    }
+
+    fn set_apic_msr(&mut self, number: u32, value: u64) -> bool {
+        match number {
+            APIC_BASE => self.vcpu.apic.lock().set_base(value),
+            TSC_DEADLINE => {
+                let counter = value.wrapping_sub(self.vmcb().tsc_offset);
+                let mut apic = self.vcpu.apic.lock();
+                apic.set_tsc_deadline(value, time::at(counter));
+                true
+            }
+            _ => self.set_x2apic(number, value),
+        }
     }
 
     fn set_x2apic(&mut self, number: u32, value: u64) -> bool {
@@ -163,16 +175,13 @@ impl Runner {
 
     /// Fills the page the guest names with one stub a hypercall: `mov eax, N; vmmcall; ret`.
     fn write_hypercall_page(&mut self, value: u64) -> bool {
-        let Some(page) = self.domain.machine_address(value & !0xfff, true) else {
-            return false;
-        };
         let mut bytes = [0xcc; 4096];
         for (number, stub) in (0u32..).zip(bytes.chunks_exact_mut(32)) {
             stub[0] = 0xb8;
             stub[1..5].copy_from_slice(&number.to_le_bytes());
             stub[5..9].copy_from_slice(&[0x0f, 0x01, 0xd9, 0xc3]);
         }
-        Machine.write(page, &bytes);
-        true
+        let id = self.vcpu.id.domain;
+        system().write_physical(id, value & !0xfff, &bytes).is_ok()
     }
 }

@@ -52,6 +52,27 @@ fn busy_vcpus_get_equal_shares() {
 }
 
 #[test]
+fn who_is_asked_often_has_no_longer_turns() {
+    let mut scheduler = Credit::new(1);
+    let (step, steps) = (SLICE / 7, 1400);
+    for number in 0..2 {
+        scheduler.add(vcpu(number), 0);
+        scheduler.wake(vcpu(number), 0);
+    }
+    scheduler.next(0, 0);
+    let mut ran = [0u64; 2];
+    for now in (1..=steps).map(|count| count * step) {
+        if let Some(vcpu) = scheduler.running(0) {
+            ran[vcpu.vcpu as usize] += step;
+        }
+        let next = scheduler.next(0, now);
+        assert!(next.until.is_some_and(|until| until <= now + SLICE));
+    }
+    let fair = steps * step / 2;
+    assert!(ran[0].abs_diff(fair) < fair / 5, "{ran:?}");
+}
+
+#[test]
 fn who_wakes_with_credit_runs_at_once() {
     let mut scheduler = Credit::new(1);
     for number in 0..3 {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the toolstack is told of the machine.
+
+use alloc::string::String;
+
+use paravane::system::domain::E820Entry;
+use paravane::system::{Cpu, HostInfo};
+
+use crate::arch::{cpu, percpu, time};
+use crate::boot::BootInfo;
+
+/// Gathers it, once all processors are up.
+pub fn describe(boot: &BootInfo) -> HostInfo {
+    let [signature, _, ecx, edx] = cpu::leaf(1, 0);
+    let [_, _, ext_ecx, ext_edx] = cpu::leaf(0x8000_0001, 0);
+    let [_, b, c, d] = cpu::leaf(7, 0);
+    let [xsave, ..] = cpu::leaf(0xd, 1);
+    let [_, v0, v2, v1] = cpu::leaf(0, 0);
+    let mut vendor = [0; 12];
+    for (to, from) in vendor.chunks_exact_mut(4).zip([v0, v1, v2]) {
+        to.copy_from_slice(&from.to_le_bytes());
+    }
+    // Family 15 and model have extensions (AMD APM volume 3, CPUID function 1).
+    let family = signature >> 8 & 15;
+    let wide = family == 15;
+    let family = family + if wide { signature >> 20 & 255 } else { 0 };
+    let model = signature >> 4 & 15 | if wide { signature >> 12 & 0xf0 } else { 0 };
+    let cpus = percpu::all().into_iter().zip(0..).map(|(cpu, number)| Cpu {
+        apic_id: cpu.apic_id,
+        acpi_id: number,
+        topology: topology(cpu.apic_id),
+        ..Cpu::default()
+    });
+    let entry = |region: &crate::boot::Region| E820Entry {
+        address: region.start,
+        size: region.end - region.start,
+        kind: region.kind,
+    };
+    HostInfo {
+        cpus: cpus.collect(),
+        tsc_khz: (time::tsc_hz() / 1000) as u32,
+        hw_cap: [edx, ecx, ext_edx, ext_ecx, xsave, b, c, d],
+        processor: (vendor, family, model, signature & 15),
+        signature,
+        memory_map: boot.memory.iter().map(entry).collect(),
+        command_line: boot.command_line.clone(),
+        // Who built it where and when would make no two builds the same.
+        build: [
+            String::from(env!("PARAVANE_COMPILER")),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::from(env!("CARGO_PKG_VERSION")),
+        ],
+    }
+}
+
+/// Core, socket and node of a processor by its APIC id, whose bits leaf 0xb tells apart: those of a core's threads first,
+/// then those of a package.
+fn topology(apic_id: u32) -> [u32; 3] {
+    let [smt, ..] = cpu::leaf(0xb, 0);
+    let [package, ..] = cpu::leaf(0xb, 1);
+    let (smt, package) = (smt & 31, package & 31);
+    let core = apic_id >> smt;
+    let cores = package.saturating_sub(smt);
+    [core & ((1 << cores) - 1), core >> cores, 0]
+}
