@@ -5,6 +5,7 @@
 mod acpi;
 mod elf;
 mod options;
+mod packed;
 mod start;
 
 use core::ops::Range;
@@ -45,7 +46,7 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         .next()
         .ok_or("no dom0 kernel: give one as the first module")?;
     // The modules lie where dom0's memory is to be: moved out of the way first.
-    let image = move_away(kernel)?;
+    let image = packed::unpack(move_away(kernel)?)?;
     let initrd = modules.next().map(move_away).transpose()?;
 
     let wanted = options.dom0_memory.unwrap_or_else(|| {

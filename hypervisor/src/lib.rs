@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod bzimage;
 pub mod console;
 pub mod cpuid;
 pub mod error;
