@@ -20,5 +20,6 @@ pub mod mem;
 pub mod msi;
 pub mod pvclock;
 pub mod sched;
+pub mod symbols;
 pub mod system;
 pub mod trace;

@@ -72,6 +72,9 @@ extern "C" fn main() -> ! {
         lapic::end_of_interrupt();
     });
     arch::smp::start_others(&acpi);
+    if options.crash {
+        arch::crash::test();
+    }
     match dom0::build(boot, &acpi, &options) {
         Ok(built) => DOM0.call_once(|| built),
         Err(why) => panic!("dom0 cannot be built: {why}"),
