@@ -5,6 +5,7 @@
 mod acpi;
 mod elf;
 mod options;
+mod packed;
 mod start;
 
 use alloc::vec::Vec;
@@ -52,7 +53,7 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         .next()
         .ok_or("no dom0 kernel: give one as the first module")?;
     // The modules lie where dom0's memory is to be: moved out of the way first.
-    let image = move_away(kernel)?;
+    let image = packed::unpack(move_away(kernel)?)?;
     let initrd = modules.next().map(move_away).transpose()?;
 
     // The low memory is free from here on: the other processors are up. With the page the firmware's own data begin in:

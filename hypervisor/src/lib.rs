@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod bzimage;
 pub mod console;
 pub mod cpuid;
 pub mod error;
@@ -19,5 +20,6 @@ pub mod mem;
 pub mod msi;
 pub mod pvclock;
 pub mod sched;
+pub mod symbols;
 pub mod system;
 pub mod trace;

@@ -72,6 +72,9 @@ extern "C" fn main() -> ! {
         lapic::end_of_interrupt();
     });
     arch::smp::start_others(&acpi);
+    if options.crash {
+        arch::crash::test();
+    }
     platform::start(host::describe(boot));
     let built = match dom0::build(boot, &acpi, &options) {
         Ok(built) => built,

@@ -3,6 +3,8 @@
 //! Building the hypervisor: a program without an operating system, by the sandbox's own Rust, whose core library is
 //! compiled from source with it.
 
+mod names;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,9 +77,10 @@ impl Hypervisor {
             &session.log("hypervisor"),
         )?;
         let built = target.join(TARGET).join("release/hypervisor");
-        let bytes =
+        let mut bytes =
             fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?;
         check_layout(&bytes)?;
+        names::write(&mut bytes)?;
         // An entry of its own: the next build does not change it under a running machine.
         let name = Digest::new("hypervisor", 1).with("image", &bytes).hex();
         let entry = session

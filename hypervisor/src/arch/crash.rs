@@ -2,9 +2,11 @@
 
 //! The last words: what happened, where, with which registers, and who called.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
+
+use paravane::symbols::Table;
 
 use super::serial::{self, Console};
 use super::traps::Frame;
@@ -45,7 +47,11 @@ pub static STAY: AtomicBool = AtomicBool::new(false);
 /// Reports a Rust panic and stops the machine.
 pub fn panic(info: &PanicInfo<'_>) -> ! {
     begin();
-    let _ = writeln!(Console, "(PV) *** Paravane stops: {info}");
+    let _ = write!(Console, "(PV) *** Paravane stops: {}", info.message());
+    if let Some(place) = info.location() {
+        let _ = write!(Console, " ({}:{})", place.file(), place.line());
+    }
+    let _ = writeln!(Console);
     let base: u64;
     // SAFETY: reading a register.
     unsafe {
@@ -55,6 +61,16 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
     end()
 }
 
+/// `crash-test`: a fault of the hypervisor's own, to see its report. Nobody else has a reason to call this.
+#[inline(never)]
+pub fn test() {
+    log::warn!("crash-test: Paravane is told to crash");
+    let constants = image::text_end() as *mut u64;
+    // SAFETY: constants cannot be written to. So this changes nothing, and faults.
+    unsafe { constants.write_volatile(0) };
+    log::error!("crash-test: constants can be written to");
+}
+
 /// Reports an exception in the hypervisor and stops the machine.
 pub fn exception(frame: &Frame) -> ! {
     begin();
@@ -62,8 +78,11 @@ pub fn exception(frame: &Frame) -> ! {
     let fault = x86_64::registers::control::Cr2::read_raw();
     let _ = writeln!(
         Console,
-        "(PV) *** Paravane stops: {name} (vector {}, error {:#x}) at {:#018x}",
-        frame.vector, frame.error, frame.rip
+        "(PV) *** Paravane stops: {name} (vector {}, error {:#x}) at {:#018x} {}",
+        frame.vector,
+        frame.error,
+        frame.rip,
+        Name(frame.rip)
     );
     let registers = [
         ("rax", frame.rax, "rbx", frame.rbx, "rcx", frame.rcx),
@@ -76,7 +95,6 @@ pub fn exception(frame: &Frame) -> ! {
     for (a, x, b, y, c, z) in registers {
         let _ = writeln!(Console, "(PV) {a} {x:016x}  {b} {y:016x}  {c} {z:016x}");
     }
-    let _ = writeln!(Console, "(PV)   {:#018x}", frame.rip);
     callers(frame.rbp);
     end()
 }
@@ -85,10 +103,7 @@ pub fn exception(frame: &Frame) -> ! {
 /// of the address space and goes upward.
 fn callers(mut base: u64) {
     let code = image::start()..image::text_end();
-    let _ = writeln!(
-        Console,
-        "(PV) called from (`addr2line -e hypervisor -f` names them):"
-    );
+    let _ = writeln!(Console, "(PV) called from:");
     for _ in 0..DEPTH {
         if base < 0xffff_8000_0000_0000 || base % 8 != 0 {
             return;
@@ -98,11 +113,29 @@ fn callers(mut base: u64) {
         if !code.contains(&back) {
             return;
         }
-        let _ = writeln!(Console, "(PV)   {back:#018x}");
+        // A call may be a function's last instruction: the one before the return address is in it for sure.
+        let _ = writeln!(Console, "(PV)   {back:#018x} {}", Name(back - 1));
         if before <= base {
             return;
         }
         base = before;
+    }
+}
+
+/// An address's function and the place in it.
+struct Name(u64);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.0.checked_sub(image::start()).map(u32::try_from);
+        let table = Table::new(image::symbols());
+        match (table, offset) {
+            (Some(table), Some(Ok(offset))) => match table.find(offset) {
+                Some((name, at)) => write!(f, "{name}+{at:#x}"),
+                None => f.write_str("?"),
+            },
+            _ => f.write_str("?"),
+        }
     }
 }
 

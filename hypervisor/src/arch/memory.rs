@@ -71,6 +71,36 @@ pub fn ram_frames() -> impl Iterator<Item = core::ops::Range<u64>> {
         .map(|range| range.start.div_ceil(FRAME)..range.end / FRAME)
 }
 
+/// Has `work` run with so many bytes more on the heap. `None` if the machine has not as many in one piece.
+///
+/// Somebody else may have put something there meanwhile, as long as `work` runs: then that part stays the heap's.
+pub fn with_room<T>(bytes: u64, work: impl FnOnce() -> T) -> Option<T> {
+    let room = Frames::take_run(bytes.div_ceil(FRAME))?;
+    let range = room.range();
+    let span = Span::from_base_size(
+        phys::pointer::<u8>(range.start),
+        (range.end - range.start) as usize,
+    );
+    // SAFETY: the frames are mapped, nobody else's, and stay ours until the heap has given them back.
+    let claimed = unsafe { HEAP_ALLOCATOR.lock().claim(span) };
+    let Ok(heap) = claimed else { return None };
+    let result = work();
+    let mut allocator = HEAP_ALLOCATOR.lock();
+    // SAFETY: `heap` is what claiming returned, and was not changed since.
+    let used = unsafe { allocator.get_allocated_span(heap) };
+    if used.is_empty() {
+        // SAFETY: the same, and there is nothing in it.
+        unsafe { allocator.truncate(heap, Span::empty()) };
+        drop(allocator);
+        drop(room);
+    } else {
+        drop(allocator);
+        log::warn!("{} KiB of the heap's room stay in use", used.size() >> 10);
+        room.leak();
+    }
+    Some(result)
+}
+
 /// All RAM of the machine in bytes.
 pub fn ram_bytes() -> u64 {
     RAM.lock().iter().map(|range| range.end - range.start).sum()

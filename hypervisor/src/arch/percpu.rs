@@ -15,6 +15,8 @@ use super::paging;
 
 /// Frames of a processor's stack.
 const STACK_FRAMES: u64 = 16;
+/// Frames of the first processor's, which unpacks dom0's kernel: a block of zstd's, 128 KiB, lies on the stack.
+const FIRST_STACK_FRAMES: u64 = 80;
 
 /// A processor's own data; lives for ever.
 #[repr(C)]
@@ -46,11 +48,16 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// Makes the data of a processor that will come up.
 pub fn make(apic_id: u32) -> &'static PerCpu {
     let _one_at_a_time = MAKING.lock();
+    let index = ALL.read().len();
+    let frames = match index {
+        0 => FIRST_STACK_FRAMES,
+        _ => STACK_FRAMES,
+    };
     let cpu: &'static PerCpu = Box::leak(Box::new(PerCpu {
         me: AtomicPtr::new(core::ptr::null_mut()),
-        index: ALL.read().len(),
+        index,
         apic_id,
-        stack: paging::make_stack(STACK_FRAMES),
+        stack: paging::make_stack(frames),
         descriptors: Descriptors::new(),
         ready: AtomicBool::new(false),
         timer_fired: AtomicBool::new(false),

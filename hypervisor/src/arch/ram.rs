@@ -34,6 +34,25 @@ impl Bytes {
         Some(u64::from_le_bytes(bytes))
     }
 
+    /// Copies bytes from `at` on.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all there.
+    pub fn read(&self, at: u64, to: &mut [u8]) {
+        let end = at.checked_add(to.len() as u64);
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "bytes beyond a file's end"
+        );
+        phys::read_bytes(self.start + at, to);
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Whether a range lies within.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         range.start <= range.end && range.end <= self.len

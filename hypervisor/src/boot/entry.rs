@@ -215,6 +215,10 @@ pub mod image {
         static RODATA_END: u8;
         #[link_name = "image_end"]
         static IMAGE_END: u8;
+        #[link_name = "symbols_start"]
+        static SYMBOLS_START: u8;
+        #[link_name = "symbols_end"]
+        static SYMBOLS_END: u8;
     }
 
     fn address(symbol: *const u8) -> u64 {
@@ -239,6 +243,14 @@ pub mod image {
     /// End of everything, virtual.
     pub fn end() -> u64 {
         address(&raw const IMAGE_END)
+    }
+
+    /// The room for the functions' names.
+    pub fn symbols() -> &'static [u8] {
+        let start = &raw const SYMBOLS_START;
+        let len = address(&raw const SYMBOLS_END) - address(start);
+        // SAFETY: by the linker script these bytes lie in the image's constants, which nobody changes while it runs.
+        unsafe { core::slice::from_raw_parts(start, len as usize) }
     }
 
     /// The frames the image occupies, as physical byte addresses.

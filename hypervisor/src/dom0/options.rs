@@ -15,6 +15,8 @@ pub struct Options {
     pub level: Option<LevelFilter>,
     /// `noreboot`: halt after a crash.
     pub stay: bool,
+    /// `crash-test`: a crash of the hypervisor once it has started, to see its report.
+    pub crash: bool,
 }
 
 impl Options {
@@ -51,6 +53,10 @@ impl Options {
                 "dom0" => value == "pvh",
                 "noreboot" => {
                     options.stay = true;
+                    true
+                }
+                "crash-test" => {
+                    options.crash = true;
                     true
                 }
                 _ => false,
