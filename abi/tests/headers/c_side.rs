@@ -96,6 +96,7 @@ typedef int spinlock_t;
 #include <xen/interface/io/xenbus.h>
 #include <xen/interface/io/xs_wire.h>
 #include <xen/interface/memory.h>
+#include <xen/interface/physdev.h>
 #include <xen/interface/hvm/dm_op.h>
 #include <xen/interface/hvm/ioreq.h>
 #include <uapi/xen/evtchn.h>

@@ -486,17 +486,84 @@ fn constants_of(all: &mut Vec<Entry>) {
     constants!(
         all,
         physdev::op {
-            IRQ_STATUS_QUERY: (xen "PHYSDEVOP_irq_status_query"),
-            EOI: (xen "PHYSDEVOP_eoi"),
-            MAP_PIRQ: (xen "PHYSDEVOP_map_pirq"),
-            UNMAP_PIRQ: (xen "PHYSDEVOP_unmap_pirq"),
-            SETUP_GSI: (xen "PHYSDEVOP_setup_gsi"),
-            GET_FREE_PIRQ: (xen "PHYSDEVOP_get_free_pirq"),
-            PCI_MMCFG_RESERVED: (xen "PHYSDEVOP_pci_mmcfg_reserved"),
-            PCI_DEVICE_ADD: (xen "PHYSDEVOP_pci_device_add"),
-            PCI_DEVICE_REMOVE: (xen "PHYSDEVOP_pci_device_remove"),
-            DBGP_OP: (xen "PHYSDEVOP_dbgp_op"),
-            PCI_DEVICE_RESET: (xen "PHYSDEVOP_pci_device_reset"),
+            IRQ_UNMASK_NOTIFY: "PHYSDEVOP_IRQ_UNMASK_NOTIFY",
+            IRQ_STATUS_QUERY: "PHYSDEVOP_irq_status_query",
+            SET_IOPL: "PHYSDEVOP_set_iopl",
+            SET_IOBITMAP: "PHYSDEVOP_set_iobitmap",
+            APIC_READ: "PHYSDEVOP_apic_read",
+            APIC_WRITE: "PHYSDEVOP_apic_write",
+            ALLOC_IRQ_VECTOR: "PHYSDEVOP_alloc_irq_vector",
+            FREE_IRQ_VECTOR: "PHYSDEVOP_free_irq_vector",
+            EOI: "PHYSDEVOP_eoi",
+            MAP_PIRQ: "PHYSDEVOP_map_pirq",
+            UNMAP_PIRQ: "PHYSDEVOP_unmap_pirq",
+            MANAGE_PCI_ADD: "PHYSDEVOP_manage_pci_add",
+            MANAGE_PCI_REMOVE: "PHYSDEVOP_manage_pci_remove",
+            PIRQ_EOI_GMFN_V1: "PHYSDEVOP_pirq_eoi_gmfn_v1",
+            RESTORE_MSI: "PHYSDEVOP_restore_msi",
+            MANAGE_PCI_ADD_EXT: "PHYSDEVOP_manage_pci_add_ext",
+            SETUP_GSI: "PHYSDEVOP_setup_gsi",
+            GET_NR_PIRQS: (linux "PHYSDEVOP_get_nr_pirqs"),
+            GET_FREE_PIRQ: "PHYSDEVOP_get_free_pirq",
+            PCI_MMCFG_RESERVED: "PHYSDEVOP_pci_mmcfg_reserved",
+            PCI_DEVICE_ADD: "PHYSDEVOP_pci_device_add",
+            PCI_DEVICE_REMOVE: "PHYSDEVOP_pci_device_remove",
+            RESTORE_MSI_EXT: "PHYSDEVOP_restore_msi_ext",
+            PIRQ_EOI_GMFN_V2: "PHYSDEVOP_pirq_eoi_gmfn_v2",
+            DBGP_OP: "PHYSDEVOP_dbgp_op",
+            PREPARE_MSIX: "PHYSDEVOP_prepare_msix",
+            RELEASE_MSIX: "PHYSDEVOP_release_msix",
+            PCI_DEVICE_RESET: "PHYSDEVOP_pci_device_reset",
+        }
+    );
+    constants!(
+        all,
+        physdev::irqstat {
+            NEEDS_EOI: "XENIRQSTAT_needs_eoi",
+            SHARED: "XENIRQSTAT_shared",
+        }
+    );
+    constants!(
+        all,
+        physdev::map_type {
+            MSI: "MAP_PIRQ_TYPE_MSI",
+            GSI: "MAP_PIRQ_TYPE_GSI",
+            UNKNOWN: "MAP_PIRQ_TYPE_UNKNOWN",
+            MSI_SEG: "MAP_PIRQ_TYPE_MSI_SEG",
+            MULTI_MSI: "MAP_PIRQ_TYPE_MULTI_MSI",
+        }
+    );
+    constants!(
+        all,
+        physdev::pci_dev {
+            EXTFN: "XEN_PCI_DEV_EXTFN",
+            VIRTFN: "XEN_PCI_DEV_VIRTFN",
+            PXM: "XEN_PCI_DEV_PXM",
+        }
+    );
+    constants!(
+        all,
+        physdev {
+            MMCFG_RESERVED: "XEN_PCI_MMCFG_RESERVED",
+        }
+    );
+    constants!(
+        all,
+        physdev::reset {
+            COLD: "PCI_DEVICE_RESET_COLD",
+            WARM: "PCI_DEVICE_RESET_WARM",
+            HOT: "PCI_DEVICE_RESET_HOT",
+            FLR: "PCI_DEVICE_RESET_FLR",
+            MASK: "PCI_DEVICE_RESET_MASK",
+        }
+    );
+    constants!(
+        all,
+        physdev::dbgp {
+            RESET_PREPARE: "PHYSDEVOP_DBGP_RESET_PREPARE",
+            RESET_DONE: "PHYSDEVOP_DBGP_RESET_DONE",
+            BUS_UNKNOWN: "PHYSDEVOP_DBGP_BUS_UNKNOWN",
+            BUS_PCI: "PHYSDEVOP_DBGP_BUS_PCI",
         }
     );
     constants!(
@@ -857,31 +924,99 @@ fn structs_of(all: &mut Vec<Entry>) {
         pf: (xen "pf"),
         revision: (xen "revision"),
     } pad { });
-    structure!(all, physdev::{ SetupGsi = (xen "struct physdev_setup_gsi") } {
-        gsi: (xen "gsi"),
-        triggering: (xen "triggering"),
-        polarity: (xen "polarity"),
-    } pad { pad, });
-    structure!(all, physdev::{ PciMmcfgReserved = (xen "struct physdev_pci_mmcfg_reserved") } {
-        address: (xen "address"),
-        segment: (xen "segment"),
-        start_bus: (xen "start_bus"),
-        end_bus: (xen "end_bus"),
-        flags: (xen "flags"),
+    structure!(all, physdev::{ IrqStatusQuery = "struct physdev_irq_status_query" } {
+        irq: "irq",
+        flags: "flags",
     } pad { });
-    structure!(all, physdev::{ PciDevice = (xen "struct physdev_pci_device") } {
-        seg: (xen "seg"),
-        bus: (xen "bus"),
-        devfn: (xen "devfn"),
+    structure!(all, physdev::{ SetIopl = "struct physdev_set_iopl" } {
+        iopl: "iopl",
     } pad { });
-    structure!(all, physdev::{ PciDeviceAdd = (xen "struct physdev_pci_device_add") } {
-        seg: (xen "seg"),
-        bus: (xen "bus"),
-        devfn: (xen "devfn"),
-        flags: (xen "flags"),
-        physfn_bus: (xen "physfn.bus"),
-        physfn_devfn: (xen "physfn.devfn"),
+    structure!(all, physdev::{ SetIobitmap = "struct physdev_set_iobitmap" } {
+        bitmap: "bitmap",
+        nr_ports: "nr_ports",
     } pad { pad, });
+    structure!(all, physdev::{ Apic = "struct physdev_apic" } {
+        apic_physbase: "apic_physbase",
+        reg: "reg",
+        value: "value",
+    } pad { });
+    structure!(all, physdev::{ Irq = "struct physdev_irq" } {
+        irq: "irq",
+        vector: "vector",
+    } pad { });
+    structure!(all, physdev::{ Eoi = "struct physdev_eoi" } {
+        irq: "irq",
+    } pad { });
+    structure!(all, physdev::{ PirqEoiGmfn = "struct physdev_pirq_eoi_gmfn" } {
+        gmfn: "gmfn",
+    } pad { });
+    structure!(all, physdev::{ MapPirq = "struct physdev_map_pirq" } {
+        domid: "domid",
+        map_type: "type",
+        index: "index",
+        pirq: "pirq",
+        bus: "bus",
+        devfn: "devfn",
+        entry_nr: "entry_nr",
+        table_base: "table_base",
+    } pad { pad0, pad1, });
+    structure!(all, physdev::{ UnmapPirq = "struct physdev_unmap_pirq" } {
+        domid: "domid",
+        pirq: "pirq",
+    } pad { pad, });
+    structure!(all, physdev::{ ManagePci = "struct physdev_manage_pci" } {
+        bus: "bus",
+        devfn: "devfn",
+    } pad { });
+    structure!(all, physdev::{ ManagePciExt = "struct physdev_manage_pci_ext" } {
+        bus: "bus",
+        devfn: "devfn",
+        is_extfn: "is_extfn",
+        is_virtfn: "is_virtfn",
+        physfn_bus: "physfn.bus",
+        physfn_devfn: "physfn.devfn",
+    } pad { pad0, pad1, });
+    structure!(all, physdev::{ SetupGsi = "struct physdev_setup_gsi" } {
+        gsi: "gsi",
+        triggering: "triggering",
+        polarity: "polarity",
+    } pad { pad, });
+    structure!(all, physdev::{ NrPirqs = (linux "struct physdev_nr_pirqs") } {
+        nr_pirqs: (linux "nr_pirqs"),
+    } pad { });
+    structure!(all, physdev::{ GetFreePirq = "struct physdev_get_free_pirq" } {
+        map_type: "type",
+        pirq: "pirq",
+    } pad { });
+    structure!(all, physdev::{ PciMmcfgReserved = "struct physdev_pci_mmcfg_reserved" } {
+        address: "address",
+        segment: "segment",
+        start_bus: "start_bus",
+        end_bus: "end_bus",
+        flags: "flags",
+    } pad { });
+    structure!(all, physdev::{ PciDevice = "struct physdev_pci_device" } {
+        seg: "seg",
+        bus: "bus",
+        devfn: "devfn",
+    } pad { });
+    structure!(all, physdev::{ PciDeviceAdd = "struct physdev_pci_device_add" } {
+        seg: "seg",
+        bus: "bus",
+        devfn: "devfn",
+        flags: "flags",
+        physfn_bus: "physfn.bus",
+        physfn_devfn: "physfn.devfn",
+    } pad { pad, });
+    structure!(all, physdev::{ PciDeviceReset = "struct pci_device_reset" } {
+        dev: "dev",
+        flags: "flags",
+    } pad { });
+    structure!(all, physdev::{ DbgpOp = "struct physdev_dbgp_op" } {
+        op: "op",
+        bus: "bus",
+        pci: "u.pci",
+    } pad { });
     structure!(all, sysctl::{ Header = (xen "struct xen_sysctl") } {
         cmd: (xen "cmd"),
         interface_version: (xen "interface_version"),
