@@ -9,6 +9,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
+use paravane::acpi::madt::IoApic;
 use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
 use paravane::irq::vlapic::{Command, Destination, VLapic};
@@ -63,6 +64,10 @@ pub struct Vcpu {
     pub stopped: AtomicBool,
     /// Something came that ends its wait in a hypercall.
     pub woken: AtomicBool,
+    /// A non-maskable interrupt waits for it.
+    pub nmi: AtomicBool,
+    /// The system may have one for it.
+    pub checks_nmi: AtomicBool,
     /// It runs guest code, or is about to: it looks at `flush` and `stopped` once more after having said so.
     pub in_guest: AtomicBool,
     /// Set when its translations may be stale.
@@ -157,6 +162,8 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
         asleep: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
         woken: AtomicBool::new(false),
+        nmi: AtomicBool::new(false),
+        checks_nmi: AtomicBool::new(false),
         in_guest: AtomicBool::new(false),
         flush: AtomicBool::new(false),
         direct: AtomicU8::new(0),
@@ -165,13 +172,13 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
     };
     let vcpus: Vec<Vcpu> = (0..plan.vcpus as u32).map(vcpu).collect();
     let apics = &plan.acpi.io_apics;
-    let io_apic = |entry: &crate::arch::acpi::IoApicEntry| {
-        let lines = ioapic::lines(entry.gsi_base);
-        VIoApic::new(entry.address, entry.id, entry.gsi_base, lines)
+    let io_apic = |entry: &IoApic| {
+        let lines = ioapic::lines(entry.base);
+        VIoApic::new(entry.address.into(), entry.id, entry.base, lines)
     };
     let ends = apics
         .iter()
-        .map(|entry| entry.gsi_base + ioapic::lines(entry.gsi_base));
+        .map(|entry| entry.base + ioapic::lines(entry.base));
     let gsis = ends.max().unwrap_or(0) as usize;
     let root = give_memory(plan.acpi, vcpus.len() as u32, plan.memory, plan.memory_map)?;
     let domain = Domain {
@@ -208,7 +215,7 @@ fn give_memory(
     withhold(lapic::address(), 4096);
     acpi.io_apics
         .iter()
-        .for_each(|entry| withhold(entry.address, 64));
+        .for_each(|entry| withhold(entry.address.into(), 64));
     acpi.hpet
         .iter()
         .for_each(|address| withhold(*address, 1024));
@@ -338,6 +345,7 @@ impl Domain {
                 0 | 1 => {
                     vcpu.apic.lock().request(vector, false);
                 }
+                4 => vcpu.nmi.store(true, Ordering::SeqCst),
                 // INIT: a de-assert is a relic that does nothing.
                 5 => {
                     let mut activity = vcpu.activity.lock();
