@@ -4,26 +4,27 @@
 //! What it may do and has is the library's ([`crate::platform::system`]); what only the processor that runs a vCPU
 //! touches is in [`crate::vcpu`].
 
+mod interrupts;
+
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
+use paravane::acpi::madt::IoApic;
 use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
-use paravane::irq::vlapic::{Command, Destination, VLapic};
+use paravane::irq::vlapic::VLapic;
 use paravane::mem::frames::DomId;
 use paravane::mem::{Gfn, HypFrames, MachineMemory, Mfn};
 use paravane::system::domain::{Config, E820Entry};
 use paravane::system::vcpu::VcpuId;
 use spin::{Mutex, Once};
-use xen_abi::xen::virq;
 
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::phys::Machine;
 use crate::arch::svm::maps;
-use crate::arch::{acpi::Acpi, ioapic, lapic, serial};
-use crate::io::msi::{self, Source};
+use crate::arch::{acpi::Acpi, cpu, ioapic, lapic};
 use crate::io::pci::Pci;
 use crate::platform::system;
 use crate::schedule;
@@ -63,6 +64,10 @@ pub struct Vcpu {
     pub stopped: AtomicBool,
     /// Something came that ends its wait in a hypercall.
     pub woken: AtomicBool,
+    /// A non-maskable interrupt waits for it.
+    pub nmi: AtomicBool,
+    /// The system may have one for it.
+    pub checks_nmi: AtomicBool,
     /// It runs guest code, or is about to: it looks at `flush` and `stopped` once more after having said so.
     pub in_guest: AtomicBool,
     /// Set when its translations may be stale.
@@ -157,6 +162,8 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
         asleep: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
         woken: AtomicBool::new(false),
+        nmi: AtomicBool::new(false),
+        checks_nmi: AtomicBool::new(false),
         in_guest: AtomicBool::new(false),
         flush: AtomicBool::new(false),
         direct: AtomicU8::new(0),
@@ -165,13 +172,13 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
     };
     let vcpus: Vec<Vcpu> = (0..plan.vcpus as u32).map(vcpu).collect();
     let apics = &plan.acpi.io_apics;
-    let io_apic = |entry: &crate::arch::acpi::IoApicEntry| {
-        let lines = ioapic::lines(entry.gsi_base);
-        VIoApic::new(entry.address, entry.id, entry.gsi_base, lines)
+    let io_apic = |entry: &IoApic| {
+        let lines = ioapic::lines(entry.base);
+        VIoApic::new(entry.address.into(), entry.id, entry.base, lines)
     };
     let ends = apics
         .iter()
-        .map(|entry| entry.gsi_base + ioapic::lines(entry.gsi_base));
+        .map(|entry| entry.base + ioapic::lines(entry.base));
     let gsis = ends.max().unwrap_or(0) as usize;
     let root = give_memory(plan.acpi, vcpus.len() as u32, plan.memory, plan.memory_map)?;
     let domain = Domain {
@@ -208,7 +215,7 @@ fn give_memory(
     withhold(lapic::address(), 4096);
     acpi.io_apics
         .iter()
-        .for_each(|entry| withhold(entry.address, 64));
+        .for_each(|entry| withhold(entry.address.into(), 64));
     acpi.hpet
         .iter()
         .for_each(|address| withhold(*address, 1024));
@@ -271,7 +278,7 @@ impl Domain {
             system.frames.is_mmio(frames.clone()) && !pages.any(|page| pci.is_table(page))
         };
         let page = gpa >> 12..(gpa >> 12) + 1;
-        if gpa >= 1 << 46 || !free(&page) {
+        if gpa >> cpu::physical_bits() != 0 || !free(&page) {
             return false;
         }
         let large = gpa >> 21 << 9..((gpa >> 21) + 1) << 9;
@@ -299,166 +306,6 @@ impl Domain {
                 log::error!("the page at {page:#x} is not intercepted");
             }
         }
-    }
-
-    /// Brings an interrupt to the vCPUs it is for.
-    pub fn deliver(&self, to: Destination, vector: u8, level: bool) {
-        for vcpu in &self.vcpus {
-            let mut apic = vcpu.apic.lock();
-            if apic.matches(to) && apic.request(vector, level) {
-                drop(apic);
-                vcpu.kick();
-            }
-        }
-    }
-
-    /// Carries out an interrupt command of a vCPU's (Intel SDM volume 3, 11.6.1).
-    pub fn command(&self, sender: &Vcpu, command: Command) {
-        let (vector, kind, shorthand) = (
-            command.low as u8,
-            command.low >> 8 & 7,
-            command.low >> 18 & 3,
-        );
-        let to = Destination {
-            id: command.destination,
-            logical: command.low & 1 << 11 != 0,
-        };
-        for vcpu in &self.vcpus {
-            let myself = vcpu.id == sender.id;
-            let meant = match shorthand {
-                0 => vcpu.apic.lock().matches(to),
-                1 => myself,
-                2 => true,
-                _ => !myself,
-            };
-            if !meant {
-                continue;
-            }
-            match kind {
-                0 | 1 => {
-                    vcpu.apic.lock().request(vector, false);
-                }
-                // INIT: a de-assert is a relic that does nothing.
-                5 => {
-                    let mut activity = vcpu.activity.lock();
-                    // One that waits already keeps its APIC: it may have been told of events before its start.
-                    if command.low & 1 << 14 != 0 && *activity == Activity::On {
-                        *activity = Activity::WaitForStart;
-                        drop(activity);
-                        vcpu.apic.lock().reset();
-                    }
-                }
-                6 => {
-                    let mut activity = vcpu.activity.lock();
-                    if *activity == Activity::WaitForStart {
-                        *activity = Activity::Start(vector);
-                    }
-                }
-                _ => log::warn!(
-                    "d0v{}: interrupt command {:#x} is not carried out",
-                    sender.id.vcpu,
-                    command.low
-                ),
-            }
-            vcpu.kick();
-        }
-    }
-
-    /// A global interrupt came. Its level line is masked until [`Domain::level_ended`].
-    pub fn line_asserted(&self, gsi: u32) {
-        let mut io_apics = self.io_apics.lock();
-        let Some(io_apic) = io_apics.iter_mut().rev().find(|apic| apic.gsi_base <= gsi) else {
-            return;
-        };
-        let line = gsi - io_apic.gsi_base;
-        let delivery = io_apic.asserted(line);
-        if delivery.is_none_or(|delivery| delivery.level) {
-            ioapic::mask(gsi, true);
-        }
-        drop(io_apics);
-        if let Some(delivery) = delivery {
-            self.deliver(delivery.to, delivery.vector, delivery.level);
-        }
-    }
-
-    /// A vCPU ended a level interrupt.
-    pub fn level_ended(&self, vector: u8) {
-        for io_apic in self.io_apics.lock().iter_mut() {
-            for line in io_apic.ended(vector) {
-                if io_apic.line(line) & ioapic::MASKED == 0 {
-                    ioapic::mask(io_apic.gsi_base + line, false);
-                }
-            }
-        }
-    }
-
-    /// Writes a register of a virtual I/O APIC, and what follows from it to the real one.
-    pub fn write_io_apic(&self, index: usize, offset: u64, value: u32) {
-        let mut io_apics = self.io_apics.lock();
-        let Some(io_apic) = io_apics.get_mut(index) else {
-            return;
-        };
-        let Some(line) = io_apic.write(offset, value) else {
-            return;
-        };
-        let (entry, gsi) = (io_apic.line(line), io_apic.gsi_base + line);
-        if gsi == serial::GSI {
-            return;
-        }
-        let mut vectors = self.gsi_vectors.lock();
-        let Some(slot) = vectors.get_mut(gsi as usize) else {
-            return;
-        };
-        if entry & ioapic::MASKED != 0 {
-            ioapic::mask(gsi, true);
-            return;
-        }
-        if slot.is_none() {
-            *slot = msi::take(1, |_| Source::Gsi(gsi));
-        }
-        let Some(vector) = *slot else {
-            log::error!("no vector for GSI {gsi}");
-            return;
-        };
-        let to = io_apic.destination(line);
-        let cpu = self
-            .vcpus
-            .iter()
-            .find(|vcpu| vcpu.apic.lock().matches(to))
-            .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
-            .map_or(0, |cpu| cpu.apic_id);
-        let waits = if io_apic.waits(line) {
-            ioapic::MASKED
-        } else {
-            0
-        };
-        let real = u64::from(vector)
-            | entry & (ioapic::LEVEL | ioapic::LOW)
-            | waits
-            | u64::from(cpu) << 56;
-        ioapic::set(gsi, real);
-    }
-
-    /// Which virtual I/O APIC an address belongs to.
-    pub fn io_apic_at(&self, gpa: u64) -> Option<(usize, u64)> {
-        let io_apics = self.io_apics.lock();
-        let index = io_apics
-            .iter()
-            .position(|apic| (apic.address..apic.address + 4096).contains(&gpa))?;
-        Some((index, gpa - io_apics.get(index)?.address))
-    }
-
-    /// Reads a register of a virtual I/O APIC.
-    pub fn read_io_apic(&self, index: usize, offset: u64) -> u32 {
-        self.io_apics
-            .lock()
-            .get(index)
-            .map_or(!0, |apic| apic.read(offset))
-    }
-
-    /// Bytes came on the console: dom0 may read them.
-    pub fn console_input(&self) {
-        system().raise_virq(self.id, virq::CONSOLE);
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Outcome {
     pub value: u64,
     /// What happens next.
     pub after: After,
+    /// A call of this number and command has failed for the first time: worth a message.
+    pub news: Option<crate::trace::Key>,
 }
 
 /// What a family answers.
@@ -103,6 +105,7 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Outcome 
         return Outcome {
             value: Errno::EPERM.register(),
             after: After::Resume,
+            news: None,
         };
     }
     let result = if call.long_mode {
@@ -115,10 +118,14 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Outcome 
         Ok(Reply::Then(after)) => (0, after),
         Err(errno) => (errno.register(), After::Resume),
     };
-    if !matches!(after, After::Again(_)) {
-        caller.system.trace.count(key(&call), value as i64);
+    let key = key(&call);
+    let done = !matches!(after, After::Again(_));
+    let news = done && caller.system.trace.count(key, value as i64);
+    Outcome {
+        value,
+        after,
+        news: news.then_some(key),
     }
-    Outcome { value, after }
 }
 
 /// What the call is counted as.

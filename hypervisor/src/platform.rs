@@ -91,6 +91,7 @@ impl Platform for Machine {
     fn wake(&mut self, id: VcpuId) {
         let Some(vcpu) = vcpu(id) else { return };
         vcpu.stopped.store(false, Ordering::SeqCst);
+        vcpu.checks_nmi.store(true, Ordering::SeqCst);
         vcpu.woken.store(true, Ordering::SeqCst);
         vcpu.kick();
     }

@@ -3,6 +3,7 @@
 //! Running a vCPU: what the processor that runs it keeps to itself, and the loop of entries and exits.
 
 mod exits;
+mod inject;
 mod memory;
 mod mmio;
 mod msr;
@@ -19,12 +20,8 @@ use crate::arch::{cpu, time, traps};
 use crate::domain::{Activity, Domain, Vcpu};
 use crate::platform::system;
 use crate::schedule::{self, Timer};
+use inject::Nmi;
 use paravane::system::vcpu::State;
-
-/// Flags of an exception that carries no error code.
-const UNDEFINED: u8 = 6;
-/// General protection.
-const PROTECTION: u8 = 13;
 
 /// The PAT after a reset (AMD APM volume 2, 7.8.2).
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
@@ -58,6 +55,8 @@ pub struct Runner {
     state: State,
     /// An exception to be injected at the next entry, in the VMCB's form.
     exception: Option<u64>,
+    /// Non-maskable interrupts.
+    nmi: Nmi,
     extended: Extended,
     /// It lets others run before it goes on.
     gives_way: bool,
@@ -110,6 +109,7 @@ impl Runner {
             wait: Wait::No,
             state: State::Offline,
             exception: None,
+            nmi: Nmi::Open,
             extended: Extended::new()?,
             gives_way: false,
         };
@@ -178,6 +178,8 @@ impl Runner {
         self.context.registers.rdx = u64::from(cpu::leaf(1, 0)[0]);
         self.wait = Wait::No;
         self.exception = None;
+        self.nmi = Nmi::Open;
+        self.vmcb().intercept_1 &= !intercept1::IRET;
     }
 
     /// The state in which a PVH kernel is entered (docs/misc/pvh.pandoc of Xen): 32-bit, flat, no paging.
@@ -379,60 +381,6 @@ impl Runner {
             self.vcpu.deadline.store(u64::MAX, Ordering::SeqCst);
             system().timer(self.vcpu.id);
         }
-    }
-
-    /// The interrupt to deliver next: the vector, and whether it comes from the local APIC.
-    fn pending(&self) -> Option<(u8, bool)> {
-        if self.vcpu.direct.load(Ordering::SeqCst) != 0 {
-            // Under the system's lock, under which it is set.
-            let system = system();
-            let vector = self.vcpu.direct.load(Ordering::SeqCst);
-            if system.upcall_pending(self.vcpu.id) {
-                return Some((vector, false));
-            }
-            self.vcpu.direct.store(0, Ordering::SeqCst);
-        }
-        self.vcpu.apic.lock().pending().map(|vector| (vector, true))
-    }
-
-    fn has_interrupt(&self) -> bool {
-        self.exception.is_some() || self.pending().is_some()
-    }
-
-    /// Injects what is to be injected, or asks to exit when the guest can take it (15.20, 15.21.4).
-    fn inject(&mut self) {
-        let priority = self.vcpu.apic.lock().task_priority() >> 4;
-        let first = self.exception.take();
-        let pending = self.pending();
-        let vmcb = self.context.vmcb();
-        vmcb.eventinj = first.unwrap_or(0);
-        vmcb.int_ctl = int_ctl::V_INTR_MASKING | priority;
-        vmcb.intercept_1 &= !intercept1::VINTR;
-        let Some((vector, from_apic)) = pending else {
-            return;
-        };
-        let open =
-            vmcb.rflags & RFLAGS_IF != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
-        if open {
-            vmcb.eventinj = event::VALID | event::INTERRUPT | u64::from(vector);
-            if from_apic {
-                self.vcpu.apic.lock().accept(vector);
-            }
-        } else {
-            vmcb.int_ctl |= int_ctl::V_IRQ | int_ctl::V_IGN_TPR | 0xf << 16;
-            vmcb.int_vector = 0;
-            vmcb.intercept_1 |= intercept1::VINTR;
-        }
-    }
-
-    /// Has the guest take an exception.
-    fn raise(&mut self, vector: u8, error: Option<u32>) {
-        let code = error.map_or(0, |error| event::ERROR_VALID | u64::from(error) << 32);
-        self.exception = Some(event::VALID | event::EXCEPTION | u64::from(vector) | code);
-    }
-
-    fn general_protection(&mut self) {
-        self.raise(PROTECTION, Some(0));
     }
 
     /// Goes on behind an instruction that was carried out.

@@ -12,6 +12,7 @@ const REVISION: u8 = 4;
 const FIXED: usize = 8;
 
 /// Kinds of structures.
+const LOCAL: u8 = 0;
 const IO_APIC: u8 = 1;
 const OVERRIDE: u8 = 2;
 const LOCAL_X2APIC: u8 = 9;
@@ -52,6 +53,20 @@ fn structures(table: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         rest = &rest[length..];
         Some((kind, structure))
     })
+}
+
+/// The numbers of the local APICs of processors that can be used, by the machine's MADT.
+pub fn processors(table: &[u8]) -> Vec<u32> {
+    let word = |b: &[u8], at: usize| {
+        let bytes = b.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_le_bytes)
+    };
+    let read = |(kind, bytes): (u8, &[u8])| match kind {
+        LOCAL if word(bytes, 4)? & ENABLED != 0 => Some(u32::from(bytes[3])),
+        LOCAL_X2APIC if word(bytes, 8)? & ENABLED != 0 => word(bytes, 4),
+        _ => None,
+    };
+    structures(table).filter_map(read).collect()
 }
 
 /// The overrides of the machine's MADT.
@@ -135,6 +150,7 @@ mod tests {
         assert!(is_valid(&made));
         assert_eq!(overrides(&made), overrides_made);
         assert_eq!(io_apics(&made), io);
+        assert_eq!(processors(&made), [0, 2, 4]);
         let local: Vec<&[u8]> = structures(&made)
             .filter(|(kind, _)| *kind == LOCAL_X2APIC)
             .map(|(_, b)| b)
@@ -150,5 +166,10 @@ mod tests {
         made.extend([OVERRIDE, 0, 0, 0]);
         assert!(overrides(&made).is_empty());
         assert!(overrides(&[]).is_empty());
+        made.truncate(HEADER + FIXED);
+        // Local APICs of 8 bits: one that can be used, one that cannot, one that is cut off.
+        made.extend([LOCAL, 8, 0, 7, 1, 0, 0, 0, LOCAL, 8, 1, 9, 0, 0, 0, 0]);
+        made.extend([LOCAL, 6, 0, 5, 1, 0]);
+        assert_eq!(processors(&made), [7]);
     }
 }

@@ -5,6 +5,9 @@
 
 use alloc::vec::Vec;
 
+use paravane::acpi::Maker;
+use paravane::acpi::madt::{self, IoApic, Override};
+
 use super::phys::{read_bytes, read_u8, read_u16, read_u32, read_u64};
 use crate::boot::BootInfo;
 
@@ -24,39 +27,19 @@ pub struct Table {
     pub len: u64,
 }
 
-/// An I/O APIC by the MADT.
-#[derive(Clone, Copy, Debug)]
-pub struct IoApicEntry {
-    /// Its id.
-    pub id: u8,
-    /// Physical address of its registers.
-    pub address: u64,
-    /// The first global interrupt it serves.
-    pub gsi_base: u32,
-}
-
-/// How an ISA interrupt reaches an I/O APIC, where that differs from the identity.
-#[derive(Clone, Copy, Debug)]
-pub struct Override {
-    /// The ISA interrupt.
-    pub irq: u8,
-    /// The global one.
-    pub gsi: u32,
-    /// Polarity and trigger mode, MPS INTI flags.
-    pub flags: u16,
-}
-
 /// What the tables say.
 #[derive(Clone, Debug, Default)]
 pub struct Acpi {
     /// The RSDP as it was found, revision 2 with 36 bytes or 0 with 20.
     pub rsdp: Vec<u8>,
+    /// Who made them.
+    pub maker: Option<Maker>,
     /// All tables of the XSDT or RSDT, with the DSDT.
     pub tables: Vec<Table>,
     /// APIC ids of the processors that can be used.
     pub apic_ids: Vec<u32>,
     /// The I/O APICs.
-    pub io_apics: Vec<IoApicEntry>,
+    pub io_apics: Vec<IoApic>,
     /// ISA interrupts that are not where they were.
     pub overrides: Vec<Override>,
     /// Physical address of the HPET's registers.
@@ -143,32 +126,12 @@ impl Acpi {
     }
 
     fn madt(&mut self, madt: &Table) {
-        let mut at = madt.at + HEADER + 8;
-        let end = madt.at + madt.len;
-        while at + 2 <= end {
-            let (kind, len) = (read_u8(at), u64::from(read_u8(at + 1)));
-            if len < 2 || at + len > end {
-                break;
-            }
-            match (kind, len) {
-                (0, 8..) if read_u32(at + 4) & 1 != 0 => {
-                    self.apic_ids.push(u32::from(read_u8(at + 3)))
-                }
-                (9, 16..) if read_u32(at + 8) & 1 != 0 => self.apic_ids.push(read_u32(at + 4)),
-                (1, 12..) => self.io_apics.push(IoApicEntry {
-                    id: read_u8(at + 2),
-                    address: u64::from(read_u32(at + 4)),
-                    gsi_base: read_u32(at + 8),
-                }),
-                (2, 10..) => self.overrides.push(Override {
-                    irq: read_u8(at + 3),
-                    gsi: read_u32(at + 4),
-                    flags: read_u16(at + 8),
-                }),
-                _ => {}
-            }
-            at += len;
-        }
+        let mut bytes = alloc::vec![0; madt.len as usize];
+        read_bytes(madt.at, &mut bytes);
+        self.maker = Maker::of(&bytes);
+        self.apic_ids = madt::processors(&bytes);
+        self.io_apics = madt::io_apics(&bytes);
+        self.overrides = madt::overrides(&bytes);
     }
 }
 

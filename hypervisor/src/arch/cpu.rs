@@ -32,6 +32,12 @@ pub fn has_1g_pages() -> bool {
         .is_some_and(|f| f.has_1gib_pages())
 }
 
+/// Bits of a physical address: no page table may say more.
+pub fn physical_bits() -> u32 {
+    let bits = leaf(0x8000_0008, 0)[0] & 0xff;
+    if bits == 0 { 36 } else { bits.min(52) }
+}
+
 /// Write protection in the kernel, global pages, SMEP and SMAP where there are any.
 pub fn enable_protections() {
     let extended = id().get_extended_feature_info();

@@ -44,8 +44,8 @@ pub fn init(acpi: &Acpi) {
     let mut all = ALL.lock();
     for entry in &acpi.io_apics {
         let mut found = IoApic {
-            window: Window::map(entry.address, 4096),
-            gsi_base: entry.gsi_base,
+            window: Window::map(entry.address.into(), 4096),
+            gsi_base: entry.base,
             lines: 0,
         };
         found.lines = (found.read(1) >> 16 & 0xff) + 1;
@@ -56,8 +56,8 @@ pub fn init(acpi: &Acpi) {
             "I/O APIC {} at {:#x}: GSI {} to {}",
             entry.id,
             entry.address,
-            entry.gsi_base,
-            entry.gsi_base + found.lines - 1
+            entry.base,
+            entry.base + found.lines - 1
         );
         all.push(found);
     }

@@ -8,7 +8,8 @@ use paravane::cpuid::{self, Tsc, Virtual};
 use paravane::hypercall::{self, After, Call};
 use paravane::system::Caller;
 
-use super::{Runner, UNDEFINED, Wait};
+use super::inject::UNDEFINED;
+use super::{Runner, Wait};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::{decode, ports};
@@ -46,6 +47,7 @@ impl Runner {
                 self.skip(length);
                 self.wait = Wait::Halt;
             }
+            exit::IRET => self.nmi_ends(),
             exit::XSETBV => self.xsetbv(),
             // The processor keeps caches coherent; dom0's devices are its own affair.
             exit::WBINVD | exit::INVD => {
@@ -203,6 +205,13 @@ impl Runner {
         let outcome = hypercall::dispatch(&mut caller, call);
         let pending = system.upcall_pending(vcpu);
         drop(system);
+        if let Some((number, command)) = outcome.news {
+            let error = outcome.value as i64;
+            log::debug!(
+                "d0v{}: hypercall {number}, command {command}: {error}",
+                vcpu.vcpu
+            );
+        }
         match outcome.after {
             After::Again(args) => {
                 let registers = &mut self.context.registers;

@@ -12,6 +12,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("hypervisor.stock_kernel_runs_as_dom0", runs_as_dom0).on(Topology::PARAVANE),
     Scenario::new("hypervisor.dom0_reads_its_disks", reads_disks).on(Topology::PARAVANE),
     Scenario::new("hypervisor.dom0s_clock_is_the_hosts", clock_is_the_hosts).on(Topology::PARAVANE),
+    Scenario::new(
+        "hypervisor.sysrq_reaches_all_processors",
+        sysrq_reaches_all_processors,
+    )
+    .on(Topology::PARAVANE),
     Scenario::new("hypervisor.toolstack_answers", toolstack_answers).on(Topology::PARAVANE),
     Scenario::new(
         "hypervisor.toolstack_answers_on_our_nodes",
@@ -67,6 +72,22 @@ fn clock_is_the_hosts(ctx: &mut Ctx<'_>) -> Result<()> {
         passed >= 3.0 && passed <= took + 0.05,
         "{passed:.2} s passed in dom0 and {took:.2} s outside"
     );
+    Ok(())
+}
+
+fn sysrq_reaches_all_processors(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    // Each processor tells where it is when a non-maskable interrupt comes, twice: the first has to have ended.
+    for round in 1..=2 {
+        let told = dom0.sh(
+            "dmesg -C; dmesg -n 1; echo l > /proc/sysrq-trigger; sleep 1; dmesg -n 5; \
+             dmesg | grep -o 'NMI backtrace for cpu [0-9]*' | sort -u | wc -l",
+        )?;
+        ensure!(
+            told == ctx.host.topology().dom0_vcpus.to_string(),
+            "{told} processors told where they are in round {round}"
+        );
+    }
     Ok(())
 }
 

@@ -24,7 +24,8 @@ pub struct Extended {
     /// The states that the guest has turned on.
     pub xcr0: u64,
     debug: [u64; 4],
-    tsc_aux: u64,
+    /// None where the processor has no such register.
+    tsc_aux: Option<u64>,
 }
 
 impl Extended {
@@ -44,7 +45,7 @@ impl Extended {
             },
             xcr0: 1,
             debug: [0; 4],
-            tsc_aux: 0,
+            tsc_aux: msr::read(TSC_AUX).map(|_| 0),
         })
     }
 
@@ -61,6 +62,8 @@ impl Extended {
             unsafe {
                 asm!("xsave64 [{}]", in(reg) area, in("eax") self.states as u32, in("edx") 0, options(nostack));
             }
+            // The vCPU may come back with nobody in between, and is not loaded then.
+            write_xcr0(self.xcr0);
         }
         // SAFETY: reading debug registers changes nothing.
         unsafe {
@@ -70,7 +73,7 @@ impl Extended {
                 options(nomem, nostack, preserves_flags)
             );
         }
-        self.tsc_aux = msr::read(TSC_AUX).unwrap_or(0);
+        self.tsc_aux = self.tsc_aux.and_then(|_| msr::read(TSC_AUX));
     }
 
     /// Puts them into the processor.
@@ -96,8 +99,10 @@ impl Extended {
                 options(nomem, nostack, preserves_flags)
             );
         }
-        // SAFETY: only RDTSCP and RDPID read it, which the hypervisor does not use.
-        unsafe { msr::write(TSC_AUX, self.tsc_aux) };
+        if let Some(value) = self.tsc_aux {
+            // SAFETY: only RDTSCP and RDPID read it, which the hypervisor does not use.
+            unsafe { msr::write(TSC_AUX, value) };
+        }
     }
 
     /// Turns states on and off for the guest, whose they are in the processor now. False if they do not go together.

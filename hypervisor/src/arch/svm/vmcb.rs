@@ -116,6 +116,7 @@ pub mod intercept1 {
     pub const VINTR: u32 = 1 << 4;
     pub const RDPMC: u32 = 1 << 15;
     pub const CPUID: u32 = 1 << 18;
+    pub const IRET: u32 = 1 << 20;
     pub const INVD: u32 = 1 << 22;
     pub const HLT: u32 = 1 << 24;
     pub const INVLPGA: u32 = 1 << 26;
@@ -159,6 +160,7 @@ pub mod exit {
     pub const VINTR: u64 = 0x64;
     pub const RDPMC: u64 = 0x6f;
     pub const CPUID: u64 = 0x72;
+    pub const IRET: u64 = 0x74;
     pub const INVD: u64 = 0x76;
     pub const HLT: u64 = 0x78;
     pub const INVLPGA: u64 = 0x7a;
@@ -181,6 +183,7 @@ pub mod exit {
 #[allow(missing_docs)]
 pub mod event {
     pub const INTERRUPT: u64 = 0 << 8;
+    pub const NMI: u64 = 2 << 8;
     pub const EXCEPTION: u64 = 3 << 8;
     pub const ERROR_VALID: u64 = 1 << 11;
     pub const VALID: u64 = 1 << 31;

@@ -1,6 +1,7 @@
 //! Where domains see what.
 
 use super::*;
+use crate::mem::p2m::Kind;
 
 #[test]
 fn the_shared_info_is_seen_in_one_place() {
@@ -165,4 +166,32 @@ fn only_dom0_sees_others_frames() {
     );
     let errors: [i32; 3] = caller(&mut system, 1).get(lists + 48).expect("memory");
     assert_eq!(errors, [-1; 3]);
+}
+
+#[test]
+fn devices_are_mapped_and_taken_away_memory_is_not() {
+    let mut system = two_domains();
+    let device = system.frames.end() + 0x1000;
+    system.frames.withhold(device + 0x300..device + 0x301);
+    let map = |system: &mut System<Fake>, from: u64, count: u64| {
+        system.map_mmio(0, Gfn(from), Mfn(from), count)
+    };
+    assert_eq!(map(&mut system, device, 0x200), Ok(()));
+    assert_eq!(
+        map(&mut system, device + 0x2ff, 2),
+        Err(Errno::EPERM),
+        "a part of it is the hypervisor's"
+    );
+    assert_eq!(map(&mut system, 0x120, 1), Err(Errno::EPERM), "memory");
+    let kind = |system: &mut System<Fake>, gfn| system.lookup(0, Gfn(gfn)).map(|seen| seen.kind);
+    assert_eq!(kind(&mut system, device + 7), Some(Kind::Mmio));
+    assert_eq!(system.unmap_mmio(0, Gfn(device + 7)), Ok(()));
+    assert_eq!(kind(&mut system, device + 7), None);
+    assert_eq!(kind(&mut system, device + 8), Some(Kind::Mmio));
+    // What is no device stays as it is.
+    for gfn in [0x120, device + 7] {
+        let before = kind(&mut system, gfn);
+        assert_eq!(system.unmap_mmio(0, Gfn(gfn)), Ok(()));
+        assert_eq!(kind(&mut system, gfn), before);
+    }
 }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupts of a domain: from its I/O APICs' lines, devices' messages, its vCPUs' commands and the console to local
+//! APICs.
+
+use core::sync::atomic::Ordering;
+
+use paravane::irq::vlapic::{Command, Destination};
+use xen_abi::xen::virq;
+
+use super::{Activity, Domain, Vcpu};
+use crate::arch::{ioapic, percpu, serial};
+use crate::io::msi::{self, Source};
+use crate::platform::system;
+
+impl Domain {
+    /// Brings an interrupt to the vCPUs it is for.
+    pub fn deliver(&self, to: Destination, vector: u8, level: bool) {
+        for vcpu in &self.vcpus {
+            let mut apic = vcpu.apic.lock();
+            if apic.matches(to) && apic.request(vector, level) {
+                drop(apic);
+                vcpu.kick();
+            }
+        }
+    }
+
+    /// Carries out an interrupt command of a vCPU's (Intel SDM volume 3, 11.6.1).
+    pub fn command(&self, sender: &Vcpu, command: Command) {
+        let (vector, kind, shorthand) = (
+            command.low as u8,
+            command.low >> 8 & 7,
+            command.low >> 18 & 3,
+        );
+        let to = Destination {
+            id: command.destination,
+            logical: command.low & 1 << 11 != 0,
+        };
+        for vcpu in &self.vcpus {
+            let myself = vcpu.id == sender.id;
+            let meant = match shorthand {
+                0 => vcpu.apic.lock().matches(to),
+                1 => myself,
+                2 => true,
+                _ => !myself,
+            };
+            if !meant {
+                continue;
+            }
+            match kind {
+                0 | 1 => {
+                    vcpu.apic.lock().request(vector, false);
+                }
+                4 => vcpu.nmi.store(true, Ordering::SeqCst),
+                // INIT: a de-assert is a relic that does nothing.
+                5 => {
+                    let mut activity = vcpu.activity.lock();
+                    // One that waits already keeps its APIC: it may have been told of events before its start.
+                    if command.low & 1 << 14 != 0 && *activity == Activity::On {
+                        *activity = Activity::WaitForStart;
+                        drop(activity);
+                        vcpu.apic.lock().reset();
+                    }
+                }
+                6 => {
+                    let mut activity = vcpu.activity.lock();
+                    if *activity == Activity::WaitForStart {
+                        *activity = Activity::Start(vector);
+                    }
+                }
+                _ => log::warn!(
+                    "d0v{}: interrupt command {:#x} is not carried out",
+                    sender.id.vcpu,
+                    command.low
+                ),
+            }
+            vcpu.kick();
+        }
+    }
+
+    /// A global interrupt came. Its level line is masked until [`Domain::level_ended`].
+    pub fn line_asserted(&self, gsi: u32) {
+        let mut io_apics = self.io_apics.lock();
+        let Some(io_apic) = io_apics.iter_mut().rev().find(|apic| apic.gsi_base <= gsi) else {
+            return;
+        };
+        let line = gsi - io_apic.gsi_base;
+        let delivery = io_apic.asserted(line);
+        if delivery.is_none_or(|delivery| delivery.level) {
+            ioapic::mask(gsi, true);
+        }
+        drop(io_apics);
+        if let Some(delivery) = delivery {
+            self.deliver(delivery.to, delivery.vector, delivery.level);
+        }
+    }
+
+    /// A vCPU ended a level interrupt.
+    pub fn level_ended(&self, vector: u8) {
+        for io_apic in self.io_apics.lock().iter_mut() {
+            for line in io_apic.ended(vector) {
+                if io_apic.line(line) & ioapic::MASKED == 0 {
+                    ioapic::mask(io_apic.gsi_base + line, false);
+                }
+            }
+        }
+    }
+
+    /// Writes a register of a virtual I/O APIC, and what follows from it to the real one.
+    pub fn write_io_apic(&self, index: usize, offset: u64, value: u32) {
+        let mut io_apics = self.io_apics.lock();
+        let Some(io_apic) = io_apics.get_mut(index) else {
+            return;
+        };
+        let Some(line) = io_apic.write(offset, value) else {
+            return;
+        };
+        let (entry, gsi) = (io_apic.line(line), io_apic.gsi_base + line);
+        if gsi == serial::GSI {
+            return;
+        }
+        let mut vectors = self.gsi_vectors.lock();
+        let Some(slot) = vectors.get_mut(gsi as usize) else {
+            return;
+        };
+        if entry & ioapic::MASKED != 0 {
+            ioapic::mask(gsi, true);
+            return;
+        }
+        if slot.is_none() {
+            *slot = msi::take(1, |_| Source::Gsi(gsi));
+        }
+        let Some(vector) = *slot else {
+            log::error!("no vector for GSI {gsi}");
+            return;
+        };
+        let to = io_apic.destination(line);
+        let cpu = self
+            .vcpus
+            .iter()
+            .find(|vcpu| vcpu.apic.lock().matches(to))
+            .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
+            .map_or(0, |cpu| cpu.apic_id);
+        let waits = if io_apic.waits(line) {
+            ioapic::MASKED
+        } else {
+            0
+        };
+        let real = u64::from(vector)
+            | entry & (ioapic::LEVEL | ioapic::LOW)
+            | waits
+            | u64::from(cpu) << 56;
+        ioapic::set(gsi, real);
+    }
+
+    /// Which virtual I/O APIC an address belongs to.
+    pub fn io_apic_at(&self, gpa: u64) -> Option<(usize, u64)> {
+        let io_apics = self.io_apics.lock();
+        let index = io_apics
+            .iter()
+            .position(|apic| (apic.address..apic.address + 4096).contains(&gpa))?;
+        Some((index, gpa - io_apics.get(index)?.address))
+    }
+
+    /// Reads a register of a virtual I/O APIC.
+    pub fn read_io_apic(&self, index: usize, offset: u64) -> u32 {
+        self.io_apics
+            .lock()
+            .get(index)
+            .map_or(!0, |apic| apic.read(offset))
+    }
+
+    /// Bytes came on the console: dom0 may read them.
+    pub fn console_input(&self) {
+        system().raise_virq(self.id, virq::CONSOLE);
+    }
+}
