@@ -79,6 +79,7 @@ extern "C" fn main() -> ! {
         Ok(built) => DOM0.call_once(|| built),
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
+    domain::dom0().pci.lock().serve_memory(&acpi.mcfg);
     io::msi::take_console();
     percpu::all()
         .iter()

@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 
 use crate::arch::acpi::Acpi;
 
-/// Tables dom0 does not get: processors and timers are the hypervisor's, its IOMMUs too; MCFG until configuration
-/// space in memory is intercepted; what describes processors' memory would name processors that dom0 does not have.
-const HIDDEN: [&[u8; 4]; 12] = [
-    b"APIC", b"HPET", b"MCFG", b"DMAR", b"IVRS", b"SRAT", b"SLIT", b"MSCT", b"PMTT", b"MPST",
-    b"DSDT", b"BOOT",
+/// Tables dom0 does not get: processors and timers are the hypervisor's, its IOMMUs too; what describes processors' memory
+/// would name processors that dom0 does not have.
+const HIDDEN: [&[u8; 4]; 11] = [
+    b"APIC", b"HPET", b"DMAR", b"IVRS", b"SRAT", b"SLIT", b"MSCT", b"PMTT", b"MPST", b"DSDT",
+    b"BOOT",
 ];
 
 /// The tables, for one place.
