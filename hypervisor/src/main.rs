@@ -81,6 +81,7 @@ extern "C" fn main() -> ! {
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
     schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
+    domain::dom0().pci.lock().serve_memory(&acpi.mcfg);
     io::msi::take_console();
     percpu::all()
         .iter()

@@ -52,8 +52,13 @@ impl Hypervisor {
                 "paravane",
                 "--bin",
                 "hypervisor",
+                "--package",
+                "misbehaving",
+                "--bin",
+                "misbehaving",
             ])
-            .args(["--features", "machine", "--target", TARGET])
+            .args(["--features", "paravane/machine,misbehaving/machine"])
+            .args(["--target", TARGET])
             .args(["-Zbuild-std=core,alloc,compiler_builtins"])
             .args(["-Zbuild-std-features=compiler-builtins-mem"])
             .network()
@@ -76,17 +81,23 @@ impl Hypervisor {
             &mut command,
             &session.log("hypervisor"),
         )?;
-        let built = target.join(TARGET).join("release/hypervisor");
-        let mut bytes =
-            fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?;
+        let read = |name: &str| {
+            let built = target.join(TARGET).join("release").join(name);
+            fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))
+        };
+        let (mut bytes, guest) = (read("hypervisor")?, read("misbehaving")?);
         check_layout(&bytes)?;
         names::write(&mut bytes)?;
         // An entry of its own: the next build does not change it under a running machine.
-        let name = Digest::new("hypervisor", 1).with("image", &bytes).hex();
+        let name = Digest::new("hypervisor", 2)
+            .with("image", &bytes)
+            .with("guest", &guest)
+            .hex();
         let entry = session
             .cache
             .get_or_make("hypervisor", &name, 64 << 20, |dir| {
                 fs::write(dir.join("paravane"), &bytes)?;
+                fs::write(dir.join("misbehaving"), &guest)?;
                 Ok(())
             })?;
         step.done(&format!("{} KiB", bytes.len() / 1024));
@@ -98,6 +109,11 @@ impl Hypervisor {
     /// The image, an ELF file with symbols that a multiboot loader takes.
     pub fn image(&self) -> PathBuf {
         self.entry.path().join("paravane")
+    }
+
+    /// The guest that tries to hurt it, to be started as dom0: a PVH kernel without an initrd.
+    pub fn misbehaving_guest(&self) -> PathBuf {
+        self.entry.path().join("misbehaving")
     }
 }
 

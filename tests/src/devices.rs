@@ -4,11 +4,14 @@
 //!
 //! | device | reaches | interrupts |
 //! |---|---|---|
-//! | AHCI disk, NVMe disk | all memory | MSI, MSI-X |
+//! | AHCI disk, NVMe disk, virtio disk | all memory | MSI, MSI-X, MSI-X |
 //! | disk on an LSI 53C895A | the first 4 GiB | INTx |
 //! | e1000e, virtio | all memory | MSI-X |
 //! | e1000 | the first 4 GiB | INTx |
+//!
+//! A kernel that is told `pci=nomsi` has all of them interrupt by their lines.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +28,8 @@ const DISK: u64 = 2 << 30;
 pub struct RealDisk {
     /// The module that drives its controller, and the name of its image.
     pub module: &'static str,
+    /// How it interrupts, if it may choose.
+    pub interrupts: Kind,
     /// What QEMU is told after the drive, which is called like the module.
     device: &'static [&'static str],
 }
@@ -34,22 +39,54 @@ pub struct RealDisk {
 pub struct RealNet {
     /// The module that drives it.
     pub module: &'static str,
+    /// How it interrupts, if it may choose.
+    pub interrupts: Kind,
     /// What QEMU is told.
     device: &'static str,
 }
 
-/// All disks.
-pub const DISKS: [RealDisk; 3] = [
+/// How a device interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By a line.
+    Line,
+    /// By messages, from its configuration space.
+    Msi,
+    /// By messages, from a table of its own.
+    Msix,
+}
+
+/// The interrupts of a device.
+#[derive(Clone, Debug)]
+pub struct Interrupts {
+    /// Their kind.
+    pub kind: Kind,
+    /// How many came, on all processors.
+    pub count: u64,
+    /// The controllers they come by, as `/proc/interrupts` names them.
+    pub controllers: BTreeSet<String>,
+}
+
+/// All disks. The last one bounces, and is slow.
+pub const DISKS: [RealDisk; 4] = [
     RealDisk {
         module: "ahci",
+        interrupts: Kind::Msi,
         device: &["ide-hd,drive=ahci,bus=ide.0"],
     },
     RealDisk {
         module: "nvme",
+        interrupts: Kind::Msix,
         device: &["nvme,drive=nvme,serial=paravane"],
     },
     RealDisk {
+        module: "virtio_blk",
+        interrupts: Kind::Msix,
+        device: &["virtio-blk-pci,drive=virtio_blk,iommu_platform=on,disable-legacy=on"],
+    },
+    RealDisk {
         module: "sym53c8xx",
+        interrupts: Kind::Line,
         device: &[
             "lsi53c895a,id=lsi",
             "scsi-hd,drive=sym53c8xx,bus=lsi.0,scsi-id=0",
@@ -61,14 +98,17 @@ pub const DISKS: [RealDisk; 3] = [
 pub const NETS: [RealNet; 3] = [
     RealNet {
         module: "e1000e",
+        interrupts: Kind::Msix,
         device: "e1000e",
     },
     RealNet {
         module: "e1000",
+        interrupts: Kind::Line,
         device: "e1000",
     },
     RealNet {
         module: "virtio_net",
+        interrupts: Kind::Msix,
         device: "virtio-net-pci,iommu_platform=on,disable-legacy=on",
     },
 ];
@@ -156,6 +196,18 @@ impl RealDisk {
     }
 }
 
+impl RealDisk {
+    /// Its interrupts, once its driver is loaded.
+    pub fn interrupts(&self, dom0: &Place) -> Result<Interrupts> {
+        let node = self.start(dom0)?;
+        let name = node.trim_start_matches("/dev/");
+        let text = dom0.sh(&format!(
+            "{INTERRUPTS}; interrupts $(readlink -f /sys/block/{name}/device)"
+        ))?;
+        read_interrupts(&text).with_context(|| format!("{node} has strange interrupts:\n{text}"))
+    }
+}
+
 impl RealNet {
     /// Loads its driver and returns its interface, such as `eth0`.
     pub fn start(&self, dom0: &Place) -> Result<String> {
@@ -171,11 +223,13 @@ impl RealNet {
 
 /// Sends `mib` of random data from one interface to another over the wire between them, and compares. Each is in a network
 /// of its own meanwhile, so that nothing takes a shorter way. The receiver has a standard input that does not end, for nc would
-/// take its end for the end of the connection.
-pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<()> {
+/// take its end for the end of the connection. Returns the interrupts of both so far, which are there only while they are used.
+pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<[Interrupts; 2]> {
     let (sender, receiver) = (from.start(dom0)?, to.start(dom0)?);
     let script = format!(
-        "set -e; for n in a b; do ip netns add $n; done; trap 'ip netns del a; ip netns del b' EXIT; \
+        "{INTERRUPTS}; set -e; for n in {sender} {receiver}; do \
+           eval path_$n=$(readlink -f /sys/class/net/$n/device); done; \
+         for n in a b; do ip netns add $n; done; trap 'ip netns del a; ip netns del b' EXIT; \
          ip link set {sender} netns a; ip link set {receiver} netns b; \
          ip -n a addr add 10.5.0.1/24 dev {sender}; ip -n a link set {sender} up; \
          ip -n b addr add 10.5.0.2/24 dev {receiver}; ip -n b link set {receiver} up; \
@@ -184,12 +238,13 @@ pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<
          rm -f /run/open; mkfifo /run/open; sleep 90 > /run/open & hold=$!; \
          ip netns exec b busybox nc -l -p 5000 < /run/open > /disks/got & server=$!; \
          sleep 1; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $server; kill $hold; \
-         stat -c %s /disks/sent /disks/got >&2; sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got"
+         stat -c %s /disks/sent /disks/got >&2; sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got; \
+         interrupts $path_{sender}; echo; interrupts $path_{receiver}"
     );
     let limit = Duration::from_secs(120 + u64::from(mib));
     let output = dom0.run_for(limit, &script)?.ok()?;
-    let mut sums = output.stdout.lines();
-    let (sent, got) = (sums.next(), sums.next());
+    let mut lines = output.stdout.lines();
+    let (sent, got) = (lines.next(), lines.next());
     ensure!(
         sent.is_some() && sent == got,
         "{} received {got:?}, {} sent {sent:?}; {}",
@@ -197,12 +252,72 @@ pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<
         from.module,
         output.stderr
     );
-    Ok(())
+    let rest = lines.collect::<Vec<_>>().join("\n");
+    let both = rest.split_once("\n\n").and_then(|(from, to)| {
+        let (from, to) = (read_interrupts(from)?, read_interrupts(to)?);
+        Some([from, to])
+    });
+    both.with_context(|| format!("the interfaces have strange interrupts:\n{rest}"))
+}
+
+/// A function of the shell that tells of the interrupts of the PCI device that is or is above a folder of sysfs.
+const INTERRUPTS: &str = r#"interrupts() { d=$1; until [ -e $d/irq ]; do d=$(dirname $d); done; \
+    if [ -n "$(ls $d/msi_irqs 2>/dev/null)" ]; then cat $d/msi_irqs/* | sort -u; numbers=$(ls $d/msi_irqs); \
+    else echo line; numbers=$(cat $d/irq); fi; \
+    for n in $numbers; do grep "^ *$n:" /proc/interrupts || true; done; }"#;
+
+/// Reads a line with the kind, and lines of `/proc/interrupts`.
+fn read_interrupts(text: &str) -> Option<Interrupts> {
+    let mut lines = text.lines();
+    let kind = match lines.next()? {
+        "line" => Kind::Line,
+        "msi" => Kind::Msi,
+        "msix" => Kind::Msix,
+        _ => return None,
+    };
+    let (mut count, mut controllers) = (0, BTreeSet::new());
+    for line in lines {
+        let (number, what) = interrupt(line)?;
+        count += number;
+        controllers.extend(what.split(' ').next().map(str::to_owned));
+    }
+    Some(Interrupts {
+        kind,
+        count,
+        controllers,
+    })
+}
+
+/// Reads a line of `/proc/interrupts`, such as ` 28:  5  7  xen-pirq    -msi-x     nvme0q0`: how many there were on all
+/// processors, and the rest of the line.
+pub(crate) fn interrupt(line: &str) -> Option<(u64, String)> {
+    let (_, rest) = line.split_once(':')?;
+    let mut count = 0;
+    let mut words = rest.split_whitespace().peekable();
+    while let Some(number) = words.peek().and_then(|word| word.parse::<u64>().ok()) {
+        count += number;
+        words.next();
+    }
+    Some((count, words.collect::<Vec<_>>().join(" ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interrupts_are_summed_over_processors() {
+        let line = " 28:          5          7  xen-pirq    -msi-x     nvme0q0";
+        assert_eq!(
+            interrupt(line),
+            Some((12, "xen-pirq -msi-x nvme0q0".to_owned()))
+        );
+        let text = "msix\n 24: 1 2 PCI-MSIX-0000:00:04.0 0-edge a\n 25: 3 0 PCI-MSIX-0000:00:04.0 1-edge b";
+        let found = read_interrupts(text).unwrap();
+        assert_eq!((found.kind, found.count), (Kind::Msix, 6));
+        assert_eq!(found.controllers.len(), 1);
+        assert!(read_interrupts("msi\nmsix\n").is_none());
+    }
 
     #[test]
     fn every_device_has_its_back_end() {

@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kbuild::Images;
+use kbuild::process::describe;
 
 use crate::console::Judge;
 use crate::guest::{Domain, Guest};
@@ -51,7 +52,10 @@ impl Host {
         let dom0 = Place::connect(machine.agent()?, &health)?;
         let kernel = dom0
             .hello(DOM0_LIMIT)
-            .and_then(|kernel| dom0.sh("xl info >/dev/null").map(|_| kernel))
+            .and_then(|kernel| match topology.toolstack() {
+                true => dom0.sh("xl info >/dev/null").map(|_| kernel),
+                false => Ok(kernel),
+            })
             .map_err(|error| {
                 // QEMU's own end says more than the lost connection.
                 let error = machine.check().err().unwrap_or(error);
@@ -228,6 +232,10 @@ impl Host {
 
     /// Brings dom0 back to the state after its boot: no guests, no disks, no loop devices, no null_blk, no bridges.
     pub fn clean(&self) -> Result<()> {
+        if !self.topology.toolstack() {
+            // So there are no guests.
+            return Ok(());
+        }
         self.dom0
             .run_for(
                 Duration::from_secs(60),
@@ -266,10 +274,45 @@ impl Host {
     pub fn shutdown(self) -> Result<()> {
         // Everything worth keeping is on the host; there is nothing to sync.
         let _ = self.dom0.spawn("echo o > /proc/sysrq-trigger");
-        let mut machine = self
-            .machine
+        self.lock().wait(scaled(Duration::from_secs(5))).map(drop)
+    }
+
+    /// Powers the machine off as a user would, which it has to manage by itself.
+    pub fn power_off(self) -> Result<()> {
+        let _ = self.dom0.spawn("exec busybox poweroff -f");
+        let end = self.lock().wait(scaled(Duration::from_secs(30)))?;
+        let end = end.context("the machine is not off half a minute after dom0's power-off")?;
+        ensure!(end.success(), "QEMU ended ({})", describe(end));
+        Ok(())
+    }
+
+    /// Has dom0 start the machine again, which has to be allowed ([`Topology::restarts`]), and waits until the console
+    /// has shown `mark` once more.
+    pub fn reboot(&self, mark: &str) -> Result<()> {
+        let count = || self.console().matches(mark).count();
+        let before = count();
+        ensure!(before > 0, "the console has not shown {mark:?} yet");
+        let _ = self.dom0.spawn("exec busybox reboot -f");
+        let end = Instant::now() + scaled(DOM0_LIMIT);
+        while count() == before {
+            ensure!(
+                Instant::now() < end,
+                "the machine did not come up again within {} s",
+                DOM0_LIMIT.as_secs()
+            );
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// What the hypervisor and dom0 wrote to the console so far.
+    pub fn console(&self) -> String {
+        self.lock().console()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        machine.wait(scaled(Duration::from_secs(5)))
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

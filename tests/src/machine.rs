@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,13 @@ use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
 use crate::passed;
-use crate::topology::{Devices, Dom0, Hypervisor, Topology};
+use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
+
+/// The console's log.
+const CONSOLE: &str = "xen-and-dom0.log";
 
 /// A running QEMU; dropping it kills it.
 pub struct Machine {
@@ -45,19 +48,25 @@ impl Machine {
         }
         let health = Health::default();
         let [root, payload] = images.disks();
+        let ours = || {
+            let built = images.paravane.as_ref();
+            built.context("the hypervisor was not built")
+        };
         let hypervisor = match topology.hypervisor {
             Hypervisor::Xen => images.userland.xen(),
-            Hypervisor::Paravane => {
-                let built = images.paravane.as_ref();
-                built.context("the hypervisor was not built")?.image()
-            }
+            Hypervisor::Paravane => ours()?.image(),
+        };
+        let kernel = match topology.kernel {
+            Kernel::Unpacked => images.payload.vmlinux(),
+            Kernel::Packed => images.payload.vmlinuz(),
+            Kernel::Misbehaving => ours()?.misbehaving_guest(),
         };
         let mut command = images
             .qemu
             .command("qemu-system-x86_64")
             .args(arguments(topology))
             .ro_bind(hypervisor, "/vm/xen")
-            .ro_bind(images.payload.vmlinux(), "/vm/vmlinux")
+            .ro_bind(kernel, "/vm/kernel")
             .ro_bind(images.payload.dom0_initrd(), "/vm/initrd")
             .ro_bind(root, "/vm/root.img")
             .ro_bind(payload, "/vm/payload.img")
@@ -71,7 +80,7 @@ impl Machine {
             .stderr(File::options().append(true).open(&errors)?)
             .spawn()
             .context("cannot start QEMU in the sandbox")?;
-        let console = dir.join("xen-and-dom0.log");
+        let console = dir.join(CONSOLE);
         let judge = Judge::new("Xen or dom0", health.clone());
         let _console = Watcher::start(console, judge);
         Ok(Self {
@@ -85,6 +94,12 @@ impl Machine {
     /// The folder with the logs.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What the hypervisor and dom0 wrote to the console so far.
+    pub fn console(&self) -> String {
+        let bytes = fs::read(self.dir.join(CONSOLE)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Whether it is alive, as the console tells.
@@ -126,17 +141,18 @@ impl Machine {
         }
     }
 
-    /// Waits for QEMU to end by itself, as it does after dom0 powered off; kills it otherwise.
-    pub fn wait(&mut self, limit: Duration) -> Result<()> {
+    /// Waits for QEMU to end by itself, as it does after dom0 powered off; kills it otherwise. Returns how it ended, if
+    /// it did.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
         while Instant::now() < end {
-            if self.child.try_wait()?.is_some() {
-                return Ok(());
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
             }
             thread::sleep(Duration::from_millis(50));
         }
         self.kill();
-        Ok(())
+        Ok(None)
     }
 
     fn kill(&mut self) {
@@ -186,16 +202,21 @@ fn arguments(topology: &Topology) -> Vec<String> {
         "none",
         "-vga",
         "none",
-        "-no-reboot",
     ]);
+    if !topology.restarts {
+        add(&["-no-reboot"]);
+    }
     add(&["-monitor", "none"]);
-    add(&["-chardev", "file,id=console,path=/vm/run/xen-and-dom0.log"]);
+    let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
+    add(&["-chardev", &console]);
     add(&["-serial", "chardev:console"]);
     add(&["-kernel", "/vm/xen", "-append", &xen_command_line(topology)]);
-    add(&[
-        "-initrd",
-        &format!("/vm/vmlinux {},/vm/initrd", dom0_command_line(topology)),
-    ]);
+    let kernel = format!("/vm/kernel {}", dom0_command_line(topology));
+    if topology.kernel == Kernel::Misbehaving {
+        add(&["-initrd", &kernel]);
+        return args;
+    }
+    add(&["-initrd", &format!("{kernel},/vm/initrd")]);
     // A PV dom0 cannot do DMA to its own addresses; iommu_platform makes virtio use the kernel's DMA interface.
     let virtio = "iommu_platform=on,disable-legacy=on";
     let disks = [("root", "snapshot=on"), ("payload", "readonly=on")];

@@ -13,7 +13,7 @@ use kbuild::{Images, Session};
 use crate::guest::Driver;
 use crate::health::Lost;
 use crate::host::Host;
-use crate::scenario::{Ctx, Scenario, Skip};
+use crate::scenario::{Ctx, Machines, Run, Scenario, Skip};
 use crate::topology::Topology;
 
 /// How often something is run again that failed because the emulator lost a domain. What our drivers do wrong
@@ -50,8 +50,8 @@ impl Selection {
             })
             .copied()
             .collect();
-        // Stable: within a topology the order of the list stays.
-        picked.sort_by_key(|scenario| scenario.topology);
+        // Stable: within a topology the order of the list stays. Those that end machines do not end a shared one.
+        picked.sort_by_key(|scenario| (scenario.is_alone(), scenario.topology));
         picked
     }
 }
@@ -156,9 +156,23 @@ impl Boots<'_> {
         selection: &Selection,
         notes: &mut Vec<String>,
     ) -> Result<()> {
-        let host = self.get(&scenario.topology)?;
-        host.health().take_lost();
-        one(host, scenario, selection, notes)
+        match scenario.run {
+            Run::Booted(test) => {
+                let host = self.get(&scenario.topology)?;
+                host.health().take_lost();
+                one(host, test, selection, notes)
+            }
+            Run::Alone(test) => {
+                self.current = None;
+                self.count += 1;
+                let dir = self.session.logs().join(format!("boot-{}", self.count));
+                let mut machines =
+                    Machines::new(self.images, scenario.topology, dir, selection.full);
+                let result = guarded(|| test(&mut machines));
+                notes.append(&mut machines.notes);
+                verdict(result, &machines.complaints(), || Ok(()))
+            }
+        }
     }
 
     /// Whether the emulator lost a domain during the last scenario.
@@ -205,7 +219,7 @@ impl Boots<'_> {
 
 fn one(
     host: &Host,
-    scenario: &Scenario,
+    test: fn(&mut Ctx<'_>) -> Result<()>,
     selection: &Selection,
     notes: &mut Vec<String>,
 ) -> Result<()> {
@@ -216,9 +230,7 @@ fn one(
         notes: Vec::new(),
         expected: Vec::new(),
     };
-    // A scenario that panics must not take the others with it.
-    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&mut ctx)));
-    let result = result.unwrap_or_else(|panic| Err(Error::msg(panic_text(panic.as_ref()))));
+    let result = guarded(|| test(&mut ctx));
     notes.append(&mut ctx.notes);
     let expected = ctx.expected;
     let complaints: Vec<_> = host
@@ -227,8 +239,23 @@ fn one(
         .into_iter()
         .filter(|line| !expected.iter().any(|text| line.contains(text)))
         .collect();
+    verdict(result, &complaints, || host.clean())
+}
+
+/// Runs a test: one that panics must not take the others with it.
+fn guarded(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(test))
+        .unwrap_or_else(|panic| Err(Error::msg(panic_text(panic.as_ref()))))
+}
+
+/// A test's result, with what kernels complained about meanwhile.
+fn verdict(
+    result: Result<()>,
+    complaints: &[String],
+    clean: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let result = match result {
-        Ok(()) if complaints.is_empty() => host.clean(),
+        Ok(()) if complaints.is_empty() => clean(),
         Ok(()) => Err(Error::msg("a kernel complained")),
         Err(error) => Err(error),
     };

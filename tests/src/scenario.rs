@@ -3,11 +3,15 @@
 //! What a scenario is.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::Result;
+use kbuild::Images;
 
 use crate::guest::Driver;
+use crate::health::Health;
 use crate::host::Host;
+use crate::machine::Machine;
 use crate::topology::Topology;
 
 /// One test in a virtual machine.
@@ -22,7 +26,16 @@ pub struct Scenario {
     /// The kernel targets it is for; empty: whichever kernel is under test.
     pub kernels: &'static [&'static str],
     /// The test.
-    pub run: fn(&mut Ctx<'_>) -> Result<()>,
+    pub run: Run,
+}
+
+/// What a test works with.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// The scenario's machine, which it shares with others and leaves as it was.
+    Booted(fn(&mut Ctx<'_>) -> Result<()>),
+    /// Machines that it boots itself, one at a time, and may end in any way.
+    Alone(fn(&mut Machines<'_>) -> Result<()>),
 }
 
 impl Scenario {
@@ -33,7 +46,22 @@ impl Scenario {
             topology: Topology::PV,
             full_only: false,
             kernels: &[],
-            run,
+            run: Run::Booted(run),
+        }
+    }
+
+    /// A scenario that boots machines like `topology` itself.
+    pub const fn alone(
+        name: &'static str,
+        topology: Topology,
+        run: fn(&mut Machines<'_>) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            topology,
+            full_only: false,
+            kernels: &[],
+            run: Run::Alone(run),
         }
     }
 
@@ -54,6 +82,11 @@ impl Scenario {
     /// Whether it is for a kernel target; `None` is the default one.
     pub fn is_for(&self, kernel: Option<&str>) -> bool {
         self.kernels.is_empty() || kernel.is_some_and(|kernel| self.kernels.contains(&kernel))
+    }
+
+    /// Whether it boots machines itself.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.run, Run::Alone(_))
     }
 
     /// Leaves it to `--full`.
@@ -91,6 +124,71 @@ impl Ctx<'_> {
     /// Says that a kernel complaint with this text is expected and does not fail the scenario.
     pub fn expect_complaint(&mut self, text: &str) {
         self.expected.push(text.to_owned());
+    }
+}
+
+/// What a scenario works with that boots machines itself.
+pub struct Machines<'r> {
+    /// The machine that the scenario names, to be changed as the test wants it.
+    pub topology: Topology,
+    /// Whether long loops run all their rounds.
+    pub full: bool,
+    /// Lines for the report.
+    pub notes: Vec<String>,
+    images: &'r Images,
+    dir: PathBuf,
+    count: u32,
+    watched: Vec<Health>,
+}
+
+impl<'r> Machines<'r> {
+    /// `dir` gets the machines' logs.
+    pub(crate) fn new(images: &'r Images, topology: Topology, dir: PathBuf, full: bool) -> Self {
+        Self {
+            topology,
+            full,
+            notes: Vec::new(),
+            images,
+            dir,
+            count: 0,
+            watched: Vec::new(),
+        }
+    }
+
+    /// Boots a machine up to dom0's agent.
+    pub fn boot(&mut self, topology: &Topology) -> Result<Host> {
+        let host = Host::boot(self.images, topology, &self.next_dir())?;
+        self.watched.push(host.health().clone());
+        Ok(host)
+    }
+
+    /// Starts a machine whose dom0 has no agent. What its console says is the scenario's to judge.
+    pub fn start(&mut self, topology: &Topology) -> Result<Machine> {
+        Machine::start(self.images, topology, &self.next_dir())
+    }
+
+    /// Rounds of a loop: few in the default run, all with `--full`.
+    pub fn rounds(&self, short: u32, full: u32) -> u32 {
+        if self.full { full } else { short }
+    }
+
+    /// Adds a line to the report.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.notes.push(line.into());
+    }
+
+    /// What kernels complained about on machines that were booted so far.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let all = self.watched.iter().map(Health::take_complaints);
+        all.flatten().collect()
+    }
+
+    fn next_dir(&mut self) -> PathBuf {
+        self.count += 1;
+        match self.count {
+            1 => self.dir.clone(),
+            count => self.dir.join(format!("machine-{count}")),
+        }
     }
 }
 

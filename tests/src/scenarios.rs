@@ -18,7 +18,7 @@ use crate::scenario::Scenario;
 /// Every scenario, in the order of this list within a topology.
 pub fn all() -> Vec<Scenario> {
     let (block, net) = (blkfront::scenarios(), netfront::scenarios());
-    let pci = pcifront::scenarios();
+    let (pci, hypervisor) = (pcifront::scenarios(), hypervisor::scenarios());
     [
         dom0::SCENARIOS,
         harness::SCENARIOS,
@@ -28,7 +28,7 @@ pub fn all() -> Vec<Scenario> {
         nodes::SCENARIOS,
         overlay::SCENARIOS,
         swiotlb::SCENARIOS,
-        hypervisor::SCENARIOS,
+        &hypervisor,
     ]
     .concat()
 }

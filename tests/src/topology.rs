@@ -56,6 +56,18 @@ impl Hypervisor {
     }
 }
 
+/// What dom0 runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kernel {
+    /// The kernel under test, unpacked beforehand: an emulated processor does nothing as slowly as that.
+    #[default]
+    Unpacked,
+    /// The kernel under test as its package has it: the hypervisor unpacks it.
+    Packed,
+    /// A guest of ours that tries to hurt the hypervisor: no devices are for it.
+    Misbehaving,
+}
+
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
@@ -75,7 +87,11 @@ pub struct Topology {
     pub devices: Devices,
     /// Whether it has an IOMMU; a PVH dom0 needs one and always gets it.
     pub iommu: bool,
-    /// Words for Xen's command line.
+    /// What dom0 runs.
+    pub kernel: Kernel,
+    /// Whether a reset starts the machine again; it ends otherwise.
+    pub restarts: bool,
+    /// Words for the hypervisor's command line.
     pub xen_args: &'static str,
     /// Words for dom0's kernel command line.
     pub dom0_args: &'static str,
@@ -92,6 +108,8 @@ impl Topology {
         dom0_memory: 1536,
         devices: Devices::None,
         iommu: false,
+        kernel: Kernel::Unpacked,
+        restarts: false,
         xen_args: "",
         dom0_args: "",
     };
@@ -118,6 +136,41 @@ impl Topology {
         memory: 2560,
         ..Self::PV
     };
+
+    /// The same with disks and networks for dom0, with memory beyond 4 GiB, and without the toolstack.
+    pub const PARAVANE_REAL: Self = Self {
+        dom0_args: "paravane.toolstack=none",
+        memory: Self::PV_REAL.memory,
+        dom0_memory: Self::PV_REAL.dom0_memory,
+        devices: Devices::Real,
+        ..Self::PARAVANE
+    };
+
+    /// The same machine with Xen in the place of our hypervisor. Xen's dom0 keeps to processors of its own.
+    #[must_use]
+    pub const fn on_xen(self) -> Self {
+        Self {
+            hypervisor: Hypervisor::Xen,
+            cpus: self.dom0_vcpus + 1,
+            ..self
+        }
+    }
+
+    /// The same machine with other words for dom0's command line.
+    #[must_use]
+    pub const fn dom0_args(self, dom0_args: &'static str) -> Self {
+        Self { dom0_args, ..self }
+    }
+
+    /// The same machine with so many vCPUs of dom0's, and as many processors.
+    #[must_use]
+    pub const fn dom0_vcpus(self, count: u32) -> Self {
+        Self {
+            cpus: count,
+            dom0_vcpus: count,
+            ..self
+        }
+    }
 
     /// The same machine with our drivers behind the nodes in dom0's `/dev/xen`, on which the toolstack runs.
     #[must_use]
@@ -159,6 +212,11 @@ impl Topology {
         ..Self::PV_REAL
     };
 
+    /// Whether dom0 starts a toolstack, so that there can be guests.
+    pub fn toolstack(&self) -> bool {
+        !self.dom0_args.contains("paravane.toolstack=none")
+    }
+
     /// The line of xl's configuration that says where a guest runs, or nothing.
     ///
     /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time
@@ -193,6 +251,11 @@ impl fmt::Display for Topology {
             Devices::None => {}
             Devices::Real => write!(f, ", disks and networks")?,
             Devices::Passed => write!(f, ", devices to pass on")?,
+        }
+        match self.kernel {
+            Kernel::Unpacked => {}
+            Kernel::Packed => write!(f, ", kernel as packaged")?,
+            Kernel::Misbehaving => write!(f, ", misbehaving guest")?,
         }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {

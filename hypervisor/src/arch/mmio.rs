@@ -41,4 +41,15 @@ impl Window {
         // SAFETY: as for `read`; the hypervisor's drivers set up no access of a device's to memory of ours.
         unsafe { ptr::write_volatile(self.at(offset), value) }
     }
+
+    /// Writes a part of a register: 1, 2 or 4 bytes at a multiple of as many.
+    pub fn write_part(&self, offset: usize, size: u8, value: u32) {
+        match size {
+            // SAFETY: as for `write`.
+            1 => unsafe { ptr::write_volatile(self.at(offset), value as u8) },
+            // SAFETY: the same.
+            2 => unsafe { ptr::write_volatile(self.at(offset), value as u16) },
+            _ => self.write(offset, value),
+        }
+    }
 }

@@ -29,9 +29,10 @@ pub fn build(tables: &Acpi, vcpus: usize, at: u64, room: usize) -> Result<Tables
         revision: 1,
     });
     let mut bytes = madt::madt(&maker, vcpus as u32, &tables.io_apics, &tables.overrides);
-    // Configuration space in memory is not intercepted yet, so its table is not shown.
-    let shown = |signature| acpi::is_listed(signature) && signature != *b"MCFG";
-    let listed = tables.tables.iter().filter(|table| shown(table.signature));
+    let listed = tables
+        .tables
+        .iter()
+        .filter(|table| acpi::is_listed(table.signature));
     let pointers = core::iter::once(at).chain(listed.map(|table| table.at));
     let mut append = |table: &[u8]| {
         bytes.resize(bytes.len().next_multiple_of(16), 0);

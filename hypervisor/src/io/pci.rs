@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI configuration space for dom0, by mechanism 1 (PCI local bus specification 3.0, 3.2.2.3.2). All of it passes
-//! through but the messages of MSI and MSI-X: dom0 sees what it wrote, the device carries vectors of the
-//! hypervisor's.
+//! PCI configuration space for dom0, by mechanism 1 (PCI local bus specification 3.0, 3.2.2.3.2) and in memory (PCI
+//! Express base specification, 7.2.2). All of it passes through but the messages of MSI and MSI-X: dom0 sees what it wrote,
+//! the device carries vectors of the hypervisor's.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::msi::{self, Source};
 use crate::arch::mmio::Window;
-use crate::arch::pci as hardware;
+use crate::arch::{memory, pci as hardware};
 
 const CAPABILITY_MSI: u8 = 5;
 const CAPABILITY_MSIX: u8 = 0x11;
@@ -72,8 +72,25 @@ struct Msi {
 }
 
 impl Msi {
-    fn data_at(&self) -> u8 {
-        self.at + if self.wide { 12 } else { 8 }
+    fn data_at(&self) -> u16 {
+        u16::from(self.at) + if self.wide { 12 } else { 8 }
+    }
+
+    /// The registers that are not as dom0 sees them, or mean something to us: control, address, data.
+    fn registers(&self) -> Range<u16> {
+        u16::from(self.at) + 2..self.data_at() + 2
+    }
+
+    /// The place of a register's byte in the message as dom0 wrote it: whether in its data, and how far to shift.
+    fn place(&self, register: u16) -> Option<(bool, u32)> {
+        let address = u16::from(self.at) + 4;
+        if (address..self.data_at()).contains(&register) {
+            Some((false, 8 * u32::from(register - address)))
+        } else if (self.data_at()..self.data_at() + 2).contains(&register) {
+            Some((true, 8 * u32::from(register - self.data_at())))
+        } else {
+            None
+        }
     }
 
     fn source(&self, index: u8) -> Source {
@@ -103,10 +120,21 @@ struct Entry {
     vector: Option<u8>,
 }
 
+/// A piece of configuration space in memory: some buses of the first segment.
+struct InMemory {
+    /// Physical addresses.
+    range: Range<u64>,
+    /// Its first bus.
+    first: u8,
+    /// Each function's page beyond what the ports reach, once it was touched.
+    windows: BTreeMap<u16, Window>,
+}
+
 /// dom0's view of all devices.
 pub struct Pci {
     latch: u32,
     devices: BTreeMap<u16, Device>,
+    in_memory: Vec<InMemory>,
     /// APIC id of the processor that devices' interrupts go to.
     target: u32,
 }
@@ -117,6 +145,7 @@ impl Pci {
         let mut pci = Self {
             latch: 0,
             devices: BTreeMap::new(),
+            in_memory: Vec::new(),
             target,
         };
         hardware::each(|bdf| {
@@ -124,6 +153,17 @@ impl Pci {
         });
         log::info!("PCI: {} functions send messages", pci.devices.len());
         pci
+    }
+
+    /// Serves configuration space in memory as well; of each piece the address of bus 0, the first and the last bus. All of
+    /// it has to be withheld from dom0.
+    pub fn serve_memory(&mut self, pieces: &[(u64, u8, u8)]) {
+        let piece = |&(base, first, last): &(u64, u8, u8)| InMemory {
+            range: base + (u64::from(first) << 20)..base + ((u64::from(last) + 1) << 20),
+            first,
+            windows: BTreeMap::new(),
+        };
+        self.in_memory = pieces.iter().map(piece).collect();
     }
 
     /// Looks at a function that dom0 found, if it is not known yet. False if there is none.
@@ -142,10 +182,13 @@ impl Pci {
     }
 
     /// The function and register an access to the data ports means; none if it leaves the four ports.
-    fn selected(&self, port: u16, size: u8) -> Option<(u16, u8)> {
-        let offset = (port & 3) as u8;
-        let enabled = self.latch & 1 << 31 != 0 && offset + size <= 4;
-        enabled.then_some(((self.latch >> 8) as u16, (self.latch & 0xfc) as u8 + offset))
+    fn selected(&self, port: u16, size: u8) -> Option<(u16, u16)> {
+        let offset = port & 3;
+        let enabled = self.latch & 1 << 31 != 0 && offset + u16::from(size) <= 4;
+        enabled.then_some((
+            (self.latch >> 8) as u16,
+            (self.latch & 0xfc) as u16 + offset,
+        ))
     }
 
     /// Reads one of the ports 0xcf8 to 0xcff.
@@ -157,29 +200,10 @@ impl Pci {
                 !0
             };
         }
-        let Some((bdf, register)) = self.selected(port, size) else {
-            return !0;
-        };
-        let mut value = hardware::read(bdf, register, size);
-        let Some(device) = self.devices.get(&bdf) else {
-            return value;
-        };
-        if let Some(msi) = &device.msi {
-            let data_at = msi.data_at();
-            // What dom0 wrote stands in place of what the device carries.
-            for index in 0..size {
-                let at = register + index;
-                let byte = if (msi.at + 4..data_at).contains(&at) {
-                    (msi.address >> (8 * (at - msi.at - 4))) as u8
-                } else if (data_at..data_at + 2).contains(&at) {
-                    (msi.data >> (8 * (at - data_at))) as u8
-                } else {
-                    continue;
-                };
-                value = value & !(0xff << (8 * index)) | u32::from(byte) << (8 * index);
-            }
+        match self.selected(port, size) {
+            Some((bdf, register)) => self.read_register(bdf, register, size),
+            None => !0,
         }
-        value
     }
 
     /// Writes one of the ports 0xcf8 to 0xcff.
@@ -190,12 +214,48 @@ impl Pci {
             }
             return;
         }
-        let Some((bdf, register)) = self.selected(port, size) else {
+        if let Some((bdf, register)) = self.selected(port, size) {
+            self.write_register(bdf, register, size, value);
+        }
+    }
+
+    /// Reads `size` bytes of a function's register, which do not cross 4 bytes.
+    fn read_register(&mut self, bdf: u16, register: u16, size: u8) -> u32 {
+        let Ok(low) = u8::try_from(register) else {
+            return self.extended(bdf).map_or(!0, |window| {
+                window.read(usize::from(register & !3)) >> (8 * (register & 3))
+            });
+        };
+        let mut value = hardware::read(bdf, low, size);
+        let msi = self
+            .devices
+            .get(&bdf)
+            .and_then(|device| device.msi.as_ref());
+        if let Some(msi) = msi {
+            // What dom0 wrote stands in place of what the device carries.
+            for index in 0..u16::from(size) {
+                let byte = match msi.place(register + index) {
+                    Some((false, shift)) => (msi.address >> shift) as u8,
+                    Some((true, shift)) => (msi.data >> shift) as u8,
+                    None => continue,
+                };
+                value = value & !(0xff << (8 * index)) | u32::from(byte) << (8 * index);
+            }
+        }
+        value
+    }
+
+    /// Writes to a function's register as above.
+    fn write_register(&mut self, bdf: u16, register: u16, size: u8, value: u32) {
+        let Ok(low) = u8::try_from(register) else {
+            if let Some(window) = self.extended(bdf) {
+                window.write_part(usize::from(register), size, value);
+            }
             return;
         };
         let target = self.target;
         let Some(device) = self.devices.get_mut(&bdf) else {
-            hardware::write(bdf, register, size, value);
+            hardware::write(bdf, low, size, value);
             return;
         };
         if let Some(msi) = &mut device.msi {
@@ -203,12 +263,44 @@ impl Pci {
                 return;
             }
         }
-        hardware::write(bdf, register, size, value);
+        hardware::write(bdf, low, size, value);
         if register == 4 && value & COMMAND_MEMORY != 0 {
             if let Some(msix) = &mut device.msix {
                 msix.locate(bdf);
             }
         }
+    }
+
+    /// The registers of a function that only memory reaches, if the function is there.
+    fn extended(&mut self, bdf: u16) -> Option<Window> {
+        let bus = (bdf >> 8) as u8;
+        let piece = self.in_memory.iter_mut().find(|piece| {
+            let buses = (piece.range.end - piece.range.start) >> 20;
+            bus.checked_sub(piece.first)
+                .is_some_and(|bus| u64::from(bus) < buses)
+        })?;
+        if let Some(window) = piece.windows.get(&bdf) {
+            return Some(*window);
+        }
+        // Reads of a function that is not there would each cost a page that is mapped for ever.
+        if hardware::read(bdf, 0, 4) as u16 == 0xffff {
+            return None;
+        }
+        let at = piece.range.start + (u64::from(bdf - (u16::from(piece.first) << 8)) << 12);
+        let window = Window::map(at, 4096);
+        piece.windows.insert(bdf, window);
+        Some(window)
+    }
+
+    /// The function and the register at an address of configuration space in memory.
+    fn in_memory(&self, address: u64) -> Option<(u16, u16)> {
+        let piece = self
+            .in_memory
+            .iter()
+            .find(|piece| piece.range.contains(&address))?;
+        let offset = address - piece.range.start;
+        let bdf = (u64::from(piece.first) << 8) + (offset >> 12);
+        Some((bdf as u16, (offset & 0xfff) as u16))
     }
 
     /// Whether a page holds an MSI-X table and must not be mapped for dom0.
@@ -233,8 +325,15 @@ impl Pci {
             })
     }
 
-    /// Reads from a page with an MSI-X table.
+    /// Reads from a page with an MSI-X table, or from configuration space in memory.
     pub fn read_table(&mut self, address: u64, size: usize) -> Option<u64> {
+        if let Some((bdf, register)) = self.in_memory(address) {
+            return Some(pieces(address, size).fold(0, |sum, (offset, size)| {
+                let value = self.read_register(bdf, register + offset, size);
+                let value = u64::from(value) & (u64::MAX >> (64 - 8 * u32::from(size)));
+                sum | value << (8 * offset)
+            }));
+        }
         // An access across the end of the page is none a driver makes.
         let msix = self
             .table_at(address)
@@ -242,8 +341,14 @@ impl Pci {
         Some(msix.read(address, size))
     }
 
-    /// Writes to a page with an MSI-X table.
+    /// Writes to a page with an MSI-X table, or to configuration space in memory.
     pub fn write_table(&mut self, address: u64, size: usize, value: u64) -> Option<()> {
+        if let Some((bdf, register)) = self.in_memory(address) {
+            for (offset, size) in pieces(address, size) {
+                self.write_register(bdf, register + offset, size, (value >> (8 * offset)) as u32);
+            }
+            return Some(());
+        }
         let target = self.target;
         let msix = self
             .table_at(address)
@@ -257,56 +362,85 @@ impl Pci {
     }
 }
 
+/// Cuts an access into pieces of 1, 2 or 4 bytes that do not cross 4 bytes: offset and size of each. An access across a
+/// page's end, which no driver makes, is cut off there.
+fn pieces(address: u64, size: usize) -> impl Iterator<Item = (u16, u8)> {
+    let start = (address & 0xfff) as u16;
+    let end = (start + size.min(8) as u16).min(4096);
+    let mut at = start;
+    core::iter::from_fn(move || {
+        let largest = [4, 2, 1]
+            .into_iter()
+            .find(|size| at % size == 0 && at + size <= end)?;
+        let piece = (at - start, largest as u8);
+        at += largest;
+        Some(piece)
+    })
+}
+
 impl Msi {
-    /// Takes a write to the capability. False if it is to be passed on as it is.
-    fn write(&mut self, bdf: u16, register: u8, size: u8, value: u32, target: u32) -> bool {
-        let data_at = self.data_at();
-        let end = register + size;
-        if register >= self.at + 4 && end <= data_at + 2 {
-            for index in 0..size {
-                let at = register + index;
-                let byte = value >> (8 * index) & 0xff;
-                if at < data_at {
-                    let shift = 8 * u32::from(at - self.at - 4);
-                    self.address = self.address & !(0xff << shift) | u64::from(byte) << shift;
-                } else {
-                    let shift = 8 * u32::from(at - data_at);
-                    self.data = self.data & !(0xff << shift) | byte << shift;
-                }
-            }
-            if let Some((first, count)) = self.vectors {
-                (0..count).for_each(|index| msi::set(first + index, self.source(index)));
-            }
-            return true;
+    /// Takes a write to the capability, of any size. False if it is to be passed on as it is.
+    fn write(&mut self, bdf: u16, register: u16, size: u8, value: u32, target: u32) -> bool {
+        let (ours, size) = (self.registers(), u16::from(size));
+        if register >= ours.end || register + size <= ours.start {
+            return false;
         }
-        // The control word, alone or with the two bytes before it, which cannot be written.
-        let control = match (register.checked_sub(self.at), size) {
-            (Some(2), 2) => value & 0xffff,
-            (Some(0), 4) => value >> 16,
-            _ => return false,
-        };
+        let control_at = u16::from(self.at) + 2;
+        let mut control = None;
+        for index in 0..size {
+            let at = register + index;
+            let byte = value >> (8 * index) & 0xff;
+            if let Some((is_data, shift)) = self.place(at) {
+                if is_data {
+                    self.data = self.data & !(0xff << shift) | byte << shift;
+                } else {
+                    self.address = self.address & !(0xff << shift) | u64::from(byte) << shift;
+                }
+            } else if (control_at..control_at + 2).contains(&at) {
+                let old = control.unwrap_or_else(|| hardware::read(bdf, self.at + 2, 2));
+                let shift = 8 * u32::from(at - control_at);
+                control = Some(old & !(0xff << shift) | byte << shift);
+            } else if at >= ours.end {
+                // What is behind the data is the device's own, such as its mask.
+                hardware::write(bdf, at as u8, 1, byte);
+            }
+        }
+        if let Some((first, count)) = self.vectors {
+            (0..count).for_each(|index| msi::set(first + index, self.source(index)));
+        }
+        if let Some(control) = control {
+            self.set_control(bdf, control, target);
+        }
+        true
+    }
+
+    /// Writes the control word. The device has vectors of ours exactly as long as it may send, and as many as it may send.
+    fn set_control(&mut self, bdf: u16, control: u32, target: u32) {
         let enable = control & 1 != 0;
-        let count = 1 << (control >> 4 & 7).min(5);
-        if let Some((first, count)) = self.vectors.filter(|_| !enable) {
-            hardware::write(bdf, register, size, value);
+        let wanted = 1 << (control >> 4 & 7).min(5);
+        if let Some((first, count)) = self.vectors {
+            if enable && count == wanted {
+                hardware::write(bdf, self.at + 2, 2, control);
+                return;
+            }
+            hardware::write(bdf, self.at + 2, 2, control & !1);
             msi::give(first, count);
             self.vectors = None;
-            return true;
         }
-        if enable && self.vectors.is_none() {
-            let Some(first) = msi::take(count, |index| self.source(index)) else {
-                log::error!("no {count} vectors for the messages of {bdf:#06x}");
-                return true;
+        if enable {
+            let Some(first) = msi::take(wanted, |index| self.source(index)) else {
+                log::error!("no {wanted} vectors for the messages of {bdf:#06x}");
+                return;
             };
-            self.vectors = Some((first, count));
+            self.vectors = Some((first, wanted));
             let (address, data) = msi::message(target, first);
             hardware::write(bdf, self.at + 4, 4, address);
             if self.wide {
                 hardware::write(bdf, self.at + 8, 4, 0);
             }
-            hardware::write(bdf, data_at, 2, data);
+            hardware::write(bdf, self.data_at() as u8, 2, data);
         }
-        false
+        hardware::write(bdf, self.at + 2, 2, control);
     }
 }
 
@@ -324,11 +458,21 @@ impl Msix {
             0
         };
         let base = high | u64::from(low & !0xf);
-        let start = base + self.offset;
+        let Some(start) = base.checked_add(self.offset) else {
+            return;
+        };
         if base == 0 || start == self.table.start {
             return;
         }
-        self.table = start..start + self.entries.len() as u64 * 16;
+        let Some(end) = start.checked_add(self.entries.len() as u64 * 16) else {
+            return;
+        };
+        // A BAR that dom0 gave a value that cannot be: there is no table then.
+        if end >= 1 << 46 || memory::is_ram(&(start & !0xfff..end.next_multiple_of(4096))) {
+            (self.table, self.window) = (0..0, None);
+            return;
+        }
+        self.table = start..end;
         let pages = self.table.start & !0xfff..self.table.end.next_multiple_of(4096);
         self.window = Some(Window::map(pages.start, pages.end - pages.start));
         log::info!(

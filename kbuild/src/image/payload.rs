@@ -106,6 +106,7 @@ const GUEST_INITTAB: &str = include_str!("files/guest-inittab");
 pub struct Payload {
     kernel: Arc<Entry>,
     entry: Arc<Entry>,
+    from: Kernel,
     /// The kernel's release.
     pub release: String,
     /// Names of our modules in it.
@@ -207,6 +208,7 @@ impl Payload {
         Ok(Self {
             kernel: Arc::new(kernel_part),
             entry: Arc::new(entry),
+            from: kernel.clone(),
             release: kernel.release.clone(),
             modules: modules.map(Modules::names).unwrap_or_default(),
         })
@@ -220,6 +222,11 @@ impl Payload {
     /// The uncompressed kernel, for dom0.
     pub fn vmlinux(&self) -> PathBuf {
         self.kernel.join("vmlinux")
+    }
+
+    /// The same kernel as its package has it.
+    pub fn vmlinuz(&self) -> PathBuf {
+        self.from.vmlinuz()
     }
 
     /// Dom0's initramfs.

@@ -3,7 +3,6 @@
 //! A PV dom0 drives disks and networks by DMA, on an overlay kernel: once with the Rust object and once with the C object in
 //! its place. Most of dom0's memory is beyond 4 GiB, so that devices with 32 bits of address cannot do without bouncing.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -53,7 +52,7 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
         };
         disk.check(ctx.host.dom0(), mib)?;
     }
-    note_interrupts(ctx, &DISKS.map(|disk| disk.module))?;
+    note_interrupts(ctx)?;
     note_pool(ctx)
 }
 
@@ -66,22 +65,18 @@ fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     note_pool(ctx)
 }
 
-/// Which kind of interrupt each device has.
-fn note_interrupts(ctx: &mut Ctx<'_>, names: &[&str]) -> Result<()> {
-    let table = ctx.host.dom0().sh("cat /proc/interrupts")?;
-    let kinds: BTreeSet<String> = table
-        .lines()
-        .filter(|line| names.iter().any(|name| line.contains(name)))
-        .filter_map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let kind = words
-                .iter()
-                .find(|word| word.starts_with("xen-") || word.contains("APIC"))?;
-            Some(format!("{kind} {}", words.last()?))
-        })
-        .collect();
-    let kinds: Vec<_> = kinds.into_iter().collect();
-    ctx.note(format!("interrupts: {}", kinds.join(", ")));
+/// Which kind of interrupt each disk has.
+fn note_interrupts(ctx: &mut Ctx<'_>) -> Result<()> {
+    for disk in DISKS {
+        let found = disk.interrupts(ctx.host.dom0())?;
+        let controllers: Vec<_> = found.controllers.into_iter().collect();
+        ctx.note(format!(
+            "{}: {:?} by {}",
+            disk.module,
+            found.kind,
+            controllers.join(", ")
+        ));
+    }
     Ok(())
 }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All of the guest that is unsafe: its first instructions, the window, traps, and accesses that may fault.
+
+mod access;
+mod boot;
+mod traps;
+
+pub use access::{
+    Instruction, cpuid, end, hypercall, read, read_msr, read_port, run, wild_control_registers,
+    write, write_msr, write_port,
+};
+pub use boot::{StartInfo, scratch_frame};
+pub use traps::{halt, triple_fault};

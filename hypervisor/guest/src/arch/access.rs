@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Instructions, most of which may fault: after a fault the guest goes on behind them.
+
+use core::arch::asm;
+
+use misbehaving::options::End;
+use misbehaving::random::Random;
+
+use super::traps::{RECOVER, faults};
+
+/// An instruction after which it goes on at label 2, whatever happens.
+macro_rules! guarded {
+    ($text:literal, $($operands:tt)*) => {
+        // SAFETY: a fault goes on behind the instruction, and registers are as they were. What it changes when it does
+        // not fault, the guest lives with: it is chosen so.
+        unsafe {
+            asm!(
+                "lea {recover}, [rip + 2f]",
+                "mov [rip + {place}], {recover}",
+                $text,
+                "2:",
+                recover = out(reg) _,
+                place = sym RECOVER,
+                $($operands)*
+            )
+        }
+    };
+}
+
+/// Makes a hypercall, by AMD's instruction.
+pub fn hypercall(number: u64, arguments: [u64; 5]) -> i64 {
+    let result;
+    let [a, b, c, d, e] = arguments;
+    // SAFETY: what the hypervisor writes is where the arguments say: in the window, or in what the caller lends it.
+    unsafe {
+        asm!(
+            "vmmcall",
+            inout("rax") number => result,
+            in("rdi") a,
+            in("rsi") b,
+            in("rdx") c,
+            in("r10") d,
+            in("r8") e,
+            options(nostack)
+        )
+    };
+    result
+}
+
+/// Reads a model-specific register; nothing if that faults.
+pub fn read_msr(number: u32) -> Option<u64> {
+    let (mut low, mut high) = (0u32, 0u32);
+    let faulted = faults(|| {
+        guarded!("rdmsr", in("ecx") number, inout("eax") low, inout("edx") high, options(nostack));
+    });
+    (!faulted).then_some(u64::from(high) << 32 | u64::from(low))
+}
+
+/// Writes a model-specific register; says whether it could be.
+pub fn write_msr(number: u32, value: u64) -> bool {
+    !faults(|| {
+        guarded!(
+            "wrmsr",
+            in("ecx") number,
+            in("eax") value as u32,
+            in("edx") (value >> 32) as u32,
+            options(nostack)
+        );
+    })
+}
+
+/// Reads from a port.
+pub fn read_port(port: u16, size: u32) -> u32 {
+    let mut value = 0u32;
+    // SAFETY: reading ports of devices that are not in use.
+    unsafe {
+        match size {
+            1 => asm!("in al, dx", in("dx") port, inout("eax") value, options(nostack)),
+            2 => asm!("in ax, dx", in("dx") port, inout("eax") value, options(nostack)),
+            _ => asm!("in eax, dx", in("dx") port, inout("eax") value, options(nostack)),
+        }
+    }
+    value
+}
+
+/// Writes to a port.
+pub fn write_port(port: u16, size: u32, value: u32) {
+    // SAFETY: the library chooses ports that the hypervisor keeps to itself, or that are nobody's.
+    unsafe {
+        match size {
+            1 => asm!("out dx, al", in("dx") port, in("eax") value, options(nostack)),
+            2 => asm!("out dx, ax", in("dx") port, in("eax") value, options(nostack)),
+            _ => asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack)),
+        }
+    }
+}
+
+/// Reads memory, by one move of 1, 2, 4 or 8 bytes. After a fault it is 0.
+pub fn read(address: u64, size: u32) -> u64 {
+    let mut value = 0u64;
+    faults(|| match size {
+        1 => {
+            guarded!("movzx {v:e}, byte ptr [{a}]", a = in(reg) address, v = inout(reg) value, options(nostack))
+        }
+        2 => {
+            guarded!("movzx {v:e}, word ptr [{a}]", a = in(reg) address, v = inout(reg) value, options(nostack))
+        }
+        4 => {
+            guarded!("mov {v:e}, dword ptr [{a}]", a = in(reg) address, v = inout(reg) value, options(nostack))
+        }
+        _ => {
+            guarded!("mov {v}, qword ptr [{a}]", a = in(reg) address, v = inout(reg) value, options(nostack))
+        }
+    });
+    value
+}
+
+/// Writes memory, by one move. A fault is ignored.
+pub fn write(address: u64, size: u32, value: u64) {
+    faults(|| match size {
+        1 => {
+            guarded!("mov byte ptr [{a}], {v}", a = in(reg) address, v = in(reg_byte) value as u8, options(nostack))
+        }
+        2 => {
+            guarded!("mov word ptr [{a}], {v:x}", a = in(reg) address, v = in(reg) value, options(nostack))
+        }
+        4 => {
+            guarded!("mov dword ptr [{a}], {v:e}", a = in(reg) address, v = in(reg) value, options(nostack))
+        }
+        _ => {
+            guarded!("mov qword ptr [{a}], {v}", a = in(reg) address, v = in(reg) value, options(nostack))
+        }
+    });
+}
+
+/// What CPUID says.
+pub fn cpuid(leaf: u32, sub: u32) -> [u32; 4] {
+    let (mut a, mut b, mut c, mut d) = (leaf, 0u64, sub, 0u32);
+    // SAFETY: it only changes registers; RBX, which the compiler keeps to itself, is as it was afterwards.
+    unsafe {
+        asm!(
+            "xchg {b}, rbx",
+            "cpuid",
+            "xchg {b}, rbx",
+            b = inout(reg) b,
+            inout("eax") a,
+            inout("ecx") c,
+            inout("edx") d,
+            options(nomem, nostack)
+        )
+    };
+    [a, b as u32, c, d]
+}
+
+/// Writes values to control and debug registers that they cannot have; says how many of the writes faulted. What can be set
+/// is set back.
+pub fn wild_control_registers(random: &mut Random) -> u32 {
+    let mut count = 0;
+    // XSETBV is only there if this is said (CR4.OSXSAVE).
+    faults(|| guarded!("mov cr4, {v}", v = in(reg) 0x20u64 | 1 << 18, options(nostack)));
+    for _ in 0..50 {
+        let wild = random.next();
+        let results = [
+            faults(|| guarded!("mov cr8, {v}", v = in(reg) wild | 1 << 20, options(nostack))),
+            faults(
+                || guarded!("xsetbv", in("ecx") 0u32, in("eax") wild as u32 & !1, in("edx") (wild >> 32) as u32, options(nostack)),
+            ),
+            faults(
+                || guarded!("xsetbv", in("ecx") wild as u32 | 1, in("eax") 1u32, in("edx") 0u32, options(nostack)),
+            ),
+        ];
+        count += results.iter().filter(|&&faulted| faulted).count() as u32;
+        for _ in 0..4 {
+            // Any value is good for an address.
+            faults(|| guarded!("mov dr0, {v}", v = in(reg) wild, options(nostack)));
+            faults(|| guarded!("mov cr2, {v}", v = in(reg) wild, options(nostack)));
+        }
+    }
+    faults(|| guarded!("mov dr7, {v}", v = in(reg) 0x400u64, options(nostack)));
+    count
+}
+
+/// Does something that a processor may refuse and a hypervisor need not carry out, if it says so. After a refusal it
+/// comes back.
+pub fn end(how: End) {
+    faults(|| match how {
+        End::TripleFault => super::triple_fault(),
+        End::NoPhysicalExtension => {
+            guarded!("mov cr4, {v}", v = in(reg) 0u64, options(nostack))
+        }
+        End::NoProtection => {
+            guarded!("mov cr0, {v}", v = in(reg) 0x8000_0000u64, options(nostack))
+        }
+        End::ControlBits => {
+            guarded!("mov cr4, {v}", v = in(reg) 0x20u64 | 1 << 63, options(nostack))
+        }
+        End::DebugBits => {
+            guarded!("mov dr7, {v}", v = in(reg) 1u64 << 40, options(nostack))
+        }
+        End::PortString => guarded!(
+            "outsb",
+            in("dx") 0x3f8u16,
+            inout("rsi") misbehaving::scratch::START => _,
+            options(nostack)
+        ),
+        End::ExchangeWithDevice => guarded!(
+            "xchg dword ptr [{a}], {v:e}",
+            a = in(reg) 0xfec0_0000u64,
+            v = inout(reg) 0u64 => _,
+            options(nostack)
+        ),
+        End::Nowhere => guarded!("jmp {a}", a = in(reg) 0xfe00_0000u64, options(nostack)),
+    });
+}
+
+/// Instructions that are the hypervisor's, or that it watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Instruction {
+    Vmrun,
+    Vmload,
+    Vmsave,
+    Stgi,
+    Clgi,
+    Skinit,
+    Invlpga,
+    Monitor,
+    Mwait,
+    Rdpmc,
+    Wbinvd,
+    Invd,
+    Rsm,
+    Rdtscp,
+    Invlpg,
+    Sgdt,
+    Pause,
+}
+
+impl Instruction {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Vmrun,
+        Self::Vmload,
+        Self::Vmsave,
+        Self::Stgi,
+        Self::Clgi,
+        Self::Skinit,
+        Self::Invlpga,
+        Self::Monitor,
+        Self::Mwait,
+        Self::Rdpmc,
+        Self::Wbinvd,
+        Self::Invd,
+        Self::Rsm,
+        Self::Rdtscp,
+        Self::Invlpg,
+        Self::Sgdt,
+        Self::Pause,
+    ];
+
+    /// Whether a guest that has no virtual machines of its own must not get away with it.
+    pub fn has_to_fault(self) -> bool {
+        matches!(
+            self,
+            Self::Vmrun
+                | Self::Vmload
+                | Self::Vmsave
+                | Self::Stgi
+                | Self::Clgi
+                | Self::Skinit
+                | Self::Invlpga
+                | Self::Monitor
+                | Self::Mwait
+                | Self::Rdpmc
+                | Self::Rsm
+        )
+    }
+}
+
+/// Runs an instruction with a value in RAX; says whether it faulted.
+pub fn run(instruction: Instruction, value: u64) -> bool {
+    let mut room = [0u8; 16];
+    let room = room.as_mut_ptr();
+    macro_rules! one {
+        ($text:literal) => {
+            guarded!(
+                $text,
+                inout("rax") value => _,
+                inout("rcx") value => _,
+                inout("rdx") 0u64 => _,
+                options(nostack)
+            )
+        };
+    }
+    faults(|| match instruction {
+        Instruction::Vmrun => one!("vmrun rax"),
+        Instruction::Vmload => one!("vmload rax"),
+        Instruction::Vmsave => one!("vmsave rax"),
+        Instruction::Stgi => one!("stgi"),
+        Instruction::Clgi => one!("clgi"),
+        Instruction::Skinit => one!("skinit eax"),
+        Instruction::Invlpga => one!("invlpga rax, ecx"),
+        Instruction::Monitor => one!("monitor"),
+        Instruction::Mwait => one!("mwait"),
+        Instruction::Rdpmc => one!("rdpmc"),
+        Instruction::Wbinvd => one!("wbinvd"),
+        Instruction::Invd => one!("invd"),
+        Instruction::Rsm => one!("rsm"),
+        Instruction::Rdtscp => one!("rdtscp"),
+        Instruction::Invlpg => one!("invlpg [rax]"),
+        Instruction::Sgdt => guarded!("sgdt [{room}]", room = in(reg) room, options(nostack)),
+        Instruction::Pause => one!("pause"),
+    })
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the PVH entry to 64-bit mode: all memory below 4 GiB at its own address, and the window ([`misbehaving::scratch`]).
+
+use core::arch::global_asm;
+
+use misbehaving::scratch;
+
+/// Bits of a page table's entry: present, writable.
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+
+global_asm!(
+    r#"
+    .section .note.xen, "a", @note
+    .balign 4
+    .long 4, 4, 18
+    .asciz "Xen"
+    .long pvh_entry
+
+    .section .boot, "ax"
+    .code32
+    .global pvh_entry
+pvh_entry:
+    cli
+    cld
+    movl $stack_top, %esp
+    movl %ebx, start_info
+
+    # 4 GiB in pages of 2 MiB.
+    movl $low_pd, %edi
+    movl $0x83, %eax
+    movl $2048, %ecx
+1:  movl %eax, (%edi)
+    addl $0x200000, %eax
+    addl $8, %edi
+    loop 1b
+    movl $low_pdpt, %edi
+    movl $(low_pd + 3), %eax
+    movl $4, %ecx
+2:  movl %eax, (%edi)
+    addl $4096, %eax
+    addl $8, %edi
+    loop 2b
+    # The window at 256 GiB: half of what an entry of the first table maps, whose entries Rust fills in.
+    movl $(low_pdpt + 3), pml4
+    movl $(window_pd + 3), low_pdpt + 256 * 8
+    movl $(window_pt + 3), window_pd
+
+    movl %cr4, %eax
+    orl $0x20, %eax
+    movl %eax, %cr4
+    movl $pml4, %eax
+    movl %eax, %cr3
+    movl $0xc0000080, %ecx
+    rdmsr
+    orl $0x900, %eax
+    wrmsr
+    # With write protection, which read-only pages need.
+    movl %cr0, %eax
+    orl $0x80010001, %eax
+    movl %eax, %cr0
+    lgdt gdt_pointer
+    ljmp $8, $in_long_mode
+    .code64
+in_long_mode:
+    xorl %eax, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl %eax, %fs
+    movl %eax, %gs
+    movl start_info(%rip), %edi
+    call {enter}
+3:  hlt
+    jmp 3b
+
+    .section .rodata.boot, "a"
+    .balign 8
+gdt:
+    .quad 0
+    .quad 0x00af9a000000ffff
+    .quad 0x00af92000000ffff
+gdt_pointer:
+    .short 23
+    .long gdt
+
+    .section .bss.boot, "aw", @nobits
+    .balign 4096
+pml4: .skip 4096
+low_pdpt: .skip 4096
+low_pd: .skip 16384
+window_pd: .skip 4096
+    .global window_pt
+window_pt: .skip 4096
+    .global window_memory
+window_memory: .skip {memory}
+stack: .skip 65536
+stack_top:
+start_info: .skip 4
+    .text
+    "#,
+    enter = sym enter,
+    memory = const scratch::MEMORY * scratch::PAGE,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static window_pt: u8;
+    static window_memory: u8;
+}
+
+/// The first frame of the window's memory.
+pub fn scratch_frame() -> u64 {
+    (&raw const window_memory) as u64 / scratch::PAGE
+}
+
+/// What the guest was started with, as far as it is of interest.
+pub struct StartInfo {
+    /// The command line.
+    pub command_line: &'static str,
+}
+
+extern "C" fn enter(info: u64) -> ! {
+    super::traps::load();
+    let table = (&raw const window_pt).cast::<u64>().cast_mut();
+    for index in 0..scratch::PAGES {
+        let entry = match index {
+            0..scratch::READ_ONLY => (scratch_frame() + index) << 12 | PRESENT,
+            scratch::READ_ONLY..scratch::MEMORY => {
+                (scratch_frame() + index) << 12 | PRESENT | WRITABLE
+            }
+            scratch::HYPERVISORS => scratch::HYPERVISORS_FRAME << 12 | PRESENT | WRITABLE,
+            scratch::NOTHING => scratch::NO_FRAME << 12 | PRESENT | WRITABLE,
+            _ => 0,
+        };
+        // SAFETY: the table has 512 entries, and nothing was read through these yet.
+        unsafe { table.add(index as usize).write_volatile(entry) };
+    }
+    // SAFETY: the start information, version 1: at 24 the address of the command line.
+    let text = unsafe { ((info + 24) as *const u64).read() } as *const core::ffi::c_char;
+    // SAFETY: it ends with a zero and lies in memory that is not written to.
+    let text = unsafe { core::ffi::CStr::from_ptr(text) };
+    crate::start(&StartInfo {
+        command_line: text.to_str().unwrap_or(""),
+    })
+}

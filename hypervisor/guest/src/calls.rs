@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which hypercalls are made, with which arguments, and what lies where they point. Left out is only what an honest guest
+//! asks for to end or to sleep: it would be granted.
+
+use xen_abi::xen::hypercall;
+use xen_abi::{domctl, platform, sched, sysctl};
+
+use crate::random::Random;
+use crate::scratch::Scratch;
+
+/// 8-byte words that are written where a call's argument points.
+pub const WORDS: usize = 16;
+
+/// A multicall's entries (`multicall_entry`): number, result, six arguments.
+const ENTRY: usize = 8;
+
+/// One hypercall.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its number, all bits of it.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: [u64; 5],
+    /// Where the words go before it is made, if anywhere.
+    pub at: u64,
+    /// What is written there.
+    pub words: [u64; WORDS],
+}
+
+/// A random one.
+pub fn random(scratch: &Scratch, random: &mut Random) -> Call {
+    let number = match random.below(8) {
+        0 => random.next(),
+        1 => random.below(256),
+        // Those that there are; 48 to 55 are the architecture's.
+        _ => random.below(56),
+    };
+    of_number(number, scratch, random)
+}
+
+/// One with this number.
+pub fn of_number(number: u64, scratch: &Scratch, random: &mut Random) -> Call {
+    let at = Scratch::good(random, 8 * WORDS as u64);
+    let mut call = Call {
+        number,
+        arguments: core::array::from_fn(|_| scratch.value(random)),
+        at,
+        words: core::array::from_fn(|_| scratch.value(random)),
+    };
+    // Commands are small numbers, and the argument behind them a pointer.
+    if !random.one_in(4) {
+        call.arguments[0] = random.below(66);
+        for argument in &mut call.arguments[1..3] {
+            if random.one_in(2) {
+                *argument = at;
+            }
+        }
+    }
+    tame(&mut call, scratch, random);
+    call
+}
+
+/// Makes a call one that the guest comes back from, and one that means a little more than noise.
+fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
+    let command = call.arguments[0] as u32;
+    // The number is read as 32 bits.
+    match call.number as u32 {
+        hypercall::SCHED_OP => match command {
+            sched::op::BLOCK | sched::op::SHUTDOWN | sched::op::WATCHDOG => {
+                call.arguments[0] = sched::op::YIELD.into();
+            }
+            // Its time-out may be never.
+            sched::op::POLL => call.arguments[1] = Scratch::bad(random) | 1 << 46,
+            _ => {}
+        },
+        // The old form of the same: 1 sleeps, 2 ends the domain.
+        6 if matches!(command, 1 | 2) => call.arguments[0] = 0,
+        // VCPUOP_down, of this very vCPU.
+        hypercall::VCPU_OP if command == 3 => call.arguments[0] = 4,
+        hypercall::CONSOLE_IO if command == 0 => {
+            // What it writes is seen by people.
+            call.arguments[1] = random.below(8);
+            if random.one_in(2) {
+                call.arguments[1] = random.next();
+                call.arguments[2] = Scratch::bad(random) | 1 << 46;
+            }
+        }
+        hypercall::PLATFORM_OP => {
+            call.arguments[0] = call.at;
+            let command = match random.below(70) as u32 {
+                platform::op::ENTER_ACPI_SLEEP => 0,
+                command => command,
+            };
+            version(call, command, platform::INTERFACE_VERSION, random);
+        }
+        hypercall::SYSCTL => {
+            call.arguments[0] = call.at;
+            version(
+                call,
+                random.below(32) as u32,
+                sysctl::INTERFACE_VERSION,
+                random,
+            );
+        }
+        hypercall::DOMCTL => {
+            call.arguments[0] = call.at;
+            version(
+                call,
+                random.below(96) as u32,
+                domctl::INTERFACE_VERSION,
+                random,
+            );
+        }
+        hypercall::MULTICALL => {
+            // Its entries are tamed as well, and are not read beyond.
+            let count = random.below(3);
+            call.arguments = [call.at, count, 0, 0, 0];
+            for entry in 0..count as usize {
+                let number = random.below(56) & !u64::from(hypercall::MULTICALL);
+                let inner = of_number(number, scratch, random);
+                let words = &mut call.words[entry * ENTRY..][..ENTRY];
+                words[0] = number;
+                words[2..7].copy_from_slice(&inner.arguments);
+                // Where the entry's own argument would point, there is what the list of entries holds.
+                for word in &mut words[2..7] {
+                    if *word == inner.at {
+                        *word = Scratch::bad(random) | 1 << 46;
+                    }
+                }
+            }
+            if random.one_in(4) {
+                call.arguments[0] = Scratch::bad(random) | 1 << 46;
+                call.arguments[1] = scratch.value(random);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A command in the first 32 bits and the version of the interface in the next, which is mostly right.
+fn version(call: &mut Call, command: u32, version: u32, random: &mut Random) {
+    let version = if random.one_in(8) {
+        version + 1
+    } else {
+        version
+    };
+    call.words[0] = u64::from(version) << 32 | u64::from(command);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRATCH: Scratch = Scratch {
+        first_frame: 0x1380,
+        frames: 0x4_0000,
+    };
+
+    #[test]
+    fn no_call_asks_to_end_or_to_sleep() {
+        let mut source = Random::new(5);
+        for _ in 0..200_000 {
+            let call = random(&SCRATCH, &mut source);
+            let command = call.arguments[0] as u32;
+            match call.number as u32 {
+                hypercall::SCHED_OP => assert!(![1, 2, 6].contains(&command)),
+                6 => assert!(![1, 2].contains(&command)),
+                hypercall::PLATFORM_OP => assert_ne!(call.words[0] as u32, 51),
+                hypercall::MULTICALL if call.arguments[0] == call.at => {
+                    for entry in 0..call.arguments[1] as usize {
+                        let number = call.words[entry * ENTRY] as u32;
+                        let command = call.words[entry * ENTRY + 2] as u32;
+                        assert!(number != hypercall::MULTICALL);
+                        assert!(number != hypercall::SCHED_OP || ![1, 2, 6].contains(&command));
+                        assert!(number != 6 || ![1, 2].contains(&command));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_there_is_comes_up() {
+        let mut source = Random::new(6);
+        let mut seen = [false; 56];
+        for _ in 0..20_000 {
+            let call = random(&SCRATCH, &mut source);
+            if let Some(seen) = seen.get_mut(call.number as usize) {
+                *seen = true;
+            }
+        }
+        assert_eq!(seen, [true; 56]);
+    }
+
+    #[test]
+    fn versions_are_mostly_right() {
+        let mut source = Random::new(8);
+        let calls = (0..1000).map(|_| of_number(hypercall::SYSCTL.into(), &SCRATCH, &mut source));
+        let right = calls.filter(|call| call.words[0] >> 32 == sysctl::INTERFACE_VERSION.into());
+        assert!(right.count() > 800);
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest: what its library plans, done.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+mod arch;
+mod hypercalls;
+mod machine;
+mod queues;
+mod report;
+
+use arch::StartInfo;
+use misbehaving::options::Options;
+use misbehaving::random::Random;
+use misbehaving::scratch::Scratch;
+
+/// Where the boot code ends: in 64-bit mode, interrupts off and never on.
+fn start(info: &StartInfo) -> ! {
+    let options = Options::parse(&info.command_line);
+    let scratch = Scratch {
+        first_frame: arch::scratch_frame(),
+        frames: options.memory << 8,
+    };
+    report::say(format_args!("seed {}", options.seed));
+    let mut random = Random::new(options.seed);
+    let honest = hypercalls::Honest::ask();
+
+    let counts = hypercalls::random(options.calls, &scratch, &mut random);
+    honest.still("hypercalls", &scratch);
+    report::say(format_args!(
+        "hypercalls: {} made, {} succeeded",
+        options.calls, counts
+    ));
+    queues::scribble(&scratch, &mut random);
+    honest.still("queues", &scratch);
+    machine::registers(&mut random);
+    honest.still("registers", &scratch);
+    machine::instructions(&mut random);
+    honest.still("instructions", &scratch);
+    machine::ports(&mut random);
+    honest.still("ports", &scratch);
+    machine::pci(&mut random);
+    honest.still("PCI", &scratch);
+    machine::memory(&scratch, &mut random);
+    honest.still("memory", &scratch);
+    report::say(format_args!("all done; the end is {:?}", options.end));
+    arch::end(options.end);
+    arch::triple_fault()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    report::failed(format_args!("{info}"))
+}

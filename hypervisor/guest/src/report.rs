@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the guest says, by the hypervisor's console.
+
+use core::fmt::{self, Write};
+
+use xen_abi::xen::hypercall;
+
+use crate::arch;
+
+/// A line's text, up to its end.
+struct Line {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if let Some(place) = self.bytes.get_mut(self.len) {
+                *place = byte;
+                self.len += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line.
+pub fn say(text: fmt::Arguments<'_>) {
+    let mut line = Line {
+        bytes: [0; 256],
+        len: 0,
+    };
+    let _ = write!(line, "(guest) {text}");
+    // What random calls wrote may not have ended its line.
+    for part in [&b"\n"[..], &line.bytes[..line.len], b"\n"] {
+        let arguments = [0, part.len() as u64, part.as_ptr() as u64, 0, 0];
+        arch::hypercall(hypercall::CONSOLE_IO.into(), arguments);
+    }
+}
+
+/// Says what went wrong, and stays.
+pub fn failed(text: fmt::Arguments<'_>) -> ! {
+    say(format_args!("FAILED: {text}"));
+    arch::halt()
+}

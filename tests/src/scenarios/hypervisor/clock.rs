@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! dom0's clock runs with the host's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+
+use super::on_both;
+use crate::remote::Place;
+use crate::scenario::{Ctx, Scenario};
+use crate::topology::Topology;
+
+/// How often the clock is read for one comparison; the fastest answer counts.
+const READINGS: u32 = 12;
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &on_both(
+    [
+        "hypervisor.dom0s_clock_is_the_hosts",
+        "hypervisor.dom0s_clock_is_the_hosts_on_xen",
+    ],
+    Topology::PARAVANE_REAL,
+    clock_is_the_hosts,
+);
+
+/// How far dom0's clock is ahead of the host's: at least and at most so many seconds.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    least: f64,
+    most: f64,
+}
+
+impl Ahead {
+    /// The clock was read somewhere between the question and the answer.
+    fn read(dom0: &Place) -> Result<Self> {
+        let asked = host_time()?;
+        let text = dom0.sh("date +%s.%N")?;
+        let answered = host_time()?;
+        let time: f64 = text.parse().with_context(|| format!("{text} is no time"))?;
+        Ok(Self {
+            least: time - answered,
+            most: time - asked,
+        })
+    }
+
+    /// The most exact of some readings.
+    fn best(dom0: &Place) -> Result<Self> {
+        let mut best = Self::read(dom0)?;
+        for _ in 1..READINGS {
+            let next = Self::read(dom0)?;
+            if next.most - next.least < best.most - best.least {
+                best = next;
+            }
+        }
+        Ok(best)
+    }
+}
+
+fn host_time() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
+
+/// Over a minute it drifts by less than 0.1 %. In the short round, by what can be told after some seconds.
+fn clock_is_the_hosts(ctx: &mut Ctx<'_>) -> Result<()> {
+    let (seconds, limit) = if ctx.full { (60, 0.001) } else { (5, 0.02) };
+    let dom0 = ctx.host.dom0();
+    let before = Ahead::best(dom0)?;
+    std::thread::sleep(Duration::from_secs(seconds));
+    let after = Ahead::best(dom0)?;
+    let span = seconds as f64;
+    let least = (after.least - before.most) / span;
+    let most = (after.most - before.least) / span;
+    ensure!(
+        -limit < least && most < limit,
+        "dom0's clock gains between {:.3} % and {:.3} % in {seconds} s",
+        least * 100.0,
+        most * 100.0
+    );
+    ctx.note(format!(
+        "dom0's clock gains between {:.3} % and {:.3} % in {seconds} s",
+        least * 100.0,
+        most * 100.0
+    ));
+    Ok(())
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! dom0 drives the machine's disks and networks, by messages and by lines.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::on_both;
+use crate::devices::{self, DISKS, Interrupts, Kind, NETS};
+use crate::scenario::{Ctx, Scenario};
+use crate::topology::Topology;
+
+/// The same machine with a dom0 that does not use messages.
+const LINES: Topology = Topology::PARAVANE_REAL.dom0_args("paravane.toolstack=none pci=nomsi");
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = {
+    let [disks, disks_xen] = on_both(
+        [
+            "hypervisor.disks_keep_data",
+            "hypervisor.disks_keep_data_on_xen",
+        ],
+        Topology::PARAVANE_REAL,
+        disks_keep_data,
+    );
+    let [nets, nets_xen] = on_both(
+        [
+            "hypervisor.networks_keep_data",
+            "hypervisor.networks_keep_data_on_xen",
+        ],
+        Topology::PARAVANE_REAL,
+        networks_keep_data,
+    );
+    let [lines, lines_xen] = on_both(
+        [
+            "hypervisor.disks_keep_data_by_lines",
+            "hypervisor.disks_keep_data_by_lines_on_xen",
+        ],
+        LINES,
+        disks_keep_data,
+    );
+    let [net_lines, net_lines_xen] = on_both(
+        [
+            "hypervisor.networks_keep_data_by_lines",
+            "hypervisor.networks_keep_data_by_lines_on_xen",
+        ],
+        LINES,
+        networks_keep_data,
+    );
+    let [config, config_xen] = on_both(
+        [
+            "hypervisor.configuration_space_is_whole",
+            "hypervisor.configuration_space_is_whole_on_xen",
+        ],
+        Topology::PARAVANE_REAL,
+        configuration_space_is_whole,
+    );
+    &[
+        config,
+        disks,
+        nets,
+        lines,
+        net_lines.full(),
+        config_xen,
+        disks_xen,
+        nets_xen,
+        lines_xen,
+        net_lines_xen,
+    ]
+};
+
+fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(16, 256);
+    for disk in DISKS {
+        disk.check(ctx.host.dom0(), mib)?;
+        let found = disk.interrupts(ctx.host.dom0())?;
+        interrupted(ctx, disk.module, disk.interrupts, &found)?;
+    }
+    Ok(())
+}
+
+fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(4, 256);
+    let [e1000e, e1000, virtio] = NETS;
+    for (from, to) in [(e1000e, virtio), (virtio, e1000e), (e1000, virtio)] {
+        let found = devices::check_wire(ctx.host.dom0(), from, to, mib)?;
+        for (net, found) in [from, to].iter().zip(&found) {
+            interrupted(ctx, net.module, net.interrupts, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// A PCI Express device's registers beyond the first 256 bytes are read and written: the mask of the errors that it does
+/// not report (PCI Express base specification, 7.8.4), a byte of it.
+fn configuration_space_is_whole(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let found = dom0.sh(
+        "set -e; for d in /sys/bus/pci/devices/*; do [ $(cat $d/device) != 0x10d3 ] || break; done; cd $d; \
+         stat -c %s config; word() { od -An -tx4 -j$1 -N4 config | tr -d ' '; }; \
+         change() { printf $1 | dd of=config bs=1 seek=266 conv=notrunc 2>/dev/null; }; \
+         old=$(od -An -to1 -j266 -N1 config | tr -d ' '); \
+         word 256; word 264; change '\\020'; word 264; change \"\\\\$old\"; word 264",
+    )?;
+    let words: Vec<_> = found.lines().collect();
+    let [size, capability, before, changed, after] = words[..] else {
+        bail!("dom0 reads {found:?}");
+    };
+    ensure!(size == "4096", "dom0 sees {size} bytes of registers");
+    ensure!(
+        capability.ends_with("0001"),
+        "the first capability is {capability}, not that of reporting errors"
+    );
+    let word =
+        |text: &str| u32::from_str_radix(text, 16).with_context(|| format!("dom0 reads {text:?}"));
+    ensure!(
+        word(changed)? == word(before)? & 0xff00_ffff | 0x0010_0000 && after == before,
+        "the mask was {before}, then {changed}, then {after}"
+    );
+    Ok(())
+}
+
+/// A device interrupted, in the way it was to.
+fn interrupted(ctx: &mut Ctx<'_>, name: &str, usual: Kind, found: &Interrupts) -> Result<()> {
+    let lines = ctx.host.topology().dom0_args.contains("pci=nomsi");
+    let wanted = if lines { Kind::Line } else { usual };
+    ensure!(
+        found.kind == wanted && found.count > 0,
+        "{name} has interrupts {found:?}, and should have some of {wanted:?}"
+    );
+    ctx.note(format!(
+        "{name}: {} interrupts, {:?}",
+        found.count, found.kind
+    ));
+    Ok(())
+}

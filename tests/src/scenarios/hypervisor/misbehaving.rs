@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest that does all it can to hurt the hypervisor hurts only itself: see `hypervisor/guest`.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::machine::Machine;
+use crate::remote::scaled;
+use crate::scenario::{Machines, Scenario};
+use crate::topology::{Kernel, Topology};
+
+/// A small machine, most of whose memory is not dom0's. The seed is always the same.
+const MACHINE: Topology = Topology {
+    memory: 1024,
+    dom0_vcpus: 1,
+    dom0_memory: 256,
+    kernel: Kernel::Misbehaving,
+    // It says what it does not know at the level of debugging, and is asked a lot that it does not know.
+    xen_args: "loglvl=info",
+    dom0_args: "memory=1024 calls=20000 seed=1",
+    ..Topology::PARAVANE
+};
+
+/// The same for a long while, from whatever seed.
+const LONG: Topology = Topology {
+    dom0_args: "memory=1024 calls=1000000",
+    ..MACHINE
+};
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::alone(
+        "hypervisor.misbehaving_guest_hurts_only_itself",
+        MACHINE,
+        hurts_only_itself,
+    ),
+    Scenario::alone(
+        "hypervisor.misbehaving_guests_hurt_only_themselves",
+        LONG,
+        hurt_only_themselves,
+    )
+    .full(),
+];
+
+/// What the guest says at the end of each of its parts, when the hypervisor still answers as it should.
+const PARTS: [&str; 7] = [
+    "hypercalls",
+    "queues",
+    "registers",
+    "instructions",
+    "ports",
+    "PCI",
+    "memory",
+];
+
+fn hurts_only_itself(machines: &mut Machines<'_>) -> Result<()> {
+    let topology = machines.topology;
+    let machine = machines.start(&topology)?;
+    let said = watch(machine, Duration::from_secs(60))?;
+    said.into_iter().for_each(|line| machines.note(line));
+    Ok(())
+}
+
+fn hurt_only_themselves(machines: &mut Machines<'_>) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    for round in 0..u64::from(machines.rounds(1, 10)) {
+        let seed = now + round;
+        // Each time it ends in another way.
+        let arguments = format!("{} seed={seed} end={round}", machines.topology.dom0_args);
+        let topology = Topology {
+            // A machine's description outlives it; there are few.
+            dom0_args: String::leak(arguments),
+            ..machines.topology
+        };
+        let machine = machines.start(&topology)?;
+        let said = watch(machine, Duration::from_secs(600))?;
+        said.into_iter().for_each(|line| machines.note(line));
+    }
+    Ok(())
+}
+
+/// Watches the guest until it has died as it means to; returns what it said about what it did.
+fn watch(mut machine: Machine, limit: Duration) -> Result<Vec<String>> {
+    let end = Instant::now() + scaled(limit);
+    let console = loop {
+        let running = machine.check().is_ok();
+        let console = machine.console();
+        if !running || console.contains("(guest) FAILED") {
+            break console;
+        }
+        ensure!(
+            Instant::now() < end,
+            "the guest does not end within {} s; last, it said {:?}",
+            limit.as_secs(),
+            last(&console)
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    if let Some((_, why)) = console.split_once("(guest) FAILED: ") {
+        bail!("the guest says: {}", why.lines().next().unwrap_or_default());
+    }
+    for part in PARTS {
+        let alive = format!("(guest) alive after {part}");
+        ensure!(
+            console.lines().any(|line| line.trim() == alive),
+            "the hypervisor was not seen alive after {part}; last, the guest said {:?}, then {}",
+            last(&console),
+            report(&console).unwrap_or("nothing")
+        );
+    }
+    // The guest's own end is dom0's, and dom0's the machine's: nothing else is one.
+    let report = report(&console).unwrap_or("");
+    let announced = console.contains("(guest) all done");
+    let triple = console.contains("the end is TripleFault");
+    ensure!(
+        announced
+            && report.starts_with("dom0 crashed: ")
+            && (!triple || report.starts_with("dom0 crashed: triple fault")),
+        "the machine ended otherwise than by the guest's own end: {report:?}"
+    );
+    let said = console
+        .lines()
+        .filter_map(|line| line.split_once("(guest) "));
+    Ok(said
+        .map(|(_, text)| text.trim().to_owned())
+        .filter(|text| !text.starts_with("alive"))
+        .collect())
+}
+
+fn last(console: &str) -> &str {
+    let mut lines = console.lines().filter(|line| line.contains("(guest)"));
+    lines.next_back().unwrap_or_default().trim()
+}
+
+/// What the hypervisor stopped for.
+fn report(console: &str) -> Option<&str> {
+    let (_, why) = console.split_once("*** Paravane stops: ")?;
+    why.lines().next()
+}
