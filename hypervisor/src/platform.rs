@@ -2,8 +2,8 @@
 
 //! The library's [`System`] on this machine: one behind one lock, and what it asks of the machine.
 //!
-//! Order of locks: the system first, then PCI, then a vCPU's local APIC. Who holds one of the latter must not take the
-//! system's; interrupts are handled where none is held.
+//! Order of locks: the system first, then PCI or the I/O APICs, then a vCPU's local APIC, the scheduler last. Who holds one
+//! takes none that comes before; interrupts are handled where none is held.
 
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -67,13 +67,10 @@ impl Platform for Machine {
 
     fn clock(&self, id: VcpuId) -> Clock {
         let offset = vcpu(id).map_or(0, |vcpu| vcpu.tsc_offset.load(Ordering::Relaxed));
-        let (mul, shift) = time::scale();
+        let clock = time::clock();
         Clock {
-            tsc: time::tsc_start().wrapping_add(offset),
-            system_time: 0,
-            mul,
-            shift,
-            stable: true,
+            tsc: clock.tsc.wrapping_add(offset),
+            ..clock
         }
     }
 

@@ -61,6 +61,8 @@ impl Hypervisor {
             .args(["--target", TARGET])
             .args(["-Zbuild-std=core,alloc,compiler_builtins"])
             .args(["-Zbuild-std-features=compiler-builtins-mem"])
+            // All work trees have the same place in the sandbox and share what is built: times tell nothing of sources.
+            .arg("-Zchecksum-freshness")
             .network()
             .ro_bind(session.workspace(), "/paravane")
             .ro_bind(&certificates, "/certificates")

@@ -10,8 +10,10 @@ use crate::boot::{self, BootInfo, image};
 use crate::platform;
 use frames::{FRAME, Frames};
 
-/// Bytes of the hypervisor's heap.
+/// Least bytes of the hypervisor's heap, and of how many bytes of memory one is the heap's if that is more: what domains
+/// map of each other is noted there.
 const HEAP: u64 = 16 << 20;
+const HEAP_SHARE: u64 = 128;
 /// Bytes of the loader's own structures.
 const LOADER: u64 = 64 << 10;
 
@@ -48,10 +50,10 @@ pub fn init(magic: u32, info: u64) {
         .max()
         .unwrap_or(0);
     paging::init(top);
-    let heap =
-        Frames::take(HEAP / FRAME, u64::MAX).expect("16 MiB of contiguous memory for the heap");
+    let frames = (ram_bytes() / HEAP_SHARE).max(HEAP) / FRAME;
+    let heap = Frames::take(frames, u64::MAX).expect("contiguous memory for the heap");
     let start = phys::pointer::<u8>(heap.leak());
-    let span = Span::from_base_size(start, HEAP as usize);
+    let span = Span::from_base_size(start, (frames * FRAME) as usize);
     // SAFETY: the frames are mapped, ours for ever, and used for nothing else.
     let claimed = unsafe { HEAP_ALLOCATOR.lock().claim(span) };
     claimed.expect("the heap is large enough to be one");

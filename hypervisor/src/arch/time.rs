@@ -5,6 +5,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use paravane::pvclock::{self, Clock};
+use spin::Once;
+
 use super::acpi::Acpi;
 use super::cpu;
 use super::legacy::{input, output};
@@ -15,21 +18,28 @@ const MEASURE: u64 = 50_000_000;
 /// Rate of the PIT in Hz.
 const PIT_HZ: u64 = 1_193_182;
 
-static START: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
-/// Multiplier and shift of [`scale`], packed; that of 1 GHz before the rate is known.
-static SCALE: AtomicU64 = AtomicU64::new(0x8000_0000 << 8 | 1);
+static CLOCK: Once<Clock> = Once::new();
+/// As if the counter ran at 1 GHz, before its rate is known.
+const UNKNOWN: Clock = Clock {
+    tsc: 0,
+    system_time: 0,
+    mul: 0x8000_0000,
+    shift: 1,
+    stable: true,
+};
 
 /// Measures the counter's rate.
 pub fn init(acpi: &Acpi) {
     let hz = acpi.hpet.and_then(by_hpet).unwrap_or_else(by_pit);
     HZ.store(hz, Ordering::Relaxed);
-    let (multiplier, shift) = scale_of(hz);
-    SCALE.store(
-        u64::from(multiplier) << 8 | u64::from(shift as u8),
-        Ordering::Relaxed,
-    );
-    START.store(cpu::tsc(), Ordering::Relaxed);
+    let (mul, shift) = pvclock::scale(hz);
+    CLOCK.call_once(|| Clock {
+        tsc: cpu::tsc(),
+        mul,
+        shift,
+        ..UNKNOWN
+    });
     log::info!(
         "TSC: {} kHz by {}",
         hz / 1000,
@@ -42,9 +52,9 @@ pub fn tsc_hz() -> u64 {
     HZ.load(Ordering::Relaxed)
 }
 
-/// The counter's value at time 0.
-pub fn tsc_start() -> u64 {
-    START.load(Ordering::Relaxed)
+/// How the counter becomes time, which guests are told.
+pub fn clock() -> Clock {
+    CLOCK.get().copied().unwrap_or(UNKNOWN)
 }
 
 /// Nanoseconds since the start.
@@ -52,16 +62,10 @@ pub fn now() -> u64 {
     at(cpu::tsc())
 }
 
-/// The time at which the counter has a value, computed exactly as guests do from [`scale`].
+/// The time at which the counter has a value, computed exactly as guests do; 0 before the start.
 pub fn at(tsc: u64) -> u64 {
-    let ticks = tsc.saturating_sub(tsc_start());
-    let (multiplier, shift) = scale();
-    let shifted = if shift < 0 {
-        ticks >> -shift
-    } else {
-        ticks << shift
-    };
-    (u128::from(shifted) * u128::from(multiplier) >> 32) as u64
+    let clock = clock();
+    clock.at(tsc.max(clock.tsc))
 }
 
 /// Waits without sleeping.
@@ -114,30 +118,4 @@ fn by_pit() -> u64 {
     let end = cpu::tsc();
     output(GATE, old);
     (end - start) * 1_000_000_000 / MEASURE
-}
-
-/// The counter's rate as guests want it: nanoseconds are ticks, shifted left by the second number (right if it is
-/// negative), times the first, divided by 2^32.
-pub fn scale() -> (u32, i8) {
-    let packed = SCALE.load(Ordering::Relaxed);
-    ((packed >> 8) as u32, packed as u8 as i8)
-}
-
-fn scale_of(hz: u64) -> (u32, i8) {
-    let (mut rate, mut shift) = (hz, 0);
-    // The multiplier keeps most bits if the shifted rate lies between 1 and 2 GHz.
-    while rate > 2_000_000_000 {
-        rate >>= 1;
-        shift -= 1;
-    }
-    while rate <= 1_000_000_000 {
-        rate <<= 1;
-        shift += 1;
-    }
-    let shifted = if shift < 0 {
-        u128::from(hz) >> -shift
-    } else {
-        u128::from(hz) << shift
-    };
-    (((1_000_000_000u128 << 32) / shifted) as u32, shift as i8)
 }

@@ -14,14 +14,23 @@ use crate::io::msi::{self, Source};
 use crate::platform::system;
 
 impl Domain {
-    /// Brings an interrupt to the vCPUs it is for.
-    pub fn deliver(&self, to: Destination, vector: u8, level: bool) {
-        for vcpu in &self.vcpus {
-            let mut apic = vcpu.apic.lock();
-            if apic.matches(to) && apic.request(vector, level) {
-                drop(apic);
+    /// Brings an interrupt to the vCPUs it is for, or to the least busy of them.
+    pub fn deliver(&self, to: Destination, vector: u8, level: bool, lowest: bool) {
+        let meant = self
+            .vcpus
+            .iter()
+            .filter(|vcpu| vcpu.apic.lock().matches(to));
+        let bring = |vcpu: &Vcpu| {
+            let taken = vcpu.apic.lock().request(vector, level);
+            if taken {
                 vcpu.kick();
             }
+        };
+        if lowest {
+            let least = meant.min_by_key(|vcpu| vcpu.apic.lock().task_priority());
+            least.into_iter().for_each(bring);
+        } else {
+            meant.for_each(bring);
         }
     }
 
@@ -91,7 +100,12 @@ impl Domain {
         }
         drop(io_apics);
         if let Some(delivery) = delivery {
-            self.deliver(delivery.to, delivery.vector, delivery.level);
+            self.deliver(
+                delivery.to,
+                delivery.vector,
+                delivery.level,
+                delivery.lowest,
+            );
         }
     }
 

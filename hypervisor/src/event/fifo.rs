@@ -149,13 +149,13 @@ impl Fifo {
             state.pending = true;
             return Raised::default();
         };
-        let control = self.vcpus.get(vcpu as usize).and_then(Queues::control);
-        let Some(control) = control else {
-            // A guest must not unmask before it has said where the queues are.
-            return Raised::default();
-        };
         state.pending = false;
         let newly = memory.fetch_or_u32(word, bit(PENDING)) & bit(PENDING) == 0;
+        let control = self.vcpus.get(vcpu as usize).and_then(Queues::control);
+        let Some(control) = control else {
+            // A guest must not unmask before it has said where the queues are; it may poll.
+            return Raised { newly, tell: None };
+        };
         let masked = memory.load_u32(word) & bit(MASKED) != 0;
         if masked || memory.fetch_or_u32(word, bit(LINKED)) & bit(LINKED) != 0 {
             return Raised { newly, tell: None };

@@ -116,3 +116,27 @@ fn pending_events_survive_the_change_to_queues() {
     assert_eq!(waiting, Ok(vec![port]));
     assert_eq!(events.raise(&memory, &places, port, 0).tell, Some(0));
 }
+
+#[test]
+fn an_event_for_a_vcpu_without_queues_is_pending_all_the_same() {
+    let memory = HeapMemory::new(8);
+    let mut frames = FrameTable::new(vec![Record::default(); 8]);
+    frames.add_free(1..8);
+    let places = Places {
+        shared_info: 0,
+        vcpu_info: vec![Some(0), Some(64)],
+    };
+    let mut events = Events::new(1023);
+    let (control, array) = (hold(&mut frames), hold(&mut frames));
+    assert!(
+        events
+            .init_control(&memory, &places, 0, (control, 0), 2)
+            .is_ok()
+    );
+    assert!(events.expand(array).is_ok());
+    let port = events.bind(&memory, Binding::Ipi, 1).expect("a port");
+    // Who polls is to be woken, and who asks later finds it; nobody is interrupted.
+    let raised = events.raise(&memory, &places, port, 1);
+    assert_eq!((raised.newly, raised.tell), (true, None));
+    assert!(events.is_pending(&memory, &places, port));
+}

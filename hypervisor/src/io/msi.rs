@@ -3,10 +3,11 @@
 //! From a device's interrupt to a vCPU: which vector of the processor belongs to which line or message. A device
 //! carries vectors of the hypervisor's; the guest's stay here.
 
+use paravane::irq::vlapic::Destination;
+use paravane::msi::{Delivery, Message};
 use spin::Mutex;
 
 use crate::arch::{ioapic, lapic, serial, traps};
-use paravane::irq::vlapic::Destination;
 
 /// What a vector stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +33,18 @@ const LAST: u8 = 0xef;
 
 static SOURCES: Mutex<[Source; 256]> = Mutex::new([Source::Free; 256]);
 
-/// Where a message goes and with which vector (AMD APM volume 2, 16.11; Intel SDM volume 3, 11.11).
-pub fn target(address: u64, data: u32) -> (Destination, u8) {
-    let to = Destination {
-        id: (address >> 12) as u32 & 0xff,
-        logical: address & 4 != 0,
-    };
-    (to, data as u8)
-}
-
 /// The address and data for a device whose interrupt goes to a processor with one of our vectors.
 pub fn message(apic_id: u32, vector: u8) -> (u32, u32) {
-    (0xfee0_0000 | (apic_id & 0xff) << 12, u32::from(vector))
+    let (address, data) = Message {
+        destination: apic_id as u8,
+        logical: false,
+        hint: false,
+        delivery: Delivery::Fixed,
+        vector,
+        level: false,
+    }
+    .encode();
+    (address as u32, data)
 }
 
 /// Takes `count` vectors in a row, aligned to their number (a power of two), as MSI with several messages needs.
@@ -95,10 +96,25 @@ fn arrived(vector: u8) {
         Source::Free => {}
         Source::Gsi(gsi) => crate::domain::dom0().line_asserted(gsi),
         Source::Console => crate::domain::dom0().console_input(),
-        Source::Message { address, data } => {
-            let (to, vector) = target(address, data);
-            crate::domain::dom0().deliver(to, vector, false);
-        }
+        Source::Message { address, data } => message_arrived(address, data),
     }
     lapic::end_of_interrupt();
+}
+
+/// A device's message, as the domain wrote it. One that local APICs do not understand is lost, and so is one that would
+/// be no interrupt with a vector.
+fn message_arrived(address: u64, data: u32) {
+    let Some(message) = Message::decode(address, data) else {
+        return;
+    };
+    let lowest = match message.delivery {
+        Delivery::Fixed => false,
+        Delivery::LowestPriority => true,
+        Delivery::Other(_) => return,
+    };
+    let to = Destination {
+        id: message.destination.into(),
+        logical: message.logical,
+    };
+    crate::domain::dom0().deliver(to, message.vector, false, lowest);
 }

@@ -27,6 +27,8 @@ pub struct Delivery {
     pub vector: u8,
     /// Whether it is a level interrupt.
     pub level: bool,
+    /// Whether it goes to the least busy of those it is for alone.
+    pub lowest: bool,
 }
 
 /// The state of one virtual I/O APIC.
@@ -122,6 +124,11 @@ impl VIoApic {
         if *entry & (MASKED | REMOTE_IRR) != 0 {
             return None;
         }
+        // Fixed and lowest priority: what else there is has no vector, and no device of a guest's sends it.
+        let mode = *entry >> 8 & 7;
+        if mode > 1 {
+            return None;
+        }
         let level = *entry & LEVEL != 0;
         if level {
             *entry |= REMOTE_IRR;
@@ -130,6 +137,7 @@ impl VIoApic {
             to,
             vector: *entry as u8,
             level,
+            lowest: mode == 1,
         })
     }
 
@@ -179,6 +187,13 @@ mod tests {
         assert!(apic.asserted(4).is_some_and(|delivery| !delivery.level));
         assert!(!apic.waits(4) && apic.asserted(4).is_some());
         assert!(with_entry(4, 0x34 | MASKED).asserted(4).is_none());
+        // To the least busy; as an NMI.
+        assert!(
+            with_entry(4, 0x134)
+                .asserted(4)
+                .is_some_and(|delivery| delivery.lowest)
+        );
+        assert!(with_entry(4, 0x434).asserted(4).is_none());
     }
 
     #[test]

@@ -111,12 +111,13 @@ impl Runner {
             let [a, b, c, d] = arch::cpu::leaf(leaf, sub);
             cpuid::Registers { a, b, c, d }
         };
+        let clock = arch::time::clock();
         let time = Tsc {
             reliable: host(0x8000_0007, 0).d & INVARIANT_TSC != 0,
             rdtscp: host(0x8000_0001, 0).d & RDTSCP != 0,
             khz: (arch::time::tsc_hz() / 1000) as u32,
             offset: self.vmcb().tsc_offset,
-            scale: arch::time::scale(),
+            scale: (clock.mul, clock.shift),
         };
         let out = cpuid::leaf(leaf, sub, self.vcpu.id, &of, &time, host);
         self.vmcb().rax = u64::from(out.a);
