@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Fuzzing of what faces a hostile peer: rings, the messages of the block, network and PCI protocols,
-//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls.
+//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls; and of packed kernels.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
 //!
@@ -16,6 +16,7 @@
 mod blkif;
 mod bytes;
 mod hypercall;
+mod kernel;
 mod netif;
 mod pciif;
 mod ring;
@@ -23,6 +24,7 @@ mod store;
 
 pub use blkif::{blkif_request, blkif_response};
 pub use hypercall::hypercall;
+pub use kernel::bzimage;
 pub use netif::{netif_control, netif_request, netif_rx, netif_tx};
 pub use pciif::{pciif_answer, pciif_request, pciif_store};
 pub use ring::{back_ring, front_ring};
@@ -32,7 +34,7 @@ pub use store::{features, netif_features, xenstore};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
@@ -48,4 +50,5 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("pciif_store", pciif_store),
     ("xenstore", xenstore),
     ("hypercall", hypercall),
+    ("bzimage", bzimage),
 ];

@@ -114,5 +114,6 @@ targets!(
     netif_control,
     netif_features,
     xenstore,
-    hypercall
+    hypercall,
+    bzimage
 );
