@@ -87,6 +87,7 @@ extern "C" fn main() -> ! {
         .iter()
         .filter(|other| other.index != cpu.index)
         .for_each(|other| lapic::kick(other));
+    log::info!("dom0 starts");
     processor(cpu)
 }
 

@@ -11,6 +11,7 @@ pub mod blk;
 mod counts;
 pub mod device;
 mod drive;
+pub mod hypervisors;
 pub mod net;
 pub mod nodes;
 mod priority;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use kbuild::modules::BuildOptions;
 use kbuild::{Images, Kernel, Modules, Session};
 use vmtest::bench::blk::{self, Blk};
+use vmtest::bench::hypervisors as hv;
 use vmtest::bench::net::{self, Net};
 use vmtest::bench::nodes::{self, Nodes};
 use vmtest::bench::subject::Subject;
@@ -41,7 +42,38 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
             let options = options::<Nodes>(session, common, (nodes::ROUNDS, nodes::SLICE));
             compare(session, &Nodes, common, &options)
         }
+        cli::Subject::Hypervisor(args) => hypervisors(session, args),
     }
+}
+
+fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCode> {
+    let target = session.config.target(args.kernel.as_deref())?;
+    let (kernel, sandbox) = Kernel::open(session, target)?;
+    // For the nodes by which dom0's programs reach the hypervisor.
+    let modules = Modules::build(session, &sandbox, &kernel, BuildOptions::default())?;
+    let images = Images::make(
+        session,
+        &sandbox,
+        &kernel,
+        Some(&modules),
+        args.xen.as_deref(),
+    )?;
+    let images = images.with_paravane(session)?;
+    let options = hv::Options {
+        rounds: args.rounds,
+        output: args.output.clone().or_else(|| {
+            // Fewer are a try.
+            let whole = args.rounds >= hv::ROUNDS;
+            whole.then(|| session.workspace().join("docs/results/hypervisor.md"))
+        }),
+    };
+    let (text, good) = hv::run(session, &images, &options)?;
+    print!("{text}");
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn compare<S: Subject>(

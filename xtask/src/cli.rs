@@ -142,6 +142,29 @@ pub enum Subject {
     /// program that makes hypercalls, maps memory and grants of a paused guest, and sends events. A whole run takes
     /// some 15 minutes without KVM and writes docs/results/nodes.md. Nothing else should run on the machine.
     Nodes(BenchCommon),
+    /// Compare our hypervisor with Debian's Xen
+    ///
+    /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
+    /// dom0 sees of either. A whole run takes some 5 minutes without KVM and writes docs/results/hypervisor.md. Nothing else
+    /// should run on the machine.
+    Hypervisor(BenchHypervisor),
+}
+
+// A comment for the documentation would be the help of the commands.
+#[derive(Args)]
+pub struct BenchHypervisor {
+    /// How often to boot each
+    #[arg(long, default_value_t = vmtest::bench::hypervisors::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Where to write the tables (default: docs/results/hypervisor.md after a whole run, the run's log folder otherwise)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// A kernel target of kernels.toml
+    #[arg(long, value_name = "TARGET")]
+    pub kernel: Option<String>,
+    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
+    #[arg(long, value_name = "SERIES")]
+    pub xen: Option<String>,
 }
 
 // A comment for the documentation would be the help of the commands.

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &[&str]); 6] = [
+const PROGRAMS: [(&str, &[&str]); 7] = [
     (
         "node-calls",
         &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &[&str]); 6] = [
     ("node-eventfds", &["eventfds.c", "check.c"]),
     ("node-pciback", &["pciback.c", "check.c"]),
     ("node-load", &["load.c", "load-maps.c", "load-events.c"]),
+    ("node-cpuid", &["cpuid.c"]),
 ];
 
 /// What sources include.

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A boot, and what is measured in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kbuild::Images;
+
+use super::facts::Facts;
+use crate::bench::priority;
+use crate::host::Host;
+use crate::remote::Place;
+use crate::topology::{Hypervisor, Topology};
+use crate::traffic::Line;
+
+/// The numbers of a boot, all of which are better if they are smaller.
+pub struct Boot {
+    /// One for each of [`MEASURES`].
+    pub numbers: Vec<f64>,
+    /// What dom0 sees of the hypervisor.
+    pub facts: Facts,
+    /// Dom0's kernel.
+    pub kernel: String,
+    /// Whether this process could be made more urgent.
+    pub priority: &'static str,
+}
+
+impl Boot {
+    /// Seconds from the hypervisor's first message to the toolstack's answer.
+    pub fn up(&self) -> f64 {
+        self.numbers.iter().take(2).sum::<f64>() / 1000.0
+    }
+}
+
+/// What is measured, and the unit.
+pub const MEASURES: [(&str, &str); 5] = [
+    ("hypervisor's first message to dom0's start", "ms"),
+    ("dom0's start to the toolstack's first answer", "ms"),
+    (
+        "hypercall, there and back (`xen_version` through privcmd)",
+        "µs",
+    ),
+    (
+        "event channel, there and back (two ports of one program)",
+        "µs",
+    ),
+    ("fork, exec and exit of a small program", "ms"),
+];
+
+/// Processes that are started for the last one.
+const PROCESSES: u32 = 300;
+
+/// Milliseconds that a workload runs before it is measured, and then.
+const WARM: u32 = 100;
+const SLICE: u32 = 500;
+
+/// Boots and measures. The boot's logs go to `dir`.
+pub fn measure(images: &Images, topology: &Topology, dir: &Path) -> Result<Boot> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let marks = Marks::watch(
+        dir.join("xen-and-dom0.log"),
+        last_words(topology.hypervisor),
+    );
+    let host = Host::boot(images, topology, dir)?;
+    let up = Instant::now();
+    let (first, dom0) = marks.seen()?;
+    let priority = priority::raise();
+    let place = host.dom0();
+    let mut numbers = vec![
+        (dom0 - first).as_secs_f64() * 1e3,
+        (up - dom0).as_secs_f64() * 1e3,
+    ];
+    let facts = Facts::read(place)?;
+    for cell in ["hypercall:1:1", "events:1:1"] {
+        numbers.push(1e6 / rate(place, cell)?);
+    }
+    numbers.push(processes(place)? * 1e3);
+    let boot = Boot {
+        numbers,
+        facts,
+        kernel: host.kernel.clone(),
+        priority,
+    };
+    let complaints = host.health().take_complaints();
+    ensure!(
+        complaints.is_empty(),
+        "the kernel complained: {}",
+        complaints.join("; ")
+    );
+    host.shutdown()?;
+    Ok(boot)
+}
+
+/// What a hypervisor prints last before dom0's first instruction.
+fn last_words(hypervisor: Hypervisor) -> &'static [u8] {
+    match hypervisor {
+        Hypervisor::Xen => b"init memory",
+        Hypervisor::Paravane => b"dom0 starts",
+    }
+}
+
+/// Operations a second of a workload of `tests/nodes/load.c`. No other domain is needed for it.
+fn rate(place: &Place, cell: &str) -> Result<f64> {
+    let text = place.sh(&format!("/payload/bin/node-load 0 {WARM} {SLICE} {cell}"))?;
+    let line: Line = text.trim().parse()?;
+    let rate = line.get("rate")?;
+    ensure!(rate > 0.0, "nothing was done: {text}");
+    Ok(rate)
+}
+
+/// Seconds that a process takes, by dom0's clock.
+fn processes(place: &Place) -> Result<f64> {
+    let text = place.sh(&format!(
+        "before=$(date +%s%N); i=0; while [ $i -lt {PROCESSES} ]; do /bin/true; i=$((i+1)); done; \
+         echo $(($(date +%s%N) - before))"
+    ))?;
+    let taken: f64 = text.parse().with_context(|| format!("{text} is no time"))?;
+    ensure!(taken > 0.0, "dom0's clock stands still");
+    Ok(taken / 1e9 / f64::from(PROCESSES))
+}
+
+/// Watches a console's log for its first byte and for some words, closer than those who read all of it need to.
+struct Marks {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<[Option<Instant>; 2]>>,
+}
+
+impl Marks {
+    fn watch(log: PathBuf, words: &'static [u8]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut seen = [None; 2];
+            while seen[1].is_none() && !stopped.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(1));
+                let now = Instant::now();
+                let text = fs::read(&log).unwrap_or_default();
+                if !text.is_empty() {
+                    seen[0].get_or_insert(now);
+                }
+                if text.windows(words.len()).any(|window| window == words) {
+                    seen[1] = Some(now);
+                }
+            }
+            seen
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// When both were seen.
+    fn seen(mut self) -> Result<(Instant, Instant)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let seen = self.thread.take().and_then(|thread| thread.join().ok());
+        match seen {
+            Some([Some(first), Some(words)]) => Ok((first, words)),
+            _ => anyhow::bail!("the hypervisor did not say that it starts dom0"),
+        }
+    }
+}
+
+impl Drop for Marks {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_watched_for_its_first_byte_and_for_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let marks = Marks::watch(log.clone(), b"dom0 starts");
+        thread::sleep(Duration::from_millis(20));
+        fs::write(&log, "Paravane\n").unwrap();
+        thread::sleep(Duration::from_millis(60));
+        fs::write(&log, "Paravane\n(PV) dom0 starts\n").unwrap();
+        thread::sleep(Duration::from_millis(60));
+        let (first, words) = marks.seen().unwrap();
+        assert!(words - first >= Duration::from_millis(20));
+        let marks = Marks::watch(log, b"never said");
+        thread::sleep(Duration::from_millis(10));
+        assert!(marks.seen().is_err());
+    }
+}
