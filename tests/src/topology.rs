@@ -114,6 +114,13 @@ impl Topology {
         ..Self::PV
     };
 
+    /// A PVH dom0 with the same devices.
+    pub const PVH_PASSED: Self = Self {
+        dom0: Dom0::Pvh,
+        cpus: 3,
+        ..Self::PASSED
+    };
+
     /// A PVH dom0 on our own hypervisor, each vCPU with a processor of its own. There is no toolstack in it yet.
     pub const PARAVANE: Self = Self {
         hypervisor: Hypervisor::Paravane,

@@ -2,21 +2,24 @@
 
 //! Interrupt lines of devices: their pirqs, and the kernel's numbers for those.
 
-use core::ptr::addr_of;
+use core::mem;
+use core::ptr::{self, addr_of};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use core_bindings as bindings;
 use kernel::bindings as k;
-use kernel::ffi::c_int;
+use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::{CStr, CStrExt};
 use kernel::sync::rcu;
 use xen_irq::book::{Book, Source, Wanted};
 use xen_irq::gsi::{self, Number, Setup};
 use xen_irq::line::Line;
+use xen_irq::table::Way;
 
 use crate::device::Function;
 use crate::hypervisor::{self, Xen};
-use crate::pr_trace;
+use crate::{pr_trace, start};
 
 /// How many lines the table knows. Machines with more have them beyond those of their PCI devices' pins.
 pub(crate) const LINES: usize = 1024;
@@ -26,10 +29,58 @@ pub(crate) static BOOK: Book<LINES> = Book::new();
 
 /// The kernel's number for a line, if it has one.
 pub(crate) fn irq_of(gsi: u32) -> Option<u32> {
+    if start::way() == Way::Controllers {
+        let irq = CONTROLLED.get(gsi as usize)?.load(Relaxed);
+        return Some(irq).filter(|irq| *irq != 0);
+    }
     // SAFETY: Takes any number.
     u32::try_from(unsafe { bindings::xen_irq_from_gsi(gsi) })
         .ok()
         .filter(|irq| *irq != 0)
+}
+
+/// How the kernel registers lines.
+type Register = unsafe extern "C" fn(*mut k::device, u32, c_int, c_int) -> c_int;
+
+/// The kernel's numbers for lines of its own controllers.
+static CONTROLLED: [AtomicU32; LINES] = [const { AtomicU32::new(0) }; LINES];
+/// What registers those: a [`Register`].
+static CONTROLLERS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// In a domain with interrupt controllers of its own, has what is asked for lines noted, for the table. Before devices are
+/// found; to be called once.
+pub(crate) fn watch() {
+    // SAFETY: The kernel boots, and nobody else writes this any more.
+    unsafe {
+        if let Some(register) = k::__acpi_register_gsi {
+            CONTROLLERS.store(register as *mut c_void, Relaxed);
+            k::__acpi_register_gsi = Some(register_noted);
+        }
+    }
+}
+
+/// `__acpi_register_gsi` of such a domain: what it was before, and noted.
+///
+/// # Safety
+///
+/// The kernel calls it, with a valid device or null.
+unsafe extern "C" fn register_noted(
+    dev: *mut k::device,
+    gsi: u32,
+    trigger: c_int,
+    polarity: c_int,
+) -> c_int {
+    let register = CONTROLLERS.load(Relaxed);
+    // SAFETY: It was stored in `watch`, before the kernel knew of this function.
+    let register = unsafe { mem::transmute::<*mut c_void, Register>(register) };
+    // SAFETY: The caller's promise.
+    let (irq, source) = unsafe { (register(dev, gsi, trigger, polarity), source(dev)) };
+    let line = Line::from_acpi(trigger, polarity);
+    BOOK.note(gsi, Wanted { line, source }, Setup::None);
+    if let (Ok(irq), Some(of)) = (u32::try_from(irq), CONTROLLED.get(gsi as usize)) {
+        of.store(irq, Relaxed);
+    }
+    irq
 }
 
 /// Binds a pirq to a number of the kernel's, under a name that `/proc/interrupts` shows. Returns that, or an error number.

@@ -115,6 +115,9 @@ fn hook_messages() {
 #[link_section = ".init.text"]
 extern "C" fn __xen_pci_early_init() -> c_int {
     owners::init();
+    if hypervisor::is_there() && way() == Way::Controllers {
+        lines::watch();
+    }
     match hypervisor::is_initial() {
         true => functions::watch(),
         false => 0,

@@ -105,9 +105,6 @@ fn programmed(line: u32) -> Option<Programmed> {
 
 /// The line of a function whose interrupt has a number of the kernel's.
 fn line_of(function: Function<'_>, irq: u32) -> Option<u32> {
-    if start::way() == Way::Controllers {
-        return None;
-    }
     let has = |gsi: &u32| *gsi != 0 && lines::irq_of(*gsi) == Some(irq);
     // In a PV guest the line's register has it.
     let register = || function.config(k::PCI_INTERRUPT_LINE).ok().map(u32::from);

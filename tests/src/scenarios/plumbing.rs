@@ -10,8 +10,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::devices::{self, DISKS, NETS};
 use crate::guest::Guest;
+use crate::passed;
 use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
+use crate::scenarios::pcifront::disk_keeps_content;
 use crate::tables::{DISPUTED, OVERRIDDEN};
 use crate::topology::Topology;
 
@@ -22,14 +24,24 @@ const BOTH: &[&str] = &["overlay", "overlay-c"];
 pub const SCENARIOS: &[Scenario] = &[
     on_both("plumbing.devices_interrupt", devices_interrupt),
     on_both("plumbing.power_button_is_heard", power_button_is_heard),
-    on_both("plumbing.processors_are_told", processors_are_told),
+    on_both("plumbing.processors_are_told", processors_are_told).on(Topology::PV_MISLED),
     on_both("plumbing.wrong_tables_end_right", wrong_tables_end_right).on(Topology::PV_MISLED),
     on_both("plumbing.hvm_guest_has_pirqs", hvm_guest_has_pirqs).on(Topology::PV),
+    on_both(
+        "plumbing.pv_guest_has_passed_devices",
+        pv_guest_has_passed_devices,
+    )
+    .on(Topology::PASSED),
     on_both(
         "plumbing.pvh_dom0_has_its_devices",
         pvh_dom0_has_its_devices,
     )
     .on(Topology::PVH_REAL),
+    on_both(
+        "plumbing.pvh_dom0_gives_devices_away",
+        pvh_dom0_gives_devices_away,
+    )
+    .on(Topology::PVH_PASSED),
 ];
 
 const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
@@ -223,6 +235,7 @@ fn agrees_with_the_kernel(rows: &[Row], seen: &BTreeMap<u32, (u64, String)>) -> 
         let kind = match row.pin.trim_end_matches(char::is_numeric) {
             "msi" => "-msi ",
             "msix" => "-msi-x ",
+            _ if name.contains("pcifront") => "-pcifront",
             _ => "-ioapic-",
         };
         ensure!(
@@ -265,13 +278,12 @@ fn power_button_is_heard(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The module that tells the hypervisor of processors' states works as with the C objects, as far as this machine has any.
+/// The module that tells the hypervisor of processors' states has some to tell.
 fn processors_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
-    let said = ctx.host.dom0().sh(
-        "modprobe xen-acpi-processor 2>&1; e=$?; dmesg | grep -i 'xen.acpi.processor' | tail -3; echo exit $e",
-    )?;
-    ctx.note(said.replace('\n', "; "));
-    ensure!(!said.contains("BUG") && !said.contains("WARN"), "{said}");
+    let dom0 = ctx.host.dom0();
+    dom0.sh("modprobe xen-acpi-processor")?;
+    let said = dom0.sh("dmesg | grep 'xen_acpi_processor: Uploading'")?;
+    ctx.note(said);
     Ok(())
 }
 
@@ -325,6 +337,30 @@ fn hvm_guest_has_pirqs(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
+/// A PV guest has the interrupts of devices that are passed to it, messages and lines, and its table says so.
+fn pv_guest_has_passed_devices(ctx: &mut Ctx<'_>) -> Result<()> {
+    passed::assign(ctx.host)?;
+    for (args, pin, seed) in [("", "msix", 5), ("pci=nomsi", "A", 6)] {
+        let guest = Guest::pv("g1").args(args).passed(&[passed::DISK]);
+        let guest = ctx.host.create(guest)?;
+        guest.load_pcifront(ctx.driver, 1)?;
+        guest.start_disk()?;
+        disk_keeps_content(ctx, &guest, seed)?;
+        if is_ours(ctx) {
+            let rows = table(&guest)?;
+            ensure!(rows.iter().all(|row| row.mismatch.is_none()), "{rows:?}");
+            ensure!(
+                rows.iter()
+                    .any(|row| row.pin.starts_with(pin) && row.count > 10 && row.port.is_some()),
+                "no {pin} interrupted: {rows:?}"
+            );
+            agrees_with_the_kernel(&rows, &interrupts(&guest)?)?;
+        }
+        guest.shutdown()?;
+    }
+    Ok(())
+}
+
 /// A PVH dom0 has its devices' interrupts by controllers of its own; the table has what there is to tell.
 fn pvh_dom0_has_its_devices(ctx: &mut Ctx<'_>) -> Result<()> {
     for disk in DISKS {
@@ -335,13 +371,39 @@ fn pvh_dom0_has_its_devices(ctx: &mut Ctx<'_>) -> Result<()> {
     }
     let dom0 = ctx.host.dom0();
     let rows = table(dom0)?;
-    let device = device_of(dom0, "nvme")?;
-    ensure!(
-        rows.iter()
-            .any(|row| row.device == device && row.irq.is_some() && row.count > 0),
-        "{rows:?}"
-    );
     ensure!(rows.iter().all(|row| row.mismatch.is_none()), "{rows:?}");
+    let row = |module: &str| -> Result<&Row> {
+        let device = device_of(dom0, module)?;
+        let row = rows.iter().find(|row| row.device == device);
+        row.with_context(|| format!("no row of {device}: {rows:?}"))
+    };
+    let (nvme, scsi) = (row("nvme")?, row("sym53c8xx")?);
+    ensure!(
+        nvme.pin == "msix0" && nvme.irq.is_some() && nvme.count > 0,
+        "{nvme:?}"
+    );
+    ensure!(
+        scsi.pin == "A" && scsi.gsi.is_some() && scsi.count > 0,
+        "{scsi:?}"
+    );
+    ensure!(
+        scsi.wanted == "level,high(_PRT)" && scsi.pirq.is_none(),
+        "{scsi:?}"
+    );
+    Ok(())
+}
+
+/// A PVH dom0 gives devices away: the back end asks which lines theirs are, and sets these up.
+fn pvh_dom0_gives_devices_away(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    passed::assign(ctx.host)?;
+    let said = dom0.sh("dmesg | grep -iE 'pciback|gsi' | grep -iE 'fail|error' || true")?;
+    ensure!(said.is_empty(), "{said}");
+    let listed = dom0.sh("xl pci-assignable-list")?;
+    ensure!(listed.lines().count() == 2, "{listed}");
+    for device in [passed::CARD, passed::DISK] {
+        dom0.sh(&format!("xl pci-assignable-remove {device}"))?;
+    }
     Ok(())
 }
 
