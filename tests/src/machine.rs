@@ -161,6 +161,10 @@ impl Machine {
             }
             thread::sleep(Duration::from_millis(50));
         }
+        let mut log = File::options()
+            .append(true)
+            .open(self.dir.join("qemu.log"))?;
+        writeln!(log, "did not switch off within {limit:?}: killed")?;
         self.kill();
         Ok(())
     }

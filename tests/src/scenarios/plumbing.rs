@@ -38,8 +38,8 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .on(Topology::PVH_REAL),
     on_both(
-        "plumbing.pvh_dom0_gives_devices_away",
-        pvh_dom0_gives_devices_away,
+        "plumbing.pvh_dom0_gives_a_device_away",
+        pvh_dom0_gives_a_device_away,
     )
     .on(Topology::PVH_PASSED),
 ];
@@ -393,17 +393,19 @@ fn pvh_dom0_has_its_devices(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A PVH dom0 gives devices away: the back end asks which lines theirs are, and sets these up.
-fn pvh_dom0_gives_devices_away(ctx: &mut Ctx<'_>) -> Result<()> {
+/// A PVH dom0 gives a device away: the back end asks which line is the device's, sets it up, and has the device reset. (Not the
+/// disk: Xen 4.20 finds something where the MSI-X table of QEMU's is, and refuses to hear of its reset.)
+fn pvh_dom0_gives_a_device_away(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
-    passed::assign(ctx.host)?;
+    let card = passed::CARD;
+    dom0.sh(&format!(
+        "modprobe xen-pciback && xl pci-assignable-add {card}"
+    ))?;
+    let listed = dom0.sh("xl pci-assignable-list")?;
+    ensure!(listed.contains(card), "{listed}");
     let said = dom0.sh("dmesg | grep -iE 'pciback|gsi' | grep -iE 'fail|error' || true")?;
     ensure!(said.is_empty(), "{said}");
-    let listed = dom0.sh("xl pci-assignable-list")?;
-    ensure!(listed.lines().count() == 2, "{listed}");
-    for device in [passed::CARD, passed::DISK] {
-        dom0.sh(&format!("xl pci-assignable-remove {device}"))?;
-    }
+    dom0.sh(&format!("xl pci-assignable-remove {card}"))?;
     Ok(())
 }
 
