@@ -75,6 +75,9 @@ args! {
     }
 }
 
+/// The registers are the extended ones (`XENPF_ACPI_SLEEP_EXTENDED`).
+pub const ACPI_SLEEP_EXTENDED: u32 = 1;
+
 args! {
     /// Argument of [`op::ENTER_ACPI_SLEEP`].
     EnterAcpiSleep {

@@ -75,6 +75,18 @@ pub fn programmed(hypervisor: &impl Physdev, apic: u64, pin: u8) -> Option<Progr
     }
 }
 
+/// Has the hypervisor program a pin otherwise, which it does as long as nobody has bound the line; whether it has it so now.
+/// For a line that was set up first for somebody who was wrong about it: the hypervisor keeps what it was told first.
+pub fn correct(hypervisor: &impl Physdev, apic: u64, pin: u8, line: Line) -> bool {
+    let mut argument = Apic {
+        apic_physbase: apic,
+        reg: Programmed::register(pin),
+        value: Programmed { line, masked: true }.to_register(),
+    };
+    hypervisor.call(op::APIC_WRITE, &mut argument) == 0
+        && programmed(hypervisor, apic, pin).is_some_and(|now| now.line == line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +164,26 @@ mod tests {
         );
         let script = Script::new(|_, _: &mut Apic| -crate::ENOSYS);
         assert_eq!(programmed(&script, 0xfec0_0000, 21), None);
+    }
+
+    #[test]
+    fn what_was_set_up_wrongly_is_corrected_and_looked_at() {
+        for obeys in [true, false] {
+            let mut register = 0x2000;
+            let script = Script::new(move |command, asked: &mut Apic| {
+                assert_eq!(asked.reg, 0x3a);
+                match command {
+                    op::APIC_WRITE if obeys => register = asked.value,
+                    op::APIC_WRITE => (),
+                    _ => asked.value = register,
+                }
+                0
+            });
+            let line = Line::from_acpi(0, 0);
+            assert_eq!(correct(&script, 0xfec0_0000, 21, line), obeys);
+        }
+        let script = Script::new(|_, _: &mut Apic| -EINVAL);
+        assert!(!correct(&script, 0xfec0_0000, 21, Line::PCI));
+        assert_eq!(script.commands(), [op::APIC_WRITE]);
     }
 }

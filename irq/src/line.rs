@@ -67,6 +67,16 @@ impl Line {
         matches!(self.polarity, Polarity::Low)
     }
 
+    /// The words for both.
+    pub const fn name(self) -> &'static str {
+        match (self.trigger, self.polarity) {
+            (Trigger::Level, Polarity::High) => "level,high",
+            (Trigger::Level, Polarity::Low) => "level,low",
+            (Trigger::Edge, Polarity::High) => "edge,high",
+            (Trigger::Edge, Polarity::Low) => "edge,low",
+        }
+    }
+
     /// Whether several devices may have it: a second edge is lost while the first is handled.
     pub const fn is_shareable(self) -> bool {
         self.is_level()
@@ -75,9 +85,7 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let trigger = if self.is_level() { "level" } else { "edge" };
-        let polarity = if self.is_low() { "low" } else { "high" };
-        write!(f, "{trigger},{polarity}")
+        f.write_str(self.name())
     }
 }
 
@@ -94,6 +102,13 @@ impl Programmed {
     /// The register of a pin.
     pub const fn register(pin: u8) -> u32 {
         0x10 + 2 * pin as u32
+    }
+
+    /// The register's value for it, with a vector and a delivery mode of 0: the hypervisor has its own.
+    pub const fn to_register(self) -> u32 {
+        (self.line.is_level() as u32) << 15
+            | (self.line.is_low() as u32) << 13
+            | (self.masked as u32) << 16
     }
 
     /// From the register's value.
@@ -122,6 +137,9 @@ mod tests {
 
     #[test]
     fn registers_are_read_as_the_data_sheet_says() {
+        for value in [0, 1 << 13, 1 << 15, 0xa000, 0x1_a000, 0x1_0000] {
+            assert_eq!(Programmed::from_register(value).to_register(), value);
+        }
         assert_eq!(Programmed::register(0), 0x10);
         assert_eq!(Programmed::register(23), 0x3e);
         let pci = Programmed::from_register(0xa0c1);

@@ -12,6 +12,7 @@
 //! | [`gsi`] | mapping an interrupt line to a pirq, and telling the hypervisor how it is triggered |
 //! | [`msi`] | mapping an MSI, several, or an MSI-X entry |
 //! | [`function`] | which call tells the hypervisor of a device, and what an old hypervisor gets instead |
+//! | [`sleep`] | which values ACPI's sleep registers may get |
 //! | [`book`] | what was asked for each interrupt line, and what came of it |
 //! | [`table`] | the rows of the bring-up table, and what in a row is a mismatch |
 //!
@@ -30,6 +31,7 @@ pub mod function;
 pub mod gsi;
 pub mod line;
 pub mod msi;
+pub mod sleep;
 pub mod table;
 #[cfg(test)]
 mod testing;

@@ -25,7 +25,11 @@ use crate::stage;
 const INSIDE: &str = "/paravane/linux-pv";
 
 /// Objects that only an overlay kernel has, built in: out of tree they can be checked, but not linked into anything.
-const BUILT_IN: [&str; 1] = ["swiotlb/xen_swiotlb.o"];
+const BUILT_IN: [&str; 3] = [
+    "swiotlb/xen_swiotlb.o",
+    "core/pci/xen_pci.o",
+    "core/acpi/xen_acpi.o",
+];
 
 /// Modules that were built.
 #[derive(Clone)]

@@ -33,12 +33,26 @@ pub struct Switch {
 }
 
 /// All switches there are.
-pub const SWITCHES: &[Switch] = &[Switch {
-    name: "swiotlb",
-    option: "XEN_RUST_SWIOTLB",
-    theirs: &["drivers/xen/swiotlb-xen.o"],
-    ours: "swiotlb/xen_swiotlb.o",
-}];
+pub const SWITCHES: &[Switch] = &[
+    Switch {
+        name: "swiotlb",
+        option: "XEN_RUST_SWIOTLB",
+        theirs: &["drivers/xen/swiotlb-xen.o"],
+        ours: "swiotlb/xen_swiotlb.o",
+    },
+    Switch {
+        name: "pci",
+        option: "XEN_RUST_PCI",
+        theirs: &["arch/x86/pci/xen.o", "drivers/xen/pci.o"],
+        ours: "core/pci/xen_pci.o",
+    },
+    Switch {
+        name: "acpi",
+        option: "XEN_RUST_ACPI",
+        theirs: &["drivers/xen/acpi.o"],
+        ours: "core/acpi/xen_acpi.o",
+    },
+];
 
 /// The switches that are on when the named ones are left to C; `all` names every one.
 pub fn switched_on(left_to_c: &[String]) -> Result<Vec<Switch>> {

@@ -93,6 +93,13 @@ impl Host {
         self.dom0.health()
     }
 
+    /// Gives QEMU's monitor a command.
+    pub fn monitor(&self, command: &str) -> Result<()> {
+        let machine = self.machine.lock();
+        let mut machine = machine.unwrap_or_else(std::sync::PoisonError::into_inner);
+        machine.monitor(command)
+    }
+
     /// The folder with the logs.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -35,6 +35,7 @@ pub mod remote;
 pub mod runner;
 pub mod scenario;
 pub mod scenarios;
+pub mod tables;
 pub mod terminal;
 pub mod topology;
 pub mod traffic;

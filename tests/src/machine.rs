@@ -6,6 +6,7 @@
 //! whatever way, so nothing is ever left running. Its disks are snapshots: nothing is ever left changed.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
 use crate::passed;
+use crate::tables;
 use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
@@ -45,6 +47,9 @@ impl Machine {
             Devices::None => {}
             Devices::Real => devices::make_files(dir)?,
             Devices::Passed => passed::prepare(dir)?,
+        }
+        if topology.misleading {
+            tables::make_files(dir, topology.cpus)?;
         }
         let health = Health::default();
         let [root, payload] = images.disks();
@@ -123,11 +128,32 @@ impl Machine {
         self.health.check()
     }
 
+    /// Gives QEMU's monitor a command. What it answers is not read.
+    pub fn monitor(&mut self, command: &str) -> Result<()> {
+        let mut stream = self.connect("monitor.sock")?;
+        stream.write_all(format!("{command}\n").as_bytes())?;
+        // QEMU drops what it has not read when the other end goes: the next prompt says that it has.
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let (mut said, mut part) = (Vec::new(), [0; 256]);
+        while said.windows(7).filter(|part| part == b"(qemu) ").count() < 2 {
+            match stream.read(&mut part)? {
+                0 => bail!("QEMU's monitor is gone"),
+                len => said.extend_from_slice(&part[..len]),
+            }
+        }
+        Ok(())
+    }
+
     /// Connects to the socket of dom0's agent.
     pub fn agent(&mut self) -> Result<UnixStream> {
+        self.connect("agent.sock")
+    }
+
+    /// Connects to a socket that QEMU makes in the machine's folder.
+    fn connect(&mut self, name: &str) -> Result<UnixStream> {
         let dir = File::open(&self.dir)?;
         // A socket's path may have 108 bytes at most; the way through /proc always fits.
-        let path = format!("/proc/self/fd/{}/agent.sock", dir.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             match UnixStream::connect(&path) {
@@ -136,7 +162,7 @@ impl Machine {
                     self.check()?;
                     thread::sleep(Duration::from_millis(50));
                 }
-                Err(error) => bail!("QEMU makes no socket for the agent: {error}"),
+                Err(error) => bail!("QEMU makes no socket {name}: {error}"),
             }
         }
     }
@@ -151,6 +177,10 @@ impl Machine {
             }
             thread::sleep(Duration::from_millis(50));
         }
+        let mut log = File::options()
+            .append(true)
+            .open(self.dir.join("qemu.log"))?;
+        writeln!(log, "did not switch off within {limit:?}: killed")?;
         self.kill();
         Ok(None)
     }
@@ -206,7 +236,7 @@ fn arguments(topology: &Topology) -> Vec<String> {
     if !topology.restarts {
         add(&["-no-reboot"]);
     }
-    add(&["-monitor", "none"]);
+    add(&["-monitor", "unix:/vm/run/monitor.sock,server=on,wait=off"]);
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
     add(&["-chardev", &console]);
     add(&["-serial", "chardev:console"]);
@@ -241,6 +271,9 @@ fn arguments(topology: &Topology) -> Vec<String> {
         Devices::None => {}
         Devices::Real => args.extend(devices::arguments()),
         Devices::Passed => args.extend(passed::arguments().map(str::to_owned)),
+    }
+    if topology.misleading {
+        args.extend(tables::arguments().map(str::to_owned));
     }
     args
 }

@@ -10,6 +10,7 @@ mod netfront;
 mod nodes;
 mod overlay;
 mod pcifront;
+mod plumbing;
 mod resources;
 mod swiotlb;
 
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
         &pci,
         nodes::SCENARIOS,
         overlay::SCENARIOS,
+        plumbing::SCENARIOS,
         swiotlb::SCENARIOS,
         &hypervisor,
     ]

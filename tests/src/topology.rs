@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::guest::Mode;
+use crate::tables::SECOND_MADT;
 
 /// How dom0 runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +86,8 @@ pub struct Topology {
     pub dom0_memory: u32,
     /// Its devices.
     pub devices: Devices,
+    /// Whether its firmware is wrong about interrupts: see [`crate::tables`].
+    pub misleading: bool,
     /// Whether it has an IOMMU; a PVH dom0 needs one and always gets it.
     pub iommu: bool,
     /// What dom0 runs.
@@ -107,6 +110,7 @@ impl Topology {
         dom0_vcpus: 2,
         dom0_memory: 1536,
         devices: Devices::None,
+        misleading: false,
         iommu: false,
         kernel: Kernel::Unpacked,
         restarts: false,
@@ -126,6 +130,13 @@ impl Topology {
         devices: Devices::Passed,
         iommu: true,
         ..Self::PV
+    };
+
+    /// A PVH dom0 with the same devices.
+    pub const PVH_PASSED: Self = Self {
+        dom0: Dom0::Pvh,
+        cpus: 3,
+        ..Self::PASSED
     };
 
     /// A PVH dom0 on our own hypervisor.
@@ -202,6 +213,14 @@ impl Topology {
     /// The same with an IOMMU.
     pub const PV_REAL_IOMMU: Self = Self {
         iommu: true,
+        ..Self::PV_REAL
+    };
+
+    /// The same with firmware that is wrong about interrupts.
+    pub const PV_MISLED: Self = Self {
+        misleading: true,
+        xen_args: SECOND_MADT,
+        dom0_args: SECOND_MADT,
         ..Self::PV_REAL
     };
 

@@ -288,7 +288,7 @@ pub struct Kernel {
     /// file
     #[arg(long, value_name = "small|debian|FILE", default_value = "small")]
     pub config: String,
-    /// Leave this object to C (swiotlb, or all). May be given several times
+    /// Leave this object to C (swiotlb, pci, acpi, or all). May be given several times
     #[arg(long, value_name = "OBJECT")]
     pub c: Vec<String>,
     /// Only lay our code into the folder that --source names, in place, and build nothing

@@ -4,10 +4,26 @@
  * types that the kernel's own bindings know are taken from there.
  */
 
+#include <linux/acpi.h>
 #include <linux/dma-map-ops.h>
+#include <linux/irq.h>
+#include <linux/msi.h>
+#include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/swiotlb.h>
+#include <acpi/acpi_drivers.h>
+#include <asm/apic.h>
+#include <asm/i8259.h>
+#include <asm/io_apic.h>
+#include <asm/pci_x86.h>
+#include <asm/xen/pci.h>
+#include <xen/acpi.h>
+#include <xen/events.h>
+#include <xen/features.h>
 #include <xen/page.h>
+#include <xen/pci.h>
 #include <xen/swiotlb-xen.h>
+#include <xen/xen.h>
 
+#include "pci.h"
 #include "shims.h"

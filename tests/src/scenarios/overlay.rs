@@ -25,7 +25,15 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// A function of the C object that no other has, for each switch.
-const C_ONLY: &[(&str, &str)] = &[("swiotlb", "xen_swiotlb_map_phys")];
+const C_ONLY: &[(&str, &str)] = &[
+    ("swiotlb", "xen_swiotlb_map_phys"),
+    ("pci", "xen_initdom_setup_msi_irqs"),
+    ("pci", "xen_pci_notifier"),
+    ("acpi", "xen_acpi_notify_hypervisor_state"),
+];
+
+/// Crates that are in the image only if they are ours.
+const OURS: &[&str] = &["11xen_swiotlb", "7xen_pci", "8xen_acpi"];
 
 fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
@@ -39,12 +47,14 @@ fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {
             "{name}: the running kernel has {found} functions {function}"
         );
     }
-    // A Rust name of crate xen_swiotlb, in version 0 mangling.
-    let found = dom0.sh("grep -c '_R.*11xen_swiotlb' /proc/kallsyms || true")?;
-    ensure!(
-        (found.trim() != "0") == ours,
-        "{found} functions of crate xen_swiotlb"
-    );
+    for name in OURS {
+        // A Rust name, in version 0 mangling.
+        let found = dom0.sh(&format!("grep -c '_R.*{name}' /proc/kallsyms || true"))?;
+        ensure!(
+            (found.trim() != "0") == ours,
+            "{found} functions of crate {name}"
+        );
+    }
     Ok(())
 }
 

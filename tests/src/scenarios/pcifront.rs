@@ -20,6 +20,8 @@ mod loss;
 
 use anyhow::Result;
 
+pub(super) use data::disk_keeps_content;
+
 use crate::guest::{Domain, Guest};
 use crate::passed;
 use crate::scenario::{Ctx, Scenario};

@@ -457,6 +457,7 @@ fn constants_of(all: &mut Vec<Entry>) {
         all,
         platform {
             INTERFACE_VERSION: (xen "XENPF_INTERFACE_VERSION"),
+            ACPI_SLEEP_EXTENDED: (xen "XENPF_ACPI_SLEEP_EXTENDED"),
         }
     );
     constants!(
