@@ -29,6 +29,8 @@ pub fn all() -> Vec<Scenario> {
         overlay::SCENARIOS,
         swiotlb::SCENARIOS,
         hypervisor::SCENARIOS,
+        hypervisor::processors::SCENARIOS,
+        hypervisor::toolstack::SCENARIOS,
     ]
     .concat()
 }
