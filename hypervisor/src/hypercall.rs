@@ -132,14 +132,19 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Outcome 
 fn key(call: &Call) -> crate::trace::Key {
     let number = u32::try_from(call.number).unwrap_or(u32::MAX);
     let command = match number {
-        nr::SET_TIMER_OP
-        | nr::MULTICALL
-        | nr::SYSCTL
-        | nr::DOMCTL
-        | nr::PLATFORM_OP
-        | nr::DM_OP => 0,
         nr::MEMORY_OP => call.args[0] & 0x3f,
-        _ => call.args[0],
+        nr::XEN_VERSION
+        | nr::CONSOLE_IO
+        | nr::GRANT_TABLE_OP
+        | nr::VM_ASSIST
+        | nr::VCPU_OP
+        | nr::SCHED_OP
+        | nr::EVENT_CHANNEL_OP
+        | nr::PHYSDEV_OP
+        | nr::HVM_OP
+        | nr::XENPMU_OP => call.args[0],
+        // What others have in that register is an address, or says little.
+        _ => 0,
     };
     // As the families see it: 32 bits.
     (number, command as u32)

@@ -144,3 +144,13 @@ fn the_toolstack_is_told_of_domains() {
         errno(Errno::EACCES)
     );
 }
+
+#[test]
+fn a_call_that_fails_is_news_once_a_command() {
+    let mut system = two_domains();
+    let mut news = |number, command| call(&mut system, 0, number, &[command]).news;
+    assert_eq!(news(nr::XEN_VERSION, 0), None, "it succeeds");
+    assert_eq!(news(nr::SCHED_OP, 99), Some((nr::SCHED_OP, 99)));
+    assert_eq!(news(nr::SCHED_OP, 99), None);
+    assert_eq!(news(nr::SCHED_OP, 98), Some((nr::SCHED_OP, 98)));
+}
