@@ -80,8 +80,8 @@ extern "C" fn main() -> ! {
         Ok(built) => built,
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
-    schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
     domain::dom0().pci.lock().serve_memory(&acpi.mcfg);
+    schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
     io::msi::take_console();
     percpu::all()
         .iter()
