@@ -61,6 +61,14 @@ pub fn of_number(number: u64, scratch: &Scratch, random: &mut Random) -> Call {
     call
 }
 
+impl Call {
+    /// Whether it must not be made unless its words are where it points: earlier calls may have put something else there
+    /// that cannot be written to, and the words that such a call finds there may ask for anything.
+    pub fn needs_its_words(&self) -> bool {
+        self.number as u32 == hypercall::MULTICALL
+    }
+}
+
 /// Makes a call one that the guest comes back from, and one that means a little more than noise.
 fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
     let command = call.arguments[0] as u32;
@@ -113,20 +121,23 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
             );
         }
         hypercall::MULTICALL => {
-            // Its entries are tamed as well, and are not read beyond.
+            // Its entries are tamed as well. The first asks for the version: a random one might change the next.
             let count = random.below(3);
             call.arguments = [call.at, count, 0, 0, 0];
-            for entry in 0..count as usize {
-                let number = random.below(56) & !u64::from(hypercall::MULTICALL);
-                let inner = of_number(number, scratch, random);
-                let words = &mut call.words[entry * ENTRY..][..ENTRY];
-                words[0] = number;
-                words[2..7].copy_from_slice(&inner.arguments);
-                // Where the entry's own argument would point, there is what the list of entries holds.
-                for word in &mut words[2..7] {
-                    if *word == inner.at {
-                        *word = Scratch::bad(random) | 1 << 46;
-                    }
+            let number = match random.below(56) {
+                number if number == u64::from(hypercall::MULTICALL) => 0,
+                number => number,
+            };
+            let inner = of_number(number, scratch, random);
+            let [first, second] = [0, ENTRY];
+            call.words[first] = hypercall::XEN_VERSION.into();
+            call.words[first + 2] = 0;
+            call.words[second] = number;
+            call.words[second + 2..second + 7].copy_from_slice(&inner.arguments);
+            // Where its own argument would point, there is something else.
+            for word in &mut call.words[second + 2..second + 7] {
+                if *word == inner.at {
+                    *word = Scratch::bad(random) | 1 << 46;
                 }
             }
             if random.one_in(4) {
