@@ -133,7 +133,7 @@ impl Platform for Machine {
         }
         match u32::from(reason) {
             shutdown::REBOOT => arch::cpu::reboot(),
-            shutdown::CRASH => panic!("dom0 crashed"),
+            shutdown::CRASH => crate::arch::crash::dom0_crashed("it says so"),
             // dom0 turns the machine off by ACPI, before it comes here or not at all.
             _ => arch::halt_forever(),
         }

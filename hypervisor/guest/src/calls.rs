@@ -4,7 +4,7 @@
 //! asks for to end or to sleep: it would be granted.
 
 use xen_abi::xen::hypercall;
-use xen_abi::{domctl, platform, sched, sysctl};
+use xen_abi::{domctl, platform, sched, sysctl, vcpu};
 
 use crate::random::Random;
 use crate::scratch::Scratch;
@@ -84,8 +84,10 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
         },
         // The old form of the same: 1 sleeps, 2 ends the domain.
         6 if matches!(command, 1 | 2) => call.arguments[0] = 0,
-        // VCPUOP_down, of this very vCPU.
-        hypercall::VCPU_OP if command == 3 => call.arguments[0] = 4,
+        // Of the only vCPU, which is the domain's end.
+        hypercall::VCPU_OP if command == vcpu::op::DOWN => {
+            call.arguments[0] = vcpu::op::IS_UP.into();
+        }
         hypercall::CONSOLE_IO if command == 0 => {
             // What it writes is seen by people.
             call.arguments[1] = random.below(8);
@@ -177,6 +179,7 @@ mod tests {
             match call.number as u32 {
                 hypercall::SCHED_OP => assert!(![1, 2, 6].contains(&command)),
                 6 => assert!(![1, 2].contains(&command)),
+                hypercall::VCPU_OP => assert_ne!(command, vcpu::op::DOWN),
                 hypercall::PLATFORM_OP => assert_ne!(call.words[0] as u32, 51),
                 hypercall::MULTICALL if call.arguments[0] == call.at => {
                     for entry in 0..call.arguments[1] as usize {

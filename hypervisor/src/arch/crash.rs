@@ -61,6 +61,14 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
     end()
 }
 
+/// Says that dom0 is at its end by its own doing, and ends the machine with it: nothing of the hypervisor's went wrong, so
+/// there are no registers and no callers of its.
+pub fn dom0_crashed(why: &str) -> ! {
+    begin();
+    let _ = writeln!(Console, "(PV) *** Hardware Dom0 crashed: {why}");
+    end()
+}
+
 /// `crash-test`: a fault of the hypervisor's own, to see its report. Nobody else has a reason to call this.
 #[inline(never)]
 pub fn test() {

@@ -271,6 +271,6 @@ impl Runner {
         );
         log::error!("  code {:02x?}", &bytes[..len]);
         log::error!("  {registers:x?}");
-        panic!("dom0 crashed: {why}");
+        crate::arch::crash::dom0_crashed(why)
     }
 }

@@ -117,8 +117,8 @@ fn watch(mut machine: Machine, limit: Duration) -> Result<Vec<String>> {
     let triple = console.contains("the end is TripleFault");
     ensure!(
         announced
-            && report.starts_with("dom0 crashed: ")
-            && (!triple || report.starts_with("dom0 crashed: triple fault")),
+            && report.starts_with("Hardware Dom0 crashed: ")
+            && (!triple || report == "Hardware Dom0 crashed: triple fault"),
         "the machine ended otherwise than by the guest's own end: {report:?}"
     );
     let said = console
@@ -137,6 +137,6 @@ fn last(console: &str) -> &str {
 
 /// What the hypervisor stopped for.
 fn report(console: &str) -> Option<&str> {
-    let (_, why) = console.split_once("*** Paravane stops: ")?;
-    why.lines().next()
+    let mut lines = console.lines().filter_map(|line| line.split_once("*** "));
+    lines.next().map(|(_, why)| why.trim())
 }
