@@ -20,6 +20,9 @@ pub struct Cache {
     root: PathBuf,
 }
 
+/// How many are kept of what each change of a source makes anew.
+pub const KEPT: usize = 8;
+
 /// A complete entry, kept from `clean` while this value lives.
 #[derive(Debug)]
 pub struct Entry {
@@ -195,22 +198,39 @@ impl Cache {
         let mut found = Vec::new();
         for kind in fsutil::read_dir_sorted(&self.root)? {
             let kind_name = fsutil::name(&kind);
-            if !kind.is_dir() || kind_name == ".locks" {
-                continue;
-            }
-            for path in fsutil::read_dir_sorted(&kind)? {
-                let name = fsutil::name(&path);
-                let lock = self.root.join(".locks").join(format!("{kind_name}.{name}"));
-                found.push(Listed {
-                    bytes: fsutil::size_on_disk(&path),
-                    used: fs::metadata(lock).and_then(|m| m.modified()).ok(),
-                    kind: kind_name.clone(),
-                    name,
-                    path,
-                });
+            if kind.is_dir() && kind_name != ".locks" {
+                found.extend(self.list_kind(&kind_name)?);
             }
         }
         Ok(found)
+    }
+
+    fn list_kind(&self, kind: &str) -> Result<Vec<Listed>> {
+        let entries = fsutil::read_dir_sorted(&self.root.join(kind))?.into_iter();
+        let listed = entries.map(|path| {
+            let name = fsutil::name(&path);
+            let lock = self.root.join(".locks").join(format!("{kind}.{name}"));
+            Listed {
+                bytes: fsutil::size_on_disk(&path),
+                used: fs::metadata(lock).and_then(|m| m.modified()).ok(),
+                kind: kind.to_owned(),
+                name,
+                path,
+            }
+        });
+        Ok(listed.collect())
+    }
+
+    /// Removes entries of a kind but for so many that were used last, and those in use. For what each change of a source
+    /// makes anew: otherwise a day's work fills the disk.
+    pub fn keep_newest(&self, kind: &str, count: usize) -> Result<()> {
+        let mut listed = self.list_kind(kind)?;
+        listed.sort_by_key(|entry| std::cmp::Reverse(entry.used));
+        for old in listed.iter().skip(count) {
+            // Somebody may be using it.
+            let _ = self.remove(old);
+        }
+        Ok(())
     }
 
     /// Removes one listed entry; an entry in use by another run is refused.
@@ -272,6 +292,26 @@ mod tests {
         assert!(made.is_err());
         assert!(cache.find("k", "n").unwrap().is_none());
         assert!(cache.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_a_kind_the_newest_and_those_in_use_are_kept() {
+        let (_dir, cache) = scratch();
+        let make = |name| cache.get_or_make("k", name, 0, |_| Ok(()));
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
+        let held = make("used").unwrap();
+        pause();
+        for name in ["old", "new", "newest"] {
+            drop(make(name).unwrap());
+            pause();
+        }
+        // What is found again is new again.
+        drop(make("old").unwrap());
+        cache.keep_newest("k", 2).unwrap();
+        let left: Vec<_> = cache.list_kind("k").unwrap();
+        let names: Vec<_> = left.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["newest", "old", "used"]);
+        drop(held);
     }
 
     #[test]

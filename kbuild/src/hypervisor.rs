@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache::Entry;
+use crate::cache::{Entry, KEPT};
 use crate::digest::Digest;
 use crate::process;
 use crate::sandbox::Sandbox;
@@ -102,6 +102,7 @@ impl Hypervisor {
                 fs::write(dir.join("misbehaving"), &guest)?;
                 Ok(())
             })?;
+        session.cache.keep_newest("hypervisor", KEPT)?;
         step.done(&format!("{} KiB", bytes.len() / 1024));
         Ok(Self {
             entry: Arc::new(entry),

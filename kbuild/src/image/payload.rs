@@ -22,7 +22,7 @@ use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
 use super::{bpf, disk, programs, selftests, vmlinux};
-use crate::cache::Entry;
+use crate::cache::{Entry, KEPT};
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kernel::{self, Kernel};
@@ -205,6 +205,7 @@ impl Payload {
             step.done("");
             Ok(())
         })?;
+        session.cache.keep_newest("payload", KEPT)?;
         Ok(Self {
             kernel: Arc::new(kernel_part),
             entry: Arc::new(entry),

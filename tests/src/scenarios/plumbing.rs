@@ -394,7 +394,8 @@ fn pvh_dom0_has_its_devices(ctx: &mut Ctx<'_>) -> Result<()> {
 }
 
 /// A PVH dom0 gives a device away: the back end asks which line is the device's, sets it up, and has the device reset. (Not the
-/// disk: Xen 4.20 finds something where the MSI-X table of QEMU's is, and refuses to hear of its reset.)
+/// disk: Xen 4.20 finds something where the MSI-X table of QEMU's is, and refuses to hear of its reset; whether the C objects
+/// get by that was not tried.)
 fn pvh_dom0_gives_a_device_away(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
     let card = passed::CARD;
