@@ -229,6 +229,9 @@ fn guest_leaf(
             }
         }
         0x8000_0008 => {
+            // Linear addresses of 48 bits, since five levels of page tables are not announced.
+            let linear = (out.a >> 8 & 0xff).min(48);
+            out.a = out.a & !0xff00 | linear << 8;
             // The number of cores, and how many bits of the APIC's number are theirs.
             out.b &= EXT8_B_KEPT;
             out.c = id_bits << 12 | (vcpus - 1).min(0xff);
@@ -263,7 +266,7 @@ fn xsave_leaf(
     };
     match subleaf {
         0 => {
-            let known = (u64::from(host_leaf.d) << 32 | u64::from(host_leaf.a)) & XCR0;
+            let known = xcr0_of(host_leaf);
             Registers {
                 a: known as u32,
                 b: size(of.xcr0 & known),
@@ -286,9 +289,15 @@ fn xsave_leaf(
                 ..Registers::default()
             }
         }
-        2..63 if XCR0 >> subleaf & 1 != 0 => host_leaf,
+        // A processor may say where a state would be that it does not have.
+        2..63 if xcr0_of(host(0xd, 0)) >> subleaf & 1 != 0 => host_leaf,
         _ => Registers::default(),
     }
+}
+
+/// The extended states in subleaf 0 that guests may have.
+fn xcr0_of(leaf: Registers) -> u64 {
+    (u64::from(leaf.d) << 32 | u64::from(leaf.a)) & XCR0
 }
 
 /// The number of a vCPU's local APIC, as Xen numbers them.
@@ -453,6 +462,30 @@ mod tests {
         let compact = ask(1, 0xe7);
         assert_eq!((compact.a, compact.b), (7, 832 + 64 + 512 + 1024));
         assert_eq!(ask(9, 0xe7), Registers::default());
+    }
+
+    #[test]
+    fn what_the_processor_lacks_is_not_placed() {
+        // It says where AVX-512's states would be, and how long addresses with five levels of tables are.
+        let host = |leaf: u32, subleaf: u32| {
+            let (a, b) = match (leaf, subleaf) {
+                (0xd, 0) => (7, 832),
+                (0xd, 2) => (256, 576),
+                (0xd, 5) => (0, 1088),
+                (0x8000_0000, _) => (0x8000_0008, 0),
+                (0x8000_0008, _) => (0x3928, 0),
+                _ => (0xd, 0),
+            };
+            Registers {
+                a,
+                b,
+                ..Registers::default()
+            }
+        };
+        let ask = |number, subleaf| leaf(number, subleaf, VCPU, &OF, &Tsc::default(), host);
+        assert_eq!(ask(0xd, 2).b, 576);
+        assert_eq!(ask(0xd, 5), Registers::default());
+        assert_eq!(ask(0x8000_0008, 0).a, 0x3028);
     }
 
     #[test]
