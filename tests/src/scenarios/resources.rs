@@ -41,9 +41,8 @@ impl Resources {
              for slab in /sys/kernel/slab/*/shrink; do echo 1 > $slab; done; \
              agent probe kernel-int gnttab_free_count nr_grant_frames && \
              echo interrupts $(grep -cE ' (blkif|vif|eth)' /proc/interrupts) && \
-             awk '/^MemTotal/ { n += $2 } /^(MemFree|AnonPages|Cached|Buffers)/ { n -= $2 } \
-                  /kB/ { print \"used\", $1 $2 } END { print \"kernel\", n }' /proc/meminfo && \
-             awk '/ count:/ { n += $2 } END { print \"percpu\", 4 * n }' /proc/zoneinfo && \
+             awk '/^MemTotal/ { n += $2 } /^(MemFree|AnonPages|Cached|Buffers)/ { n -= $2 } / count:/ { n -= 4 * $2 } \
+                  /kB/ { print \"used\", $1 $2 } END { print \"kernel\", n }' /proc/meminfo /proc/zoneinfo && \
              awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo && \
              cd /sys/kernel/debug && for f in xen_rs/*; do [ ! -e $f ] || echo own ${f#*/} $(cat $f); done",
         )?;
@@ -65,8 +64,9 @@ impl Resources {
             // The table grows by whole pages and never shrinks.
             grants: number("nr_grant_frames ")? * GRANTS_PER_FRAME - number("gnttab_free_count ")?,
             interrupts: u32::try_from(number("interrupts ")?)?,
-            // Pages that were freed stay with their processor for a while, thousands of them.
-            kernel_kib: number("kernel ")? - number("percpu ")?,
+            // Without pages that were freed and stay with their processor for a while, thousands of them. One program
+            // reads both files: the pages of another that ended in between would count twice.
+            kernel_kib: number("kernel ")?,
             used_kib: text.lines().filter_map(used).collect(),
             owned: text.lines().filter_map(owned).collect(),
             backend_interrupts: dom0
