@@ -20,7 +20,8 @@ pub const SCENARIOS: &[Scenario] = &[
     .full(),
     Scenario::new("netfront.offloads_can_be_switched_pvh", |ctx| {
         offloads(ctx, Mode::Pvh)
-    }),
+    })
+    .full(),
     Scenario::new("netfront.frames_up_to_65517_bytes", mtus).full(),
     Scenario::new("netfront.vlans_pass", vlans).full(),
 ];

@@ -17,7 +17,8 @@ use crate::vif::{Vif, own_counter};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.frames_of_every_fragment_count_pvh", |ctx| {
         fragments(ctx, Mode::Pvh)
-    }),
+    })
+    .full(),
     Scenario::new("netfront.frames_of_every_fragment_count_pv", |ctx| {
         fragments(ctx, Mode::Pv)
     })
