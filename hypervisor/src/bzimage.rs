@@ -13,6 +13,7 @@ mod lz4;
 mod tests;
 mod zstd;
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -44,6 +45,17 @@ pub trait File {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl File for Vec<u8> {
+    fn len(&self) -> u64 {
+        Vec::len(self) as u64
+    }
+
+    fn read(&self, at: u64, to: &mut [u8]) {
+        let at = at as usize;
+        to.copy_from_slice(&self[at..at + to.len()]);
     }
 }
 

@@ -308,8 +308,7 @@ impl Runner {
         let index = self.vcpu.cpu.load(Ordering::Relaxed);
         let mut system = system();
         system.enter_state(id, state, Some(&paging));
-        let known = system.domain_mut(id.domain).ok();
-        if let Some(vcpu) = known.and_then(|domain| domain.vcpus.get_mut(id.vcpu as usize)) {
+        if let Ok(vcpu) = system.vcpu_mut(id) {
             vcpu.cpu = index as u32;
         }
         if let (Some(cpu), Some(here)) = (system.host.cpus.get_mut(index), percpu::get(index)) {
@@ -366,11 +365,8 @@ impl Runner {
     }
 
     fn set_down(&mut self, down: bool) {
-        let id = self.vcpu.id;
-        if let Ok(domain) = system().domain_mut(id.domain) {
-            if let Some(vcpu) = domain.vcpus.get_mut(id.vcpu as usize) {
-                (vcpu.initialised, vcpu.down) = (true, down);
-            }
+        if let Ok(vcpu) = system().vcpu_mut(self.vcpu.id) {
+            (vcpu.initialised, vcpu.down) = (true, down);
         }
     }
 

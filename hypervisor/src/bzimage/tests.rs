@@ -5,19 +5,6 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
 
-struct Bytes(Vec<u8>);
-
-impl File for Bytes {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, at: u64, to: &mut [u8]) {
-        let at = at as usize;
-        to.copy_from_slice(&self.0[at..at + to.len()]);
-    }
-}
-
 /// A bzImage with one setup sector and 100 bytes of code before the packed file.
 fn image(packed: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 1024 + 100];
@@ -75,7 +62,7 @@ fn lz4(bytes: &[u8]) -> Vec<u8> {
     with_size(packed, bytes.len())
 }
 
-fn unpack(file: &Bytes, packed: &Packed) -> Result<Vec<u8>, Error> {
+fn unpack(file: &Vec<u8>, packed: &Packed) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     packed.unpack(file, &mut |bytes| out.extend_from_slice(bytes))?;
     Ok(out)
@@ -90,7 +77,7 @@ fn every_format_is_unpacked() {
         (Format::Zstd, zstd(&whole)),
         (Format::Lz4, lz4(&whole)),
     ] {
-        let file = Bytes(image(&packed));
+        let file = image(&packed);
         let found = find(&file).unwrap().unwrap();
         assert_eq!((found.format, found.size), (format, whole.len() as u64));
         assert!(unpack(&file, &found).unwrap() == whole, "{format:?}");
@@ -99,22 +86,22 @@ fn every_format_is_unpacked() {
 
 #[test]
 fn other_files_are_none() {
-    assert_eq!(find(&Bytes(kernel(4096))), Ok(None));
-    assert_eq!(find(&Bytes(vec![])), Ok(None));
-    assert_eq!(find(&Bytes(vec![0; 0x203])), Ok(None));
+    assert_eq!(find(&kernel(4096)), Ok(None));
+    assert_eq!(find(&vec![]), Ok(None));
+    assert_eq!(find(&vec![0; 0x203]), Ok(None));
 }
 
 #[test]
 fn what_cannot_be_unpacked_is_named() {
     let xz = image(b"\xfd7zXZ\0 and so on, and so on");
-    assert_eq!(find(&Bytes(xz)), Err(Error::Unknown("xz")));
+    assert_eq!(find(&xz), Err(Error::Unknown("xz")));
     let mut old = image(&gzip(&kernel(100)));
     old[0x206] = 7;
-    assert_eq!(find(&Bytes(old)), Err(Error::Header));
+    assert_eq!(find(&old), Err(Error::Header));
     let whole = image(&gzip(&kernel(100)));
     for len in [0x210, 0x24f, 1100, whole.len() - 1] {
         let cut = whole[..len].to_vec();
-        assert_eq!(find(&Bytes(cut)), Err(Error::Header), "{len:#x}");
+        assert_eq!(find(&cut), Err(Error::Header), "{len:#x}");
     }
     assert!(Error::Unknown("xz").to_string().contains("packed by xz"));
 }
@@ -128,7 +115,7 @@ fn claimed_sizes_are_bounded_and_have_to_be_true() {
             let mut packed = packed.clone();
             let end = packed.len() - 4;
             packed[end..].copy_from_slice(&size.to_le_bytes());
-            Bytes(image(&packed))
+            image(&packed)
         };
         assert_eq!(find(&claim(0)), Err(Error::Size(0)));
         assert_eq!(find(&claim(u32::MAX)), Err(Error::Size(u32::MAX.into())));
@@ -154,12 +141,12 @@ fn memory_for_zstd_is_bounded_by_the_size() {
         packed.push(b'x');
     }
     let size = 24 * (128 << 10);
-    let file = Bytes(image(&with_size(packed.clone(), size)));
+    let file = image(&with_size(packed.clone(), size));
     let found = find(&file).unwrap().unwrap();
     assert!(found.room() < 32 << 20);
     assert_eq!(unpack(&file, &found).unwrap(), vec![b'x'; size]);
     // The same that says it is small: it ends long before all of it is unpacked.
-    let file = Bytes(image(&with_size(packed, 1000)));
+    let file = image(&with_size(packed, 1000));
     let found = find(&file).unwrap().unwrap();
     assert_eq!(unpack(&file, &found), Err(Error::OtherSize));
 }
@@ -184,7 +171,7 @@ proptest! {
         if let Some(cut) = cut {
             image.truncate(cut.index(image.len()));
         }
-        let file = Bytes(image);
+        let file = image;
         if let Ok(Some(found)) = find(&file) {
             // A size that became large would only take time.
             if found.size < 1 << 20 {

@@ -71,13 +71,8 @@ pub(super) fn serve<P: Platform>(
             if args.vector < FIRST_VECTOR {
                 return Err(Errno::EINVAL);
             }
-            let vcpu = args.vcpu as usize;
-            let domain = caller.domain_mut()?;
-            domain
-                .vcpus
-                .get_mut(vcpu)
-                .ok_or(Errno::ENOENT)?
-                .upcall_vector = Some(args.vector);
+            let state = caller.domain_mut()?.vcpu_mut(args.vcpu)?;
+            state.upcall_vector = Some(args.vector);
             let vcpu = VcpuId {
                 domain: caller.vcpu.domain,
                 vcpu: args.vcpu,

@@ -33,20 +33,20 @@ pub(super) fn serve<P: Platform>(
     let own = who == caller.vcpu;
     match command {
         op::INITIALISE => given(caller, arg, |caller, context: Context| {
-            if state(caller, who)?.initialised {
+            if caller.system.vcpu_mut(who)?.initialised {
                 return Err(Errno::EEXIST);
             }
             if context.pad != 0 {
                 return Err(Errno::EINVAL);
             }
             caller.system.platform.initialise(who, &context)?;
-            let state = state(caller, who)?;
+            let state = caller.system.vcpu_mut(who)?;
             state.initialised = true;
             state.down = true;
             Ok(())
         }),
         op::UP => {
-            let state = state(caller, who)?;
+            let state = caller.system.vcpu_mut(who)?;
             if !state.initialised {
                 return Err(Errno::EINVAL);
             }
@@ -64,7 +64,7 @@ pub(super) fn serve<P: Platform>(
                 caller.system.shut_down(id, shutdown::POWEROFF as u8)?;
                 return Ok(After::Stop.into());
             }
-            if !core::mem::replace(&mut state(caller, who)?.down, true) {
+            if !core::mem::replace(&mut caller.system.vcpu_mut(who)?.down, true) {
                 caller.system.platform.stop(who);
             }
             Ok(if own {
@@ -73,10 +73,10 @@ pub(super) fn serve<P: Platform>(
                 Reply::Value(0)
             })
         }
-        op::IS_UP => Ok(Reply::Value(u64::from(!state(caller, who)?.down))),
+        op::IS_UP => Ok(Reply::Value(u64::from(!caller.system.vcpu_mut(who)?.down))),
         op::GET_RUNSTATE_INFO => {
             let now = caller.system.platform.now();
-            let info = state(caller, who)?.times.info_at(now);
+            let info = caller.system.vcpu_mut(who)?.times.info_at(now);
             caller.put(arg, &info)?;
             Ok(Reply::Value(0))
         }
@@ -154,7 +154,7 @@ pub(super) fn serve<P: Platform>(
         }),
         op::SEND_NMI if arg != 0 => Err(Errno::EINVAL),
         op::SEND_NMI => {
-            if !core::mem::replace(&mut state(caller, who)?.nmi_pending, true) {
+            if !core::mem::replace(&mut caller.system.vcpu_mut(who)?.nmi_pending, true) {
                 caller.system.platform.wake(who);
             }
             Ok(Reply::Value(0))
@@ -163,14 +163,6 @@ pub(super) fn serve<P: Platform>(
         op::GET_PHYSID => Err(Errno::EINVAL),
         _ => Err(Errno::ENOSYS),
     }
-}
-
-fn state<'a, P: Platform>(
-    caller: &'a mut Caller<'_, P>,
-    who: VcpuId,
-) -> Result<&'a mut crate::system::vcpu::Vcpu> {
-    let domain = caller.system.domain_mut(who.domain)?;
-    domain.vcpus.get_mut(who.vcpu as usize).ok_or(Errno::ENOENT)
 }
 
 /// An area at a virtual address. It may not be there now: it is written when it is.
@@ -189,7 +181,7 @@ fn replace<P: Platform>(
     area: Area,
     place: impl FnOnce(&mut crate::system::vcpu::Vcpu) -> &mut Area,
 ) -> Result<()> {
-    let old = core::mem::replace(place(state(caller, who)?), area);
+    let old = core::mem::replace(place(caller.system.vcpu_mut(who)?), area);
     caller.system.drop_area(old);
     Ok(())
 }

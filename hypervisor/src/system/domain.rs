@@ -1,5 +1,6 @@
 //! What the hypervisor knows of a domain.
 
+use crate::error::{Errno, Result};
 use crate::event::{Events, Places};
 use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
@@ -110,6 +111,11 @@ impl Domain {
     /// Its vCPU of a number.
     pub fn vcpu(&self, vcpu: u32) -> Option<&Vcpu> {
         self.vcpus.get(vcpu as usize)
+    }
+
+    /// The same, to change.
+    pub fn vcpu_mut(&mut self, vcpu: u32) -> Result<&mut Vcpu> {
+        self.vcpus.get_mut(vcpu as usize).ok_or(Errno::ENOENT)
     }
 
     /// Names one of its vCPUs.

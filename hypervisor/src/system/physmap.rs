@@ -6,7 +6,7 @@ use super::{
 use crate::mem::frames::{DomId, Released};
 use crate::mem::p2m::{GFN_LIMIT, Kind, MapError, P2m, Seen};
 use crate::mem::{Gfn, Hold, HypFrames, Mfn, Owner};
-use crate::system::vcpu::{Times, Vcpu};
+use crate::system::vcpu::{Times, Vcpu, VcpuId};
 use alloc::collections::BTreeMap;
 
 impl From<MapError> for Errno {
@@ -77,6 +77,11 @@ impl<P: Platform> System<P> {
     /// The same, to be changed.
     pub fn domain_mut(&mut self, id: DomId) -> Result<&mut Domain> {
         self.domains.get_mut(&id).ok_or(Errno::ESRCH)
+    }
+
+    /// A vCPU.
+    pub fn vcpu_mut(&mut self, id: VcpuId) -> Result<&mut Vcpu> {
+        self.domain_mut(id.domain)?.vcpu_mut(id.vcpu)
     }
 
     /// A domain's tables, and the memory they are in.

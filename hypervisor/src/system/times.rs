@@ -187,10 +187,7 @@ impl<P: Platform> System<P> {
     /// address is written only then.
     pub fn enter_state(&mut self, vcpu: VcpuId, state: State, paging: Option<&Paging>) {
         let now = self.platform.now();
-        let Some(domain) = self.domains.get_mut(&vcpu.domain) else {
-            return;
-        };
-        let Some(known) = domain.vcpus.get_mut(vcpu.vcpu as usize) else {
+        let Ok(known) = self.vcpu_mut(vcpu) else {
             return;
         };
         known.times.enter(state, now);
@@ -243,10 +240,7 @@ impl<P: Platform> System<P> {
     /// A vCPU's timer has fired.
     pub fn timer(&mut self, vcpu: VcpuId) {
         let now = self.platform.now();
-        let Some(domain) = self.domains.get_mut(&vcpu.domain) else {
-            return;
-        };
-        let Some(state) = domain.vcpus.get_mut(vcpu.vcpu as usize) else {
+        let Ok(state) = self.vcpu_mut(vcpu) else {
             return;
         };
         let mut fire = state.single_shot.take_if(|at| *at <= now).is_some();
@@ -258,7 +252,8 @@ impl<P: Platform> System<P> {
         }
         let expired = |until: &Option<u64>| until.is_some_and(|until| until <= now);
         let polled = state.poll.take_if(|poll| expired(&poll.until)).is_some();
-        self.platform.set_timer(vcpu, state.deadline());
+        let deadline = state.deadline();
+        self.platform.set_timer(vcpu, deadline);
         if fire {
             self.raise_vcpu_virq(vcpu, virq::TIMER);
         }
@@ -273,13 +268,10 @@ impl<P: Platform> System<P> {
         vcpu: VcpuId,
         change: impl FnOnce(&mut crate::system::vcpu::Vcpu),
     ) -> Result<()> {
-        let domain = self.domains.get_mut(&vcpu.domain).ok_or(Errno::ESRCH)?;
-        let state = domain
-            .vcpus
-            .get_mut(vcpu.vcpu as usize)
-            .ok_or(Errno::ENOENT)?;
+        let state = self.vcpu_mut(vcpu)?;
         change(state);
-        self.platform.set_timer(vcpu, state.deadline());
+        let deadline = state.deadline();
+        self.platform.set_timer(vcpu, deadline);
         Ok(())
     }
 }

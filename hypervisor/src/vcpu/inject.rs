@@ -108,11 +108,9 @@ impl Runner {
     /// Whether a non-maskable interrupt waits, from a local APIC or from `VCPUOP_send_nmi`.
     fn nmi_waits(&self) -> bool {
         if self.vcpu.checks_nmi.swap(false, Ordering::SeqCst) {
-            let id = self.vcpu.id;
             let mut system = system();
-            let known = system.domain_mut(id.domain).ok();
-            let vcpu = known.and_then(|domain| domain.vcpus.get_mut(id.vcpu as usize));
-            if vcpu.is_some_and(|vcpu| core::mem::take(&mut vcpu.nmi_pending)) {
+            let vcpu = system.vcpu_mut(self.vcpu.id);
+            if vcpu.is_ok_and(|vcpu| core::mem::take(&mut vcpu.nmi_pending)) {
                 self.vcpu.nmi.store(true, Ordering::SeqCst);
             }
         }
