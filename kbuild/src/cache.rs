@@ -21,7 +21,7 @@ pub struct Cache {
 }
 
 /// How many are kept of what each change of a source makes anew.
-pub const KEPT: usize = 8;
+const KEPT: usize = 8;
 
 /// A complete entry, kept from `clean` while this value lives.
 #[derive(Debug)]
@@ -193,6 +193,22 @@ impl Cache {
         })
     }
 
+    /// The same for what each change of a source makes anew: a new entry replaces the one that was not used for longest,
+    /// once there are eight. Otherwise a day's work fills the disk.
+    pub fn get_or_make_latest(
+        &self,
+        kind: &str,
+        name: &str,
+        need: u64,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Entry> {
+        let entry = self.get_or_make(kind, name, need, make)?;
+        if entry.is_fresh() {
+            self.keep_newest(kind, KEPT)?;
+        }
+        Ok(entry)
+    }
+
     /// Every entry, half-made leftovers included (as kind `.tmp`).
     pub fn list(&self) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
@@ -221,9 +237,8 @@ impl Cache {
         Ok(listed.collect())
     }
 
-    /// Removes entries of a kind but for so many that were used last, and those in use. For what each change of a source
-    /// makes anew: otherwise a day's work fills the disk.
-    pub fn keep_newest(&self, kind: &str, count: usize) -> Result<()> {
+    /// Removes entries of a kind but for so many that were used last, and those in use.
+    fn keep_newest(&self, kind: &str, count: usize) -> Result<()> {
         let mut listed = self.list_kind(kind)?;
         listed.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         for old in listed.iter().skip(count) {

@@ -9,9 +9,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
+use object::LittleEndian;
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-use crate::cache::{Entry, KEPT};
+use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::process;
 use crate::sandbox::Sandbox;
@@ -97,12 +100,11 @@ impl Hypervisor {
             .hex();
         let entry = session
             .cache
-            .get_or_make("hypervisor", &name, 64 << 20, |dir| {
+            .get_or_make_latest("hypervisor", &name, 64 << 20, |dir| {
                 fs::write(dir.join("paravane"), &bytes)?;
                 fs::write(dir.join("misbehaving"), &guest)?;
                 Ok(())
             })?;
-        session.cache.keep_newest("hypervisor", KEPT)?;
         step.done(&format!("{} KiB", bytes.len() / 1024));
         Ok(Self {
             entry: Arc::new(entry),
@@ -135,41 +137,23 @@ fn certificates() -> Result<PathBuf> {
 /// The multiboot header gives addresses, not places in the file: segments have to follow each other in the file as
 /// they do in memory.
 fn check_layout(image: &[u8]) -> Result<()> {
-    let number = |at: usize, size: usize| -> Result<u64> {
-        let bytes = image
-            .get(at..at + size)
-            .context("the hypervisor's image is cut off")?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
-    };
-    if !image.starts_with(b"\x7fELF\x02") {
-        bail!("the hypervisor's image is no 64-bit ELF file");
-    }
-    let (headers, count) = (
-        usize::try_from(number(32, 8)?)?,
-        usize::try_from(number(56, 2)?)?,
+    let header = FileHeader64::<LittleEndian>::parse(image)
+        .context("the hypervisor's image is no 64-bit ELF file")?;
+    let segments = header
+        .program_headers(LittleEndian, image)
+        .context("the hypervisor's image is cut off")?;
+    let mut differences = segments
+        .iter()
+        .filter(|one| one.p_type(LittleEndian) == PT_LOAD && one.p_filesz(LittleEndian) != 0)
+        .map(|one| {
+            let offset = one.p_offset(LittleEndian);
+            one.p_paddr(LittleEndian).wrapping_sub(offset)
+        });
+    let first = differences.next();
+    ensure!(
+        differences.all(|other| Some(other) == first),
+        "the segments of the hypervisor's image do not follow each other in the file as in memory"
     );
-    let mut difference = None;
-    for index in 0..count {
-        let at = headers + index * 56;
-        let (kind, offset, physical, size) = (
-            number(at, 4)?,
-            number(at + 8, 8)?,
-            number(at + 24, 8)?,
-            number(at + 32, 8)?,
-        );
-        if kind != 1 || size == 0 {
-            continue;
-        }
-        let here = physical.wrapping_sub(offset);
-        if *difference.get_or_insert(here) != here {
-            bail!(
-                "the segments of the hypervisor's image do not follow each other in the file as in memory"
-            );
-        }
-    }
     Ok(())
 }
 
@@ -180,8 +164,11 @@ mod tests {
     /// An ELF file of segments with these offsets and addresses.
     fn image(segments: &[(u64, u64)]) -> Vec<u8> {
         let mut bytes = vec![0; 64];
-        bytes[..5].copy_from_slice(b"\x7fELF\x02");
+        // ELF of 64 bits, little-endian, version 1.
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        // The segments' headers: where, how long and how many.
         bytes[32] = 64;
+        bytes[54] = 56;
         bytes[56] = u8::try_from(segments.len()).unwrap();
         for (offset, physical) in segments {
             let mut header = vec![0; 56];

@@ -26,7 +26,7 @@ pub mod vmlinux;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::hypervisor::Hypervisor;
 use crate::kernel::Kernel;
@@ -48,7 +48,7 @@ pub struct Images {
     /// The sandbox that QEMU runs in.
     pub qemu: Sandbox,
     /// Our own hypervisor, if it was asked for.
-    pub paravane: Option<Hypervisor>,
+    paravane: Option<Hypervisor>,
 }
 
 impl Images {
@@ -85,6 +85,12 @@ impl Images {
     pub fn with_paravane(self, session: &Session) -> Result<Self> {
         let paravane = Some(Hypervisor::build(session, &self.qemu)?);
         Ok(Self { paravane, ..self })
+    }
+
+    /// Our hypervisor, once it is built.
+    pub fn hypervisor(&self) -> Result<&Hypervisor> {
+        let built = self.paravane.as_ref();
+        built.context("the hypervisor was not built")
     }
 
     /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache::{Entry, KEPT};
+use crate::cache::Entry;
 use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -233,16 +233,14 @@ fn keep(session: &Session, release: &str, kos: &[PathBuf]) -> Result<Entry> {
         digest = digest.with(&fsutil::name(ko), fs::read(ko)?);
     }
     let name = format!("{release}-{}", digest.hex());
-    let entry = session
+    session
         .cache
-        .get_or_make("modules", &name, 64 << 20, |dir| {
+        .get_or_make_latest("modules", &name, 64 << 20, |dir| {
             for ko in kos {
                 fs::copy(ko, dir.join(fsutil::name(ko)))?;
             }
             Ok(())
-        })?;
-    session.cache.keep_newest("modules", KEPT)?;
-    Ok(entry)
+        })
 }
 
 #[cfg(test)]

@@ -114,15 +114,19 @@ impl Judge {
     }
 }
 
-/// Reads a growing log file in a thread and judges it.
+/// Reads a growing log file in a thread; dropping it ends that, after what has been written by then.
 pub struct Watcher {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
-    /// Starts watching; the file may appear later.
-    pub fn start(log: PathBuf, mut judge: Judge) -> Self {
+    /// Starts watching; the file may appear later. `take` gets what is new, in pieces of any size, `every` so often.
+    pub fn start(
+        log: PathBuf,
+        every: Duration,
+        mut take: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -135,12 +139,12 @@ impl Watcher {
                     if count == 0 {
                         break;
                     }
-                    judge.push(&buffer[..count]);
+                    take(&buffer[..count]);
                 }
                 if last {
                     return;
                 }
-                thread::sleep(Duration::from_millis(150));
+                thread::sleep(every);
             }
         });
         Self {

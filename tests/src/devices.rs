@@ -194,9 +194,7 @@ impl RealDisk {
         );
         Ok(())
     }
-}
 
-impl RealDisk {
     /// Its interrupts, once its driver is loaded.
     pub fn interrupts(&self, dom0: &Place) -> Result<Interrupts> {
         let node = self.start(dom0)?;

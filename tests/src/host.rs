@@ -95,9 +95,7 @@ impl Host {
 
     /// Gives QEMU's monitor a command.
     pub fn monitor(&self, command: &str) -> Result<()> {
-        let machine = self.machine.lock();
-        let mut machine = machine.unwrap_or_else(std::sync::PoisonError::into_inner);
-        machine.monitor(command)
+        self.lock().monitor(command)
     }
 
     /// The folder with the logs.

@@ -28,6 +28,9 @@ use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Topology};
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
 
+/// How often what is new on the console is judged.
+const JUDGED_EVERY: Duration = Duration::from_millis(150);
+
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
 
@@ -53,18 +56,14 @@ impl Machine {
         }
         let health = Health::default();
         let [root, payload] = images.disks();
-        let ours = || {
-            let built = images.paravane.as_ref();
-            built.context("the hypervisor was not built")
-        };
         let hypervisor = match topology.hypervisor {
             Hypervisor::Xen => images.userland.xen(),
-            Hypervisor::Paravane => ours()?.image(),
+            Hypervisor::Paravane => images.hypervisor()?.image(),
         };
         let kernel = match topology.kernel {
             Kernel::Unpacked => images.payload.vmlinux(),
             Kernel::Packed => images.payload.vmlinuz(),
-            Kernel::Misbehaving => ours()?.misbehaving_guest(),
+            Kernel::Misbehaving => images.hypervisor()?.misbehaving_guest(),
         };
         let mut command = images
             .qemu
@@ -86,8 +85,8 @@ impl Machine {
             .spawn()
             .context("cannot start QEMU in the sandbox")?;
         let console = dir.join(CONSOLE);
-        let judge = Judge::new("Xen or dom0", health.clone());
-        let _console = Watcher::start(console, judge);
+        let mut judge = Judge::new("Xen or dom0", health.clone());
+        let _console = Watcher::start(console, JUDGED_EVERY, move |new| judge.push(new));
         Ok(Self {
             child,
             dir: dir.to_owned(),

@@ -22,7 +22,7 @@ use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
 use super::{bpf, disk, programs, selftests, vmlinux};
-use crate::cache::{Entry, KEPT};
+use crate::cache::Entry;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kernel::{self, Kernel};
@@ -137,75 +137,76 @@ impl Payload {
             )
             .hex();
         let name = format!("{}-{key}", kernel.release);
-        let entry = session.cache.get_or_make("payload", &name, ROOM, |dir| {
-            let step = session.ui.step("Making the machines' disks");
-            let tree = dir.join("tree");
-            let part = |name| kernel_part.join(name);
-            copy_tree(&part("dom0"), &tree)?;
-            copy_tree(&part("guest"), &dir.join("guest"))?;
-            for (root, is_guest) in [(&tree, false), (&dir.join("guest"), true)] {
-                let updates = root
-                    .join("usr/lib/modules")
-                    .join(&kernel.release)
-                    .join("updates");
-                fs::create_dir_all(&updates)?;
-                for file in &files {
-                    let name = fsutil::name(file);
-                    if is_guest && DOM0_ONLY.contains(&kmods::module_name(&name).as_str()) {
-                        continue;
+        let entry = session
+            .cache
+            .get_or_make_latest("payload", &name, ROOM, |dir| {
+                let step = session.ui.step("Making the machines' disks");
+                let tree = dir.join("tree");
+                let part = |name| kernel_part.join(name);
+                copy_tree(&part("dom0"), &tree)?;
+                copy_tree(&part("guest"), &dir.join("guest"))?;
+                for (root, is_guest) in [(&tree, false), (&dir.join("guest"), true)] {
+                    let updates = root
+                        .join("usr/lib/modules")
+                        .join(&kernel.release)
+                        .join("updates");
+                    fs::create_dir_all(&updates)?;
+                    for file in &files {
+                        let name = fsutil::name(file);
+                        if is_guest && DOM0_ONLY.contains(&kmods::module_name(&name).as_str()) {
+                            continue;
+                        }
+                        fs::copy(file, updates.join(name))?;
                     }
-                    fs::copy(file, updates.join(name))?;
+                    kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
                 }
-                kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
-            }
-            bpf::build(session, &step, sandbox, &tree.join("lib/bpf"))?;
-            let mut guest = Archive::default();
-            add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
-            guest.host_file("bin/agent", agent)?;
-            guest
-                .file("init", 0o755, GUEST_INIT)
-                .file("etc/inittab", 0o644, GUEST_INITTAB);
-            guest.write_to(&dir.join("ours.cpio"))?;
+                bpf::build(session, &step, sandbox, &tree.join("lib/bpf"))?;
+                let mut guest = Archive::default();
+                add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
+                guest.host_file("bin/agent", agent)?;
+                guest
+                    .file("init", 0o755, GUEST_INIT)
+                    .file("etc/inittab", 0o644, GUEST_INITTAB);
+                guest.write_to(&dir.join("ours.cpio"))?;
 
-            fs::create_dir_all(tree.join("boot"))?;
-            copy_tree(&part("selftests"), &tree.join("lib/selftests"))?;
-            let mut network = Archive::default();
-            for folder in ["lib/bpf", "lib/selftests"] {
-                add_tree(&mut network, &tree.join(folder), Path::new(folder))?;
-            }
-            network.write_to(&dir.join("network.cpio"))?;
-            let [ours, network] = ["ours.cpio", "network.cpio"].map(|name| dir.join(name));
-            for (name, additions) in [
-                ("guest", vec![]),
-                ("guest-fio", vec![userland.fio_archive()]),
-                ("guest-net", vec![userland.network_archive(), network]),
-            ] {
-                let parts = [
-                    vec![userland.guest_archive()],
-                    additions,
-                    vec![ours.clone()],
-                ];
-                let archive = tree.join("boot").join(format!("{name}.cpio"));
-                concatenate(&parts.concat(), &archive)?;
-            }
-            fs::copy(part("vmlinux"), tree.join("boot/vmlinux"))?;
-            fs::copy(kernel.vmlinuz(), tree.join("boot/vmlinuz"))?;
-            for (name, mode, content) in [
-                ("sbin/setup", 0o755, DOM0_SETUP),
-                ("etc/inittab", 0o644, DOM0_INITTAB),
-            ] {
-                write(&tree.join(name), mode, content)?;
-            }
-            programs::build(session, &step, sandbox, &tree.join("bin"))?;
-            fs::copy(agent, tree.join("bin/agent"))?;
-            disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
-            for left in ["tree", "guest", "ours.cpio", "network.cpio"] {
-                fsutil::remove_all(&dir.join(left))?;
-            }
-            step.done("");
-            Ok(())
-        })?;
-        session.cache.keep_newest("payload", KEPT)?;
+                fs::create_dir_all(tree.join("boot"))?;
+                copy_tree(&part("selftests"), &tree.join("lib/selftests"))?;
+                let mut network = Archive::default();
+                for folder in ["lib/bpf", "lib/selftests"] {
+                    add_tree(&mut network, &tree.join(folder), Path::new(folder))?;
+                }
+                network.write_to(&dir.join("network.cpio"))?;
+                let [ours, network] = ["ours.cpio", "network.cpio"].map(|name| dir.join(name));
+                for (name, additions) in [
+                    ("guest", vec![]),
+                    ("guest-fio", vec![userland.fio_archive()]),
+                    ("guest-net", vec![userland.network_archive(), network]),
+                ] {
+                    let parts = [
+                        vec![userland.guest_archive()],
+                        additions,
+                        vec![ours.clone()],
+                    ];
+                    let archive = tree.join("boot").join(format!("{name}.cpio"));
+                    concatenate(&parts.concat(), &archive)?;
+                }
+                fs::copy(part("vmlinux"), tree.join("boot/vmlinux"))?;
+                fs::copy(kernel.vmlinuz(), tree.join("boot/vmlinuz"))?;
+                for (name, mode, content) in [
+                    ("sbin/setup", 0o755, DOM0_SETUP),
+                    ("etc/inittab", 0o644, DOM0_INITTAB),
+                ] {
+                    write(&tree.join(name), mode, content)?;
+                }
+                programs::build(session, &step, sandbox, &tree.join("bin"))?;
+                fs::copy(agent, tree.join("bin/agent"))?;
+                disk::make(session, &step, sandbox, &tree, &dir.join("payload.img"), 0)?;
+                for left in ["tree", "guest", "ours.cpio", "network.cpio"] {
+                    fsutil::remove_all(&dir.join(left))?;
+                }
+                step.done("");
+                Ok(())
+            })?;
         Ok(Self {
             kernel: Arc::new(kernel_part),
             entry: Arc::new(entry),

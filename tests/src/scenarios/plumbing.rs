@@ -116,15 +116,8 @@ fn row(line: &str) -> Option<Row> {
 fn interrupts(place: &Place) -> Result<BTreeMap<u32, (u64, String)>> {
     let text = place.sh("cat /proc/interrupts")?;
     let line = |line: &str| {
-        let (irq, rest) = line.split_once(':')?;
-        let irq = irq.trim().parse().ok()?;
-        let mut words = rest.split_whitespace().peekable();
-        let mut count = 0;
-        while let Some(number) = words.peek().and_then(|word| word.parse::<u64>().ok()) {
-            count += number;
-            words.next();
-        }
-        Some((irq, (count, words.collect::<Vec<_>>().join(" "))))
+        let (irq, _) = line.split_once(':')?;
+        Some((irq.trim().parse().ok()?, devices::interrupt(line)?))
     };
     Ok(text.lines().filter_map(line).collect())
 }

@@ -4,9 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +12,7 @@ use kbuild::Images;
 
 use super::facts::Facts;
 use crate::bench::priority;
+use crate::console::Watcher;
 use crate::host::Host;
 use crate::remote::Place;
 use crate::topology::{Hypervisor, Topology};
@@ -125,59 +124,49 @@ fn processes(place: &Place) -> Result<f64> {
     Ok(taken / 1e9 / f64::from(PROCESSES))
 }
 
-/// Watches a console's log for its first byte and for some words, closer than those who read all of it need to.
+/// Watches a console's log for its first byte and for some words, closer than those who judge it need to.
 struct Marks {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<[Option<Instant>; 2]>>,
+    watcher: Watcher,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    text: Vec<u8>,
+    first: Option<Instant>,
+    words: Option<Instant>,
 }
 
 impl Marks {
     fn watch(log: PathBuf, words: &'static [u8]) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let mut seen = [None; 2];
-            while seen[1].is_none() && !stopped.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(1));
-                let now = Instant::now();
-                let text = fs::read(&log).unwrap_or_default();
-                if !text.is_empty() {
-                    seen[0].get_or_insert(now);
-                }
-                if text.windows(words.len()).any(|window| window == words) {
-                    seen[1] = Some(now);
-                }
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        let watcher = Watcher::start(log, Duration::from_millis(1), move |new| {
+            let now = Instant::now();
+            let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.first.get_or_insert(now);
+            if seen.words.is_none() {
+                seen.text.extend_from_slice(new);
+                let found = seen.text.windows(words.len()).any(|window| window == words);
+                seen.words = found.then_some(now);
             }
-            seen
         });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
+        Self { watcher, seen }
     }
 
     /// When both were seen.
-    fn seen(mut self) -> Result<(Instant, Instant)> {
-        self.stop.store(true, Ordering::Relaxed);
-        let seen = self.thread.take().and_then(|thread| thread.join().ok());
-        match seen {
-            Some([Some(first), Some(words)]) => Ok((first, words)),
-            _ => anyhow::bail!("the hypervisor did not say that it starts dom0"),
-        }
-    }
-}
-
-impl Drop for Marks {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    fn seen(self) -> Result<(Instant, Instant)> {
+        drop(self.watcher);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = seen.first.zip(seen.words);
+        both.context("the hypervisor did not say that it starts dom0")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

@@ -13,13 +13,24 @@ use super::boots::{Boot, MEASURES};
 use crate::bench::stats::{Comparison, Summary};
 use crate::topology::Topology;
 
-/// A measure's numbers, a boot each: Xen's and ours.
-fn numbers(all: &[Vec<Boot>; 2], measure: usize) -> [Vec<f64>; 2] {
-    [0, 1].map(|side: usize| {
+/// What the boots say of a measure.
+struct Row {
+    found: Comparison,
+    xen: Summary,
+    ours: Summary,
+}
+
+fn row(all: &[Vec<Boot>; 2], measure: usize) -> Option<Row> {
+    let [xen, ours] = [0, 1].map(|side: usize| -> Vec<f64> {
         let boots = all[side].iter();
         boots
             .filter_map(|boot| boot.numbers.get(measure).copied())
             .collect()
+    });
+    Some(Row {
+        found: Comparison::paired(&ours, &xen)?,
+        xen: Summary::of(&xen)?,
+        ours: Summary::of(&ours)?,
     })
 }
 
@@ -28,16 +39,11 @@ pub fn verdict(all: &[Vec<Boot>; 2]) -> (String, bool) {
     let mut text = String::new();
     let mut slower = 0;
     for (index, (name, unit)) in MEASURES.iter().enumerate() {
-        let [xen, ours] = numbers(all, index);
-        let (Some(found), Some(a), Some(b)) = (
-            Comparison::paired(&ours, &xen),
-            Summary::of(&xen),
-            Summary::of(&ours),
-        ) else {
+        let Some(Row { found, xen, ours }) = row(all, index) else {
             continue;
         };
         slower += usize::from(found.ratio > 1.0);
-        let (xen, ours, ratio) = (a.median, b.median, found.ratio);
+        let (xen, ours, ratio) = (xen.median, ours.median, found.ratio);
         let _ = writeln!(
             text,
             "{name}: Xen {xen:.2} {unit}, ours {ours:.2} {unit}, {ratio:.2} times"
@@ -54,11 +60,10 @@ pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> R
         let found = fs::metadata(path).with_context(|| path.display().to_string())?;
         Ok(found.len() / 1024)
     };
-    let paravane = images
-        .paravane
-        .as_ref()
-        .context("the hypervisor was not built")?;
-    let (xen, ours) = (size(&images.userland.xen())?, size(&paravane.image())?);
+    let (xen_size, our_size) = (
+        size(&images.userland.xen())?,
+        size(&images.hypervisor()?.image())?,
+    );
     let mut text = format!(
         "# Our hypervisor against Xen\n\n\
          <!-- Written by `cargo xtask bench hypervisor`. Do not edit: run it again. -->\n\n\
@@ -80,22 +85,17 @@ pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> R
         last.priority,
     );
     for (index, (name, unit)) in MEASURES.iter().enumerate() {
-        let [xen, ours] = numbers(all, index);
-        let (Some(found), Some(a), Some(b)) = (
-            Comparison::paired(&ours, &xen),
-            Summary::of(&xen),
-            Summary::of(&ours),
-        ) else {
+        let Some(Row { found, xen, ours }) = row(all, index) else {
             continue;
         };
         let mark = if found.ratio > 1.0 { "**" } else { "" };
         let _ = writeln!(
             text,
             "| {name} | {:.2} {unit} ± {:.1} % | {:.2} {unit} ± {:.1} % | {mark}{:.3}{mark} | {:.3} – {:.3} |",
-            a.median,
-            100.0 * a.spread(),
-            b.median,
-            100.0 * b.spread(),
+            xen.median,
+            100.0 * xen.spread(),
+            ours.median,
+            100.0 * ours.spread(),
             found.ratio,
             found.interval.0,
             found.interval.1
@@ -103,7 +103,7 @@ pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> R
     }
     let _ = write!(
         text,
-        "\nSize of the image: Xen {xen} KiB without symbols, ours {ours} KiB with them.\n\n\
+        "\nSize of the image: Xen {xen_size} KiB without symbols, ours {our_size} KiB with them.\n\n\
          ## What dom0 sees\n\n"
     );
     let theirs = all[0].last().context("Xen was not booted")?;

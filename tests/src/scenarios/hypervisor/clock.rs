@@ -71,16 +71,9 @@ fn clock_is_the_hosts(ctx: &mut Ctx<'_>) -> Result<()> {
     let span = seconds as f64;
     let least = (after.least - before.most) / span;
     let most = (after.most - before.least) / span;
-    ensure!(
-        -limit < least && most < limit,
-        "dom0's clock gains between {:.3} % and {:.3} % in {seconds} s",
-        least * 100.0,
-        most * 100.0
-    );
-    ctx.note(format!(
-        "dom0's clock gains between {:.3} % and {:.3} % in {seconds} s",
-        least * 100.0,
-        most * 100.0
-    ));
+    let (low, high) = (least * 100.0, most * 100.0);
+    let found = format!("dom0's clock gains between {low:.3} % and {high:.3} % in {seconds} s");
+    ensure!(-limit < least && most < limit, "{found}");
+    ctx.note(found);
     Ok(())
 }

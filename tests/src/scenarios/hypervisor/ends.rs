@@ -85,7 +85,7 @@ fn boots_in_a_row(machines: &mut Machines<'_>) -> Result<()> {
     for round in 0..rounds {
         let vcpus = [2, 4][round as usize % 2];
         let topology = with_vcpus(machines.topology, vcpus);
-        let boot = || -> Result<Duration> {
+        let mut boot = || -> Result<Duration> {
             let host = machines.boot(&topology)?;
             let seen = host.dom0().sh("nproc")?;
             ensure!(seen == vcpus.to_string(), "dom0 has {seen} processors");
@@ -93,7 +93,6 @@ fn boots_in_a_row(machines: &mut Machines<'_>) -> Result<()> {
             host.power_off()?;
             Ok(time)
         };
-        let mut boot = boot;
         let time = boot().with_context(|| format!("boot {} of {rounds}", round + 1))?;
         times[round as usize % 2] += time.as_secs_f32();
     }
