@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use kbuild::modules::BuildOptions;
-use kbuild::{Images, Kernel, Modules, Session};
+use kbuild::{Images, Session};
 use vmtest::bench::blk::{self, Blk};
 use vmtest::bench::hypervisors as hv;
 use vmtest::bench::net::{self, Net};
@@ -17,6 +16,7 @@ use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
 
 use crate::cli;
+use crate::prepare::prepare;
 
 /// Prepares everything, measures, writes the table, and prints the verdict; a failure if ours falls short.
 pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
@@ -47,18 +47,8 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
 }
 
 fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCode> {
-    let target = session.config.target(args.kernel.as_deref())?;
-    let (kernel, sandbox) = Kernel::open(session, target)?;
-    // For the nodes by which dom0's programs reach the hypervisor.
-    let modules = Modules::build(session, &sandbox, &kernel, BuildOptions::default())?;
-    let images = Images::make(
-        session,
-        &sandbox,
-        &kernel,
-        Some(&modules),
-        args.xen.as_deref(),
-    )?;
-    let images = images.with_paravane(session)?;
+    // The hypervisors are measured on the kernel's own nodes.
+    let images = images(session, &args.versions, false)?.with_paravane(session)?;
     let options = hv::Options {
         rounds: args.rounds,
         output: args.output.clone().or_else(|| {
@@ -67,13 +57,7 @@ fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCod
             whole.then(|| session.workspace().join("docs/results/hypervisor.md"))
         }),
     };
-    let (text, good) = hv::run(session, &images, &options)?;
-    print!("{text}");
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(told(hv::run(session, &images, &options)?))
 }
 
 fn compare<S: Subject>(
@@ -82,31 +66,24 @@ fn compare<S: Subject>(
     args: &cli::BenchCommon,
     options: &Options,
 ) -> Result<ExitCode> {
-    let target = session.config.target(args.kernel.as_deref())?;
-    let (kernel, sandbox) = Kernel::open(session, target)?;
-    let modules = match args.driver {
-        cli::Driver::C => None,
-        cli::Driver::Rust => Some(Modules::build(
-            session,
-            &sandbox,
-            &kernel,
-            BuildOptions::default(),
-        )?),
-    };
-    let images = Images::make(
-        session,
-        &sandbox,
-        &kernel,
-        modules.as_ref(),
-        args.xen.as_deref(),
-    )?;
-    let (text, good) = bench::run(session, &images, subject, options)?;
+    let ours = args.driver == cli::Driver::Rust;
+    let images = images(session, &args.versions, ours)?;
+    Ok(told(bench::run(session, &images, subject, options)?))
+}
+
+fn images(session: &Session, versions: &cli::Versions, modules: bool) -> Result<Images> {
+    let (kernel, xen) = (versions.kernel.as_deref(), versions.xen.as_deref());
+    prepare(session, kernel, xen, modules)
+}
+
+/// Prints how it went; a failure if ours falls short.
+fn told((text, good): (String, bool)) -> ExitCode {
     print!("{text}");
-    Ok(if good {
+    if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// What the arguments mean, given how often and how long a cell runs by default.

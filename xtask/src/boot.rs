@@ -16,7 +16,12 @@ use crate::prepare::prepare;
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
     // The kernel's own drivers need none of our modules.
     let ours = args.driver == cli::Driver::Rust || args.dom0_drivers == cli::Nodes::Rust;
-    let images = prepare(session, args.kernel.as_deref(), args.xen.as_deref(), ours)?;
+    let images = prepare(
+        session,
+        args.versions.kernel.as_deref(),
+        args.versions.xen.as_deref(),
+        ours,
+    )?;
     if args.hypervisor == cli::Hypervisor::Paravane {
         let images = images.with_paravane(session)?;
         let console = args.console.is_some();

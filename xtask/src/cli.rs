@@ -94,12 +94,8 @@ pub struct Boot {
     /// The guests' memory in MiB
     #[arg(long, default_value_t = 384, value_parser = clap::value_parser!(u32).range(192..=16384))]
     pub memory: u32,
-    /// A kernel target of kernels.toml
-    #[arg(long, value_name = "TARGET")]
-    pub kernel: Option<String>,
-    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
-    #[arg(long, value_name = "SERIES")]
-    pub xen: Option<String>,
+    #[command(flatten)]
+    pub versions: Versions,
     /// Which frontends drive disks and networks: ours or the kernel's own, to compare
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
@@ -159,12 +155,8 @@ pub struct BenchHypervisor {
     /// Where to write the tables (default: docs/results/hypervisor.md after a whole run, the run's log folder otherwise)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// A kernel target of kernels.toml
-    #[arg(long, value_name = "TARGET")]
-    pub kernel: Option<String>,
-    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
-    #[arg(long, value_name = "SERIES")]
-    pub xen: Option<String>,
+    #[command(flatten)]
+    pub versions: Versions,
 }
 
 // A comment for the documentation would be the help of the commands.
@@ -202,6 +194,13 @@ pub struct BenchCommon {
     /// Where to write the tables (default: docs/results for a whole run, else nowhere)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub versions: Versions,
+}
+
+// What machines boot. A comment for the documentation would be the help of the commands.
+#[derive(Args)]
+pub struct Versions {
     /// A kernel target of kernels.toml
     #[arg(long, value_name = "TARGET")]
     pub kernel: Option<String>,
@@ -314,12 +313,8 @@ pub struct Test {
     /// Where to write the results as JUnit (default: the run's log folder)
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
-    #[arg(long, value_name = "SERIES")]
-    pub xen: Option<String>,
-    /// A kernel target of kernels.toml
-    #[arg(long, value_name = "TARGET")]
-    pub kernel: Option<String>,
+    #[command(flatten)]
+    pub versions: Versions,
     /// The frontends under test: ours, or the kernel's own, to test the tests
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,

@@ -78,7 +78,7 @@ fn run_all(session: &Session, args: &Test, filter: &Filter, report: &mut Report)
             .iter()
             .any(|(name, _)| filter.wants(&format!("check.{name}")));
     if on_host {
-        let target = session.config.target(args.kernel.as_deref())?;
+        let target = session.config.target(args.versions.kernel.as_deref())?;
         let (kernel, sandbox) = Kernel::open(session, target)?;
         run_on_host(
             &HostTools {

@@ -26,7 +26,7 @@ pub fn selection(args: &Test) -> Selection {
 /// The kernels to run them on: the one named; otherwise the default one (`None`), those that some of the scenarios are for,
 /// and with `--full` all, but not those that differ from another only in having more C.
 pub fn targets(session: &Session, args: &Test) -> Vec<Option<String>> {
-    if let Some(name) = &args.kernel {
+    if let Some(name) = &args.versions.kernel {
         return vec![Some(name.clone())];
     }
     let picked = selection(args).pick(&vmtest::scenarios::all());
@@ -58,7 +58,7 @@ pub fn run(
         let target = session.config.target.get(name);
         target.is_some_and(|target| !target.c.is_empty())
     };
-    if args.kernel.is_none() && target.is_some_and(|name| !args.full || is_copy(name)) {
+    if args.versions.kernel.is_none() && target.is_some_and(|name| !args.full || is_copy(name)) {
         scenarios.retain(|scenario| !scenario.kernels.is_empty());
     }
     if scenarios.is_empty() {
@@ -72,11 +72,12 @@ pub fn run(
     let paravane = scenarios
         .iter()
         .any(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane);
-    let images =
-        prepare(session, target, args.xen.as_deref(), ours).and_then(|images| match paravane {
+    let images = prepare(session, target, args.versions.xen.as_deref(), ours).and_then(|images| {
+        match paravane {
             true => images.with_paravane(session),
             false => Ok(images),
-        });
+        }
+    });
     let images = match images {
         Ok(images) => images,
         Err(error) if !prefix.is_empty() => {
