@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! ICMP echo of many lengths, one after the other in one process: 65508 calls of ping would take hours. The other
+//! ICMP echo of many lengths, a few at a time in one process: 65508 calls of ping would take hours. The other
 //! side's kernel answers, so this needs nothing there.
 //!
 //! The sockets are raw ones. Those that need no privilege (icmp(7)) reckon a wrong checksum with IPv4 when a message lies in
 //! pages of which one has an odd number of its bytes, as a long one does that follows an odd one which is still being
 //! sent (seen with Linux 6.18 and 7.2, over the loopback device too).
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -36,9 +37,50 @@ pub struct Args {
     /// Every length up to this
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(LONGEST)))]
     all: Option<u32>,
+    /// Requests on their way at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    ahead: u16,
     /// Milliseconds to wait for an answer
     #[arg(long, default_value_t = 3000)]
     patience: u64,
+}
+
+/// A request on its way.
+struct Asked {
+    number: [u8; 2],
+    size: u32,
+    /// When it counts as lost.
+    until: Instant,
+}
+
+/// The two sides' types of message.
+struct Echo {
+    to: IpAddr,
+    request: u8,
+    answer: u8,
+    identifier: [u8; 2],
+}
+
+impl Echo {
+    fn message(&self, number: [u8; 2], size: u32) -> Vec<u8> {
+        let mut message = vec![0; HEADER + size as usize];
+        message[0] = self.request;
+        message[4..6].copy_from_slice(&self.identifier);
+        message[6..8].copy_from_slice(&number);
+        Pattern::new(size.into()).fill(0, &mut message[HEADER..]);
+        if self.to.is_ipv4() {
+            let sum = checksum(&message);
+            message[2..4].copy_from_slice(&sum.to_be_bytes());
+        }
+        message
+    }
+
+    /// The number and the content of an answer to one of our requests; others' come, too.
+    fn answer<'a>(&self, read: &'a [u8]) -> Option<([u8; 2], &'a [u8])> {
+        let message = icmp(self.to, read)?;
+        let ours = message[0] == self.answer && message[4..6] == self.identifier;
+        ours.then(|| ([message[6], message[7]], &message[HEADER..]))
+    }
 }
 
 /// Sends the requests. A length without an answer is lost; nothing is asked twice.
@@ -48,61 +90,61 @@ pub fn run(args: &Args) -> io::Result<Line> {
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129),
     };
     let mut socket = Socket::new(domain, Type::RAW, Some(protocol))?;
-    let identifier = (std::process::id() as u16).to_be_bytes();
     rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.set_send_buffer_size(BUFFER)?;
     socket.connect(&SocketAddr::new(args.to, 0).into())?;
+    let echo = Echo {
+        to: args.to,
+        request,
+        answer,
+        identifier: (std::process::id() as u16).to_be_bytes(),
+    };
 
-    let (mut sent, mut answered, mut corrupt) = (0u64, 0u64, 0u64);
+    let (mut sent, mut answered) = (0u64, 0u64);
     let (mut lost, mut damaged) = (Vec::new(), Vec::new());
     // A packet can be as long as that, with its header.
     let mut received = vec![0; 1 << 16];
     let every = args.all.map(|last| 0..=last).into_iter().flatten();
-    for size in args.sizes.iter().copied().chain(every) {
-        sent += 1;
-        let number = (sent % 0xffff) as u16;
-        let mut message = vec![0; HEADER + size as usize];
-        message[0] = request;
-        message[4..6].copy_from_slice(&identifier);
-        message[6..8].copy_from_slice(&number.to_be_bytes());
-        let pattern = Pattern::new(size.into());
-        pattern.fill(0, &mut message[HEADER..]);
-        if args.to.is_ipv4() {
-            let sum = checksum(&message);
-            message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut sizes = args.sizes.iter().copied().chain(every);
+    let mut asked: VecDeque<Asked> = VecDeque::new();
+    loop {
+        while asked.len() < args.ahead.into() {
+            let Some(size) = sizes.next() else { break };
+            let number = (sent as u16).to_be_bytes();
+            socket.send(&echo.message(number, size))?;
+            sent += 1;
+            let until = Instant::now() + Duration::from_millis(args.patience);
+            asked.push_back(Asked {
+                number,
+                size,
+                until,
+            });
         }
-        socket.send(&message)?;
-        let end = Instant::now() + Duration::from_millis(args.patience);
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                lost.push(size);
-                break;
-            }
-            socket.set_read_timeout(Some(left))?;
-            let len = match socket.read(&mut received) {
-                Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            };
-            let Some(found) = icmp(args.to, &received[..len]) else {
-                continue;
-            };
-            // Others' come, too, and an answer to an earlier request may come late.
-            if found[0] != answer
-                || found[4..6] != identifier
-                || found[6..8] != number.to_be_bytes()
-            {
-                continue;
-            }
-            let content = &found[HEADER..];
-            if content.len() == size as usize && pattern.first_wrong(0, content).is_none() {
-                answered += 1;
-            } else {
-                corrupt += 1;
-                damaged.push(size);
-            }
-            break;
+        let Some(oldest) = asked.front() else { break };
+        let left = oldest.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            lost.extend(asked.pop_front().map(|asked| asked.size));
+            continue;
+        }
+        socket.set_read_timeout(Some(left))?;
+        let len = match socket.read(&mut received) {
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        let Some((number, content)) = echo.answer(&received[..len]) else {
+            continue;
+        };
+        // An answer may come when its request already counts as lost.
+        let of_it = asked.iter().position(|asked| asked.number == number);
+        let Some(of_it) = of_it.and_then(|at| asked.remove(at)) else {
+            continue;
+        };
+        let pattern = Pattern::new(of_it.size.into());
+        if content.len() == of_it.size as usize && pattern.first_wrong(0, content).is_none() {
+            answered += 1;
+        } else {
+            damaged.push(of_it.size);
         }
     }
     Ok(Line::default()
@@ -110,7 +152,7 @@ pub fn run(args: &Args) -> io::Result<Line> {
         .with("answered", answered)
         .with("lost", lost.len())
         .with("lost_sizes", some(&lost))
-        .with("corrupt", corrupt)
+        .with("corrupt", damaged.len())
         .with("corrupt_sizes", some(&damaged)))
 }
 
