@@ -92,6 +92,8 @@ pub mod hypercall {
     pub const XENPMU_OP: u32 = 40;
     /// `dm_op`.
     pub const DM_OP: u32 = 41;
+    /// `mca`, the first of the numbers that are the architecture's (`__HYPERVISOR_arch_0`).
+    pub const MCA: u32 = 48;
 }
 
 /// Virtual interrupts (`VIRQ_*`); each is per vCPU or global to a domain.

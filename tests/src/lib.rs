@@ -14,7 +14,7 @@
 //! }
 //! ```
 //!
-//! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`remote`] talks to the agents inside,
+//! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`gdb`] stops it at instructions, [`remote`] talks to the agents inside,
 //! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`nic`] connects them ([`vif`]), [`traffic`] goes between them, [`scenario`] and [`runner`] are the
 //! test suite, and [`boot`] is the demonstration behind `cargo xtask boot`.
 //!
@@ -25,6 +25,7 @@ pub mod boot;
 pub mod console;
 pub mod devices;
 pub mod disk;
+pub mod gdb;
 pub mod guest;
 pub mod health;
 pub mod host;

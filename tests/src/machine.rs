@@ -6,7 +6,7 @@
 //! whatever way, so nothing is ever left running. Its disks are snapshots: nothing is ever left changed.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,9 @@ const JUDGED_EVERY: Duration = Duration::from_millis(150);
 
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
+
+/// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
+pub const DEBUGGER: &str = "debugger.sock";
 
 /// A running QEMU; dropping it kills it.
 pub struct Machine {
@@ -150,12 +153,9 @@ impl Machine {
 
     /// Connects to a socket that QEMU makes in the machine's folder.
     fn connect(&mut self, name: &str) -> Result<UnixStream> {
-        let dir = File::open(&self.dir)?;
-        // A socket's path may have 108 bytes at most; the way through /proc always fits.
-        let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            match UnixStream::connect(&path) {
+            match connect(&self.dir, name) {
                 Ok(stream) => return Ok(stream),
                 Err(_) if Instant::now() < end => {
                     self.check()?;
@@ -198,6 +198,13 @@ impl Drop for Machine {
     }
 }
 
+/// Connects to a socket in a machine's folder, which QEMU may not have made yet.
+pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
+    let dir = File::open(dir)?;
+    // A socket's path may have 108 bytes at most; the way through /proc always fits.
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
+}
+
 /// The emulated IOMMU that a PVH dom0 needs, and that guests need who are passed devices.
 const IOMMU: &str = "amd-iommu,dma-remap=on";
 
@@ -234,6 +241,11 @@ fn arguments(topology: &Topology) -> Vec<String> {
     ]);
     if !topology.restarts {
         add(&["-no-reboot"]);
+    }
+    if topology.debugged {
+        // It waits for somebody to let it go.
+        let stub = format!("unix:/vm/run/{DEBUGGER},server=on,wait=off");
+        add(&["-gdb", &stub, "-S"]);
     }
     add(&["-monitor", "unix:/vm/run/monitor.sock,server=on,wait=off"]);
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");

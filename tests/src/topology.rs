@@ -94,6 +94,8 @@ pub struct Topology {
     pub kernel: Kernel,
     /// Whether a reset starts the machine again; it ends otherwise.
     pub restarts: bool,
+    /// Whether it stands still until a debugger connects: see [`crate::gdb`].
+    pub debugged: bool,
     /// Words for the hypervisor's command line.
     pub xen_args: &'static str,
     /// Words for dom0's kernel command line.
@@ -114,6 +116,7 @@ impl Topology {
         iommu: false,
         kernel: Kernel::Unpacked,
         restarts: false,
+        debugged: false,
         xen_args: "",
         dom0_args: "",
     };

@@ -141,7 +141,7 @@ pub enum Subject {
     /// Compare our hypervisor with Debian's Xen
     ///
     /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
-    /// dom0 sees of either. A whole run takes some 5 minutes without KVM and writes docs/results/hypervisor.md. Nothing else
+    /// dom0 sees of either and which hypercalls it makes. A whole run takes some 5 minutes without KVM and writes docs/results/hypervisor.md. Nothing else
     /// should run on the machine.
     Hypervisor(BenchHypervisor),
 }
@@ -149,8 +149,8 @@ pub enum Subject {
 // A comment for the documentation would be the help of the commands.
 #[derive(Args)]
 pub struct BenchHypervisor {
-    /// How often to boot each
-    #[arg(long, default_value_t = vmtest::bench::hypervisors::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How often to boot each; 0 only lists the hypercalls, on the terminal
+    #[arg(long, default_value_t = vmtest::bench::hypervisors::ROUNDS)]
     pub rounds: u32,
     /// Where to write the tables (default: docs/results/hypervisor.md after a whole run, the run's log folder otherwise)
     #[arg(long, value_name = "FILE")]

@@ -4,20 +4,26 @@
 //!
 //! A machine has one hypervisor, so the two are booted by turns, with the same processor, memory, disks, kernel and
 //! command line of dom0. [`boots`] makes a boot and measures there, [`facts`] asks dom0 what it sees of the
-//! hypervisor, [`report`] writes the document.
+//! hypervisor, [`watched`] boots once more and lists the hypercalls ([`calls`], [`names`]), [`report`] writes the document and
+//! [`list`] its part about hypercalls.
 
 mod boots;
+mod calls;
 mod facts;
+mod list;
+mod names;
 mod report;
+mod watched;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kbuild::{Images, Session};
 
 use crate::topology::{Dom0, Hypervisor, Topology};
 use boots::Boot;
+use calls::Calls;
 
 /// How often each hypervisor is booted unless told otherwise.
 pub const ROUNDS: u32 = 5;
@@ -25,7 +31,7 @@ pub const ROUNDS: u32 = 5;
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How often each hypervisor is booted.
+    /// How often each hypervisor is booted and measured. If never, the hypercalls are listed and nothing else is done.
     pub rounds: u32,
     /// Where the document goes; nowhere if `None`.
     pub output: Option<PathBuf>,
@@ -48,8 +54,11 @@ const SIDES: [Hypervisor; 2] = [Hypervisor::Xen, Hypervisor::Paravane];
 
 /// Boots and measures; returns what is to be printed, and whether ours was as fast everywhere.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(String, bool)> {
-    ensure!(options.rounds > 0, "there is nothing to measure");
     let dir = session.logs().join("bench");
+    if options.rounds == 0 {
+        let [xen, ours] = hypercalls(session, images, &dir)?;
+        return Ok((list::section(&xen, &ours), true));
+    }
     let mut all: [Vec<Boot>; 2] = [vec![], vec![]];
     for round in 0..options.rounds {
         // By turns first and second, so that neither has the better place.
@@ -68,7 +77,9 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(Str
             all[side].push(boot);
         }
     }
-    let document = report::document(images, &topology(Hypervisor::Paravane), &all)?;
+    let [xen, ours] = hypercalls(session, images, &dir)?;
+    let mut document = report::document(images, &topology(Hypervisor::Paravane), &all)?;
+    document += &format!("\n## Hypercalls\n\n{}", list::section(&xen, &ours));
     let kept = dir.join("hypervisor.md");
     let path = options.output.as_ref().unwrap_or(&kept);
     if let Some(folder) = path.parent() {
@@ -78,4 +89,22 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(Str
     let (mut text, good) = report::verdict(&all);
     text += &format!("\nThe tables are in {}.\n", path.display());
     Ok((text, good))
+}
+
+/// The hypercalls of a boot on each.
+fn hypercalls(session: &Session, images: &Images, dir: &Path) -> Result<[Calls; 2]> {
+    let mut both = [Calls::default(), Calls::default()];
+    for (side, calls) in SIDES.into_iter().zip(&mut both) {
+        let step = session
+            .ui
+            .step(format!("Listing the hypercalls on {}", side.name()));
+        let name = format!("{}-hypercalls", side.name().to_lowercase());
+        *calls = watched::watch(images, &topology(side), &dir.join(name))?;
+        step.done(&format!(
+            "{} calls of {} kinds",
+            calls.total(),
+            calls.kinds()
+        ));
+    }
+    Ok(both)
 }

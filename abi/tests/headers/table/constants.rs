@@ -171,6 +171,7 @@ pub fn entries() -> Vec<Entry> {
             KEXEC_OP: "__HYPERVISOR_kexec_op",
             XENPMU_OP: "__HYPERVISOR_xenpmu_op",
             DM_OP: "__HYPERVISOR_dm_op",
+            MCA: "__HYPERVISOR_arch_0",
         }
     );
     constants!(
