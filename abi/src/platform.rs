@@ -92,6 +92,58 @@ args! {
     }
 }
 
+/// What [`op::FIRMWARE_INFO`] asks for (`XEN_FW_*`).
+pub mod firmware {
+    /// A disk's geometry, from the BIOS.
+    pub const DISK_INFO: u32 = 1;
+    /// The signature in a disk's boot record.
+    pub const DISK_MBR_SIGNATURE: u32 = 2;
+    /// What the screen says of itself, from the BIOS.
+    pub const VBEDDC_INFO: u32 = 3;
+    /// EFI's tables.
+    pub const EFI_INFO: u32 = 4;
+    /// The keyboard's state, from the BIOS.
+    pub const KBD_SHIFT_FLAGS: u32 = 5;
+}
+
+args! {
+    /// Argument of [`op::FIRMWARE_INFO`].
+    FirmwareInfo {
+        /// See [`firmware`].
+        kind: u32,
+        /// Which of them.
+        index: u32,
+        /// Out, by kind.
+        u: [u64; 4],
+    }
+}
+
+/// What [`op::SET_PROCESSOR_PMINFO`] is about (`XEN_PM_*`).
+pub mod pm {
+    /// Idle states.
+    pub const CX: u32 = 0;
+    /// Performance states.
+    pub const PX: u32 = 1;
+    /// Throttling states.
+    pub const TX: u32 = 2;
+    /// What the firmware is to be told of the drivers (`_PDC`).
+    pub const PDC: u32 = 3;
+}
+
+args! {
+    /// Argument of [`op::SET_PROCESSOR_PMINFO`].
+    SetPminfo {
+        /// ACPI's number of a processor, or all ones for any.
+        id: u32,
+        /// See [`pm`].
+        kind: u32,
+        /// Of [`pm::PDC`]: address of a revision, a count and as many words of capabilities, of 4 bytes each.
+        pdc: u64,
+        /// Of other kinds.
+        other: [u64; 12],
+    }
+}
+
 args! {
     /// Argument of [`op::GET_CPUINFO`].
     PcpuInfo {

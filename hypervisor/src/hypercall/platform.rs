@@ -3,9 +3,11 @@
 use super::Reply;
 use super::command::Command;
 use crate::error::{Errno, Result};
+use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
 use xen_abi::platform::{
-    EnterAcpiSleep, Header, PcpuInfo, PcpuVersion, Settime64, UcodeRevision, op,
+    EnterAcpiSleep, FirmwareInfo, Header, PcpuInfo, PcpuVersion, SetPminfo, Settime64,
+    UcodeRevision, firmware, op, pm,
 };
 
 /// `XEN_PCPU_FLAGS_ONLINE`.
@@ -77,8 +79,51 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             args.revision = cpu.microcode;
             command.write_back(caller, &args)
         }
-        // No EFI, no BIOS services: what Xen says when it has not found them.
-        op::FIRMWARE_INFO => Err(Errno::ESRCH),
+        op::FIRMWARE_INFO => {
+            let args: FirmwareInfo = command.part();
+            Err(match args.kind {
+                // It is not booted by EFI.
+                firmware::EFI_INFO => Errno::ENOSYS,
+                // It does not ask the BIOS.
+                firmware::DISK_INFO
+                | firmware::DISK_MBR_SIGNATURE
+                | firmware::VBEDDC_INFO
+                | firmware::KBD_SHIFT_FLAGS => Errno::ESRCH,
+                _ => Errno::EINVAL,
+            })
+        }
+        op::SET_PROCESSOR_PMINFO => power(caller, &command.part()),
+        // It knows of no screen.
+        op::GET_DOM0_CONSOLE => Err(Errno::ENODEV),
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// What of `_PDC`'s capabilities dom0 may announce to the firmware: states for performance, idleness and throttling that
+/// are reached by ports or HLT. States that are reached by MWAIT (bits 8 and 9) need an instruction that guests do not have,
+/// and what stands for nothing here is not announced (Intel's processor vendor-specific ACPI specification).
+const PDC: u32 = 0x8ff;
+
+/// The revision of what `_PDC` is given.
+const PDC_REVISION: u32 = 1;
+
+/// Power management: no processor's state is changed here but by HLT, so what dom0 knows of states is of no use.
+fn power<P: Platform>(caller: &mut Caller<'_, P>, args: &SetPminfo) -> Result<Reply> {
+    match args.kind {
+        pm::CX | pm::PX | pm::TX => return Err(Errno::ENOSYS),
+        pm::PDC => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    let [revision, count]: [u32; 2] = caller.get(args.pdc)?;
+    if revision != PDC_REVISION || count == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut cpus = caller.system.host.cpus.iter();
+    if args.id != u32::MAX && !cpus.any(|cpu| cpu.acpi_id == args.id) {
+        return Err(Errno::EINVAL);
+    }
+    let at = args.pdc.checked_add(8).ok_or(Errno::EFAULT)?;
+    let capabilities: u32 = caller.get(at)?;
+    caller.put(at, &(capabilities & PDC))?;
+    Ok(Reply::Value(0))
 }

@@ -8,6 +8,7 @@ mod ends;
 mod events;
 mod grants;
 mod memory;
+mod platform;
 mod vcpus;
 
 use super::*;

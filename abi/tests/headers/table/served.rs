@@ -486,6 +486,25 @@ fn constants_of(all: &mut Vec<Entry>) {
     );
     constants!(
         all,
+        platform::firmware {
+            DISK_INFO: (xen "XEN_FW_DISK_INFO"),
+            DISK_MBR_SIGNATURE: (xen "XEN_FW_DISK_MBR_SIGNATURE"),
+            VBEDDC_INFO: (xen "XEN_FW_VBEDDC_INFO"),
+            EFI_INFO: (xen "XEN_FW_EFI_INFO"),
+            KBD_SHIFT_FLAGS: (xen "XEN_FW_KBD_SHIFT_FLAGS"),
+        }
+    );
+    constants!(
+        all,
+        platform::pm {
+            CX: (xen "XEN_PM_CX"),
+            PX: (xen "XEN_PM_PX"),
+            TX: (xen "XEN_PM_TX"),
+            PDC: (xen "XEN_PM_PDC"),
+        }
+    );
+    constants!(
+        all,
         physdev::op {
             IRQ_UNMASK_NOTIFY: "PHYSDEVOP_IRQ_UNMASK_NOTIFY",
             IRQ_STATUS_QUERY: "PHYSDEVOP_irq_status_query",
@@ -904,6 +923,16 @@ fn structs_of(all: &mut Vec<Entry>) {
         sleep_state: (xen "sleep_state"),
         flags: (xen "flags"),
     } pad { });
+    structure!(all, platform::{ FirmwareInfo = (xen "struct xenpf_firmware_info") } {
+        kind: (xen "type"),
+        index: (xen "index"),
+        u: (xen "u"),
+    } pad { });
+    structure!(all, platform::{ SetPminfo = (xen "struct xenpf_set_processor_pminfo") } {
+        id: (xen "id"),
+        kind: (xen "type"),
+        pdc: (xen "u.pdc"),
+    } pad { other, });
     structure!(all, platform::{ PcpuInfo = (xen "struct xenpf_pcpuinfo") } {
         xen_cpuid: (xen "xen_cpuid"),
         max_present: (xen "max_present"),
