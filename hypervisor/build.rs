@@ -16,5 +16,6 @@ fn main() {
         let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo names the package's folder");
         println!("cargo:rustc-link-arg-bins=-T{folder}/hypervisor.ld");
         println!("cargo:rustc-link-arg-bins=-zmax-page-size=4096");
+        println!("cargo:rustc-link-arg-bins=--build-id=sha1");
     }
 }

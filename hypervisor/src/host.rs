@@ -4,11 +4,12 @@
 
 use alloc::string::String;
 
+use paravane::build_id;
 use paravane::system::domain::E820Entry;
 use paravane::system::{Cpu, HostInfo};
 
 use crate::arch::{cpu, percpu, time};
-use crate::boot::BootInfo;
+use crate::boot::{BootInfo, image};
 
 /// Gathers it, once all processors are up.
 pub fn describe(boot: &BootInfo) -> HostInfo {
@@ -53,6 +54,7 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
             String::new(),
             String::from(env!("CARGO_PKG_VERSION")),
         ],
+        build_id: build_id::of(image::build_id()).unwrap_or_default().to_vec(),
     }
 }
 

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod build_id;
 pub mod bzimage;
 pub mod console;
 pub mod cpuid;

@@ -140,6 +140,8 @@ pub struct HostInfo {
     pub command_line: String,
     /// How it was built: compiler, by whom, where, when, and its version in the source.
     pub build: [String; 5],
+    /// The linker's digest of the image; nothing if there is none.
+    pub build_id: Vec<u8>,
 }
 
 /// Everything.

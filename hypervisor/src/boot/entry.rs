@@ -219,6 +219,10 @@ pub mod image {
         static SYMBOLS_START: u8;
         #[link_name = "symbols_end"]
         static SYMBOLS_END: u8;
+        #[link_name = "build_id_start"]
+        static BUILD_ID_START: u8;
+        #[link_name = "build_id_end"]
+        static BUILD_ID_END: u8;
     }
 
     fn address(symbol: *const u8) -> u64 {
@@ -245,12 +249,27 @@ pub mod image {
         address(&raw const IMAGE_END)
     }
 
+    /// Constants between two symbols of the linker script.
+    ///
+    /// # Safety
+    ///
+    /// By the linker script, all from the first to the second lies in the image's constants, which nobody changes while it
+    /// runs.
+    unsafe fn constants(start: *const u8, end: *const u8) -> &'static [u8] {
+        // SAFETY: the caller's promise.
+        unsafe { core::slice::from_raw_parts(start, (address(end) - address(start)) as usize) }
+    }
+
     /// The room for the functions' names.
     pub fn symbols() -> &'static [u8] {
-        let start = &raw const SYMBOLS_START;
-        let len = address(&raw const SYMBOLS_END) - address(start);
-        // SAFETY: by the linker script these bytes lie in the image's constants, which nobody changes while it runs.
-        unsafe { core::slice::from_raw_parts(start, len as usize) }
+        // SAFETY: that room is in `.symbols`, among the constants.
+        unsafe { constants(&raw const SYMBOLS_START, &raw const SYMBOLS_END) }
+    }
+
+    /// The linker's note with the build's digest.
+    pub fn build_id() -> &'static [u8] {
+        // SAFETY: the note is in `.note`, among the constants.
+        unsafe { constants(&raw const BUILD_ID_START, &raw const BUILD_ID_END) }
     }
 
     /// The frames the image occupies, as physical byte addresses.

@@ -5,7 +5,6 @@ use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
 use alloc::string::String;
-use alloc::vec;
 use xen_abi::features;
 use xen_abi::version::{
     CAPABILITIES_LEN, CHANGESET_LEN, COMMANDLINE_LEN, CompileInfo, EXTRAVERSION_LEN,
@@ -69,18 +68,21 @@ pub(super) fn serve<P: Platform>(
             text::<P, COMMANDLINE_LEN>(caller, arg, &line)
         }
         op::BUILD_ID if !caller.is_privileged() => Err(Errno::EPERM),
-        // The image is linked without one.
-        op::BUILD_ID => Err(Errno::ENODATA),
-        op::EXTRAVERSION2 => varbuf(caller, arg, EXTRA),
-        op::CAPABILITIES2 => varbuf(caller, arg, CAPABILITIES),
+        op::BUILD_ID if caller.system.host.build_id.is_empty() => Err(Errno::ENODATA),
+        op::BUILD_ID => {
+            let id = caller.system.host.build_id.clone();
+            varbuf(caller, arg, &id)
+        }
+        op::EXTRAVERSION2 => varbuf(caller, arg, EXTRA.as_bytes()),
+        op::CAPABILITIES2 => varbuf(caller, arg, CAPABILITIES.as_bytes()),
         op::CHANGESET2 => {
             let changeset = build(caller, 4);
-            varbuf(caller, arg, &changeset)
+            varbuf(caller, arg, changeset.as_bytes())
         }
         op::COMMANDLINE2 if !caller.is_privileged() => Err(Errno::EPERM),
         op::COMMANDLINE2 => {
             let line = command_line(caller);
-            varbuf(caller, arg, &line)
+            varbuf(caller, arg, line.as_bytes())
         }
         _ => Err(Errno::ENOSYS),
     }
@@ -129,9 +131,9 @@ fn text<P: Platform, const N: usize>(
     Ok(Reply::Value(0))
 }
 
-/// Writes a string behind the length that the guest has room for, and returns its length.
-fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, text: &str) -> Result<Reply> {
-    let length = text.len() as u64;
+/// Writes bytes behind the length that the guest has room for, and returns how many there are.
+fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, bytes: &[u8]) -> Result<Reply> {
+    let length = bytes.len() as u64;
     if address == 0 {
         return Ok(Reply::Value(length));
     }
@@ -145,8 +147,6 @@ fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, text: &str) -> 
     let behind = address
         .checked_add(size_of::<Varbuf>() as u64)
         .ok_or(Errno::EFAULT)?;
-    let mut bytes = vec![0; text.len()];
-    bytes.copy_from_slice(text.as_bytes());
-    caller.copy_out(behind, &bytes)?;
+    caller.copy_out(behind, bytes)?;
     Ok(Reply::Value(length))
 }

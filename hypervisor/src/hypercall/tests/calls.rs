@@ -46,6 +46,32 @@ fn the_version_and_its_strings_are_told() {
 }
 
 #[test]
+fn the_build_is_named_by_its_digest_if_it_has_one() {
+    let mut system = two_domains();
+    let ask = |system: &mut System<Fake>, domain: u16, at: u64| {
+        let op = version::op::BUILD_ID.into();
+        call(system, domain, nr::XEN_VERSION, &[op, at]).value as i64
+    };
+    assert_eq!(ask(&mut system, 0, 0), errno(Errno::ENODATA));
+    system.host.build_id = vec![0xab, 0xcd];
+    assert_eq!(ask(&mut system, 1, 0), errno(Errno::EPERM));
+    assert_eq!(ask(&mut system, 0, 0), 2);
+    for (room, expected) in [
+        (0, errno(Errno::EINVAL)),
+        (1, errno(Errno::ENOBUFS)),
+        (2, 2),
+    ] {
+        let at = ARG[0];
+        caller(&mut system, 0)
+            .put(at, &[room, 0x1111_1111u32])
+            .expect("memory");
+        assert_eq!(ask(&mut system, 0, at), expected);
+    }
+    let written: [u32; 2] = caller(&mut system, 0).get(ARG[0]).expect("memory");
+    assert_eq!(written, [2, 0x1111_cdab]);
+}
+
+#[test]
 fn user_programs_and_unknown_numbers_are_refused() {
     let mut system = two_domains();
     let mut wanted = Call {
