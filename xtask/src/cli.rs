@@ -141,8 +141,8 @@ pub enum Subject {
     /// Compare our hypervisor with Debian's Xen
     ///
     /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
-    /// dom0 sees of either and which hypercalls it makes. A whole run takes some 5 minutes without KVM and writes docs/results/hypervisor.md. Nothing else
-    /// should run on the machine.
+    /// dom0 sees of either and which hypercalls it makes. A whole run takes some 7 minutes without KVM and writes
+    /// docs/results/hypervisor.md. Nothing else should run on the machine.
     Hypervisor(BenchHypervisor),
 }
 
