@@ -55,9 +55,11 @@ const SIDES: [Hypervisor; 2] = [Hypervisor::Xen, Hypervisor::Paravane];
 /// Boots and measures; returns what is to be printed, and whether ours was as fast everywhere.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(String, bool)> {
     let dir = session.logs().join("bench");
+    // First, as it says at once if a kernel cannot be watched.
+    let [xen, ours] = hypercalls(session, images, &dir)?;
+    let list = list::section(&xen, &ours);
     if options.rounds == 0 {
-        let [xen, ours] = hypercalls(session, images, &dir)?;
-        return Ok((list::section(&xen, &ours), true));
+        return Ok((list, true));
     }
     let mut all: [Vec<Boot>; 2] = [vec![], vec![]];
     for round in 0..options.rounds {
@@ -77,9 +79,8 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(Str
             all[side].push(boot);
         }
     }
-    let [xen, ours] = hypercalls(session, images, &dir)?;
     let mut document = report::document(images, &topology(Hypervisor::Paravane), &all)?;
-    document += &format!("\n## Hypercalls\n\n{}", list::section(&xen, &ours));
+    document += &format!("\n## Hypercalls\n\n{list}");
     let kept = dir.join("hypervisor.md");
     let path = options.output.as_ref().unwrap_or(&kept);
     if let Some(folder) = path.parent() {

@@ -31,6 +31,12 @@ fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {
     ensure!(says("nr_cpus")? == topology.cpus.to_string(), "{info}");
     ensure!(says("xen_version")?.ends_with("paravane"), "{info}");
     ensure!(says("virt_caps")?.contains("hvm"), "{info}");
+    let build = says("build_id")?;
+    // SHA-1 in hexadecimal.
+    ensure!(
+        build.len() == 40 && build.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        "{info}"
+    );
     let (total, free): (u32, u32) = (
         says("total_memory")?.parse()?,
         says("free_memory")?.parse()?,
