@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Fuzzing of what faces a hostile peer: rings, the messages of the block, network and PCI protocols,
-//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls; and of packed kernels.
+//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls; and of packed kernels and what boot
+//! loaders tell.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
 //!
@@ -17,6 +18,7 @@ mod blkif;
 mod bytes;
 mod hypercall;
 mod kernel;
+mod loader;
 mod netif;
 mod pciif;
 mod ring;
@@ -25,6 +27,7 @@ mod store;
 pub use blkif::{blkif_request, blkif_response};
 pub use hypercall::hypercall;
 pub use kernel::bzimage;
+pub use loader::multiboot;
 pub use netif::{netif_control, netif_request, netif_rx, netif_tx};
 pub use pciif::{pciif_answer, pciif_request, pciif_store};
 pub use ring::{back_ring, front_ring};
@@ -34,7 +37,7 @@ pub use store::{features, netif_features, xenstore};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
@@ -51,4 +54,5 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("xenstore", xenstore),
     ("hypercall", hypercall),
     ("bzimage", bzimage),
+    ("multiboot", multiboot),
 ];

@@ -115,5 +115,6 @@ targets!(
     netif_features,
     xenstore,
     hypercall,
-    bzimage
+    bzimage,
+    multiboot
 );

@@ -6,4 +6,5 @@ mod entry;
 mod multiboot;
 
 pub use entry::image;
-pub use multiboot::{BootInfo, Module, Region};
+pub use multiboot::loader;
+pub use paravane::multiboot::{BootInfo, Module};

@@ -18,7 +18,7 @@ use paravane::system::domain::E820Entry;
 use crate::arch::acpi::Acpi;
 use crate::arch::frames::{FRAME, Frames};
 use crate::arch::{memory, percpu, ram};
-use crate::boot::{BootInfo, Module};
+use crate::boot::{BootInfo, Module, image};
 use crate::domain::{self, Domain, Plan};
 use crate::platform::system;
 
@@ -53,8 +53,15 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         .next()
         .ok_or("no dom0 kernel: give one as the first module")?;
     // The modules lie where dom0's memory is to be: moved out of the way first.
-    let image = packed::unpack(move_away(kernel)?)?;
-    let initrd = modules.next().map(move_away).transpose()?;
+    let file = packed::unpack(move_away(kernel)?)?;
+    let initrd = modules.next().filter(|module| !module.range.is_empty());
+    let initrd = initrd.map(move_away).transpose()?;
+    // What the loader told lies where dom0's memory is to be, too.
+    for range in boot.left_over(image::physical()) {
+        system()
+            .frames
+            .add_free(range.start / FRAME..range.end / FRAME);
+    }
 
     // The low memory is free from here on: the other processors are up. With the page the firmware's own data begin in:
     // dom0 looks for tables there.
@@ -83,7 +90,7 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
             .iter()
             .any(|own| own.start <= range.start && range.end <= own.end)
     };
-    let bytes = ram::Bytes::of(&image.0, image.1);
+    let bytes = ram::Bytes::of(&file.0, file.1);
     let mut kernel_end = START_INFO;
     let entry = elf::load(bytes, |to, from, size| {
         let range = to..to

@@ -5,6 +5,7 @@
 use alloc::string::String;
 
 use paravane::build_id;
+use paravane::multiboot::Region;
 use paravane::system::domain::E820Entry;
 use paravane::system::{Cpu, HostInfo};
 
@@ -33,7 +34,7 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
         topology: topology(cpu.apic_id),
         ..Cpu::default()
     });
-    let entry = |region: &crate::boot::Region| E820Entry {
+    let entry = |region: &Region| E820Entry {
         address: region.start,
         size: region.end - region.start,
         kind: region.kind,

@@ -19,6 +19,7 @@ pub mod hypercall;
 pub mod irq;
 pub mod mem;
 pub mod msi;
+pub mod multiboot;
 pub mod pvclock;
 pub mod sched;
 pub mod symbols;

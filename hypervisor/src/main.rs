@@ -44,7 +44,11 @@ fn start(magic: u32, info: u64) -> ! {
         arch::cpu::brand()
     );
     arch::memory::init(magic, info);
-    BOOT.call_once(|| BootInfo::read(magic, info));
+    let boot = BOOT.call_once(|| boot::loader(magic, info).copy());
+    log::info!("loaded by {}", boot.loader);
+    if let Err(why) = boot.check(boot::image::physical()) {
+        panic!("{why}");
+    }
     lapic::init();
     let cpu = percpu::make(lapic::id());
     percpu::adopt(cpu);

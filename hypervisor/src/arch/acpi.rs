@@ -54,8 +54,8 @@ pub struct Acpi {
 
 /// Reads the tables. `None` if there are none.
 pub fn read(boot: &BootInfo) -> Option<Acpi> {
-    let rsdp = match boot.rsdp {
-        Some(copy) => copy.to_vec(),
+    let rsdp = match &boot.rsdp {
+        Some(copy) => copy.clone(),
         None => find_rsdp()?,
     };
     let mut acpi = Acpi {

@@ -2,11 +2,14 @@
 
 //! From the loader's memory map to the hypervisor's own address space and heap.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use paravane::multiboot::kind;
 use spin::Mutex;
 use talc::{ErrOnOom, Span, Talc, Talck};
 
 use super::{frames, paging, phys};
-use crate::boot::{self, BootInfo, image};
+use crate::boot::{self, image};
 use crate::platform;
 use frames::{FRAME, Frames};
 
@@ -14,8 +17,6 @@ use frames::{FRAME, Frames};
 /// map of each other is noted there.
 const HEAP: u64 = 16 << 20;
 const HEAP_SHARE: u64 = 128;
-/// Bytes of the loader's own structures.
-const LOADER: u64 = 64 << 10;
 
 #[global_allocator]
 static HEAP_ALLOCATOR: Talck<spin::mutex::SpinMutex<()>, ErrOnOom> = Talc::new(ErrOnOom).lock();
@@ -23,33 +24,26 @@ static HEAP_ALLOCATOR: Talck<spin::mutex::SpinMutex<()>, ErrOnOom> = Talc::new(E
 static RAM: Mutex<arrayvec::ArrayVec<core::ops::Range<u64>, 64>> =
     Mutex::new(arrayvec::ArrayVec::new_const());
 
+/// The first address behind what the direct map maps: on the boot tables 4 GiB.
+static MAPPED: AtomicU64 = AtomicU64::new(4 << 30);
+
 /// Takes over the machine's memory. Runs on the boot tables, returns on the final ones.
 pub fn init(magic: u32, info: u64) {
-    let mut map = [boot::Region {
-        start: 0,
-        end: 0,
-        kind: 0,
-    }; 64];
-    let count = BootInfo::early_memory(magic, info, &mut map);
-    let map = &map[..count];
-    for region in map.iter().filter(|region| region.kind == 1) {
+    let loader = boot::loader(magic, info);
+    let map = loader.map();
+    for region in map.regions().filter(|region| region.kind == kind::RAM) {
         frames::give(region.start..region.end);
         let _ = RAM.lock().try_push(region.start..region.end);
     }
-    // What must survive: the first MiB for the trampoline and the firmware's data, the image, and behind it what QEMU
-    // leaves there for us to read.
+    // What must survive: the first MiB for the trampoline and the firmware's data, the image, and what the loader put
+    // anywhere for us to read.
     frames::withhold(0..1 << 20);
     frames::withhold(image::physical());
-    frames::withhold(image::physical().end..image::physical().end + LOADER);
-    frames::withhold(info..info + LOADER);
-    BootInfo::early_modules(magic, info, frames::withhold);
-    let top = map
-        .iter()
-        .filter(|region| region.kind == 1)
-        .map(|region| region.end)
-        .max()
-        .unwrap_or(0);
+    loader.in_use(&mut frames::withhold);
+    let top = RAM.lock().iter().map(|range| range.end).max();
+    let top = top.expect("the boot loader tells of memory");
     paging::init(top);
+    MAPPED.store(top, Ordering::Relaxed);
     let frames = (ram_bytes() / HEAP_SHARE).max(HEAP) / FRAME;
     let heap = Frames::take(frames, u64::MAX).expect("contiguous memory for the heap");
     let start = phys::pointer::<u8>(heap.leak());
@@ -101,6 +95,11 @@ pub fn with_room<T>(bytes: u64, work: impl FnOnce() -> T) -> Option<T> {
         room.leak();
     }
     Some(result)
+}
+
+/// The first physical address that the direct map may not have. Before it only the image's own are missing.
+pub fn mapped() -> u64 {
+    MAPPED.load(Ordering::Relaxed)
 }
 
 /// All RAM of the machine in bytes.

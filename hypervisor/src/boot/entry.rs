@@ -6,7 +6,7 @@
 
 use core::arch::global_asm;
 
-use super::multiboot::{MAGIC1, MAGIC2};
+use paravane::multiboot::{MAGIC1, MAGIC2};
 
 /// Multiboot 1 header flags: page-aligned modules, memory map wanted, address fields valid.
 const FLAGS1: u32 = 1 | 2 | 0x1_0000;

@@ -51,6 +51,8 @@ impl Options {
                 "console" => value == "com1",
                 "com1" => value.starts_with("115200"),
                 "dom0" => value == "pvh",
+                // What GRUB's configuration of Debian puts in the place of the image's name, which Xen wants there.
+                "placeholder" => value.is_empty(),
                 "noreboot" => {
                     options.stay = true;
                     true

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a multiboot loader leaves in memory: command line, modules, memory map and the ACPI root pointer, of version 1
+//! (QEMU's `-kernel`, GRUB's `multiboot`) and version 2 (GRUB's `multiboot2`).
+//!
+//! A loader is no enemy, but it may be broken, and what it says decides which memory is free: every address and length is
+//! checked before it is used, counts are bounded, and what makes no sense is left out. What the whole says is checked by
+//! [`BootInfo::check`].
+
+mod map;
+#[cfg(test)]
+mod tests;
+mod version1;
+mod version2;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+pub use map::{Map, Region, kind};
+
+/// What a loader of version 1 leaves in EAX (Multiboot Specification 0.6.96, 3.2).
+pub const MAGIC1: u32 = 0x2bad_b002;
+/// What a loader of version 2 leaves in EAX (Multiboot2 Specification 2.0, 3.5).
+pub const MAGIC2: u32 = 0x36d7_6289;
+
+/// The longest text that is read, in bytes; the rest is left out.
+const MAX_TEXT: u64 = 4096;
+/// The most modules that are looked at.
+const MAX_MODULES: u64 = 64;
+/// The loader's name stands before nothing: it is what it says, cut.
+const MAX_NAME: u64 = 64;
+
+/// The physical memory that the loader wrote to.
+pub trait Memory {
+    /// Copies bytes. False if not all of them can be reached; then `to` may hold anything.
+    fn read(&self, address: u64, to: &mut [u8]) -> bool;
+}
+
+/// A file the loader put into memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Physical addresses of its bytes.
+    pub range: Range<u64>,
+    /// What stands behind its name in the loader's configuration.
+    pub arguments: String,
+}
+
+/// All a loader tells.
+#[derive(Clone, Debug, Default)]
+pub struct BootInfo {
+    /// What the loader calls itself, or nothing.
+    pub loader: String,
+    /// The command line without the image's name.
+    pub command_line: String,
+    /// The modules in the loader's order.
+    pub modules: Vec<Module>,
+    /// The memory map: in order, nothing twice.
+    pub memory: Vec<Region>,
+    /// A copy of the RSDP, if the loader gave one (version 2): 20 bytes, or 36 of a later revision. Its checksums are right.
+    pub rsdp: Option<Vec<u8>>,
+    /// Where all this stood: physical addresses, in any order, perhaps of the same frames.
+    told: Vec<Range<u64>>,
+}
+
+impl BootInfo {
+    /// Whether it can be booted with: a memory map, and modules that lie in memory, each in frames of its own and none in
+    /// the frames of `image`. `Err` says why not.
+    pub fn check(&self, image: Range<u64>) -> Result<(), &'static str> {
+        if !self.memory.iter().any(|region| region.kind == kind::RAM) {
+            return Err("the boot loader tells of no memory");
+        }
+        let mut taken = alloc::vec![frames(&image)];
+        for module in &self.modules {
+            let range = frames(&module.range);
+            if range.is_empty() {
+                continue;
+            }
+            let in_memory = self.memory.iter().any(|region| {
+                region.kind == kind::RAM && region.start <= range.start && range.end <= region.end
+            });
+            if !in_memory {
+                return Err("the boot loader put a module where there is no memory");
+            }
+            let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
+            if taken.iter().any(overlaps) {
+                return Err(
+                    "the boot loader put two modules, or one and the hypervisor, in one place",
+                );
+            }
+            taken.push(range);
+        }
+        Ok(())
+    }
+
+    /// The memory that only held what is copied now: whole frames of RAM above the first MiB, each once, none of them
+    /// `image`'s or a module's.
+    pub fn left_over(&self, image: Range<u64>) -> Vec<Range<u64>> {
+        let mut map = Map::default();
+        let mut add = |range: &Range<u64>, kind| {
+            let range = frames(range);
+            map.add(range.start, range.end - range.start, kind);
+        };
+        // What is somebody's counts more than what is free, as in a memory map.
+        add(&(0..1 << 20), kind::RESERVED);
+        add(&image, kind::RESERVED);
+        let modules = self.modules.iter().map(|module| &module.range);
+        modules.for_each(|range| add(range, kind::RESERVED));
+        self.told.iter().for_each(|range| add(range, kind::RAM));
+        let is_ram = |range: &Range<u64>| {
+            self.memory.iter().any(|region| {
+                region.kind == kind::RAM && region.start <= range.start && range.end <= region.end
+            })
+        };
+        map.regions()
+            .filter(|region| region.kind == kind::RAM)
+            .map(|region| region.start..region.end)
+            .filter(is_ram)
+            .collect()
+    }
+}
+
+/// The whole frames that a range touches; none for an empty one.
+fn frames(range: &Range<u64>) -> Range<u64> {
+    if range.is_empty() {
+        return 0..0;
+    }
+    let frame = crate::mem::PAGE_SIZE;
+    range.start / frame * frame
+        ..range
+            .end
+            .checked_next_multiple_of(frame)
+            .unwrap_or(u64::MAX)
+}
+
+/// A module, as it is told of.
+struct Told {
+    range: Range<u64>,
+    /// Where its text is, and how long it can be.
+    text: Range<u64>,
+}
+
+/// A loader's structures. Nothing here needs a heap but [`Loader::copy`].
+#[derive(Clone, Copy, Debug)]
+pub struct Loader<M> {
+    memory: M,
+    version: Version,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    One(version1::Info),
+    Two(version2::Info),
+}
+
+impl<M: Memory> Loader<M> {
+    /// What a loader left that gave this number in EAX and this address in EBX. `None` if there is nothing to be read.
+    pub fn new(memory: M, magic: u32, info: u64) -> Option<Self> {
+        let version = match magic {
+            MAGIC1 => Version::One(version1::Info::read(&memory, info)?),
+            MAGIC2 => Version::Two(version2::Info::read(&memory, info)?),
+            _ => return None,
+        };
+        Some(Self { memory, version })
+    }
+
+    /// The memory map.
+    pub fn map(&self) -> Map {
+        let mut map = Map::default();
+        let mut add = |start: u64, len: u64, kind: u32| map.add(start, len, kind);
+        match &self.version {
+            Version::One(info) => info.regions(&self.memory, &mut add),
+            Version::Two(info) => info.regions(&self.memory, &mut add),
+        }
+        map
+    }
+
+    /// The physical memory that holds the modules and what the loader tells: not to be overwritten before it is
+    /// copied.
+    pub fn in_use(&self, each: &mut dyn FnMut(Range<u64>)) {
+        self.each_module(&mut |module| each(module.range));
+        self.told(each);
+    }
+
+    /// The same without the modules.
+    fn told(&self, each: &mut dyn FnMut(Range<u64>)) {
+        match &self.version {
+            Version::One(info) => info.in_use(&self.memory, each),
+            Version::Two(info) => each(info.range()),
+        }
+    }
+
+    /// Copies all of it.
+    pub fn copy(&self) -> BootInfo {
+        let mut boot = BootInfo {
+            memory: self.map().regions().collect(),
+            ..BootInfo::default()
+        };
+        self.told(&mut |range| boot.told.push(range));
+        let (loader, line) = match &self.version {
+            Version::One(info) => (info.loader(), info.command_line()),
+            Version::Two(info) => {
+                boot.rsdp = info.rsdp(&self.memory);
+                (info.loader(&self.memory), info.command_line(&self.memory))
+            }
+        };
+        boot.loader = text(&self.memory, loader, MAX_NAME);
+        // GRUB 2 leaves the file's name out, with either version of the protocol; all others that speak the first one put
+        // it in front.
+        let named = matches!(self.version, Version::One(_)) && !is_grub2(&boot.loader);
+        let arguments = |range: Range<u64>| {
+            let text = text(&self.memory, range, MAX_TEXT);
+            if named { without_name(&text) } else { text }
+        };
+        boot.command_line = arguments(line);
+        self.each_module(&mut |module| {
+            boot.modules.push(Module {
+                range: module.range,
+                arguments: arguments(module.text),
+            });
+        });
+        boot
+    }
+
+    fn each_module(&self, each: &mut dyn FnMut(Told)) {
+        match &self.version {
+            Version::One(info) => info.modules(&self.memory, each),
+            Version::Two(info) => info.modules(&self.memory, each),
+        }
+    }
+}
+
+/// A module's addresses. One that ends before it begins has no bytes.
+fn module_range(start: u32, end: u32) -> Range<u64> {
+    u64::from(start)..u64::from(end.max(start))
+}
+
+/// "GRUB 2.12" and "GRUB 1.99", not "GRUB 0.97".
+fn is_grub2(loader: &str) -> bool {
+    let version = loader.strip_prefix("GRUB ").unwrap_or("0");
+    !version.starts_with('0')
+}
+
+fn without_name(text: &str) -> String {
+    let rest = text.trim_start().split_once(' ');
+    rest.map_or("", |(_, rest)| rest).trim().into()
+}
+
+/// A text up to its NUL, the range's end, or the limit.
+fn text(memory: &impl Memory, range: Range<u64>, limit: u64) -> String {
+    let mut bytes = Vec::new();
+    let end = range.end.min(range.start.saturating_add(limit));
+    for at in range.start..end {
+        match number::<1>(memory, at) {
+            Some(0) | None => break,
+            Some(byte) => bytes.push(byte as u8),
+        }
+    }
+    String::from_utf8_lossy(&bytes).trim().into()
+}
+
+/// Reads a little-endian number of `N` bytes, 8 at most.
+fn number<const N: usize>(memory: &impl Memory, at: u64) -> Option<u64> {
+    let mut bytes = [0; N];
+    if at.checked_add(N as u64).is_none() || !memory.read(at, &mut bytes) {
+        return None;
+    }
+    Some(
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+    )
+}
+
+/// Four bytes.
+fn word(memory: &impl Memory, at: u64) -> Option<u32> {
+    number::<4>(memory, at).map(|word| word as u32)
+}
