@@ -22,6 +22,7 @@ pub mod msi;
 pub mod multiboot;
 pub mod pvclock;
 pub mod sched;
+pub mod strings;
 pub mod symbols;
 pub mod system;
 pub mod trace;

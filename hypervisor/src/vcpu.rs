@@ -7,6 +7,7 @@ mod inject;
 mod memory;
 mod mmio;
 mod msr;
+mod ports;
 mod registers;
 
 use core::sync::atomic::Ordering;

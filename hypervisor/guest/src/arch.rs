@@ -7,8 +7,8 @@ mod boot;
 mod traps;
 
 pub use access::{
-    Instruction, cpuid, end, hypercall, read, read_msr, read_port, run, wild_control_registers,
-    write, write_msr, write_port,
+    Instruction, cpuid, end, hypercall, port_string, read, read_msr, read_port, run,
+    wild_control_registers, write, write_msr, write_port,
 };
 pub use boot::{StartInfo, scratch_frame};
 pub use traps::{halt, triple_fault};

@@ -14,3 +14,4 @@ pub mod options;
 pub mod random;
 pub mod registers;
 pub mod scratch;
+pub mod strings;

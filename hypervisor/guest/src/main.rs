@@ -10,6 +10,7 @@
 mod arch;
 mod hypercalls;
 mod machine;
+mod port_strings;
 mod queues;
 mod report;
 
@@ -43,6 +44,8 @@ fn start(info: &StartInfo) -> ! {
     honest.still("instructions", &scratch);
     machine::ports(&mut random);
     honest.still("ports", &scratch);
+    port_strings::try_all(&mut random);
+    honest.still("port strings", &scratch);
     machine::pci(&mut random);
     honest.still("PCI", &scratch);
     machine::memory(&scratch, &mut random);

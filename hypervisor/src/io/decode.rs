@@ -33,6 +33,18 @@ pub enum Access {
     },
 }
 
+/// A segment register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Segment {
+    Es,
+    Cs,
+    Ss,
+    Ds,
+    Fs,
+    Gs,
+}
+
 /// Decodes the instruction at `rip`.
 pub fn decode(bytes: &[u8], rip: u64, bits: u32) -> Option<Instruction> {
     let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
@@ -67,4 +79,28 @@ pub fn access(instruction: &Instruction) -> Option<Access> {
         }),
         _ => None,
     }
+}
+
+/// Of INS, if `input`, or OUTS: the bits of its addresses, and the segment of its memory. Nothing of any other instruction.
+pub fn string(instruction: &Instruction, input: bool) -> Option<(u32, Segment)> {
+    let memory = match (instruction.mnemonic(), input) {
+        (Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd, true) => instruction.op0_kind(),
+        (Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd, false) => instruction.op1_kind(),
+        _ => return None,
+    };
+    let bits = match memory {
+        OpKind::MemoryESDI | OpKind::MemorySegSI => 16,
+        OpKind::MemoryESEDI | OpKind::MemorySegESI => 32,
+        _ => 64,
+    };
+    let segment = match instruction.memory_segment() {
+        _ if input => Segment::Es,
+        Register::ES => Segment::Es,
+        Register::CS => Segment::Cs,
+        Register::SS => Segment::Ss,
+        Register::FS => Segment::Fs,
+        Register::GS => Segment::Gs,
+        _ => Segment::Ds,
+    };
+    Some((bits, segment))
 }

@@ -1,8 +1,9 @@
 //! The guest's own page tables: from a virtual address to a guest-physical one, as the processor would do it.
 //!
 //! Four and five levels in long mode (AMD64 Architecture Programmer's Manual, volume 2, chapter 5), and none at all.
-//! Hypercalls come from the guest's kernel, so an access is a supervisor's; SMAP does not stand in the way, as it
-//! does not in Xen, because privileged programs' buffers are user memory.
+//! Hypercalls come from the guest's kernel, so an access is a supervisor's; SMAP does not stand in the way of their
+//! buffers, as it does not in Xen, because privileged programs' are user memory. It does where an instruction's access is
+//! carried out.
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -31,11 +32,32 @@ pub struct Access {
     pub write: bool,
     /// By a user program, not the kernel.
     pub user: bool,
+    /// By the kernel, which may not reach users' pages (CR4.SMAP with RFLAGS.AC clear).
+    pub smap: bool,
 }
 
-/// The address is not mapped, or not for this access.
+/// Why an address cannot be accessed: the part of a page fault's error code that the access itself does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotMapped;
+pub enum Fault {
+    /// It is not mapped.
+    NotMapped,
+    /// It is, but not for this access.
+    Forbidden,
+    /// An entry has bits set that have to be clear.
+    Reserved,
+}
+
+impl Fault {
+    /// A page fault's error code (APM volume 2, 8.4.2).
+    pub fn code(self, access: Access) -> u32 {
+        let why = match self {
+            Fault::NotMapped => 0,
+            Fault::Forbidden => 1 << 0,
+            Fault::Reserved => 1 << 0 | 1 << 3,
+        };
+        why | u32::from(access.write) << 1 | u32::from(access.user) << 2
+    }
+}
 
 /// The guest-physical memory that page tables lie in.
 pub trait TableMemory {
@@ -51,7 +73,7 @@ pub fn walk(
     address: u64,
     access: Access,
     memory: &mut impl TableMemory,
-) -> Result<u64, NotMapped> {
+) -> Result<u64, Fault> {
     if paging.levels == 0 {
         return Ok(address);
     }
@@ -59,7 +81,7 @@ pub fn walk(
     // A canonical address repeats its highest bit.
     let sign = (address as i64) >> (bits - 1);
     if sign != 0 && sign != -1 {
-        return Err(NotMapped);
+        return Err(Fault::NotMapped);
     }
     let mut table = paging.cr3 & ADDRESS;
     let mut writable = true;
@@ -69,7 +91,7 @@ pub fn walk(
         let at = table + ((address >> shift) & 0x1ff) * 8;
         // A few tries, since another CPU of the guest may mark the same entry meanwhile.
         let entry = (0..4).find_map(|_| visit(at, level, access, writable, user, paging, memory));
-        let entry = entry.ok_or(NotMapped)??;
+        let entry = entry.ok_or(Fault::NotMapped)??;
         writable &= entry & WRITE != 0;
         user &= entry & USER != 0;
         if level == 1 || entry & LARGE != 0 {
@@ -78,7 +100,7 @@ pub fn walk(
         }
         table = entry & ADDRESS;
     }
-    Err(NotMapped)
+    Err(Fault::NotMapped)
 }
 
 /// Reads and marks an entry. `None` if it changed meanwhile.
@@ -90,21 +112,26 @@ fn visit(
     user: bool,
     paging: &Paging,
     memory: &mut impl TableMemory,
-) -> Option<Result<u64, NotMapped>> {
+) -> Option<Result<u64, Fault>> {
     let Some(entry) = memory.load(at) else {
-        return Some(Err(NotMapped));
+        return Some(Err(Fault::NotMapped));
     };
-    if entry & PRESENT == 0 || (level > 3 && entry & LARGE != 0) {
-        return Some(Err(NotMapped));
+    if entry & PRESENT == 0 {
+        return Some(Err(Fault::NotMapped));
+    }
+    if level > 3 && entry & LARGE != 0 {
+        return Some(Err(Fault::Reserved));
     }
     let leaf = level == 1 || entry & LARGE != 0;
     let mut marks = ACCESSED;
     if leaf {
         let may_write = writable && entry & WRITE != 0;
-        let forbidden = (access.user && !(user && entry & USER != 0))
+        let users = user && entry & USER != 0;
+        let forbidden = (access.user && !users)
+            || (access.smap && users)
             || (access.write && !may_write && (access.user || paging.write_protect));
         if forbidden {
-            return Some(Err(NotMapped));
+            return Some(Err(Fault::Forbidden));
         }
         if access.write {
             marks |= DIRTY;

@@ -1,11 +1,14 @@
 //! The vCPU that makes a hypercall, and its memory by virtual addresses.
 
 use super::{Domain, Errno, Platform, Result, System};
-use crate::mem::Gfn;
+use core::ops::Range;
+
 use crate::mem::access::{GuestMemory, by_page};
 use crate::mem::frames::DomId;
 use crate::mem::p2m::Kind;
 use crate::mem::walk::{Access, Paging, TableMemory, walk};
+use crate::mem::{Gfn, PAGE_SIZE};
+use crate::strings::PageFault;
 use crate::system::vcpu::VcpuId;
 
 /// A vCPU in a hypercall.
@@ -59,7 +62,11 @@ impl<P: Platform> System<P> {
         address: u64,
         write: bool,
     ) -> Result<u64> {
-        let access = Access { write, user: false };
+        let access = Access {
+            write,
+            user: false,
+            smap: false,
+        };
         let mut walked = Walked {
             system: self,
             domain,
@@ -97,6 +104,53 @@ impl<P: Platform> System<P> {
             self.platform.write(machine, &from[range]);
             Ok(())
         })
+    }
+
+    /// Finds the machine address of a virtual one for an instruction of the domain's. `None` if there is no memory, which no
+    /// page fault tells of.
+    fn find(
+        &mut self,
+        domain: DomId,
+        paging: &Paging,
+        address: u64,
+        access: Access,
+    ) -> core::result::Result<Option<u64>, PageFault> {
+        let mut walked = Walked {
+            system: self,
+            domain,
+        };
+        let gpa = walk(paging, address, access, &mut walked).map_err(|fault| PageFault {
+            address,
+            code: fault.code(access),
+        })?;
+        Ok(self.machine_address(domain, gpa, access.write))
+    }
+
+    /// Has an instruction of the domain's access `length` bytes, page by page: `each` gets a machine address, or none where
+    /// there is no memory, and which of the bytes are there. Nothing is done if any of the pages faults.
+    pub fn access_virtual(
+        &mut self,
+        domain: DomId,
+        paging: &Paging,
+        address: u64,
+        length: usize,
+        access: Access,
+        mut each: impl FnMut(&P, Option<u64>, Range<usize>),
+    ) -> core::result::Result<(), PageFault> {
+        // As on a processor, a fault in the second page comes before the first one is changed.
+        for first in [true, false] {
+            let mut done = 0;
+            while done < length {
+                let at = address.wrapping_add(done as u64);
+                let piece = (PAGE_SIZE - at % PAGE_SIZE).min((length - done) as u64) as usize;
+                let machine = self.find(domain, paging, at, access)?;
+                if !first {
+                    each(&self.platform, machine, done..done + piece);
+                }
+                done += piece;
+            }
+        }
+        Ok(())
     }
 
     /// Copies from a domain's physical memory.
@@ -169,3 +223,6 @@ impl<P: Platform> Caller<'_, P> {
         self.system.domain(id).map(Domain::id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::inject::UNDEFINED;
 use super::{Runner, Wait};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
-use crate::io::{decode, ports};
+use crate::io::decode;
 use crate::platform::system;
 use crate::schedule;
 
@@ -139,42 +139,6 @@ impl Runner {
         }
         let length = self.length();
         self.skip(length);
-    }
-
-    /// An intercepted port. The exit tells the next instruction's address (15.10.2).
-    fn port(&mut self, info: u32, next: u64) {
-        let port = (info >> 16) as u16;
-        let size = (info >> 4 & 7) as u8;
-        if info & 1 << 2 != 0 {
-            log::error!("d0v{}: string access to port {port:#x}", self.vcpu.id.vcpu);
-            self.stop("string accesses to intercepted ports are not carried out");
-        }
-        let mask = if size == 4 {
-            u32::MAX
-        } else {
-            (1 << (8 * u32::from(size))) - 1
-        };
-        let is_pci = ports::PCI.contains(&u32::from(port));
-        if info & 1 != 0 {
-            let value = if is_pci {
-                self.domain.pci.lock().read(port, size)
-            } else {
-                !0
-            };
-            let rax = self.vmcb().rax;
-            self.vmcb().rax = match size {
-                4 => u64::from(value),
-                _ => rax & !u64::from(mask) | u64::from(value & mask),
-            };
-        } else {
-            let value = self.vmcb().rax as u32 & mask;
-            if port == ports::RESET && size == 1 {
-                arch::cpu::write_reset_control(value as u8);
-            } else if is_pci {
-                self.domain.pci.lock().write(port, size, value);
-            }
-        }
-        self.go_on_at(next);
     }
 
     fn hypercall(&mut self) {

@@ -6,6 +6,7 @@ use core::arch::asm;
 
 use misbehaving::options::End;
 use misbehaving::random::Random;
+use misbehaving::strings::PortString;
 
 use super::traps::{RECOVER, faults};
 
@@ -94,6 +95,52 @@ pub fn write_port(port: u16, size: u32, value: u32) {
             _ => asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack)),
         }
     }
+}
+
+/// Moves a string between a port and memory; says whether it faulted, and what count and address are then.
+pub fn port_string(of: &PortString) -> (bool, u64, u64) {
+    let (mut count, mut address) = (of.count, of.address);
+    let down = u32::from(of.down);
+    macro_rules! one {
+        ($text:literal, $index:tt) => {
+            // SAFETY: as for `guarded`, and for ports as above. The library chooses addresses in the window only.
+            unsafe {
+                asm!(
+                    "lea {recover}, [rip + 2f]",
+                    "mov [rip + {place}], {recover}",
+                    "test {down:e}, {down:e}",
+                    "jz 3f",
+                    "std",
+                    "3:",
+                    $text,
+                    "2:",
+                    "cld",
+                    recover = out(reg) _,
+                    place = sym RECOVER,
+                    down = in(reg) down,
+                    in("dx") of.port,
+                    inout("rcx") count,
+                    inout($index) address,
+                    options(nostack)
+                )
+            }
+        };
+    }
+    let faulted = faults(|| match (of.input, of.size, of.repeated) {
+        (true, 1, true) => one!("rep insb", "rdi"),
+        (true, 2, true) => one!("rep insw", "rdi"),
+        (true, _, true) => one!("rep insd", "rdi"),
+        (true, 1, false) => one!("insb", "rdi"),
+        (true, 2, false) => one!("insw", "rdi"),
+        (true, _, false) => one!("insd", "rdi"),
+        (false, 1, true) => one!("rep outsb", "rsi"),
+        (false, 2, true) => one!("rep outsw", "rsi"),
+        (false, _, true) => one!("rep outsd", "rsi"),
+        (false, 1, false) => one!("outsb", "rsi"),
+        (false, 2, false) => one!("outsw", "rsi"),
+        (false, _, false) => one!("outsd", "rsi"),
+    });
+    (faulted, count, address)
 }
 
 /// Reads memory, by one move of 1, 2, 4 or 8 bytes. After a fault it is 0.
@@ -198,12 +245,6 @@ pub fn end(how: End) {
         End::DebugBits => {
             guarded!("mov dr7, {v}", v = in(reg) 1u64 << 40, options(nostack))
         }
-        End::PortString => guarded!(
-            "outsb",
-            in("dx") 0x3f8u16,
-            inout("rsi") misbehaving::scratch::START => _,
-            options(nostack)
-        ),
         End::ExchangeWithDevice => guarded!(
             "xchg dword ptr [{a}], {v:e}",
             a = in(reg) 0xfec0_0000u64,

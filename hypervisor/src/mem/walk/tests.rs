@@ -30,10 +30,11 @@ const PAGING: Paging = Paging {
 const READ: Access = Access {
     write: false,
     user: false,
+    smap: false,
 };
 const WRITING: Access = Access {
     write: true,
-    user: false,
+    ..READ
 };
 
 /// Maps `0xffff_8000_0020_3xxx` to frame 0x55 with these bits.
@@ -76,7 +77,7 @@ fn read_only_pages_are_not_written_unless_protection_is_off() {
     let mut words = tables(PRESENT);
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, WRITING, &mut words),
-        Err(NotMapped)
+        Err(Fault::Forbidden)
     );
     let unprotected = Paging {
         write_protect: false,
@@ -93,7 +94,7 @@ fn a_user_does_not_reach_the_kernels_pages() {
     let user = Access { user: true, ..READ };
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, user, &mut tables(PRESENT | WRITE)),
-        Err(NotMapped)
+        Err(Fault::Forbidden)
     );
     assert_eq!(
         walk(
@@ -119,7 +120,7 @@ fn large_pages_end_the_walk() {
     words.0.insert(0x1000 + 256 * 8, 0x2000 | PRESENT | LARGE);
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, READ, &mut words),
-        Err(NotMapped),
+        Err(Fault::Reserved),
         "no such large page"
     );
 }
@@ -136,7 +137,7 @@ fn what_is_not_there_is_not_mapped() {
     ] {
         assert_eq!(
             walk(&PAGING, address, READ, &mut words),
-            Err(NotMapped),
+            Err(Fault::NotMapped),
             "{address:#x}"
         );
     }
@@ -146,7 +147,7 @@ fn what_is_not_there_is_not_mapped() {
     };
     assert_eq!(
         walk(&nowhere, ADDRESS_MAPPED, READ, &mut words),
-        Err(NotMapped)
+        Err(Fault::NotMapped)
     );
 }
 
@@ -160,4 +161,21 @@ fn without_paging_addresses_are_physical() {
         walk(&none, 0x1234, WRITING, &mut Words::default()),
         Ok(0x1234)
     );
+}
+
+#[test]
+fn the_kernel_does_not_reach_users_pages_where_smap_forbids() {
+    let smap = Access { smap: true, ..READ };
+    let of = |bits| walk(&PAGING, ADDRESS_MAPPED, smap, &mut tables(PRESENT | bits));
+    assert_eq!(of(USER), Err(Fault::Forbidden));
+    assert_eq!(of(0), Ok(0x55000));
+}
+
+#[test]
+fn error_codes_are_the_processors() {
+    let user = Access { user: true, ..READ };
+    assert_eq!(Fault::NotMapped.code(READ), 0);
+    assert_eq!(Fault::NotMapped.code(user), 4);
+    assert_eq!(Fault::Forbidden.code(WRITING), 3);
+    assert_eq!(Fault::Reserved.code(READ), 9);
 }

@@ -45,12 +45,13 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// What the guest says at the end of each of its parts, when the hypervisor still answers as it should.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "hypercalls",
     "queues",
     "registers",
     "instructions",
     "ports",
+    "port strings",
     "PCI",
     "memory",
 ];

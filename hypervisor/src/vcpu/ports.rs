@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Accesses to intercepted ports, of one value or of a string of them.
+
+use paravane::mem::MachineMemory;
+use paravane::mem::walk::{Access, Paging};
+use paravane::strings::{self, Guest, Instruction, Outcome, PageFault, Segment};
+
+use super::Runner;
+use crate::arch;
+use crate::arch::svm::vmcb;
+use crate::io::{decode, ports};
+use crate::platform::system;
+
+/// What the exit tells of the access (APM volume 2, 15.10.2).
+mod info {
+    pub const INPUT: u32 = 1 << 0;
+    pub const STRING: u32 = 1 << 2;
+    pub const REPEATED: u32 = 1 << 3;
+}
+
+/// RFLAGS: strings go down, and a user program has its accesses' alignment checked or the kernel reaches users' pages.
+const RFLAGS_DF: u64 = 1 << 10;
+const RFLAGS_AC: u64 = 1 << 18;
+/// CR0: alignment is checked.
+const CR0_AM: u64 = 1 << 18;
+/// CR4: the kernel does not reach users' pages.
+const CR4_SMAP: u64 = 1 << 21;
+
+impl Runner {
+    /// An access to an intercepted port. The exit tells the next instruction's address.
+    pub fn port(&mut self, info: u32, next: u64) {
+        let port = (info >> 16) as u16;
+        let size = (info >> 4 & 7) as u8;
+        if info & info::STRING != 0 {
+            self.string(info, next);
+        } else if info & info::INPUT != 0 {
+            let (value, rax) = (self.read_port(port, size), self.vmcb().rax);
+            self.vmcb().rax = match size {
+                4 => u64::from(value),
+                _ => rax & !u64::from(mask(size)) | u64::from(value),
+            };
+            self.go_on_at(next);
+        } else {
+            let value = self.vmcb().rax as u32 & mask(size);
+            self.write_port(port, size, value);
+            self.go_on_at(next);
+        }
+    }
+
+    fn read_port(&mut self, port: u16, size: u8) -> u32 {
+        let value = match ports::PCI.contains(&u32::from(port)) {
+            true => self.domain.pci.lock().read(port, size),
+            false => !0,
+        };
+        value & mask(size)
+    }
+
+    fn write_port(&mut self, port: u16, size: u8, value: u32) {
+        if port == ports::RESET && size == 1 {
+            arch::cpu::write_reset_control(value as u8);
+        } else if ports::PCI.contains(&u32::from(port)) {
+            self.domain.pci.lock().write(port, size, value);
+        }
+    }
+
+    /// INS or OUTS. Not every processor tells the address' size and the segment: both are read from the instruction. If that
+    /// is no longer the one that exited, another vCPU has just changed it, and the guest goes on with what it is now.
+    fn string(&mut self, info: u32, next: u64) {
+        let (bytes, len) = self.fetch();
+        let (rip, bits) = (self.vmcb().rip, self.bits());
+        let input = info & info::INPUT != 0;
+        let decoded = decode::decode(&bytes[..len], rip, bits);
+        let Some((address_bits, segment)) =
+            decoded.and_then(|instruction| decode::string(&instruction, input))
+        else {
+            return;
+        };
+        let paging = self.paging();
+        let user = self.vmcb().cpl == 3;
+        let wide = self.wide();
+        let segment = self.segment(segment, wide);
+        let vmcb = self.vmcb();
+        let alignment = vmcb.rflags & RFLAGS_AC != 0;
+        let of = Instruction {
+            port: (info >> 16) as u16,
+            size: (info >> 4 & 7) as u8,
+            input,
+            repeated: info & info::REPEATED != 0,
+            address_bits,
+            segment,
+            canonical: wide.then(|| if paging.levels == 5 { 57 } else { 48 }),
+            down: vmcb.rflags & RFLAGS_DF != 0,
+            aligned: user && alignment && vmcb.cr0 & CR0_AM != 0,
+        };
+        let smap = vmcb.cr4 & CR4_SMAP != 0 && !user && !alignment;
+        let registers = &self.context.registers;
+        let mut after = strings::Registers {
+            count: registers.rcx,
+            index: if input { registers.rdi } else { registers.rsi },
+        };
+        let mut memory = Memory {
+            runner: self,
+            paging,
+            user,
+            smap,
+        };
+        let outcome = strings::run(&of, &mut after, &mut memory);
+        let registers = &mut self.context.registers;
+        registers.rcx = after.count;
+        let index = match input {
+            true => &mut registers.rdi,
+            false => &mut registers.rsi,
+        };
+        *index = after.index;
+        match outcome {
+            Outcome::Done => self.go_on_at(next),
+            // Interrupts are taken between elements.
+            Outcome::Again => self.vmcb().interrupt_shadow &= !1,
+            Outcome::Fault(exception) => {
+                if let Some(address) = exception.address {
+                    self.vmcb().cr2 = address;
+                }
+                self.raise(exception.vector, Some(exception.code));
+            }
+        }
+    }
+
+    /// A segment as its use is checked; in 64-bit mode of most nothing is left.
+    fn segment(&mut self, which: decode::Segment, wide: bool) -> Segment {
+        use decode::Segment as Name;
+        let vmcb = self.vmcb();
+        let vmcb::Segment {
+            attributes,
+            limit,
+            base,
+            ..
+        } = match which {
+            Name::Es => vmcb.es,
+            Name::Cs => vmcb.cs,
+            Name::Ss => vmcb.ss,
+            Name::Ds => vmcb.ds,
+            Name::Fs => vmcb.fs,
+            Name::Gs => vmcb.gs,
+        };
+        let has_base = !wide || matches!(which, Name::Fs | Name::Gs);
+        Segment {
+            base: if has_base { base } else { 0 },
+            limit,
+            attributes,
+            stack: which == Name::Ss,
+        }
+    }
+}
+
+/// The bits of a value of so many bytes.
+fn mask(size: u8) -> u32 {
+    match size {
+        1 => 0xff,
+        2 => 0xffff,
+        _ => u32::MAX,
+    }
+}
+
+/// The ports and the memory of a guest at a string instruction.
+struct Memory<'a> {
+    runner: &'a mut Runner,
+    paging: Paging,
+    user: bool,
+    smap: bool,
+}
+
+impl Memory<'_> {
+    fn access(&self, write: bool) -> Access {
+        Access {
+            write,
+            user: self.user,
+            smap: self.smap,
+        }
+    }
+}
+
+/// What is no memory is a device's: reading it gives ones, and what is written there is lost.
+impl Guest for Memory<'_> {
+    fn input(&mut self, port: u16, size: u8) -> u32 {
+        self.runner.read_port(port, size)
+    }
+
+    fn output(&mut self, port: u16, size: u8, value: u32) {
+        self.runner.write_port(port, size, value);
+    }
+
+    fn probe(&mut self, address: u64, length: usize) -> Result<(), PageFault> {
+        let (id, access) = (self.runner.vcpu.id.domain, self.access(true));
+        system().access_virtual(id, &self.paging, address, length, access, |_, _, _| ())
+    }
+
+    fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), PageFault> {
+        let (id, access) = (self.runner.vcpu.id.domain, self.access(false));
+        let length = to.len();
+        system().access_virtual(
+            id,
+            &self.paging,
+            address,
+            length,
+            access,
+            |machine, at, part| match at {
+                Some(at) => machine.read(at, &mut to[part]),
+                None => to[part].fill(0xff),
+            },
+        )
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), PageFault> {
+        let (id, access) = (self.runner.vcpu.id.domain, self.access(true));
+        system().access_virtual(
+            id,
+            &self.paging,
+            address,
+            from.len(),
+            access,
+            |machine, at, part| {
+                if let Some(at) = at {
+                    machine.write(at, &from[part]);
+                }
+            },
+        )
+    }
+}
