@@ -17,6 +17,7 @@ mod agent;
 mod bpf;
 mod cpio;
 mod disk;
+pub mod grub;
 pub mod kmods;
 pub mod payload;
 mod programs;
@@ -35,6 +36,7 @@ use crate::resolve;
 use crate::sandbox::Sandbox;
 use crate::session::Session;
 
+pub use grub::Grub;
 pub use payload::Payload;
 pub use userland::Userland;
 
@@ -49,6 +51,8 @@ pub struct Images {
     pub qemu: Sandbox,
     /// Our own hypervisor, if it was asked for.
     paravane: Option<Hypervisor>,
+    /// GRUB, if it was asked for.
+    grub: Option<Grub>,
 }
 
 impl Images {
@@ -78,6 +82,7 @@ impl Images {
             payload,
             qemu,
             paravane: None,
+            grub: None,
         })
     }
 
@@ -91,6 +96,19 @@ impl Images {
     pub fn hypervisor(&self) -> Result<&Hypervisor> {
         let built = self.paravane.as_ref();
         built.context("the hypervisor was not built")
+    }
+
+    /// The same with GRUB, which is fetched if need be.
+    pub fn with_grub(self, session: &Session) -> Result<Self> {
+        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let grub = Some(Grub::open(session, &self.qemu, suite)?);
+        Ok(Self { grub, ..self })
+    }
+
+    /// GRUB, once it is there.
+    pub fn grub(&self) -> Result<&Grub> {
+        let made = self.grub.as_ref();
+        made.context("GRUB was not fetched")
     }
 
     /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.

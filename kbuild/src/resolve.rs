@@ -121,6 +121,25 @@ pub fn xen(session: &Session, suite: &str, wanted: Option<&str>) -> Result<XenPa
     })
 }
 
+/// Finds GRUB for machines with a BIOS, the tool that makes its image, and that tool's library that no sandbox has.
+pub fn grub(session: &Session, suite: &Suite) -> Result<Vec<Package>> {
+    remembered(session, &format!("grub-{}", suite.name), || {
+        let apt = Apt::new(session, suite)?;
+        apt.update()?;
+        let candidate = |name: &str| apt.package(name, Some(&apt.candidate(name)?));
+        let tools = candidate("grub-common")?;
+        let library = tools
+            .depends
+            .iter()
+            .find(|name| name.starts_with("libdevmapper"));
+        let library = library.map(|name| candidate(name)).transpose()?;
+        let mut packages = vec![candidate("grub-pc-bin")?, tools];
+        packages.extend(library);
+        Ok(packages)
+    })
+    .with_context(|| format!("no GRUB in suite {}", suite.name))
+}
+
 /// The packages whose versions make one sandbox differ from another.
 const TOOLS: [&str; 5] = ["bindgen", "gcc", "libxen-dev", "qemu-system-x86", "rustc"];
 

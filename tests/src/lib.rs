@@ -48,4 +48,4 @@ pub use host::Host;
 pub use nic::Nic;
 pub use remote::{Job, Output, Place};
 pub use scenario::{Ctx, Scenario};
-pub use topology::{Dom0, Hypervisor, Topology};
+pub use topology::{Dom0, Hypervisor, Loader, Topology};

@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use agent::PORT;
 use anyhow::{Context, Result, bail};
 use kbuild::Images;
+use kbuild::image::grub::Loaded;
 
 use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
 use crate::passed;
 use crate::tables;
-use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Topology};
+use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
@@ -36,6 +37,9 @@ const CONSOLE: &str = "xen-and-dom0.log";
 
 /// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
 pub const DEBUGGER: &str = "debugger.sock";
+
+/// The disk that GRUB boots from, in the machine's folder.
+const BOOT_DISK: &str = "boot.img";
 
 /// A running QEMU; dropping it kills it.
 pub struct Machine {
@@ -68,13 +72,17 @@ impl Machine {
             Kernel::Packed => images.payload.vmlinuz(),
             Kernel::Misbehaving => images.hypervisor()?.misbehaving_guest(),
         };
+        let initrd = images.payload.dom0_initrd();
+        if topology.loader == Loader::Grub {
+            write_boot_disk(images, topology, dir, [&hypervisor, &kernel, &initrd])?;
+        }
         let mut command = images
             .qemu
             .command("qemu-system-x86_64")
             .args(arguments(topology))
             .ro_bind(hypervisor, "/vm/xen")
             .ro_bind(kernel, "/vm/kernel")
-            .ro_bind(images.payload.dom0_initrd(), "/vm/initrd")
+            .ro_bind(initrd, "/vm/initrd")
             .ro_bind(root, "/vm/root.img")
             .ro_bind(payload, "/vm/payload.img")
             .bind(dir, "/vm/run")
@@ -195,6 +203,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
         devices::remove_files(&self.dir);
+        let _ = fs::remove_file(self.dir.join(BOOT_DISK));
     }
 }
 
@@ -207,6 +216,31 @@ pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
 
 /// The emulated IOMMU that a PVH dom0 needs, and that guests need who are passed devices.
 const IOMMU: &str = "amd-iommu,dma-remap=on";
+
+/// Writes the disk that GRUB boots hypervisor, kernel and initrd from.
+fn write_boot_disk(
+    images: &Images,
+    topology: &Topology,
+    dir: &Path,
+    [hypervisor, kernel, initrd]: [&PathBuf; 3],
+) -> Result<()> {
+    let (line, arguments) = (xen_command_line(topology), dom0_command_line(topology));
+    let loaded = |name, file, arguments| Loaded {
+        name,
+        file,
+        arguments,
+    };
+    // Debian's configuration has this word in front, for Xen leaves out the first one if another loader loads it.
+    let line = format!("placeholder {line}");
+    images.grub()?.write_disk(
+        &dir.join(BOOT_DISK),
+        &loaded("hypervisor", hypervisor, &line),
+        &[
+            loaded("vmlinuz", kernel, &arguments),
+            loaded("initrd", initrd, ""),
+        ],
+    )
+}
 
 fn arguments(topology: &Topology) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
@@ -251,13 +285,24 @@ fn arguments(topology: &Topology) -> Vec<String> {
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
     add(&["-chardev", &console]);
     add(&["-serial", "chardev:console"]);
-    add(&["-kernel", "/vm/xen", "-append", &xen_command_line(topology)]);
-    let kernel = format!("/vm/kernel {}", dom0_command_line(topology));
+    // -initrd splits at commas; a doubled one stands for itself. A comma needs no care in -append.
+    let kernel = format!("/vm/kernel {}", dom0_command_line(topology)).replace(',', ",,");
+    match (topology.loader, topology.kernel) {
+        (Loader::Grub, _) => {
+            let boot = format!("if=none,id=boot,file=/vm/run/{BOOT_DISK},format=raw,snapshot=on");
+            add(&["-drive", &boot, "-device", "ide-hd,drive=boot,bootindex=0"]);
+        }
+        (Loader::Qemu, kind) => {
+            add(&["-kernel", "/vm/xen", "-append", &xen_command_line(topology)]);
+            match kind {
+                Kernel::Misbehaving => add(&["-initrd", &kernel]),
+                _ => add(&["-initrd", &format!("{kernel},/vm/initrd")]),
+            }
+        }
+    }
     if topology.kernel == Kernel::Misbehaving {
-        add(&["-initrd", &kernel]);
         return args;
     }
-    add(&["-initrd", &format!("{kernel},/vm/initrd")]);
     // A PV dom0 cannot do DMA to its own addresses; iommu_platform makes virtio use the kernel's DMA interface.
     let virtio = "iommu_platform=on,disable-legacy=on";
     let disks = [("root", "snapshot=on"), ("payload", "readonly=on")];
@@ -305,15 +350,13 @@ fn xen_command_line(topology: &Topology) -> String {
     if topology.dom0 == Dom0::Pvh {
         line += " dom0=pvh dom0_vcpus_pin";
     }
-    // A comma separates modules on QEMU's command line only in -initrd; -append takes them as they are.
     with_extra(line, topology.xen_args)
 }
 
 fn dom0_command_line(topology: &Topology) -> String {
     // Every character costs an exit to Xen and a port access; warnings are worth that, notices are not.
     let line = "console=hvc0 loglevel=5 panic=1 mitigations=off".to_owned();
-    // -initrd splits at commas; a doubled one stands for itself.
-    with_extra(line, topology.dom0_args).replace(',', ",,")
+    with_extra(line, topology.dom0_args)
 }
 
 fn with_extra(mut line: String, extra: &str) -> String {

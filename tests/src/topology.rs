@@ -69,6 +69,16 @@ pub enum Kernel {
     Misbehaving,
 }
 
+/// How the hypervisor gets into memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Loader {
+    /// QEMU puts it there, by multiboot 1.
+    #[default]
+    Qemu,
+    /// GRUB loads it from a disk, by multiboot 2: see [`kbuild::image::grub`].
+    Grub,
+}
+
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
@@ -92,6 +102,8 @@ pub struct Topology {
     pub iommu: bool,
     /// What dom0 runs.
     pub kernel: Kernel,
+    /// What loads the hypervisor.
+    pub loader: Loader,
     /// Whether a reset starts the machine again; it ends otherwise.
     pub restarts: bool,
     /// Whether it stands still until a debugger connects: see [`crate::gdb`].
@@ -115,6 +127,7 @@ impl Topology {
         misleading: false,
         iommu: false,
         kernel: Kernel::Unpacked,
+        loader: Loader::Qemu,
         restarts: false,
         debugged: false,
         xen_args: "",
@@ -278,6 +291,9 @@ impl fmt::Display for Topology {
             Kernel::Unpacked => {}
             Kernel::Packed => write!(f, ", kernel as packaged")?,
             Kernel::Misbehaving => write!(f, ", misbehaving guest")?,
+        }
+        if self.loader == Loader::Grub {
+            write!(f, ", GRUB")?;
         }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {

@@ -2,10 +2,11 @@
 
 //! `cargo xtask build`.
 
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kbuild::modules::BuildOptions;
 use kbuild::{Hypervisor, Kernel, Modules, Sandbox, Session, own};
 
@@ -16,10 +17,13 @@ pub fn run(session: &Session, args: &Build) -> Result<ExitCode> {
     if args.hypervisor {
         let suite = session.config.suite(&session.config.target(None)?.suite)?;
         let sandbox = Sandbox::open(session, suite)?;
-        println!(
-            "{}",
-            Hypervisor::build(session, &sandbox)?.image().display()
-        );
+        let mut image = Hypervisor::build(session, &sandbox)?.image();
+        if let Some(output) = &args.output {
+            fs::copy(&image, output)
+                .with_context(|| format!("cannot write {}", output.display()))?;
+            image.clone_from(output);
+        }
+        println!("{}", image.display());
         return Ok(ExitCode::SUCCESS);
     }
     let options = BuildOptions {

@@ -261,6 +261,9 @@ pub struct Build {
     /// Build the hypervisor instead of modules
     #[arg(long, conflicts_with_all = ["kernel", "clippy"])]
     pub hypervisor: bool,
+    /// Where to put the hypervisor's image: the file that GRUB's multiboot2 and QEMU's -kernel take (default: the cache)
+    #[arg(long, value_name = "FILE", requires = "hypervisor")]
+    pub output: Option<PathBuf>,
     /// A kernel target of kernels.toml, or the build folder of a kernel on this machine, such as
     /// /lib/modules/$(uname -r)/build
     #[arg(long, value_name = "TARGET|PATH")]

@@ -7,6 +7,7 @@ mod clock;
 mod crash;
 mod devices;
 mod ends;
+mod grub;
 mod misbehaving;
 mod processors;
 mod toolstack;
@@ -22,6 +23,7 @@ pub fn scenarios() -> Vec<Scenario> {
         clock::SCENARIOS,
         devices::SCENARIOS,
         ends::SCENARIOS,
+        grub::SCENARIOS,
         crash::SCENARIOS,
         misbehaving::SCENARIOS,
         processors::SCENARIOS,

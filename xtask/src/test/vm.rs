@@ -5,7 +5,7 @@
 use anyhow::Result;
 use kbuild::Session;
 use vmtest::runner::{self, Selection, Verdict};
-use vmtest::{Driver, Hypervisor};
+use vmtest::{Driver, Hypervisor, Loader};
 
 use crate::cli::{self, Test};
 use crate::prepare::prepare;
@@ -72,12 +72,18 @@ pub fn run(
     let paravane = scenarios
         .iter()
         .any(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane);
-    let images = prepare(session, target, args.versions.xen.as_deref(), ours).and_then(|images| {
-        match paravane {
+    let grub = scenarios
+        .iter()
+        .any(|scenario| scenario.topology.loader == Loader::Grub);
+    let images = prepare(session, target, args.versions.xen.as_deref(), ours)
+        .and_then(|images| match paravane {
             true => images.with_paravane(session),
             false => Ok(images),
-        }
-    });
+        })
+        .and_then(|images| match grub {
+            true => images.with_grub(session),
+            false => Ok(images),
+        });
     let images = match images {
         Ok(images) => images,
         Err(error) if !prefix.is_empty() => {
