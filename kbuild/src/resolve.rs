@@ -121,22 +121,30 @@ pub fn xen(session: &Session, suite: &str, wanted: Option<&str>) -> Result<XenPa
     })
 }
 
-/// Finds GRUB for machines with a BIOS, the tool that makes its image, and that tool's library that no sandbox has.
+/// Finds GRUB for machines with a BIOS and with UEFI, the tool that makes its images, that tool's library that no sandbox has,
+/// and UEFI's firmware.
 pub fn grub(session: &Session, suite: &Suite) -> Result<Vec<Package>> {
-    remembered(session, &format!("grub-{}", suite.name), || {
-        let apt = Apt::new(session, suite)?;
-        apt.update()?;
-        let candidate = |name: &str| apt.package(name, Some(&apt.candidate(name)?));
-        let tools = candidate("grub-common")?;
-        let library = tools
-            .depends
-            .iter()
-            .find(|name| name.starts_with("libdevmapper"));
-        let library = library.map(|name| candidate(name)).transpose()?;
-        let mut packages = vec![candidate("grub-pc-bin")?, tools];
-        packages.extend(library);
-        Ok(packages)
-    })
+    remembered(
+        session,
+        &format!("grub-and-firmware-{}", suite.name),
+        || {
+            let apt = Apt::new(session, suite)?;
+            apt.update()?;
+            let candidate = |name: &str| apt.package(name, Some(&apt.candidate(name)?));
+            let tools = candidate("grub-common")?;
+            let library = tools
+                .depends
+                .iter()
+                .find(|name| name.starts_with("libdevmapper"));
+            let library = library.map(|name| candidate(name)).transpose()?;
+            let mut packages = vec![tools];
+            for name in ["grub-pc-bin", "grub-efi-amd64-bin", "ovmf"] {
+                packages.push(candidate(name)?);
+            }
+            packages.extend(library);
+            Ok(packages)
+        },
+    )
     .with_context(|| format!("no GRUB in suite {}", suite.name))
 }
 

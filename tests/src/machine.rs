@@ -38,8 +38,10 @@ const CONSOLE: &str = "xen-and-dom0.log";
 /// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
 pub const DEBUGGER: &str = "debugger.sock";
 
-/// The disk that GRUB boots from, in the machine's folder.
+/// The disk that GRUB boots from, in the machine's folder: a file, or with UEFI a folder.
 const BOOT_DISK: &str = "boot.img";
+/// UEFI's variables, in the machine's folder.
+const VARIABLES: &str = "variables.fd";
 
 /// A running QEMU; dropping it kills it.
 pub struct Machine {
@@ -73,7 +75,7 @@ impl Machine {
             Kernel::Misbehaving => images.hypervisor()?.misbehaving_guest(),
         };
         let initrd = images.payload.dom0_initrd();
-        if topology.loader == Loader::Grub {
+        if topology.loader != Loader::Qemu {
             write_boot_disk(images, topology, dir, [&hypervisor, &kernel, &initrd])?;
         }
         let mut command = images
@@ -86,8 +88,12 @@ impl Machine {
             .ro_bind(root, "/vm/root.img")
             .ro_bind(payload, "/vm/payload.img")
             .bind(dir, "/vm/run")
-            .current_dir("/vm/run")
-            .build()?;
+            .current_dir("/vm/run");
+        if topology.loader == Loader::GrubByUefi {
+            let [code, _] = images.grub()?.firmware();
+            command = command.ro_bind(code, "/vm/firmware.fd");
+        }
+        let mut command = command.build()?;
         let errors = dir.join("qemu.log");
         let child = command
             .stdin(Stdio::null())
@@ -204,6 +210,7 @@ impl Drop for Machine {
         self.kill();
         devices::remove_files(&self.dir);
         let _ = fs::remove_file(self.dir.join(BOOT_DISK));
+        let _ = fs::remove_dir_all(self.dir.join(BOOT_DISK));
     }
 }
 
@@ -232,14 +239,18 @@ fn write_boot_disk(
     };
     // Debian's configuration has this word in front, for Xen leaves out the first one if another loader loads it.
     let line = format!("placeholder {line}");
-    images.grub()?.write_disk(
-        &dir.join(BOOT_DISK),
-        &loaded("hypervisor", hypervisor, &line),
-        &[
-            loaded("vmlinuz", kernel, &arguments),
-            loaded("initrd", initrd, ""),
-        ],
-    )
+    let (grub, place) = (images.grub()?, dir.join(BOOT_DISK));
+    let hypervisor = loaded("hypervisor", hypervisor, &line);
+    let modules = [
+        loaded("vmlinuz", kernel, &arguments),
+        loaded("initrd", initrd, ""),
+    ];
+    if topology.loader == Loader::GrubByUefi {
+        let [_, variables] = grub.firmware();
+        fs::copy(variables, dir.join(VARIABLES)).context("cannot copy UEFI's variables")?;
+        return grub.write_folder(&place, &hypervisor, &modules);
+    }
+    grub.write_disk(&place, &hypervisor, &modules)
 }
 
 fn arguments(topology: &Topology) -> Vec<String> {
@@ -288,8 +299,19 @@ fn arguments(topology: &Topology) -> Vec<String> {
     // -initrd splits at commas; a doubled one stands for itself. A comma needs no care in -append.
     let kernel = format!("/vm/kernel {}", dom0_command_line(topology)).replace(',', ",,");
     match (topology.loader, topology.kernel) {
-        (Loader::Grub, _) => {
-            let boot = format!("if=none,id=boot,file=/vm/run/{BOOT_DISK},format=raw,snapshot=on");
+        (Loader::Grub | Loader::GrubByUefi, _) => {
+            let mut file = format!("/vm/run/{BOOT_DISK}");
+            if topology.loader == Loader::GrubByUefi {
+                add(&[
+                    "-drive",
+                    "if=pflash,format=raw,readonly=on,file=/vm/firmware.fd",
+                ]);
+                let variables = format!("if=pflash,format=raw,file=/vm/run/{VARIABLES}");
+                add(&["-drive", &variables]);
+                // QEMU makes a FAT file system of a folder.
+                file = format!("fat:{file}");
+            }
+            let boot = format!("if=none,id=boot,file={file},format=raw,snapshot=on");
             add(&["-drive", &boot, "-device", "ide-hd,drive=boot,bootindex=0"]);
         }
         (Loader::Qemu, kind) => {

@@ -77,6 +77,8 @@ pub enum Loader {
     Qemu,
     /// GRUB loads it from a disk, by multiboot 2: see [`kbuild::image::grub`].
     Grub,
+    /// The same on a machine with UEFI instead of a BIOS.
+    GrubByUefi,
 }
 
 /// A machine. Scenarios with the same topology share a boot.
@@ -292,8 +294,10 @@ impl fmt::Display for Topology {
             Kernel::Packed => write!(f, ", kernel as packaged")?,
             Kernel::Misbehaving => write!(f, ", misbehaving guest")?,
         }
-        if self.loader == Loader::Grub {
-            write!(f, ", GRUB")?;
+        match self.loader {
+            Loader::Qemu => {}
+            Loader::Grub => write!(f, ", GRUB")?,
+            Loader::GrubByUefi => write!(f, ", GRUB by UEFI")?,
         }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {

@@ -21,8 +21,8 @@ pub struct Region {
     pub kind: u32,
 }
 
-/// As many entries as a map may have; more are left out.
-const ENTRIES: usize = 128;
+/// As many entries as a map may have; more are left out. A BIOS has some ten, UEFI some hundred, which loaders join.
+const ENTRIES: usize = 256;
 
 /// A memory map.
 #[derive(Clone, Debug)]

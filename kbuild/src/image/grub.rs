@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Debian's GRUB on a disk of its own, as on people's machines with a BIOS: its first sector, the rest of it before the
-//! first partition, and in that an ext4 file system with GRUB's configuration and what it is to boot.
+//! Debian's GRUB as on people's machines. With a BIOS, on a disk of its own: its first sector, the rest of it before the
+//! first partition, and in that an ext4 file system with GRUB's configuration and what it is to boot. With UEFI, in a
+//! folder that is to be a FAT file system, as a program where the firmware looks for one.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -21,13 +22,11 @@ use crate::session::Session;
 use crate::suite::Suite;
 
 /// Room for the packages while they are unpacked, in bytes.
-const ROOM: u64 = 64 << 20;
+const ROOM: u64 = 128 << 20;
 
-/// What GRUB needs before it can load modules from the disk, which this disk therefore need not have.
-const MODULES: [&str; 8] = [
-    "biosdisk",
+/// What GRUB needs besides its drivers; it loads no modules.
+const MODULES: [&str; 6] = [
     "echo",
-    "ext2",
     "multiboot2",
     "normal",
     "part_msdos",
@@ -35,8 +34,24 @@ const MODULES: [&str; 8] = [
     "terminal",
 ];
 
-/// Where GRUB looks for its configuration.
-const PREFIX: &str = "(hd0,msdos1)/boot/grub";
+/// What it runs on: the platform's name, where it looks for its configuration, its drivers of disks and file systems, and its
+/// image's name.
+const PLATFORMS: [(&str, &str, &[&str], &str); 2] = [
+    (
+        "i386-pc",
+        "(hd0,msdos1)/boot/grub",
+        &["biosdisk", "ext2"],
+        CORE,
+    ),
+    // From wherever it was itself loaded.
+    ("x86_64-efi", "/boot/grub", &["fat"], PROGRAM),
+];
+const CORE: &str = "core.img";
+const PROGRAM: &str = "bootx64.efi";
+/// The first sector.
+const BOOT: &str = "boot.img";
+/// The firmware and an empty store of its variables.
+const FIRMWARE: [&str; 2] = ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"];
 
 /// Where the partition begins, in bytes: a MiB is usual, and GRUB has room before it.
 const PARTITION: u64 = 1 << 20;
@@ -67,31 +82,37 @@ impl Grub {
     /// Finds it in the cache or makes it from the packages of a suite, whose tools' libraries `sandbox` has.
     pub fn open(session: &Session, sandbox: &Sandbox, suite: &Suite) -> Result<Self> {
         let packages = resolve::grub(session, suite)?;
-        let key = Digest::new("grub", 1)
-            .with("prefix", PREFIX)
-            .with_all("module", MODULES)
+        let key = Digest::new("grub", 2)
+            .with("platforms", format!("{PLATFORMS:?} {MODULES:?}"))
             .with_all("package", packages.iter().map(apt::Package::stored_name))
             .hex();
         let entry = session.cache.get_or_make("grub", &key, ROOM, |dir| {
             let debs = Apt::new(session, suite)?.download(&packages)?;
-            let step = session.ui.step("Making GRUB's image");
+            let step = session.ui.step("Making GRUB's images");
             let tree = tempfile::tempdir_in(dir)?;
             apt::unpack(&debs, tree.path())?;
-            let mut make = sandbox
-                .command("/grub/usr/bin/grub-mkimage")
-                .args(["-O", "i386-pc", "-d", "/grub/usr/lib/grub/i386-pc"])
-                .args(["-p", PREFIX, "-o", "/out/core.img"])
-                .args(MODULES)
-                // The one library that the sandbox has not.
-                .env("LD_LIBRARY_PATH", "/grub/usr/lib/x86_64-linux-gnu")
-                .ro_bind(tree.path(), "/grub")
-                .bind(dir, "/out")
-                .build()?;
-            let log = session.log("grub-mkimage");
-            process::run(&step, "making GRUB's image", &mut make, &log)?;
-            let boot = tree.path().join("usr/lib/grub/i386-pc/boot.img");
-            fs::copy(&boot, dir.join("boot.img"))
-                .with_context(|| format!("GRUB's package has no {}", boot.display()))?;
+            for (platform, prefix, drivers, name) in PLATFORMS {
+                let mut make = sandbox
+                    .command("/grub/usr/bin/grub-mkimage")
+                    .args(["-O", platform, "-p", prefix])
+                    .args(["-d", &format!("/grub/usr/lib/grub/{platform}")])
+                    .args(["-o", &format!("/out/{name}")])
+                    .args(drivers)
+                    .args(MODULES)
+                    // The one library that the sandbox has not.
+                    .env("LD_LIBRARY_PATH", "/grub/usr/lib/x86_64-linux-gnu")
+                    .ro_bind(tree.path(), "/grub")
+                    .bind(dir, "/out")
+                    .build()?;
+                let log = session.log("grub-mkimage");
+                process::run(&step, "making GRUB's image", &mut make, &log)?;
+            }
+            let folders = ["lib/grub/i386-pc", "share/OVMF", "share/OVMF"];
+            for (folder, name) in folders.iter().zip([BOOT].iter().chain(&FIRMWARE)) {
+                let file = tree.path().join("usr").join(folder).join(name);
+                fs::copy(&file, dir.join(name))
+                    .with_context(|| format!("a package has no {}", file.display()))?;
+            }
             step.done("");
             Ok(())
         })?;
@@ -103,25 +124,14 @@ impl Grub {
 
     /// Writes a disk with one entry in GRUB's menu: a multiboot 2 image and its modules.
     pub fn write_disk(&self, image: &Path, hypervisor: &Loaded, modules: &[Loaded]) -> Result<()> {
-        let read = |name: &str| {
-            let path = self.entry.join(name);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let (boot, core) = (read("boot.img")?, read("core.img")?);
+        let (boot, core) = (self.read(BOOT)?, self.read(CORE)?);
         ensure!(
             core.len() as u64 <= PARTITION - SECTOR,
             "GRUB does not fit before the first partition"
         );
         let folder = image.parent().context("a disk lies in a folder")?;
         let tree = tempfile::tempdir_in(folder)?;
-        let boot_folder = tree.path().join("boot");
-        fs::create_dir_all(boot_folder.join("grub"))?;
-        for one in modules.iter().chain([hypervisor]) {
-            fs::copy(one.file, boot_folder.join(one.name))
-                .with_context(|| format!("cannot copy {}", one.file.display()))?;
-        }
-        let configuration = configuration(hypervisor, modules);
-        fs::write(boot_folder.join("grub/grub.cfg"), configuration)?;
+        lay(tree.path(), hypervisor, modules)?;
         let size = disk::make_at(&self.sandbox, tree.path(), image, PARTITION)?;
         let mut file = File::options().write(true).open(image)?;
         file.write_all(&first_sector(&boot, size)?)?;
@@ -129,6 +139,40 @@ impl Grub {
         file.write_all(&core)?;
         Ok(())
     }
+
+    /// Fills a folder for UEFI in the same way.
+    pub fn write_folder(&self, dir: &Path, hypervisor: &Loaded, modules: &[Loaded]) -> Result<()> {
+        // Where firmware looks on a disk that it knows nothing of (UEFI 2.10, 3.5.1.1).
+        let programs = dir.join("EFI/BOOT");
+        fs::create_dir_all(&programs)?;
+        fs::write(programs.join("BOOTX64.EFI"), self.read(PROGRAM)?)?;
+        lay(dir, hypervisor, modules)
+    }
+
+    /// UEFI's firmware for QEMU, and its variables as they are at first, to be copied.
+    pub fn firmware(&self) -> [PathBuf; 2] {
+        FIRMWARE.map(|name| self.entry.join(name))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.entry.join(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+/// Lays GRUB's configuration and what it boots into the root of a file system.
+fn lay(root: &Path, hypervisor: &Loaded, modules: &[Loaded]) -> Result<()> {
+    let boot = root.join("boot");
+    fs::create_dir_all(boot.join("grub"))?;
+    for one in modules.iter().chain([hypervisor]) {
+        fs::copy(one.file, boot.join(one.name))
+            .with_context(|| format!("cannot copy {}", one.file.display()))?;
+    }
+    fs::write(
+        boot.join("grub/grub.cfg"),
+        configuration(hypervisor, modules),
+    )?;
+    Ok(())
 }
 
 /// GRUB's first sector with a partition table of one partition of so many bytes.

@@ -74,7 +74,7 @@ pub fn run(
         .any(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane);
     let grub = scenarios
         .iter()
-        .any(|scenario| scenario.topology.loader == Loader::Grub);
+        .any(|scenario| scenario.topology.loader != Loader::Qemu);
     let images = prepare(session, target, args.versions.xen.as_deref(), ours)
         .and_then(|images| match paravane {
             true => images.with_paravane(session),

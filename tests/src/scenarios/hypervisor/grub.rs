@@ -5,6 +5,7 @@
 
 use anyhow::{Result, ensure};
 
+use crate::remote::Place;
 use crate::scenario::{Machines, Scenario};
 use crate::topology::{Hypervisor, Kernel, Loader, Topology};
 
@@ -13,6 +14,12 @@ const MACHINE: Topology = Topology {
     kernel: Kernel::Packed,
     loader: Loader::Grub,
     ..Topology::PARAVANE.dom0_args("paravane.test=a;b,c$d")
+};
+
+/// The same with UEFI, which has no BIOS's places for ACPI's tables, and other memory of its own.
+const UEFI: Topology = Topology {
+    loader: Loader::GrubByUefi,
+    ..MACHINE
 };
 
 /// The scenarios of this file.
@@ -28,6 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
         grub_boots_it,
     )
     .full(),
+    Scenario::alone("hypervisor.grub_boots_it_by_uefi", UEFI, grub_boots_it).full(),
 ];
 
 fn grub_boots_it(machines: &mut Machines<'_>) -> Result<()> {
@@ -60,7 +68,16 @@ fn grub_boots_it(machines: &mut Machines<'_>) -> Result<()> {
     );
     let vcpus = dom0.sh("nproc")?;
     ensure!(vcpus == topology.dom0_vcpus.to_string());
-    // The disk that GRUB read from by the BIOS has for dom0's own driver the same content.
+    if topology.loader == Loader::Grub {
+        disk_is_the_same(dom0)?;
+    }
+    let time = host.boot_time.as_secs_f32();
+    machines.note(format!("dom0 was up {time:.1} s after QEMU's start"));
+    host.power_off()
+}
+
+/// The disk that GRUB read from by the BIOS has for dom0's own driver the same content.
+fn disk_is_the_same(dom0: &Place) -> Result<()> {
     let sums = dom0.sh(
         "set -e; modprobe -a ahci sd_mod; n=0; until [ -b /dev/sda1 ]; do sleep 0.1; n=$((n+1)); [ $n -lt 100 ]; done; \
          mkdir -p /tmp/boot; mount -t ext4 -o ro /dev/sda1 /tmp/boot; \
@@ -71,7 +88,5 @@ fn grub_boots_it(machines: &mut Machines<'_>) -> Result<()> {
         read == wanted && !read.is_empty(),
         "dom0 reads from its disk another kernel than GRUB: {sums:?}"
     );
-    let time = host.boot_time.as_secs_f32();
-    machines.note(format!("dom0 was up {time:.1} s after QEMU's start"));
-    host.power_off()
+    Ok(())
 }
