@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::PORT;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kbuild::Images;
 use kbuild::image::grub::Loaded;
 
@@ -23,6 +23,7 @@ use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
 use crate::passed;
+use crate::remote::scaled;
 use crate::tables;
 use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
 
@@ -31,6 +32,9 @@ const TRANSLATION_MIB: u32 = 512;
 
 /// How often what is new on the console is judged.
 const JUDGED_EVERY: Duration = Duration::from_millis(150);
+
+/// How long UEFI's firmware and GRUB may take.
+const FIRMWARE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
@@ -48,6 +52,7 @@ pub struct Machine {
     child: Child,
     dir: PathBuf,
     health: Health,
+    loader: Loader,
     _console: Watcher,
 }
 
@@ -108,6 +113,7 @@ impl Machine {
             child,
             dir: dir.to_owned(),
             health,
+            loader: topology.loader,
             _console,
         })
     }
@@ -162,6 +168,13 @@ impl Machine {
 
     /// Connects to the socket of dom0's agent.
     pub fn agent(&mut self) -> Result<UnixStream> {
+        // UEFI's firmware takes what comes from there for its console's: the agent would not get it.
+        let end = Instant::now() + scaled(FIRMWARE_LIMIT);
+        while self.loader == Loader::GrubByUefi && !has_started(&self.console()) {
+            self.check()?;
+            ensure!(Instant::now() < end, "UEFI starts no hypervisor");
+            thread::sleep(Duration::from_millis(100));
+        }
         self.connect("agent.sock")
     }
 
@@ -219,6 +232,11 @@ pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let dir = File::open(dir)?;
     // A socket's path may have 108 bytes at most; the way through /proc always fits.
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
+}
+
+/// Whether a hypervisor has said something.
+fn has_started(console: &str) -> bool {
+    console.contains("(PV) ") || console.contains("(XEN) ")
 }
 
 /// The emulated IOMMU that a PVH dom0 needs, and that guests need who are passed devices.
