@@ -8,6 +8,7 @@
 //! - [`data`]: what goes through the devices is what arrives, with MSI-X, MSI and INTx;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading the module while a device is in use;
 //! - [`loss`]: the back end goes away under accesses to configuration space;
+//! - [`saved`]: a guest is saved and restored with a device;
 //! - [`hostile`]: a program in dom0 plays a back end that is slow, lies, floods, and dies.
 //!
 //! [`crate::passed`] has the devices. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the
@@ -17,6 +18,7 @@ mod data;
 mod hostile;
 mod hotplug;
 mod loss;
+mod saved;
 
 use anyhow::Result;
 
@@ -32,6 +34,7 @@ pub fn scenarios() -> Vec<Scenario> {
         data::SCENARIOS,
         hotplug::SCENARIOS,
         loss::SCENARIOS,
+        saved::SCENARIOS,
         hostile::SCENARIOS,
     ]
     .concat()

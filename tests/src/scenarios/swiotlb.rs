@@ -8,6 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::devices::{self, DISKS, NETS};
+use crate::disk::Disk;
+use crate::guest::{Guest, Mode};
+use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
@@ -21,6 +24,10 @@ pub const SCENARIOS: &[Scenario] = &[
     on_both(
         "swiotlb.devices_see_what_is_meant",
         devices_see_what_is_meant,
+    ),
+    on_both(
+        "swiotlb.guests_pages_reach_the_disks",
+        guests_pages_reach_the_disks,
     ),
     on_both("swiotlb.users_are_listed", users_are_listed),
     on_both("swiotlb.costs_are_told", costs_are_told),
@@ -140,6 +147,56 @@ fn devices_see_what_is_meant(ctx: &mut Ctx<'_>) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A guest's disk is a disk of dom0's machine: its pages, mapped by grants, go to the devices themselves, to those that reach
+/// them and to one that does not.
+fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let [reaches, .., slow] = DISKS;
+    let nodes = [reaches.start(dom0)?, slow.start(dom0)?];
+    let mib = ctx.rounds(8, 64);
+    for mode in [Mode::Pv, Mode::Pvh] {
+        let mut guest = Guest::new("g1", mode);
+        for (node, vdev) in nodes.iter().zip(["xvdb", "xvdc"]) {
+            guest = guest.disk(Disk::device(node, vdev));
+        }
+        let guest = ctx.host.create(guest)?;
+        guest.load_blkfront(ctx.driver, "")?;
+        for (node, vdev) in nodes.iter().zip(["xvdb", "xvdc"]) {
+            let context = || format!("{node} as {vdev} of a {mode:?} guest");
+            let wrote = random_data(&guest, &format!("/dev/{vdev}"), mib).with_context(context)?;
+            let there = sum(dom0, node, mib)?;
+            ensure!(wrote == there, "{}: dom0 finds something else", context());
+            let wrote = random_data(dom0, node, mib).with_context(context)?;
+            let came = sum(&guest, &format!("/dev/{vdev}"), mib)?;
+            ensure!(
+                wrote == came,
+                "{}: the guest finds something else",
+                context()
+            );
+        }
+        guest.shutdown()?;
+    }
+    note_pool(ctx)
+}
+
+/// Writes random data past the page cache; its checksum.
+fn random_data(place: &Place, node: &str, mib: u32) -> Result<String> {
+    let script = format!(
+        "dd if=/dev/urandom of=/tmp/data bs=1M count={mib} 2>/dev/null && \
+         dd if=/tmp/data of={node} bs=1M oflag=direct conv=fsync 2>/dev/null && \
+         sha256sum < /tmp/data; rm /tmp/data"
+    );
+    let limit = Duration::from_secs(120 + u64::from(mib) * 2);
+    Ok(place.run_for(limit, &script)?.ok()?.stdout)
+}
+
+/// The checksum of what a disk has, read past the page cache.
+fn sum(place: &Place, node: &str, mib: u32) -> Result<String> {
+    let script = format!("dd if={node} bs=1M count={mib} iflag=direct 2>/dev/null | sha256sum");
+    let limit = Duration::from_secs(120 + u64::from(mib) * 2);
+    Ok(place.run_for(limit, &script)?.ok()?.stdout)
 }
 
 /// What mapping and unmapping takes, for the report: comparing is for those who run it on an idle machine, on both kernels.

@@ -81,7 +81,7 @@ fn with_intx(ctx: &mut Ctx<'_>) -> Result<()> {
 }
 
 /// A device has interrupted, and by no other means than this; none is a line.
-fn has_interrupts(
+pub fn has_interrupts(
     ctx: &mut Ctx<'_>,
     guest: &Domain,
     device: &str,
