@@ -37,7 +37,8 @@ pub struct Args {
     /// Every length up to this
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(LONGEST)))]
     all: Option<u32>,
-    /// Requests on their way at a time
+    /// Requests on their way at a time, if all together are no longer than the longest: an interface's queue holds no more
+    /// fragments than those of one or two
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     ahead: u16,
     /// Milliseconds to wait for an answer
@@ -105,11 +106,14 @@ pub fn run(args: &Args) -> io::Result<Line> {
     // A packet can be as long as that, with its header.
     let mut received = vec![0; 1 << 16];
     let every = args.all.map(|last| 0..=last).into_iter().flatten();
-    let mut sizes = args.sizes.iter().copied().chain(every);
+    let mut sizes = args.sizes.iter().copied().chain(every).peekable();
     let mut asked: VecDeque<Asked> = VecDeque::new();
     loop {
         while asked.len() < args.ahead.into() {
-            let Some(size) = sizes.next() else { break };
+            let under_way: u32 = asked.iter().map(|asked| asked.size).sum();
+            let Some(size) = sizes.next_if(|size| under_way + size <= LONGEST) else {
+                break;
+            };
             let number = (sent as u16).to_be_bytes();
             socket.send(&echo.message(number, size))?;
             sent += 1;
