@@ -22,7 +22,8 @@ pub struct Resources {
     pub interrupts: u32,
     /// Memory that the guest's kernel has for itself in KiB, with its caches dropped and shrunk.
     pub kernel_kib: i64,
-    /// Where memory is, as `/proc/meminfo` and `/proc/slabinfo` say, in KiB.
+    /// Where memory is, as `/proc/meminfo` and `/proc/slabinfo` say, in KiB; and how many areas of vmalloc's there are, with
+    /// those that were freed and wait until many can be purged at once.
     pub used_kib: Vec<(String, i64)>,
     /// Interrupts of back ends in dom0.
     pub backend_interrupts: u32,
@@ -44,6 +45,9 @@ impl Resources {
              awk '/^MemTotal/ { n += $2 } /^(MemFree|AnonPages|Cached|Buffers)/ { n -= $2 } / count:/ { n -= 4 * $2 } \
                   /kB/ { print \"used\", $1 $2 } END { print \"kernel\", n }' /proc/meminfo /proc/zoneinfo && \
              awk 'NR > 2 { print \"used slab \" $1 \":\" int($3 * $4 / 1024) }' /proc/slabinfo && \
+             awk '/unpurged/ { late++; next } { live++ } \
+                  END { print \"used areas of vmalloc:\" live + 0; print \"used areas of vmalloc to be purged:\" late + 0 }' \
+               /proc/vmallocinfo && \
              cd /sys/kernel/debug && for f in xen_rs/*; do [ ! -e $f ] || echo own ${f#*/} $(cat $f); done",
         )?;
         let number = |name: &str| -> Result<i64> {
