@@ -24,6 +24,10 @@ const HEADER: usize = 8;
 /// The most bytes a request can carry with IPv4: 65535 less both headers.
 const LONGEST: u32 = 65_507;
 
+/// The most bytes that more than one request may have together. A kernel answers by one socket for each processor, whose packets
+/// may take some 256 KiB until they are freed, and drops what is beyond (`Icmp: OutErrors`): seven of 65,508 with four times this.
+const TOGETHER: u32 = LONGEST / 4;
+
 /// Room for answers that consist of very many fragments.
 const BUFFER: usize = 4 << 20;
 
@@ -37,8 +41,7 @@ pub struct Args {
     /// Every length up to this
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(LONGEST)))]
     all: Option<u32>,
-    /// Requests on their way at a time, if all together are no longer than the longest: an interface's queue holds no more
-    /// fragments than those of one or two
+    /// Requests on their way at a time, unless they are long
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     ahead: u16,
     /// Milliseconds to wait for an answer
@@ -111,7 +114,8 @@ pub fn run(args: &Args) -> io::Result<Line> {
     loop {
         while asked.len() < args.ahead.into() {
             let under_way: u32 = asked.iter().map(|asked| asked.size).sum();
-            let Some(size) = sizes.next_if(|size| under_way + size <= LONGEST) else {
+            let fits = |size: &u32| asked.is_empty() || under_way + size <= TOGETHER;
+            let Some(size) = sizes.next_if(fits) else {
                 break;
             };
             let number = (sent as u16).to_be_bytes();
