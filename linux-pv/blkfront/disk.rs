@@ -24,7 +24,6 @@ use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 use crate::connect::Agreed;
 use crate::queue::{Blk, Core, Link, TagSetData};
 use crate::stats::{files, Files};
-use crate::THIS_MODULE;
 
 /// How long a granted page must not have been needed to be given back.
 const IDLE: Duration = Duration::from_secs(10);
@@ -256,7 +255,7 @@ pub(crate) struct Opened {
 impl DiskOperations for Blk {
     type DiskData = KBox<Opened>;
 
-    const OWNER: &'static ThisModule = &THIS_MODULE;
+    const OWNER: &'static ThisModule = &xen::this_module!();
 
     /// There is no real geometry, but what is returned is consistent with the size.
     fn geometry(_opened: &Opened, capacity: u64) -> Result<Geometry> {

@@ -21,6 +21,7 @@ use xen_dma::{Bus, Direction, Phys};
 
 use crate::device::Device;
 use crate::pages::{Early, Gfp, Pages};
+use crate::series;
 
 /// What a caller of the DMA layer asks for besides (`DMA_ATTR_…`).
 #[derive(Clone, Copy)]
@@ -103,9 +104,9 @@ pub trait MapOps: 'static {
 #[inline]
 pub(crate) fn raw(direction: Direction) -> kernel_bindings::dma_data_direction {
     match direction {
-        Direction::Both => kernel_bindings::dma_data_direction_DMA_BIDIRECTIONAL,
-        Direction::ToDevice => kernel_bindings::dma_data_direction_DMA_TO_DEVICE,
-        Direction::FromDevice => kernel_bindings::dma_data_direction_DMA_FROM_DEVICE,
+        Direction::Both => series::DMA_BIDIRECTIONAL,
+        Direction::ToDevice => series::DMA_TO_DEVICE,
+        Direction::FromDevice => series::DMA_FROM_DEVICE,
     }
 }
 
@@ -114,9 +115,9 @@ pub(crate) fn raw(direction: Direction) -> kernel_bindings::dma_data_direction {
 #[inline]
 fn direction(raw: kernel_bindings::dma_data_direction) -> Direction {
     match raw {
-        kernel_bindings::dma_data_direction_DMA_TO_DEVICE => Direction::ToDevice,
-        kernel_bindings::dma_data_direction_DMA_FROM_DEVICE => Direction::FromDevice,
-        kernel_bindings::dma_data_direction_DMA_BIDIRECTIONAL => Direction::Both,
+        series::DMA_TO_DEVICE => Direction::ToDevice,
+        series::DMA_FROM_DEVICE => Direction::FromDevice,
+        series::DMA_BIDIRECTIONAL => Direction::Both,
         _ => no_direction(),
     }
 }

@@ -10,7 +10,7 @@ use xen_dma::{Bus, Phys};
 
 use crate::device::Device;
 use crate::dma_ops::{raw, Attrs, Buffer};
-use crate::p2m;
+use crate::{p2m, series};
 use xen_dma::Direction;
 
 /// Bytes of the pieces the pool hands out buffers from: no buffer is larger, none crosses from one to the next.
@@ -59,11 +59,10 @@ pub fn take<'a>(
 ) -> Option<Phys> {
     // SAFETY: The device is valid, and the buffer is memory that the driver has handed over.
     let at = unsafe {
-        bindings::swiotlb_tbl_map_single(
+        series::take_from_pool(
             device.as_raw(),
             buffer.at().0,
             buffer.size() as usize,
-            0,
             raw(direction),
             attrs.0,
         )

@@ -19,6 +19,7 @@ pub mod loans;
 pub mod p2m;
 pub mod pages;
 pub mod pool;
+mod series;
 
 /// What messages of this crate begin with.
 const __LOG_PREFIX: &[u8] = b"xen\0";

@@ -192,7 +192,8 @@ impl Buffers {
             grants,
             _ticket: ticket,
         };
-        let buffer = export(&crate::THIS_MODULE, exported)?;
+        const OWNER: &ThisModule = &xen::this_module!();
+        let buffer = export(OWNER, exported)?;
         // Before the program has it, for it cannot be taken away again.
         let told = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;
         user::write(told, &fd.reserved_fd())?;

@@ -16,14 +16,14 @@ use core::marker::{PhantomData, PhantomPinned};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::error::{to_result, Error};
-use kernel::ffi::{c_int, c_uint, c_void};
+use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 use xen_bindings as bindings;
 
 use crate::bus::Device;
-use crate::debug;
+use crate::{debug, series};
 
 pub mod port;
 mod shared;
@@ -406,7 +406,10 @@ fn unbind(irq: u32, cookie: *mut c_void) {
 /// # Safety
 ///
 /// Only to be called by the interrupt layer, with a cookie that [`EventChannel::new`] passed.
-unsafe extern "C" fn on_event<H: Handler>(irq: c_int, cookie: *mut c_void) -> c_uint {
+unsafe extern "C" fn on_event<H: Handler>(
+    irq: c_int,
+    cookie: *mut c_void,
+) -> kernel::bindings::irqreturn_t {
     let channel = cookie.cast::<EventChannel<H>>();
     // SAFETY: By the invariants of `EventChannel` the channel is alive and its handler initialised.
     // The rest of it may still be being initialised, so only the handler is referenced.
@@ -419,7 +422,7 @@ unsafe extern "C" fn on_event<H: Handler>(irq: c_int, cookie: *mut c_void) -> c_
     if let Verdict::Now(flags) = verdict {
         end_of_interrupt(irq, flags);
     }
-    kernel::bindings::irqreturn_IRQ_HANDLED
+    series::IRQ_HANDLED
 }
 
 /// Room for the duty to end one event, between the handler and whoever deals with the event later. Any

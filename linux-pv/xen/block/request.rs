@@ -4,7 +4,7 @@
 
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{ManuallyDrop, MaybeUninit},
     ops::Deref,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU8, Ordering},
@@ -406,14 +406,15 @@ pub(super) unsafe fn init_pdu<T: Operations>(
     rq: *mut k::request,
     data: &T::TagSetData,
 ) -> kernel::error::Result {
-    use pin_init::PinInit;
+    use pin_init::InPlaceWrite;
 
     let pdu = Pdu::<T>::ptr(rq);
     // SAFETY: The PDU is allocated and not yet used.
     unsafe { ptr::write(&raw mut (*pdu).status, AtomicU8::new(0)) };
     let init = T::new_request_data(data);
     // SAFETY: The place is allocated, uninitialised, and does not move until `drop_pdu`.
-    unsafe { init.__pinned_init(Pdu::<T>::data_ptr(rq)) }
+    let place = unsafe { &mut *Pdu::<T>::data_ptr(rq).cast::<MaybeUninit<T::RequestData>>() };
+    place.write_pin_init(init).map(drop)
 }
 
 /// Undoes [`init_pdu`].

@@ -6,6 +6,8 @@ use core::{marker::PhantomData, ptr};
 
 use kernel::bindings as k;
 
+use crate::series;
+
 /// Bytes of a page.
 const PAGE_SIZE: u32 = k::PAGE_SIZE as u32;
 
@@ -109,7 +111,7 @@ impl Segments<'_> {
             (
                 (*bio).bi_io_vec,
                 (&raw const (*iter).bi_idx).read_unaligned(),
-                (&raw const (*iter).bi_bvec_done).read_unaligned(),
+                series::bvec_done(iter),
                 (&raw const (*iter).bi_size).read_unaligned(),
             )
         };

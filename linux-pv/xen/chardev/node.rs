@@ -47,10 +47,7 @@ macro_rules! device_node {
         pub(crate) static $node: $crate::chardev::Node<$file> = $crate::device_node!(@new);
     };
     (@new) => {{
-        #[cfg(MODULE)]
-        let owner = (&raw const ::kernel::bindings::__this_module).cast_mut();
-        #[cfg(not(MODULE))]
-        let owner = ::core::ptr::null_mut();
+        let owner = $crate::this_module!().as_ptr();
         // SAFETY: The owner is the module that this static, and with it the driver's code, is part of.
         unsafe { $crate::chardev::Node::new(owner) }
     }};

@@ -13,6 +13,7 @@ use kernel::prelude::*;
 use xen_nodes::dmabuf::Segment;
 
 use super::DmaBuf;
+use crate::series;
 
 /// The kernel's functions. Generic code ends up in drivers, where their symbols are not found: only this module imports
 /// their name space.
@@ -70,9 +71,9 @@ pub enum Direction {
 impl Direction {
     fn as_raw(self) -> k::dma_data_direction {
         match self {
-            Direction::ToDevice => k::dma_data_direction_DMA_TO_DEVICE,
-            Direction::FromDevice => k::dma_data_direction_DMA_FROM_DEVICE,
-            Direction::Both => k::dma_data_direction_DMA_BIDIRECTIONAL,
+            Direction::ToDevice => series::DMA_TO_DEVICE,
+            Direction::FromDevice => series::DMA_FROM_DEVICE,
+            Direction::Both => series::DMA_BIDIRECTIONAL,
         }
     }
 }

@@ -10,6 +10,7 @@ use kernel::types::Opaque;
 use xen_bindings as bindings;
 
 use super::Pages;
+use crate::series;
 
 /// A table of pages: neighbours in memory are one entry.
 ///
@@ -79,8 +80,10 @@ impl Table {
         device: *mut k::device,
         direction: k::dma_data_direction,
     ) -> Result<Self> {
-        let known = k::dma_data_direction_DMA_BIDIRECTIONAL..=k::dma_data_direction_DMA_FROM_DEVICE;
-        if !known.contains(&direction) {
+        if !matches!(
+            direction,
+            series::DMA_BIDIRECTIONAL | series::DMA_TO_DEVICE | series::DMA_FROM_DEVICE
+        ) {
             return Err(EINVAL);
         }
         let entries = Entries::new(pages)?;

@@ -8,12 +8,13 @@
 use core::marker::{PhantomData, PhantomPinned};
 
 use kernel::bindings as k;
-use kernel::ffi::{c_int, c_uint, c_void};
+use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use xen_bindings as bindings;
 
 use super::port::{request, SharedPort};
 use super::unbind;
+use crate::series;
 
 /// Called when the other end of a program's port sends an event.
 pub trait Observer: Send + Sync + 'static {
@@ -96,7 +97,7 @@ impl<O: Observer> PinnedDrop for SharedChannel<O> {
 /// # Safety
 ///
 /// Only to be called by the interrupt layer, with a cookie that [`SharedChannel::new`] passed.
-unsafe extern "C" fn on_event<O: Observer>(irq: c_int, cookie: *mut c_void) -> c_uint {
+unsafe extern "C" fn on_event<O: Observer>(irq: c_int, cookie: *mut c_void) -> k::irqreturn_t {
     let channel = cookie.cast::<SharedChannel<O>>();
     // SAFETY: By the invariants of `SharedChannel` it is alive and its observer initialised. The rest of it may still
     // be being initialised, so only the observer is referenced.
@@ -106,8 +107,8 @@ unsafe extern "C" fn on_event<O: Observer>(irq: c_int, cookie: *mut c_void) -> c
         _observer: PhantomData,
     };
     if observer.heard(event) {
-        k::irqreturn_IRQ_HANDLED
+        series::IRQ_HANDLED
     } else {
-        k::irqreturn_IRQ_NONE
+        series::IRQ_NONE
     }
 }
