@@ -172,7 +172,7 @@ pub(crate) fn limits(agreed: &Agreed) -> QueueLimits {
             Some(d) if d.secure => u32::MAX,
             _ => 0,
         },
-        max_write_zeroes_sectors: segments * sectors_per_page & no_more_than_whole_blocks,
+        max_write_zeroes_sectors: (segments * sectors_per_page) & no_more_than_whole_blocks,
         features,
     }
 }
