@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-pub use map::{Map, Region, kind};
+pub use map::{ENTRIES, Map, Region, kind};
 
 /// What a loader of version 1 leaves in EAX (Multiboot Specification 0.6.96, 3.2).
 pub const MAGIC1: u32 = 0x2bad_b002;
@@ -76,10 +76,7 @@ impl BootInfo {
             if range.is_empty() {
                 continue;
             }
-            let in_memory = self.memory.iter().any(|region| {
-                region.kind == kind::RAM && region.start <= range.start && range.end <= region.end
-            });
-            if !in_memory {
+            if !self.is_ram(&range) {
                 return Err("the boot loader put a module where there is no memory");
             }
             let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
@@ -107,16 +104,18 @@ impl BootInfo {
         let modules = self.modules.iter().map(|module| &module.range);
         modules.for_each(|range| add(range, kind::RESERVED));
         self.told.iter().for_each(|range| add(range, kind::RAM));
-        let is_ram = |range: &Range<u64>| {
-            self.memory.iter().any(|region| {
-                region.kind == kind::RAM && region.start <= range.start && range.end <= region.end
-            })
-        };
         map.regions()
             .filter(|region| region.kind == kind::RAM)
             .map(|region| region.start..region.end)
-            .filter(is_ram)
+            .filter(|range| self.is_ram(range))
             .collect()
+    }
+
+    /// Whether all of a range lies in one piece of RAM.
+    fn is_ram(&self, range: &Range<u64>) -> bool {
+        self.memory.iter().any(|region| {
+            region.kind == kind::RAM && region.start <= range.start && range.end <= region.end
+        })
     }
 }
 
@@ -261,16 +260,11 @@ fn text(memory: &impl Memory, range: Range<u64>, limit: u64) -> String {
 
 /// Reads a little-endian number of `N` bytes, 8 at most.
 fn number<const N: usize>(memory: &impl Memory, at: u64) -> Option<u64> {
-    let mut bytes = [0; N];
-    if at.checked_add(N as u64).is_none() || !memory.read(at, &mut bytes) {
-        return None;
-    }
-    Some(
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
-    )
+    let mut bytes = [0; 8];
+    at.checked_add(N as u64)?;
+    memory
+        .read(at, &mut bytes[..N])
+        .then(|| u64::from_le_bytes(bytes))
 }
 
 /// Four bytes.

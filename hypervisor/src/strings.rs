@@ -8,6 +8,8 @@
 //! address has. At most [`MOST`] elements are done at once, so that interrupts are taken in between, as between elements on
 //! a processor.
 
+use crate::mem::walk::is_canonical;
+
 #[cfg(test)]
 mod tests;
 
@@ -224,9 +226,8 @@ impl Instruction {
         let more = u64::from(self.size) - 1;
         let address = if let Some(bits) = self.canonical {
             let address = segment.base.wrapping_add(offset);
-            // A canonical address repeats its highest bit.
-            let is_canonical = |at: u64| matches!((at as i64) >> (bits - 1), 0 | -1);
-            if !is_canonical(address) || !is_canonical(address.wrapping_add(more)) {
+            let ends = [address, address.wrapping_add(more)];
+            if !ends.iter().all(|&end| is_canonical(end, bits)) {
                 return Err(protection);
             }
             address

@@ -18,7 +18,7 @@ const ADDRESS: u16 = 0xcf8;
 
 /// All kinds of them, in good and in bad memory.
 pub fn try_all(random: &mut Random) {
-    let (mut elements, mut faulted) = (0, 0);
+    let mut elements = 0;
     for _ in 0..300 {
         let one = PortString::good(random);
         good(&one);
@@ -33,7 +33,6 @@ pub fn try_all(random: &mut Random) {
                 "{one:?} ends with count {count}, address {address:#x}, fault: {fault}"
             ));
         }
-        faulted += 1;
         elements += done;
     }
     moves_values(random);
@@ -49,7 +48,7 @@ pub fn try_all(random: &mut Random) {
         }
     }
     say(format_args!(
-        "port strings: {elements} elements, {faulted} of 600 faulted"
+        "port strings: {elements} elements, 300 of 600 faulted as they should"
     ));
 }
 

@@ -9,6 +9,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 use paravane::mem::frames::Record;
 use paravane::mem::{FrameTable, HypFrames, Mfn};
+use paravane::multiboot::ENTRIES;
 use spin::Mutex;
 
 use super::phys;
@@ -20,7 +21,10 @@ pub const FRAME: u64 = 4096;
 /// which serves some 40 processors of 180 KiB each.
 const OWN: u64 = 8 << 20 >> 12;
 
-static FREE: Mutex<ArrayVec<Range<u64>, 128>> = Mutex::new(ArrayVec::new_const());
+/// The free pieces: as many as a memory map can tell of. More that modules cut it into are lost.
+type Pieces = ArrayVec<Range<u64>, ENTRIES>;
+
+static FREE: Mutex<Pieces> = Mutex::new(Pieces::new_const());
 
 /// A run of frames that belongs to whoever holds this value, filled with zeroes when taken.
 #[derive(Debug)]
@@ -129,7 +133,7 @@ pub fn give(range: Range<u64>) {
 pub fn withhold(range: Range<u64>) {
     let range = range.start / FRAME * FRAME..range.end.next_multiple_of(FRAME);
     let mut free = FREE.lock();
-    let mut pieces = ArrayVec::<Range<u64>, 128>::new();
+    let mut pieces = Pieces::new();
     for other in free.iter() {
         for piece in [
             other.start..other.end.min(range.start),

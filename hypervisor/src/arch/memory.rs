@@ -2,9 +2,11 @@
 
 //! From the loader's memory map to the hypervisor's own address space and heap.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use paravane::multiboot::kind;
+use arrayvec::ArrayVec;
+use paravane::multiboot::{ENTRIES, kind};
 use spin::Mutex;
 use talc::{ErrOnOom, Span, Talc, Talck};
 
@@ -21,8 +23,8 @@ const HEAP_SHARE: u64 = 128;
 #[global_allocator]
 static HEAP_ALLOCATOR: Talck<spin::mutex::SpinMutex<()>, ErrOnOom> = Talc::new(ErrOnOom).lock();
 
-static RAM: Mutex<arrayvec::ArrayVec<core::ops::Range<u64>, 64>> =
-    Mutex::new(arrayvec::ArrayVec::new_const());
+/// The RAM of the firmware's memory map: as many pieces as a map can tell of.
+static RAM: Mutex<ArrayVec<Range<u64>, ENTRIES>> = Mutex::new(ArrayVec::new_const());
 
 /// The first address behind what the direct map maps: on the boot tables 4 GiB.
 static MAPPED: AtomicU64 = AtomicU64::new(4 << 30);
@@ -33,7 +35,7 @@ pub fn init(magic: u32, info: u64) {
     let map = loader.map();
     for region in map.regions().filter(|region| region.kind == kind::RAM) {
         frames::give(region.start..region.end);
-        let _ = RAM.lock().try_push(region.start..region.end);
+        RAM.lock().push(region.start..region.end);
     }
     // What must survive: the first MiB for the trampoline and the firmware's data, the image, and what the loader put
     // anywhere for us to read.
@@ -61,7 +63,7 @@ pub fn init(magic: u32, info: u64) {
 }
 
 /// The frames that are RAM as a whole by the firmware's memory map.
-pub fn ram_frames() -> impl Iterator<Item = core::ops::Range<u64>> {
+pub fn ram_frames() -> impl Iterator<Item = Range<u64>> {
     let ram = RAM.lock().clone();
     ram.into_iter()
         .map(|range| range.start.div_ceil(FRAME)..range.end / FRAME)
@@ -108,7 +110,7 @@ pub fn ram_bytes() -> u64 {
 }
 
 /// Whether any byte of the range is RAM by the firmware's memory map.
-pub fn is_ram(range: &core::ops::Range<u64>) -> bool {
+pub fn is_ram(range: &Range<u64>) -> bool {
     RAM.lock()
         .iter()
         .any(|ram| ram.start < range.end && range.start < ram.end)

@@ -25,6 +25,18 @@ pub struct Paging {
     pub write_protect: bool,
 }
 
+impl Paging {
+    /// How many bits of an address count with these levels: 48 or 57.
+    pub fn address_bits(&self) -> u32 {
+        12 + 9 * u32::from(self.levels)
+    }
+}
+
+/// Whether an address of which `bits` bits count repeats the highest of them in those above (APM volume 2, 1.1.3).
+pub fn is_canonical(address: u64, bits: u32) -> bool {
+    matches!((address as i64) >> (bits - 1), 0 | -1)
+}
+
 /// What is to be done with the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -34,6 +46,17 @@ pub struct Access {
     pub user: bool,
     /// By the kernel, which may not reach users' pages (CR4.SMAP with RFLAGS.AC clear).
     pub smap: bool,
+}
+
+impl Access {
+    /// The kernel's, which may reach users' pages.
+    pub const fn supervisor(write: bool) -> Self {
+        Self {
+            write,
+            user: false,
+            smap: false,
+        }
+    }
 }
 
 /// Why an address cannot be accessed: the part of a page fault's error code that the access itself does not say.
@@ -77,10 +100,7 @@ pub fn walk(
     if paging.levels == 0 {
         return Ok(address);
     }
-    let bits = 12 + 9 * u32::from(paging.levels);
-    // A canonical address repeats its highest bit.
-    let sign = (address as i64) >> (bits - 1);
-    if sign != 0 && sign != -1 {
+    if !is_canonical(address, paging.address_bits()) {
         return Err(Fault::NotMapped);
     }
     let mut table = paging.cr3 & ADDRESS;

@@ -22,7 +22,7 @@ pub struct Region {
 }
 
 /// As many entries as a map may have; more are left out. A BIOS has some ten, UEFI some hundred, which loaders join.
-const ENTRIES: usize = 256;
+pub const ENTRIES: usize = 256;
 
 /// A memory map.
 #[derive(Clone, Debug)]

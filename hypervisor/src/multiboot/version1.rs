@@ -97,17 +97,17 @@ impl Info {
             };
             each(Told {
                 range: module_range(start, end),
-                text: text_range(u64::from(text)),
+                text: text_range(u64::from(text), MAX_TEXT),
             });
         }
     }
 
     pub fn command_line(&self) -> Range<u64> {
-        text_range(self.command_line)
+        text_range(self.command_line, MAX_TEXT)
     }
 
     pub fn loader(&self) -> Range<u64> {
-        text_range(self.loader)
+        text_range(self.loader, MAX_NAME)
     }
 
     /// What the structure points at, besides the modules.
@@ -115,17 +115,13 @@ impl Info {
         each(self.at..self.at + SIZE);
         each(self.modules..self.modules + self.module_count * MODULE);
         each(self.map.0..self.map.0 + self.map.1);
-        // A text's end is not known before it is read: as much as is read of it.
-        let text = |at: u64, limit: u64| at..if at == 0 { 0 } else { at + limit };
-        each(text(self.command_line, MAX_TEXT));
-        each(text(self.loader, MAX_NAME));
-        self.modules(memory, &mut |module| {
-            each(text(module.text.start, MAX_TEXT))
-        });
+        each(self.command_line());
+        each(self.loader());
+        self.modules(memory, &mut |module| each(module.text));
     }
 }
 
-/// A text that ends with its NUL; address 0 is none.
-fn text_range(at: u64) -> Range<u64> {
-    at..if at == 0 { 0 } else { at + MAX_TEXT }
+/// A text that ends with its NUL. Where that is is not known before it is read: as much as is read of it. Address 0 is none.
+fn text_range(at: u64, limit: u64) -> Range<u64> {
+    at..if at == 0 { 0 } else { at + limit }
 }

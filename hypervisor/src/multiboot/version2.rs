@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Memory, Told, module_range, number, word};
+use crate::acpi::checksum;
 
 /// The largest structure that is believed. The largest that a loader makes has the sections of the image and the firmware's
 /// tables: some ten KiB.
@@ -138,12 +139,7 @@ impl Info {
                 && memory.read(place.start, &mut bytes)
                 && bytes.starts_with(b"RSD PTR ");
             // The first checksum is over what the first revision has, the second over all.
-            let sums = [RSDP_OLD, size].map(|len| {
-                bytes
-                    .iter()
-                    .take(len)
-                    .fold(0u8, |sum, &byte| sum.wrapping_add(byte))
-            });
+            let sums = [RSDP_OLD, size].map(|len| checksum(&bytes[..len]));
             (whole && sums == [0, 0]).then_some(bytes)
         };
         copy(tag::ACPI_NEW, RSDP_NEW).or_else(|| copy(tag::ACPI_OLD, RSDP_OLD))

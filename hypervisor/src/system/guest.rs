@@ -62,18 +62,8 @@ impl<P: Platform> System<P> {
         address: u64,
         write: bool,
     ) -> Result<u64> {
-        let access = Access {
-            write,
-            user: false,
-            smap: false,
-        };
-        let mut walked = Walked {
-            system: self,
-            domain,
-        };
-        let gpa = walk(paging, address, access, &mut walked).map_err(|_| Errno::EFAULT)?;
-        self.machine_address(domain, gpa, write)
-            .ok_or(Errno::EFAULT)
+        let found = self.find(domain, paging, address, Access::supervisor(write));
+        found.ok().flatten().ok_or(Errno::EFAULT)
     }
 
     /// Copies from a domain's virtual memory.

@@ -89,7 +89,7 @@ impl Runner {
             repeated: info & info::REPEATED != 0,
             address_bits,
             segment,
-            canonical: wide.then(|| if paging.levels == 5 { 57 } else { 48 }),
+            canonical: wide.then(|| paging.address_bits()),
             down: vmcb.rflags & RFLAGS_DF != 0,
             aligned: user && alignment && vmcb.cr0 & CR0_AM != 0,
         };

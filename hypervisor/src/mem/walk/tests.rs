@@ -27,15 +27,8 @@ const PAGING: Paging = Paging {
     levels: 4,
     write_protect: true,
 };
-const READ: Access = Access {
-    write: false,
-    user: false,
-    smap: false,
-};
-const WRITING: Access = Access {
-    write: true,
-    ..READ
-};
+const READ: Access = Access::supervisor(false);
+const WRITING: Access = Access::supervisor(true);
 
 /// Maps `0xffff_8000_0020_3xxx` to frame 0x55 with these bits.
 fn tables(bits: u64) -> Words {

@@ -11,15 +11,8 @@ const PAGING: Paging = Paging {
     levels: 4,
     write_protect: true,
 };
-const READ: Access = Access {
-    write: false,
-    user: false,
-    smap: false,
-};
-const WRITE: Access = Access {
-    write: true,
-    ..READ
-};
+const READ: Access = Access::supervisor(false);
+const WRITE: Access = Access::supervisor(true);
 
 /// A domain that sees at 0x1000 a page of its own, at 0x2000 one that it may read, at 0x3000 none, and nothing else.
 fn system() -> System<Fake> {
