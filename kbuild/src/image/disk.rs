@@ -23,36 +23,34 @@ pub fn make(
     image: &Path,
     room: u64,
 ) -> Result<()> {
-    let size = size(dir) + room;
-    let file = File::create(image).with_context(|| format!("cannot write {}", image.display()))?;
-    file.set_len(size.next_multiple_of(1 << 20))?;
+    let (mut mke2fs, _) = prepare(sandbox, dir, image, 0, room)?;
     process::run(
         step,
         "making a disk image",
-        &mut mke2fs(sandbox, dir, image, 0)?,
+        &mut mke2fs,
         &session.log("mke2fs"),
     )
 }
 
 /// The same from byte `start` of the image on, without room; nothing is before it. Returns how many bytes are behind `start`.
 pub fn make_at(sandbox: &Sandbox, dir: &Path, image: &Path, start: u64) -> Result<u64> {
-    let size = size(dir).next_multiple_of(1 << 20);
-    let file = File::create(image).with_context(|| format!("cannot write {}", image.display()))?;
-    file.set_len(start + size)?;
-    let mut mke2fs = mke2fs(sandbox, dir, image, start)?;
+    let (mut mke2fs, size) = prepare(sandbox, dir, image, start, 0)?;
     process::output("making a disk image", &mut mke2fs)?;
     Ok(size)
 }
 
-/// How many bytes a file system of what is in `dir` takes.
-fn size(dir: &Path) -> u64 {
-    // Metadata takes a few percent; half a block is lost on average at each file's end.
-    let files = walkdir::WalkDir::new(dir).into_iter().count() as u64;
-    fsutil::size_on_disk(dir) * 21 / 20 + files * 4096 + (16 << 20)
-}
-
-fn mke2fs(sandbox: &Sandbox, dir: &Path, image: &Path, start: u64) -> Result<Command> {
-    sandbox
+/// Makes the file of zeroes. Returns what makes the file system in it, and how large that will be.
+fn prepare(
+    sandbox: &Sandbox,
+    dir: &Path,
+    image: &Path,
+    start: u64,
+    room: u64,
+) -> Result<(Command, u64)> {
+    let size = (size(dir) + room).next_multiple_of(1 << 20);
+    let file = File::create(image).with_context(|| format!("cannot write {}", image.display()))?;
+    file.set_len(start + size)?;
+    let mke2fs = sandbox
         .command("mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0"])
         // The machine is thrown away after use: a journal would only cost time.
@@ -61,5 +59,13 @@ fn mke2fs(sandbox: &Sandbox, dir: &Path, image: &Path, start: u64) -> Result<Com
         .args(["-d", "/tree", "/image"])
         .ro_bind(dir, "/tree")
         .bind(image, "/image")
-        .build()
+        .build()?;
+    Ok((mke2fs, size))
+}
+
+/// How many bytes a file system of what is in `dir` takes.
+fn size(dir: &Path) -> u64 {
+    // Metadata takes a few percent; half a block is lost on average at each file's end.
+    let files = walkdir::WalkDir::new(dir).into_iter().count() as u64;
+    fsutil::size_on_disk(dir) * 21 / 20 + files * 4096 + (16 << 20)
 }
