@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use kbuild::{Images, Session};
+use kbuild::Session;
 use vmtest::bench::blk::{self, Blk};
 use vmtest::bench::hypervisors as hv;
 use vmtest::bench::net::{self, Net};
@@ -16,7 +16,7 @@ use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
 
 use crate::cli;
-use crate::prepare::prepare;
+use crate::prepare::prepare_for;
 
 /// Prepares everything, measures, writes the table, and prints the verdict; a failure if ours falls short.
 pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
@@ -48,7 +48,7 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
 
 fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCode> {
     // The hypervisors are measured on the kernel's own nodes.
-    let images = images(session, &args.versions, false)?.with_paravane(session)?;
+    let images = prepare_for(session, &args.versions, false)?.with_paravane(session)?;
     let options = hv::Options {
         rounds: args.rounds,
         output: args.output.clone().or_else(|| {
@@ -67,13 +67,8 @@ fn compare<S: Subject>(
     options: &Options,
 ) -> Result<ExitCode> {
     let ours = args.driver == cli::Driver::Rust;
-    let images = images(session, &args.versions, ours)?;
+    let images = prepare_for(session, &args.versions, ours)?;
     Ok(told(bench::run(session, &images, subject, options)?))
-}
-
-fn images(session: &Session, versions: &cli::Versions, modules: bool) -> Result<Images> {
-    let (kernel, xen) = (versions.kernel.as_deref(), versions.xen.as_deref());
-    prepare(session, kernel, xen, modules)
 }
 
 /// Prints how it went; a failure if ours falls short.

@@ -10,18 +10,13 @@ use vmtest::boot::{Console, Options};
 use vmtest::{Dom0, Driver, Mode, Topology};
 
 use crate::cli;
-use crate::prepare::prepare;
+use crate::prepare::prepare_for;
 
 /// Prepares everything, boots, and prints the report.
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
     // The kernel's own drivers need none of our modules.
     let ours = args.driver == cli::Driver::Rust || args.dom0_drivers == cli::Nodes::Rust;
-    let images = prepare(
-        session,
-        args.versions.kernel.as_deref(),
-        args.versions.xen.as_deref(),
-        ours,
-    )?;
+    let images = prepare_for(session, &args.versions, ours)?;
     if args.hypervisor == cli::Hypervisor::Paravane {
         let images = images.with_paravane(session)?;
         let console = args.console.is_some();

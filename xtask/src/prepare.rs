@@ -7,6 +7,8 @@ use kbuild::image::Userland;
 use kbuild::modules::BuildOptions;
 use kbuild::{Images, Kernel, Modules, Sandbox, Session, resolve};
 
+use crate::cli;
+
 /// Makes what is missing for a kernel target (the default one if none is named) and a hypervisor (the newest one).
 /// Without `modules` the machines have the kernel's own drivers only.
 pub fn prepare(
@@ -40,6 +42,12 @@ pub fn prepare(
     let images = Images::make(session, &sandbox, &kernel, modules.as_ref(), xen)?;
     drop(userland);
     Ok(images)
+}
+
+/// The same for what the command line names.
+pub fn prepare_for(session: &Session, versions: &cli::Versions, modules: bool) -> Result<Images> {
+    let (kernel, xen) = (versions.kernel.as_deref(), versions.xen.as_deref());
+    prepare(session, kernel, xen, modules)
 }
 
 fn make_userland(session: &Session, xen: Option<&str>) -> Result<Userland> {
