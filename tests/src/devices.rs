@@ -176,19 +176,13 @@ impl RealDisk {
     pub fn check(&self, dom0: &Place, mib: u32) -> Result<()> {
         let node = self.start(dom0)?;
         // The copy to compare with is never on the way that is tested.
-        let script = format!(
-            "set -e; dd if=/dev/urandom of=/disks/data bs=1M count={mib} 2>/dev/null; \
-             dd if=/disks/data of={node} bs=1M oflag=direct conv=fsync 2>/dev/null; \
-             blockdev --flushbufs {node} || true; echo 3 > /proc/sys/vm/drop_caches; \
-             sha256sum < /disks/data; dd if={node} bs=1M count={mib} iflag=direct 2>/dev/null | sha256sum; \
-             rm /disks/data"
-        );
-        let limit = Duration::from_secs(120 + u64::from(mib));
-        let sums = dom0.run_for(limit, &script)?.ok()?.stdout;
-        let mut sums = sums.lines();
-        let (wrote, read) = (sums.next(), sums.next());
+        let wrote = write_random(dom0, "/disks", &node, mib)?;
+        dom0.sh(&format!(
+            "blockdev --flushbufs {node} || true; echo 3 > /proc/sys/vm/drop_caches"
+        ))?;
+        let read = checksum(dom0, &node, mib)?;
         ensure!(
-            wrote.is_some() && wrote == read,
+            wrote == read,
             "{}: {node} gives back {read:?} for {wrote:?}",
             self.module
         );
@@ -204,6 +198,29 @@ impl RealDisk {
         ))?;
         read_interrupts(&text).with_context(|| format!("{node} has strange interrupts:\n{text}"))
     }
+}
+
+/// Writes random data to a disk past the page cache, from a copy in a folder; its checksum.
+pub fn write_random(place: &Place, folder: &str, node: &str, mib: u32) -> Result<String> {
+    let copy = format!("{folder}/data");
+    let script = format!(
+        "set -e; dd if=/dev/urandom of={copy} bs=1M count={mib} 2>/dev/null; \
+         dd if={copy} of={node} bs=1M oflag=direct conv=fsync 2>/dev/null; sha256sum < {copy}; rm {copy}"
+    );
+    Ok(place.run_for(limit(mib), &script)?.ok()?.stdout)
+}
+
+/// The checksum of the first `mib` MiB of a disk, read past the page cache.
+pub fn checksum(place: &Place, node: &str, mib: u32) -> Result<String> {
+    let script = format!(
+        "set -o pipefail; dd if={node} bs=1M count={mib} iflag=direct 2>/dev/null | sha256sum"
+    );
+    Ok(place.run_for(limit(mib), &script)?.ok()?.stdout)
+}
+
+/// How long so much data may take on its way.
+fn limit(mib: u32) -> Duration {
+    Duration::from_secs(120 + u64::from(mib) * 2)
 }
 
 impl RealNet {

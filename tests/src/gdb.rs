@@ -243,15 +243,15 @@ fn expand(content: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// A number of so many bytes, the lowest first, each as two digits.
+/// A number of so many bytes, eight at most, the lowest first, each as two digits.
 fn number(digits: &[u8], at: usize, bytes: usize) -> Result<u64> {
     let digits = digits
         .get(at..at + 2 * bytes)
         .context("a short answer from QEMU's debugger stub")?;
-    let bytes =
-        hex::decode(digits).context("an answer from QEMU's debugger stub that is no number")?;
-    let number = bytes.into_iter().rev();
-    Ok(number.fold(0, |number, byte| number << 8 | u64::from(byte)))
+    let mut number = [0; 8];
+    hex::decode_to_slice(digits, &mut number[..bytes])
+        .context("an answer from QEMU's debugger stub that is no number")?;
+    Ok(u64::from_le_bytes(number))
 }
 
 /// A stub that is not there, for tests.

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use crate::devices::{self, DISKS, NETS};
 use crate::disk::Disk;
 use crate::guest::{Guest, Mode};
-use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
@@ -165,11 +164,12 @@ fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.load_blkfront(ctx.driver, "")?;
         for (node, vdev) in nodes.iter().zip(["xvdb", "xvdc"]) {
             let context = || format!("{node} as {vdev} of a {mode:?} guest");
-            let wrote = random_data(&guest, &format!("/dev/{vdev}"), mib).with_context(context)?;
-            let there = sum(dom0, node, mib)?;
+            let disk = format!("/dev/{vdev}");
+            let wrote = devices::write_random(&guest, "/tmp", &disk, mib).with_context(context)?;
+            let there = devices::checksum(dom0, node, mib)?;
             ensure!(wrote == there, "{}: dom0 finds something else", context());
-            let wrote = random_data(dom0, node, mib).with_context(context)?;
-            let came = sum(&guest, &format!("/dev/{vdev}"), mib)?;
+            let wrote = devices::write_random(dom0, "/disks", node, mib).with_context(context)?;
+            let came = devices::checksum(&guest, &disk, mib)?;
             ensure!(
                 wrote == came,
                 "{}: the guest finds something else",
@@ -179,24 +179,6 @@ fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.shutdown()?;
     }
     note_pool(ctx)
-}
-
-/// Writes random data past the page cache; its checksum.
-fn random_data(place: &Place, node: &str, mib: u32) -> Result<String> {
-    let script = format!(
-        "dd if=/dev/urandom of=/tmp/data bs=1M count={mib} 2>/dev/null && \
-         dd if=/tmp/data of={node} bs=1M oflag=direct conv=fsync 2>/dev/null && \
-         sha256sum < /tmp/data; rm /tmp/data"
-    );
-    let limit = Duration::from_secs(120 + u64::from(mib) * 2);
-    Ok(place.run_for(limit, &script)?.ok()?.stdout)
-}
-
-/// The checksum of what a disk has, read past the page cache.
-fn sum(place: &Place, node: &str, mib: u32) -> Result<String> {
-    let script = format!("dd if={node} bs=1M count={mib} iflag=direct 2>/dev/null | sha256sum");
-    let limit = Duration::from_secs(120 + u64::from(mib) * 2);
-    Ok(place.run_for(limit, &script)?.ok()?.stdout)
 }
 
 /// What mapping and unmapping takes, for the report: comparing is for those who run it on an idle machine, on both kernels.

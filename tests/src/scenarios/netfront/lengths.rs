@@ -144,8 +144,7 @@ fn pings(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
                 format!("--sizes {}", sample())
             };
             ask(&guest, ctx, &format!("ping {to} {lengths}")).or_else(|error| {
-                let drops = [drops(&guest)?, drops(ctx.host.dom0())?];
-                let [inside, outside] = drops;
+                let (inside, outside) = (drops(&guest)?, drops(ctx.host.dom0())?);
                 Err(error.context(format!(
                     "with an MTU of {mtu}; dropped in the guest: {inside}; in dom0: {outside}"
                 )))
@@ -161,7 +160,7 @@ fn drops(place: &Place) -> Result<String> {
         "cd /sys/class/net; for f in */statistics/*_dropped */statistics/*_errors; do \
            n=$(cat $f); [ $n = 0 ] || echo ${f%%/*} ${f##*/} $n; done; \
          awk '/^(Ip|Icmp):/ { if ($1 != last) { split($0, name); last = $1; next } \
-              for (i = 2; i <= NF; i++) if (name[i] ~ /Discards|Fails|Timeout|Errors|CsumErrors|NoRoutes/ && $i > 0) \
+              for (i = 2; i <= NF; i++) if (name[i] ~ /Discards|Fails|Timeout|Errors|NoRoutes/ && $i > 0) \
                 print $1 name[i], $i }' /proc/net/snmp; \
          awk '{ n += strtonum(\"0x\" $2) } END { if (n) print \"backlog\", n }' /proc/net/softnet_stat; \
          tc -s qdisc 2>/dev/null | grep -B1 'dropped [1-9]' || true",
