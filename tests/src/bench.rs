@@ -6,20 +6,24 @@
 //! [`net`], which are frontends of a [`device`] in a guest, and [`nodes`], drivers in dom0. [`drive`] exchanges the
 //! drivers, [`counts`] counts what they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load generators
 //! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `node-load`.
+//!
+//! What cannot be exchanged in one boot is booted by [`turns`]: [`hypervisors`].
 
 pub mod blk;
 mod counts;
 pub mod device;
 mod drive;
 pub mod hypervisors;
+mod machine;
 pub mod net;
 pub mod nodes;
 mod priority;
 mod report;
 mod stats;
 pub mod subject;
+mod turns;
 
-use std::fs;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,15 +59,29 @@ pub struct Options {
 impl Options {
     /// The subject's cells that are wanted.
     fn cells<S: Subject>(&self, lanes: u32) -> Vec<S::Cell> {
-        let mut cells = S::cells(lanes, self.quick);
-        if !self.only.is_empty() {
-            cells.retain(|cell| {
-                let name = cell.to_string();
-                self.only.iter().any(|words| name.contains(words))
-            });
-        }
-        cells
+        wanted(S::cells(lanes, self.quick), &self.only)
     }
+}
+
+/// Those cells whose words contain one of these; all if there are none.
+fn wanted<C: Display>(mut cells: Vec<C>, only: &[String]) -> Vec<C> {
+    if !only.is_empty() {
+        cells.retain(|cell| {
+            let name = cell.to_string();
+            only.iter().any(|words| name.contains(words))
+        });
+    }
+    cells
+}
+
+/// What is said if no cell is wanted.
+fn none_wanted<C: Display>(cells: impl IntoIterator<Item = C>, only: &[String]) -> String {
+    let cells: Vec<_> = cells.into_iter().map(|cell| cell.to_string()).collect();
+    format!(
+        "no cell's words contain {}; there are {}",
+        only.join(" or "),
+        cells.join(", ")
+    )
 }
 
 /// How long a cell runs while its costs are counted.
@@ -83,14 +101,12 @@ pub fn run<S: Subject>(
     let mut lanes = S::LANES.into_iter();
     ensure!(
         lanes.any(|lanes| !options.cells::<S>(lanes).is_empty()),
-        "no cell's words contain {}; there are {}",
-        options.only.join(" or "),
-        S::LANES
-            .into_iter()
-            .flat_map(|lanes| S::cells(lanes, options.quick))
-            .map(|cell| cell.to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+        none_wanted(
+            S::LANES
+                .into_iter()
+                .flat_map(|lanes| S::cells(lanes, options.quick)),
+            &options.only
+        )
     );
     let built = &images.payload.modules;
     for module in S::modules(options.subject) {
@@ -110,7 +126,7 @@ pub fn run<S: Subject>(
         boots: vec![],
         losses: 0,
     };
-    let load = load_average();
+    let load = machine::load_average();
     let started = Instant::now();
     let measured = boots::<S>(&options.modes)
         .into_iter()
@@ -126,11 +142,7 @@ pub fn run<S: Subject>(
         (Ok(()), Some(path)) => path,
         _ => &kept,
     };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    fs::write(path, report::document(&facts, &bench.rows))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    report::write(&report::document(&facts, &bench.rows), path)?;
     measured.with_context(|| {
         let dir = dir.display();
         format!("not all was measured; what was, and the logs, are in {dir}")
@@ -282,26 +294,9 @@ impl<S: Subject> Bench<'_, S> {
             all.dedup();
             all.join("; ")
         };
-        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpus
-            .lines()
-            .find_map(|line| line.strip_prefix("model name"))
-            .unwrap_or(": unknown");
-        let qemu = self
-            .images
-            .qemu
-            .package_version("qemu-system-x86")
-            .unwrap_or_default();
         let mut machine = vec![
             ("date", boot.date.clone()),
-            (
-                "machine",
-                format!(
-                    "{} × {}, QEMU {qemu} without KVM (every instruction is emulated)",
-                    std::thread::available_parallelism()?,
-                    model.trim_start_matches([' ', '\t', ':'])
-                ),
-            ),
+            ("machine", machine::described(self.images)?),
             (
                 "Xen",
                 format!(
@@ -321,7 +316,7 @@ impl<S: Subject> Bench<'_, S> {
             ),
             (
                 "load average of the machine before and after",
-                format!("{load} and {}", load_average()),
+                format!("{load} and {}", machine::load_average()),
             ),
             (
                 "priority on the machine",
@@ -383,21 +378,18 @@ fn order(round: u32, [few, many]: [u32; 2]) -> [(usize, u32); 4] {
     [(first, few), (second, few), (second, many), (first, many)]
 }
 
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or_default().to_owned()
-}
+/// What a document says of the emulator.
+const EMULATION: &str = "Under emulation a notification, an interrupt or a hypercall costs far more than on real hardware, and so \
+     do copies with vector instructions. The ratios therefore say which driver does less work; they do not \
+     predict numbers on real hardware.";
 
 fn method<S: Subject>() -> Vec<String> {
     let rounds = "A round is one turn of each driver at each number of queues or threads, in the order ABBA and BAAB by turns. \
          A ratio is taken within a round, between neighbours in time, so what slows the machine for longer than a few \
          seconds slows both.";
-    let emulation = "Under emulation a notification, an interrupt or a hypercall costs far more than on real hardware, and so \
-         do copies with vector instructions. The ratios therefore say which driver does less work; they do not \
-         predict numbers on real hardware.";
     S::method()
         .into_iter()
-        .chain([rounds, emulation])
+        .chain([rounds, EMULATION])
         .map(str::to_owned)
         .collect()
 }

@@ -67,7 +67,10 @@ pub struct Interrupts {
     pub controllers: BTreeSet<String>,
 }
 
-/// All disks. The last one bounces, and is slow.
+/// The module of the disk that bounces, and is slow.
+pub const SLOW: &str = "sym53c8xx";
+
+/// All disks. The last one is [`SLOW`].
 pub const DISKS: [RealDisk; 4] = [
     RealDisk {
         module: "ahci",
@@ -85,7 +88,7 @@ pub const DISKS: [RealDisk; 4] = [
         device: &["virtio-blk-pci,drive=virtio_blk,iommu_platform=on,disable-legacy=on"],
     },
     RealDisk {
-        module: "sym53c8xx",
+        module: SLOW,
         interrupts: Kind::Line,
         device: &[
             "lsi53c895a,id=lsi",
@@ -221,6 +224,15 @@ pub fn checksum(place: &Place, node: &str, mib: u32) -> Result<String> {
 /// How long so much data may take on its way.
 fn limit(mib: u32) -> Duration {
     Duration::from_secs(120 + u64::from(mib) * 2)
+}
+
+/// How many slots of the pool of bounce buffers were in use at a time, at most; an error if none was, for devices that do not
+/// reach all memory cannot have done without.
+pub fn bounced(dom0: &Place) -> Result<u64> {
+    let most = dom0.sh("cat /sys/kernel/debug/swiotlb/io_tlb_used_hiwater")?;
+    let most: u64 = most.trim().parse()?;
+    ensure!(most > 0, "nothing went through the bounce buffers");
+    Ok(most)
 }
 
 impl RealNet {

@@ -15,18 +15,18 @@ mod names;
 mod report;
 mod watched;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kbuild::{Images, Session};
 
+use super::report::write;
+use super::turns;
 use crate::topology::{Dom0, Hypervisor, Topology};
 use boots::Boot;
 use calls::Calls;
 
-/// How often each hypervisor is booted unless told otherwise.
-pub const ROUNDS: u32 = 5;
+pub use super::turns::ROUNDS;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -62,31 +62,17 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(Str
         return Ok((list, true));
     }
     let mut all: [Vec<Boot>; 2] = [vec![], vec![]];
-    for round in 0..options.rounds {
-        // By turns first and second, so that neither has the better place.
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for side in order {
-            let topology = topology(SIDES[side]);
-            let step = session.ui.step(format!(
-                "Measuring {}, {} of {}",
-                SIDES[side].name(),
-                round + 1,
-                options.rounds
-            ));
-            let name = format!("{}-{}", SIDES[side].name().to_lowercase(), round + 1);
-            let boot = boots::measure(images, &topology, &dir.join(name))?;
-            step.done(&format!("dom0 was up after {:.1} s", boot.up()));
-            all[side].push(boot);
-        }
-    }
+    let names = SIDES.map(Hypervisor::name);
+    turns::by_turns(session, names, options.rounds, &mut all, |side, name| {
+        let boot = boots::measure(images, &topology(SIDES[side]), &dir.join(name))?;
+        let up = boot.up();
+        Ok(turns::Measured { boot, up })
+    })?;
     let mut document = report::document(images, &topology(Hypervisor::Paravane), &all)?;
     document += &format!("\n## Hypercalls\n\n{list}");
     let kept = dir.join("hypervisor.md");
     let path = options.output.as_ref().unwrap_or(&kept);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    fs::write(path, document).with_context(|| format!("cannot write {}", path.display()))?;
+    write(&document, path)?;
     let (mut text, good) = report::verdict(&all);
     text += &format!("\nThe tables are in {}.\n", path.display());
     Ok((text, good))

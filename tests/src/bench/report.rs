@@ -5,6 +5,10 @@
 mod tables;
 
 use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use super::counts::{Counter, Counts};
 use super::stats::{Comparison, Summary};
@@ -16,10 +20,11 @@ pub trait Workload: Clone + PartialEq + fmt::Display {
     const COLUMNS: &'static [&'static str];
     /// What the hypervisor's costs are counted for.
     const UNIT: &'static str;
-    /// What rates are.
-    const RATES: &'static str;
     /// What is counted.
     const COUNTERS: &'static [Counter];
+
+    /// The table of rates that it stands in.
+    fn table(&self) -> Table;
 
     /// The contents of the columns.
     fn columns(&self) -> Vec<String>;
@@ -30,6 +35,25 @@ pub trait Workload: Clone + PartialEq + fmt::Display {
     /// A rate in the unit that is shown.
     fn shown(&self, rate: f64) -> f64 {
         rate
+    }
+}
+
+/// A table of rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What the heading says is measured.
+    pub heading: &'static str,
+    /// What the numbers are.
+    pub rates: &'static str,
+}
+
+impl Table {
+    /// The table of a benchmark that has only one.
+    pub const fn throughput(rates: &'static str) -> Self {
+        Self {
+            heading: "throughput",
+            rates,
+        }
     }
 }
 
@@ -132,14 +156,19 @@ pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
         let _ = writeln!(text, "- {subject}: {value}");
     }
     let _ = write!(text, "\n{}\n", verdict(rows));
-    for mode in modes(rows) {
+    for mode in distinct(rows.iter().map(|row| row.mode)) {
         let rows: Vec<_> = rows.iter().filter(|row| row.mode == mode).collect();
         let name = format!("{} {}", mode.name().to_uppercase(), facts.domain);
-        let _ = write!(
-            text,
-            "\n## {name}: throughput\n\n{}",
-            tables::throughput(facts, &rows)
-        );
+        for table in distinct(rows.iter().map(|row| row.cell.table())) {
+            let mut part = rows.clone();
+            part.retain(|row| row.cell.table() == table);
+            let _ = write!(
+                text,
+                "\n## {name}: {}\n\n{}",
+                table.heading,
+                tables::rates(facts, table.rates, &part)
+            );
+        }
         if rows.iter().any(|row| row.thrift().is_some()) {
             let _ = write!(
                 text,
@@ -163,14 +192,23 @@ pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
     text
 }
 
-fn modes<C>(rows: &[Row<C>]) -> Vec<Mode> {
-    let mut modes: Vec<Mode> = Vec::new();
-    for row in rows {
-        if !modes.contains(&row.mode) {
-            modes.push(row.mode);
+/// Writes the document, or what else a benchmark leaves, and the folders that lead there.
+pub fn write(document: &str, path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(path, document).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Each once, in the order of their first places.
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
         }
     }
-    modes
+    once
 }
 
 /// A few lines that say how it went; the same text stands in the document and on the terminal.

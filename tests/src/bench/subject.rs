@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use super::report::Workload;
+pub use super::report::{Table, Workload};
 use crate::guest::{Driver, Mode};
 use crate::host::Host;
 use crate::remote::Place;

@@ -5,11 +5,9 @@
 use anyhow::{Result, ensure};
 
 use crate::guest::{Guest, Mode};
+use crate::overlay::{BOTH, check_objects};
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
-
-/// The kernel with our objects, and the one with the C objects.
-const BOTH: &[&str] = &["overlay", "overlay-c"];
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -24,38 +22,9 @@ pub const SCENARIOS: &[Scenario] = &[
         .only_on(BOTH),
 ];
 
-/// A function of the C object that no other has, for each switch.
-const C_ONLY: &[(&str, &str)] = &[
-    ("swiotlb", "xen_swiotlb_map_phys"),
-    ("pci", "xen_initdom_setup_msi_irqs"),
-    ("pci", "xen_pci_notifier"),
-    ("acpi", "xen_acpi_notify_hypervisor_state"),
-];
-
-/// Crates that are in the image only if they are ours.
-const OURS: &[&str] = &["11xen_swiotlb", "7xen_pci", "8xen_acpi"];
-
 fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {
-    let dom0 = ctx.host.dom0();
     let ours = !ctx.host.kernel.ends_with("-c");
-    for (name, function) in C_ONLY {
-        let found = dom0.sh(&format!(
-            "grep -c ' [tT] {function}$' /proc/kallsyms || true"
-        ))?;
-        ensure!(
-            found.trim() == if ours { "0" } else { "1" },
-            "{name}: the running kernel has {found} functions {function}"
-        );
-    }
-    for name in OURS {
-        // A Rust name, in version 0 mangling.
-        let found = dom0.sh(&format!("grep -c '_R.*{name}' /proc/kallsyms || true"))?;
-        ensure!(
-            (found.trim() != "0") == ours,
-            "{found} functions of crate {name}"
-        );
-    }
-    Ok(())
+    check_objects(ctx.host.dom0(), ours)
 }
 
 fn guests_boot_in_every_mode(ctx: &mut Ctx<'_>) -> Result<()> {

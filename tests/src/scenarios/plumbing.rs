@@ -10,15 +10,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::devices::{self, DISKS, NETS};
 use crate::guest::Guest;
+use crate::overlay::BOTH;
 use crate::passed;
 use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
 use crate::scenarios::pcifront::disk_keeps_content;
 use crate::tables::{DISPUTED, OVERRIDDEN};
 use crate::topology::Topology;
-
-/// The kernel with our objects, and the one with the C objects.
-const BOTH: &[&str] = &["overlay", "overlay-c"];
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[

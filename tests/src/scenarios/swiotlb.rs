@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::devices::{self, DISKS, NETS};
+use crate::devices::{self, DISKS, NETS, SLOW};
 use crate::disk::Disk;
 use crate::guest::{Guest, Mode};
+use crate::mapping;
+use crate::overlay::BOTH;
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
-
-/// The kernel with our object, and the one with the C object.
-const BOTH: &[&str] = &["overlay", "overlay-c"];
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -51,11 +50,7 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     let mib = ctx.rounds(48, 1024);
     for disk in DISKS {
         // The slow one is the one that bounces.
-        let mib = if disk.module == "sym53c8xx" {
-            mib / 4
-        } else {
-            mib
-        };
+        let mib = if disk.module == SLOW { mib / 4 } else { mib };
         disk.check(ctx.host.dom0(), mib)?;
     }
     note_interrupts(ctx)?;
@@ -86,14 +81,8 @@ fn note_interrupts(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Devices of 32 bits cannot have done without the pool.
 fn note_pool(ctx: &mut Ctx<'_>) -> Result<()> {
-    let most = ctx
-        .host
-        .dom0()
-        .sh("cat /sys/kernel/debug/swiotlb/io_tlb_used_hiwater")?;
-    let most: u64 = most.trim().parse()?;
-    ensure!(most > 0, "nothing went through the bounce buffers");
+    let most = devices::bounced(ctx.host.dom0())?;
     ctx.note(format!(
         "at most {most} slots of the pool were used at a time"
     ));
@@ -183,26 +172,8 @@ fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
 
 /// What mapping and unmapping takes, for the report: comparing is for those who run it on an idle machine, on both kernels.
 fn costs_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
-    let log = ctx
-        .host
-        .dom0()
-        .run_for(
-            Duration::from_secs(120),
-            "modprobe xen_dma_test bench=1 && dmesg | grep -o 'xen_dma_test: bench .*'; rmmod xen_dma_test",
-        )?
-        .ok()?
-        .stdout;
-    let costs: Vec<_> = log
-        .lines()
-        .filter_map(|line| line.split_once(": bench "))
-        .map(|(_, cost)| cost.to_owned())
-        .collect();
-    ensure!(
-        costs.len() == 7 && costs.iter().all(|cost| !cost.ends_with(" ns 0")),
-        "mappings failed:\n{log}"
-    );
-    for cost in costs {
-        ctx.note(cost);
+    for cost in mapping::costs(ctx.host.dom0())? {
+        ctx.note(cost.to_string());
     }
     Ok(())
 }

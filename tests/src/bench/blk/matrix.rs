@@ -6,7 +6,7 @@ use blkload::{Cell, Direction};
 
 use crate::bench::counts::Counter;
 use crate::bench::device;
-use crate::bench::subject::Workload;
+use crate::bench::subject::{Table, Workload};
 
 /// What the names of the device's interrupts begin with.
 pub const INTERRUPTS: &str = "blkif";
@@ -62,8 +62,11 @@ fn size(bytes: u32) -> String {
 impl Workload for Cell {
     const COLUMNS: &'static [&'static str] = &["request", "in flight", "queues"];
     const UNIT: &'static str = "request";
-    const RATES: &'static str = "Requests a second";
     const COUNTERS: &'static [Counter] = &device::counters(INTERRUPTS);
+
+    fn table(&self) -> Table {
+        Table::throughput("Requests a second")
+    }
 
     fn columns(&self) -> Vec<String> {
         vec![

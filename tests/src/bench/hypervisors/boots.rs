@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use kbuild::Images;
 
 use super::facts::Facts;
-use crate::bench::priority;
+use crate::bench::{priority, turns};
 use crate::console::Watcher;
 use crate::host::Host;
 use crate::remote::Place;
@@ -66,7 +66,10 @@ pub fn measure(images: &Images, topology: &Topology, dir: &Path) -> Result<Boot>
         dir.join("xen-and-dom0.log"),
         last_words(topology.hypervisor),
     );
-    let host = Host::boot(images, topology, dir)?;
+    turns::in_machine(images, topology, dir, |host| look(host, marks))
+}
+
+fn look(host: &Host, marks: Marks) -> Result<Boot> {
     let up = Instant::now();
     let (first, dom0) = marks.seen()?;
     let priority = priority::raise();
@@ -80,20 +83,12 @@ pub fn measure(images: &Images, topology: &Topology, dir: &Path) -> Result<Boot>
         numbers.push(1e6 / rate(place, cell)?);
     }
     numbers.push(processes(place)? * 1e3);
-    let boot = Boot {
+    Ok(Boot {
         numbers,
         facts,
         kernel: host.kernel.clone(),
         priority,
-    };
-    let complaints = host.health().take_complaints();
-    ensure!(
-        complaints.is_empty(),
-        "the kernel complained: {}",
-        complaints.join("; ")
-    );
-    host.shutdown()?;
-    Ok(boot)
+    })
 }
 
 /// What a hypervisor prints last before dom0's first instruction.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::bench::counts::Counter;
 use crate::bench::device;
-use crate::bench::subject::Workload;
+use crate::bench::subject::{Table, Workload};
 
 /// What the names of the device's interrupts begin with.
 pub const INTERRUPTS: &str = "vif";
@@ -84,8 +84,13 @@ impl fmt::Display for Cell {
 impl Workload for Cell {
     const COLUMNS: &'static [&'static str] = &["traffic", "streams", "queues"];
     const UNIT: &'static str = "packet";
-    const RATES: &'static str = "TCP in megabytes a second, UDP in datagrams a second (64 bytes with headers), requests and responses in pairs a second";
     const COUNTERS: &'static [Counter] = &device::counters(INTERRUPTS);
+
+    fn table(&self) -> Table {
+        Table::throughput(
+            "TCP in megabytes a second, UDP in datagrams a second (64 bytes with headers), requests and responses in pairs a second",
+        )
+    }
 
     fn columns(&self) -> Vec<String> {
         let kind = match self.kind {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::bench::counts::{Counter, Shown, Source};
-use crate::bench::subject::Workload;
+use crate::bench::subject::{Table, Workload};
 
 /// What a program asks a node for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +107,6 @@ impl fmt::Display for Cell {
 impl Workload for Cell {
     const COLUMNS: &'static [&'static str] = &["operation", "batch", "threads"];
     const UNIT: &'static str = "operation";
-    const RATES: &'static str =
-        "Pages a second, hypercalls a second, or events there and back a second";
     const COUNTERS: &'static [Counter] = &[
         Counter {
             name: "mapping calls",
@@ -131,6 +129,10 @@ impl Workload for Cell {
             meaning: "events that were answered",
         },
     ];
+
+    fn table(&self) -> Table {
+        Table::throughput("Pages a second, hypercalls a second, or events there and back a second")
+    }
 
     fn columns(&self) -> Vec<String> {
         let kind = match self.kind {

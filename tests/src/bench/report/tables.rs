@@ -40,13 +40,12 @@ fn compared(
     ])
 }
 
-/// How fast the cells were.
-pub fn throughput<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
+/// How fast the cells were, in units of what `rates` says.
+pub fn rates<C: Workload>(facts: &Facts, rates: &str, rows: &[&Row<C>]) -> String {
     let [base, ours] = &facts.drivers;
     let mut text = format!(
-        "{}: median of the rounds ± half the distance of the quartiles. The ratio is the median of the rounds' ratios, \
+        "{rates}: median of the rounds ± half the distance of the quartiles. The ratio is the median of the rounds' ratios, \
          with the interval that holds the true median with 95 % probability.\n\n{}",
-        C::RATES,
         head::<C>(&[base, ours, "ratio", "95 % interval"])
     );
     for row in rows {
