@@ -7,11 +7,12 @@
 //! drivers, [`counts`] counts what they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load generators
 //! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `node-load`.
 //!
-//! What cannot be exchanged in one boot is booted by [`turns`]: [`hypervisors`].
+//! What cannot be exchanged in one boot is booted by [`turns`]: [`hypervisors`], and the kernel's DMA layer ([`dma`]).
 
 pub mod blk;
 mod counts;
 pub mod device;
+pub mod dma;
 mod drive;
 pub mod hypervisors;
 mod machine;

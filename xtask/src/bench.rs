@@ -2,12 +2,14 @@
 
 //! `cargo xtask bench`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use kbuild::Session;
 use vmtest::bench::blk::{self, Blk};
+use vmtest::bench::dma;
 use vmtest::bench::hypervisors as hv;
 use vmtest::bench::net::{self, Net};
 use vmtest::bench::nodes::{self, Nodes};
@@ -16,7 +18,7 @@ use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
 
 use crate::cli;
-use crate::prepare::prepare_for;
+use crate::prepare::{prepare, prepare_for};
 
 /// Prepares everything, measures, writes the table, and prints the verdict; a failure if ours falls short.
 pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
@@ -29,7 +31,7 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
             let mut options = options::<Blk>(session, &args.common, usual);
             if args.no_persistent {
                 // Not what the results are about.
-                options.output = args.common.output.clone();
+                options.output = args.common.cells.output.clone();
             }
             compare(session, &subject, &args.common, &options)
         }
@@ -42,6 +44,7 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
             let options = options::<Nodes>(session, common, (nodes::ROUNDS, nodes::SLICE));
             compare(session, &Nodes, common, &options)
         }
+        cli::Subject::Dma(args) => dma(session, args),
         cli::Subject::Hypervisor(args) => hypervisors(session, args),
     }
 }
@@ -58,6 +61,25 @@ fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCod
         }),
     };
     Ok(told(hv::run(session, &images, &options)?))
+}
+
+fn dma(session: &Session, args: &cli::BenchDma) -> Result<ExitCode> {
+    let cells = &args.cells;
+    let rounds = times(cells, dma::ROUNDS);
+    let slice = cells.slice.map_or(dma::SLICE, Duration::from_millis);
+    let whole = is_whole(cells) && rounds >= dma::ROUNDS && slice >= dma::SLICE;
+    // The kernels have all that is measured; no module of ours is needed.
+    let image = |target| prepare(session, Some(target), args.xen.as_deref(), false);
+    let [c, ours] = dma::SIDES;
+    let images = [image(c)?, image(ours)?];
+    let options = dma::Options {
+        quick: cells.quick,
+        only: cells.only.clone(),
+        rounds,
+        slice,
+        output: output(session, cells, whole, "dma"),
+    };
+    Ok(told(dma::run(session, &images, &options)?))
 }
 
 fn compare<S: Subject>(
@@ -87,30 +109,40 @@ fn options<S: Subject>(
     args: &cli::BenchCommon,
     (rounds, slice): (u32, Duration),
 ) -> Options {
-    // Only a whole run is worth keeping among the results.
-    let whole = !args.quick
-        && args.only.is_empty()
-        && args.mode.is_none()
-        && args.driver == cli::Driver::Rust;
-    let results = format!("docs/results/{}.md", S::COMMAND);
-    let rounds = if args.quick { rounds / 2 } else { rounds };
+    let cells = &args.cells;
+    let whole = is_whole(cells) && args.mode.is_none() && args.driver == cli::Driver::Rust;
     Options {
         modes: match args.mode {
             None => vec![Mode::Pv, Mode::Pvh],
             Some(cli::Mode::Pv) => vec![Mode::Pv],
             Some(cli::Mode::Pvh) => vec![Mode::Pvh],
         },
-        quick: args.quick,
-        only: args.only.clone(),
-        rounds: args.rounds.unwrap_or(rounds),
-        slice: args.slice.map_or(slice, Duration::from_millis),
+        quick: cells.quick,
+        only: cells.only.clone(),
+        rounds: times(cells, rounds),
+        slice: cells.slice.map_or(slice, Duration::from_millis),
         subject: match args.driver {
             cli::Driver::Rust => Driver::Rust,
             cli::Driver::C => Driver::C,
         },
-        output: args
-            .output
-            .clone()
-            .or(whole.then(|| session.workspace().join(results))),
+        output: output(session, cells, whole, S::COMMAND),
     }
+}
+
+/// Whether no cell is left out.
+fn is_whole(args: &cli::BenchCells) -> bool {
+    !args.quick && args.only.is_empty()
+}
+
+/// How often each side runs, given how often it does by default.
+fn times(args: &cli::BenchCells, usual: u32) -> u32 {
+    let usual = if args.quick { usual / 2 } else { usual };
+    args.rounds.unwrap_or(usual)
+}
+
+/// Where the document goes, if not among the logs. Only a whole run is worth keeping among the results.
+fn output(session: &Session, args: &cli::BenchCells, whole: bool, name: &str) -> Option<PathBuf> {
+    let results = format!("docs/results/{name}.md");
+    let usual = whole.then(|| session.workspace().join(results));
+    args.output.clone().or(usual)
 }

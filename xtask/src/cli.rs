@@ -138,6 +138,12 @@ pub enum Subject {
     /// program that makes hypercalls, maps memory and grants of a paused guest, and sends events. A whole run takes
     /// some 15 minutes without KVM and writes docs/results/nodes.md. Nothing else should run on the machine.
     Nodes(BenchCommon),
+    /// Compare the DMA layer of a PV dom0
+    ///
+    /// Builds two kernels that differ only in Xen-SWIOTLB and the PCI and ACPI plumbing, ours in `overlay`, the C objects in
+    /// `overlay-c`, boots them by turns as PV dom0 on Xen, and measures the mapping of memory, and dd and fio on four disks
+    /// there. A whole run boots each five times and writes docs/results/dma.md. Nothing else should run on the machine.
+    Dma(BenchDma),
     /// Compare our hypervisor with Debian's Xen
     ///
     /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
@@ -147,6 +153,16 @@ pub enum Subject {
 }
 
 // A comment for the documentation would be the help of the commands.
+#[derive(Args)]
+pub struct BenchDma {
+    #[command(flatten)]
+    pub cells: BenchCells,
+    /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
+    #[arg(long, value_name = "SERIES")]
+    pub xen: Option<String>,
+}
+
+// As above.
 #[derive(Args)]
 pub struct BenchHypervisor {
     /// How often to boot each; 0 only lists the hypercalls, on the terminal
@@ -172,30 +188,37 @@ pub struct BenchBlk {
 // As above.
 #[derive(Args)]
 pub struct BenchCommon {
+    #[command(flatten)]
+    pub cells: BenchCells,
+    /// Only in a guest, or a dom0, of this kind
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// What to compare with the kernel's driver: the kernel's driver itself shows how exact the method is
+    #[arg(long, value_enum, default_value = "rust")]
+    pub driver: Driver,
+    #[command(flatten)]
+    pub versions: Versions,
+}
+
+// Which cells are measured and how, whatever is compared. As above.
+#[derive(Args)]
+pub struct BenchCells {
     /// Only the cells that tell most, and half the rounds
     #[arg(long)]
     pub quick: bool,
     /// Only cells whose words contain this, as bench.log shows them: tcp-out:4:4 is TCP out with 4 streams and 4
-    /// queues. May be given several times
+    /// queues, fio-read:nvme:32 is fio on an NVMe disk with 32 reads in flight. May be given several times
     #[arg(long, value_name = "CELL")]
     pub only: Vec<String>,
-    /// Only in a guest, or a dom0, of this kind
-    #[arg(long, value_enum)]
-    pub mode: Option<Mode>,
-    /// How often each driver runs each cell
+    /// How often each side runs each cell, which for `dma` is how often each kernel is booted
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
     /// How long a cell runs each time, in milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub slice: Option<u64>,
-    /// What to compare with the kernel's driver: the kernel's driver itself shows how exact the method is
-    #[arg(long, value_enum, default_value = "rust")]
-    pub driver: Driver,
-    /// Where to write the tables (default: docs/results for a whole run, else nowhere)
+    /// Where to write the tables (default: docs/results for a whole run, else the run's log folder)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    #[command(flatten)]
-    pub versions: Versions,
 }
 
 // What machines boot. A comment for the documentation would be the help of the commands.
