@@ -14,7 +14,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "hypervisor.toolstack_answers_on_our_nodes",
         toolstack_answers,
     )
-    .on(Topology::PARAVANE.with_our_nodes()),
+    .on(Topology::PARAVANE.with_our_nodes())
+    .full(),
 ];
 
 fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {

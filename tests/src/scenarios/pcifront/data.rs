@@ -29,7 +29,7 @@ fn with_msi_x(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.start_disk()?;
     disk_keeps_content(ctx, &guest, 1)?;
     // The second time the driver finds MSI-X as the first one left it.
-    for _ in 0..2 {
+    for _ in 0..ctx.rounds(1, 2) {
         guest.start_card(2)?;
         card_brings_content(&guest)?;
         has_interrupts(ctx, &guest, "eth0", Some("msi-x"))?;
