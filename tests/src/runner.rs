@@ -23,8 +23,8 @@ pub(crate) const RETRIES: u32 = 2;
 /// Which scenarios to run and how.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Only those whose name contains one of these; all if empty. A whole name also means one that is otherwise
-    /// left to `full`, with few rounds.
+    /// Only those whose name contains one of these; all if empty. A whole name means that one alone, even if it is
+    /// otherwise left to `full`, then with few rounds.
     pub filters: Vec<String>,
     /// The long ones too, and all rounds of every loop.
     pub full: bool,
@@ -35,12 +35,14 @@ pub struct Selection {
 impl Selection {
     /// The scenarios it means, in the order they will run.
     pub fn pick(&self, all: &[Scenario]) -> Vec<Scenario> {
+        let is_whole = |filter: &String| all.iter().any(|scenario| scenario.name == filter);
         let mut picked: Vec<_> = all
             .iter()
             .filter(|scenario| {
                 let by_default = self.full || !scenario.full_only;
                 let named = |filter: &String| {
-                    scenario.name == filter || by_default && scenario.name.contains(filter)
+                    let part = by_default && !is_whole(filter);
+                    scenario.name == filter || part && scenario.name.contains(filter)
                 };
                 if self.filters.is_empty() {
                     by_default && (self.full || scenario.kernels.is_empty())
@@ -310,6 +312,9 @@ mod tests {
         assert_eq!(names(&selection), ["b.three"], "named in full");
         selection.filters = vec!["b.t".into()];
         assert!(names(&selection).is_empty());
+        selection.filters = vec!["a.two".into()];
+        let longer = [scenario("a.two"), scenario("a.two_and_more")];
+        assert_eq!(selection.pick(&longer).len(), 1, "named in full");
         selection.full = true;
         selection.filters = vec!["b.".into()];
         assert_eq!(names(&selection), ["b.three", "b.four"]);

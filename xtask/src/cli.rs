@@ -328,7 +328,7 @@ pub struct Kernel {
 #[derive(Args)]
 pub struct Test {
     /// Only tests whose names contain one of these texts (`check`, `unit` and the scenarios' groups are parts of
-    /// the names)
+    /// the names); a scenario's whole name means that one alone
     pub filter: Vec<String>,
     /// Print the tests' names and run none
     #[arg(long)]
