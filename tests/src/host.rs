@@ -58,7 +58,14 @@ impl Host {
             })
             .map_err(|error| {
                 // QEMU's own end says more than the lost connection.
-                let error = machine.check().err().unwrap_or(error);
+                let error = match machine.check() {
+                    Err(end) => end,
+                    Ok(()) => {
+                        // The error is what counts; a log that cannot be had adds nothing.
+                        let _ = machine.record_state();
+                        error
+                    }
+                };
                 let error = if health.take_lost().is_empty() {
                     error
                 } else {
@@ -93,8 +100,8 @@ impl Host {
         self.dom0.health()
     }
 
-    /// Gives QEMU's monitor a command.
-    pub fn monitor(&self, command: &str) -> Result<()> {
+    /// Gives QEMU's monitor a command. Returns what it says.
+    pub fn monitor(&self, command: &str) -> Result<String> {
         self.lock().monitor(command)
     }
 
@@ -256,8 +263,10 @@ impl Host {
             .map(drop)
     }
 
-    /// Copies the logs that are inside dom0 to the host's folder.
+    /// Copies the logs that are inside dom0 to the host's folder, and what the emulator knows.
     pub fn collect_logs(&self) -> Result<()> {
+        // First, for dom0 may not answer.
+        self.lock().record_state()?;
         for (script, name) in [
             ("xl dmesg", "xl-dmesg.log"),
             ("dmesg", "dom0-dmesg.log"),

@@ -30,6 +30,9 @@ use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
 
+/// How often the processors are looked at after a failure.
+const STATES: usize = 5;
+
 /// How often what is new on the console is judged.
 const JUDGED_EVERY: Duration = Duration::from_millis(150);
 
@@ -53,6 +56,7 @@ pub struct Machine {
     dir: PathBuf,
     health: Health,
     loader: Loader,
+    cpus: u32,
     _console: Watcher,
 }
 
@@ -114,6 +118,7 @@ impl Machine {
             dir: dir.to_owned(),
             health,
             loader: topology.loader,
+            cpus: topology.cpus,
             _console,
         })
     }
@@ -150,18 +155,35 @@ impl Machine {
         self.health.check()
     }
 
-    /// Gives QEMU's monitor a command. What it answers is not read.
-    pub fn monitor(&mut self, command: &str) -> Result<()> {
+    /// Gives QEMU's monitor a command. Returns what it says, between a repetition of the command and a prompt.
+    pub fn monitor(&mut self, command: &str) -> Result<String> {
         let mut stream = self.connect("monitor.sock")?;
         stream.write_all(format!("{command}\n").as_bytes())?;
         // QEMU drops what it has not read when the other end goes: the next prompt says that it has.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let (mut said, mut part) = (Vec::new(), [0; 256]);
+        let (mut said, mut part) = (Vec::new(), [0; 4096]);
         while said.windows(7).filter(|part| part == b"(qemu) ").count() < 2 {
             match stream.read(&mut part)? {
                 0 => bail!("QEMU's monitor is gone"),
                 len => said.extend_from_slice(&part[..len]),
             }
+        }
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Writes down what the processors and the interrupt controllers are at, for whoever looks for the cause of a failure.
+    /// The processors are looked at several times: one that always does the same hangs.
+    pub fn record_state(&mut self) -> Result<()> {
+        let mut file = File::create(self.dir.join("machine.log"))?;
+        let controllers = ["info pic", "info irq"].map(str::to_owned);
+        let processors = (0..self.cpus).map(|cpu| format!("info lapic {cpu}"));
+        let registers = std::iter::repeat_n("info registers -a".to_owned(), STATES);
+        for command in controllers.into_iter().chain(processors).chain(registers) {
+            let said = self.monitor(&command)?;
+            // It repeats the command letter by letter, and moves the cursor in between.
+            let said = said.rsplit('\u{1b}').next().unwrap_or_default();
+            writeln!(file, "{command}\n{said}")?;
+            thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
