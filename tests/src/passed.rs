@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::devices::interrupt;
 use crate::guest::{Domain, Driver, Guest};
@@ -60,7 +60,7 @@ pub(crate) fn arguments() -> [&'static str; 10] {
         "-netdev",
         "user,id=passed,tftp=/vm/run/passed-net",
         "-device",
-        "e1000e,netdev=passed,bus=passed-port",
+        "e1000e,id=passed-card,netdev=passed,bus=passed-port",
         "-drive",
         "if=none,id=passed-disk,file=/vm/run/passed-disk.img,format=raw,cache=writeback",
         "-device",
@@ -73,6 +73,16 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     File::open(host.dir().join(IMAGE))?.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
+}
+
+/// Has the network card report an error, called as QEMU's monitor calls it.
+pub fn raise_error(host: &Host, error: &str) -> Result<()> {
+    let said = host.monitor(&format!("pcie_aer_inject_error passed-card {error}"))?;
+    ensure!(
+        said.contains("OK id: passed-card"),
+        "QEMU raises no error {error}: {said}"
+    );
+    Ok(())
 }
 
 /// Has dom0 keep the devices for guests.

@@ -6,6 +6,7 @@
 //! What each file shows:
 //!
 //! - [`data`]: what goes through the devices is what arrives, with MSI-X, MSI and INTx;
+//! - [`errors`]: an error that a device reports reaches its driver in the guest, which recovers;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading the module while a device is in use;
 //! - [`loss`]: the back end goes away under accesses to configuration space;
 //! - [`saved`]: a guest is saved and restored with a device;
@@ -15,6 +16,7 @@
 //! kernel's own, which is how the scenarios themselves are tested.
 
 mod data;
+mod errors;
 mod hostile;
 mod hotplug;
 mod loss;
@@ -32,6 +34,7 @@ use crate::scenario::{Ctx, Scenario};
 pub fn scenarios() -> Vec<Scenario> {
     [
         data::SCENARIOS,
+        errors::SCENARIOS,
         hotplug::SCENARIOS,
         loss::SCENARIOS,
         saved::SCENARIOS,
