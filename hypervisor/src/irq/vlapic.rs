@@ -113,12 +113,20 @@ impl VLapic {
         }
     }
 
-    /// As after INIT: everything but the id and the base register.
+    /// As after INIT: everything but the ids and the base register.
     pub fn reset(&mut self) {
         *self = Self {
             base: self.base,
             ..Self::new(self.id, false)
         };
+        self.derive_logical_id();
+    }
+
+    /// Model-specific registers have a logical id that comes of the id (11.12.10.2).
+    fn derive_logical_id(&mut self) {
+        if self.x2apic() {
+            self.logical_id = (self.id >> 4) << 16 | 1 << (self.id & 15);
+        }
     }
 
     /// Whether the registers are model-specific ones now.
@@ -153,9 +161,7 @@ impl VLapic {
             return false;
         }
         self.base = value;
-        if self.x2apic() {
-            self.logical_id = (self.id >> 4) << 16 | 1 << (self.id & 15);
-        }
+        self.derive_logical_id();
         true
     }
 
@@ -441,6 +447,19 @@ mod tests {
         apic.accept(0x41);
         assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::LevelEnded(0x41)));
         assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
+    }
+
+    #[test]
+    fn the_logical_id_outlives_init() {
+        let mut apic = on(0x12);
+        assert!(apic.set_base(ADDRESS | BASE_ENABLE | BASE_X2APIC));
+        let to = Destination {
+            id: 1 << 16 | 1 << 2,
+            logical: true,
+        };
+        assert!(apic.matches(to));
+        apic.reset();
+        assert!(apic.matches(to));
     }
 
     #[test]
