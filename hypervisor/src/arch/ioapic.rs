@@ -9,7 +9,7 @@ use spin::Mutex;
 use super::acpi::Acpi;
 use super::mmio::Window;
 
-pub use paravane::irq::vioapic::{LEVEL, LOW, MASKED};
+use paravane::irq::vioapic::{self, MASKED};
 
 struct IoApic {
     window: Window,
@@ -29,11 +29,9 @@ impl IoApic {
     }
 
     fn set(&self, line: u32, entry: u64) {
-        let register = 0x10 + line * 2;
-        // Masked first, so that no half of an entry is ever in force.
-        self.write(register, MASKED as u32);
-        self.write(register + 1, (entry >> 32) as u32);
-        self.write(register, entry as u32);
+        for (half, value) in vioapic::writes(entry) {
+            self.write(0x10 + line * 2 + half, value);
+        }
     }
 }
 

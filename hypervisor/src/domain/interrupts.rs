@@ -5,6 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
+use paravane::irq::vioapic::MASKED;
 use paravane::irq::vlapic::{Command, Destination};
 use xen_abi::xen::virq;
 
@@ -113,7 +114,7 @@ impl Domain {
     pub fn level_ended(&self, vector: u8) {
         for io_apic in self.io_apics.lock().iter_mut() {
             for line in io_apic.ended(vector) {
-                if io_apic.line(line) & ioapic::MASKED == 0 {
+                if io_apic.line(line) & MASKED == 0 {
                     ioapic::mask(io_apic.gsi_base + line, false);
                 }
             }
@@ -129,7 +130,7 @@ impl Domain {
         let Some(line) = io_apic.write(offset, value) else {
             return;
         };
-        let (entry, gsi) = (io_apic.line(line), io_apic.gsi_base + line);
+        let gsi = io_apic.gsi_base + line;
         if gsi == serial::GSI {
             return;
         }
@@ -137,14 +138,12 @@ impl Domain {
         let Some(slot) = vectors.get_mut(gsi as usize) else {
             return;
         };
-        if entry & ioapic::MASKED != 0 {
-            ioapic::mask(gsi, true);
-            return;
-        }
-        if slot.is_none() {
+        let masked = io_apic.line(line) & MASKED != 0;
+        if slot.is_none() && !masked {
             *slot = msi::take(1, |_| Source::Gsi(gsi));
         }
-        let Some(vector) = *slot else {
+        // A masked one needs none.
+        let Some(vector) = slot.or(masked.then_some(0)) else {
             log::error!("no vector for GSI {gsi}");
             return;
         };
@@ -155,16 +154,7 @@ impl Domain {
             .find(|vcpu| vcpu.apic.lock().matches(to))
             .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
             .map_or(0, |cpu| cpu.apic_id);
-        let waits = if io_apic.waits(line) {
-            ioapic::MASKED
-        } else {
-            0
-        };
-        let real = u64::from(vector)
-            | entry & (ioapic::LEVEL | ioapic::LOW)
-            | waits
-            | u64::from(cpu) << 56;
-        ioapic::set(gsi, real);
+        ioapic::set(gsi, io_apic.real(line, vector, cpu as u8));
     }
 
     /// Which virtual I/O APIC an address belongs to.

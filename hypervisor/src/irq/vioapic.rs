@@ -18,6 +18,17 @@ const REMOTE_IRR: u64 = 1 << 14;
 /// Bits of an entry a guest may set.
 const WRITABLE: u64 = 0xff00_0000_0001_afff;
 
+/// How a real entry is written, by halves, 0 being the low one: masked first, so that no half of an entry is ever in force, but
+/// with its trigger and polarity from the first write on.
+pub fn writes(entry: u64) -> [(u32, u32); 3] {
+    let low = entry as u32;
+    [
+        (0, low | MASKED as u32),
+        (1, (entry >> 32) as u32),
+        (0, low),
+    ]
+}
+
 /// An interrupt for a vLAPIC.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
@@ -108,6 +119,15 @@ impl VIoApic {
         self.line(line) & REMOTE_IRR != 0
     }
 
+    /// The real line's entry, which interrupts a processor by a vector of the hypervisor's: masked as long as the domain has
+    /// masked it or has an interrupt of it to end. A masked one has its trigger and polarity, too: a real I/O APIC may follow a
+    /// line while it is masked, and would take its level for an edge.
+    pub fn real(&self, line: u32, vector: u8, apic_id: u8) -> u64 {
+        let entry = self.line(line);
+        let waits = if self.waits(line) { MASKED } else { 0 };
+        u64::from(vector) | entry & (LEVEL | LOW | MASKED) | waits | u64::from(apic_id) << 56
+    }
+
     /// Whom the domain wants a line's interrupts to go to.
     pub fn destination(&self, line: u32) -> Destination {
         let entry = self.line(line);
@@ -194,6 +214,30 @@ mod tests {
                 .is_some_and(|delivery| delivery.lowest)
         );
         assert!(with_entry(4, 0x434).asserted(4).is_none());
+    }
+
+    #[test]
+    fn the_real_line_keeps_trigger_and_polarity_while_it_is_masked() {
+        let entry = 0x41 | LEVEL | LOW;
+        let mut apic = with_entry(9, entry | MASKED);
+        assert_eq!(apic.real(9, 0x55, 3), 0x55 | LEVEL | LOW | MASKED | 3 << 56);
+        apic = with_entry(9, entry);
+        assert_eq!(apic.real(9, 0x55, 3), 0x55 | LEVEL | LOW | 3 << 56);
+        apic.asserted(9);
+        assert_eq!(apic.real(9, 0x55, 3) & (LEVEL | MASKED), LEVEL | MASKED);
+        let writes = writes(apic.real(9, 0x55, 3));
+        assert!(
+            writes
+                .iter()
+                .all(|(half, low)| *half == 1 || u64::from(*low) & (LEVEL | LOW) == LEVEL | LOW)
+        );
+    }
+
+    #[test]
+    fn no_half_of_an_entry_is_in_force_alone() {
+        let writes = writes(0x55 | LEVEL | 3 << 56);
+        assert!(u64::from(writes[0].1) & MASKED != 0);
+        assert_eq!(writes[1..], [(1, 3 << 24), (0, 0x55 | LEVEL as u32)]);
     }
 
     #[test]
