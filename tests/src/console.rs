@@ -26,7 +26,7 @@ const FATAL: [&str; 8] = [
 ];
 
 /// A kernel's complaints. A driver that causes one has failed, even if the data is right.
-const COMPLAINTS: [&str; 14] = [
+const COMPLAINTS: [&str; 15] = [
     "WARNING: CPU",
     "WARNING: at ",
     "WARNING: possible",
@@ -41,6 +41,7 @@ const COMPLAINTS: [&str; 14] = [
     "refcount_t: ",
     "blocked for more than",
     "rcu: INFO: ",
+    ": nobody cared",
 ];
 
 /// What a line says about the one who printed it.

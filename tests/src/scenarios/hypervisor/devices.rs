@@ -74,6 +74,13 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
         disk.check(ctx.host.dom0(), mib)?;
         let found = disk.interrupts(ctx.host.dom0())?;
         interrupted(ctx, disk.module, disk.interrupts, &found)?;
+        // Some ten for each MiB at most, both ways; a line that stays up makes thousands a second.
+        ensure!(
+            found.count < 1000 + 64 * u64::from(mib),
+            "{} interrupted {} times for {mib} MiB",
+            disk.module,
+            found.count
+        );
     }
     Ok(())
 }
