@@ -58,7 +58,7 @@ impl Host {
             })
             .map_err(|error| {
                 // QEMU's own end says more than the lost connection.
-                let error = match machine.check() {
+                let error = match machine.check_end() {
                     Err(end) => end,
                     Ok(()) => {
                         // The error is what counts; a log that cannot be had adds nothing.

@@ -155,6 +155,16 @@ impl Machine {
         self.health.check()
     }
 
+    /// The same after a connection to it was lost, which comes a moment before its end.
+    pub fn check_end(&mut self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            self.check()?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Gives QEMU's monitor a command. Returns what it says, between a repetition of the command and a prompt.
     pub fn monitor(&mut self, command: &str) -> Result<String> {
         let mut stream = self.connect("monitor.sock")?;
@@ -333,6 +343,8 @@ fn arguments(topology: &Topology) -> Vec<String> {
         add(&["-gdb", &stub, "-S"]);
     }
     add(&["-monitor", "unix:/vm/run/monitor.sock,server=on,wait=off"]);
+    // What a processor was at when it was reset: a triple fault says nothing else.
+    add(&["-d", "cpu_reset", "-D", "/vm/run/resets.log"]);
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
     add(&["-chardev", &console]);
     add(&["-serial", "chardev:console"]);
