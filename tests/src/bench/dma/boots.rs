@@ -50,12 +50,11 @@ pub fn measure(
     turns::in_machine(images, topology, dir, |host| {
         let boot = look(host, ours, plan)?;
         // Everything measured is kept with the logs, for whoever doubts the summary.
-        let lines: String = boot
-            .rates
-            .iter()
-            .map(|(cell, rate)| format!("{cell}={rate:.1}\n"))
+        let rates = boot.rates.iter();
+        let lines: Vec<_> = rates
+            .map(|(cell, rate)| format!("{cell}={rate:.1}"))
             .collect();
-        report::write(&lines, &dir.join("bench.log"))?;
+        report::write(&(lines.join("\n") + "\n"), &dir.join("bench.log"))?;
         Ok(Measured {
             boot,
             up: host.boot_time.as_secs_f64(),
