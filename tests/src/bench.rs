@@ -137,17 +137,14 @@ pub fn run<S: Subject>(
         measured => measured,
     };
     let facts = bench.facts(&load, started.elapsed())?;
-    // Half a table is worth keeping, but not in the place of a whole one.
-    let kept = dir.join(format!("{}.md", S::COMMAND));
-    let path = match (&measured, &options.output) {
-        (Ok(()), Some(path)) => path,
-        _ => &kept,
-    };
-    report::write(&report::document(&facts, &bench.rows), path)?;
-    measured.with_context(|| {
-        let dir = dir.display();
-        format!("not all was measured; what was, and the logs, are in {dir}")
-    })?;
+    let document = report::document(&facts, &bench.rows);
+    let path = report::keep(
+        &document,
+        S::COMMAND,
+        &dir,
+        options.output.as_deref(),
+        measured,
+    )?;
     let complained = bench.boots.iter().any(|boot| !boot.complaints.is_empty());
     let mut text = report::verdict(&bench.rows);
     if complained {
@@ -205,10 +202,7 @@ impl<S: Subject> Bench<'_, S> {
         if measured.is_ok() {
             return host.shutdown();
         }
-        if host.health().check().is_ok() {
-            // The error is what counts; a log that cannot be had adds nothing.
-            let _ = host.collect_logs();
-        }
+        host.keep_logs();
         measured
     }
 

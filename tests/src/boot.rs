@@ -97,9 +97,7 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     let (domains, seen) = match result {
         Ok(found) => found,
         Err(error) => {
-            if host.health().check().is_ok() {
-                let _ = host.collect_logs();
-            }
+            host.keep_logs();
             return Err(error.context(format!("the logs of this boot are in {}", dir.display())));
         }
     };

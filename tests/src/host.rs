@@ -263,8 +263,16 @@ impl Host {
             .map(drop)
     }
 
+    /// After a failure: keeps what a machine that is alive can still tell. The failure is what counts; a log that cannot be had
+    /// adds nothing.
+    pub fn keep_logs(&self) {
+        if self.health().check().is_ok() {
+            let _ = self.collect_logs();
+        }
+    }
+
     /// Copies the logs that are inside dom0 to the host's folder, and what the emulator knows.
-    pub fn collect_logs(&self) -> Result<()> {
+    fn collect_logs(&self) -> Result<()> {
         // First, for dom0 may not answer.
         self.lock().record_state()?;
         for (script, name) in [

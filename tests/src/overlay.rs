@@ -4,6 +4,7 @@
 
 use anyhow::{Result, ensure};
 
+use crate::host::Host;
 use crate::remote::Place;
 
 /// The target of kernels.toml with our objects.
@@ -23,6 +24,11 @@ const C_ONLY: &[(&str, &str)] = &[
 
 /// Crates that are in the image only if they are ours.
 const CRATES: &[&str] = &["11xen_swiotlb", "7xen_pci", "8xen_acpi"];
+
+/// Whether dom0's kernel is the one with our objects.
+pub fn is_ours(host: &Host) -> bool {
+    !host.kernel.ends_with("-c")
+}
 
 /// An error unless the running kernel has our objects and not those of C, or the other way round.
 pub fn check_objects(place: &Place, ours: bool) -> Result<()> {

@@ -211,10 +211,7 @@ impl Boots<'_> {
     /// knows what state this one is in.
     fn give_up(&mut self) {
         if let Some((_, host)) = self.current.take() {
-            if host.health().check().is_ok() {
-                // The failure has been reported; a log that cannot be had adds nothing.
-                let _ = host.collect_logs();
-            }
+            host.keep_logs();
         }
     }
 }

@@ -77,17 +77,14 @@ pub fn run(session: &Session, images: &[Images; 2], options: &Options) -> Result
     let rows = rows(&plan.cells, &all)?;
     let loads = [load, machine::load_average()];
     let facts = facts(&images[1], options, &all, &loads, started.elapsed())?;
-    // Half a table is worth keeping, but not in the place of a whole one.
-    let kept = dir.join("dma.md");
-    let path = match (&measured, &options.output) {
-        (Ok(()), Some(path)) => path,
-        _ => &kept,
-    };
-    report::write(&report::document(&facts, &rows), path)?;
-    measured.with_context(|| {
-        let dir = dir.display();
-        format!("not all was measured; what was, and the logs, are in {dir}")
-    })?;
+    let document = report::document(&facts, &rows);
+    let path = report::keep(
+        &document,
+        facts.command,
+        &dir,
+        options.output.as_deref(),
+        measured,
+    )?;
     let mut text = report::verdict(&rows);
     text += &format!("\nThe tables are in {}.\n", path.display());
     Ok((text, !rows.iter().any(Row::falls_short)))

@@ -6,7 +6,7 @@ mod tables;
 
 use std::fmt::{self, Write as _};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -190,6 +190,28 @@ pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
         let _ = write!(text, "\n{paragraph}\n");
     }
     text
+}
+
+/// Writes the document: to `output` if all was measured, else, and without an output, among the logs in `dir`, where it is called
+/// after the command. Half a table is worth keeping, but not in the place of a whole one; the error is returned then. Returns where
+/// it is.
+pub fn keep(
+    document: &str,
+    command: &str,
+    dir: &Path,
+    output: Option<&Path>,
+    measured: Result<()>,
+) -> Result<PathBuf> {
+    let path = match (&measured, output) {
+        (Ok(()), Some(path)) => path.to_owned(),
+        _ => dir.join(format!("{command}.md")),
+    };
+    write(document, &path)?;
+    measured.with_context(|| {
+        let dir = dir.display();
+        format!("not all was measured; what was, and the logs, are in {dir}")
+    })?;
+    Ok(path)
 }
 
 /// Writes the document, or what else a benchmark leaves, and the folders that lead there.

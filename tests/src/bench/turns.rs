@@ -60,9 +60,8 @@ pub fn in_machine<T>(
 ) -> Result<T> {
     let host = Host::boot(images, topology, dir)?;
     let measured = measure(&host);
-    if measured.is_err() && host.health().check().is_ok() {
-        // The error is what counts; a log that cannot be had adds nothing.
-        let _ = host.collect_logs();
+    if measured.is_err() {
+        host.keep_logs();
     }
     let measured = measured?;
     let complaints = host.health().take_complaints();

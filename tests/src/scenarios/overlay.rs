@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 
 use crate::guest::{Guest, Mode};
-use crate::overlay::{BOTH, check_objects};
+use crate::overlay::{BOTH, check_objects, is_ours};
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
@@ -23,8 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {
-    let ours = !ctx.host.kernel.ends_with("-c");
-    check_objects(ctx.host.dom0(), ours)
+    check_objects(ctx.host.dom0(), is_ours(ctx.host))
 }
 
 fn guests_boot_in_every_mode(ctx: &mut Ctx<'_>) -> Result<()> {

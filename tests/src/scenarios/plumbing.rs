@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::devices::{self, DISKS, NETS};
 use crate::guest::Guest;
-use crate::overlay::BOTH;
+use crate::overlay::{BOTH, is_ours};
 use crate::passed;
 use crate::remote::Place;
 use crate::scenario::{Ctx, Scenario};
@@ -44,11 +44,6 @@ pub const SCENARIOS: &[Scenario] = &[
 
 const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
     Scenario::new(name, run).on(Topology::PV_REAL).only_on(BOTH)
-}
-
-/// Whether the kernel has our objects.
-fn is_ours(ctx: &Ctx<'_>) -> bool {
-    !ctx.host.kernel.ends_with("-c")
 }
 
 const TABLE: &str = "/sys/kernel/debug/xen/interrupts";
@@ -166,7 +161,7 @@ fn devices_interrupt(ctx: &mut Ctx<'_>) -> Result<()> {
             "no {kind} of {name}: {seen:?}"
         );
     }
-    if !is_ours(ctx) {
+    if !is_ours(ctx.host) {
         ensure!(
             dom0.run(&format!("cat {TABLE}"))?.fails().is_ok(),
             "the C objects have {TABLE}"
@@ -258,7 +253,7 @@ fn power_button_is_heard(ctx: &mut Ctx<'_>) -> Result<()> {
         presses,
         |text| text.parse() == Ok(before + 1),
     )?;
-    if is_ours(ctx) {
+    if is_ours(ctx.host) {
         let rows = table(dom0)?;
         let sci = rows
             .iter()
@@ -281,7 +276,7 @@ fn processors_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
 /// Firmware is wrong about a line of PCI devices, and overrides another: the devices work, and the table says what was wrong.
 fn wrong_tables_end_right(ctx: &mut Ctx<'_>) -> Result<()> {
     use_devices(ctx, 2)?;
-    if !is_ours(ctx) {
+    if !is_ours(ctx.host) {
         return Ok(());
     }
     let rows = table(ctx.host.dom0())?;
@@ -320,7 +315,7 @@ fn hvm_guest_has_pirqs(ctx: &mut Ctx<'_>) -> Result<()> {
         .collect();
     ctx.note(format!("{pirqs:?}"));
     ensure!(!pirqs.is_empty(), "no pirqs: {seen:?}");
-    if is_ours(ctx) {
+    if is_ours(ctx.host) {
         let rows = table(&guest)?;
         ensure!(rows.iter().all(|row| row.mismatch.is_none()), "{rows:?}");
         agrees_with_the_kernel(&rows, &interrupts(&guest)?)?;
@@ -337,7 +332,7 @@ fn pv_guest_has_passed_devices(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.load_pcifront(ctx.driver, 1)?;
         guest.start_disk()?;
         disk_keeps_content(ctx, &guest, seed)?;
-        if is_ours(ctx) {
+        if is_ours(ctx.host) {
             let rows = table(&guest)?;
             ensure!(rows.iter().all(|row| row.mismatch.is_none()), "{rows:?}");
             ensure!(
@@ -357,7 +352,7 @@ fn pvh_dom0_has_its_devices(ctx: &mut Ctx<'_>) -> Result<()> {
     for disk in DISKS {
         disk.check(ctx.host.dom0(), 2)?;
     }
-    if !is_ours(ctx) {
+    if !is_ours(ctx.host) {
         return Ok(());
     }
     let dom0 = ctx.host.dom0();

@@ -11,7 +11,7 @@ use crate::devices::{self, DISKS, NETS, SLOW};
 use crate::disk::Disk;
 use crate::guest::{Guest, Mode};
 use crate::mapping;
-use crate::overlay::BOTH;
+use crate::overlay::{BOTH, is_ours};
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
@@ -39,11 +39,6 @@ pub const SCENARIOS: &[Scenario] = &[
 
 const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
     Scenario::new(name, run).on(Topology::PV_REAL).only_on(BOTH)
-}
-
-/// Whether the kernel has our object.
-fn is_ours(ctx: &Ctx<'_>) -> bool {
-    !ctx.host.kernel.ends_with("-c")
 }
 
 fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
@@ -121,7 +116,7 @@ fn devices_see_what_is_meant(ctx: &mut Ctx<'_>) -> Result<()> {
         "{passed} cases passed, {} large mappings failed",
         large.len()
     ));
-    if is_ours(ctx) {
+    if is_ours(ctx.host) {
         ensure!(
             large.is_empty(),
             "large mappings fail:\n{}",
@@ -184,7 +179,7 @@ fn users_are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
     slow.check(ctx.host.dom0(), 4)?;
     let dom0 = ctx.host.dom0();
     let path = "/sys/kernel/debug/xen_swiotlb/users";
-    if !is_ours(ctx) {
+    if !is_ours(ctx.host) {
         ensure!(
             dom0.run(&format!("cat {path}"))?.fails().is_ok(),
             "the C object has {path}"

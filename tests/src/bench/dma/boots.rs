@@ -108,38 +108,32 @@ fn disk_rates(dom0: &Place, disk: &RealDisk, plan: &Plan) -> Result<Vec<(Cell, f
     // A script keeps the disk busy for a slice, or for as long as its area takes.
     let limit = Duration::from_secs(60 + 2 * u64::from(mib)) + slice * 4;
     let run = |script: &str| -> Result<String> { Ok(dom0.run_for(limit, script)?.ok()?.stdout) };
-    let mut rates = Vec::new();
-    let mut node = None;
-    for cell in &plan.cells {
-        let Cell::Disk {
+    let cells = plan.cells.iter().filter_map(|cell| match *cell {
+        Cell::Disk {
             disk: module,
             direction,
             load,
-        } = *cell
-        else {
-            continue;
-        };
-        if module != disk.module {
-            continue;
-        }
-        let node = match &node {
-            Some(node) => node,
-            None => {
-                let found = disk.start(dom0)?;
-                // What was never written is not in the disk's image either, and costs less to read.
-                run(&programs::fill(&found, mib))?;
-                node.insert(found)
-            }
-        };
+        } if module == disk.module => Some((*cell, direction, load)),
+        _ => None,
+    });
+    let cells: Vec<_> = cells.collect();
+    if cells.is_empty() {
+        return Ok(vec![]);
+    }
+    let node = disk.start(dom0)?;
+    // What was never written is not in the disk's image either, and costs less to read.
+    run(&programs::fill(&node, mib))?;
+    let mut rates = Vec::new();
+    for (cell, direction, load) in cells {
         let rate = match load {
-            Load::Dd => run(&programs::dd(node, direction, mib, slice))
+            Load::Dd => run(&programs::dd(&node, direction, mib, slice))
                 .and_then(|output| programs::dd_rate(&output)),
-            Load::Fio { depth } => run(&programs::fio(node, direction, depth, mib, slice))
+            Load::Fio { depth } => run(&programs::fio(&node, direction, depth, mib, slice))
                 .and_then(|output| programs::fio_rate(&output, direction)),
         };
-        rates.push((*cell, rate.with_context(|| cell.to_string())?));
+        rates.push((cell, rate.with_context(|| cell.to_string())?));
     }
-    if disk.module == SLOW && !rates.is_empty() {
+    if disk.module == SLOW {
         devices::bounced(dom0)?;
     }
     Ok(rates)
