@@ -2,46 +2,66 @@
 
 //! Reading kernel configuration files and fragments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The line before an option that only some series of the kernel have.
+const IF_THERE: &str = "# If there is such an option:";
 
 /// The options of a `.config` or a fragment.
 #[derive(Clone, Debug, Default)]
-pub struct KConfig(BTreeMap<String, String>);
+pub struct KConfig {
+    options: BTreeMap<String, String>,
+    /// Those that a fragment does not insist on.
+    if_there: BTreeSet<String>,
+}
 
 impl KConfig {
-    /// Reads `CONFIG_X=y` and `# CONFIG_X is not set` lines; everything else is comment.
+    /// Reads `CONFIG_X=y` and `# CONFIG_X is not set` lines; everything else is comment, but for `# If there is such
+    /// an option:` before an option that [`Self::unmet`] is not to insist on.
     pub fn parse(text: &str) -> Self {
-        let option = |line: &str| {
-            let line = line.trim();
-            if let Some(off) = line.strip_prefix("# CONFIG_") {
-                return Some((off.strip_suffix(" is not set")?.to_owned(), "n".to_owned()));
+        let mut config = Self::default();
+        let mut before = "";
+        for line in text.lines().map(str::trim) {
+            if let Some((name, value)) = option(line) {
+                if before == IF_THERE {
+                    config.if_there.insert(name.to_owned());
+                }
+                config.options.insert(name.to_owned(), value.to_owned());
             }
-            let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
-        };
-        Self(text.lines().filter_map(option).collect())
+            before = line;
+        }
+        config
     }
 
     /// Whether an option is `y` or `m`. The name is given without `CONFIG_`.
     pub fn is_set(&self, name: &str) -> bool {
-        matches!(self.0.get(name).map(String::as_str), Some("y" | "m"))
+        matches!(self.options.get(name).map(String::as_str), Some("y" | "m"))
     }
 
     /// An option's value without quotation marks.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim_matches('"'))
+        self.options.get(name).map(|value| value.trim_matches('"'))
     }
 
     /// The options wanted by this fragment that `config` does not have as wanted, one line each.
     pub fn unmet(&self, config: &KConfig) -> Vec<String> {
-        self.0
+        self.options
             .iter()
+            .filter(|(name, _)| !self.if_there.contains(*name))
             .filter_map(|(name, wanted)| {
-                let got = config.0.get(name).map_or("n", String::as_str);
+                let got = config.options.get(name).map_or("n", String::as_str);
                 (got != wanted).then(|| format!("CONFIG_{name}: wanted {wanted}, got {got}"))
             })
             .collect()
     }
+}
+
+/// The option that a line sets, without `CONFIG_`, and its value.
+fn option(line: &str) -> Option<(&str, &str)> {
+    if let Some(off) = line.strip_prefix("# CONFIG_") {
+        return Some((off.strip_suffix(" is not set")?, "n"));
+    }
+    line.strip_prefix("CONFIG_")?.split_once('=')
 }
 
 #[cfg(test)]
@@ -66,6 +86,16 @@ mod tests {
         assert_eq!(
             wanted.unmet(&got),
             ["CONFIG_B: wanted m, got n", "CONFIG_D: wanted n, got y"]
+        );
+    }
+
+    #[test]
+    fn options_of_some_series_are_not_insisted_on() {
+        let wanted = KConfig::parse("# If there is such an option:\nCONFIG_A=y\nCONFIG_B=y\n");
+        assert!(wanted.is_set("A"));
+        assert_eq!(
+            wanted.unmet(&KConfig::default()),
+            ["CONFIG_B: wanted y, got n"]
         );
     }
 }
