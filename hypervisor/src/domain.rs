@@ -76,6 +76,8 @@ pub struct Vcpu {
     pub direct: AtomicU8,
     /// When the next of its timers in the system fires, in nanoseconds.
     pub deadline: AtomicU64,
+    /// When it is to look for lines whose pause is over, in nanoseconds; written by the processor that runs it.
+    pub lines_resume: AtomicU64,
     /// What it adds to the processor's time-stamp counter.
     pub tsc_offset: AtomicU64,
 }
@@ -168,6 +170,7 @@ pub fn make(plan: Plan<'_>) -> Result<&'static Domain> {
         flush: AtomicBool::new(false),
         direct: AtomicU8::new(0),
         deadline: AtomicU64::new(u64::MAX),
+        lines_resume: AtomicU64::new(u64::MAX),
         tsc_offset: AtomicU64::new(0),
     };
     let vcpus: Vec<Vcpu> = (0..plan.vcpus as u32).map(vcpu).collect();
@@ -329,9 +332,9 @@ impl Vcpu {
 
     /// When its next timer fires, in nanoseconds of system time.
     pub fn next_timer(&self) -> Option<u64> {
-        let timers = self.deadline.load(Ordering::SeqCst);
-        let timers = (timers != u64::MAX).then_some(timers);
+        let set = |at: &AtomicU64| Some(at.load(Ordering::SeqCst)).filter(|at| *at != u64::MAX);
         let apic = self.apic.lock().deadline();
-        timers.into_iter().chain(apic).min()
+        let timers = [set(&self.deadline), set(&self.lines_resume), apic];
+        timers.into_iter().flatten().min()
     }
 }

@@ -378,6 +378,10 @@ impl Runner {
             self.vcpu.deadline.store(u64::MAX, Ordering::SeqCst);
             system().timer(self.vcpu.id);
         }
+        if self.vcpu.lines_resume.load(Ordering::SeqCst) <= now {
+            let next = self.domain.resume_lines(now).unwrap_or(u64::MAX);
+            self.vcpu.lines_resume.store(next, Ordering::SeqCst);
+        }
     }
 
     /// Goes on behind an instruction that was carried out.

@@ -5,12 +5,12 @@
 
 use core::sync::atomic::Ordering;
 
-use paravane::irq::vioapic::MASKED;
+use paravane::irq::vioapic::{MASKED, VIoApic, storm};
 use paravane::irq::vlapic::{Command, Destination};
 use xen_abi::xen::virq;
 
 use super::{Activity, Domain, Vcpu};
-use crate::arch::{ioapic, percpu, serial};
+use crate::arch::{ioapic, percpu, serial, time};
 use crate::io::msi::{self, Source};
 use crate::platform::system;
 
@@ -97,7 +97,7 @@ impl Domain {
         let line = gsi - io_apic.gsi_base;
         let delivery = io_apic.asserted(line);
         if delivery.is_none_or(|delivery| delivery.level) {
-            ioapic::mask(gsi, true);
+            ioapic::mask(gsi);
         }
         drop(io_apics);
         if let Some(delivery) = delivery {
@@ -110,15 +110,42 @@ impl Domain {
         }
     }
 
-    /// A vCPU ended a level interrupt.
-    pub fn level_ended(&self, vector: u8) {
+    /// A vCPU ended a level interrupt. A line that is up every time is paused; the vCPU's timers see to its going on.
+    pub fn level_ended(&self, by: &Vcpu, vector: u8) {
         for io_apic in self.io_apics.lock().iter_mut() {
             for line in io_apic.ended(vector) {
-                if io_apic.line(line) & MASKED == 0 {
-                    ioapic::mask(io_apic.gsi_base + line, false);
+                if io_apic.line(line) & MASKED != 0 {
+                    continue;
+                }
+                let gsi = io_apic.gsi_base + line;
+                let up = ioapic::unmask(gsi);
+                let Some(pause) = io_apic.unmasked(line, up, time::now()) else {
+                    continue;
+                };
+                // The interrupt that has come by now finds the line paused.
+                ioapic::mask(gsi);
+                by.lines_resume.fetch_min(pause.until, Ordering::SeqCst);
+                if pause.news {
+                    log::warn!(
+                        "GSI {gsi} was up at {} ends of its interrupt in a row: a device holds its line up, and no driver \
+                         of dom0's makes it stop. From now on the line is masked for {} ms each time",
+                        storm::ENDS,
+                        storm::PAUSE / 1_000_000
+                    );
                 }
             }
         }
+    }
+
+    /// Unmasks the lines whose pause is over. Returns when the next one's is, in nanoseconds.
+    pub fn resume_lines(&self, now: u64) -> Option<u64> {
+        let mut io_apics = self.io_apics.lock();
+        for io_apic in io_apics.iter_mut() {
+            for line in io_apic.resumed(now) {
+                ioapic::unmask(io_apic.gsi_base + line);
+            }
+        }
+        io_apics.iter().filter_map(VIoApic::deadline).min()
     }
 
     /// Writes a register of a virtual I/O APIC, and what follows from it to the real one.

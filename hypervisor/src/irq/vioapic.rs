@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The I/O APIC a domain sees over a real one: the same lines, whose real entries carry vectors of the hypervisor's
-//! and go to the processor that runs the vCPU the domain chose (Intel 82093AA data sheet).
+//! and go to the processor that runs the vCPU the domain chose (Intel 82093AA data sheet). One that is up all the time is
+//! paused ([`storm`]).
+
+pub mod storm;
 
 use alloc::vec::Vec;
 
 use super::vlapic::Destination;
+use storm::{Pause, Storm};
 
 /// A line's entry is masked.
 pub const MASKED: u64 = 1 << 16;
@@ -42,6 +46,14 @@ pub struct Delivery {
     pub lowest: bool,
 }
 
+/// A line of a virtual I/O APIC.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// The domain's entry.
+    entry: u64,
+    storm: Storm,
+}
+
 /// The state of one virtual I/O APIC.
 #[derive(Clone, Debug)]
 pub struct VIoApic {
@@ -52,18 +64,22 @@ pub struct VIoApic {
     /// First global interrupt.
     pub gsi_base: u32,
     select: u8,
-    entries: Vec<u64>,
+    lines: Vec<Line>,
 }
 
 impl VIoApic {
     /// With all lines masked.
     pub fn new(address: u64, id: u8, gsi_base: u32, lines: u32) -> Self {
+        let line = Line {
+            entry: MASKED,
+            storm: Storm::default(),
+        };
         Self {
             address,
             id,
             gsi_base,
             select: 0,
-            entries: alloc::vec![MASKED; lines as usize],
+            lines: alloc::vec![line; lines as usize],
         }
     }
 
@@ -74,7 +90,7 @@ impl VIoApic {
             0x10 => match self.select {
                 0 | 2 => u32::from(self.id) << 24,
                 // Version 0x11, as Xen's: one without an EOI register.
-                1 => 0x11 | (self.entries.len() as u32 - 1) << 16,
+                1 => 0x11 | (self.lines.len() as u32 - 1) << 16,
                 select => self
                     .entry(select)
                     .map_or(!0, |entry| (entry >> (32 * (select & 1))) as u32),
@@ -84,18 +100,19 @@ impl VIoApic {
     }
 
     fn entry(&self, select: u8) -> Option<u64> {
-        self.entries
+        self.lines
             .get(usize::from(select.checked_sub(0x10)? / 2))
-            .copied()
+            .map(|line| line.entry)
     }
 
-    /// Writes 32 bits at an offset of its registers. Tells the line whose real entry has to follow.
+    /// Writes 32 bits at an offset of its registers. Tells the line whose real entry has to follow; a pause of it is over.
     pub fn write(&mut self, offset: u64, value: u32) -> Option<u32> {
         match offset {
             0 => self.select = value as u8,
             0x10 => {
                 let index = usize::from(self.select.checked_sub(0x10)? / 2);
-                let entry = self.entries.get_mut(index)?;
+                let Line { entry, storm } = self.lines.get_mut(index)?;
+                storm.forget();
                 let shift = 32 * u32::from(self.select & 1);
                 let new = *entry & !(0xffff_ffff << shift) | u64::from(value) << shift;
                 *entry = new & WRITABLE | *entry & REMOTE_IRR;
@@ -111,7 +128,9 @@ impl VIoApic {
 
     /// The domain's entry of a line.
     pub fn line(&self, line: u32) -> u64 {
-        self.entries.get(line as usize).copied().unwrap_or(MASKED)
+        self.lines
+            .get(line as usize)
+            .map_or(MASKED, |line| line.entry)
     }
 
     /// Whether a line waits for the domain to end the interrupt before.
@@ -119,13 +138,19 @@ impl VIoApic {
         self.line(line) & REMOTE_IRR != 0
     }
 
+    fn paused(&self, line: u32) -> bool {
+        let line = self.lines.get(line as usize);
+        line.is_some_and(|line| line.storm.paused_until().is_some())
+    }
+
     /// The real line's entry, which interrupts a processor by a vector of the hypervisor's: masked as long as the domain has
-    /// masked it or has an interrupt of it to end. A masked one has its trigger and polarity, too: a real I/O APIC may follow a
-    /// line while it is masked, and would take its level for an edge.
+    /// masked it or has an interrupt of it to end, or it is paused. A masked one has its trigger and polarity, too: a real I/O
+    /// APIC may follow a line while it is masked, and would take its level for an edge.
     pub fn real(&self, line: u32, vector: u8, apic_id: u8) -> u64 {
         let entry = self.line(line);
-        let waits = if self.waits(line) { MASKED } else { 0 };
-        u64::from(vector) | entry & (LEVEL | LOW | MASKED) | waits | u64::from(apic_id) << 56
+        let silent = self.waits(line) || self.paused(line);
+        let silent = if silent { MASKED } else { 0 };
+        u64::from(vector) | entry & (LEVEL | LOW | MASKED) | silent | u64::from(apic_id) << 56
     }
 
     /// Whom the domain wants a line's interrupts to go to.
@@ -137,11 +162,13 @@ impl VIoApic {
         }
     }
 
-    /// The real line was asserted. `None` if the domain does not want to know.
+    /// The real line was asserted. `None` if the domain does not want to know, or not now: what was on its way when a pause
+    /// began comes again after it.
     pub fn asserted(&mut self, line: u32) -> Option<Delivery> {
         let to = self.destination(line);
-        let entry = self.entries.get_mut(line as usize)?;
-        if *entry & (MASKED | REMOTE_IRR) != 0 {
+        let paused = self.paused(line);
+        let Line { entry, .. } = self.lines.get_mut(line as usize)?;
+        if *entry & (MASKED | REMOTE_IRR) != 0 || paused {
             return None;
         }
         // Fixed and lowest priority: what else there is has no vector, and no device of a guest's sends it.
@@ -164,10 +191,33 @@ impl VIoApic {
     /// The domain ended the level interrupt of a vector: the lines that may be asserted again.
     pub fn ended(&mut self, vector: u8) -> Vec<u32> {
         let mut lines = Vec::new();
-        for (line, entry) in (0..).zip(&mut self.entries) {
+        for (line, Line { entry, .. }) in (0..).zip(&mut self.lines) {
             if *entry as u8 == vector && *entry & REMOTE_IRR != 0 {
                 *entry &= !REMOTE_IRR;
                 lines.push(line);
+            }
+        }
+        lines
+    }
+
+    /// The real line was unmasked after an end, and was or was not still `up` ([`storm::is_up`]). If it is paused now, it
+    /// has to be masked until [`VIoApic::resumed`] names it.
+    pub fn unmasked(&mut self, line: u32, up: bool, now: u64) -> Option<Pause> {
+        self.lines.get_mut(line as usize)?.storm.ended(up, now)
+    }
+
+    /// When the next pause of a line is over, in nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        let pauses = self.lines.iter().map(|line| line.storm.paused_until());
+        pauses.flatten().min()
+    }
+
+    /// The lines whose pause is over: they are to be unmasked.
+    pub fn resumed(&mut self, now: u64) -> Vec<u32> {
+        let mut lines = Vec::new();
+        for (number, line) in (0..).zip(&mut self.lines) {
+            if line.storm.resume(now) {
+                lines.push(number);
             }
         }
         lines

@@ -101,7 +101,7 @@ impl Runner {
         match effect {
             Effect::None => {}
             Effect::Send(command) => self.domain.command(self.vcpu, command),
-            Effect::LevelEnded(vector) => self.domain.level_ended(vector),
+            Effect::LevelEnded(vector) => self.domain.level_ended(self.vcpu, vector),
         }
     }
 }
