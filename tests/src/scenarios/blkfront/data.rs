@@ -29,7 +29,7 @@ const TREE: &str = "modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount /dev/xvda /
      ln deep/er/random linked && ln -s deep/er symbolic && chmod 4711 linked && chown 7:9 many/5 && sync";
 
 fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
-    let each = ctx.rounds(6, 48);
+    let each = ctx.rounds(4, 48);
     let guest = start(
         ctx,
         Guest::new("g1", mode)
