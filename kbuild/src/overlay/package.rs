@@ -112,15 +112,37 @@ fn control_file(release: &str, kib: u64) -> String {
     )
 }
 
+/// What Debian's scripts do: `linux-base` sees to the links to the newest kernel, the hooks to initramfs and boot loader, and what
+/// depmod made is nobody's but ours to remove.
 fn maintainer_script(name: &str, release: &str) -> String {
-    let depmod = match name {
-        "postinst" => format!("depmod {release}\n"),
-        _ => String::new(),
+    let image = format!("/boot/vmlinuz-{release}");
+    let modules = format!("/usr/lib/modules/{release}");
+    let (before, after) = match name {
+        "postinst" => (
+            format!("depmod {release}\nlinux-update-symlinks install {release} {image}\n"),
+            String::new(),
+        ),
+        "prerm" => (
+            format!("[ \"$1\" = remove ] || exit 0\nlinux-check-removal {release}\n"),
+            String::new(),
+        ),
+        "postrm" => (
+            format!(
+                "case \"$1\" in remove|purge) ;; *) exit 0 ;; esac\n\
+                 if command -v linux-update-symlinks >/dev/null; then\n    \
+                 linux-update-symlinks remove {release} {image}\nfi\n"
+            ),
+            format!(
+                "if [ -d {modules} ]; then\n    rm -f {modules}/modules.*\n    \
+                 rmdir --ignore-fail-on-non-empty {modules}\nfi\n"
+            ),
+        ),
+        _ => Default::default(),
     };
     format!(
-        "#!/bin/sh\nset -e\nexport DEB_MAINT_PARAMS=\"$*\" INITRD=Yes\n{depmod}\
-         if [ -d /etc/kernel/{name}.d ]; then\n    run-parts --arg={release} --arg=/boot/vmlinuz-{release} \
-         /etc/kernel/{name}.d\nfi\n"
+        "#!/bin/sh\nset -e\nexport DEB_MAINT_PARAMS=\"$*\" INITRD=Yes\n{before}\
+         if [ -d /etc/kernel/{name}.d ]; then\n    run-parts --arg={release} --arg={image} \
+         /etc/kernel/{name}.d\nfi\n{after}"
     )
 }
 
@@ -136,5 +158,12 @@ mod tests {
         assert!(control.lines().all(|line| !line.is_empty()));
         assert!(maintainer_script("postinst", "7.2.12-overlay").contains("depmod"));
         assert!(!maintainer_script("prerm", "7.2.12-overlay").contains("depmod"));
+    }
+
+    #[test]
+    fn removing_takes_away_what_installing_made() {
+        let script = maintainer_script("postrm", "7.2.12-overlay");
+        assert!(script.contains("rm -f /usr/lib/modules/7.2.12-overlay/modules.*"));
+        assert!(script.contains("linux-update-symlinks remove 7.2.12-overlay"));
     }
 }
