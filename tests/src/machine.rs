@@ -429,7 +429,11 @@ fn xen_command_line(topology: &Topology) -> String {
 
 fn dom0_command_line(topology: &Topology) -> String {
     // Every character costs an exit to Xen and a port access; warnings are worth that, notices are not.
-    let line = "console=hvc0 loglevel=5 panic=1 mitigations=off".to_owned();
+    let mut line = "console=hvc0 loglevel=5 panic=1 mitigations=off".to_owned();
+    if topology.devices == Devices::Real {
+        // From Linux 7.3 on, bounce buffers are only counted if one asks for it.
+        line += " swiotlb=track_hiwater";
+    }
     with_extra(line, topology.dom0_args)
 }
 
@@ -458,6 +462,7 @@ mod tests {
         let args = arguments(&topology);
         assert!(args.contains(&IOMMU.to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
+        assert!(dom0_command_line(&Topology::PV_REAL).contains("swiotlb=track_hiwater"));
         assert!(!arguments(&Topology::PV).contains(&IOMMU.to_owned()));
         assert!(arguments(&Topology::PASSED).contains(&IOMMU.to_owned()));
         assert!(!arguments(&Topology::PARAVANE).contains(&IOMMU.to_owned()));

@@ -5,25 +5,25 @@
 use anyhow::{Result, ensure};
 
 use crate::guest::{Guest, Mode};
-use crate::overlay::{BOTH, check_objects, is_ours};
+use crate::overlay::{ALL, check_objects};
 use crate::scenario::{Ctx, Scenario};
 use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("overlay.image_holds_what_it_says", image_holds_what_it_says).only_on(BOTH),
+    Scenario::new("overlay.image_holds_what_it_says", image_holds_what_it_says).only_on(ALL),
     Scenario::new(
         "overlay.guests_boot_in_every_mode",
         guests_boot_in_every_mode,
     )
-    .only_on(BOTH),
+    .only_on(ALL),
     Scenario::new("overlay.pvh_dom0_boots", image_holds_what_it_says)
         .on(Topology::PVH)
-        .only_on(BOTH),
+        .only_on(ALL),
 ];
 
 fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {
-    check_objects(ctx.host.dom0(), is_ours(ctx.host))
+    check_objects(ctx.host.dom0(), &ctx.host.kernel)
 }
 
 fn guests_boot_in_every_mode(ctx: &mut Ctx<'_>) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kbuild::Images;
 
 use super::matrix::{Cell, Load};
@@ -64,7 +64,8 @@ pub fn measure(
 
 fn look(host: &Host, ours: bool, plan: &Plan) -> Result<Boot> {
     let dom0 = host.dom0();
-    overlay::check_objects(dom0, ours)?;
+    ensure!(overlay::is_ours(host) == ours, "{} was booted", host.kernel);
+    overlay::check_objects(dom0, &host.kernel)?;
     let date = dom0.sh("date -u '+%Y-%m-%d %H:%M UTC'")?;
     let priority = priority::raise();
     let mut rates = Vec::new();
