@@ -25,6 +25,9 @@ use crate::topology::Topology;
 /// How long Xen and dom0 may take to come up. On two idle processors it takes 15 seconds.
 const DOM0_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long they may take with a debugger that stops at every hypercall.
+const DEBUGGED_LIMIT: Duration = Duration::from_secs(600);
+
 /// How long a guest may take from its creation to its agent's answer.
 const GUEST_LIMIT: Duration = Duration::from_secs(90);
 
@@ -50,8 +53,12 @@ impl Host {
         let mut machine = Machine::start(images, topology, dir)?;
         let health = machine.health().clone();
         let dom0 = Place::connect(machine.agent()?, &health)?;
+        let limit = match topology.debugged {
+            true => DEBUGGED_LIMIT,
+            false => DOM0_LIMIT,
+        };
         let kernel = dom0
-            .hello(DOM0_LIMIT)
+            .hello(limit)
             .and_then(|kernel| match topology.toolstack() {
                 true => dom0.sh("xl info >/dev/null").map(|_| kernel),
                 false => Ok(kernel),
