@@ -88,7 +88,6 @@ fn bounce(
         row.add(Count::Failed, 1);
         return None;
     }
-    row.add(Count::PoolMappings, 1);
     row.add(Count::PoolNow, size as i64);
     row.add(Count::Because(why), 1);
     Some(bus)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::devices::{self, DISKS, NETS, SLOW};
+use crate::devices::{self, DISKS, NETS, RealDisk, SLOW};
 use crate::disk::Disk;
 use crate::guest::{Guest, Mode};
 use crate::mapping;
@@ -29,10 +29,13 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     on_both("swiotlb.users_are_listed", users_are_listed),
     on_both("swiotlb.costs_are_told", costs_are_told),
-    on_both("swiotlb.disks_keep_data_with_iommu", disks_keep_data)
-        .on(Topology::PV_REAL_IOMMU)
-        .full(),
-    on_both("swiotlb.pvh_dom0_keeps_data", disks_keep_data)
+    on_both(
+        "swiotlb.disks_keep_data_with_iommu",
+        disks_keep_data_with_iommu,
+    )
+    .on(Topology::PV_REAL_IOMMU)
+    .full(),
+    on_both("swiotlb.pvh_dom0_keeps_data", disks_keep_data_with_iommu)
         .on(Topology::PVH_REAL)
         .full(),
 ];
@@ -48,7 +51,7 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
         let mib = if disk.module == SLOW { mib / 4 } else { mib };
         disk.check(ctx.host.dom0(), mib)?;
     }
-    note_interrupts(ctx)?;
+    note_interrupts(ctx, DISKS.iter())?;
     note_pool(ctx)
 }
 
@@ -61,9 +64,20 @@ fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     note_pool(ctx)
 }
 
+/// All disks but the slow one: QEMU's LSI 53C895A behind its AMD IOMMU makes Xen report page faults of that device without
+/// end and finds no disk in a PV dom0, with the C objects as with ours, and loses commands in a PVH one.
+fn disks_keep_data_with_iommu(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(48, 1024);
+    let disks = DISKS.iter().filter(|disk| disk.module != SLOW);
+    for disk in disks.clone() {
+        disk.check(ctx.host.dom0(), mib)?;
+    }
+    note_interrupts(ctx, disks)
+}
+
 /// Which kind of interrupt each disk has.
-fn note_interrupts(ctx: &mut Ctx<'_>) -> Result<()> {
-    for disk in DISKS {
+fn note_interrupts<'a>(ctx: &mut Ctx<'_>, disks: impl Iterator<Item = &'a RealDisk>) -> Result<()> {
+    for disk in disks {
         let found = disk.interrupts(ctx.host.dom0())?;
         let controllers: Vec<_> = found.controllers.into_iter().collect();
         ctx.note(format!(
