@@ -76,6 +76,19 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Where the network card has its register of PCI Express's device control.
+const DEVICE_CONTROL: u32 = 0xe8;
+
+/// Lets the network card report errors, of every kind. Dom0's kernel has done so when it found the card, but the resets before it
+/// was given away undid it.
+pub fn report_errors(host: &Host) -> Result<()> {
+    let write = format!(
+        "printf '\\017\\000' | dd of=/sys/bus/pci/devices/0000:{CARD}/config bs=2 seek={} conv=notrunc 2>/dev/null",
+        DEVICE_CONTROL / 2
+    );
+    host.dom0().sh(&write).map(drop)
+}
+
 /// Has the network card report an error, called as QEMU's monitor calls it.
 pub fn raise_error(host: &Host, error: &str) -> Result<()> {
     let said = host.monitor(&format!("pcie_aer_inject_error passed-card {error}"))?;

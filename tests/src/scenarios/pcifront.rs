@@ -9,7 +9,6 @@
 //! - [`errors`]: an error that a device reports reaches its driver in the guest, which recovers;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading the module while a device is in use;
 //! - [`loss`]: the back end goes away under accesses to configuration space;
-//! - [`saved`]: a guest is saved and restored with a device;
 //! - [`hostile`]: a program in dom0 plays a back end that is slow, lies, floods, and dies.
 //!
 //! [`crate::passed`] has the devices. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the
@@ -20,7 +19,6 @@ mod errors;
 mod hostile;
 mod hotplug;
 mod loss;
-mod saved;
 
 use anyhow::Result;
 
@@ -37,7 +35,6 @@ pub fn scenarios() -> Vec<Scenario> {
         errors::SCENARIOS,
         hotplug::SCENARIOS,
         loss::SCENARIOS,
-        saved::SCENARIOS,
         hostile::SCENARIOS,
     ]
     .concat()
