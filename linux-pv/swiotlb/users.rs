@@ -42,8 +42,11 @@ impl Files {
     }
 }
 
+/// A column: its title, and where its number comes from.
+type Column = (&'static str, fn(&Row) -> i64);
+
 /// The columns after the name.
-const COLUMNS: [(&str, fn(&Row) -> i64); 10] = [
+const COLUMNS: [Column; 10] = [
     ("pool-bytes", |row| row.get(Count::PoolNow)),
     ("pool-maps", Row::pool_mappings),
     ("large-bytes", |row| row.get(Count::LargeNow)),
