@@ -34,9 +34,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nodes.kernels_own_answer_as_expected_pvh", answers)
         .on(Topology::PVH)
         .full(),
-    Scenario::new("nodes.ours_answer_as_the_kernels_own_pvh", answers)
-        .on(PVH)
-        .full(),
+    Scenario::new("nodes.ours_answer_as_the_kernels_own_pvh", answers).on(PVH),
     Scenario::new("nodes.survive_senseless_calls_pv", senseless_calls).on(PV),
     Scenario::new("nodes.survive_senseless_calls_pvh", senseless_calls)
         .on(PVH)

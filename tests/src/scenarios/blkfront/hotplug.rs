@@ -27,7 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
 const NOISE_KIB: i64 = 512;
 
 fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let rounds = ctx.rounds(3, 100);
+    let rounds = ctx.rounds(2, 100);
     let guest = start(ctx, Guest::new("g1", mode).vcpus(2), "")?;
     leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;
     guest.shutdown()

@@ -30,7 +30,7 @@ pub const SCENARIOS: &[Scenario] = &[
 const NOISE_KIB: i64 = 2048;
 
 fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let rounds = ctx.rounds(3, 100);
+    let rounds = ctx.rounds(2, 100);
     let guest = start_down(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
     let _dom0 = Server::start(ctx.host.dom0())?;
     leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;

@@ -21,9 +21,6 @@ pub const SCENARIOS: &[Scenario] = &[
         .full(),
 ];
 
-/// Bytes written to the disk and read back.
-const LEN: usize = 4 << 20;
-
 fn with_msi_x(ctx: &mut Ctx<'_>) -> Result<()> {
     let guest = start(ctx, Guest::pv("g1").vcpus(2), &[CARD, DISK])?;
     guest.start_disk()?;
@@ -106,15 +103,17 @@ pub fn has_interrupts(
 
 /// What the guest writes to the disk is in the host's file, and what the guest reads is that again.
 pub fn disk_keeps_content(ctx: &Ctx<'_>, guest: &Domain, seed: u32) -> Result<()> {
-    let content = passed::content(LEN, seed);
+    // All of it goes through the guest's console first.
+    let len = (ctx.rounds(1, 4) as usize) << 20;
+    let content = passed::content(len, seed);
     guest.put("/tmp/content", 0o600, &content)?;
-    let blocks = LEN >> 16;
+    let blocks = len >> 16;
     guest.sh(&format!(
         "dd if=/tmp/content of=/dev/nvme0n1 bs=64k seek={seed} oflag=direct conv=fsync 2>/dev/null && \
          dd if=/dev/nvme0n1 of=/tmp/again bs=64k skip={seed} count={blocks} iflag=direct 2>/dev/null && \
          cmp /tmp/content /tmp/again && rm /tmp/content /tmp/again"
     ))?;
-    let there = passed::on_disk(ctx.host, u64::from(seed) << 16, LEN)?;
+    let there = passed::on_disk(ctx.host, u64::from(seed) << 16, len)?;
     ensure!(there == content, "the disk holds something else");
     Ok(())
 }
