@@ -91,19 +91,14 @@ impl Row {
     pub fn name(&self) -> [u8; NAME] {
         let mut name = [0; NAME];
         for (bytes, word) in name.chunks_exact_mut(8).zip(&self.name) {
-            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+            bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         name
     }
 
     fn set_name(&self, name: &[u8]) {
-        let mut whole = [0; NAME];
-        let len = name.len().min(NAME);
-        whole[..len].copy_from_slice(&name[..len]);
-        for (bytes, word) in whole.chunks_exact(8).zip(&self.name) {
-            let mut part = [0; 8];
-            part.copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(part), Relaxed);
+        for (word, to) in words(name).zip(&self.name) {
+            to.store(word, Relaxed);
         }
     }
 }
@@ -158,25 +153,22 @@ impl<const N: usize> Ledger<N> {
     }
 }
 
-/// A number for a name that is never 0. Eight bytes at a time, for it is asked for at both ends of a bounced mapping.
+/// A name, eight bytes at a time; zeros follow the last ones.
+fn words(name: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let word = |bytes: &[u8]| {
+        let bytes = bytes.iter().rev();
+        bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+    };
+    name.chunks(8).map(word)
+}
+
+/// A number for a name that is never 0. By words, for it is asked for at both ends of a bounced mapping.
 #[inline]
 fn key_of(name: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| {
+    let hash = words(name).fold(name.len() as u64, |hash, word| {
         let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         product ^ product >> 32
-    };
-    let (mut hash, mut rest) = (name.len() as u64, name);
-    while let Some((word, after)) = rest.split_first_chunk() {
-        hash = mix(hash, u64::from_ne_bytes(*word));
-        rest = after;
-    }
-    // The last eight again, or all there are.
-    let hash = match name.last_chunk() {
-        Some(word) => mix(hash, u64::from_ne_bytes(*word)),
-        None => rest
-            .iter()
-            .fold(hash, |hash, byte| mix(hash, u64::from(*byte))),
-    };
+    });
     hash | 1
 }
 

@@ -82,7 +82,7 @@ EXPORT_SYMBOL_GPL(xen_rs_remap_gfn_range);
 
 int xen_rs_remap_pages(struct vm_area_struct *vma, unsigned long addr, unsigned long len)
 {
-#if defined(CONFIG_XEN_AUTO_XLATE) || defined(XEN_RS_ALWAYS_XLATES)
+#if defined(CONFIG_XEN_AUTO_XLATE) || !defined(XEN_RS_XLATES_BY_OPTION)
 	return xen_remap_vma_range(vma, addr, len);
 #else
 	return -EOPNOTSUPP;

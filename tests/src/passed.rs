@@ -79,8 +79,7 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
 /// Where the network card has its register of PCI Express's device control.
 const DEVICE_CONTROL: u32 = 0xe8;
 
-/// Lets the network card report errors, of every kind. Dom0's kernel has done so when it found the card, but the resets before it
-/// was given away undid it.
+/// Lets the network card report errors, of every kind. Once a guest has it, the register reads as 0, and the guest may not write it.
 pub fn report_errors(host: &Host) -> Result<()> {
     let write = format!(
         "printf '\\017\\000' | dd of=/sys/bus/pci/devices/0000:{CARD}/config bs=2 seek={} conv=notrunc 2>/dev/null",

@@ -166,9 +166,8 @@ impl VIoApic {
     /// began comes again after it.
     pub fn asserted(&mut self, line: u32) -> Option<Delivery> {
         let to = self.destination(line);
-        let paused = self.paused(line);
-        let Line { entry, .. } = self.lines.get_mut(line as usize)?;
-        if *entry & (MASKED | REMOTE_IRR) != 0 || paused {
+        let Line { entry, storm } = self.lines.get_mut(line as usize)?;
+        if *entry & (MASKED | REMOTE_IRR) != 0 || storm.paused_until().is_some() {
             return None;
         }
         // Fixed and lowest priority: what else there is has no vector, and no device of a guest's sends it.

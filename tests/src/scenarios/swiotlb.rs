@@ -45,39 +45,23 @@ const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Sce
 }
 
 fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
-    let mib = ctx.rounds(48, 1024);
-    for disk in DISKS {
-        // The slow one is the one that bounces.
-        let mib = if disk.module == SLOW { mib / 4 } else { mib };
-        disk.check(ctx.host.dom0(), mib)?;
-    }
-    note_interrupts(ctx, DISKS.iter())?;
-    note_pool(ctx)
-}
-
-fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
-    let mib = ctx.rounds(8, 128);
-    let [e1000e, e1000, virtio] = NETS;
-    for (from, to) in [(e1000e, e1000), (e1000, virtio), (virtio, e1000e)] {
-        devices::check_wire(ctx.host.dom0(), from, to, mib)?;
-    }
+    keep_data(ctx, DISKS.iter())?;
     note_pool(ctx)
 }
 
 /// All disks but the slow one: QEMU's LSI 53C895A behind its AMD IOMMU makes Xen report page faults of that device without
 /// end and finds no disk in a PV dom0, with the C objects as with ours, and loses commands in a PVH one.
 fn disks_keep_data_with_iommu(ctx: &mut Ctx<'_>) -> Result<()> {
-    let mib = ctx.rounds(48, 1024);
-    let disks = DISKS.iter().filter(|disk| disk.module != SLOW);
-    for disk in disks.clone() {
-        disk.check(ctx.host.dom0(), mib)?;
-    }
-    note_interrupts(ctx, disks)
+    keep_data(ctx, DISKS.iter().filter(|disk| disk.module != SLOW))
 }
 
-/// Which kind of interrupt each disk has.
-fn note_interrupts<'a>(ctx: &mut Ctx<'_>, disks: impl Iterator<Item = &'a RealDisk>) -> Result<()> {
+/// Writes to disks, reads again and compares; notes which kind of interrupt each has.
+fn keep_data<'a>(ctx: &mut Ctx<'_>, disks: impl Iterator<Item = &'a RealDisk>) -> Result<()> {
+    let mib = ctx.rounds(48, 1024);
     for disk in disks {
+        // The slow one is the one that bounces.
+        let mib = if disk.module == SLOW { mib / 4 } else { mib };
+        disk.check(ctx.host.dom0(), mib)?;
         let found = disk.interrupts(ctx.host.dom0())?;
         let controllers: Vec<_> = found.controllers.into_iter().collect();
         ctx.note(format!(
@@ -88,6 +72,15 @@ fn note_interrupts<'a>(ctx: &mut Ctx<'_>, disks: impl Iterator<Item = &'a RealDi
         ));
     }
     Ok(())
+}
+
+fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mib = ctx.rounds(8, 128);
+    let [e1000e, e1000, virtio] = NETS;
+    for (from, to) in [(e1000e, e1000), (e1000, virtio), (virtio, e1000e)] {
+        devices::check_wire(ctx.host.dom0(), from, to, mib)?;
+    }
+    note_pool(ctx)
 }
 
 fn note_pool(ctx: &mut Ctx<'_>) -> Result<()> {
