@@ -36,9 +36,10 @@ const ROOM: u64 = 1_500_000_000;
 /// Modules dom0 needs to find its disks and us.
 const DOM0_EARLY: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_console", "ext4"];
 
-/// Modules dom0 uses later: Xen's, and devices that tests put behind a backend.
-const DOM0: [&str; 29] = [
+/// Modules dom0 uses later: Xen's, devices that tests put behind a backend, and a device's errors.
+const DOM0: [&str; 30] = [
     "8021q",
+    "aer_inject",
     "ahci",
     "brd",
     "bridge",
