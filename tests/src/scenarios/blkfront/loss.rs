@@ -80,7 +80,7 @@ fn nothing_acknowledged_is_lost(
 }
 
 fn returns(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let rounds = ctx.rounds(2, 10);
+    let rounds = ctx.rounds(1, 10);
     let disk = Disk::file("a.img", "xvda").mib(16);
     let guest = start(ctx, Guest::new("g1", mode).vcpus(2).disk(disk), "")?;
     let vbd = Vbd::of(ctx.host, &guest, "xvda")?;
