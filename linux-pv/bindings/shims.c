@@ -182,12 +182,6 @@ bool xen_rs_domain(void)
 }
 EXPORT_SYMBOL_GPL(xen_rs_domain);
 
-bool xen_rs_pv_domain(void)
-{
-	return xen_pv_domain();
-}
-EXPORT_SYMBOL_GPL(xen_rs_pv_domain);
-
 bool xen_rs_pvh_domain(void)
 {
 	return xen_pvh_domain();

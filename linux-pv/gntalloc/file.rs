@@ -101,11 +101,11 @@ impl OpenFile for File {
             return Err(EINVAL);
         }
         let count = area.pages();
-        let mut owners = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        let mut owners = shared::Owners::with_capacity(count)?;
         let pages = self.pages.lock();
         for index in indexes(area.offset(), count as u64) {
             let page = pages.pages.get(&index.ok_or(ENOENT)?).ok_or(ENOENT)?;
-            owners.push(page.clone(), GFP_KERNEL_ACCOUNT)?;
+            owners.push(page.clone())?;
         }
         drop(pages);
         shared::show(area, owners)

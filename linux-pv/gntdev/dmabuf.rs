@@ -182,9 +182,11 @@ impl Buffers {
             // The kernel has no allocator for it, without which C's driver does not know the request.
             Refused::NoSuchMemory => ENOTTY,
         })?;
-        let grants = DeviceGrants::map(refs.iter().map(|reference| ForeignGrant {
-            domain: DomId::new(args.domid as u16),
-            reference: *reference,
+        let grants = DeviceGrants::map(refs.iter().map(|reference| {
+            Ok(ForeignGrant {
+                domain: DomId::new(args.domid as u16),
+                reference: *reference,
+            })
         }))?;
         let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
         let ticket = Ticket::new(self.exports.clone(), fd.reserved_fd(), count)?;

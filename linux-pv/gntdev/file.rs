@@ -203,10 +203,12 @@ impl File {
         let list = argument
             .checked_add(offset_of!(abi::MapGrantRef, refs))
             .ok_or(EFAULT)?;
-        let refs: KVVec<abi::GrantRef> = user::read_array(list, count)?;
-        let granted = Granted::new(refs.iter().map(|grant| ForeignGrant {
-            domain: DomId::new(grant.domid as u16),
-            reference: grant.reference,
+        let granted = Granted::new(user::elements(list, count).map(|grant| {
+            let grant: abi::GrantRef = grant?;
+            Ok(ForeignGrant {
+                domain: DomId::new(grant.domid as u16),
+                reference: grant.reference,
+            })
         }))?;
         let reserved = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let first = {

@@ -33,6 +33,15 @@ pub fn is_locked_down() -> bool {
     unsafe { bindings::xen_rs_is_locked_down() }
 }
 
+/// Whether this is a PV domain: page tables and frame numbers are machine ones.
+#[inline]
+pub fn is_pv() -> bool {
+    // Not by a shim: this is asked several times for each grant that a program maps.
+    // SAFETY: Constant after early boot.
+    let kind = unsafe { (&raw const bindings::xen_domain_type).read() };
+    kind == bindings::xen_domain_type_XEN_PV_DOMAIN
+}
+
 macro_rules! questions {
     ($($(#[$doc:meta])* $name:ident => $shim:ident;)*) => {
         $(
@@ -49,8 +58,6 @@ macro_rules! questions {
 questions! {
     /// Whether the kernel runs on Xen at all.
     is_xen => xen_rs_domain;
-    /// Whether this is a PV domain: page tables and frame numbers are machine ones.
-    is_pv => xen_rs_pv_domain;
     /// Whether this is a PVH domain: hardware-assisted, without emulated devices.
     is_pvh => xen_rs_pvh_domain;
     /// Whether this is a hardware-assisted domain, PVH included.

@@ -29,6 +29,8 @@ mod devices;
 mod loan;
 #[cfg(CONFIG_MMU_NOTIFIER)]
 pub(crate) mod mapped;
+#[cfg(CONFIG_MMU_NOTIFIER)]
+mod operations;
 mod owned;
 mod pool;
 mod refs;

@@ -10,6 +10,7 @@ mod pinned;
 pub use pinned::Pinned;
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr;
 
 use kernel::bindings as k;
@@ -77,6 +78,78 @@ pub fn read_array<T: FromBytes>(address: usize, count: usize) -> Result<KVVec<T>
     }
     Ok(values)
 }
+
+/// The elements of an array in the program's memory. They are copied out a few at a time, so that nothing is allocated for them;
+/// each is copied once. The error is `EFAULT`, if one is not there, and then nothing comes after it.
+pub fn elements<T: FromBytes + Copy>(address: usize, count: usize) -> Elements<T> {
+    Elements {
+        at: address,
+        left: count,
+        copied: [const { MaybeUninit::uninit() }; TOGETHER],
+        ready: 0..0,
+    }
+}
+
+/// How many elements are copied at a time.
+const TOGETHER: usize = 16;
+
+/// See [`elements`].
+///
+/// # Invariants
+///
+/// Those of `copied` that are in `ready` are initialised.
+pub struct Elements<T> {
+    /// Where those are that were not copied yet.
+    at: usize,
+    /// How many these are.
+    left: usize,
+    copied: [MaybeUninit<T>; TOGETHER],
+    ready: Range<usize>,
+}
+
+impl<T: FromBytes + Copy> Elements<T> {
+    fn copy(&mut self) -> Result {
+        let count = self.left.min(TOGETHER);
+        let size = count * size_of::<T>();
+        let (from, to) = (ptr::without_provenance(self.at), &raw mut self.copied);
+        // SAFETY: There is room for as many elements. The call takes any address.
+        if unsafe { k::_copy_from_user(to.cast(), from, size) } != 0 {
+            self.left = 0;
+            return Err(EFAULT);
+        }
+        self.left -= count;
+        // If this is where addresses end, there is nothing to be read at the next one.
+        self.at = self.at.saturating_add(size);
+        // INVARIANT: All bytes of as many elements were written, and any bytes make a `T`.
+        self.ready = 0..count;
+        Ok(())
+    }
+}
+
+impl<T: FromBytes + Copy> Iterator for Elements<T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        if self.ready.is_empty() {
+            if self.left == 0 {
+                return None;
+            }
+            if let Err(error) = self.copy() {
+                return Some(Err(error));
+            }
+        }
+        let element = self.copied.get(self.ready.next()?)?;
+        // SAFETY: By the type invariant.
+        Some(Ok(unsafe { element.assume_init() }))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.ready.len() + self.left;
+        (left, Some(left))
+    }
+}
+
+impl<T: FromBytes + Copy> ExactSizeIterator for Elements<T> {}
 
 /// Whether a program can have memory there, not whether it has.
 pub fn is_possible(address: usize, len: usize) -> bool {

@@ -22,9 +22,9 @@ impl DeviceGrants {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if one of them cannot be mapped, and always in PV domains: there a device that is given such a page
+    /// Those of `grants`; `EINVAL` if one of them cannot be mapped, and always in PV domains: there a device that is given such a page
     /// does not find the other domain's.
-    pub fn map(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Self> {
+    pub fn map(grants: impl ExactSizeIterator<Item = Result<ForeignGrant>>) -> Result<Self> {
         // Dropped if mapping fails, for some may have been mapped.
         let this = Self(Mapped::new(grants)?);
         // SAFETY: Called once. No page table entry is named.
@@ -37,7 +37,7 @@ impl DeviceGrants {
     pub fn pages(&self) -> Pages<'_> {
         // SAFETY: They are ours and not in high memory. The grants are mapped there until this is dropped, and what
         // is in use even then is unmapped later.
-        unsafe { Pages::new(self.0.all_pages()) }
+        unsafe { Pages::new(self.0.pages()) }
     }
 }
 

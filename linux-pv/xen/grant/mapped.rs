@@ -6,7 +6,7 @@
 //! nobody does, and calls back; until then the [`Mapped`] has a share in itself. What could not be unmapped
 //! is never used again.
 
-use core::cell::UnsafeCell;
+use core::slice;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use kernel::bindings as k;
@@ -15,11 +15,12 @@ use kernel::new_mutex;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use kernel::types::Opaque;
 use xen_abi::grant_table::op::map_flag;
 use xen_abi::grant_table::status;
 use xen_bindings as bindings;
 
-use crate::debug;
+use super::operations::{Map, Operations, Unmap, NO_HANDLE};
 use crate::domain;
 use crate::event::port::SharedPort;
 
@@ -32,8 +33,6 @@ pub struct ForeignGrant {
     pub reference: u32,
 }
 
-/// Nothing is mapped by a handle of this value (`INVALID_GRANT_HANDLE`).
-const NO_HANDLE: u32 = u32::MAX;
 /// No byte is to be cleared.
 const NOTHING: usize = usize::MAX;
 
@@ -43,15 +42,6 @@ const NEW: u8 = 0;
 const LIVE: u8 = 1;
 /// They are being unmapped, or have been.
 const ENDED: u8 = 2;
-
-/// What the hypervisor is asked for, a grant each; in PV domains the same follows once more for the kernel's own
-/// mapping.
-struct Operations {
-    map: KVVec<bindings::gnttab_map_grant_ref>,
-    unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
-    /// The request to unmap, while the kernel has it.
-    queue: bindings::gntab_unmap_queue_data,
-}
 
 /// What grants are mapped for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,17 +66,15 @@ impl Purpose {
 ///
 /// # Invariants
 ///
-/// - `operations` and `pages` are used by whoever has the right to: [`map`](Self::map), which is called once,
-///   before `phase` is `LIVE`; then whoever changes `phase` from `LIVE` to `ENDED`, and the kernel after that.
-/// - The vector in `pages` does not change until this is dropped. It is as long as there are grants.
+/// - What maps and unmaps in `operations`, and `queue`, are used by whoever has the right to: [`map`](Self::map), which is
+///   called once, before `phase` is `LIVE`; then whoever changes `phase` from `LIVE` to `ENDED`, and the kernel after that.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapped {
-    pages: UnsafeCell<Pages>,
-    operations: UnsafeCell<Operations>,
+    operations: Operations,
+    /// The request to unmap, while the kernel has it.
+    queue: Opaque<bindings::gntab_unmap_queue_data>,
     phase: AtomicU8,
     writable: AtomicBool,
-    /// Some could not be unmapped, so their pages are lost.
-    lost: AtomicBool,
     /// A byte that is cleared before the grants are unmapped.
     clear: AtomicUsize,
     /// An event that is sent when they are.
@@ -99,46 +87,22 @@ unsafe impl Send for Mapped {}
 // SAFETY: As above.
 unsafe impl Sync for Mapped {}
 
-fn repeat<T: Copy>(value: T, count: usize) -> Result<KVVec<T>> {
-    let mut values = KVVec::new();
-    values.resize(count, value, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-    Ok(values)
-}
-
 impl Mapped {
     /// Gets pages to map these grants at. May sleep.
-    pub(crate) fn new(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Arc<Self>> {
-        let count = grants.len();
-        // Few allocations, since one grant at a time is what many programs map.
-        let mappings = if domain::is_pv() { 2 * count } else { count };
-        let no_map = bindings::gnttab_map_grant_ref {
-            handle: NO_HANDLE,
-            // Whatever is not touched has failed.
-            status: status::GENERAL_ERROR,
-            ..Default::default()
-        };
-        let no_unmap = bindings::gnttab_unmap_grant_ref {
-            handle: NO_HANDLE,
-            status: status::GENERAL_ERROR,
-            ..Default::default()
-        };
-        let mut operations = Operations {
-            map: repeat(no_map, mappings)?,
-            unmap: repeat(no_unmap, mappings)?,
-            queue: Default::default(),
-        };
-        for (operation, grant) in operations.map.iter_mut().zip(grants) {
-            operation.dom = grant.domain.get();
-            operation.ref_ = grant.reference;
-        }
-        let pages = Pages::new(count)?;
+    ///
+    /// # Errors
+    ///
+    /// Those of `grants`; `ENOMEM`.
+    pub(crate) fn new(
+        grants: impl ExactSizeIterator<Item = Result<ForeignGrant>>,
+    ) -> Result<Arc<Self>> {
+        let operations = Operations::new(grants)?;
         Arc::pin_init(
             pin_init!(Self {
-                pages: UnsafeCell::new(pages),
-                operations: UnsafeCell::new(operations),
+                operations,
+                queue: Opaque::zeroed(),
                 phase: AtomicU8::new(NEW),
                 writable: AtomicBool::new(false),
-                lost: AtomicBool::new(false),
                 clear: AtomicUsize::new(NOTHING),
                 event <- new_mutex!(None, "xen::mapped event"),
             }),
@@ -148,8 +112,31 @@ impl Mapped {
 
     /// How many grants there are.
     pub(crate) fn count(&self) -> usize {
-        // SAFETY: By the type invariant the vector does not change.
-        unsafe { (*self.pages.get()).0.len() }
+        self.operations.count()
+    }
+
+    /// The operations that map.
+    ///
+    /// # Safety
+    ///
+    /// Whoever calls this has the right to use them, by the type invariant, and does not have them already.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn maps(&self) -> &mut [Map] {
+        let (maps, count) = (self.operations.maps(), self.operations.mappings());
+        // SAFETY: There are as many, and by the requirement of this function nobody else uses them.
+        unsafe { slice::from_raw_parts_mut(maps, count) }
+    }
+
+    /// The operations that unmap.
+    ///
+    /// # Safety
+    ///
+    /// As for [`maps`](Self::maps).
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn unmaps(&self) -> &mut [Unmap] {
+        let (unmaps, count) = (self.operations.unmaps(), self.operations.mappings());
+        // SAFETY: As above.
+        unsafe { slice::from_raw_parts_mut(unmaps, count) }
     }
 
     /// Whether the grants were mapped, but not for writing.
@@ -166,24 +153,19 @@ impl Mapped {
         drop(old);
     }
 
-    /// The pages, for functions that want an array.
-    pub(crate) fn pages(&self) -> *mut *mut k::page {
-        // SAFETY: By the type invariant the vector does not change.
-        unsafe { (*self.pages.get()).0.as_mut_ptr() }
+    /// The pages, which stay the same.
+    pub(crate) fn pages(&self) -> &[*mut k::page] {
+        self.operations.pages()
     }
 
-    /// The pages.
-    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-    pub(crate) fn all_pages(&self) -> &[*mut k::page] {
-        // SAFETY: By the type invariant the vector does not change.
-        unsafe { &(*self.pages.get()).0 }
+    /// The same for functions of C that do not change the array.
+    pub(crate) fn pages_ptr(&self) -> *mut *mut k::page {
+        self.pages().as_ptr().cast_mut()
     }
 
     /// One of the pages.
     pub(crate) fn page(&self, index: usize) -> Option<*mut k::page> {
-        // SAFETY: As above.
-        let pages = unsafe { &(*self.pages.get()).0 };
-        pages.get(index).copied()
+        self.pages().get(index).copied()
     }
 
     /// Maps the grants at the pages and, in a PV domain, also at page table entries: `entries` is called there to set
@@ -201,18 +183,17 @@ impl Mapped {
     pub(crate) unsafe fn map(
         &self,
         purpose: Purpose,
-        entries: impl FnOnce(&mut [bindings::gnttab_map_grant_ref]) -> Result,
+        entries: impl FnOnce(&mut [Map]) -> Result,
     ) -> Result {
         let flags = purpose.flags();
         let writable = purpose != Purpose::Reading;
         self.writable.store(writable, Ordering::Relaxed);
         // SAFETY: By the requirement of this function and the type invariant nobody else uses them.
-        let operations = unsafe { &mut *self.operations.get() };
-        let (asked, kernel) = parts(&mut operations.map, self.count());
-        for (index, operation) in asked.iter_mut().enumerate() {
-            let page = self.page(index).ok_or(EINVAL)?;
+        let (maps, unmaps) = unsafe { (self.maps(), self.unmaps()) };
+        let (asked, kernel) = parts(maps, self.count());
+        for (operation, page) in asked.iter_mut().zip(self.pages()) {
             // SAFETY: The page is valid.
-            operation.host_addr = unsafe { bindings::xen_rs_grant_address(page) };
+            operation.host_addr = unsafe { bindings::xen_rs_grant_address(*page) };
             operation.flags = flags;
         }
         if domain::is_pv() {
@@ -225,13 +206,13 @@ impl Mapped {
                 operation.flags |= map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE | 1 << 16;
             }
         }
-        let (asked, kernel) = pointers(&mut operations.map, self.count());
+        let (asked, kernel) = pointers(maps, self.count());
         // SAFETY: There are as many of each. The kernel maps the grants at pages of ours that have no memory
         // and, as required, at empty page table entries.
         let result = to_result(unsafe {
-            bindings::gnttab_map_refs(asked, kernel, self.pages(), self.count() as u32)
+            bindings::gnttab_map_refs(asked, kernel, self.pages_ptr(), self.count() as u32)
         });
-        let all = note(&operations.map, &mut operations.unmap);
+        let all = note(maps, unmaps);
         // INVARIANT: From here on the operations belong to whoever ends this.
         self.phase.store(LIVE, Ordering::Release);
         result?;
@@ -253,18 +234,20 @@ impl Mapped {
         }
         self.clear_byte();
         // SAFETY: By the type invariant this is now the only user of the operations, up to the call below.
-        let operations = unsafe { &mut *self.operations.get() };
-        let (asked, kernel) = pointers(&mut operations.unmap, self.count());
-        operations.queue.unmap_ops = asked;
-        operations.queue.kunmap_ops = kernel;
-        operations.queue.pages = self.pages();
-        operations.queue.count = self.count() as u32;
-        operations.queue.done = Some(done);
-        operations.queue.data = Arc::into_raw(self.clone()).cast_mut().cast();
+        let (asked, kernel) = pointers(unsafe { self.unmaps() }, self.count());
+        let queue = self.queue.get();
+        // SAFETY: As above. Zeroes are what the kernel makes the rest of itself.
+        unsafe {
+            (*queue).unmap_ops = asked;
+            (*queue).kunmap_ops = kernel;
+            (*queue).pages = self.pages_ptr();
+            (*queue).count = self.count() as u32;
+            (*queue).done = Some(done);
+            (*queue).data = Arc::into_raw(self.clone()).cast_mut().cast();
+        }
         // The module cannot be on its way out: whoever calls this uses it.
         // SAFETY: The shim takes nothing.
         let _ = unsafe { bindings::xen_rs_module_get() };
-        let queue: *mut bindings::gntab_unmap_queue_data = &mut operations.queue;
         // SAFETY: What the request points at is part of this value, in which `data` has a share; the kernel
         // uses it until it calls back.
         unsafe { bindings::gnttab_unmap_refs_async(queue) };
@@ -275,11 +258,10 @@ impl Mapped {
         if clear == NOTHING || !self.writable.load(Ordering::Relaxed) {
             return;
         }
-        // SAFETY: By the type invariant this is the only user of the operations.
-        let operations = unsafe { &*self.operations.get() };
         let index = clear / PAGE_SIZE;
         let kernel = if domain::is_pv() { self.count() } else { 0 };
-        let kernel = operations.unmap.get(kernel + index);
+        // SAFETY: By the type invariant this is the only user of the operations.
+        let kernel = unsafe { self.unmaps() }.get(kernel + index);
         // Only where there is something: a grant that could not be mapped has no memory behind its page.
         let is_mapped = kernel.is_some_and(|op| op.handle != NO_HANDLE);
         if let (Some(page), true) = (self.page(index), is_mapped) {
@@ -309,10 +291,7 @@ fn pointers<T>(operations: &mut [T], count: usize) -> (*mut T, *mut T) {
 }
 
 /// Notes what has to be unmapped of what was mapped; returns whether that is all.
-fn note(
-    maps: &[bindings::gnttab_map_grant_ref],
-    unmaps: &mut [bindings::gnttab_unmap_grant_ref],
-) -> bool {
+fn note(maps: &[Map], unmaps: &mut [Unmap]) -> bool {
     let mut all = true;
     for (map, unmap) in maps.iter().zip(unmaps) {
         let mapped = map.status == status::OKAY;
@@ -332,12 +311,11 @@ unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_
     // SAFETY: `unmap` has made the data from an `Arc<Mapped>`, and left it to this function.
     let mapped = unsafe { Arc::from_raw((*queue).data.cast::<Mapped>()) };
     // SAFETY: The kernel has given the operations back, and nobody else uses them after the end.
-    let operations = unsafe { &*mapped.operations.get() };
-    let stays =
-        |op: &bindings::gnttab_unmap_grant_ref| op.handle != NO_HANDLE && op.status != status::OKAY;
-    let left = operations.unmap.iter().filter(|op| stays(op)).count();
+    let unmaps: &[Unmap] = unsafe { mapped.unmaps() };
+    let stays = |op: &Unmap| op.handle != NO_HANDLE && op.status != status::OKAY;
+    let left = unmaps.iter().filter(|op| stays(op)).count();
     if left != 0 {
-        mapped.lost.store(true, Ordering::Relaxed);
+        mapped.operations.lose_pages();
         pr_err!(
             "{} grants could not be unmapped, {} pages are lost\n",
             left,
@@ -349,47 +327,11 @@ unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_
     unsafe { bindings::xen_rs_module_put() };
 }
 
-/// Pages to map grants at. Dropped, they go back to where they came from.
-///
-/// # Invariants
-///
-/// They came from `gnttab_alloc_pages`, and when this is dropped nothing is mapped there.
-struct Pages(KVVec<*mut k::page>);
-
-impl Pages {
-    fn new(count: usize) -> Result<Self> {
-        let mut pages = repeat(core::ptr::null_mut(), count)?;
-        let number = i32::try_from(count).map_err(|_| ENOMEM)?;
-        // SAFETY: There is room for as many pages.
-        let got = unsafe { bindings::gnttab_alloc_pages(number, pages.as_mut_ptr()) };
-        to_result(got).map_err(|_| ENOMEM)?;
-        debug::MAPPED_PAGES.add(count);
-        Ok(Self(pages))
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        let count = self.0.len();
-        if count != 0 {
-            // SAFETY: By the type invariant.
-            unsafe { bindings::gnttab_free_pages(count as i32, self.0.as_mut_ptr()) };
-            debug::MAPPED_PAGES.sub(count);
-        }
-    }
-}
-
 #[pinned_drop]
 impl PinnedDrop for Mapped {
     fn drop(self: Pin<&mut Self>) {
         // Nothing is mapped: either nothing was, or the request to unmap has had a share in this until it was
         // fulfilled. Who owns this sees to it that the request is made.
-        if self.lost.load(Ordering::Relaxed) {
-            // SAFETY: This is the last use, so nobody else uses them.
-            let pages = unsafe { &mut *self.pages.get() };
-            // INVARIANT: What is mapped somewhere is forgotten.
-            core::mem::forget(core::mem::take(&mut pages.0));
-        }
         let event = self.event.lock().take();
         if let Some(event) = event {
             event.notify();

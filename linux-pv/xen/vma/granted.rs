@@ -134,7 +134,11 @@ unsafe extern "C" fn invalidate(
 
 impl Granted {
     /// Grants that are to be mapped, at least one. May sleep.
-    pub fn new(grants: impl ExactSizeIterator<Item = ForeignGrant>) -> Result<Arc<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// Those of `grants`; `ENOMEM`.
+    pub fn new(grants: impl ExactSizeIterator<Item = Result<ForeignGrant>>) -> Result<Arc<Self>> {
         let mapped = Mapped::new(grants)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -248,7 +252,7 @@ impl Granted {
         if !domain::is_pv() {
             // SAFETY: There are as many pages as the area has.
             to_result(unsafe {
-                k::vm_map_pages_zero(area.vma, self.mapped.pages(), self.count())
+                k::vm_map_pages_zero(area.vma, self.mapped.pages_ptr(), self.count())
             })?;
         }
         Ok(())

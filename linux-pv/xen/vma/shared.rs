@@ -17,8 +17,39 @@ pub trait OwnsPage: Send + Sync + 'static {
     fn page(&self) -> &GrantablePage;
 }
 
-/// The data of an area: a share in each page's owner.
-struct Shared<T>(#[allow(dead_code)] KVVec<Arc<T>>);
+/// Shares in the owners of the pages that an area is to show. One page is the usual number, for which nothing is allocated.
+pub struct Owners<T> {
+    first: Option<Arc<T>>,
+    others: KVVec<Arc<T>>,
+}
+
+impl<T> Owners<T> {
+    /// Room for so many.
+    pub fn with_capacity(count: usize) -> Result<Self> {
+        let others = count.saturating_sub(1);
+        Ok(Self {
+            first: None,
+            others: KVVec::with_capacity(others, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
+        })
+    }
+
+    /// Adds one, behind the others.
+    pub fn push(&mut self, owner: Arc<T>) -> Result {
+        if self.first.is_none() {
+            self.first = Some(owner);
+            return Ok(());
+        }
+        Ok(self.others.push(owner, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        // In words, for initialisers have a method of this name too.
+        Iterator::chain(self.first.iter(), &self.others)
+    }
+}
+
+/// The data of an area.
+struct Shared<T>(#[allow(dead_code)] Owners<T>);
 
 impl<T: OwnsPage> Shared<T> {
     const CALLBACKS: &'static Callbacks = &Callbacks(k::vm_operations_struct {
@@ -42,8 +73,8 @@ impl<T: OwnsPage> Shared<T> {
 /// # Errors
 ///
 /// `EINVAL` if the area is private, or does not have as many pages.
-pub fn show<T: OwnsPage>(area: NewArea<'_>, owners: KVVec<Arc<T>>) -> Result {
-    if !area.is_shared() || owners.len() != area.pages() {
+pub fn show<T: OwnsPage>(area: NewArea<'_>, owners: Owners<T>) -> Result {
+    if !area.is_shared() || owners.iter().count() != area.pages() {
         return Err(EINVAL);
     }
     area.set_flags((k::VM_DONTEXPAND | k::VM_DONTDUMP) as k::vm_flags_t);
