@@ -89,15 +89,15 @@ pub fn raise_error(host: &Host, uncorrectable: u32) -> Result<()> {
     for word in [uncorrectable, 0, 0, 0, 0, 0, 0] {
         request.extend(u32::to_le_bytes(word));
     }
-    let octal: String = request.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    // The request has to come in one piece, which the shell's own printf does not promise.
-    host.dom0()
-        .sh(&format!(
-            "printf '{octal}' > /tmp/aer && dd if=/tmp/aer of=/dev/aer_inject bs={} 2>/dev/null",
-            request.len()
-        ))
-        .context("dom0's kernel raises no error")
-        .map(drop)
+    let dom0 = host.dom0();
+    dom0.put("/tmp/aer", 0o600, &request)?;
+    // In one piece, or it is refused.
+    dom0.sh(&format!(
+        "dd if=/tmp/aer of=/dev/aer_inject bs={} count=1 2>/dev/null",
+        request.len()
+    ))
+    .context("dom0's kernel raises no error")
+    .map(drop)
 }
 
 /// Bytes of the head of a device's configuration space, in which its command register and base addresses are.
