@@ -82,10 +82,13 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
 /// card nor QEMU is asked: the kernel's own `aer_inject` lays the error over the registers that dom0 reads and calls the root
 /// port's interrupt, for what QEMU's monitor raises on a card (`pcie_aer_inject_error`) ends before dom0 hears of it.
 pub fn raise_error(host: &Host, uncorrectable: u32) -> Result<()> {
-    let (bus, device, function) = (1, 0, 0);
-    debug_assert_eq!(CARD, format!("{bus:02x}:{device:02x}.{function}"));
-    // `struct aer_error_inj`: where, then uncorrectable and correctable errors, four words of the packet's head, the domain.
-    let mut request = vec![bus, device, function, 0];
+    // `struct aer_error_inj`: where (bus, device, function, padding), then uncorrectable and correctable errors, four words of
+    // the packet's head, the domain.
+    let place = CARD
+        .split([':', '.'])
+        .map(|part| u8::from_str_radix(part, 16));
+    let mut request = place.collect::<Result<Vec<_>, _>>()?;
+    request.push(0);
     for word in [uncorrectable, 0, 0, 0, 0, 0, 0] {
         request.extend(u32::to_le_bytes(word));
     }
