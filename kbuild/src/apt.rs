@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::mirror::Mirrors;
-use crate::process;
+use crate::process::{self, Running};
 use crate::session::Session;
 use crate::suite::Suite;
 use crate::version::Version;
@@ -289,22 +289,18 @@ pub fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
 
 /// Unpacks a package with further options for tar, such as `--exclude=PATTERN`.
 pub fn unpack_some(deb: &Path, dir: &Path, tar_options: &[&str]) -> Result<()> {
+    let what = "unpacking a package";
     let mut dpkg = process::tied("dpkg-deb");
-    let mut dpkg = dpkg
-        .arg("--fsys-tarfile")
+    dpkg.arg("--fsys-tarfile")
         .arg(deb)
-        .stdout(std::process::Stdio::piped())
-        .spawn()?;
-    let stdout = dpkg
-        .stdout
-        .take()
-        .context("dpkg-deb has no standard output")?;
-    let tar = process::tied("tar")
-        .args(["-x", "-p", "--no-same-owner", "-C"])
+        .stdout(std::process::Stdio::piped());
+    let mut dpkg = Running::start(what, &mut dpkg)?;
+    let mut tar = process::tied("tar");
+    tar.args(["-x", "-p", "--no-same-owner", "-C"])
         .arg(dir)
         .args(tar_options)
-        .stdin(stdout)
-        .status()?;
+        .stdin(dpkg.stdout()?);
+    let tar = Running::start(what, &mut tar)?.wait()?;
     let dpkg = dpkg.wait()?;
     if !tar.success() || !dpkg.success() {
         bail!(

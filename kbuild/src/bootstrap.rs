@@ -17,7 +17,7 @@ use crate::apt;
 use crate::digest::Digest;
 use crate::host;
 use crate::mirror::Mirrors;
-use crate::process::{self, Tail};
+use crate::process::{self, Running, Tail};
 use crate::session::Session;
 use crate::suite::Suite;
 use crate::ui::Step;
@@ -104,15 +104,13 @@ impl Bootstrap {
             .arg(dir);
         let mut unpack = None;
         self.make(session, step, |log| {
-            let mut child = tar
-                .stdin(Stdio::piped())
-                .stderr(process::open_log(log)?)
-                .spawn()?;
-            let stdin = child.stdin.take().context("tar has no standard input")?;
+            tar.stdin(Stdio::piped()).stderr(process::open_log(log)?);
+            let mut child = Running::start("unpacking a root file system", &mut tar)?;
+            let stdin = child.stdin()?;
             unpack = Some(child);
             Ok(Stdio::from(stdin))
         })?;
-        if let Some(mut child) = unpack {
+        if let Some(child) = unpack {
             let status = child.wait()?;
             anyhow::ensure!(status.success(), "unpacking into {} failed", dir.display());
         }
@@ -135,15 +133,12 @@ impl Bootstrap {
             .stdin(Stdio::null())
             .stdout(sink(&log)?)
             .stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start mmdebstrap")?;
+        let child = Running::start(&what, &mut command);
         // The command keeps the writing end of the pipe to tar; dropping it lets tar see the end.
         drop(command);
-        let stderr = child
-            .stderr
-            .take()
-            .context("mmdebstrap has no standard error")?;
+        let mut child = child?;
         let mut tail = Tail::default();
-        for line in BufReader::new(stderr).split(b'\n') {
+        for line in BufReader::new(child.stderr()?).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
             writeln!(log_file, "{line}")?;
             step.note(line.trim_start_matches("I: "));

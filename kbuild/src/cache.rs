@@ -7,18 +7,30 @@
 //! same time share the work and `clean` never takes away what another run is using.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
+use crate::branches;
 use crate::fsutil;
+use crate::ui::Ui;
 
 /// The root folder of everything downloaded or built.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
+    ui: Option<Ui>,
 }
+
+/// How long a wait for a lock stays unmentioned.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How often a lock that somebody holds is tried.
+const POLL: Duration = Duration::from_millis(50);
 
 /// How many are kept of what each change of a source makes anew.
 const KEPT: usize = 8;
@@ -88,18 +100,31 @@ impl Cache {
         Self::at(root)
     }
 
-    /// A cache in the given folder, which is made if it does not exist.
+    /// A cache in the given folder, which is made when something is put there.
     pub fn at(root: PathBuf) -> Result<Self> {
+        let root = std::path::absolute(root)?;
+        let root = root.canonicalize().unwrap_or(root);
+        Ok(Self { root, ui: None })
+    }
+
+    /// The same, saying on the terminal what it waits for.
+    #[must_use]
+    pub fn with_ui(self, ui: Ui) -> Self {
+        let ui = Some(ui);
+        Self { ui, ..self }
+    }
+
+    /// Makes the folder.
+    fn prepare(&self) -> Result<()> {
         for dir in [".tmp", ".locks"] {
-            fs::create_dir_all(root.join(dir)).with_context(|| {
+            fs::create_dir_all(self.root.join(dir)).with_context(|| {
                 format!(
                     "cannot make the cache folder {}; set PARAVANE_CACHE to one you may write to",
-                    root.display()
+                    self.root.display()
                 )
             })?;
         }
-        let root = root.canonicalize()?;
-        Ok(Self { root })
+        Ok(())
     }
 
     /// The cache's root folder.
@@ -110,26 +135,55 @@ impl Cache {
     /// A folder for state that is changed in place (package lists, logs), not an entry. The caller is
     /// responsible for locking: see [`Cache::lock`].
     pub fn state_dir(&self, name: &str) -> Result<PathBuf> {
+        self.prepare()?;
         let dir = self.root.join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(dir)
     }
 
-    /// Takes a named lock for as long as the returned file lives. Waits for another run if need be.
+    /// Takes a named lock for as long as the returned file lives. Waits for another run if need be, and says so.
+    ///
+    /// # Errors
+    ///
+    /// Also when this branch of the work is to end meanwhile ([`branches::check`]).
     pub fn lock(&self, name: &str) -> Result<File> {
+        let mut wait = Wait::new(self, name);
+        loop {
+            if let Some(file) = self.try_lock(name)? {
+                return Ok(file);
+            }
+            wait.a_moment()?;
+        }
+    }
+
+    /// The lock, unless somebody holds it.
+    fn try_lock(&self, name: &str) -> Result<Option<File>> {
         let file = self.open_lock(name)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        Ok(file)
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                // For those who wait. That it may fail on a full disk is no reason to stop.
+                let _ = file.set_len(0);
+                let _ = write!(&file, "{}", std::process::id());
+                Ok(Some(file))
+            }
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot lock {name}")),
+        }
     }
 
     fn open_lock(&self, name: &str) -> Result<File> {
-        let path = self.root.join(".locks").join(name.replace('/', "_"));
+        self.prepare()?;
+        let path = self.lock_path(name);
         File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open the lock file {}", path.display()))
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join(".locks").join(name.replace('/', "_"))
     }
 
     /// The complete entry, if there is one.
@@ -163,10 +217,19 @@ impl Cache {
         need: u64,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Entry> {
-        if let Some(entry) = self.find(kind, name)? {
-            return Ok(entry);
-        }
-        let lock = self.lock(&format!("{kind}.{name}"))?;
+        let lock_name = format!("{kind}.{name}");
+        let mut wait = Wait::new(self, &lock_name);
+        // Whoever makes it holds the lock alone, whoever uses it shares it: to wait for the lock alone would be to wait
+        // until all others have done with the entry.
+        let lock = loop {
+            if let Some(entry) = self.find(kind, name)? {
+                return Ok(entry);
+            }
+            if let Some(lock) = self.try_lock(&lock_name)? {
+                break lock;
+            }
+            wait.a_moment()?;
+        };
         let path = self.root.join(kind).join(name);
         let mut fresh = false;
         if !path.exists() {
@@ -212,6 +275,9 @@ impl Cache {
     /// Every entry, half-made leftovers included (as kind `.tmp`).
     pub fn list(&self) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
+        if !self.root.exists() {
+            return Ok(found);
+        }
         for kind in fsutil::read_dir_sorted(&self.root)? {
             let kind_name = fsutil::name(&kind);
             if kind.is_dir() && kind_name != ".locks" {
@@ -273,6 +339,43 @@ impl Cache {
     }
 }
 
+/// Waiting for a lock.
+struct Wait<'c> {
+    cache: &'c Cache,
+    name: &'c str,
+    since: Instant,
+    told: bool,
+}
+
+impl<'c> Wait<'c> {
+    fn new(cache: &'c Cache, name: &'c str) -> Self {
+        Self {
+            cache,
+            name,
+            since: Instant::now(),
+            told: false,
+        }
+    }
+
+    fn a_moment(&mut self) -> Result<()> {
+        branches::check()?;
+        if !self.told && self.since.elapsed() > QUIET {
+            self.told = true;
+            let path = self.cache.lock_path(self.name);
+            let holder = fs::read_to_string(path).unwrap_or_default();
+            // Another branch of this run shows its progress itself.
+            if let (Some(ui), true) = (&self.cache.ui, holder != std::process::id().to_string()) {
+                let name = self.name;
+                ui.line(&format!(
+                    "    note: waiting for process {holder}, another run that makes or uses {name}"
+                ));
+            }
+        }
+        std::thread::sleep(POLL);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +398,40 @@ mod tests {
             .unwrap();
         assert!(!second.is_fresh());
         assert_eq!(fs::read_to_string(second.join("f")).unwrap(), "one");
+    }
+
+    #[test]
+    fn whoever_comes_second_waits_for_the_making_and_not_for_the_use() {
+        let (_dir, cache) = scratch();
+        let (tell, told) = std::sync::mpsc::channel();
+        let made = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                cache.get_or_make("k", "n", 0, |_| {
+                    tell.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(200));
+                    made.store(true, std::sync::atomic::Ordering::SeqCst);
+                    Ok(())
+                })
+            });
+            told.recv().unwrap();
+            let second = cache.get_or_make("k", "n", 0, |_| bail!("made twice"));
+            assert!(!second.unwrap().is_fresh());
+            assert!(made.load(std::sync::atomic::Ordering::SeqCst));
+            // It is in use while the second one gets it, and a third.
+            let first = first.join().unwrap().unwrap();
+            let third = cache.get_or_make("k", "n", 0, |_| bail!("made twice"));
+            assert!(first.is_fresh() && !third.unwrap().is_fresh());
+        });
+    }
+
+    #[test]
+    fn a_cache_that_nobody_puts_anything_into_is_not_made() {
+        let (dir, cache) = scratch();
+        assert!(cache.find("k", "n").unwrap().is_none() && cache.list().unwrap().is_empty());
+        assert!(!dir.path().join("c").exists());
+        cache.state_dir("logs").unwrap();
+        assert!(dir.path().join("c/logs").is_dir());
     }
 
     #[test]

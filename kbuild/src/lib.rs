@@ -11,6 +11,7 @@
 pub mod apt;
 mod binary;
 pub mod bootstrap;
+pub mod branches;
 pub mod cache;
 pub mod config;
 pub mod diagnostics;

@@ -6,12 +6,14 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use crate::branches::{self, Group};
 use crate::ui::Step;
 
 /// How many of the last lines an error shows.
@@ -24,6 +26,79 @@ pub fn tied(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--", program]);
     command
+}
+
+/// A command that runs. It ends at once when its branch of the work is to end (see [`branches::fork`]).
+pub struct Running {
+    child: Child,
+    group: Option<Group>,
+}
+
+impl Running {
+    /// Starts a command in a process group of its own. `what` names the work in the error.
+    pub fn start(what: &str, command: &mut Command) -> Result<Self> {
+        branches::check()?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {program}, needed for {what}"))?;
+        let group = Some(Group::of(&child));
+        Ok(Self { child, group })
+    }
+
+    /// Its standard input, if that was made a pipe; once.
+    pub fn stdin(&mut self) -> Result<ChildStdin> {
+        self.child.stdin.take().context("no pipe to the command")
+    }
+
+    /// Its standard output, if that was made a pipe; once.
+    pub fn stdout(&mut self) -> Result<ChildStdout> {
+        self.child.stdout.take().context("no pipe from the command")
+    }
+
+    /// Its standard error, if that was made a pipe; once.
+    pub fn stderr(&mut self) -> Result<std::process::ChildStderr> {
+        self.child.stderr.take().context("no pipe from the command")
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`branches::Stopped`] if it was ended because another branch of the work failed.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        let status = self.reap()?;
+        if !status.success() {
+            branches::check()?;
+        }
+        Ok(status)
+    }
+
+    fn reap(&mut self) -> Result<ExitStatus> {
+        drop(self.child.stdin.take());
+        if self.group.is_some() {
+            let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+            let pid = pid.context("a process without a number")?;
+            // Its number stays its own until the group is out of the list.
+            waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            )?;
+            self.group = None;
+        }
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.group.is_some() {
+            // Nobody reads what it has to say any more.
+            let _ = self.child.kill();
+            let _ = self.reap();
+        }
+    }
 }
 
 /// A readable form of a command, for logs and errors.
@@ -74,11 +149,10 @@ pub fn run_watched(
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer);
-    let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.spawn();
+    let child = Running::start(what, command);
     // `Command` keeps its ends of the pipe; without them closed the reader would never see the end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = child.with_context(|| format!("cannot start {program}, needed for {what}"))?;
+    let child = child?;
 
     let mut tail = Tail::default();
     let mut reader = BufReader::new(File::from(reader));

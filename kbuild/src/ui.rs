@@ -1,22 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the user sees while something takes long: one line a step with a spinner, the time and the last line
-//! of output on a terminal; plain lines in a log.
+//! of output on a terminal; plain lines in a log. Each says how long it took last time and what comes after it.
 
-use std::sync::{Arc, Mutex};
+mod times;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use times::Times;
+
+/// Less is not worth telling how long it takes.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
+
 /// The terminal, shared by all steps, from any thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Ui {
     bars: MultiProgress,
     interactive: bool,
     verbose: bool,
     /// Time of the last sign of life on a non-terminal.
     last: Arc<Mutex<Instant>>,
+    times: Arc<Mutex<Times>>,
+}
+
+/// Something that consists of steps, such as a whole command.
+pub struct Whole {
+    ui: Ui,
+    title: String,
+    started: Instant,
 }
 
 /// One thing being done. Dropped without [`Step::done`] it vanishes from the terminal, because the error that
@@ -36,6 +52,35 @@ impl Ui {
             interactive: console::user_attended_stderr(),
             verbose,
             last: Arc::new(Mutex::new(Instant::now())),
+            times: Arc::default(),
+        }
+    }
+
+    /// The same, remembering in a file how long steps take.
+    #[must_use]
+    pub fn with_times(self, file: &Path) -> Self {
+        let times = Arc::new(Mutex::new(Times::read(file)));
+        Self { times, ..self }
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a whole, and says how long it took last time, if it is known.
+    pub fn whole(&self, title: impl Into<String>) -> Whole {
+        let title = title.into();
+        let last = self.times().last(&title);
+        if let Some(last) = last.filter(|last| *last > WORTH_A_WORD) {
+            self.line(&format!(
+                "    {title} took {} last time",
+                times::human(last)
+            ));
+        }
+        Whole {
+            ui: self.clone(),
+            title,
+            started: Instant::now(),
         }
     }
 
@@ -56,18 +101,32 @@ impl Ui {
 
     /// Starts a step, such as "Building the sandbox (trixie)".
     pub fn step(&self, title: impl Into<String>) -> Step {
+        self.step_before(title, "")
+    }
+
+    /// Starts a long step, and says what comes after it, such as "the modules".
+    pub fn step_before(&self, title: impl Into<String>, next: &str) -> Step {
         let title = title.into();
+        let last = self.times().last(&title);
+        let last = last.filter(|last| *last > WORTH_A_WORD);
+        let last = last.map(|last| format!("{} last time", times::human(last)));
+        let next = (!next.is_empty()).then(|| format!("then {next}"));
+        let hints: Vec<_> = last.into_iter().chain(next).collect();
+        let shown = match hints.is_empty() {
+            true => title.clone(),
+            false => format!("{title} ({})", hints.join(", ")),
+        };
         let bar = self.interactive.then(|| {
             let bar = self.bars.add(ProgressBar::new_spinner());
             let style =
                 ProgressStyle::with_template("  {spinner} {prefix} {elapsed:.dim} {wide_msg:.dim}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_prefix(title.clone());
+            bar.set_prefix(shown.clone());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         if bar.is_none() {
-            eprintln!("   ... {title}");
+            eprintln!("   ... {shown}");
         }
         Step {
             ui: self.clone(),
@@ -102,6 +161,11 @@ impl Step {
         }
     }
 
+    /// Shows a line that is worth more than the latest output, such as why it waits.
+    pub fn say(&self, line: &str) {
+        self.ui.line(&format!("       {}: {line}", self.title));
+    }
+
     /// How long the step has run.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -112,18 +176,28 @@ impl Step {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        let took = self.started.elapsed();
+        self.ui.times().remember(&self.title, took);
         let detail = if detail.is_empty() {
             String::new()
         } else {
             format!(": {detail}")
         };
-        let secs = self.started.elapsed().as_secs_f32();
+        let secs = took.as_secs_f32();
         self.ui.line(&format!(
             "    {} {}{detail} {}",
             style("ok").for_stderr().green(),
             self.title,
             style(format!("({secs:.1} s)")).for_stderr().dim()
         ));
+    }
+}
+
+impl Whole {
+    /// Ends the whole well, and remembers how long it took.
+    pub fn done(self) {
+        let took = self.started.elapsed();
+        self.ui.times().remember(&self.title, took);
     }
 }
 
