@@ -12,7 +12,7 @@ use crate::session::read_text;
 use crate::suite::Suite;
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The target used when none is named.
@@ -26,7 +26,7 @@ pub struct Config {
 }
 
 /// Which hypervisors are supported.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Xen {
     /// The oldest version we accept, as `4.17`.

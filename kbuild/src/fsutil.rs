@@ -55,7 +55,9 @@ pub fn remove_all(path: &Path) -> Result<()> {
 
 /// Bytes free for this user on the file system that holds `path`.
 pub fn free_space(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(path)
+    // A folder that is not there yet will be made on the file system of the nearest one above it.
+    let there = path.ancestors().find(|folder| folder.exists());
+    let stat = rustix::fs::statvfs(there.unwrap_or(path))
         .with_context(|| format!("cannot ask for the free space at {}", path.display()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

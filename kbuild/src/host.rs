@@ -2,24 +2,30 @@
 
 //! The machine we run on: which programs it has, which it lacks, and whether it lets us make sandboxes.
 
+mod needs;
+mod prerequisites;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::process;
 use crate::session::Session;
 
+pub use needs::{Memory, Needs};
+
 /// Programs needed on the machine itself, with the Debian packages that bring them. Everything else is in the
 /// sandbox.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 8] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("mmdebstrap", "mmdebstrap"),
     ("bwrap", "bubblewrap"),
     ("setpriv", "util-linux"),
     ("tar", "tar"),
+    ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
 
@@ -75,36 +81,12 @@ pub fn prepare(session: &Session) -> Result<()> {
             "this machine lacks some packages. As root, run:\n    apt-get update && apt-get install {list}"
         );
     }
-    let step = session
-        .ui
-        .step(format!("Installing prerequisites ({list})"));
-    let log = session.log("prerequisites");
-    let apt = || {
-        let mut command = process::tied("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    process::run(&step, "apt-get update", apt().arg("update"), &log)
-        .with_context(|| format!("cannot prepare to install {list}"))?;
-    process::run(
-        &step,
-        "apt-get install",
-        apt()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(&missing),
-        &log,
-    )
-    .with_context(|| format!("cannot install {list}"))?;
-    let still = missing_packages();
-    if !still.is_empty() {
-        bail!(
-            "apt-get installed {list}, yet these are still missing: {} (log: {})",
-            still.join(" "),
-            log.display()
-        );
+    prerequisites::Prerequisites {
+        missing: &missing_packages,
+        apt: &prerequisites::apt_get,
+        patience: prerequisites::patience(),
     }
-    step.done("");
-    Ok(())
+    .install(session)
 }
 
 /// How bubblewrap works on this machine.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,7 +40,7 @@ pub struct Session {
     /// `kernels.toml`.
     pub config: Config,
     workspace: PathBuf,
-    logs: PathBuf,
+    logs: OnceLock<PathBuf>,
     log_number: AtomicUsize,
 }
 
@@ -47,24 +48,30 @@ impl Session {
     /// Starts a run for the work tree at `workspace` (see [`find_workspace`]).
     pub fn new(workspace: &Path, options: Options) -> Result<Self> {
         let cache = Cache::from_env()?;
-        let config = Config::read(&workspace.join("kernels.toml"))?;
-        let logs_root = cache.state_dir("logs")?;
-        let logs = logs_root.join(format!(
-            "{}-{}",
-            timestamp(SystemTime::now()),
-            std::process::id()
-        ));
-        fs::create_dir_all(&logs)?;
-        prune_logs(&logs_root, &logs);
+        let ui = Ui::new(options.verbose).with_times(&cache.root().join("times.toml"));
         Ok(Self {
-            ui: Ui::new(options.verbose),
+            cache: cache.with_ui(ui.clone()),
+            config: Config::read(&workspace.join("kernels.toml"))?,
             workspace: workspace.canonicalize()?,
+            logs: OnceLock::new(),
             log_number: AtomicUsize::new(1),
-            cache,
+            ui,
             options,
-            config,
-            logs,
         })
+    }
+
+    /// A run with a cache of its own that knows no kernels.
+    #[cfg(test)]
+    pub(crate) fn for_tests(cache: Cache, workspace: &Path) -> Self {
+        Self {
+            cache,
+            config: Config::default(),
+            workspace: workspace.to_owned(),
+            logs: OnceLock::new(),
+            log_number: AtomicUsize::new(1),
+            ui: Ui::new(false),
+            options: Options::default(),
+        }
     }
 
     /// The root of the work tree.
@@ -72,15 +79,25 @@ impl Session {
         &self.workspace
     }
 
-    /// The folder of this run's logs.
+    /// The folder of this run's logs, which is made when the first one asks for it: a run that only tells something
+    /// changes nothing.
     pub fn logs(&self) -> &Path {
-        &self.logs
+        self.logs.get_or_init(|| {
+            let root = self.cache.root().join("logs");
+            let run = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
+            let logs = root.join(run);
+            // Whoever writes there reports what is in the way.
+            if fs::create_dir_all(&logs).is_ok() {
+                prune_logs(&root, &logs);
+            }
+            logs
+        })
     }
 
     /// A new log file's path, numbered in the order the steps began.
     pub fn log(&self, name: &str) -> PathBuf {
         let number = self.log_number.fetch_add(1, Ordering::Relaxed);
-        self.logs.join(format!("{number:02}-{name}.log"))
+        self.logs().join(format!("{number:02}-{name}.log"))
     }
 
     /// How many processes may work at the same time.

@@ -5,6 +5,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use kbuild::Session;
 use vmtest::boot::{Console, Options};
 use vmtest::{Dom0, Driver, Mode, Topology};
@@ -12,12 +14,27 @@ use vmtest::{Dom0, Driver, Mode, Topology};
 use crate::cli;
 use crate::prepare::prepare_for;
 
+/// A guest's memory in MiB, unless the user says otherwise.
+const GUEST_MEMORY: u32 = 384;
+
+/// A guest's virtual processors, unless the user says otherwise.
+const GUEST_VCPUS: u32 = 2;
+
 /// Prepares everything, boots, and prints the report.
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
+    let is_paravane = args.hypervisor == cli::Hypervisor::Paravane;
+    if let (Some(option), true) = (args.for_guests(), is_paravane) {
+        let text = format!(
+            "{option} cannot be used with --hypervisor paravane: there is a PVH dom0 there and no guest yet"
+        );
+        cli::Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
+    }
     // The kernel's own drivers need none of our modules.
-    let ours = args.driver == cli::Driver::Rust || args.dom0_drivers == cli::Nodes::Rust;
+    let ours = args.driver != Some(cli::Driver::C) || args.dom0_drivers != Some(cli::Nodes::C);
     let images = prepare_for(session, &args.versions, ours)?;
-    if args.hypervisor == cli::Hypervisor::Paravane {
+    if is_paravane {
         let images = images.with_paravane(session)?;
         let console = args.console.is_some();
         print!(
@@ -37,32 +54,36 @@ fn options(args: &cli::Boot) -> Options {
         cli::Mode::Pvh => Mode::Pvh,
     };
     let dom0 = match args.dom0 {
-        cli::Mode::Pv => Dom0::Pv,
-        cli::Mode::Pvh => Dom0::Pvh,
+        None | Some(cli::Mode::Pv) => Dom0::Pv,
+        Some(cli::Mode::Pvh) => Dom0::Pvh,
     };
+    let memory = args.memory.unwrap_or(GUEST_MEMORY);
     let modes = args
         .mode
         .map_or(vec![Mode::Pvh, Mode::Pv], |only| vec![mode(only)]);
     // The guests' memory comes on top of what dom0 and the hypervisor have.
-    let guests = u32::try_from(modes.len()).unwrap_or(2) * args.memory;
+    let guests = u32::try_from(modes.len()).unwrap_or(2) * memory;
     let topology = match dom0 {
         Dom0::Pv => Topology::PV,
         Dom0::Pvh => Topology::PVH,
     };
     let topology = match args.dom0_drivers {
-        cli::Nodes::Rust => topology.with_our_nodes(),
-        cli::Nodes::C => topology,
+        None | Some(cli::Nodes::Rust) => topology.with_our_nodes(),
+        Some(cli::Nodes::C) => topology,
     };
-    let memory = topology.memory.max(topology.dom0_memory + guests + 512);
+    let machine = topology.memory.max(topology.dom0_memory + guests + 512);
     Options {
         modes,
-        vcpus: args.vcpus,
-        memory: args.memory,
+        vcpus: args.vcpus.unwrap_or(GUEST_VCPUS),
+        memory,
         driver: match args.driver {
-            cli::Driver::Rust => Driver::Rust,
-            cli::Driver::C => Driver::C,
+            None | Some(cli::Driver::Rust) => Driver::Rust,
+            Some(cli::Driver::C) => Driver::C,
         },
-        topology: Topology { memory, ..topology },
+        topology: Topology {
+            memory: machine,
+            ..topology
+        },
         console: args.console.map(|place| match place {
             cli::Console::Dom0 => Console::Dom0,
             cli::Console::DomU => Console::DomU,

@@ -16,9 +16,8 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Shows the cache, and removes what was asked for.
 pub fn run(session: &Session, args: &Clean) -> Result<ExitCode> {
-    let own_logs = session.logs().to_owned();
     let mut listed = session.cache.list()?;
-    listed.retain(|entry| entry.path != own_logs && !entry.path.is_symlink());
+    listed.retain(|entry| !entry.path.is_symlink());
     listed.sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
     println!("The cache is {}", session.cache.root().display());
     let (mut total, mut freed) = (0, 0);

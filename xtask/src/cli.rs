@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kbuild::Session;
+use kbuild::host::Needs;
 use kbuild::session::Options;
 
 /// Build Paravane's modules, boot them under Xen, test them.
@@ -56,6 +58,57 @@ pub enum Command {
     Shell(Shell),
 }
 
+impl Boot {
+    /// The first option that was given and means nothing on our own hypervisor, which has no guests yet.
+    pub fn for_guests(&self) -> Option<&'static str> {
+        let given = [
+            ("--mode", self.mode.is_some()),
+            ("--dom0", matches!(self.dom0, Some(Mode::Pv))),
+            ("--vcpus", self.vcpus.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--driver", self.driver.is_some()),
+            ("--dom0-drivers", self.dom0_drivers.is_some()),
+            ("--keep", self.keep),
+            (
+                "--console domU",
+                matches!(self.console, Some(Console::DomU)),
+            ),
+        ];
+        given.iter().find(|(_, is)| *is).map(|(name, _)| *name)
+    }
+}
+
+impl Command {
+    /// A name for the whole of it, if it is long: how long that took is told the next time. With an empty cache it is
+    /// something else.
+    pub fn whole(&self, session: &Session) -> Option<String> {
+        let name = match self {
+            Self::Boot(_) => "boot",
+            Self::Build(_) => "build",
+            Self::Kernel(_) => "kernel",
+            Self::Test(test) if test.full => "test --full",
+            Self::Test(test) if test.filter.is_empty() && !test.list => "test",
+            _ => return None,
+        };
+        let cold = !session.cache.root().join("sandbox").exists();
+        let with = if cold { " with an empty cache" } else { "" };
+        Some(format!("cargo xtask {name}{with}"))
+    }
+
+    /// What the machine has to have for it.
+    pub fn needs(&self) -> Option<Needs> {
+        match self {
+            Self::Build(_) | Self::Shell(_) => Some(Needs::BUILD),
+            Self::Boot(_) => Some(Needs::BOOT),
+            Self::Test(test) if test.list => None,
+            Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),
+            Self::Kernel(kernel) if kernel.lay => None,
+            Self::Kernel(_) => Some(Needs::KERNEL),
+            Self::Clean(_) | Self::Doctor(_) => None,
+        }
+    }
+}
+
 /// Open a shell in the build sandbox, or run one command there
 ///
 /// The work tree is visible read-only under /paravane, the cache under /cache.
@@ -85,25 +138,26 @@ pub struct Boot {
     /// Which hypervisor to boot. Ours has a dom0 only so far: nothing is done there but to say what it sees
     #[arg(long, value_enum, default_value = "xen")]
     pub hypervisor: Hypervisor,
-    /// How dom0 runs
-    #[arg(long, value_enum, default_value = "pv")]
-    pub dom0: Mode,
-    /// The guests' virtual processors
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub vcpus: u32,
-    /// The guests' memory in MiB
-    #[arg(long, default_value_t = 384, value_parser = clap::value_parser!(u32).range(192..=16384))]
-    pub memory: u32,
+    /// How dom0 runs (default: pv on Xen; ours has PVH only)
+    #[arg(long, value_enum)]
+    pub dom0: Option<Mode>,
+    /// The guests' virtual processors (default: 2)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub vcpus: Option<u32>,
+    /// The guests' memory in MiB (default: 384)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(192..=16384))]
+    pub memory: Option<u32>,
     #[command(flatten)]
     pub versions: Versions,
     /// Which frontends drive disks and networks: ours or the kernel's own, to compare
-    #[arg(long, value_enum, default_value = "rust")]
-    pub driver: Driver,
-    /// Which drivers make the nodes in dom0's /dev/xen, on which the toolstack runs: ours or the kernel's own
-    #[arg(long, value_enum, value_name = "DRIVERS", default_value = "rust")]
-    pub dom0_drivers: Nodes,
-    /// Open a shell at the end, in dom0 or in the first guest
-    #[arg(long, value_enum, value_name = "WHERE")]
+    /// (default: ours)
+    #[arg(long, value_enum)]
+    pub driver: Option<Driver>,
+    /// Which drivers make the nodes in dom0's /dev/xen, on which the toolstack runs: ours or the kernel's own (default: ours)
+    #[arg(long, value_enum, value_name = "DRIVERS")]
+    pub dom0_drivers: Option<Nodes>,
+    /// Open a shell at the end, in dom0 (if nothing is said) or in the first guest
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, default_missing_value = "dom0")]
     pub console: Option<Console>,
     /// Keep the machine running at the end until Ctrl-C
     #[arg(long)]
@@ -317,7 +371,7 @@ pub struct Kernel {
     #[arg(long, value_name = "OBJECT")]
     pub c: Vec<String>,
     /// Only lay our code into the folder that --source names, in place, and build nothing
-    #[arg(long)]
+    #[arg(long, requires = "source", conflicts_with_all = ["c", "config", "suite"])]
     pub lay: bool,
 }
 
@@ -346,9 +400,9 @@ pub struct Test {
     pub driver: Driver,
 }
 
-/// Show what the cache holds and remove what no current kernel needs
+/// Show what the cache holds; with --unused, remove what no run has used for a week
 ///
-/// Without options only shows. What another run is using is never removed.
+/// Without options nothing is removed. What another run is using is never removed.
 #[derive(Args)]
 pub struct Clean {
     /// Remove what no run has used for a week

@@ -3,17 +3,16 @@
 //! `cargo xtask doctor`: what this machine has and lacks. Changes nothing and asks no network.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use console::style;
+use kbuild::host::{Memory, Needs};
 use kbuild::mirror::Mirrors;
 use kbuild::{Session, fsutil, host};
 
 use crate::cli::Doctor;
-
-/// What a first `boot` takes, in bytes.
-const ROOM: u64 = 12_000_000_000;
 
 /// Prints one line a finding; the status is non-zero if something would stop `boot`.
 pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
@@ -103,9 +102,18 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
         session.cache.root().display(),
         fsutil::human(used),
         fsutil::human(free),
-        fsutil::human(ROOM)
+        fsutil::human(Needs::BOOT.disk)
     );
-    say(free + used > ROOM, "cache", &detail);
+    say(free + used > Needs::BOOT.disk, "cache", &detail);
+    let memory = Memory::read(Path::new("/"));
+    let detail = format!(
+        "{} in all, {} available; `boot` needs {}, `test` {}",
+        fsutil::human(memory.total),
+        fsutil::human(memory.available),
+        fsutil::human(Needs::BOOT.memory),
+        fsutil::human(Needs::TEST.memory)
+    );
+    say(memory.total >= Needs::TEST.memory, "memory", &detail);
     let kvm = fs::File::options()
         .read(true)
         .write(true)
@@ -114,9 +122,9 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
     println!(
         "      KVM: {}",
         if kvm {
-            "there, though not needed"
+            "there, but not used: QEMU emulates the processor"
         } else {
-            "not there and not needed"
+            "not there, and not used: QEMU emulates the processor"
         }
     );
 

@@ -26,8 +26,9 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Everything we start is tied to our life, so ending at once is a clean end.
     let handler = ctrlc::set_handler(|| {
+        kbuild::branches::stop_everything();
+        // Whatever else we started is tied to our life, so ending at once is a clean end.
         eprintln!("\ninterrupted; what was running is stopped");
         std::process::exit(130);
     });
@@ -45,14 +46,29 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
-    match cli.command {
-        Command::Bench(args) => bench::run(&session, &args),
-        Command::Boot(args) => boot::run(&session, &args),
-        Command::Build(args) => build::run(&session, &args),
-        Command::Kernel(args) => kernel::run(&session, &args),
-        Command::Test(args) => test::run(&session, &args),
-        Command::Clean(args) => clean::run(&session, &args),
-        Command::Doctor(args) => doctor::run(&session, &args),
-        Command::Shell(args) => shell::run(&session, &args),
+    if let Some(needs) = cli.command.needs() {
+        needs.check(&session.cache)?;
+    }
+    let whole = cli
+        .command
+        .whole(&session)
+        .map(|title| session.ui.whole(title));
+    let code = dispatch(&session, cli.command)?;
+    if let (Some(whole), true) = (whole, code == ExitCode::SUCCESS) {
+        whole.done();
+    }
+    Ok(code)
+}
+
+fn dispatch(session: &Session, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Bench(args) => bench::run(session, &args),
+        Command::Boot(args) => boot::run(session, &args),
+        Command::Build(args) => build::run(session, &args),
+        Command::Kernel(args) => kernel::run(session, &args),
+        Command::Test(args) => test::run(session, &args),
+        Command::Clean(args) => clean::run(session, &args),
+        Command::Doctor(args) => doctor::run(session, &args),
+        Command::Shell(args) => shell::run(session, &args),
     }
 }
