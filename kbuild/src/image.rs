@@ -13,7 +13,7 @@
 //! - [`payload`]: a disk with the kernel's modules, our modules, the agent, and the guests' kernel and initramfs;
 //!   and dom0's own small initramfs.
 
-mod agent;
+pub mod agent;
 mod bpf;
 mod cpio;
 mod disk;
@@ -25,7 +25,7 @@ mod selftests;
 pub mod userland;
 pub mod vmlinux;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -56,7 +56,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Makes what is missing. `xen` names a series of the hypervisor (`4.20`); the newest is taken otherwise.
+    /// Makes what is missing. `agent` is what [`agent::build`] has made. `xen` names a series of the hypervisor (`4.20`); the newest is taken otherwise.
     ///
     /// The hypervisor, its tools and QEMU come from the default target's suite, whichever suite the kernel is
     /// from: a kernel under test is the only thing that changes.
@@ -66,6 +66,7 @@ impl Images {
         kernel: &Kernel,
         modules: Option<&Modules>,
         xen: Option<&str>,
+        agent: &Path,
     ) -> Result<Self> {
         let suite = session.config.suite(&session.config.target(None)?.suite)?;
         let packages = resolve::xen(session, &suite.name, xen)?;
@@ -74,9 +75,8 @@ impl Images {
         } else {
             Sandbox::open(session, suite)?
         };
-        let userland = Userland::open(session, &qemu, suite, &packages)?;
-        let agent = agent::build(session)?;
-        let payload = Payload::make(session, &qemu, &userland, kernel, modules, &agent)?;
+        let userland = Userland::open(session, suite, &packages)?;
+        let payload = Payload::make(session, &qemu, &userland, kernel, modules, agent)?;
         Ok(Self {
             userland,
             payload,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::apt::{self, Apt};
+use crate::branches;
 use crate::cache::Entry;
 use crate::config::{Kind, Target};
 use crate::digest::Digest;
@@ -74,60 +75,65 @@ impl Devel {
 impl Kernel {
     /// Prepares a target's kernel: downloads, metadata or build, all cached.
     ///
-    /// Downloads happen while the sandbox is made, if both are needed.
+    /// What can be downloaded and unpacked without the sandbox is, while it is made.
     pub fn open(session: &Session, target: &Target) -> Result<(Self, Sandbox)> {
         crate::host::prepare(session)?;
-        let packages = resolve::kernel(session, target)?;
         let suite = session.config.suite(&target.suite)?;
-        let sandbox = if Sandbox::is_made(session, suite)? {
-            Sandbox::open(session, suite)?
-        } else {
-            std::thread::scope(|scope| {
-                // Whether the download worked is asked when its files are needed.
-                scope.spawn(|| fetch(session, target, &packages));
-                Sandbox::open(session, suite)
-            })?
-        };
-        let kernel = match target.kind {
-            Kind::Binary => {
-                let (devel, files) = std::thread::scope(|scope| {
-                    let files = scope.spawn(|| runtime_files(session, &sandbox, target, &packages));
-                    let devel = binary::metadata(session, &sandbox, target, &packages);
-                    let files = files
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    (devel, files)
-                });
-                let (devel, files) = (devel?, files?);
-                Self {
-                    release: packages.release.clone(),
-                    files: files.path().to_owned(),
-                    devel: Devel::of(&devel),
-                    _entries: vec![Arc::new(devel), Arc::new(files)],
-                    ..Self::named(target, &packages)
+        branches::fork(|branches| {
+            // The longest part, which needs the least to begin.
+            let sandbox = branches.spawn(|| Sandbox::open(session, suite));
+            let packages = resolve::kernel(session, target)?;
+            let kernel = match target.kind {
+                Kind::Binary => Self::open_binary(session, target, &packages)?,
+                Kind::Source | Kind::Overlay => {
+                    fetch(session, target, &packages)?;
+                    let sandbox = Sandbox::open(session, suite)?;
+                    Self::build(session, &sandbox, target, &packages)?
                 }
-            }
-            Kind::Source => {
-                let built = source::build(session, &sandbox, target, &packages)?;
-                Self {
-                    release: built.release,
-                    files: built.devel.join("files"),
-                    devel: Devel::of(&built.devel),
-                    _entries: vec![Arc::new(built.devel)],
-                    ..Self::named(target, &packages)
-                }
-            }
-            Kind::Overlay => {
-                let request = Request {
-                    source: Source::Package(packages.source.clone()),
-                    base: Base::Small,
-                    left_to_c: target.c.clone(),
-                };
-                let built = overlay::build::build(session, &sandbox, target, &request)?;
-                Self::of_overlay(built, Self::named(target, &packages))
-            }
+            };
+            Ok((kernel, sandbox.join()?))
+        })
+    }
+
+    fn open_binary(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Self> {
+        branches::fork(|branches| {
+            let files = branches.spawn(|| runtime_files(session, target, packages));
+            let devel = binary::metadata(session, target, packages)?;
+            let files = files.join()?;
+            Ok(Self {
+                release: packages.release.clone(),
+                files: files.path().to_owned(),
+                devel: Devel::of(&devel),
+                _entries: vec![Arc::new(devel), Arc::new(files)],
+                ..Self::named(target, packages)
+            })
+        })
+    }
+
+    fn build(
+        session: &Session,
+        sandbox: &Sandbox,
+        target: &Target,
+        packages: &KernelPackages,
+    ) -> Result<Self> {
+        let named = Self::named(target, packages);
+        if target.kind == Kind::Source {
+            let built = source::build(session, sandbox, target, packages)?;
+            return Ok(Self {
+                release: built.release,
+                files: built.devel.join("files"),
+                devel: Devel::of(&built.devel),
+                _entries: vec![Arc::new(built.devel)],
+                ..named
+            });
+        }
+        let request = Request {
+            source: Source::Package(packages.source.clone()),
+            base: Base::Small,
+            left_to_c: target.c.clone(),
         };
-        Ok((kernel, sandbox))
+        let built = overlay::build::build(session, sandbox, target, &request)?;
+        Ok(Self::of_overlay(built, named))
     }
 
     fn named(target: &Target, packages: &KernelPackages) -> Self {
@@ -201,7 +207,8 @@ impl Kernel {
     }
 }
 
-/// Downloads a target's packages, source and headers first; what is here is not asked for again.
+/// Downloads what is built against: the source, the headers, the kernel's own tools if the suite has them. What is here is not
+/// asked for again.
 pub fn fetch(
     session: &Session,
     target: &Target,
@@ -209,19 +216,13 @@ pub fn fetch(
 ) -> Result<Vec<PathBuf>> {
     let apt = Apt::new(session, session.config.suite(&target.suite)?)?;
     let mut all = vec![packages.source.clone(), packages.headers.clone()];
-    if target.kind == Kind::Binary {
-        all.extend(packages.runtime.iter().cloned());
-    }
+    all.extend(packages.tools.clone());
     apt.download(&all)
 }
 
 /// Unpacks image and modules and makes the lists that modprobe reads.
-fn runtime_files(
-    session: &Session,
-    sandbox: &Sandbox,
-    target: &Target,
-    packages: &KernelPackages,
-) -> Result<Entry> {
+fn runtime_files(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Entry> {
+    let suite = session.config.suite(&target.suite)?;
     let key = packages
         .runtime
         .iter()
@@ -240,10 +241,12 @@ fn runtime_files(
             .map(|dir| format!("--exclude={dir}"))
             .collect();
         let excludes: Vec<_> = excludes.iter().map(String::as_str).collect();
-        for deb in fetch(session, target, packages)?.iter().skip(2) {
+        let apt = Apt::new(session, suite)?;
+        for deb in &apt.download(&packages.runtime)? {
             apt::unpack_some(deb, dir, &excludes)?;
         }
-        depmod(session, &step, sandbox, dir, &packages.release)?;
+        let sandbox = Sandbox::open(session, suite)?;
+        depmod(session, &step, &sandbox, dir, &packages.release)?;
         step.done("");
         Ok(())
     })

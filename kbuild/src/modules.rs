@@ -104,7 +104,12 @@ impl Modules {
         } else {
             "Building"
         };
-        let step = session.ui.step(format!("{verb} the modules for {release}"));
+        let next = match options.clippy {
+            true => "",
+            false => "the machines' disks",
+        };
+        let title = format!("{verb} the modules for {release}");
+        let step = session.ui.step_before(title, next);
         let log = session.log(if options.clippy {
             "clippy-modules"
         } else {

@@ -35,6 +35,9 @@ pub struct KernelPackages {
     pub headers: Package,
     /// The source the kernel was built from.
     pub source: Package,
+    /// Programs that the kernel's build has made and modules' builds need, objtool among them.
+    #[serde(default)]
+    pub tools: Option<Package>,
 }
 
 /// The packages of one hypervisor.
@@ -48,7 +51,7 @@ pub struct XenPackages {
 
 /// Finds the packages of a target.
 pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
-    remembered(session, &format!("kernel-{}", target.name), || {
+    remembered(session, &answer(target), || {
         let suite = session.config.suite(&target.suite)?;
         let apt = Apt::new(session, suite)?;
         apt.update()?;
@@ -58,10 +61,17 @@ pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
         let binary = need("linux-binary-")?;
         let headers = need("linux-headers-")?;
         let series = series_of(&release);
+        let tools = headers
+            .depends
+            .iter()
+            .find(|name| name.starts_with("linux-kbuild-"));
         let found = KernelPackages {
             version: headers.version.clone(),
             runtime: vec![binary, need("linux-modules-")?, need("linux-base-")?],
             source: apt.package(&format!("linux-source-{series}"), Some(&headers.version))?,
+            tools: tools
+                .map(|name| apt.package(name, Some(&headers.version)))
+                .transpose()?,
             headers,
             release,
         };
@@ -70,13 +80,18 @@ pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
     .with_context(|| format!("no kernel for target {}", target.name))
 }
 
+/// The name of the answer for a target. Its number changes when answers have more in them.
+fn answer(target: &Target) -> String {
+    format!("kernel-2-{}", target.name)
+}
+
 /// What the archive answered last for a target, if it was ever asked. No network.
 pub fn known_kernel(session: &Session, target: &Target) -> Option<KernelPackages> {
     let path = session
         .cache
         .root()
         .join("resolved")
-        .join(format!("kernel-{}.toml", target.name));
+        .join(format!("{}.toml", answer(target)));
     read_remembered(&path)
 }
 

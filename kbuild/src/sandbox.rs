@@ -40,11 +40,10 @@ impl Sandbox {
         host::prepare(session)?;
         let containment = host::containment()?;
         let bootstrap = bootstrap(suite);
-        let name = entry_name(session, suite)?;
+        let name = Self::name(session, suite)?;
         let entry = session.cache.get_or_make("sandbox", &name, ROOM, |dir| {
-            let step = session
-                .ui
-                .step(format!("Making the build sandbox (Debian {})", suite.name));
+            let title = format!("Making the build sandbox (Debian {})", suite.name);
+            let step = session.ui.step_before(title, "what is built in it");
             bootstrap.make_dir(session, &step, dir)?;
             step.done("");
             Ok(())
@@ -56,12 +55,13 @@ impl Sandbox {
         })
     }
 
-    /// Whether the suite's current sandbox is in the cache.
-    pub fn is_made(session: &Session, suite: &Suite) -> Result<bool> {
-        Ok(session
-            .cache
-            .find("sandbox", &entry_name(session, suite)?)?
-            .is_some())
+    /// The key that the suite's current sandbox has or will have: see [`Sandbox::key`].
+    pub fn name(session: &Session, suite: &Suite) -> Result<String> {
+        let mut key = Digest::new("sandbox", 1).with("bootstrap", bootstrap(suite).digest());
+        for (package, version) in resolve::tools(session, suite)? {
+            key = key.with(&package, version.as_str());
+        }
+        Ok(format!("{}-{}", suite.name, key.hex()))
     }
 
     /// The Debian suite inside.
@@ -110,14 +110,6 @@ fn bootstrap(suite: &Suite) -> Bootstrap {
     Bootstrap::new(suite)
         .include(&suite.sandbox)
         .option("--skip=cleanup/reproducible")
-}
-
-fn entry_name(session: &Session, suite: &Suite) -> Result<String> {
-    let mut key = Digest::new("sandbox", 1).with("bootstrap", bootstrap(suite).digest());
-    for (package, version) in resolve::tools(session, suite)? {
-        key = key.with(&package, version.as_str());
-    }
-    Ok(format!("{}-{}", suite.name, key.hex()))
 }
 
 /// A command in the making; [`SandboxCommand::build`] turns it into one of the standard library's.

@@ -3,9 +3,9 @@
 //! Everything that has to be there before a machine boots, made side by side where that saves time.
 
 use anyhow::Result;
-use kbuild::image::Userland;
+use kbuild::image::{Userland, agent};
 use kbuild::modules::BuildOptions;
-use kbuild::{Images, Kernel, Modules, Sandbox, Session, resolve};
+use kbuild::{Images, Kernel, Modules, Session, branches, resolve};
 
 use crate::cli;
 
@@ -18,30 +18,24 @@ pub fn prepare(
     modules: bool,
 ) -> Result<Images> {
     let target = session.config.target(kernel)?;
-    // Debian's part of the images needs no kernel: it is made while the kernel's metadata is. Making the images
-    // below finds it; an error found here comes up again there, and with it the message.
-    let (kernel, userland) = std::thread::scope(|scope| {
-        let userland = scope.spawn(|| make_userland(session, xen));
-        let kernel = Kernel::open(session, target);
-        let userland = userland
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (kernel, userland)
-    });
-    let (kernel, sandbox) = kernel?;
-    let userland = userland?;
-    let modules = match modules {
-        true => Some(Modules::build(
-            session,
-            &sandbox,
-            &kernel,
-            BuildOptions::default(),
-        )?),
-        false => None,
-    };
-    let images = Images::make(session, &sandbox, &kernel, modules.as_ref(), xen)?;
-    drop(userland);
-    Ok(images)
+    kbuild::host::prepare(session)?;
+    branches::fork(|branches| {
+        // The agent needs no sandbox, Debian's part of the images no kernel. Making the images below finds both.
+        let agent = branches.spawn(|| agent::build(session));
+        let userland = branches.spawn(|| make_userland(session, xen));
+        let (kernel, sandbox) = Kernel::open(session, target)?;
+        let modules = match modules {
+            true => Some(Modules::build(
+                session,
+                &sandbox,
+                &kernel,
+                BuildOptions::default(),
+            )?),
+            false => None,
+        };
+        let (agent, _userland) = (agent.join()?, userland.join()?);
+        Images::make(session, &sandbox, &kernel, modules.as_ref(), xen, &agent)
+    })
 }
 
 /// The same for what the command line names.
@@ -52,8 +46,6 @@ pub fn prepare_for(session: &Session, versions: &cli::Versions, modules: bool) -
 
 fn make_userland(session: &Session, xen: Option<&str>) -> Result<Userland> {
     let suite = session.config.suite(&session.config.target(None)?.suite)?;
-    kbuild::host::prepare(session)?;
     let packages = resolve::xen(session, &suite.name, xen)?;
-    let sandbox = Sandbox::open(session, suite)?;
-    Userland::open(session, &sandbox, suite, &packages)
+    Userland::open(session, suite, &packages)
 }

@@ -15,7 +15,9 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the agent with the cargo that runs us; returns the program.
 pub fn build(session: &Session) -> Result<PathBuf> {
-    let step = session.ui.step("Building the agent");
+    let step = session
+        .ui
+        .step_before("Building the agent", "the machines' disks");
     let folder = session.cache.state_dir("work/agent")?;
     let _lock = session.cache.lock("work.agent")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

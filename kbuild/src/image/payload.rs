@@ -141,7 +141,9 @@ impl Payload {
         let entry = session
             .cache
             .get_or_make_latest("payload", &name, ROOM, |dir| {
-                let step = session.ui.step("Making the machines' disks");
+                let step = session
+                    .ui
+                    .step_before("Making the machines' disks", "the boot");
                 let tree = dir.join("tree");
                 let part = |name| kernel_part.join(name);
                 copy_tree(&part("dom0"), &tree)?;

@@ -98,12 +98,7 @@ pub struct Userland {
 
 impl Userland {
     /// Finds it in the cache or makes it.
-    pub fn open(
-        session: &Session,
-        sandbox: &Sandbox,
-        suite: &Suite,
-        xen: &XenPackages,
-    ) -> Result<Self> {
+    pub fn open(session: &Session, suite: &Suite, xen: &XenPackages) -> Result<Self> {
         let bootstrap = bootstrap(suite, xen);
         let key = Digest::new("userland", 2)
             .with("bootstrap", bootstrap.digest())
@@ -115,7 +110,7 @@ impl Userland {
                 "Making dom0's root file system (Debian {}, Xen {})",
                 suite.name, xen.series
             );
-            let step = session.ui.step(title);
+            let step = session.ui.step_before(title, "the machines' disks");
             let tree = dir.join("tree");
             fs::create_dir(&tree)?;
             bootstrap.make_dir(session, &step, &tree)?;
@@ -128,8 +123,10 @@ impl Userland {
                 extra(&tree, &programs, wanted)?.write_to(&dir.join(format!("{name}.cpio")))?;
             }
             fs::copy(resolve_in(&tree, "/bin/busybox")?, dir.join("busybox"))?;
-            hypervisor(sandbox, &tree, &xen.series, &dir.join("xen"))?;
-            disk::make(session, &step, sandbox, &tree, &dir.join("root.img"), FREE)?;
+            // Not needed before: it may be made meanwhile.
+            let sandbox = Sandbox::open(session, suite)?;
+            hypervisor(&sandbox, &tree, &xen.series, &dir.join("xen"))?;
+            disk::make(session, &step, &sandbox, &tree, &dir.join("root.img"), FREE)?;
             fsutil::remove_all(&tree)?;
             step.done("");
             Ok(())
