@@ -121,11 +121,18 @@ impl Config {
         let name = name.unwrap_or(&self.default);
         self.target.get(name).with_context(|| {
             let known: Vec<_> = self.target.keys().map(String::as_str).collect();
-            format!(
-                "there is no kernel target {name}; kernels.toml has {} (a path with a slash names a kernel's build folder \
-                 on this machine)",
-                known.join(", ")
-            )
+            let known = known.join(", ");
+            // Only `build` takes paths, and those with a slash do not get here.
+            match name.contains('/') {
+                true => format!(
+                    "a kernel's folder cannot be named here: only kernels of kernels.toml ({known}) are booted. `cargo xtask \
+                     build --kernel {name}` builds the modules for a kernel of this machine"
+                ),
+                false => format!(
+                    "there is no kernel target {name}; kernels.toml has {known}. `cargo xtask build --kernel` also takes a \
+                     kernel's build folder, with a slash in its path"
+                ),
+            }
         })
     }
 }
@@ -148,6 +155,14 @@ mod tests {
             .target(Some("debian-potato"))
             .unwrap_err()
             .to_string();
+        assert!(error.contains("debian-stock"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_is_refused_with_what_takes_one() {
+        let config = Config::parse(include_str!("../../kernels.toml")).unwrap();
+        let error = config.target(Some("./linux")).unwrap_err().to_string();
+        assert!(error.contains("xtask build --kernel ./linux"), "{error}");
         assert!(error.contains("debian-stock"), "{error}");
     }
 

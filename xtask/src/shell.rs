@@ -32,7 +32,7 @@ pub fn run(session: &Session, args: &Shell) -> Result<ExitCode> {
     let status = command
         .build()?
         .status()
-        .context("cannot start bubblewrap")?;
+        .context("cannot start bubblewrap: `cargo xtask doctor` says what this machine lacks")?;
     Ok(ExitCode::from(
         u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
     ))
