@@ -14,7 +14,13 @@ use crate::host;
 use crate::kconfig::KConfig;
 use crate::modules::{BuildOptions, Modules, WorkFolder};
 use crate::process;
+use crate::resolve::base_version;
 use crate::session::{Session, read_text};
+use crate::version::Version;
+
+/// What every kernel has to have that our modules are built for, besides Xen and Rust: the bus, and what the block and
+/// the network front end plug into. The others are left out where a kernel has no use for them.
+const OPTIONS: [&str; 4] = ["XEN_XENBUS_FRONTEND", "BLOCK", "NET", "PAGE_POOL"];
 
 /// A kernel's build folder and the tools that fit it.
 #[derive(Debug)]
@@ -28,7 +34,8 @@ struct OwnKernel {
 
 /// Builds the modules against the build folder at `build`, such as `/lib/modules/RELEASE/build`.
 pub fn build(session: &Session, build: &Path, options: BuildOptions) -> Result<Modules> {
-    let kernel = examine(build)?;
+    let oldest = &session.config.target(None)?.min_series;
+    let kernel = examine(build, oldest)?;
     let key = Digest::new("own", 1)
         .with("build", kernel.build.to_string_lossy().as_bytes())
         .with("rustc", kernel.rustc.to_string_lossy().as_bytes())
@@ -60,7 +67,8 @@ pub fn build(session: &Session, build: &Path, options: BuildOptions) -> Result<M
     Modules::run(session, &kernel.release, &work, make, options)
 }
 
-fn examine(build: &Path) -> Result<OwnKernel> {
+/// `oldest` is the first series of the kernel that has what we need, as `7.2`.
+fn examine(build: &Path, oldest: &str) -> Result<OwnKernel> {
     let build = build.canonicalize().with_context(|| {
         format!(
             "there is no kernel build folder {}: install the kernel's headers (on Debian: apt-get install \
@@ -82,12 +90,17 @@ fn examine(build: &Path) -> Result<OwnKernel> {
     let release_file = build.join("include/config/kernel.release");
     let release = read_text(&release_file).with_context(|| {
         format!(
-            "the kernel in {} is not prepared for modules",
+            "the kernel in {} is not prepared for modules: run make there, or at least `make modules_prepare`",
             build.display()
         )
     })?;
     let release = release.trim().to_owned();
 
+    if Version::new(base_version(&release)) < Version::new(oldest) {
+        bail!(
+            "the kernel {release} is too old: our modules use Rust interfaces that Linux has from {oldest} on"
+        );
+    }
     if !config.is_set("XEN") {
         bail!(
             "the kernel {release} is built without CONFIG_XEN: there is nothing our modules could talk to"
@@ -100,11 +113,24 @@ fn examine(build: &Path) -> Result<OwnKernel> {
              a virtual machine"
         );
     }
+    let lacking: Vec<_> = OPTIONS
+        .iter()
+        .filter(|option| !config.is_set(option))
+        .map(|option| format!("CONFIG_{option}"))
+        .collect();
+    if !lacking.is_empty() {
+        bail!(
+            "the kernel {release} is built without {}. What menuconfig does not offer is selected by others: \
+             CONFIG_XEN_BLKDEV_FRONTEND=m and CONFIG_XEN_NETDEV_FRONTEND=m bring all that our modules need",
+            lacking.join(", ")
+        );
+    }
     if !build.join("rust/libkernel.rmeta").is_file() {
         bail!(
             "the headers of {release} come without Rust metadata (rust/libkernel.rmeta is missing in {}). Debian's packages \
-             leave it out: `cargo xtask build --kernel debian-stock` makes it for the newest Debian kernel. For a kernel of \
-             your own, name the folder it was built in",
+             leave it out: `cargo xtask build --kernel debian-stock` makes it for the newest Debian kernel. Ubuntu has it in a \
+             package of its own (linux-lib-rust-...), which has to be installed. For a kernel of your own, name the folder it \
+             was built in",
             build.display()
         );
     }
@@ -152,7 +178,8 @@ fn matching_rustc(release: &str, wanted: Option<&str>) -> Result<PathBuf> {
         seen.join("; ")
     };
     bail!(
-        "the kernel {release} was built with \"{wanted}\" and needs the very same rustc for modules, but {seen}"
+        "the kernel {release} was built with \"{wanted}\" and needs the very same rustc for modules, but {seen}. Install the \
+         rustc of the distribution that the kernel is from, or put the right one first in PATH"
     )
 }
 
@@ -208,16 +235,39 @@ mod tests {
     }
 
     fn refusal(config: &str) -> String {
-        format!("{:#}", examine(folder(config).path()).unwrap_err())
+        format!("{:#}", examine(folder(config).path(), "7.2").unwrap_err())
     }
+
+    const ALL: &str = "CONFIG_XEN=y\nCONFIG_RUST=y\nCONFIG_XEN_XENBUS_FRONTEND=y\nCONFIG_BLOCK=y\nCONFIG_NET=y\n\
+        CONFIG_PAGE_POOL=y\n";
 
     #[test]
     fn every_lack_has_its_message() {
-        let missing = format!("{:#}", examine(Path::new("/nowhere/build")).unwrap_err());
+        let missing = examine(Path::new("/nowhere/build"), "7.2").unwrap_err();
+        let missing = format!("{missing:#}");
         assert!(missing.contains("linux-headers"), "{missing}");
         assert!(refusal("").contains("CONFIG_XEN"));
         assert!(refusal("CONFIG_XEN=y\n").contains("CONFIG_RUST"));
-        assert!(refusal("CONFIG_XEN=y\nCONFIG_RUST=y\n").contains("libkernel.rmeta"));
+        assert!(refusal(ALL).contains("libkernel.rmeta"));
+        for option in OPTIONS {
+            let without = ALL.replace(&format!("CONFIG_{option}=y\n"), "");
+            let said = refusal(&without);
+            assert!(
+                said.contains(&format!("without CONFIG_{option}.")),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_too_old_or_not_prepared_is_refused() {
+        let dir = folder(ALL);
+        let error = examine(dir.path(), "7.3").unwrap_err().to_string();
+        assert!(error.contains("7.2.1-mine is too old") && error.contains("7.3"));
+        fs::remove_file(dir.path().join("include/config/kernel.release")).unwrap();
+        assert!(
+            format!("{:#}", examine(dir.path(), "7.2").unwrap_err()).contains("modules_prepare")
+        );
     }
 
     #[test]
