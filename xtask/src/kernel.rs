@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use kbuild::config::Target;
 use kbuild::overlay::build::{self, Request};
 use kbuild::overlay::config::Base;
 use kbuild::overlay::tree::{self, Source};
@@ -19,14 +20,14 @@ const TARGET: &str = "overlay";
 
 /// Builds an overlay kernel and prints what it holds and where it is; or lays the overlay into a source, and no more.
 pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
+    let mut target = session.config.target(Some(TARGET))?.clone();
     if args.lay {
         let folder = args
             .source
             .as_deref()
             .context("--lay needs --source DIR: the folder that the overlay is laid into")?;
-        return lay(session, folder);
+        return lay(session, &target, folder);
     }
-    let mut target = session.config.target(Some(TARGET))?.clone();
     if let Some(suite) = &args.suite {
         target.suite.clone_from(&session.config.suite(suite)?.name);
     }
@@ -62,8 +63,8 @@ pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn lay(session: &Session, folder: &Path) -> Result<ExitCode> {
-    tree::lay(session, folder)?;
+fn lay(session: &Session, target: &Target, folder: &Path) -> Result<ExitCode> {
+    tree::lay(session, target, folder)?;
     println!(
         "laid into {}: {} lines in {}, and the folder {}",
         folder.display(),

@@ -61,7 +61,7 @@ impl Built {
         fsutil::read_dir_sorted(self.files.path())?
             .into_iter()
             .find(|path| path.extension().is_some_and(|ext| ext == "deb"))
-            .context("the build has left no package")
+            .context("the build has left no package: a bug of this tool, please report it with the run's logs")
     }
 }
 
@@ -87,7 +87,8 @@ pub fn build(
         .with_all("make", &target.make)
         .with("sandbox", sandbox.key())
         .hex();
-    // One folder for each set of objects that stay C: their releases differ, and so does what is built.
+    // One folder a target and a base. Targets that leave other objects to C have folders of their own; `kernel --c` builds in
+    // that of its target, and make builds again what the other switches change.
     let name = format!("{}-{}", target.name, request.base.name());
     let dir = tree.build_dir(&name);
     let src = tree.src();
@@ -99,7 +100,7 @@ pub fn build(
                 fresh = true;
                 start(&step, &tree, &name, sandbox.key())?;
                 let make = make(sandbox, target, &src, &dir, &local_version);
-                wanted.apply(session, &step, &make, &dir, &menus(&src)?)?;
+                wanted.apply(session, &step, &make, [&src, &dir], &menus(&src)?)?;
                 compile(session, &step, &make, &dir)?;
                 let objects = Objects::of(sandbox, &dir)?;
                 for switch in SWITCHES {
@@ -205,7 +206,7 @@ fn compile(session: &Session, step: &Step, make: &SandboxCommand, dir: &Path) ->
     built?;
     ensure!(
         dir.join("arch/x86/boot/bzImage").is_file(),
-        "the build has left no image (log: {})",
+        "the build has left no image although it succeeded: a bug of this tool, please report it with {}",
         log.display()
     );
     Ok(())

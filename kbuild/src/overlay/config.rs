@@ -24,6 +24,22 @@ const OURS: &str = "kbuild/fragments/overlay.config";
 /// On top of a distribution's.
 const DISTRIBUTION: &str = "kbuild/fragments/overlay-distribution.config";
 
+/// What the options that the overlay adds depend on, for those whose configuration lacks it.
+const NEEDS: &str = "All of ours need CONFIG_XEN, CONFIG_RUST and CONFIG_MODULES; CONFIG_XEN_RUST_SWIOTLB needs CONFIG_XEN_PV and \
+    CONFIG_SWIOTLB_XEN; CONFIG_XEN_RUST_PCI needs CONFIG_XEN_PV_DOM0, CONFIG_ACPI and CONFIG_PCI_MSI; CONFIG_XEN_RUST_ACPI needs \
+    CONFIG_XEN_DOM0 and CONFIG_ACPI; CONFIG_XEN_PRIVCMD_RS needs CONFIG_XEN_PRIVCMD=m or off. CONFIG_RUST goes off if the \
+    sandbox's Rust tools do not fit the kernel, or by an option that Rust excludes";
+
+/// Options whose value is a file that the kernel's build reads.
+const KEYS: [&str; 3] = [
+    "SYSTEM_TRUSTED_KEYS",
+    "SYSTEM_REVOCATION_KEYS",
+    "MODULE_SIG_KEY",
+];
+
+/// The key that the build makes itself.
+const MADE: &str = "certs/signing_key.pem";
+
 /// What a configuration starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
@@ -95,14 +111,14 @@ impl Wanted {
         &self.text
     }
 
-    /// Writes `.config` in the build folder `dir`, which `make` has bound, unless it is there already for the same
-    /// wish and the same Kconfig files (`menus`, a digest).
+    /// Writes `.config` in the build folder `dir` of the source `src`, which `make` has bound, unless it is there already for
+    /// the same wish and the same Kconfig files (`menus`, a digest).
     pub fn apply(
         &self,
         session: &Session,
         step: &Step,
         make: &SandboxCommand,
-        dir: &Path,
+        [src, dir]: [&Path; 2],
         menus: &str,
     ) -> Result<()> {
         let stamp = dir.join(".paravane-wanted");
@@ -127,9 +143,17 @@ impl Wanted {
         let unmet = KConfig::parse(&self.firm).unmet(&got);
         if !unmet.is_empty() {
             bail!(
-                "the kernel's configuration does not take these options (a dependency is missing, or the option is gone \
-                 in this version):\n    {}",
+                "the kernel's configuration does not take these options:\n    {}\nA dependency is missing, or the option is gone in \
+                 this version. {NEEDS}",
                 unmet.join("\n    ")
+            );
+        }
+        let missing = missing_keys(&got, &[src, dir]);
+        if !missing.is_empty() {
+            bail!(
+                "the configuration names files that are neither in the source nor in the build folder:\n    {}\nThey are the \
+                 distribution's own. Put yours there, or set the options as {DISTRIBUTION} does",
+                missing.join("\n    ")
             );
         }
         fs::write(stamp, wish)?;
@@ -144,6 +168,19 @@ fn switches(on: &[Switch]) -> String {
         false => format!("# CONFIG_{} is not set\n", switch.option),
     });
     lines.collect()
+}
+
+/// Files with keys that a configuration names and that are in none of `folders`, one line each.
+fn missing_keys(config: &KConfig, folders: &[&Path]) -> Vec<String> {
+    let named = KEYS
+        .iter()
+        .filter_map(|option| Some((option, config.text(option)?)));
+    named
+        // A key may also be in a device, which has an address instead of a file.
+        .filter(|(_, file)| !matches!(*file, "" | "n" | MADE) && !file.starts_with("pkcs11:"))
+        .filter(|(_, file)| !folders.iter().any(|folder| folder.join(file).is_file()))
+        .map(|(option, file)| format!("CONFIG_{option}=\"{file}\""))
+        .collect()
 }
 
 /// The configuration in the headers package.
@@ -169,6 +206,23 @@ mod tests {
             Base::parse("/boot/config-7.2"),
             Base::File("/boot/config-7.2".into())
         );
+    }
+
+    #[test]
+    fn keys_that_only_the_distribution_has_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("mine.pem"), "").unwrap();
+        let config = |text| KConfig::parse(text);
+        let missing = |text| missing_keys(&config(text), &[dir.path()]);
+        assert_eq!(
+            missing(
+                "CONFIG_SYSTEM_TRUSTED_KEYS=\"debian/certs/a.pem\"\nCONFIG_MODULE_SIG_KEY=\"mine.pem\"\n"
+            ),
+            ["CONFIG_SYSTEM_TRUSTED_KEYS=\"debian/certs/a.pem\""]
+        );
+        let ours = config(include_str!("../../fragments/overlay-distribution.config"));
+        assert!(missing_keys(&ours, &[dir.path()]).is_empty());
+        assert!(missing("CONFIG_MODULE_SIG_KEY=\"pkcs11:token=a\"\n").is_empty());
     }
 
     #[test]

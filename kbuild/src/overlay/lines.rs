@@ -110,7 +110,8 @@ pub fn add_all(from: &Path, to: &Path) -> Result<()> {
         })?;
         let text = added_to(file, &text).with_context(|| {
             format!(
-                "the overlay does not fit the kernel in {}; nothing was changed",
+                "the overlay does not fit the kernel in {}; nothing was changed. Kernels from 7.2 on should fit, with a \
+                 distribution's changes too: please report this one. A single line cannot be left out",
                 from.display()
             )
         })?;

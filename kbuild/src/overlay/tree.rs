@@ -56,13 +56,7 @@ pub enum Source {
 impl Source {
     /// A folder that holds a kernel's source.
     pub fn folder(path: &Path) -> Result<Self> {
-        let path = path
-            .canonicalize()
-            .with_context(|| format!("there is no folder {}", path.display()))?;
-        if path.starts_with("/usr/src/linux-headers") || !path.join("Kbuild").is_file() {
-            bail!("{} holds no kernel source", path.display());
-        }
-        Ok(Self::Folder(path))
+        whole_source(path).map(Self::Folder)
     }
 
     fn key(&self) -> String {
@@ -158,11 +152,28 @@ impl Tree {
     }
 }
 
-/// Lays the overlay into a source folder: for those who build with tools of their own.
-pub fn lay(session: &Session, folder: &Path) -> Result<()> {
-    let Source::Folder(folder) = Source::folder(folder)? else {
-        bail!("not a folder");
-    };
+/// The full path of a folder that holds a kernel's source.
+fn whole_source(path: &Path) -> Result<PathBuf> {
+    let path = path
+        .canonicalize()
+        .with_context(|| format!("there is no folder {}", path.display()))?;
+    // A headers package has makefiles too, but no code to build a kernel from.
+    for file in ["Kbuild", "Makefile", "drivers/xen/grant-table.c"] {
+        if !path.join(file).is_file() {
+            bail!(
+                "{} holds no kernel source: there is no {file} in it. A headers package (linux-headers-...) is not enough; \
+                 name the folder that a source package or a git tree was unpacked into",
+                path.display()
+            );
+        }
+    }
+    Ok(path)
+}
+
+/// Lays the overlay into a source folder: for those who build with tools of their own. `target` says which kernels it is for.
+pub fn lay(session: &Session, target: &Target, folder: &Path) -> Result<()> {
+    let folder = whole_source(folder)?;
+    check_series(&folder, target)?;
     lay_from(session, &folder, &folder)
 }
 
@@ -287,7 +298,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(Source::folder(dir.path()).is_err());
         assert!(Source::folder(&dir.path().join("nothing")).is_err());
-        fs::write(dir.path().join("Kbuild"), "").unwrap();
+        fs::create_dir_all(dir.path().join("drivers/xen")).unwrap();
+        for file in ["Kbuild", "Makefile", "drivers/xen/grant-table.c"] {
+            let error = Source::folder(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("no {file} in it")), "{error}");
+            fs::write(dir.path().join(file), "").unwrap();
+        }
         assert!(Source::folder(dir.path()).is_ok());
     }
 }
