@@ -137,11 +137,11 @@ fn certificates() -> Result<PathBuf> {
 /// The multiboot header gives addresses, not places in the file: segments have to follow each other in the file as
 /// they do in memory.
 fn check_layout(image: &[u8]) -> Result<()> {
-    let header = FileHeader64::<LittleEndian>::parse(image)
-        .context("the hypervisor's image is no 64-bit ELF file")?;
+    let header =
+        FileHeader64::<LittleEndian>::parse(image).with_context(|| bug("is no 64-bit ELF file"))?;
     let segments = header
         .program_headers(LittleEndian, image)
-        .context("the hypervisor's image is cut off")?;
+        .with_context(|| bug("is cut off"))?;
     let mut differences = segments
         .iter()
         .filter(|one| one.p_type(LittleEndian) == PT_LOAD && one.p_filesz(LittleEndian) != 0)
@@ -152,9 +152,16 @@ fn check_layout(image: &[u8]) -> Result<()> {
     let first = differences.next();
     ensure!(
         differences.all(|other| Some(other) == first),
-        "the segments of the hypervisor's image do not follow each other in the file as in memory"
+        bug("has segments that do not follow each other in the file as in memory")
     );
     Ok(())
+}
+
+/// What to do about an image that cannot be booted: nothing that a user has done leads to one.
+fn bug(what: &str) -> String {
+    format!(
+        "the hypervisor's image {what}: a bug of its linker script or of this tool, please report it with the run's logs"
+    )
 }
 
 #[cfg(test)]
