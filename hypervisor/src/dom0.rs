@@ -4,15 +4,14 @@
 
 mod acpi;
 mod elf;
-mod options;
 mod packed;
 mod start;
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-pub use options::Options;
 use paravane::mem::{FrameTable, HypFrames, Mfn};
+use paravane::options::Options;
 use paravane::system::domain::E820Entry;
 
 use crate::arch::acpi::Acpi;

@@ -20,6 +20,7 @@ pub mod irq;
 pub mod mem;
 pub mod msi;
 pub mod multiboot;
+pub mod options;
 pub mod pvclock;
 pub mod sched;
 pub mod strings;

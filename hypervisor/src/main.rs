@@ -30,13 +30,14 @@ use spin::Once;
 use arch::percpu::{self, PerCpu};
 use arch::{lapic, svm, traps};
 use boot::BootInfo;
+use paravane::options::{CONSOLE_PORT, Level, Options};
 
 /// What the loader told, for [`main`], which runs on another stack.
 static BOOT: Once<BootInfo> = Once::new();
 
 /// Where the boot code ends: on the boot stack, interrupts off, 4 GiB mapped.
 fn start(magic: u32, info: u64) -> ! {
-    arch::serial::init(0x3f8);
+    arch::serial::init(CONSOLE_PORT);
     traps::load();
     log::info!(
         "Paravane {} on {}",
@@ -61,8 +62,10 @@ extern "C" fn main() -> ! {
     cpu.ready.store(true, Ordering::SeqCst);
     let boot = BOOT.call_once(BootInfo::default);
     log::info!("command line: {}", boot.command_line);
-    let options = dom0::Options::parse(&boot.command_line);
-    log::set_max_level(options.level.unwrap_or(log::LevelFilter::Info));
+    let options = Options::parse(&boot.command_line, |word, why| {
+        log::warn!("command line: {word} is left out: {why}");
+    });
+    log::set_max_level(filter(options.level.unwrap_or(Level::Info)));
     arch::crash::STAY.store(options.stay, Ordering::Relaxed);
     let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
     arch::time::init(&acpi);
@@ -93,6 +96,17 @@ extern "C" fn main() -> ! {
         .for_each(|other| lapic::kick(other));
     log::info!("dom0 starts");
     processor(cpu)
+}
+
+/// The logger's word for how much is logged.
+fn filter(level: Level) -> log::LevelFilter {
+    match level {
+        Level::None => log::LevelFilter::Off,
+        Level::Error => log::LevelFilter::Error,
+        Level::Warning => log::LevelFilter::Warn,
+        Level::Info => log::LevelFilter::Info,
+        Level::Debug => log::LevelFilter::Debug,
+    }
 }
 
 /// What each processor does from the time it is up.

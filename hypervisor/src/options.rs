@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hypervisor's command line, in Xen's words. What is not understood changes nothing, and is told with what would be.
+
+/// The I/O port of the only console there is: the first serial port.
+pub const CONSOLE_PORT: u16 = 0x3f8;
+
+/// What [`Options::parse`] knows.
+const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, noreboot and crash-test";
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// What failed.
+    Error,
+    /// What is odd, too.
+    Warning,
+    /// What happens, too.
+    Info,
+    /// Each failed hypercall, too.
+    Debug,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `dom0_mem=SIZE[,max:SIZE]`, in bytes.
+    pub dom0_memory: Option<u64>,
+    /// `dom0_max_vcpus=N`.
+    pub dom0_vcpus: Option<usize>,
+    /// `loglvl=all|debug|info|warning|error|none`.
+    pub level: Option<Level>,
+    /// `noreboot`: halt after a crash.
+    pub stay: bool,
+    /// `crash-test`: a crash of the hypervisor once it has started, to see its report.
+    pub crash: bool,
+}
+
+impl Options {
+    /// Reads a command line. `refused` is called with each word that is left out, and why.
+    pub fn parse<'line>(
+        line: &'line str,
+        mut refused: impl FnMut(&'line str, &'static str),
+    ) -> Self {
+        let mut options = Self::default();
+        for word in line.split_whitespace() {
+            if let Err(why) = options.take(word) {
+                refused(word, why);
+            }
+        }
+        options
+    }
+
+    fn take(&mut self, word: &str) -> Result<(), &'static str> {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match name {
+            "dom0_mem" => {
+                let first = value.split(',').find(|part| !part.contains(':'));
+                let first = first.or_else(|| value.strip_prefix("max:"));
+                let bytes = first.and_then(size);
+                let bytes = bytes
+                    .ok_or("it takes a size, such as 2G or 2048M; without a unit it is in KiB")?;
+                self.dom0_memory = Some(bytes);
+            }
+            "dom0_max_vcpus" => {
+                let count = value.parse().ok().filter(|&count| count > 0);
+                self.dom0_vcpus = Some(count.ok_or("it takes a number from 1 on")?);
+            }
+            "loglvl" => {
+                let level = match value.split('/').next() {
+                    Some("all" | "debug") => Level::Debug,
+                    Some("info") => Level::Info,
+                    Some("warning") => Level::Warning,
+                    Some("error") => Level::Error,
+                    Some("none") => Level::None,
+                    _ => return Err("it takes all, debug, info, warning, error or none"),
+                };
+                self.level = Some(level);
+            }
+            "console" if value == "com1" => (),
+            "console" => return Err("it takes com1: there is no other console"),
+            "com1" => first_port(value)?,
+            "dom0" if value == "pvh" => (),
+            "dom0" => return Err("it takes pvh: there are no PV domains"),
+            // What GRUB's configuration of Debian puts in the place of the image's name, which Xen wants there.
+            "placeholder" if value.is_empty() => (),
+            "noreboot" => self.stay = true,
+            "crash-test" => self.crash = true,
+            _ => return Err(KNOWN),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a console's description, as Xen has it, is that of [`CONSOLE_PORT`]: rate, frame, port, interrupt. Empty fields are
+/// the usual ones.
+fn first_port(value: &str) -> Result<(), &'static str> {
+    // The interrupt is not used, so polling (0) is what is done.
+    let usual = [
+        &["115200"][..],
+        &["", "8n1"],
+        &["", "0x3f8"],
+        &["", "4", "0"],
+    ];
+    let mut fields = value.split(',');
+    let fits = usual
+        .iter()
+        .all(|known| fields.next().is_none_or(|field| known.contains(&field)));
+    match fits && fields.next().is_none() {
+        true => Ok(()),
+        false => Err(
+            "it takes 115200,8n1,0x3f8,4 or the beginning of that: the console is the serial port at I/O port 0x3f8, \
+                      and stays there",
+        ),
+    }
+}
+
+/// A number with a unit: none is KiB, as in Xen.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..)? {
+        "B" | "b" => 0,
+        "" | "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is understood, and the words that are not.
+    fn parse(line: &str) -> (Options, Vec<&str>) {
+        let mut refused = Vec::new();
+        let options = Options::parse(line, |word, why| {
+            assert!(!why.is_empty());
+            refused.push(word);
+        });
+        (options, refused)
+    }
+
+    #[test]
+    fn the_guides_line_is_understood() {
+        let guide = include_str!("../../docs/guide.md");
+        let entry = guide.split_once("multiboot2 /boot/paravane ");
+        let line = entry.and_then(|(_, rest)| rest.lines().next()).unwrap();
+        let (options, refused) = parse(line);
+        assert!(refused.is_empty(), "{refused:?}");
+        assert_eq!(options.dom0_memory, Some(2 << 30));
+        assert_eq!(options.level, Some(Level::Debug));
+    }
+
+    #[test]
+    fn every_option_does_something() {
+        let (options, refused) = parse(
+            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all noreboot crash-test",
+        );
+        assert!(refused.is_empty(), "{refused:?}");
+        let wanted = Options {
+            dom0_memory: Some(1 << 30),
+            dom0_vcpus: Some(3),
+            level: Some(Level::Warning),
+            stay: true,
+            crash: true,
+        };
+        assert_eq!(options, wanted);
+        assert_eq!(parse("dom0_mem=max:512M").0.dom0_memory, Some(512 << 20));
+    }
+
+    #[test]
+    fn a_console_elsewhere_is_refused() {
+        for fine in [
+            "115200",
+            "115200,8n1",
+            "115200,8n1,0x3f8,4",
+            "115200,,0x3f8",
+            "115200,8n1,,0",
+        ] {
+            assert_eq!(parse(&format!("com1={fine}")).1, [""; 0], "{fine}");
+        }
+        for bad in [
+            "115200,8n1,0x2f8,3",
+            "115200,8n1,0x3f8,5",
+            "115200,8n1,pci",
+            "1152000",
+            "9600",
+            "",
+            "115200,8n1,,,1",
+        ] {
+            assert_eq!(parse(&format!("com1={bad}")).1.len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_changes_nothing() {
+        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud console=vga dom0=pv placeholder=1";
+        let (options, refused) = parse(line);
+        assert_eq!(options, Options::default());
+        assert_eq!(refused.join(" "), line);
+        assert_eq!(
+            parse("dom0_mem=99999999999T").1.len(),
+            1,
+            "more than there are addresses"
+        );
+    }
+}
