@@ -53,7 +53,7 @@ impl kernel::InPlaceModule for Module {
             let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
             let stats = stats::files(&roster)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/evtchn", roster),
+                _node <- Registration::new(&NODE, c"xen/evtchn", "xen_evtchn", roster),
                 _stats: {
                     pr_info!("Event-channel device installed\n");
                     stats

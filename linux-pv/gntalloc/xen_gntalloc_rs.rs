@@ -58,7 +58,7 @@ impl kernel::InPlaceModule for Module {
             let shared = Arc::new(Shared { roster, quota }, GFP_KERNEL)?;
             let stats = stats::files(&shared)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/gntalloc", shared),
+                _node <- Registration::new(&NODE, c"xen/gntalloc", "xen_gntalloc", shared),
                 _stats: stats,
             }? Error))
         })

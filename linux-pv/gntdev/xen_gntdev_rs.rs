@@ -59,7 +59,7 @@ impl kernel::InPlaceModule for Module {
             let device = dmabuf::Device::new()?;
             let shared = Arc::new(file::Shared { roster, device }, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/gntdev", shared),
+                _node <- Registration::new(&NODE, c"xen/gntdev", "xen_gntdev", shared),
                 _stats: stats,
             }? Error))
         })

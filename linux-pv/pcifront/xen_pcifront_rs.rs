@@ -55,7 +55,9 @@ impl kernel::InPlaceModule for Module {
                 if !domain::is_pv() || domain::is_initial() || !domain::has_pv_devices() {
                     return Err(ENODEV);
                 }
-                pci::Frontend::register()?
+                pci::Frontend::register().inspect_err(|_| {
+                    pr_warn!("somebody else drives passed devices: is the C driver xen_pcifront loaded?\n");
+                })?
             },
             _driver <- bus::Registration::new(
                 bus::Side::Front,

@@ -82,8 +82,8 @@ impl kernel::InPlaceModule for Module {
             let shared = Arc::new(shared, GFP_KERNEL)?;
             let nothing = Arc::new((), GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
-                _privcmd <- Registration::new(&xen_privcmd_fops, c"xen/privcmd", shared),
-                _buffers <- Registration::new(&BUFFERS, c"xen/hypercall", nothing),
+                _privcmd <- Registration::new(&xen_privcmd_fops, c"xen/privcmd", "xen_privcmd", shared),
+                _buffers <- Registration::new(&BUFFERS, c"xen/hypercall", "xen_privcmd", nothing),
                 _waiting: waiting,
                 _stats: stats,
             }? Error))

@@ -125,14 +125,16 @@ unsafe impl<T: OpenFile> Send for Registration<T> {}
 unsafe impl<T: OpenFile> Sync for Registration<T> {}
 
 impl<T: OpenFile> Registration<T> {
-    /// Makes the node `/dev/NAME`, for root only, as a miscellaneous device. May sleep.
+    /// Makes the node `/dev/NAME`, for root only, as a miscellaneous device. May sleep. `rival` is the module of the C driver
+    /// that makes a node of the same name.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the node is registered already, `EEXIST` if another driver has a node of this name.
+    /// `EBUSY` if the node is registered already, `EEXIST` if another driver has a node of this name, which the log says.
     pub fn new(
         node: &'static Node<T>,
         name: &'static CStr,
+        rival: &'static str,
         shared: Arc<T::Shared>,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
@@ -150,8 +152,12 @@ impl<T: OpenFile> Registration<T> {
                 // SAFETY: What the device points at is static, and the device itself pinned until it is
                 // deregistered.
                 let registered = to_result(unsafe { k::misc_register(slot) });
-                if registered.is_err() {
+                if let Err(error) = registered {
                     node.withdraw();
+                    if error == EEXIST {
+                        let name = name.to_str().unwrap_or_default();
+                        pr_err!("there is a /dev/{} already: is the C driver {} loaded?\n", name, rival);
+                    }
                 }
                 registered
             }),
