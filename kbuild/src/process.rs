@@ -208,7 +208,7 @@ pub fn succeeds(command: &mut Command) -> bool {
 /// The error of a command that failed.
 pub fn failure(what: &str, status: ExitStatus, tail: &str, log: &Path) -> anyhow::Error {
     let hint = if tail.contains("No space left on device") {
-        "\nThe disk is full: free some room (`cargo xtask clean`) or point PARAVANE_CACHE at a larger disk."
+        "\nThe disk is full: free some room (`cargo xtask clean --unused`) or point PARAVANE_CACHE at a larger disk."
     } else {
         ""
     };
