@@ -125,7 +125,7 @@ pub struct Shell {
     pub command: Vec<String>,
 }
 
-/// Boot Xen with a stock kernel as dom0 and as guests whose disks and networks our frontends drive
+/// Boot Xen, dom0 and two guests in QEMU, on our modules, and check what they do
 ///
 /// Makes whatever is missing, boots in QEMU, creates a PVH and a PV guest with xl, sends a checked stream each way over
 /// dom0's bridge, makes an ext4 file system on each guest's disk, writes, reads back, compares with what dom0 finds
@@ -166,7 +166,8 @@ pub struct Boot {
 
 /// Compare a driver of ours with the kernel's own
 ///
-/// Exits with a status that is not zero if ours is slower, or asks more of the hypervisor, in any cell.
+/// Exits with a status that is not zero if ours is slower, or asks more of the hypervisor, in any cell, noise
+/// included. It was so for each of the drivers' tables in docs/results: the status is not for continuous integration.
 #[derive(Args)]
 pub struct Bench {
     #[command(subcommand)]
@@ -278,7 +279,7 @@ pub struct BenchCells {
 // What machines boot. A comment for the documentation would be the help of the commands.
 #[derive(Args)]
 pub struct Versions {
-    /// A kernel target of kernels.toml
+    /// A kernel target of kernels.toml. Kernels that are built elsewhere cannot be booted
     #[arg(long, value_name = "TARGET")]
     pub kernel: Option<String>,
     /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
@@ -300,7 +301,7 @@ pub enum Hypervisor {
 pub enum Mode {
     /// Paravirtualised
     Pv,
-    /// In a hardware-assisted container
+    /// Hardware-assisted, without a device model
     Pvh,
 }
 
@@ -350,11 +351,13 @@ pub struct Build {
     pub clippy: bool,
 }
 
-/// Build a kernel with objects of ours in place of C objects
+/// Build a Linux kernel in which C files of the Xen support are replaced by Rust code
 ///
-/// Takes a kernel's source, lays our code into a copy of it with a few lines in its Kconfig and Makefiles, and builds
-/// image, modules and a Debian package. No line of C is changed; each object can be left to C. A change of our code is
-/// built in less than a minute. `cargo xtask boot --kernel overlay` boots the result of the default options.
+/// Takes a kernel's source (x86-64, 7.2 or newer), lays our code into a copy of it with a few lines in its Kconfig and
+/// Makefiles, and builds image, modules and a Debian package. No line of C is changed; each object can be left to C. The small
+/// configuration takes minutes and 7 GB, and a change of our code is built in less than a minute. Another configuration
+/// takes as long as a kernel of that size does. All variants' packages are called linux-image-VERSION-overlay: installing one
+/// replaces another. `cargo xtask boot --kernel overlay` boots the default options' kernel, and none of the others.
 #[derive(Args)]
 pub struct Kernel {
     /// A folder with a kernel's source, which is only read (default: the newest source package of the suite)
@@ -363,8 +366,8 @@ pub struct Kernel {
     /// The Debian suite of the source package and the toolchain (default: that of the target overlay)
     #[arg(long)]
     pub suite: Option<String>,
-    /// What the configuration starts from: `small` is enough for Xen in QEMU, `debian` is that of Debian's kernel, else a
-    /// file
+    /// What the configuration starts from: `small` is enough for Xen in QEMU and no more, `debian` is that of Debian's kernel
+    /// (takes hours; never built to its end here), else a file, which may name no keys that are not in the source
     #[arg(long, value_name = "small|debian|FILE", default_value = "small")]
     pub config: String,
     /// Leave this object to C (swiotlb, pci, acpi, or all). May be given several times
@@ -400,7 +403,7 @@ pub struct Test {
     pub driver: Driver,
 }
 
-/// Show what the cache holds; with --unused, remove what no run has used for a week
+/// Show what the cache holds, or remove what no run has used for a week
 ///
 /// Without options nothing is removed. What another run is using is never removed.
 #[derive(Args)]
