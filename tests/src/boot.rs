@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use kbuild::{Images, Session};
 
+use crate::attempts::RUNS;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::Host;
 use crate::nic::Nic;
-use crate::runner::RETRIES;
 use crate::terminal;
 use crate::topology::Topology;
 
@@ -76,13 +76,13 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     step.done(&format!("dom0 runs {}", host.kernel));
 
     let mut result = guests(session, &host, options);
-    for _ in 0..RETRIES {
-        if result.is_ok() || !host.lost_a_domain() {
+    for _ in 1..RUNS {
+        if result.is_ok() {
             break;
         }
-        session
-            .ui
-            .line("    note: the emulator lost a guest (triple fault); once more");
+        let lost = host.lost_domains();
+        let Some(fault) = lost.first() else { break };
+        session.ui.line(&format!("    note: {fault}; once more"));
         result = host.clean().and_then(|()| guests(session, &host, options));
     }
     let result = result.and_then(|(domains, seen)| {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::fault::Fault;
 use crate::health::Health;
 
 /// After these nothing works any more.
@@ -67,21 +68,16 @@ pub fn judge(line: &str) -> Verdict {
     }
 }
 
-/// The domain that a line of Xen's console reports a triple fault of.
-///
-/// QEMU's emulated SVM can lose a PVH guest: see [`Topology::placement`](crate::Topology::placement), which keeps it
-/// from doing so. A real guest's kernel panics instead, so this says nothing about the guest.
-pub fn lost_domain(line: &str) -> Option<u32> {
-    let (before, _) = line.split_once(" Triple fault")?;
-    let (domid, _) = before.rsplit_once('d')?.1.split_once('v')?;
-    domid.parse().ok()
-}
+/// How many of Xen's lines after the one that reports a triple fault may have registers.
+const FAULT_LINES: u32 = 30;
 
 /// Cuts console output into lines and reports what they mean.
 pub struct Judge {
     who: String,
     health: Health,
     partial: Vec<u8>,
+    /// How many lines may still tell of the last triple fault.
+    fault_lines: u32,
 }
 
 impl Judge {
@@ -91,6 +87,7 @@ impl Judge {
             who: who.into(),
             health,
             partial: Vec::new(),
+            fault_lines: 0,
         }
     }
 
@@ -103,9 +100,13 @@ impl Judge {
         }
     }
 
-    fn line(&self, line: &str) {
-        if let Some(domid) = lost_domain(line) {
-            self.health.lost(domid);
+    fn line(&mut self, line: &str) {
+        if let Some(fault) = Fault::of_line(line) {
+            self.health.lost(fault);
+            self.fault_lines = FAULT_LINES;
+        } else if self.fault_lines > 0 && line.contains("(XEN)") {
+            self.fault_lines -= 1;
+            self.health.read_of_fault(line);
         }
         match judge(line) {
             Verdict::Fine => {}
@@ -185,10 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn triple_faults_name_their_domain() {
-        let line = "(XEN) d12v1 Triple fault - invoking HVM shutdown action 1";
-        assert_eq!(lost_domain(line), Some(12));
-        assert_eq!(lost_domain("(XEN) d12v1 upcall vector f3"), None);
+    fn a_triple_fault_is_taken_with_its_registers() {
+        let health = Health::default();
+        let mut judge = Judge::new("Xen or dom0", health.clone());
+        judge.push(b"(XEN) d3v0 Triple fault - invoking HVM shutdown action 1\n");
+        judge.push(b"[ 9.1] a line of dom0's\n(XEN) RIP:    0010:[<ffff82d040201234>]\n");
+        let lost = health.take_lost();
+        assert_eq!((lost.len(), lost[0].domid), (1, 3));
+        assert_eq!(lost[0].culprit(), crate::fault::Culprit::Emulator);
     }
 
     #[test]

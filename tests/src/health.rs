@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
 
+use crate::fault::Fault;
+
 /// Shared by all that belongs to one machine or guest.
 #[derive(Clone, Default)]
 pub struct Health {
@@ -21,17 +23,18 @@ struct State {
     complaints: Vec<String>,
     /// A guest's number.
     domid: Option<u32>,
-    /// A machine's guests that the emulator lost.
-    lost: Vec<u32>,
+    /// A machine's domains that ended by a triple fault.
+    lost: Vec<Fault>,
 }
 
-/// The emulator lost a domain: see [`crate::console::lost_domain`].
-#[derive(Clone, Copy, Debug)]
-pub struct Lost;
+/// A domain ended by a triple fault, which can be the emulator's: see [`crate::fault`].
+#[derive(Clone, Debug)]
+pub struct Lost(pub Vec<Fault>);
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("QEMU's emulated SVM lost a domain: a triple fault, says Xen")
+        let faults: Vec<_> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&faults.join("; "))
     }
 }
 
@@ -51,17 +54,39 @@ impl Health {
         self.lock().domid = Some(domid);
     }
 
-    /// Records that the emulator lost a guest: see [`crate::console::lost_domain`].
-    pub fn lost(&self, domid: u32) {
-        self.lock().lost.push(domid);
+    /// Records a triple fault of a domain.
+    pub fn lost(&self, fault: Fault) {
+        self.lock().lost.push(fault);
     }
 
-    /// The guests the emulator lost since the last call.
-    pub fn take_lost(&self) -> Vec<u32> {
+    /// Takes a line that may tell more of the last triple fault.
+    pub fn read_of_fault(&self, line: &str) {
+        if let Some(fault) = self.lock().lost.last_mut() {
+            fault.read(line);
+        }
+    }
+
+    /// The triple faults since the last call.
+    pub fn take_lost(&self) -> Vec<Fault> {
         match &self.machine {
             Some(machine) => machine.take_lost(),
             None => std::mem::take(&mut self.lock().lost),
         }
+    }
+
+    /// Whether there is a triple fault to be taken.
+    pub fn has_lost(&self) -> bool {
+        match &self.machine {
+            Some(machine) => machine.has_lost(),
+            None => !self.lock().lost.is_empty(),
+        }
+    }
+
+    /// What is to be said of a domain's triple fault, if it had one.
+    fn fault_of(&self, domid: Option<u32>) -> Option<String> {
+        let state = self.lock();
+        let of = |fault: &&Fault| Some(fault.domid) == domid;
+        state.lost.iter().find(of).map(Fault::to_string)
     }
 
     /// Records the end; the first reason stays.
@@ -89,8 +114,8 @@ impl Health {
     pub fn death(&self) -> Option<String> {
         if let Some(machine) = &self.machine {
             let domid = self.lock().domid;
-            if domid.is_some_and(|domid| machine.lock().lost.contains(&domid)) {
-                return Some(Lost.to_string());
+            if let Some(fault) = machine.fault_of(domid) {
+                return Some(fault);
             }
             if let Some(why) = machine.death() {
                 return Some(why);
@@ -128,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_the_emulator_lost_is_dead_and_others_are_not() {
+    fn a_guest_with_a_triple_fault_is_dead_and_others_are_not() {
         let machine = Health::default();
         let (one, two) = (machine.of_guest(), machine.of_guest());
         one.is_domain(1);
         two.is_domain(2);
-        machine.lost(2);
+        machine.lost(Fault::of_line("(XEN) d2v0 Triple fault").unwrap());
         assert!(one.check().is_ok() && two.check().is_err() && machine.check().is_ok());
-        assert_eq!(one.take_lost(), [2]);
+        assert!(one.has_lost() && one.take_lost().len() == 1 && !machine.has_lost());
     }
 
     #[test]

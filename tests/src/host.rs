@@ -16,6 +16,7 @@ use kbuild::Images;
 use kbuild::process::describe;
 
 use crate::console::Judge;
+use crate::fault::Fault;
 use crate::guest::{Domain, Guest};
 use crate::health::{Health, Lost};
 use crate::machine::Machine;
@@ -73,10 +74,9 @@ impl Host {
                         error
                     }
                 };
-                let error = if health.take_lost().is_empty() {
-                    error
-                } else {
-                    error.context(Lost)
+                let error = match health.take_lost() {
+                    lost if lost.is_empty() => error,
+                    lost => error.context(Lost(lost)),
                 };
                 error.context(format!("{topology} did not come up; see {}", dir.display()))
             })?;
@@ -117,13 +117,18 @@ impl Host {
         &self.dir
     }
 
-    /// After an error: whether the emulator lost a domain since this was last asked. Dom0 takes the machine with it,
-    /// and what Xen said of that may arrive after the connection has ended.
-    pub fn lost_a_domain(&self) -> bool {
-        (0..10).any(|_| {
+    /// After an error: whether a domain ended by a triple fault since this was last asked, and which. Dom0 takes the machine
+    /// with it, and what Xen said of that may arrive after the connection has ended.
+    pub fn lost_domains(&self) -> Vec<Fault> {
+        let is_lost = (0..10).any(|_| {
             thread::sleep(Duration::from_millis(100));
-            !self.health().take_lost().is_empty()
-        })
+            self.health().has_lost()
+        });
+        if is_lost {
+            // The registers follow the line that reports it.
+            thread::sleep(Duration::from_millis(400));
+        }
+        self.health().take_lost()
     }
 
     /// Creates a guest and waits until its agent answers.

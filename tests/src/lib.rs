@@ -20,11 +20,13 @@
 //!
 //! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
 
+pub mod attempts;
 pub mod bench;
 pub mod boot;
 pub mod console;
 pub mod devices;
 pub mod disk;
+pub mod fault;
 pub mod gdb;
 pub mod guest;
 pub mod health;

@@ -10,15 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use kbuild::{Images, Session};
 
+use crate::attempts::{Attempt, Verdict, decide, is_lost, repeats};
+use crate::fault::Fault;
 use crate::guest::Driver;
 use crate::health::Lost;
 use crate::host::Host;
-use crate::scenario::{Ctx, Machines, Run, Scenario, Skip};
-use crate::topology::Topology;
-
-/// How often something is run again that failed because the emulator lost a domain. What our drivers do wrong
-/// never looks like that: see [`crate::console::lost_domain`].
-pub(crate) const RETRIES: u32 = 2;
+use crate::scenario::{Ctx, Machines, Run, Scenario, Skip, TimedOut};
+use crate::topology::{Hypervisor, Topology};
 
 /// Which scenarios to run and how.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +43,8 @@ impl Selection {
                     scenario.name == filter || part && scenario.name.contains(filter)
                 };
                 if self.filters.is_empty() {
-                    by_default && (self.full || scenario.kernels.is_empty())
+                    let is_for_all = scenario.kernels.is_empty() || scenario.by_default;
+                    by_default && (self.full || is_for_all)
                 } else {
                     self.filters.iter().any(named)
                 }
@@ -58,142 +57,152 @@ impl Selection {
     }
 }
 
-/// How a scenario ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// As expected.
-    Passed,
-    /// It could not be run here.
-    Skipped(String),
-    /// Not as expected.
-    Failed(String),
-}
-
 /// One scenario's result.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its name.
-    pub name: &'static str,
     /// How it ended.
     pub verdict: Verdict,
-    /// How long it took; the first one on a machine pays for the boot.
+    /// How long it took, without the boot of a machine that it shares.
     pub took: Duration,
     /// What it had to say.
     pub notes: Vec<String>,
+    /// How often it ran.
+    pub runs: usize,
+    /// Why it ran more than once, a line for each run that does not count.
+    pub repeats: Vec<String>,
     /// Where its logs are.
     pub logs: Option<PathBuf>,
 }
 
-/// Runs scenarios and hands out each result as it comes.
-pub fn run(
-    session: &Session,
-    images: &Images,
-    scenarios: &[Scenario],
-    selection: &Selection,
-    report: &mut dyn FnMut(Outcome),
-) {
-    let mut boots = Boots {
-        session,
-        images,
-        current: None,
-        count: 0,
-    };
-    for scenario in scenarios {
-        let started = Instant::now();
-        let mut notes = Vec::new();
-        let mut result = boots.run(scenario, selection, &mut notes);
-        let mut losses = 0;
-        let lost = |boots: &Boots<'_>, error: &Error| error.is::<Lost>() || boots.lost_a_domain();
-        while result.as_ref().is_err_and(|error| lost(&boots, error)) {
-            losses += 1;
-            let logs = boots.logs().unwrap_or_default();
-            boots.give_up();
-            notes = vec![format!(
-                "the emulator lost a domain (triple fault, run {losses}; see {})",
-                logs.display()
-            )];
-            result = if losses > RETRIES {
-                // What the scenario is about was neither shown nor refuted.
-                Err(Skip(format!(
-                    "the emulator lost a domain in each of {losses} runs"
-                ))
-                .into())
-            } else {
-                boots.run(scenario, selection, &mut notes)
-            };
-        }
-        let logs = boots.logs();
-        let verdict = match result {
-            Ok(()) => Verdict::Passed,
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(skip) => Verdict::Skipped(skip.0.clone()),
-                None => {
-                    boots.give_up();
-                    Verdict::Failed(format!("{error:#}"))
-                }
-            },
-        };
-        report(Outcome {
-            name: scenario.name,
-            verdict,
-            took: started.elapsed(),
-            notes,
-            logs,
-        });
-    }
-}
-
-/// The machine that runs now.
-struct Boots<'a> {
+/// Runs scenarios, on the machine that runs now if it is the right one.
+pub struct Runner<'a> {
     session: &'a Session,
     images: &'a Images,
+    selection: &'a Selection,
     current: Option<(Topology, Host)>,
+    /// Tells machines of several runners apart.
+    prefix: String,
     count: u32,
+    /// Boots of shared machines: which, and how long each took.
+    boots: Vec<(Topology, Duration)>,
+    /// How long the boots of the scenario that runs took.
+    booting: Duration,
 }
 
-impl Boots<'_> {
-    fn run(
+impl<'a> Runner<'a> {
+    /// One for machines of these images; their logs are in folders whose names begin with `prefix`.
+    pub fn new(
+        session: &'a Session,
+        images: &'a Images,
+        selection: &'a Selection,
+        prefix: &str,
+    ) -> Self {
+        Self {
+            session,
+            images,
+            selection,
+            current: None,
+            prefix: prefix.to_owned(),
+            count: 0,
+            boots: Vec::new(),
+            booting: Duration::ZERO,
+        }
+    }
+
+    /// Whether a machine for such scenarios runs.
+    pub fn is_up(&self, topology: &Topology) -> bool {
+        matches!(&self.current, Some((is, _)) if is == topology)
+    }
+
+    /// The boots of shared machines since the last call, and how long each took.
+    pub fn take_boots(&mut self) -> Vec<(Topology, Duration)> {
+        std::mem::take(&mut self.boots)
+    }
+
+    /// Runs a scenario, and again if a triple fault ended it: see [`crate::attempts`].
+    pub fn run(&mut self, scenario: &Scenario) -> Outcome {
+        let started = Instant::now();
+        self.booting = Duration::ZERO;
+        let mut attempts = Vec::new();
+        let (mut verdict, notes) = loop {
+            let mut notes = Vec::new();
+            let result = self.run_once(scenario, &mut notes);
+            attempts.push(self.judge(result));
+            if let Some(verdict) = decide(&attempts) {
+                break (verdict, notes);
+            }
+        };
+        let logs = self.logs();
+        if let (Verdict::Failed(why), true) = (&mut verdict, is_lost(&attempts)) {
+            why.push('\n');
+            why.push_str(&self.second_opinion(&scenario.topology));
+        }
+        Outcome {
+            verdict,
+            took: started.elapsed().saturating_sub(self.booting),
+            notes,
+            runs: attempts.len(),
+            repeats: repeats(&attempts),
+            logs,
+        }
+    }
+
+    /// What a run has shown. After a failure the machine is left.
+    fn judge(&mut self, (result, mut faults): (Result<()>, Vec<Fault>)) -> Attempt {
+        let has_failed = result.as_ref().is_err_and(|error| !error.is::<Skip>());
+        if let Some((_, host)) = &self.current {
+            // After a success nothing is on its way any more that says otherwise.
+            faults.extend(match has_failed {
+                true => host.lost_domains(),
+                false => host.health().take_lost(),
+            });
+        }
+        let attempt = Attempt::new(result, faults, self.logs());
+        match attempt {
+            Attempt::Judged(Verdict::Passed | Verdict::Skipped(_)) => {}
+            _ => self.give_up(),
+        }
+        attempt
+    }
+
+    fn run_once(
         &mut self,
         scenario: &Scenario,
-        selection: &Selection,
         notes: &mut Vec<String>,
-    ) -> Result<()> {
+    ) -> (Result<()>, Vec<Fault>) {
         match scenario.run {
             Run::Booted(test) => {
-                let host = self.get(&scenario.topology)?;
-                host.health().take_lost();
-                one(host, test, selection, notes)
+                let selection = self.selection;
+                let result = self.get(&scenario.topology).and_then(|host| {
+                    host.health().take_lost();
+                    one(host, test, selection, notes)
+                });
+                (result, Vec::new())
             }
             Run::Alone(test) => {
                 self.current = None;
-                self.count += 1;
-                let dir = self.session.logs().join(format!("boot-{}", self.count));
+                let dir = self.next_dir();
                 let mut machines =
-                    Machines::new(self.images, scenario.topology, dir, selection.full);
+                    Machines::new(self.images, scenario.topology, dir, self.selection.full);
                 let result = guarded(|| test(&mut machines));
                 notes.append(&mut machines.notes);
-                verdict(result, &machines.complaints(), || Ok(()))
+                let result = verdict(result, &machines.complaints(), || Ok(()));
+                (result, machines.lost())
             }
         }
     }
 
-    /// Whether the emulator lost a domain during the last scenario.
-    fn lost_a_domain(&self) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|(_, host)| host.lost_a_domain())
-    }
-
     fn get(&mut self, topology: &Topology) -> Result<&Host> {
-        if self.current.as_ref().is_some_and(|(is, _)| is != topology) {
+        if !self.is_up(topology) {
             self.current = None;
-        }
-        if self.current.is_none() {
-            self.count += 1;
-            let dir = self.session.logs().join(format!("boot-{}", self.count));
+            let dir = self.next_dir();
             let step = self.session.ui.step(format!("Booting {topology}"));
-            let host = Host::boot(self.images, topology, &dir)?;
+            let started = Instant::now();
+            let host = Host::boot(self.images, topology, &dir);
+            self.booting += started.elapsed();
+            let host = host?;
             step.done("");
+            self.boots.push((*topology, host.boot_time));
             self.current = Some((*topology, host));
         }
         match &self.current {
@@ -202,9 +211,39 @@ impl Boots<'_> {
         }
     }
 
+    /// After triple faults on Xen: whether the same kernel comes up on our own hypervisor, in the same emulator.
+    fn second_opinion(&mut self, topology: &Topology) -> String {
+        if topology.hypervisor != Hypervisor::Xen || self.images.hypervisor().is_err() {
+            return "the kernel was not tried on another hypervisor".into();
+        }
+        let dir = self.next_dir();
+        let step = self
+            .session
+            .ui
+            .step("Booting the same kernel on our hypervisor");
+        match Host::boot(self.images, &Topology::PARAVANE, &dir) {
+            Ok(_) => {
+                step.done("");
+                "the same kernel does come up as a PVH dom0 on our own hypervisor, in the same emulator".into()
+            }
+            Err(error) => format!(
+                "the same kernel does not come up as a PVH dom0 on our own hypervisor either: {error:#}"
+            ),
+        }
+    }
+
+    fn next_dir(&mut self) -> PathBuf {
+        self.count += 1;
+        self.dir()
+    }
+
+    fn dir(&self) -> PathBuf {
+        let name = format!("{}boot-{}", self.prefix, self.count);
+        self.session.logs().join(name)
+    }
+
     fn logs(&self) -> Option<PathBuf> {
-        let last = format!("boot-{}", self.count);
-        (self.count > 0).then(|| self.session.logs().join(last))
+        (self.count > 0).then(|| self.dir())
     }
 
     /// After a failure: keeps what dom0 can still tell; the next scenario gets a new machine, because nobody
@@ -267,7 +306,13 @@ fn verdict(
             .take(10)
             .map(|line| format!("    {line}"))
             .collect();
-        Error::msg(format!("{error:#}\nkernel messages:\n{}", shown.join("\n")))
+        let text = format!("{error:#}\nkernel messages:\n{}", shown.join("\n"));
+        // What kind of error it is must survive.
+        match error.downcast::<Lost>() {
+            Ok(lost) => Error::new(lost).context(text),
+            Err(error) if error.is::<TimedOut>() => TimedOut(text).into(),
+            Err(_) => Error::msg(text),
+        }
     })
 }
 
@@ -323,6 +368,8 @@ mod tests {
         let count = |selection: &Selection| selection.pick(&all).len();
         let mut selection = Selection::default();
         assert_eq!(count(&selection), 1);
+        let daily = [scenario("a.built").only_on(&["overlay"]).by_default()];
+        assert_eq!(selection.pick(&daily).len(), 1);
         selection.filters = vec!["a.".into()];
         assert_eq!(count(&selection), 2);
         let for_kernel = |kernel| all.iter().filter(|s| s.is_for(kernel)).count();

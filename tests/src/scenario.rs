@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use kbuild::Images;
 
+use crate::fault::Fault;
 use crate::guest::Driver;
 use crate::health::Health;
 use crate::host::Host;
@@ -23,8 +24,12 @@ pub struct Scenario {
     pub topology: Topology,
     /// Too long for the default run.
     pub full_only: bool,
+    /// It is run whatever time is left.
+    pub core: bool,
     /// The kernel targets it is for; empty: whichever kernel is under test.
     pub kernels: &'static [&'static str],
+    /// Whether the default run has it too if it is for certain kernels, on the first of them.
+    pub by_default: bool,
     /// The test.
     pub run: Run,
 }
@@ -45,7 +50,9 @@ impl Scenario {
             name,
             topology: Topology::PV,
             full_only: false,
+            core: false,
             kernels: &[],
+            by_default: false,
             run: Run::Booted(run),
         }
     }
@@ -60,7 +67,9 @@ impl Scenario {
             name,
             topology,
             full_only: false,
+            core: false,
             kernels: &[],
+            by_default: false,
             run: Run::Alone(run),
         }
     }
@@ -72,10 +81,25 @@ impl Scenario {
         self
     }
 
-    /// Says that it is for kernels that have to be built: it is left to `--full` and to those who name it or its group.
+    /// Says that it is for kernels that have to be built: it is left to `--full` and to those who name it or its group, unless
+    /// it is [for the default run](Self::by_default).
     #[must_use]
     pub const fn only_on(mut self, kernels: &'static [&'static str]) -> Self {
         self.kernels = kernels;
+        self
+    }
+
+    /// Gives it a place in the default run, on the first of the kernels that it is for.
+    #[must_use]
+    pub const fn by_default(mut self) -> Self {
+        self.by_default = true;
+        self
+    }
+
+    /// Makes it part of the core: it is run even if no time is left.
+    #[must_use]
+    pub const fn core(mut self) -> Self {
+        self.core = true;
         self
     }
 
@@ -177,6 +201,11 @@ impl<'r> Machines<'r> {
         self.notes.push(line.into());
     }
 
+    /// The domains that ended by a triple fault on machines that were booted so far.
+    pub(crate) fn lost(&self) -> Vec<Fault> {
+        self.watched.iter().flat_map(Health::take_lost).collect()
+    }
+
     /// What kernels complained about on machines that were booted so far.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let all = self.watched.iter().map(Health::take_complaints);
@@ -203,6 +232,18 @@ impl fmt::Display for Skip {
 }
 
 impl std::error::Error for Skip {}
+
+/// The error that means "took longer than it may".
+#[derive(Debug)]
+pub struct TimedOut(pub String);
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TimedOut {}
 
 /// Ends a scenario without a verdict.
 pub fn skip<T>(why: impl Into<String>) -> Result<T> {

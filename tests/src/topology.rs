@@ -281,6 +281,9 @@ impl fmt::Display for Topology {
             "{hypervisor}, {dom0} dom0, {} processors, {} MiB",
             self.cpus, self.memory
         )?;
+        if self.dom0_vcpus > self.cpus {
+            write!(f, ", {} vCPUs", self.dom0_vcpus)?;
+        }
         if self.iommu {
             write!(f, ", IOMMU")?;
         }

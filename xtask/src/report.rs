@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results of tests: KTAP on the terminal while they come in, JUnit in a file at the end, and the last line
+//! Results of tests: KTAP on the terminal while they come in, JUnit in a file at the end, a summary, and the last line
 //! that continuous integration reads.
+//!
+//! Tests are nested: scenarios in the machine they share, host tests in their program. What is counted are the innermost.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+mod junit;
+mod ktap;
+#[cfg(test)]
+mod reader;
+pub mod summary;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kbuild::Ui;
+
+pub use summary::Frame;
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +27,8 @@ pub enum Outcome {
     Passed,
     /// It did not, and how.
     Failed(String),
+    /// It did not within its time, and what was waited for.
+    TimedOut(String),
     /// It was not run, and why.
     Skipped(String),
 }
@@ -35,231 +46,283 @@ pub struct Case {
     pub time: Option<Duration>,
     /// Where to read more.
     pub log: Option<PathBuf>,
+    /// What it has to say besides.
+    pub notes: Vec<String>,
+    /// How often it ran.
+    pub runs: usize,
+    /// Why it ran more than once: a line for each run that was ended by something else than the test.
+    pub repeats: Vec<String>,
+}
+
+impl Case {
+    /// A test that took no time worth telling and has no log.
+    pub fn new(suite: impl Into<String>, name: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            suite: suite.into(),
+            name: name.into(),
+            outcome,
+            time: None,
+            log: None,
+            notes: vec![],
+            runs: 1,
+            repeats: vec![],
+        }
+    }
+
+    /// The whole name, as filters and `--list` have it.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.suite, self.name)
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_) | Outcome::TimedOut(_))
+    }
+}
+
+/// A test whose subtests are coming in.
+struct Level {
+    name: String,
+    planned: usize,
+    done: usize,
+    failed: bool,
+    ran: bool,
 }
 
 /// Collects results and prints each as it arrives.
-pub struct Report {
+pub struct Report<'o> {
     ui: Ui,
+    out: Box<dyn Write + Send + 'o>,
     cases: Vec<Case>,
+    levels: Vec<Level>,
 }
 
-impl Report {
-    /// Starts the report with KTAP's first line.
-    pub fn new(ui: &Ui) -> Self {
-        let report = Self {
+impl<'o> Report<'o> {
+    /// Starts the report of so many tests, each of which may have subtests, on the standard output.
+    pub fn new(ui: &Ui, planned: usize) -> Self {
+        Self::to(ui, Box::new(std::io::stdout()), planned)
+    }
+
+    fn to(ui: &Ui, out: Box<dyn Write + Send + 'o>, planned: usize) -> Self {
+        let mut report = Self {
             ui: ui.clone(),
+            out,
             cases: vec![],
+            levels: vec![],
         };
-        report.print("KTAP version 1\n");
+        report.open(String::new(), planned);
         report
     }
 
-    /// Adds a result.
-    pub fn add(&mut self, case: Case) {
-        self.cases.push(case);
-        if let Some(case) = self.cases.last() {
-            self.print(&ktap(self.cases.len(), case));
+    /// Begins a test with so many subtests. One that has none is reported as skipped.
+    pub fn begin(&mut self, name: &str, planned: usize) {
+        self.open(name.to_owned(), planned);
+    }
+
+    fn open(&mut self, name: String, planned: usize) {
+        self.levels.push(Level {
+            name,
+            planned,
+            done: 0,
+            failed: false,
+            ran: false,
+        });
+        if planned > 0 || self.levels.len() == 1 {
+            self.print_inside(&ktap::head(planned));
         }
     }
 
-    /// Prints what a test has to say besides its result, before that.
-    pub fn notes(&self, lines: &[String]) {
-        for line in lines.iter().flat_map(|note| note.lines()) {
-            self.print(&format!("# {line}\n"));
+    /// Adds a result to the test that was begun last.
+    pub fn add(&mut self, case: Case) {
+        let level = self.level();
+        level.done += 1;
+        level.failed |= case.has_failed();
+        level.ran |= !matches!(case.outcome, Outcome::Skipped(_));
+        let text = ktap::case(level.done, &case);
+        self.print_inside(&text);
+        self.cases.push(case);
+    }
+
+    /// Ends the test that was begun last. Results that did not come are failures.
+    pub fn end(&mut self) {
+        while self.level().done < self.level().planned {
+            let (name, number) = (self.level().name.clone(), self.level().done + 1);
+            let why = "it was planned, but nothing ran it".to_owned();
+            let name = format!("{name}.{number}");
+            self.add(Case::new("missing", name, Outcome::Failed(why)));
         }
+        let Some(level) = self.levels.pop() else {
+            return;
+        };
+        let (failed, ran) = (level.failed, level.ran);
+        let parent = self.level();
+        parent.done += 1;
+        parent.failed |= failed;
+        parent.ran |= ran;
+        let text = ktap::result(parent.done, &level.name, failed, ran);
+        self.print_inside(&text);
     }
 
     /// How many passed, failed, were skipped.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count =
-            |wanted: fn(&Outcome) -> bool| self.cases.iter().filter(|c| wanted(&c.outcome)).count();
+        let count = |wanted: fn(&Case) -> bool| self.cases.iter().filter(|c| wanted(c)).count();
         (
-            count(|o| *o == Outcome::Passed),
-            count(|o| matches!(o, Outcome::Failed(_))),
-            count(|o| matches!(o, Outcome::Skipped(_))),
+            count(|case| case.outcome == Outcome::Passed),
+            count(Case::has_failed),
+            count(|case| matches!(case.outcome, Outcome::Skipped(_))),
         )
     }
 
     /// Writes the file and prints the end. Returns whether nothing failed and something passed.
-    pub fn finish(self, junit: &Path) -> Result<bool> {
-        std::fs::write(junit, junit_text(&self.cases))
+    pub fn finish(mut self, junit: &Path, frame: &Frame) -> Result<bool> {
+        while self.levels.len() > 1 {
+            self.end();
+        }
+        while self.level().done < self.level().planned {
+            self.begin("a planned group", 1);
+            self.end();
+        }
+        std::fs::write(junit, junit::text(&self.cases))
             .with_context(|| format!("cannot write {}", junit.display()))?;
+        let mut text = format!("# JUnit: {}\n", junit.display());
+        text += &summary::text(&self.cases, frame);
         let (passed, failed, skipped) = self.counts();
-        let mut text = format!("1..{}\n# JUnit: {}\n", self.cases.len(), junit.display());
-        for case in &self.cases {
-            if let Outcome::Failed(_) = case.outcome {
-                let log = case
-                    .log
-                    .as_ref()
-                    .map_or(String::new(), |log| format!(" ({})", log.display()));
-                let _ = writeln!(text, "# failed: {}.{}{log}", case.suite, case.name);
-            }
-        }
-        let _ = write!(text, "{passed} passed, {failed} failed");
+        text += &format!("{passed} passed, {failed} failed");
         if skipped > 0 {
-            let _ = write!(text, ", {skipped} skipped");
+            text += &format!(", {skipped} skipped");
         }
-        text.push('\n');
-        self.print(&text);
+        self.print(&(text + "\n"));
         Ok(failed == 0 && passed > 0)
     }
 
-    fn print(&self, text: &str) {
+    /// The test that was begun last. The outermost is never ended.
+    fn level(&mut self) -> &mut Level {
+        match self.levels.last_mut() {
+            Some(level) => level,
+            None => unreachable!("the outermost level is kept"),
+        }
+    }
+
+    fn print_inside(&mut self, text: &str) {
+        let text = ktap::indented(text, self.levels.len() - 1);
+        self.print(&text);
+    }
+
+    fn print(&mut self, text: &str) {
+        let out = &mut self.out;
         self.ui.suspend(|| {
-            let mut out = std::io::stdout().lock();
             // A reader that went away must not stop the tests, whose result is in the file too.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         });
     }
 }
 
-/// One result as KTAP: the line, and why it is not `ok` as diagnostic lines after it.
-fn ktap(number: usize, case: &Case) -> String {
-    let (status, directive, why) = match &case.outcome {
-        Outcome::Passed => ("ok", String::new(), None),
-        Outcome::Skipped(why) => ("ok", format!(" # SKIP {}", one_line(why)), None),
-        Outcome::Failed(why) => ("not ok", String::new(), Some(why)),
-    };
-    let mut text = format!(
-        "{status} {number} {}.{}{directive}\n",
-        case.suite, case.name
-    );
-    if let Some(why) = why {
-        for line in why.lines() {
-            let _ = writeln!(text, "# {line}");
-        }
-        if let Some(log) = &case.log {
-            let _ = writeln!(text, "# log: {}", log.display());
-        }
-    }
-    text
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The results as JUnit's XML, one `testsuite` a group.
-fn junit_text(cases: &[Case]) -> String {
-    let mut suites: Vec<&str> = Vec::new();
-    for case in cases {
-        if !suites.contains(&case.suite.as_str()) {
-            suites.push(&case.suite);
-        }
-    }
-    let mut xml = String::from(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"paravane\">\n",
-    );
-    for suite in suites {
-        let of_suite: Vec<_> = cases.iter().filter(|case| case.suite == suite).collect();
-        let count = |wanted: fn(&Outcome) -> bool| {
-            of_suite.iter().filter(|case| wanted(&case.outcome)).count()
-        };
-        let _ = writeln!(
-            xml,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" errors=\"0\">",
-            escape(suite),
-            of_suite.len(),
-            count(|o| matches!(o, Outcome::Failed(_))),
-            count(|o| matches!(o, Outcome::Skipped(_))),
-        );
-        for case in of_suite {
-            let time = case.time.unwrap_or_default().as_secs_f64();
-            let _ = write!(
-                xml,
-                "    <testcase classname=\"{}\" name=\"{}\" time=\"{time:.3}\"",
-                escape(suite),
-                escape(&case.name)
-            );
-            let _ = match &case.outcome {
-                Outcome::Passed => writeln!(xml, "/>"),
-                Outcome::Skipped(why) => {
-                    writeln!(
-                        xml,
-                        "><skipped message=\"{}\"/></testcase>",
-                        escape(&one_line(why))
-                    )
-                }
-                Outcome::Failed(why) => {
-                    let first = why.lines().next().unwrap_or_default();
-                    let log = case
-                        .log
-                        .as_ref()
-                        .map_or(String::new(), |log| format!("\nlog: {}", log.display()));
-                    writeln!(
-                        xml,
-                        "><failure message=\"{}\">{}</failure></testcase>",
-                        escape(first),
-                        escape(&format!("{why}{log}"))
-                    )
-                }
-            };
-        }
-        xml.push_str("  </testsuite>\n");
-    }
-    xml.push_str("</testsuites>\n");
-    xml
-}
-
-/// Text for XML: markup escaped, control characters that XML cannot hold left out.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => (),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use super::reader::{self, Node};
     use super::*;
 
     fn case(name: &str, outcome: Outcome) -> Case {
         Case {
-            suite: "host".into(),
-            name: name.into(),
-            outcome,
-            time: None,
             log: Some("/l".into()),
+            ..Case::new("host", name, outcome)
         }
     }
 
+    /// Runs `fill` on a report of so many tests; returns whether it is good and what it has printed.
+    fn printed(planned: usize, fill: impl FnOnce(&mut Report<'_>)) -> (bool, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut out = Vec::new();
+        let mut report = Report::to(&Ui::new(false), Box::new(&mut out), planned);
+        fill(&mut report);
+        let good = report
+            .finish(&dir.path().join("junit.xml"), &Frame::default())
+            .unwrap();
+        (good, String::from_utf8(out).unwrap())
+    }
+
     #[test]
-    fn each_outcome_has_its_ktap_form() {
-        assert_eq!(ktap(1, &case("a", Outcome::Passed)), "ok 1 host.a\n");
+    fn a_strict_reader_finds_what_was_reported() {
+        let (good, text) = printed(3, |report| {
+            report.add(case("alone", Outcome::Passed));
+            report.begin("unit", 2);
+            report.begin("a program", 2);
+            report.add(case("a", Outcome::Passed));
+            report.add(Case {
+                runs: 2,
+                repeats: vec!["run 1: lost\nKTAP version 1".into()],
+                ..case(
+                    "b # with a mark",
+                    Outcome::Failed("one\nnot ok 1 two".into()),
+                )
+            });
+            report.end();
+            report.begin("a program without tests", 0);
+            report.end();
+            report.end();
+            report.begin("Xen, PV dom0", 2);
+            report.add(case(
+                "c",
+                Outcome::TimedOut("dom0 did not answer for 9 s\nmore".into()),
+            ));
+            report.add(case("d", Outcome::Skipped("no\n# KVM".into())));
+            report.end();
+        });
+        assert!(!good);
+        let leaf = |good, name: &str, directive: &str| Node {
+            good,
+            name: name.into(),
+            directive: directive.into(),
+            subtests: vec![],
+        };
+        let node = |name: &str, subtests| Node {
+            subtests,
+            ..leaf(false, name, "")
+        };
+        let program = vec![
+            leaf(true, "host.a", ""),
+            leaf(false, "host.b _ with a mark", ""),
+        ];
+        let unit = vec![
+            node("a program", program),
+            leaf(true, "a program without tests", "SKIP"),
+        ];
+        let machine = vec![
+            leaf(false, "host.c", "TIMEOUT"),
+            leaf(true, "host.d", "SKIP"),
+        ];
         assert_eq!(
-            ktap(2, &case("b", Outcome::Skipped("no\nKVM".into()))),
-            "ok 2 host.b # SKIP no KVM\n"
+            reader::read(&text).unwrap(),
+            [
+                leaf(true, "host.alone", ""),
+                node("unit", unit),
+                node("Xen, PV dom0", machine),
+            ]
         );
-        assert_eq!(
-            ktap(3, &case("c", Outcome::Failed("one\ntwo".into()))),
-            "not ok 3 host.c\n# one\n# two\n# log: /l\n"
+        assert!(text.contains("not ok 1 host.c # TIMEOUT dom0 did not answer for 9 s\n"));
+        assert!(
+            text.ends_with("\n2 passed, 2 failed, 1 skipped\n"),
+            "{text}"
         );
     }
 
     #[test]
-    fn junit_counts_and_escapes() {
-        let xml = junit_text(&[
-            case("a<b>", Outcome::Passed),
-            case("c", Outcome::Failed("x & \u{1b}[1my".into())),
-            case("d", Outcome::Skipped("why".into())),
-        ]);
-        assert!(xml.contains("tests=\"3\" failures=\"1\" skipped=\"1\""));
-        assert!(xml.contains("name=\"a&lt;b&gt;\"") && xml.contains("x &amp; [1my\nlog: /l"));
+    fn what_was_planned_and_did_not_come_has_failed() {
+        let (good, text) = printed(2, |report| {
+            report.begin("a", 2);
+            report.add(case("a", Outcome::Passed));
+        });
+        assert!(!good);
+        let nodes = reader::read(&text).unwrap();
+        assert_eq!((nodes.len(), nodes[0].subtests.len()), (2, 2));
+        assert!(text.ends_with("\n1 passed, 2 failed\n"), "{text}");
     }
 
     #[test]
     fn nothing_run_is_not_success() {
-        let dir = tempfile::tempdir().unwrap();
-        let report = Report::new(&Ui::new(false));
-        assert!(!report.finish(&dir.path().join("junit.xml")).unwrap());
+        let (good, text) = printed(0, |_| ());
+        assert!(!good && text.ends_with("\n0 passed, 0 failed\n"), "{text}");
+        let skipped =
+            |report: &mut Report<'_>| report.add(case("a", Outcome::Skipped("why".into())));
+        assert!(!printed(1, skipped).0);
     }
 }

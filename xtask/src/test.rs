@@ -4,6 +4,8 @@
 
 mod checks;
 mod libtest;
+mod plan;
+mod times;
 mod unit;
 mod vm;
 
@@ -14,7 +16,9 @@ use anyhow::Result;
 use kbuild::{Kernel, Sandbox, Session};
 
 use crate::cli::Test;
-use crate::report::{Case, Outcome, Report};
+use crate::report::{Case, Frame, Outcome, Report};
+use times::Clock;
+use vm::Lot;
 
 /// What the user wants to see run: names that contain one of the given texts, everything if none is given.
 pub struct Filter(Vec<String>);
@@ -39,25 +43,31 @@ impl Filter {
 /// Runs what is wanted and ends with "N passed, N failed".
 pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     let filter = Filter(args.filter.clone());
+    let lots = vm::lots(&session.config, args);
     if args.list {
-        return list(args, &filter);
+        return list(&lots, &filter);
     }
+    let clock = Clock::new(args.time_budget());
     let junit = args
         .junit
         .clone()
         .unwrap_or_else(|| session.logs().join("junit.xml"));
-    let mut report = Report::new(&session.ui);
-    if let Err(error) = run_all(session, args, &filter, &mut report) {
-        // Nothing further can be run; what ran is reported all the same.
-        report.add(Case {
-            suite: "setup".into(),
-            name: "everything_needed_is_there".into(),
-            outcome: Outcome::Failed(format!("{error:#}")),
-            time: None,
-            log: Some(session.logs().to_owned()),
-        });
-    }
-    Ok(if report.finish(&junit)? {
+    let host = Host::of(&filter);
+    let planned = host.planned() + lots.iter().map(Lot::planned).sum::<usize>();
+    let mut report = Report::new(&session.ui, planned);
+    host.run(session, args, &filter, &mut report)?;
+    let mut machines = vm::Run::new(session, args, clock, &lots);
+    machines.all(&mut report);
+    let frame = Frame {
+        left_out: machines.left_out,
+        for_full: match args.is_default() {
+            true => vmtest::scenarios::all().len() - lots.iter().flat_map(Lot::scenarios).count(),
+            false => 0,
+        },
+        took: clock.passed(),
+        budget: clock.budget,
+    };
+    Ok(if report.finish(&junit, &frame)? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -71,53 +81,99 @@ pub struct HostTools<'s> {
     pub kernel: Kernel,
 }
 
-fn run_all(session: &Session, args: &Test, filter: &Filter, report: &mut Report) -> Result<()> {
-    let selection = vm::selection(args);
-    let on_host = filter.wants_suite("unit")
-        || checks::ALL
-            .iter()
-            .any(|(name, _)| filter.wants(&format!("check.{name}")));
-    if on_host {
-        let target = session.config.target(args.versions.kernel.as_deref())?;
-        let (kernel, sandbox) = Kernel::open(session, target)?;
-        run_on_host(
-            &HostTools {
+/// What is wanted of the tests on the host.
+struct Host {
+    checks: Vec<(&'static str, checks::Check)>,
+    unit: bool,
+}
+
+impl Host {
+    fn of(filter: &Filter) -> Self {
+        let mut checks = checks::ALL.to_vec();
+        checks.retain(|(name, _)| filter.wants(&format!("check.{name}")));
+        Self {
+            checks,
+            unit: filter.wants_suite("unit"),
+        }
+    }
+
+    /// How many tests they are at the outermost level: making what they need, checks, unit tests.
+    fn planned(&self) -> usize {
+        let parts = usize::from(!self.checks.is_empty()) + usize::from(self.unit);
+        parts + usize::from(parts > 0)
+    }
+
+    fn run(
+        &self,
+        session: &Session,
+        args: &Test,
+        filter: &Filter,
+        report: &mut Report<'_>,
+    ) -> Result<()> {
+        if self.planned() == 0 {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let opened = session
+            .config
+            .target(args.versions.kernel.as_deref())
+            .and_then(|target| Kernel::open(session, target));
+        let setup = Case {
+            time: Some(started.elapsed()),
+            log: Some(session.logs().to_owned()),
+            ..Case::new("setup", "kernel_and_sandbox_are_there", Outcome::Passed)
+        };
+        let tools = match opened {
+            Ok((kernel, sandbox)) => HostTools {
                 session,
                 sandbox,
                 kernel,
             },
-            filter,
-            report,
-        )?;
-    }
-    for target in vm::targets(session, args) {
-        vm::run(session, target.as_deref(), args, &selection, report)?;
-    }
-    Ok(())
-}
-
-fn run_on_host(tools: &HostTools, filter: &Filter, report: &mut Report) -> Result<()> {
-    for (name, check) in checks::ALL {
-        if filter.wants(&format!("check.{name}")) {
-            report.add(timed("check", name, || check(tools)));
-        }
-    }
-    if filter.wants_suite("unit") {
-        unit::run(tools, &mut |case| {
-            if filter.wants(&format!("{}.{}", case.suite, case.name)) {
-                report.add(case);
+            Err(error) => {
+                report.add(Case {
+                    outcome: Outcome::Failed(format!("{error:#}")),
+                    ..setup
+                });
+                self.give_up(report);
+                return Ok(());
             }
-        })?;
+        };
+        report.add(setup);
+        if !self.checks.is_empty() {
+            report.begin("check", self.checks.len());
+            for (name, check) in &self.checks {
+                report.add(timed("check", name, || check(&tools)));
+            }
+            report.end();
+        }
+        match self.unit {
+            true => unit::run(&tools, filter, report),
+            false => Ok(()),
+        }
     }
-    Ok(())
+
+    /// Reports that nothing can be run.
+    fn give_up(&self, report: &mut Report<'_>) {
+        let skipped = || Outcome::Skipped("what it needs could not be made: see setup".into());
+        if !self.checks.is_empty() {
+            report.begin("check", self.checks.len());
+            for (name, _) in &self.checks {
+                report.add(Case::new("check", *name, skipped()));
+            }
+            report.end();
+        }
+        if self.unit {
+            report.begin("unit", 1);
+            report.add(Case::new("unit", unit::CARGO, skipped()));
+            report.end();
+        }
+    }
 }
 
-fn list(args: &Test, filter: &Filter) -> Result<ExitCode> {
-    for (name, _) in checks::ALL {
-        let name = format!("check.{name}");
-        if filter.wants(&name) {
-            println!("{name}");
-        }
+/// Prints the names, one a line, as filters take them; what is to be known besides stands in brackets.
+fn list(lots: &[Lot], filter: &Filter) -> Result<ExitCode> {
+    for (name, _) in Host::of(filter).checks {
+        println!("check.{name}");
     }
     if filter.wants_suite("unit") {
         for name in unit::list()? {
@@ -127,8 +183,16 @@ fn list(args: &Test, filter: &Filter) -> Result<ExitCode> {
             }
         }
     }
-    for scenario in vm::selection(args).pick(&vmtest::scenarios::all()) {
-        println!("{}", scenario.name);
+    for lot in lots {
+        let kernel = lot.kernel().map(|name| format!("kernel {name}"));
+        for scenario in lot.scenarios() {
+            let core = scenario.core.then(|| "core".to_owned());
+            let marks: Vec<_> = core.iter().chain(&kernel).map(String::as_str).collect();
+            match marks.is_empty() {
+                true => println!("{}", scenario.name),
+                false => println!("{} ({})", scenario.name, marks.join(", ")),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -140,11 +204,8 @@ fn timed(suite: &str, name: &str, check: impl FnOnce() -> Result<()>) -> Case {
         Err(error) => Outcome::Failed(format!("{error:#}")),
     };
     Case {
-        suite: suite.into(),
-        name: name.into(),
-        outcome,
         time: Some(started.elapsed()),
-        log: None,
+        ..Case::new(suite, name, outcome)
     }
 }
 

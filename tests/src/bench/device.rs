@@ -246,7 +246,9 @@ impl<D: Device> Site<D::Cell> for InGuest<'_, D> {
     }
 
     fn renew(&mut self) -> Result<bool> {
-        if !self.host.health().take_lost().contains(&self.guest.domid()) {
+        let lost = self.host.health().take_lost();
+        let domid = self.guest.domid();
+        if !lost.iter().any(|fault| fault.domid == domid) {
             return Ok(false);
         }
         // The toolstack is about to remove what is left of the guest; its name must be free.

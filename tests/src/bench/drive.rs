@@ -55,7 +55,7 @@ impl<'h, S: Subject + 'h> Rig<'h, S> {
         Ok(())
     }
 
-    /// After an error: whether the emulator is to blame (see [`crate::console::lost_domain`]), in which case there
+    /// After an error: whether the emulator is to blame (see [`crate::fault`]), in which case there
     /// is a new domain to go on with.
     pub fn recover(&mut self) -> Result<bool> {
         if self.losses == LOSSES || !self.site.renew()? {

@@ -9,11 +9,11 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("dom0.pv_boots", |ctx| boots(ctx, "PV")),
+    Scenario::new("dom0.pv_boots", |ctx| boots(ctx, "PV")).core(),
     Scenario::new("dom0.pvh_boots", |ctx| boots(ctx, "PVH"))
         .on(Topology::PVH)
         .full(),
-    Scenario::new("dom0.toolstack_answers", toolstack_answers),
+    Scenario::new("dom0.toolstack_answers", toolstack_answers).core(),
 ];
 
 fn boots(ctx: &mut Ctx<'_>, expected: &str) -> Result<()> {

@@ -34,7 +34,9 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 const OWN: &[Scenario] = &[
-    Scenario::new("hypervisor.stock_kernel_runs_as_dom0", runs_as_dom0).on(Topology::PARAVANE_REAL),
+    Scenario::new("hypervisor.stock_kernel_runs_as_dom0", runs_as_dom0)
+        .on(Topology::PARAVANE_REAL)
+        .core(),
     Scenario::new("hypervisor.packaged_kernel_runs_as_dom0", runs_as_dom0)
         .on(PACKAGED)
         .full(),

@@ -23,14 +23,16 @@ const PV_C_XENSTORED: Topology = Topology::PV.with_our_nodes_and_c_xenstored();
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("nodes.are_ours_pv", are_ours).on(PV),
+    Scenario::new("nodes.are_ours_pv", are_ours).on(PV).core(),
     Scenario::new("nodes.are_ours_pvh", are_ours).on(PVH).full(),
     Scenario::new("nodes.xens_own_tests_pass_pv", xens_own_tests_pass).on(PV),
     Scenario::new("nodes.xens_own_tests_pass_pvh", xens_own_tests_pass)
         .on(PVH)
         .full(),
     Scenario::new("nodes.kernels_own_answer_as_expected_pv", answers),
-    Scenario::new("nodes.ours_answer_as_the_kernels_own_pv", answers).on(PV),
+    Scenario::new("nodes.ours_answer_as_the_kernels_own_pv", answers)
+        .on(PV)
+        .core(),
     Scenario::new("nodes.kernels_own_answer_as_expected_pvh", answers)
         .on(Topology::PVH)
         .full(),

@@ -11,12 +11,15 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("overlay.image_holds_what_it_says", image_holds_what_it_says).only_on(ALL),
+    Scenario::new("overlay.image_holds_what_it_says", image_holds_what_it_says)
+        .only_on(ALL)
+        .by_default(),
     Scenario::new(
         "overlay.guests_boot_in_every_mode",
         guests_boot_in_every_mode,
     )
-    .only_on(ALL),
+    .only_on(ALL)
+    .by_default(),
     Scenario::new("overlay.pvh_dom0_boots", image_holds_what_it_says)
         .on(Topology::PVH)
         .only_on(ALL),

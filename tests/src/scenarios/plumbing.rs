@@ -20,8 +20,8 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    on_both("plumbing.devices_interrupt", devices_interrupt),
-    on_both("plumbing.power_button_is_heard", power_button_is_heard),
+    on_both("plumbing.devices_interrupt", devices_interrupt).by_default(),
+    on_both("plumbing.power_button_is_heard", power_button_is_heard).by_default(),
     on_both("plumbing.processors_are_told", processors_are_told).on(Topology::PV_MISLED),
     on_both("plumbing.wrong_tables_end_right", wrong_tables_end_right).on(Topology::PV_MISLED),
     on_both("plumbing.hvm_guest_has_pirqs", hvm_guest_has_pirqs).on(Topology::PV),

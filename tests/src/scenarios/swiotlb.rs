@@ -17,17 +17,18 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    on_both("swiotlb.disks_keep_data", disks_keep_data),
+    on_both("swiotlb.disks_keep_data", disks_keep_data).by_default(),
     on_both("swiotlb.networks_keep_data", networks_keep_data),
     on_both(
         "swiotlb.devices_see_what_is_meant",
         devices_see_what_is_meant,
-    ),
+    )
+    .by_default(),
     on_both(
         "swiotlb.guests_pages_reach_the_disks",
         guests_pages_reach_the_disks,
     ),
-    on_both("swiotlb.users_are_listed", users_are_listed),
+    on_both("swiotlb.users_are_listed", users_are_listed).by_default(),
     on_both("swiotlb.costs_are_told", costs_are_told),
     on_both(
         "swiotlb.disks_keep_data_with_iommu",

@@ -12,7 +12,8 @@ use kbuild::{Digest, Modules, SandboxCommand, process};
 
 use super::HostTools;
 
-type Check = fn(&HostTools) -> Result<()>;
+/// A check.
+pub type Check = fn(&HostTools) -> Result<()>;
 
 /// All checks with their names.
 pub const ALL: [(&str, Check); 3] = [

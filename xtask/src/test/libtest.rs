@@ -6,11 +6,20 @@ use std::collections::BTreeMap;
 
 use crate::report::{Case, Outcome};
 
+/// A test program that has ended, or the documentation's examples of a crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the documentation's examples.
+    pub is_doc: bool,
+}
+
 /// Takes lines, gives results. Results of a test program come when its summary does, because the messages of
 /// failures stand at the end.
 #[derive(Default)]
 pub struct Reader {
-    program: String,
+    program: Program,
     results: Vec<(String, Outcome)>,
     messages: BTreeMap<String, String>,
     block: Option<String>,
@@ -20,8 +29,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes a line; returns what became known with it.
-    pub fn line(&mut self, line: &str) -> Vec<Case> {
+    /// Takes a line; returns the program that has ended with it.
+    pub fn line(&mut self, line: &str) -> Option<(Program, Vec<Case>)> {
         if let Some(program) = program_of(line) {
             let unfinished = self.end(false);
             self.program = program;
@@ -45,15 +54,18 @@ impl Reader {
         } else if let Some((name, outcome)) = result_of(line) {
             self.results.push((name, outcome));
         }
-        vec![]
+        None
     }
 
-    /// Ends a test program. One that ended without a summary was killed or aborted: that is a failure.
-    pub fn end(&mut self, summary: bool) -> Vec<Case> {
+    /// Ends a test program, if one runs. One that ended without a summary was killed or aborted: that is a failure.
+    pub fn end(&mut self, summary: bool) -> Option<(Program, Vec<Case>)> {
         let mut results = std::mem::take(&mut self.results);
         let mut messages = std::mem::take(&mut self.messages);
         self.block = None;
-        if std::mem::take(&mut self.running) && !summary {
+        if !std::mem::take(&mut self.running) {
+            return None;
+        }
+        if !summary {
             let why = "the test program ended before its summary";
             results.push(("runs_to_its_end".into(), Outcome::Failed(why.into())));
         }
@@ -72,29 +84,38 @@ impl Reader {
                 }
                 other => other,
             };
-            cases.push(Case {
-                suite: "unit".into(),
-                name: format!("{}::{name}", self.program),
-                outcome,
-                time: None,
-                log: None,
-            });
+            let name = format!("{}::{name}", self.program.name);
+            cases.push(Case::new("unit", name, outcome));
         }
-        cases
+        Some((self.program.clone(), cases))
     }
 }
 
 /// The program of a line such as `     Running unittests src/lib.rs (target/debug/deps/kbuild-0123456789abcdef)`.
-pub fn program_of(line: &str) -> Option<String> {
+pub fn program_of(line: &str) -> Option<Program> {
     let line = line.trim_start();
     if let Some(krate) = line.strip_prefix("Doc-tests ") {
-        return Some(format!("{krate}::doc"));
+        return Some(Program {
+            name: format!("{krate}::doc"),
+            is_doc: true,
+        });
     }
-    let path = line
-        .strip_prefix("Running ")?
-        .rsplit_once('(')?
-        .1
-        .strip_suffix(')')?;
+    let name = executable(line.strip_prefix("Running ")?)?;
+    Some(Program {
+        name,
+        is_doc: false,
+    })
+}
+
+/// Whether a line says that a test program was built: `  Executable unittests src/lib.rs (target/debug/deps/kbuild-0123)`.
+pub fn is_built(line: &str) -> bool {
+    let line = line.trim_start().strip_prefix("Executable ");
+    line.and_then(executable).is_some()
+}
+
+/// The name in `unittests src/lib.rs (target/debug/deps/kbuild-0123456789abcdef)`.
+fn executable(text: &str) -> Option<String> {
+    let path = text.rsplit_once('(')?.1.strip_suffix(')')?;
     let file = path.rsplit('/').next()?;
     Some(file.rsplit_once('-')?.0.to_owned())
 }
@@ -123,8 +144,9 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, Outcome)> {
         let mut reader = Reader::default();
-        let mut cases: Vec<_> = text.lines().flat_map(|line| reader.line(line)).collect();
-        cases.extend(reader.end(false));
+        let lines = text.lines().filter_map(|line| reader.line(line));
+        let mut cases: Vec<_> = lines.flat_map(|(_, cases)| cases).collect();
+        cases.extend(reader.end(false).into_iter().flat_map(|(_, cases)| cases));
         cases
             .into_iter()
             .map(|case| (case.name, case.outcome))
@@ -161,5 +183,14 @@ mod tests {
         assert_eq!(cases.len(), 2);
         assert_eq!(cases[1].0, "abi::runs_to_its_end");
         assert!(matches!(cases[1].1, Outcome::Failed(_)));
+    }
+    #[test]
+    fn programs_are_counted_when_they_are_built() {
+        assert!(is_built(
+            "  Executable unittests src/lib.rs (target/debug/deps/ring-0123)"
+        ));
+        assert!(!is_built("   Compiling ring v0.1.0 (/t/ring)"));
+        let doc = program_of("   Doc-tests ring").unwrap();
+        assert!(doc.is_doc && doc.name == "ring::doc");
     }
 }

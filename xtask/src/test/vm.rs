@@ -1,15 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scenarios in virtual machines, on one kernel after the other.
+//! The scenarios in virtual machines, on one kernel after the other, on one machine after the other, as far as there is time.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
 
 use anyhow::Result;
-use kbuild::Session;
-use vmtest::runner::{self, Selection, Verdict};
-use vmtest::{Driver, Hypervisor, Loader};
+use kbuild::config::Config;
+use kbuild::{Images, Session};
+use vmtest::attempts::Verdict;
+use vmtest::runner::{self, Runner, Selection};
+use vmtest::{Driver, Hypervisor, Loader, Scenario};
 
+use super::plan::{self, Item, Need};
+use super::times::{self, Clock, Times};
 use crate::cli::{self, Test};
 use crate::prepare::prepare;
+use crate::report::summary::span;
 use crate::report::{Case, Outcome, Report};
+
+/// Seconds that a scenario takes where it was never run, on the machine that the figures in docs/results come from.
+const SHARED: f64 = 15.0;
+/// The same for one that boots machines itself.
+const ALONE: f64 = 40.0;
+/// Seconds until Xen and dom0 are up there.
+const XEN: f64 = 15.0;
+/// Seconds until our hypervisor and dom0 are up there.
+const PARAVANE: f64 = 8.0;
+/// Seconds that it takes to bring a kernel up to date, with all that is made for it.
+const AGAIN: f64 = 90.0;
+/// Seconds that it takes to build one for the first time.
+const ANEW: f64 = 900.0;
 
 /// Which scenarios the command line means.
 pub fn selection(args: &Test) -> Selection {
@@ -23,96 +44,451 @@ pub fn selection(args: &Test) -> Selection {
     }
 }
 
-/// The kernels to run them on: the one named; otherwise the default one (`None`), those that some of the scenarios are for,
-/// and with `--full` all, but not those that differ from another only in having more C.
-pub fn targets(session: &Session, args: &Test) -> Vec<Option<String>> {
-    if let Some(name) = &args.versions.kernel {
-        return vec![Some(name.clone())];
-    }
-    let picked = selection(args).pick(&vmtest::scenarios::all());
-    let special = |name: &String| {
-        let named = |scenario: &vmtest::Scenario| scenario.kernels.contains(&name.as_str());
-        picked.iter().any(named)
-    };
-    let others = session.config.target.iter().filter(|(name, target)| {
-        **name != session.config.default && (special(name) || args.full && target.c.is_empty())
-    });
-    std::iter::once(None)
-        .chain(others.map(|(name, _)| Some(name.clone())))
-        .collect()
+/// The scenarios of one kernel.
+pub struct Lot {
+    target: Option<String>,
+    /// In front of their names, unless it is the default kernel.
+    prefix: String,
+    groups: Vec<Group>,
 }
 
-/// Runs them on one kernel. Their names get the kernel's in front unless it is the default one.
-pub fn run(
-    session: &Session,
-    target: Option<&str>,
-    args: &Test,
-    selection: &Selection,
-    report: &mut Report,
-) -> Result<()> {
-    let mut scenarios = selection.pick(&vmtest::scenarios::all());
-    scenarios.retain(|scenario| scenario.is_for(target));
-    // A kernel that nobody has asked for has only the scenarios that are for it; with `--full` all, unless it only differs
-    // from another in having more C.
-    let is_copy = |name| {
-        let target = session.config.target.get(name);
-        target.is_some_and(|target| !target.c.is_empty())
-    };
-    if args.versions.kernel.is_none() && target.is_some_and(|name| !args.full || is_copy(name)) {
-        scenarios.retain(|scenario| !scenario.kernels.is_empty());
+/// Scenarios that share a machine, or that boot their machines themselves.
+struct Group {
+    name: String,
+    scenarios: Vec<Scenario>,
+}
+
+impl Lot {
+    /// How many tests it is at the outermost level: making what it needs, and its groups.
+    pub fn planned(&self) -> usize {
+        1 + self.groups.len()
     }
-    if scenarios.is_empty() {
-        return Ok(());
+
+    /// Its scenarios.
+    pub fn scenarios(&self) -> impl Iterator<Item = &Scenario> {
+        self.groups.iter().flat_map(|group| &group.scenarios)
     }
-    let prefix = match target {
-        Some(name) if name != session.config.default => format!("{name}."),
-        _ => String::new(),
-    };
-    let ours = selection.driver == Driver::Rust;
-    let paravane = scenarios
-        .iter()
-        .any(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane);
-    let grub = scenarios
-        .iter()
-        .any(|scenario| scenario.topology.loader != Loader::Qemu);
-    let images = prepare(session, target, args.versions.xen.as_deref(), ours)
-        .and_then(|images| match paravane {
-            true => images.with_paravane(session),
-            false => Ok(images),
-        })
-        .and_then(|images| match grub {
-            true => images.with_grub(session),
-            false => Ok(images),
-        });
-    let images = match images {
-        Ok(images) => images,
-        Err(error) if !prefix.is_empty() => {
-            // Other kernels still have their turn.
-            report.add(Case {
-                suite: format!("{prefix}setup"),
-                name: "the_kernel_can_be_prepared".into(),
-                outcome: Outcome::Failed(format!("{error:#}")),
-                time: None,
-                log: Some(session.logs().to_owned()),
-            });
-            return Ok(());
+
+    /// A scenario's whole name.
+    pub fn name(&self, scenario: &Scenario) -> String {
+        format!("{}{}", self.prefix, scenario.name)
+    }
+
+    /// The kernel, if it is not the default one.
+    pub fn kernel(&self) -> Option<&str> {
+        self.prefix.strip_suffix('.')
+    }
+
+    fn needs(&self, wanted: impl Fn(&Scenario) -> bool) -> bool {
+        self.scenarios().any(wanted)
+    }
+}
+
+/// The kernels to run on: the one named; otherwise the default one, those that some of the scenarios are for, and with
+/// `--full` all, but not those that differ from another only in having more C.
+pub fn lots(config: &Config, args: &Test) -> Vec<Lot> {
+    let picked = selection(args).pick(&vmtest::scenarios::all());
+    let targets = match &args.versions.kernel {
+        Some(name) => vec![Some(name.clone())],
+        None => {
+            let mut others: Vec<_> = config.target.keys().collect();
+            others.retain(|name| **name != config.default);
+            let others = others.into_iter().map(|name| Some(name.clone()));
+            std::iter::once(None).chain(others).collect()
         }
-        Err(error) => return Err(error),
     };
-    runner::run(session, &images, &scenarios, selection, &mut |result| {
-        let (suite, name) = result.name.split_once('.').unwrap_or(("vm", result.name));
-        report.notes(&result.notes);
+    let lots = targets.into_iter().map(|target| {
+        let mut scenarios = picked.clone();
+        scenarios.retain(|scenario| is_for(config, args, target.as_deref(), scenario));
+        let prefix = match &target {
+            Some(name) if *name != config.default => format!("{name}."),
+            _ => String::new(),
+        };
+        let groups = groups(&prefix, scenarios);
+        Lot {
+            target,
+            prefix,
+            groups,
+        }
+    });
+    lots.filter(|lot| !lot.groups.is_empty()).collect()
+}
+
+/// Whether a scenario is run on a kernel.
+fn is_for(config: &Config, args: &Test, target: Option<&str>, scenario: &Scenario) -> bool {
+    if !scenario.is_for(target) {
+        return false;
+    }
+    let (Some(name), None) = (target, &args.versions.kernel) else {
+        return true;
+    };
+    let is_copy = config.target.get(name).is_some_and(|t| !t.c.is_empty());
+    if args.filter.is_empty() && !args.full {
+        // The default run has one kernel for those that need a certain one.
+        return scenario.kernels.first() == Some(&name);
+    }
+    !scenario.kernels.is_empty() || args.full && !is_copy
+}
+
+/// Scenarios that follow each other and share a machine are a group.
+fn groups(prefix: &str, scenarios: Vec<Scenario>) -> Vec<Group> {
+    let kernel = match prefix.strip_suffix('.') {
+        Some(name) => format!("{name}, "),
+        None => String::new(),
+    };
+    let mut groups: Vec<Group> = Vec::new();
+    for scenario in scenarios {
+        let machine = match scenario.is_alone() {
+            true => "machines of their own".to_owned(),
+            false => scenario.topology.to_string(),
+        };
+        let name = format!("{kernel}{machine}");
+        match groups.last_mut() {
+            Some(group) if group.name == name => group.scenarios.push(scenario),
+            _ => groups.push(Group {
+                name,
+                scenarios: vec![scenario],
+            }),
+        }
+    }
+    groups
+}
+
+/// All that is to be run, and how far it is.
+pub struct Run<'s> {
+    session: &'s Session,
+    args: &'s Test,
+    clock: Clock,
+    times: Times,
+    /// Decides which scenarios are left out.
+    turn: String,
+    lots: &'s [Lot],
+    /// Names of those that were not left out or run so far.
+    pending: BTreeSet<String>,
+    /// Kernels that are ready.
+    ready: BTreeSet<String>,
+    /// Names of those that were left out.
+    pub left_out: Vec<String>,
+}
+
+impl<'s> Run<'s> {
+    /// Nothing has been run yet.
+    pub fn new(session: &'s Session, args: &'s Test, clock: Clock, lots: &'s [Lot]) -> Self {
+        let names = lots
+            .iter()
+            .flat_map(|lot| lot.scenarios().map(|scenario| lot.name(scenario)));
+        Self {
+            session,
+            args,
+            clock,
+            times: Times::read(session),
+            turn: times::turn(session.workspace()),
+            lots,
+            pending: names.collect(),
+            ready: BTreeSet::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Runs everything.
+    pub fn all(&mut self, report: &mut Report<'_>) {
+        for lot in self.lots {
+            self.lot(lot, report);
+        }
+        // Long rounds, and C in the place of our drivers, tell nothing of the default run.
+        if !self.args.full && selection(self.args).driver == Driver::Rust {
+            if let Err(error) = self.times.save(self.session) {
+                let text = format!("note: how long scenarios took is not kept: {error:#}");
+                self.session.ui.line(&text);
+            }
+        }
+    }
+
+    fn lot(&mut self, lot: &Lot, report: &mut Report<'_>) {
+        let setup = |outcome| {
+            let suite = format!("{}setup", lot.prefix);
+            Case::new(suite, "everything_needed_is_there", outcome)
+        };
+        let chosen = self.chosen(None);
+        if !lot.scenarios().any(|s| chosen.contains(&lot.name(s))) {
+            report.add(setup(Outcome::Skipped(self.no_time())));
+            for group in &lot.groups {
+                report.begin(&group.name, group.scenarios.len());
+                for scenario in &group.scenarios {
+                    self.leave_out(lot, scenario, report);
+                }
+                report.end();
+            }
+            return;
+        }
+        let (key, built_in) = self.preparation(lot);
+        let started = Instant::now();
+        let images = self.prepare(lot);
+        let time = started.elapsed();
+        let images = match images {
+            Ok(images) => images,
+            Err(error) => {
+                report.add(Case {
+                    time: Some(time),
+                    log: Some(self.session.logs().to_owned()),
+                    ..setup(Outcome::Failed(format!("{error:#}")))
+                });
+                // Other kernels still have their turn.
+                return self.give_up(lot, report);
+            }
+        };
+        self.times.took(&key, built_in, time);
+        self.ready.insert(lot.prefix.clone());
         report.add(Case {
-            suite: format!("{prefix}{suite}"),
-            name: name.into(),
-            outcome: match result.verdict {
+            time: Some(time),
+            ..setup(Outcome::Passed)
+        });
+        let selection = selection(self.args);
+        let mut runner = Runner::new(self.session, &images, &selection, &lot.prefix);
+        for group in &lot.groups {
+            report.begin(&group.name, group.scenarios.len());
+            for scenario in &group.scenarios {
+                if self.chosen(Some(&runner)).contains(&lot.name(scenario)) {
+                    let case = self.run(&mut runner, lot, scenario);
+                    report.add(case);
+                } else {
+                    self.leave_out(lot, scenario, report);
+                }
+            }
+            report.end();
+        }
+    }
+
+    fn run(&mut self, runner: &mut Runner<'_>, lot: &Lot, scenario: &Scenario) -> Case {
+        let name = lot.name(scenario);
+        self.pending.remove(&name);
+        let result = runner.run(scenario);
+        for (topology, time) in runner.take_boots() {
+            let built_in = boot_seconds(topology.hypervisor);
+            self.times.took(&times::boot(&topology), built_in, time);
+        }
+        if result.verdict == Verdict::Passed && result.runs == 1 {
+            self.times.took(&name, seconds(scenario), result.took);
+        }
+        case(&name, result)
+    }
+
+    /// Which of those that are pending there is time for.
+    fn chosen(&self, runner: Option<&Runner<'_>>) -> BTreeSet<String> {
+        let all = self
+            .lots
+            .iter()
+            .flat_map(|lot| lot.scenarios().map(move |scenario| (lot, scenario)));
+        let mut items = Vec::new();
+        for (lot, scenario) in all {
+            let name = lot.name(scenario);
+            if !self.pending.contains(&name) {
+                continue;
+            }
+            let (what, built_in) = self.preparation(lot);
+            let mut needs = vec![Need {
+                seconds: match self.ready.contains(&lot.prefix) {
+                    true => 0.0,
+                    false => self.times.expect(&what, built_in),
+                },
+                key: what,
+            }];
+            if !scenario.is_alone() {
+                let topology = &scenario.topology;
+                let boot = times::boot(topology);
+                let built_in = boot_seconds(topology.hypervisor);
+                needs.push(Need {
+                    seconds: match runner.is_some_and(|runner| runner.is_up(topology)) {
+                        true => 0.0,
+                        false => self.times.expect(&boot, built_in),
+                    },
+                    key: format!("{}{boot}", lot.prefix),
+                });
+            }
+            items.push(Item {
+                seconds: self.times.expect(&name, seconds(scenario)),
+                core: scenario.core,
+                name,
+                needs,
+            });
+        }
+        plan::choose(&items, self.clock.left(), &self.turn)
+    }
+
+    /// What preparing a kernel is called, and how many seconds it takes where the built-in figures come from.
+    fn preparation(&self, lot: &Lot) -> (String, f64) {
+        match &lot.target {
+            // It is needed in any case.
+            None => ("default kernel".into(), AGAIN),
+            Some(name) if self.was_built(name) => (format!("kernel {name}, again"), AGAIN),
+            Some(name) => (format!("kernel {name}, anew"), ANEW),
+        }
+    }
+
+    /// Whether the cache has a build of a kernel: another is made from it.
+    fn was_built(&self, name: &str) -> bool {
+        let entries = std::fs::read_dir(self.session.cache.root().join("kernel"));
+        let names = entries.into_iter().flatten().flatten();
+        names
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .any(|entry| entry.rsplit_once('-').is_some_and(|(of, _)| of == name))
+    }
+
+    fn leave_out(&mut self, lot: &Lot, scenario: &Scenario, report: &mut Report<'_>) {
+        let name = lot.name(scenario);
+        self.pending.remove(&name);
+        report.add(named(&name, Outcome::Skipped(self.no_time())));
+        self.left_out.push(name);
+    }
+
+    fn no_time(&self) -> String {
+        let budget = self.clock.budget.unwrap_or_default();
+        format!(
+            "no time: {} of {} have passed, and the rest is for others; --full leaves out none",
+            span(self.clock.passed()),
+            span(budget)
+        )
+    }
+
+    /// Reports that nothing of a kernel can be run.
+    fn give_up(&mut self, lot: &Lot, report: &mut Report<'_>) {
+        for group in &lot.groups {
+            report.begin(&group.name, group.scenarios.len());
+            for scenario in &group.scenarios {
+                let name = lot.name(scenario);
+                self.pending.remove(&name);
+                let why = "what it needs could not be made: see setup".to_owned();
+                report.add(named(&name, Outcome::Skipped(why)));
+            }
+            report.end();
+        }
+    }
+
+    fn prepare(&self, lot: &Lot) -> Result<Images> {
+        let (session, args) = (self.session, self.args);
+        let ours = selection(args).driver == Driver::Rust;
+        let mut images = prepare(
+            session,
+            lot.target.as_deref(),
+            args.versions.xen.as_deref(),
+            ours,
+        )?;
+        if lot.needs(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane) {
+            images = images.with_paravane(session)?;
+        }
+        if lot.needs(|scenario| scenario.topology.loader != Loader::Qemu) {
+            images = images.with_grub(session)?;
+        }
+        Ok(images)
+    }
+}
+
+fn seconds(scenario: &Scenario) -> f64 {
+    match scenario.is_alone() {
+        true => ALONE,
+        false => SHARED,
+    }
+}
+
+fn boot_seconds(hypervisor: Hypervisor) -> f64 {
+    match hypervisor {
+        Hypervisor::Xen => XEN,
+        Hypervisor::Paravane => PARAVANE,
+    }
+}
+
+/// A test by its whole name: the last part is what the group calls it.
+fn named(name: &str, outcome: Outcome) -> Case {
+    let (suite, name) = name.rsplit_once('.').unwrap_or(("vm", name));
+    Case::new(suite, name, outcome)
+}
+
+fn case(name: &str, result: runner::Outcome) -> Case {
+    Case {
+        time: Some(result.took),
+        log: result.logs,
+        notes: result.notes,
+        runs: result.runs,
+        repeats: result.repeats,
+        ..named(
+            name,
+            match result.verdict {
                 Verdict::Passed => Outcome::Passed,
                 Verdict::Skipped(why) => Outcome::Skipped(why),
                 Verdict::Failed(why) => Outcome::Failed(why),
+                Verdict::TimedOut(why) => Outcome::TimedOut(why),
             },
-            time: Some(result.took),
-            log: result.logs,
-        });
-    });
-    Ok(())
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    /// What a command line means, with the work tree's own list of kernels.
+    fn lots_of(words: &[&str]) -> Vec<Lot> {
+        let words = ["cargo xtask", "test"].iter().chain(words);
+        let cli::Command::Test(args) = cli::Cli::parse_from(words).command else {
+            panic!("not a test");
+        };
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels.toml");
+        lots(&Config::read(&path).unwrap(), &args)
+    }
+
+    fn kernels(lots: &[Lot]) -> Vec<&str> {
+        let name = |lot: &Lot| lot.kernel().map_or(0, str::len);
+        assert!(lots.iter().skip(1).all(|lot| name(lot) > 0));
+        lots.iter().filter_map(Lot::kernel).collect()
+    }
+
+    #[test]
+    fn the_default_run_has_a_core_and_one_kernel_with_the_overlay() {
+        let lots = lots_of(&[]);
+        assert_eq!(kernels(&lots), ["overlay"]);
+        let core = |lot: &Lot| lot.scenarios().filter(|s| s.core).count();
+        assert!(core(&lots[0]) > 5 && core(&lots[1]) == 0);
+        assert!(lots[1].scenarios().any(|s| s.name.starts_with("plumbing.")));
+        let full = lots.iter().flat_map(Lot::scenarios).any(|s| s.full_only);
+        assert!(!full);
+    }
+
+    #[test]
+    fn those_who_name_a_group_get_all_its_kernels() {
+        assert_eq!(kernels(&lots_of(&["swiotlb."])), ["overlay", "overlay-c"]);
+        assert_eq!(kernels(&lots_of(&["dom0."])), [""; 0]);
+        let one = lots_of(&["--kernel", "overlay", "swiotlb."]);
+        assert_eq!((one.len(), one[0].kernel()), (1, Some("overlay")));
+        // A kernel that differs from another only in having more C has only what is for it.
+        let full = lots_of(&["--full"]);
+        assert!(kernels(&full).contains(&"debian-sid"));
+        let copy = full.iter().find(|lot| lot.kernel() == Some("overlay-c"));
+        assert!(copy.unwrap().scenarios().all(|s| !s.kernels.is_empty()));
+    }
+
+    #[test]
+    fn a_machines_scenarios_are_one_group() {
+        for lot in lots_of(&["--full"]) {
+            let names: BTreeSet<_> = lot.groups.iter().map(|group| &group.name).collect();
+            assert_eq!(names.len(), lot.groups.len());
+        }
+    }
+
+    #[test]
+    fn the_time_is_only_limited_where_nothing_is_named() {
+        let budget = |words: &[&str]| {
+            let words = ["cargo xtask", "test"].iter().chain(words);
+            match cli::Cli::parse_from(words).command {
+                cli::Command::Test(args) => args.time_budget().map(|time| time.as_secs()),
+                _ => panic!("not a test"),
+            }
+        };
+        assert_eq!(budget(&[]), Some(3600));
+        assert_eq!(budget(&["dom0."]), None);
+        assert_eq!(budget(&["--full"]), None);
+        assert_eq!(budget(&["dom0.", "--time-budget", "5"]), Some(300));
+        let refused = ["cargo xtask", "test", "--full", "--time-budget", "5"];
+        assert!(cli::Cli::try_parse_from(refused).is_err());
+    }
 }

@@ -15,7 +15,7 @@ use crate::scenario::{Ctx, Scenario};
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.data_pv_1_vcpu", |ctx| data(ctx, Mode::Pv, 1)).full(),
-    Scenario::new("blkfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)),
+    Scenario::new("blkfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)).core(),
     Scenario::new("blkfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)),
     Scenario::new("blkfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)).full(),
 ];

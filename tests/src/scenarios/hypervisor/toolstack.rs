@@ -9,7 +9,9 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("hypervisor.toolstack_answers", toolstack_answers).on(Topology::PARAVANE),
+    Scenario::new("hypervisor.toolstack_answers", toolstack_answers)
+        .on(Topology::PARAVANE)
+        .core(),
     Scenario::new(
         "hypervisor.toolstack_answers_on_our_nodes",
         toolstack_answers,

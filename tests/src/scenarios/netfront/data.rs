@@ -15,7 +15,7 @@ use crate::vif::Vif;
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.data_pv_1_vcpu", |ctx| data(ctx, Mode::Pv, 1)).full(),
     Scenario::new("netfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)).full(),
-    Scenario::new("netfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)),
+    Scenario::new("netfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)).core(),
     Scenario::new("netfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)).full(),
     Scenario::new("netfront.guests_talk_over_the_bridge", guest_to_guest).full(),
 ];

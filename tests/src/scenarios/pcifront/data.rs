@@ -12,7 +12,9 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("pcifront.content_with_msi_x", with_msi_x).on(Topology::PASSED),
+    Scenario::new("pcifront.content_with_msi_x", with_msi_x)
+        .on(Topology::PASSED)
+        .core(),
     Scenario::new("pcifront.content_with_msi", with_msi)
         .on(Topology::PASSED)
         .full(),
