@@ -17,6 +17,7 @@ use agent::wire::{self, Deframer};
 use anyhow::{Context, Result, bail};
 
 use crate::health::Health;
+use crate::scenario::TimedOut;
 
 /// How long a command may take unless the caller says otherwise.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -79,10 +80,10 @@ impl Output {
 
     /// An error with all output unless it ended with status 0.
     pub fn ok(self) -> Result<Self> {
-        if self.succeeded() {
-            Ok(self)
-        } else {
-            bail!("{self}")
+        match self.exit {
+            Exit::Code(0) => Ok(self),
+            Exit::TimedOut => Err(TimedOut(self.to_string()).into()),
+            _ => bail!("{self}"),
         }
     }
 
@@ -247,10 +248,9 @@ impl Place {
                 return Ok(output.stdout.trim_end().to_owned());
             }
             if Instant::now() > end {
-                bail!(
-                    "waited {} s for {what} in vain; last, {output}",
-                    scaled(limit).as_secs()
-                );
+                let limit = scaled(limit).as_secs();
+                let what = format!("waited {limit} s for {what} in vain; last, {output}");
+                return Err(TimedOut(what).into());
             }
             thread::sleep(Duration::from_millis(200));
         }
@@ -443,11 +443,9 @@ impl Call {
                 Err(RecvTimeoutError::Timeout) => {
                     self.place.health().check()?;
                     if left.is_zero() {
-                        bail!(
-                            "{} did not answer for {} s",
-                            self.place.name(),
-                            limit.as_secs()
-                        );
+                        let (name, limit) = (self.place.name(), limit.as_secs());
+                        let what = format!("{name} did not answer for {limit} s");
+                        return Err(TimedOut(what).into());
                     }
                 }
             }
