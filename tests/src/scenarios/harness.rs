@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The tests' own ground: guests come up in both modes, commands and files reach them, they survive a save
-//! and a restore, and a guest that panics is noticed. All with the kernel's own drivers, so that a failure here
+//! and a restore, and a guest that panics or has a triple fault is noticed. All with the kernel's own drivers, so that a failure here
 //! is never our drivers' fault.
 
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::disk::Disk;
+use crate::fault::Culprit;
 use crate::guest::{Driver, Guest, Mode};
 use crate::scenario::{Ctx, Scenario};
 
@@ -16,7 +17,8 @@ use crate::scenario::{Ctx, Scenario};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("harness.pv_guest_runs_commands", |ctx| {
         runs_commands(ctx, Mode::Pv)
-    }),
+    })
+    .core(),
     Scenario::new("harness.pvh_guest_runs_commands", |ctx| {
         runs_commands(ctx, Mode::Pvh)
     })
@@ -27,7 +29,8 @@ pub const SCENARIOS: &[Scenario] = &[
         survives_save_and_restore,
     )
     .full(),
-    Scenario::new("harness.panic_is_noticed", panic_is_noticed),
+    Scenario::new("harness.panic_is_noticed", panic_is_noticed).core(),
+    Scenario::new("harness.triple_fault_is_told", triple_fault_is_told).core(),
 ];
 
 fn runs_commands(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
@@ -128,4 +131,78 @@ fn panic_is_noticed(ctx: &mut Ctx<'_>) -> Result<()> {
     );
     ctx.expect_complaint("the guest g1");
     Ok(())
+}
+
+/// A guest whose kernel makes a triple fault at once: it is the kernel that is suspected, and where it was is known.
+fn triple_fault_is_told(ctx: &mut Ctx<'_>) -> Result<()> {
+    let host = ctx.host;
+    host.dom0().put("/disks/faulty", 0o600, &faulty_kernel())?;
+    let guest = Guest::pvh("g1").line("kernel = '/disks/faulty'");
+    let guest = host.create_only(&guest)?;
+    let error = match guest.hello(Duration::from_secs(20)) {
+        Ok(_) => anyhow::bail!("a kernel that only makes a triple fault has an agent"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(error.contains("triple fault"), "{error}");
+    let lost = host.lost_domains();
+    ensure!(
+        lost.len() == 1 && lost[0].domid == guest.domid(),
+        "{lost:?}"
+    );
+    ensure!(lost[0].culprit() == Culprit::GuestOrEmulator, "{lost:?}");
+    ensure!(lost[0].rip == Some(u64::from(START) + 7), "{lost:?}");
+    ctx.note(format!("{}", lost[0]));
+    Ok(())
+}
+
+/// Where the faulty kernel starts.
+const START: u32 = 0x10_0000;
+
+/// An ELF file with a PVH entry: it loads a table of exceptions without entries and then causes an exception.
+fn faulty_kernel() -> Vec<u8> {
+    // lidt [START + 9]; ud2; a limit of 0 and an address of 0.
+    let mut code = vec![0x0f, 0x01, 0x1d];
+    code.extend((START + 9).to_le_bytes());
+    code.extend([0x0f, 0x0b, 0, 0, 0, 0, 0, 0]);
+    // XEN_ELFNOTE_PHYS32_ENTRY is 18 (xen/elfnote.h); the lengths of "Xen" and of the address.
+    let mut note: Vec<u8> = [4u32, 4, 18]
+        .into_iter()
+        .flat_map(u32::to_le_bytes)
+        .collect();
+    note.extend(*b"Xen\0");
+    note.extend(START.to_le_bytes());
+
+    // The header of a 32-bit file (elf(5)), then two program headers: what is loaded, and the note.
+    let (code_at, note_at) = (52 + 2 * 32, 52 + 2 * 32 + code.len() as u32);
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([2, 0, 3, 0]);
+    file.extend([1, START, 52, 0, 0].into_iter().flat_map(u32::to_le_bytes));
+    file.extend(
+        [52u16, 32, 2, 40, 0, 0]
+            .into_iter()
+            .flat_map(u16::to_le_bytes),
+    );
+    let sizes = [code.len() as u32, note.len() as u32];
+    let load = [1, code_at, START, START, sizes[0], sizes[0], 7, 1];
+    let told = [4, note_at, 0, 0, sizes[1], sizes[1], 4, 4];
+    file.extend(load.into_iter().chain(told).flat_map(u32::to_le_bytes));
+    file.extend(code);
+    file.extend(note);
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::Object;
+
+    #[test]
+    fn the_faulty_kernel_is_an_elf_file() {
+        let kernel = faulty_kernel();
+        let file = object::File::parse(&*kernel).unwrap();
+        assert_eq!((file.entry(), file.is_64()), (u64::from(START), false));
+        let notes = object::read::elf::ElfFile32::<object::Endianness>::parse(&*kernel).unwrap();
+        assert_eq!(notes.elf_program_headers().len(), 2);
+    }
 }
