@@ -93,6 +93,17 @@ impl fmt::Display for Fault {
     }
 }
 
+/// What QEMU's log of resets tells of a machine's end, to be put behind it. QEMU has this line there only for a processor that
+/// runs no guest (target/i386/tcg/system/excp_helper.c); a guest's triple fault it gives to the hypervisor.
+pub fn of_machine(resets: &str) -> &'static str {
+    match resets.lines().any(|line| line == "Triple fault") {
+        true => {
+            ", after a triple fault outside of any guest, which is the hypervisor's fault or the emulator's (resets.log)"
+        }
+        false => "",
+    }
+}
+
 fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
@@ -133,6 +144,15 @@ mod tests {
             by("ffffffff81000000", "ffff8300bfb27e80"),
             Culprit::Emulator
         );
+    }
+
+    #[test]
+    fn a_machines_own_triple_fault_is_told() {
+        assert!(
+            of_machine("CPU Reset (CPU 0)\nTriple fault\nCPU Reset (CPU 0)\n")
+                .contains("resets.log")
+        );
+        assert_eq!(of_machine("CPU Reset (CPU 0)\nEAX=00000000\n"), "");
     }
 
     #[test]

@@ -42,6 +42,9 @@ const FIRMWARE_LIMIT: Duration = Duration::from_secs(60);
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
 
+/// QEMU's log of what processors were at when they were reset.
+const RESETS: &str = "resets.log";
+
 /// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
 pub const DEBUGGER: &str = "debugger.sock";
 
@@ -146,10 +149,12 @@ impl Machine {
             let said = said.trim();
             // Xen reboots when it crashes, and QEMU ends then: what the console says comes first.
             thread::sleep(Duration::from_millis(400));
+            let resets = fs::read_to_string(self.dir.join(RESETS)).unwrap_or_default();
             self.health.died(format!(
-                "QEMU ended ({}){}{said}",
+                "QEMU ended ({}){}{said}{}",
                 kbuild::process::describe(status),
-                if said.is_empty() { "" } else { ": " }
+                if said.is_empty() { "" } else { ": " },
+                crate::fault::of_machine(&resets)
             ));
         }
         self.health.check()
@@ -344,7 +349,7 @@ fn arguments(topology: &Topology) -> Vec<String> {
     }
     add(&["-monitor", "unix:/vm/run/monitor.sock,server=on,wait=off"]);
     // What a processor was at when it was reset: a triple fault says nothing else.
-    add(&["-d", "cpu_reset", "-D", "/vm/run/resets.log"]);
+    add(&["-d", "cpu_reset", "-D", &format!("/vm/run/{RESETS}")]);
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
     add(&["-chardev", &console]);
     add(&["-serial", "chardev:console"]);

@@ -411,7 +411,7 @@ pub struct Test {
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["full", "list"], value_parser = clap::value_parser!(u64).range(1..=10_080))]
     pub time_budget: Option<u64>,
     /// Where to write the results as JUnit (default: the run's log folder)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
     pub junit: Option<PathBuf>,
     #[command(flatten)]
     pub versions: Versions,
