@@ -166,7 +166,7 @@ impl RealDisk {
     pub fn start(&self, dom0: &Place) -> Result<String> {
         let module = self.module;
         let node = dom0.sh(&format!(
-            "modprobe {module} && modprobe -q sd_mod; n=0; while [ $n -lt 100 ]; do \
+            "modprobe {module} && modprobe -q sd_mod; n=0; while [ $n -lt $((100 * PACE)) ]; do \
              for b in /sys/block/*; do \
                d=$(readlink -f $b/device); while [ \"$d\" != / ]; do \
                  [ -e $d/driver ] && [ $(basename $(readlink $d/driver)) = {module} ] && \
@@ -242,7 +242,7 @@ impl RealNet {
     pub fn start(&self, dom0: &Place) -> Result<String> {
         let module = self.module;
         let interface = dom0.sh(&format!(
-            "modprobe {module}; n=0; while [ $n -lt 100 ]; do for i in /sys/class/net/*; do \
+            "modprobe {module}; n=0; while [ $n -lt $((100 * PACE)) ]; do for i in /sys/class/net/*; do \
                [ -e $i/device/driver/module ] && [ $(basename $(readlink $i/device/driver/module)) = {module} ] && \
                echo ${{i##*/}} && exit; done; sleep 0.1; n=$((n+1)); done; exit 1"
         ));
@@ -263,10 +263,10 @@ pub fn check_wire(dom0: &Place, from: RealNet, to: RealNet, mib: u32) -> Result<
          ip -n a addr add 10.5.0.1/24 dev {sender}; ip -n a link set {sender} up; \
          ip -n b addr add 10.5.0.2/24 dev {receiver}; ip -n b link set {receiver} up; \
          dd if=/dev/urandom of=/disks/sent bs=1M count={mib} 2>/dev/null; \
-         n=0; until ip netns exec a ping -c 1 -W 1 10.5.0.2 >/dev/null; do n=$((n+1)); [ $n -lt 30 ]; done; \
-         rm -f /run/open; mkfifo /run/open; sleep 90 > /run/open & hold=$!; \
+         n=0; until ip netns exec a ping -c 1 -W 1 10.5.0.2 >/dev/null; do n=$((n+1)); [ $n -lt $((30 * PACE)) ]; done; \
+         rm -f /run/open; mkfifo /run/open; sleep 1000 > /run/open & hold=$!; \
          ip netns exec b busybox nc -l -p 5000 < /run/open > /disks/got & server=$!; \
-         sleep 1; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $server; kill $hold; \
+         sleep $PACE; ip netns exec a busybox nc 10.5.0.2 5000 < /disks/sent; wait $server; kill $hold; \
          stat -c %s /disks/sent /disks/got >&2; sha256sum < /disks/sent; sha256sum < /disks/got; rm /disks/sent /disks/got; \
          interrupts $path_{sender}; echo; interrupts $path_{receiver}"
     );

@@ -399,8 +399,9 @@ impl Drop for Domain {
         self.dom0.close(self.channel);
         if let Some(unfollow) = self.unfollow.take() {
             // The last words are still on their way to the log.
-            thread::spawn(|| {
-                thread::sleep(Duration::from_millis(700));
+            let pace = self.dom0.pace().clone();
+            thread::spawn(move || {
+                pace.sleep(Duration::from_millis(700));
                 unfollow();
             });
         }

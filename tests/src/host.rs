@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kbuild::Images;
@@ -20,17 +20,27 @@ use crate::fault::Fault;
 use crate::guest::{Domain, Guest};
 use crate::health::{Health, Lost};
 use crate::machine::Machine;
-use crate::remote::{Place, scaled};
+use crate::pace::Pace;
+use crate::remote::Place;
 use crate::topology::Topology;
 
-/// How long Xen and dom0 may take to come up. On two idle processors it takes 15 seconds.
+/// How long Xen and dom0 may take to come up. On the reference machine it takes 12 to 18 seconds.
 const DOM0_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long they may take with a debugger that stops at every hypercall.
+/// How long they may write nothing to the console meanwhile; dom0's kernel does not write much.
+const DOM0_SILENCE: Duration = Duration::from_secs(60);
+
+/// How long they may take with a debugger that stops at every hypercall, silent or not.
 const DEBUGGED_LIMIT: Duration = Duration::from_secs(600);
 
 /// How long a guest may take from its creation to its agent's answer.
 const GUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a guest's kernel, which writes all it has to say, may write nothing meanwhile.
+const GUEST_SILENCE: Duration = Duration::from_secs(30);
+
+/// How long the last messages of something that is dead may be on their way.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Xen and dom0, running.
 pub struct Host {
@@ -50,16 +60,14 @@ pub struct Host {
 impl Host {
     /// Boots a machine; its logs go to `dir`.
     pub fn boot(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
-        let started = Instant::now();
         let mut machine = Machine::start(images, topology, dir)?;
-        let health = machine.health().clone();
-        let dom0 = Place::connect(machine.agent()?, &health)?;
-        let limit = match topology.debugged {
-            true => DEBUGGED_LIMIT,
-            false => DOM0_LIMIT,
+        let (health, pace) = (machine.health().clone(), machine.pace().clone());
+        let dom0 = Place::connect(machine.agent()?, &health, &pace, &machine.log())?;
+        let kernel = match topology.debugged {
+            true => dom0.hello(DEBUGGED_LIMIT),
+            false => dom0.comes_up(DOM0_LIMIT, DOM0_SILENCE),
         };
-        let kernel = dom0
-            .hello(limit)
+        let kernel = kernel
             .and_then(|kernel| match topology.toolstack() {
                 true => dom0.sh("xl info >/dev/null").map(|_| kernel),
                 false => Ok(kernel),
@@ -80,6 +88,11 @@ impl Host {
                 };
                 error.context(format!("{topology} did not come up; see {}", dir.display()))
             })?;
+        let waited = pace.dom0_is_up(topology);
+        fs::write(
+            dir.join("pace.log"),
+            format!("dom0 was waited for {waited}\n"),
+        )?;
         Ok(Self {
             machine: Mutex::new(machine),
             dom0,
@@ -88,7 +101,7 @@ impl Host {
             channels: AtomicU32::new(1),
             names: Mutex::default(),
             kernel,
-            boot_time: started.elapsed(),
+            boot_time: pace.now().wall,
         })
     }
 
@@ -107,6 +120,11 @@ impl Host {
         self.dom0.health()
     }
 
+    /// The machine's clock.
+    pub fn pace(&self) -> &Pace {
+        self.dom0.pace()
+    }
+
     /// Gives QEMU's monitor a command. Returns what it says.
     pub fn monitor(&self, command: &str) -> Result<String> {
         self.lock().monitor(command)
@@ -120,13 +138,13 @@ impl Host {
     /// After an error: whether a domain ended by a triple fault since this was last asked, and which. Dom0 takes the machine
     /// with it, and what Xen said of that may arrive after the connection has ended.
     pub fn lost_domains(&self) -> Vec<Fault> {
-        let is_lost = (0..10).any(|_| {
+        let limit = self.pace().limit(LAST_WORDS);
+        while !self.health().has_lost() && !limit.is_over() {
             thread::sleep(Duration::from_millis(100));
-            self.health().has_lost()
-        });
-        if is_lost {
+        }
+        if self.health().has_lost() {
             // The registers follow the line that reports it.
-            thread::sleep(Duration::from_millis(400));
+            self.pace().sleep(Duration::from_millis(400));
         }
         self.health().take_lost()
     }
@@ -206,7 +224,7 @@ impl Host {
         health.is_domain(domid);
         let unfollow = self.follow_console(name, console.clone(), health.clone())?;
         let channel = self.channels.fetch_add(1, Ordering::Relaxed);
-        let place = self.dom0.open(name, channel, domid, health)?;
+        let place = self.dom0.open(name, channel, domid, health, &console)?;
         Ok(Domain {
             name: name.clone(),
             mode: guest.mode,
@@ -220,14 +238,18 @@ impl Host {
         })
     }
 
-    fn await_agent(&self, domain: &Domain) -> Result<()> {
-        domain.hello(GUEST_LIMIT).map(drop).with_context(|| {
-            format!(
-                "the guest {} did not come up; see {}",
-                domain.name(),
-                domain.console().display()
-            )
-        })
+    /// Waits until the agent of a guest that was just created answers.
+    pub fn await_agent(&self, domain: &Domain) -> Result<()> {
+        domain
+            .comes_up(GUEST_LIMIT, GUEST_SILENCE)
+            .map(drop)
+            .with_context(|| {
+                format!(
+                    "the guest {} did not come up; see {}",
+                    domain.name(),
+                    domain.console().display()
+                )
+            })
     }
 
     /// Copies a guest's console to the host while it is written, and judges it. Returns what ends that.
@@ -265,7 +287,7 @@ impl Host {
                 Duration::from_secs(60),
                 "for d in $(xl list | awk 'NR > 1 && $1 != \"Domain-0\" { print $1 }'); do xl destroy $d; done\n\
                  rm -f /var/log/xen/guest-*.log\n\
-                 n=0; while ls /sys/bus/xen-backend/devices | grep -qE '^(vbd|vif|pci)-' && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done\n\
+                 n=0; while ls /sys/bus/xen-backend/devices | grep -qE '^(vbd|vif|pci)-' && [ $n -lt $((50 * PACE)) ]; do sleep 0.1; n=$((n+1)); done\n\
                  for b in /sys/class/net/xenbr*; do [ ! -e $b ] || ip link del ${b##*/}; done\n\
                  losetup -D; rm -rf /disks/* /run/guests; modprobe -r null_blk brd scsi_debug 2>/dev/null\n\
                  xl list | awk 'NR > 1 && $1 != \"Domain-0\" { n++ } END { exit n }'",
@@ -288,6 +310,7 @@ impl Host {
         // First, for dom0 may not answer.
         self.lock().record_state()?;
         for (script, name) in [
+            ("xl list; xl vcpu-list", "xl-list.log"),
             ("xl dmesg", "xl-dmesg.log"),
             ("dmesg", "dom0-dmesg.log"),
             ("xenstore-ls -fp", "xenstore.txt"),
@@ -308,14 +331,14 @@ impl Host {
     pub fn shutdown(self) -> Result<()> {
         // Everything worth keeping is on the host; there is nothing to sync.
         let _ = self.dom0.spawn("echo o > /proc/sysrq-trigger");
-        self.lock().wait(scaled(Duration::from_secs(5))).map(drop)
+        self.lock().wait(Duration::from_secs(5)).map(drop)
     }
 
     /// Powers the machine off as a user would, which it has to manage by itself.
     pub fn power_off(self) -> Result<()> {
         let _ = self.dom0.spawn("exec busybox poweroff -f");
-        let end = self.lock().wait(scaled(Duration::from_secs(30)))?;
-        let end = end.context("the machine is not off half a minute after dom0's power-off")?;
+        let end = self.lock().wait(Duration::from_secs(30))?;
+        let end = end.context("the machine did not switch off after dom0's power-off; qemu.log says how long it was waited for")?;
         ensure!(end.success(), "QEMU ended ({})", describe(end));
         Ok(())
     }
@@ -327,16 +350,10 @@ impl Host {
         let before = count();
         ensure!(before > 0, "the console has not shown {mark:?} yet");
         let _ = self.dom0.spawn("exec busybox reboot -f");
-        let end = Instant::now() + scaled(DOM0_LIMIT);
-        while count() == before {
-            ensure!(
-                Instant::now() < end,
-                "the machine did not come up again within {} s",
-                DOM0_LIMIT.as_secs()
-            );
-            thread::sleep(Duration::from_millis(200));
-        }
-        Ok(())
+        self.pace()
+            .wait("the machine to come up again", DOM0_LIMIT, || {
+                Ok((count() != before).then_some(()))
+            })
     }
 
     /// What the hypervisor and dom0 wrote to the console so far.

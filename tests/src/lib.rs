@@ -35,6 +35,7 @@ pub mod machine;
 pub mod mapping;
 pub mod nic;
 pub mod overlay;
+pub mod pace;
 pub mod passed;
 pub mod remote;
 pub mod runner;

@@ -12,18 +12,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::PORT;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use kbuild::Images;
 use kbuild::image::grub::Loaded;
 
 use crate::console::{Judge, Watcher};
 use crate::devices;
 use crate::health::Health;
+use crate::pace::Pace;
 use crate::passed;
-use crate::remote::scaled;
 use crate::tables;
 use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
 
@@ -38,6 +38,12 @@ const JUDGED_EVERY: Duration = Duration::from_millis(150);
 
 /// How long UEFI's firmware and GRUB may take.
 const FIRMWARE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long QEMU may take to make its sockets.
+const SOCKET_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long QEMU's monitor may take to answer.
+const MONITOR_LIMIT: Duration = Duration::from_secs(10);
 
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
@@ -58,6 +64,7 @@ pub struct Machine {
     child: Child,
     dir: PathBuf,
     health: Health,
+    pace: Pace,
     loader: Loader,
     cpus: u32,
     _console: Watcher,
@@ -113,6 +120,7 @@ impl Machine {
             .stderr(File::options().append(true).open(&errors)?)
             .spawn()
             .context("cannot start QEMU in the sandbox")?;
+        let pace = Pace::of(child.id())?;
         let console = dir.join(CONSOLE);
         let mut judge = Judge::new("Xen or dom0", health.clone());
         let _console = Watcher::start(console, JUDGED_EVERY, move |new| judge.push(new));
@@ -120,6 +128,7 @@ impl Machine {
             child,
             dir: dir.to_owned(),
             health,
+            pace,
             loader: topology.loader,
             cpus: topology.cpus,
             _console,
@@ -133,8 +142,18 @@ impl Machine {
 
     /// What the hypervisor and dom0 wrote to the console so far.
     pub fn console(&self) -> String {
-        let bytes = fs::read(self.dir.join(CONSOLE)).unwrap_or_default();
+        let bytes = fs::read(self.log()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The file with what hypervisor and dom0 wrote to the console.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(CONSOLE)
+    }
+
+    /// Its clock.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Whether it is alive, as the console tells.
@@ -148,7 +167,7 @@ impl Machine {
             let said = fs::read_to_string(self.dir.join("qemu.log")).unwrap_or_default();
             let said = said.trim();
             // Xen reboots when it crashes, and QEMU ends then: what the console says comes first.
-            thread::sleep(Duration::from_millis(400));
+            self.pace.sleep(Duration::from_millis(400));
             let resets = fs::read_to_string(self.dir.join(RESETS)).unwrap_or_default();
             self.health.died(format!(
                 "QEMU ended ({}){}{said}{}",
@@ -162,8 +181,8 @@ impl Machine {
 
     /// The same after a connection to it was lost, which comes a moment before its end.
     pub fn check_end(&mut self) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < end {
+        let limit = self.pace.limit(Duration::from_secs(1));
+        while !limit.is_over() {
             self.check()?;
             thread::sleep(Duration::from_millis(50));
         }
@@ -175,12 +194,18 @@ impl Machine {
         let mut stream = self.connect("monitor.sock")?;
         stream.write_all(format!("{command}\n").as_bytes())?;
         // QEMU drops what it has not read when the other end goes: the next prompt says that it has.
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let limit = self.pace.limit(MONITOR_LIMIT);
         let (mut said, mut part) = (Vec::new(), [0; 4096]);
         while said.windows(7).filter(|part| part == b"(qemu) ").count() < 2 {
-            match stream.read(&mut part)? {
-                0 => bail!("QEMU's monitor is gone"),
-                len => said.extend_from_slice(&part[..len]),
+            match stream.read(&mut part) {
+                Ok(0) => bail!("QEMU's monitor is gone"),
+                Ok(len) => said.extend_from_slice(&part[..len]),
+                Err(_) if !limit.is_over() => {}
+                Err(error) => {
+                    let message = format!("QEMU's monitor was asked {command:?} {}", limit.spent());
+                    return Err(error).context(message);
+                }
             }
         }
         Ok(String::from_utf8_lossy(&said).into_owned())
@@ -206,35 +231,41 @@ impl Machine {
     /// Connects to the socket of dom0's agent.
     pub fn agent(&mut self) -> Result<UnixStream> {
         // UEFI's firmware takes what comes from there for its console's: the agent would not get it.
-        let end = Instant::now() + scaled(FIRMWARE_LIMIT);
-        while self.loader == Loader::GrubByUefi && !has_started(&self.console()) {
-            self.check()?;
-            ensure!(Instant::now() < end, "UEFI starts no hypervisor");
-            thread::sleep(Duration::from_millis(100));
+        if self.loader == Loader::GrubByUefi {
+            self.wait_for("UEFI to start a hypervisor", FIRMWARE_LIMIT, |machine| {
+                machine.check()?;
+                Ok(has_started(&machine.console()).then_some(()))
+            })?;
         }
         self.connect("agent.sock")
     }
 
     /// Connects to a socket that QEMU makes in the machine's folder.
     fn connect(&mut self, name: &str) -> Result<UnixStream> {
-        let end = Instant::now() + Duration::from_secs(20);
-        loop {
-            match connect(&self.dir, name) {
-                Ok(stream) => return Ok(stream),
-                Err(_) if Instant::now() < end => {
-                    self.check()?;
-                    thread::sleep(Duration::from_millis(50));
-                }
-                Err(error) => bail!("QEMU makes no socket {name}: {error}"),
-            }
-        }
+        let what = format!("QEMU to make its socket {name}");
+        self.wait_for(&what, SOCKET_LIMIT, |machine| {
+            machine.check()?;
+            Ok(connect(&machine.dir, name).ok())
+        })
+    }
+
+    /// Asks again and again until there is an answer.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut ask: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let pace = self.pace.clone();
+        pace.wait(what, limit, || ask(self))
+            .with_context(|| format!("see {}", self.dir.display()))
     }
 
     /// Waits for QEMU to end by itself, as it does after dom0 powered off; kills it otherwise. Returns how it ended, if
     /// it did.
     pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        let end = Instant::now() + limit;
-        while Instant::now() < end {
+        let limit = self.pace.limit(limit);
+        while !limit.is_over() {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(Some(status));
             }
@@ -243,7 +274,7 @@ impl Machine {
         let mut log = File::options()
             .append(true)
             .open(self.dir.join("qemu.log"))?;
-        writeln!(log, "did not switch off within {limit:?}: killed")?;
+        writeln!(log, "was waited for {} and is killed", limit.spent())?;
         self.kill();
         Ok(None)
     }

@@ -6,35 +6,42 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::message::{Exit, Reply, Request, VERSION};
 use agent::wire::{self, Deframer};
 use anyhow::{Context, Result, bail};
 
 use crate::health::Health;
+use crate::pace::{Limit, MOST, Pace, Reading};
 use crate::scenario::TimedOut;
 
-/// How long a command may take unless the caller says otherwise.
+/// How long a command may take unless the caller says otherwise. This and all limits are in the machine's own time: see
+/// [`crate::pace`].
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long the agent itself may take on top of a command's limit: it kills the command first.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long it may take until a command that was killed is gone.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a command may say nothing before its agent is asked for a sign of life.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How long an agent may take for one.
+const ALIVE_LIMIT: Duration = Duration::from_secs(20);
+
+/// What an agent reads for a sign of life.
+const CLOCK: &str = "/proc/uptime";
+
+/// How often it is looked whether a place is dead while its answer is waited for.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Bytes of a file in one message.
 const PIECE: usize = 64 << 10;
-
-/// Time limits are meant for a machine that does nothing else. `PARAVANE_SLOW=3` triples them all.
-pub fn scaled(limit: Duration) -> Duration {
-    let factor = std::env::var("PARAVANE_SLOW")
-        .ok()
-        .and_then(|f| f.parse::<u32>().ok());
-    limit * factor.unwrap_or(1).max(1)
-}
 
 /// A place where commands run: dom0 or a guest. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +50,9 @@ pub struct Place(Arc<Endpoint>);
 struct Endpoint {
     name: String,
     health: Health,
+    pace: Pace,
+    /// What its console says.
+    log: PathBuf,
     out: Out,
     waiting: Mutex<HashMap<u32, Sender<Reply>>>,
     next: AtomicU32,
@@ -125,9 +135,15 @@ impl fmt::Display for Output {
 
 impl Place {
     /// Connects to dom0's agent over the machine's socket; its reader thread ends with the stream.
-    pub(crate) fn connect(stream: UnixStream, health: &Health) -> Result<Self> {
+    pub(crate) fn connect(
+        stream: UnixStream,
+        health: &Health,
+        pace: &Pace,
+        log: &Path,
+    ) -> Result<Self> {
         let mut input = stream.try_clone()?;
-        let place = Self::new("dom0", health.clone(), Out::Stream(Mutex::new(stream)));
+        let out = Out::Stream(Mutex::new(stream));
+        let place = Self::new("dom0", health.clone(), pace.clone(), log, out);
         let reader = place.clone();
         thread::Builder::new()
             .name("dom0's agent".into())
@@ -158,8 +174,10 @@ impl Place {
         channel: u32,
         domid: u32,
         health: Health,
+        log: &Path,
     ) -> Result<Self> {
-        let place = Self::new(name, health, Out::Channel(self.clone(), channel));
+        let out = Out::Channel(self.clone(), channel);
+        let place = Self::new(name, health, self.0.pace.clone(), log, out);
         lock(&self.0.channels).insert(channel, (Deframer::default(), place.clone()));
         self.send(&Request::Open { channel, domid })?;
         Ok(place)
@@ -177,10 +195,12 @@ impl Place {
         let _ = self.send(&Request::Close { channel });
     }
 
-    fn new(name: &str, health: Health, out: Out) -> Self {
+    fn new(name: &str, health: Health, pace: Pace, log: &Path, out: Out) -> Self {
         Self(Arc::new(Endpoint {
             name: name.to_owned(),
             health,
+            pace,
+            log: log.to_owned(),
             out,
             waiting: Mutex::default(),
             next: AtomicU32::new(1),
@@ -198,11 +218,27 @@ impl Place {
         &self.0.health
     }
 
-    /// Waits until the agent answers; returns the kernel's release there.
+    /// The clock of its machine.
+    pub fn pace(&self) -> &Pace {
+        &self.0.pace
+    }
+
+    /// Waits until the agent of something that runs already answers; returns the kernel's release there.
     pub fn hello(&self, limit: Duration) -> Result<String> {
+        self.greet(&self.0.pace.limit(limit))
+    }
+
+    /// Waits until the agent of something that starts answers, or until the console says nothing for too long.
+    pub fn comes_up(&self, limit: Duration, silence: Duration) -> Result<String> {
+        let limit = self.0.pace.limit(limit).or_silence(silence, &self.0.log);
+        self.greet(&limit)
+    }
+
+    fn greet(&self, limit: &Limit) -> Result<String> {
         let call = self.call(0, &Request::Hello)?;
         let reply = call
-            .next(limit)
+            .next(Some(limit))?
+            .ok_or_else(|| self.no_answer(limit))
             .with_context(|| format!("{} did not come up", self.name()))?;
         match reply {
             Reply::Hello {
@@ -211,6 +247,23 @@ impl Place {
             } => Ok(kernel),
             other => bail!("{} has an agent of another version: {other:?}", self.name()),
         }
+    }
+
+    /// An agent that nothing is wrong with answers this at once, whatever else is done there. An error says what is wrong.
+    fn is_alive(&self) -> Result<()> {
+        let limit = self.0.pace.limit(ALIVE_LIMIT);
+        self.read(CLOCK, 0, &limit)
+            .map(drop)
+            .with_context(|| format!("{} hangs", self.name()))
+    }
+
+    fn no_answer(&self, limit: &Limit) -> TimedOut {
+        TimedOut(format!(
+            "{} did not answer {}; see {}",
+            self.name(),
+            limit.spent(),
+            self.0.log.display()
+        ))
     }
 
     /// Runs a shell script with the default time limit. The result may be a failure: see [`Output::ok`].
@@ -241,24 +294,32 @@ impl Place {
         script: &str,
         done: impl Fn(&str) -> bool,
     ) -> Result<String> {
-        let end = Instant::now() + scaled(limit);
+        let limit = self.0.pace.limit(limit);
         loop {
+            let over = limit.is_over();
             let output = self.run(script)?;
             if output.succeeded() && done(output.stdout.trim_end()) {
                 return Ok(output.stdout.trim_end().to_owned());
             }
-            if Instant::now() > end {
-                let limit = scaled(limit).as_secs();
-                let what = format!("waited {limit} s for {what} in vain; last, {output}");
+            if over {
+                let spent = limit.spent();
+                let what = format!("waited in vain for {what}, {spent}; last, {output}");
                 return Err(TimedOut(what).into());
             }
             thread::sleep(Duration::from_millis(200));
         }
     }
 
+    /// So many seconds or milliseconds, lengthened for what counts them by its own clock in there and has to take as long as
+    /// something that the machine does meanwhile.
+    pub fn lengthened(&self, time: u32) -> u32 {
+        time * self.0.pace.factor()
+    }
+
     fn start(&self, limit: Option<Duration>, script: &str) -> Result<Job> {
-        let limit = limit.map(scaled);
-        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+        // Whatever counts time in there multiplies it by this.
+        let text = format!("export PACE={}\n{script}", self.0.pace.factor());
+        let argv = ["sh", "-c", &text].map(str::to_owned).to_vec();
         self.start_argv(argv, limit, false, None, script)
     }
 
@@ -271,7 +332,10 @@ impl Place {
         script: &str,
     ) -> Result<Job> {
         let job = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let timeout_ms = limit.map_or(0, |l| u32::try_from(l.as_millis()).unwrap_or(0));
+        // We say when its time is over, since that depends on the machine. This is for when we cannot.
+        let timeout_ms = limit.map_or(0, |limit| {
+            u32::try_from((limit * MOST * 2).as_millis()).unwrap_or(0)
+        });
         let call = self.call(
             job,
             &Request::Spawn {
@@ -285,8 +349,8 @@ impl Place {
         Ok(Job {
             call,
             script: script.to_owned(),
-            limit,
-            started: Instant::now(),
+            limit: limit.map(|limit| self.0.pace.limit(limit)),
+            started: self.0.pace.now(),
         })
     }
 
@@ -310,7 +374,7 @@ impl Place {
                     data,
                 },
             )?;
-            match call.next(DEFAULT_LIMIT)? {
+            match call.answer(&self.0.pace.limit(DEFAULT_LIMIT))? {
                 Reply::Done { .. } => append = true,
                 other => bail!("unexpected answer of {}: {other:?}", self.name()),
             }
@@ -322,23 +386,29 @@ impl Place {
     pub fn get(&self, path: &str) -> Result<Vec<u8>> {
         let mut content = Vec::new();
         loop {
-            let job = self.0.next.fetch_add(1, Ordering::Relaxed);
-            let (path, offset) = (path.to_owned(), content.len() as u64);
-            let len = u32::try_from(PIECE)?;
-            let call = self.call(
-                job,
-                &Request::Read {
-                    job,
-                    path,
-                    offset,
-                    len,
-                },
-            )?;
-            match call.next(DEFAULT_LIMIT)? {
-                Reply::Content { data, .. } if data.is_empty() => return Ok(content),
-                Reply::Content { data, .. } => content.extend(data),
-                other => bail!("unexpected answer of {}: {other:?}", self.name()),
+            let limit = self.0.pace.limit(DEFAULT_LIMIT);
+            match self.read(path, content.len() as u64, &limit)? {
+                data if data.is_empty() => return Ok(content),
+                data => content.extend(data),
             }
+        }
+    }
+
+    /// Reads a part of a file.
+    fn read(&self, path: &str, offset: u64, limit: &Limit) -> Result<Vec<u8>> {
+        let job = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let call = self.call(
+            job,
+            &Request::Read {
+                job,
+                path: path.to_owned(),
+                offset,
+                len: u32::try_from(PIECE)?,
+            },
+        )?;
+        match call.answer(limit)? {
+            Reply::Content { data, .. } => Ok(data),
+            other => bail!("unexpected answer of {}: {other:?}", self.name()),
         }
     }
 
@@ -427,29 +497,28 @@ struct Call {
 }
 
 impl Call {
-    /// The next answer. Fails at once when the machine or guest is dead.
-    fn next(&self, limit: Duration) -> Result<Reply> {
-        let limit = scaled(limit);
-        let end = Instant::now() + limit;
+    /// The next answer; none if the limit is over before. Fails at once when the machine or guest is dead.
+    fn next(&self, limit: Option<&Limit>) -> Result<Option<Reply>> {
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self
-                .replies
-                .recv_timeout(left.min(Duration::from_millis(100)))
-            {
+            let over = limit.is_some_and(Limit::is_over);
+            match self.replies.recv_timeout(GLANCE) {
                 Ok(Reply::Failed { message, .. }) => bail!("{}: {message}", self.place.name()),
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(Some(reply)),
                 Err(RecvTimeoutError::Disconnected) => bail!("the request was given up"),
                 Err(RecvTimeoutError::Timeout) => {
                     self.place.health().check()?;
-                    if left.is_zero() {
-                        let (name, limit) = (self.place.name(), limit.as_secs());
-                        let what = format!("{name} did not answer for {limit} s");
-                        return Err(TimedOut(what).into());
+                    if over {
+                        return Ok(None);
                     }
                 }
             }
         }
+    }
+
+    /// The next answer, which has to come in time.
+    fn answer(&self, limit: &Limit) -> Result<Reply> {
+        let answer = self.next(Some(limit))?;
+        answer.ok_or_else(|| self.place.no_answer(limit).into())
     }
 }
 
@@ -463,53 +532,107 @@ impl Drop for Call {
 pub struct Job {
     call: Call,
     script: String,
-    limit: Option<Duration>,
-    started: Instant,
+    limit: Option<Limit>,
+    started: Reading,
+}
+
+/// What a script has written so far.
+#[derive(Default)]
+struct Written {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
 impl Job {
-    /// Waits for the end, as long as the script's own limit allows (for ever if it has none).
-    pub fn wait(self) -> Result<Output> {
-        let limit = self.limit.map_or(Duration::MAX, |limit| limit + GRACE);
-        self.collect(limit)
+    /// Waits for the end, as long as the script's own limit allows (for ever if it has none); then the script and what it started
+    /// are killed.
+    pub fn wait(mut self) -> Result<Output> {
+        let (limit, mut written) = (self.limit.take(), Written::default());
+        if let Some(exit) = self.collect(limit.as_ref(), &mut written)? {
+            return Ok(self.output(exit, written));
+        }
+        self.kill(9)?;
+        let grace = self.pace().limit(GRACE);
+        if self.collect(Some(&grace), &mut written)?.is_none() {
+            // Either nothing is done there any more, or the script is stuck in the kernel, which is its own failure.
+            self.call
+                .place
+                .is_alive()
+                .with_context(|| self.description())?;
+            written.stderr.extend(b"(the agent: it cannot be killed)");
+        }
+        if let Some(limit) = limit {
+            let note = format!("(it was stopped after it had run {})", limit.spent());
+            written.stderr.extend(note.bytes());
+        }
+        Ok(self.output(Exit::TimedOut, written))
     }
 
     /// Waits at most this long from now for the end; the script goes on if that is not enough.
     pub fn wait_for(self, limit: Duration) -> Result<Output> {
-        let limit = self.started.elapsed() + scaled(limit);
-        self.collect(limit)
+        let (limit, mut written) = (self.pace().limit(limit), Written::default());
+        match self.collect(Some(&limit), &mut written)? {
+            Some(exit) => Ok(self.output(exit, written)),
+            None => {
+                let spent = limit.spent();
+                let what = format!(
+                    "it is not done after it was waited for {spent}; {}",
+                    self.description()
+                );
+                Err(TimedOut(what).into())
+            }
+        }
     }
 
-    fn collect(self, limit: Duration) -> Result<Output> {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let exit = loop {
-            let left = limit
-                .saturating_sub(self.started.elapsed())
-                .min(Duration::from_secs(86_400));
-            let reply = self.call.next(left);
-            match reply.with_context(|| {
-                format!(
-                    "while this ran in {}: {}",
-                    self.call.place.name(),
-                    self.script
-                )
-            })? {
-                Reply::Output {
+    fn pace(&self) -> &Pace {
+        &self.call.place.0.pace
+    }
+
+    fn description(&self) -> String {
+        let name = self.call.place.name();
+        format!("while this ran in {name}: {}", self.script)
+    }
+
+    /// Takes what the script writes until it ends, or the limit is over. While it writes nothing, the agent has to give signs of
+    /// life: a place that hangs is found long before the limit of what was to be done there.
+    fn collect(&self, limit: Option<&Limit>, written: &mut Written) -> Result<Option<Exit>> {
+        let mut quiet = self.pace().limit(QUIET);
+        loop {
+            let rest = limit.map_or(Duration::MAX, Limit::left);
+            let next = match rest < quiet.left() {
+                true => self.call.next(limit),
+                false => self.call.next(Some(&quiet)),
+            };
+            match next.with_context(|| self.description())? {
+                Some(Reply::Output {
                     stream: 1, data, ..
-                } => stdout.extend(data),
-                Reply::Output { data, .. } => stderr.extend(data),
-                Reply::Exited { exit, .. } => break exit,
-                _ => {}
+                }) => written.stdout.extend(data),
+                Some(Reply::Output { data, .. }) => written.stderr.extend(data),
+                Some(Reply::Exited { exit, .. }) => return Ok(Some(exit)),
+                Some(_) => {}
+                None if limit.is_some_and(Limit::is_over) => return Ok(None),
+                None => {
+                    let alive = self.call.place.is_alive();
+                    alive.with_context(|| self.description())?;
+                }
             }
-        };
-        Ok(Output {
+            // Whoever never stops writing is no better than who writes nothing.
+            if limit.is_some_and(Limit::is_over) {
+                return Ok(None);
+            }
+            quiet = self.pace().limit(QUIET);
+        }
+    }
+
+    fn output(&self, exit: Exit, written: Written) -> Output {
+        Output {
             place: self.call.place.name().to_owned(),
             script: self.script.clone(),
             exit,
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            took: self.started.elapsed(),
-        })
+            stdout: String::from_utf8_lossy(&written.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&written.stderr).into_owned(),
+            took: self.pace().now().wall.saturating_sub(self.started.wall),
+        }
     }
 
     /// Sends a signal to the script and all it started.
@@ -538,11 +661,11 @@ impl Job {
     /// Calls `each` with every piece of standard output until the script ends.
     pub(crate) fn follow(self, mut each: impl FnMut(&[u8])) -> Result<()> {
         loop {
-            match self.call.next(Duration::from_secs(86_400))? {
-                Reply::Output {
+            match self.call.next(None)? {
+                Some(Reply::Output {
                     stream: 1, data, ..
-                } => each(&data),
-                Reply::Exited { .. } => return Ok(()),
+                }) => each(&data),
+                Some(Reply::Exited { .. }) => return Ok(()),
                 _ => {}
             }
         }
@@ -562,7 +685,8 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let answers = theirs.try_clone().unwrap();
         thread::spawn(move || agent::serve::serve(theirs, answers, false));
-        Place::connect(ours, &Health::default()).unwrap()
+        let log = Path::new("/no/console");
+        Place::connect(ours, &Health::default(), &Pace::default(), log).unwrap()
     }
 
     #[test]
@@ -599,5 +723,33 @@ mod tests {
             .run_for(Duration::from_millis(300), "sleep 20")
             .unwrap();
         assert_eq!(output.exit, Exit::TimedOut);
+        assert!(output.stderr.contains("reference machine"), "{output}");
+        assert!(output.took < Duration::from_secs(10), "{output}");
+    }
+
+    #[test]
+    fn who_writes_for_ever_is_stopped_too() {
+        let limit = Duration::from_millis(300);
+        let output = here()
+            .run_for(limit, "while :; do echo more; done")
+            .unwrap();
+        assert_eq!(output.exit, Exit::TimedOut);
+    }
+
+    #[test]
+    fn a_place_without_signs_of_life_hangs() {
+        // Nobody reads at the other end, but it is open.
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (pace, log) = (Pace::default(), Path::new("/no/console"));
+        let place = Place::connect(ours, &Health::default(), &pace, log).unwrap();
+        let limit = Duration::from_millis(300);
+        let error = format!("{:#}", place.hello(limit).unwrap_err());
+        assert!(error.contains("dom0 did not answer for 0."), "{error}");
+        assert!(error.contains("see /no/console"), "{error}");
+    }
+
+    #[test]
+    fn scripts_know_by_how_much_the_machine_is_slower() {
+        assert_eq!(here().sh("echo $PACE").unwrap(), "1");
     }
 }

@@ -71,8 +71,10 @@ pub fn spawn(place: &Place, args: &str) -> Result<Running> {
     Ok(Running(Some(place.spawn(&command(place, args))?)))
 }
 
-/// Starts so many streams of TCP from a guest and as many to it, for `time` milliseconds of its clock.
+/// Starts so many streams of TCP from a guest and as many to it, for `time` milliseconds of its clock, or longer if
+/// the machine is slow.
 pub fn spawn_both_ways(guest: &Place, to: &str, streams: u32, time: u32) -> Result<Vec<Running>> {
+    let time = guest.lengthened(time);
     ["", "--reverse"]
         .iter()
         .map(|direction| {
@@ -94,9 +96,9 @@ fn line(text: &str) -> Result<Line> {
 pub fn capture(dom0: &Place, device: &str, count: u64, what: &str) -> Result<Capture> {
     let job = dom0.spawn(&format!(
         // Packages are not configured in dom0, so there is no user for it to become.
-        "exec timeout 120 tcpdump -Z root -i {device} -nn -l -c {count} {what}"
+        "exec timeout $((120 * PACE)) tcpdump -Z root -i {device} -nn -l -c {count} {what}"
     ))?;
-    std::thread::sleep(Duration::from_secs(2));
+    dom0.pace().sleep(Duration::from_secs(2));
     Ok(Capture(job))
 }
 

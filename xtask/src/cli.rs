@@ -393,8 +393,8 @@ pub struct Kernel {
 /// with a line "N passed, N failed" or "N passed, N failed, N skipped", and exits with a status that is not zero unless all
 /// is well.
 ///
-/// The environment variable PARAVANE_SLOW, a whole number, multiplies every time limit in the virtual machines: set it where a
-/// scenario fails only because the machine is slow.
+/// Time limits follow the machine's speed by themselves. The environment variable PARAVANE_SLOW=N, a number from 1 on,
+/// multiplies them all besides, here and in `boot` and `bench`: for a machine whose disk is slow, say.
 #[derive(Args)]
 pub struct Test {
     /// Only tests whose names contain one of these texts (`check`, `unit` and the scenarios' groups are parts of

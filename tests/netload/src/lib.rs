@@ -28,6 +28,7 @@ mod serve;
 mod stream;
 
 use std::io;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -58,6 +59,15 @@ enum Command {
     RawSend(raw::SendArgs),
     /// Checks frames that `raw-send` sends until all have come or time is over
     RawReceive(raw::ReceiveArgs),
+}
+
+/// So many milliseconds to wait for something, multiplied by how much slower the machine is than what they are meant for,
+/// which whoever starts the program knows.
+fn patience(millis: u64) -> Duration {
+    let pace = std::env::var("PACE")
+        .ok()
+        .and_then(|pace| pace.parse().ok());
+    Duration::from_millis(millis) * pace.unwrap_or(1).max(1)
 }
 
 /// The program; `args` begins with its name. Content that is wrong is an error, whatever else was asked for.

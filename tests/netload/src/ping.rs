@@ -10,10 +10,11 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::patience;
 use crate::pattern::Pattern;
 use crate::report::Line;
 
@@ -121,7 +122,7 @@ pub fn run(args: &Args) -> io::Result<Line> {
             let number = (sent as u16).to_be_bytes();
             socket.send(&echo.message(number, size))?;
             sent += 1;
-            let until = Instant::now() + Duration::from_millis(args.patience);
+            let until = Instant::now() + patience(args.patience);
             asked.push_back(Asked {
                 number,
                 size,

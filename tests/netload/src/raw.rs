@@ -4,12 +4,13 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::patience;
 use crate::pattern::Pattern;
 use crate::report::Line;
 
@@ -93,7 +94,7 @@ pub fn receive(args: &ReceiveArgs) -> io::Result<Line> {
     let mut frame = vec![0; 1 << 16];
     let mut end = None::<Instant>;
     while seen[SHORTEST as usize..].contains(&false) {
-        let patience = Duration::from_millis(args.patience);
+        let patience = patience(args.patience);
         let left = end.map_or(patience * 5, |end| {
             end.saturating_duration_since(Instant::now())
         });

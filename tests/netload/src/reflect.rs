@@ -5,8 +5,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
+use crate::patience;
 use crate::pattern::Pattern;
 use crate::report::Line;
 
@@ -35,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args) -> io::Result<Line> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, args.from_port))?;
     socket.connect(SocketAddr::new(IpAddr::V4(args.to), args.port))?;
-    socket.set_read_timeout(Some(Duration::from_millis(args.patience.max(1))))?;
+    socket.set_read_timeout(Some(patience(args.patience.max(1))))?;
     let (mut returned, mut refused, mut lost, mut corrupt) = (0, 0, 0, 0);
     let mut datagram = vec![0; args.size as usize];
     let mut answer = vec![0; 1 << 16];

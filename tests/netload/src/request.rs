@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::patience;
 use crate::report::Line;
 
 /// Where `serve` listens unless told otherwise.
 pub const PORT: u16 = 7700;
 
 /// How long to wait for the other end to start listening.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: u64 = 10_000;
 
 /// Longer lines are nobody's.
 const LINE_MAX: usize = 1024;
@@ -34,7 +35,7 @@ impl Server {
     /// Connects and asks. A server that does not listen yet is waited for.
     pub fn ask(&self, request: &Line) -> io::Result<TcpStream> {
         let address = SocketAddr::new(self.to, self.port);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         let mut stream = loop {
             match TcpStream::connect(address) {
                 Err(error)

@@ -98,7 +98,7 @@ impl Device for Blk {
             .sh(&format!(
                 "set -e; modprobe {module} max_queues={queues}; n=0\n\
                  until [ \"$(cat /sys/block/{VDEV}/size 2>/dev/null || echo 0)\" -gt 0 ]; do\n\
-                 n=$((n+1)); [ $n -lt 100 ] || {{ echo no disk >&2; exit 1; }}; sleep 0.1; done\n\
+                 n=$((n+1)); [ $n -lt $((100 * PACE)) ] || {{ echo no disk >&2; exit 1; }}; sleep 0.1; done\n\
                  cd /sys/block/{VDEV}; echo none > queue/scheduler; echo 2 > queue/nomerges\n\
                  found=\"$(basename $(readlink -f device/driver/module)) $(ls mq | wc -l)\"\n\
                  [ \"$found\" = \"{module} {queues}\" ] || {{ echo \"driver and queues: $found\" >&2; exit 1; }}"

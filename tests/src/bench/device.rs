@@ -217,7 +217,7 @@ impl<D: Device> Site<D::Cell> for InGuest<'_, D> {
         // Closed is 6, Initialising 1, InitWait 2.
         let wait = |state| {
             format!(
-                "n=0; until [ $(xenstore-read {back}/state) = {state} ]; do n=$((n+1)); [ $n -lt 200 ] || exit 1; sleep 0.05; done"
+                "n=0; until [ $(xenstore-read {back}/state) = {state} ]; do n=$((n+1)); [ $n -lt $((200 * PACE)) ] || exit 1; sleep 0.05; done"
             )
         };
         // What the old driver wrote has to go, but not what the toolstack did: the next one may use fewer queues and
@@ -255,7 +255,7 @@ impl<D: Device> Site<D::Cell> for InGuest<'_, D> {
         self.host
             .dom0()
             .sh(&format!(
-                "n=0; while xl domid {0} >/dev/null 2>&1; do n=$((n+1)); [ $n != 20 ] || xl destroy {0}; sleep 0.5; done",
+                "n=0; while xl domid {0} >/dev/null 2>&1; do n=$((n+1)); [ $n != $((20 * PACE)) ] || xl destroy {0}; sleep 0.5; done",
                 self.guest.name()
             ))
             .context("what is left of a lost guest cannot be removed")?;

@@ -207,7 +207,7 @@ fn remove(modules: &[&str]) -> String {
 fn patiently(command: &str) -> String {
     format!(
         "n=0; until {command} 2>/dev/null; do n=$((n+1)); \
-         [ $n -lt 50 ] || {{ {command}; exit 1; }}; sleep 0.1; done"
+         [ $n -lt $((50 * PACE)) ] || {{ {command}; exit 1; }}; sleep 0.1; done"
     )
 }
 

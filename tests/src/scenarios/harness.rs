@@ -2,16 +2,22 @@
 
 //! The tests' own ground: guests come up in both modes, commands and files reach them, they survive a save
 //! and a restore, and a guest that panics or has a triple fault is noticed. All with the kernel's own drivers, so that a failure here
-//! is never our drivers' fault.
+//! is never our drivers' fault. And time limits: a slow machine keeps them, and what hangs is found soon.
+
+mod crowd;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::disk::Disk;
 use crate::fault::Culprit;
 use crate::guest::{Driver, Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::remote::Place;
+use crate::scenario::{Ctx, Machines, Scenario};
+use crate::topology::Topology;
+
+use crowd::Crowd;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -31,6 +37,14 @@ pub const SCENARIOS: &[Scenario] = &[
     .full(),
     Scenario::new("harness.panic_is_noticed", panic_is_noticed).core(),
     Scenario::new("harness.triple_fault_is_told", triple_fault_is_told).core(),
+    Scenario::new("harness.slow_machine_keeps_its_limits", slow_machine).core(),
+    Scenario::new("harness.hanging_guests_are_found_soon", hanging_guests).core(),
+    Scenario::alone(
+        "harness.spinning_dom0_is_found_soon",
+        Topology::PV,
+        spinning_dom0,
+    )
+    .full(),
 ];
 
 fn runs_commands(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
@@ -116,7 +130,7 @@ fn panic_is_noticed(ctx: &mut Ctx<'_>) -> Result<()> {
     let guest = ctx
         .host
         .create(Guest::pv("g1").line("on_crash = 'preserve'"))?;
-    let started = Instant::now();
+    let started = ctx.host.pace().now();
     let error = match guest.run("echo c > /proc/sysrq-trigger; sleep 100") {
         Ok(output) => anyhow::bail!("the guest should have panicked: {output}"),
         Err(error) => format!("{error:#}"),
@@ -126,7 +140,7 @@ fn panic_is_noticed(ctx: &mut Ctx<'_>) -> Result<()> {
         "the error does not say what happened: {error}"
     );
     ensure!(
-        started.elapsed() < Duration::from_secs(30),
+        ctx.host.pace().since(&started) < Duration::from_secs(30),
         "it took too long to notice"
     );
     ctx.expect_complaint("the guest g1");
@@ -190,6 +204,114 @@ fn faulty_kernel() -> Vec<u8> {
     file.extend(code);
     file.extend(note);
     file
+}
+
+/// What dom0 is busy with for a few seconds.
+const WORK: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+
+/// Where the emulator gets a quarter of a processor, what it does takes four times as long, but not of its own time; and what never
+/// ends is stopped all the same.
+fn slow_machine(ctx: &mut Ctx<'_>) -> Result<()> {
+    let (dom0, pace) = (ctx.host.dom0(), ctx.host.pace());
+    let before = pace.now();
+    let alone = dom0.run_for(Duration::from_secs(120), WORK)?.ok()?.took;
+    let limit = pace.since(&before) * 2;
+    let crowd = Crowd::gathers(pace, 5)?;
+    let crowded = dom0.run_for(limit, WORK)?.ok()?.took;
+    ctx.note(format!(
+        "alone it took {alone:.1?}, in a crowd {crowded:.1?}; the limit was {limit:.1?}"
+    ));
+    ensure!(
+        crowded > limit,
+        "the crowd did not make it slow: {crowded:.1?} are within the limit of {limit:.1?}"
+    );
+    let endless = dom0.run_for(Duration::from_secs(2), "sleep 1000")?;
+    ensure!(endless.exit == agent::message::Exit::TimedOut, "{endless}");
+    ensure!(
+        endless.took < Duration::from_secs(60),
+        "it took too long to stop what never ends: {endless}"
+    );
+    drop(crowd);
+    let freed = dom0.run_for(limit, WORK)?.ok()?.took;
+    ctx.note(format!("freed, it took {freed:.1?}"));
+    Ok(())
+}
+
+/// A guest that stands still while a command runs there that may take an hour, and one that stands still before it has started.
+fn hanging_guests(ctx: &mut Ctx<'_>) -> Result<()> {
+    let host = ctx.host;
+    let runs = host.create(Guest::pv("runs"))?;
+    let starts = host.create_only(&Guest::pv("starts"))?;
+    host.dom0().sh("xl pause starts; xl pause runs")?;
+    let begin = host.pace().now();
+    let hour = Duration::from_secs(3600);
+    let place = Place::clone(&runs);
+    let stuck = std::thread::spawn(move || place.run_for(hour, "sleep 100"));
+    let silent = match host.await_agent(&starts) {
+        Ok(()) => bail!("a guest that stands still has started"),
+        Err(error) => format!("{error:#}"),
+    };
+    let stuck = match stuck.join() {
+        Ok(Err(error)) => format!("{error:#}"),
+        _ => bail!("a guest that stands still has done something"),
+    };
+    let took = host.pace().since(&begin);
+    ensure!(
+        silent.contains("the console has said nothing") && silent.contains("guest-starts.log"),
+        "the error does not say what happened: {silent}"
+    );
+    ensure!(
+        stuck.contains("runs hangs")
+            && stuck.contains("hardly anything to do")
+            && stuck.contains("guest-runs.log"),
+        "the error does not say what happened: {stuck}"
+    );
+    ensure!(
+        took < Duration::from_secs(60),
+        "it took {took:.1?} of the machine's own time to notice"
+    );
+    ctx.note(format!(
+        "both were noticed after {took:.1?} of the machine's own time"
+    ));
+    starts.destroy()?;
+    runs.destroy()
+}
+
+/// Both of dom0's processors spin for a task that nothing may interrupt: the emulator is busier than ever.
+fn spinning_dom0(machines: &mut Machines<'_>) -> Result<()> {
+    let topology = machines.topology;
+    let host = machines.boot(&topology)?;
+    let dom0 = host.dom0();
+    // From Linux 6.12 on, a server of the scheduler gives other tasks a twentieth of the time.
+    dom0.sh(
+        "mount -t debugfs d /sys/kernel/debug 2>/dev/null; echo -1 > /proc/sys/kernel/sched_rt_runtime_us; \
+         for f in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do [ ! -e $f ] || echo 0 > $f; done",
+    )?;
+    let spin = dom0.spawn(
+        "for cpu in 0 1; do taskset -c $cpu chrt -f 99 sh -c 'while :; do :; done' & done; wait",
+    )?;
+    let begin = host.pace().now();
+    let error = match spin.wait() {
+        Ok(output) => bail!("dom0 goes on: {output}"),
+        Err(error) => format!("{error:#}"),
+    };
+    let took = host.pace().since(&begin);
+    ensure!(
+        error.contains("dom0 hangs")
+            && error.contains("its processors were busy")
+            && error.contains("xen-and-dom0.log"),
+        "the error does not say what happened: {error}"
+    );
+    ensure!(
+        took < Duration::from_secs(60),
+        "it took {took:.1?} of the machine's own time to notice"
+    );
+    machines.note(format!(
+        "noticed after {took:.1?} of the machine's own time"
+    ));
+    // It will not switch off either; ending it is quick.
+    drop(host);
+    Ok(())
 }
 
 #[cfg(test)]

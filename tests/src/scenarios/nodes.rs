@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
@@ -331,21 +331,26 @@ fn same_content(ctx: &Ctx<'_>, guest: &Domain, file: &str) -> Result<()> {
 
 /// Nothing is in use that was not before; what processes that are ending hold may take a moment.
 fn left(ctx: &Ctx<'_>, before: &str) -> Result<()> {
-    let mut after = String::new();
-    for _ in 0..20 {
-        after = in_use(ctx)?;
+    let limit = ctx.host.pace().limit(Duration::from_secs(5));
+    loop {
+        let over = limit.is_over();
+        let after = in_use(ctx)?;
         if after == before {
             return Ok(());
         }
+        ensure!(
+            !over,
+            "after it was waited {}, before: {before}\nafter: {after}",
+            limit.spent()
+        );
         std::thread::sleep(Duration::from_millis(250));
     }
-    bail!("before: {before}\nafter: {after}")
 }
 
 fn saved_and_restored(ctx: &mut Ctx<'_>) -> Result<()> {
     let guest = ctx.host.create(Guest::pvh("g1"))?;
     guest.sh("echo kept > /tmp/kept; echo heard > /dev/hvc0")?;
-    let console = "sleep 2 | timeout 5 xl console g1 | grep -q heard";
+    let console = "sleep $((2 * PACE)) | timeout $((5 * PACE)) xl console g1 | grep -q heard";
     ctx.host.dom0().sh(console).context("xl console")?;
     guest.save("/disks/g1.save")?;
     guest.restore("/disks/g1.save")?;

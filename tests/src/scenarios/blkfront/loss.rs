@@ -55,9 +55,10 @@ fn number(text: &str, name: &str) -> Result<u64> {
 
 /// Starts the ledger and gives it time to fill the rings.
 fn write_for(guest: &Domain, disk: &str, seconds: u32) -> Result<Job> {
+    let seconds = guest.lengthened(seconds);
     let script = format!("agent probe ledger write /dev/{disk} {seconds} /tmp/books-{disk}");
     let job = guest.spawn(&script)?;
-    std::thread::sleep(Duration::from_secs(2));
+    guest.pace().sleep(Duration::from_secs(2));
     Ok(job)
 }
 
@@ -87,14 +88,14 @@ fn returns(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     let ledger = write_for(&guest, "xvda", 8 * rounds)?;
     for _ in 0..rounds {
         vbd.unbind()?;
-        std::thread::sleep(Duration::from_secs(3));
+        ctx.host.pace().sleep(Duration::from_secs(3));
         let waiting = guest.sh("cat /sys/block/xvda/inflight")?;
         ensure!(
             waiting.split_whitespace().any(|count| count != "0"),
             "nothing was in flight when the back end died: {waiting}"
         );
         vbd.bind()?;
-        std::thread::sleep(Duration::from_secs(2));
+        ctx.host.pace().sleep(Duration::from_secs(2));
     }
     let books = ledger
         .wait_for(Duration::from_secs(u64::from(8 * rounds) + 60))?
@@ -120,7 +121,7 @@ fn never_returns(ctx: &mut Ctx<'_>) -> Result<()> {
     let vbd = Vbd::of(ctx.host, &guest, "xvda")?;
     let ledger = write_for(&guest, "xvda", 20)?;
     vbd.unbind()?;
-    std::thread::sleep(Duration::from_secs(1));
+    ctx.host.pace().sleep(Duration::from_secs(1));
     // It waits ten seconds for the dead back end's consent, complains, and takes the device away.
     guest.detach("xvda", "--force")?;
     let books = ledger
@@ -193,7 +194,7 @@ fn vanishes(ctx: &mut Ctx<'_>) -> Result<()> {
     let vbd = Vbd::of(ctx.host, &guest, "xvda")?;
     let ledger = write_for(&guest, "xvda", 8)?;
     vbd.unbind()?;
-    std::thread::sleep(Duration::from_secs(1));
+    ctx.host.pace().sleep(Duration::from_secs(1));
     ctx.host
         .dom0()
         .sh(&format!("xenstore-rm {}", vbd.back_path()))?;

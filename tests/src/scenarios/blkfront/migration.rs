@@ -37,7 +37,7 @@ fn save_and_restore(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
             .disk(Disk::file("fio.img", "xvdb").mib(64)),
         "",
     )?;
-    let seconds = 12 * rounds;
+    let seconds = guest.lengthened(12 * rounds);
     let ledger = guest.spawn(&format!(
         "agent probe ledger write /dev/xvda {seconds} /tmp/books"
     ))?;
@@ -47,7 +47,7 @@ fn save_and_restore(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
          --verify_backlog=256 --verify_fatal=1 --group_reporting"
     ))?;
     for round in 0..rounds {
-        std::thread::sleep(Duration::from_secs(4));
+        ctx.host.pace().sleep(Duration::from_secs(4));
         guest.save("/disks/saved")?;
         guest.restore("/disks/saved")?;
         ctx.note(format!("restored {} times", round + 1));

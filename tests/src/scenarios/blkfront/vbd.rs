@@ -121,7 +121,7 @@ impl Vbd {
         // Its threads look at the switch ten times a second, and print at most every ten seconds each.
         let text = self.dom0.sh(&format!(
             "p=/sys/module/xen_blkback/parameters/log_stats; echo \"<6>paravane mark $$\" > /dev/kmsg; \
-             echo 1 > $p; sleep 0.7; echo 0 > $p; \
+             echo 1 > $p; for i in $(seq $PACE); do sleep 0.7; done; echo 0 > $p; \
              dmesg | sed -n \"/paravane mark $$/,\\$p\" | sed -n 's/.*xen-blkback: ({}\\..*pg: *\\([0-9]*\\).*/\\1/p'",
             self.domid
         ))?;

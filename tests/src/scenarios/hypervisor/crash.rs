@@ -2,11 +2,10 @@
 
 //! What the hypervisor says when it crashes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::remote::scaled;
 use crate::scenario::{Machines, Scenario};
 use crate::topology::Topology;
 
@@ -25,13 +24,13 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::alone(
 
 fn reported_readably(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let machine = machines.start(&topology)?;
-    let end = Instant::now() + scaled(Duration::from_secs(30));
-    while !machine.console().contains("the machine is halted") {
-        ensure!(Instant::now() < end, "the hypervisor does not crash");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let console = machine.console();
+    let mut machine = machines.start(&topology)?;
+    let limit = Duration::from_secs(30);
+    let console = machine.wait_for("the hypervisor to crash", limit, |machine| {
+        let console = machine.console();
+        let halted = console.contains("the machine is halted");
+        Ok(halted.then_some(console))
+    })?;
     let report = console
         .split_once("*** Paravane stops: ")
         .context("there is no report")?

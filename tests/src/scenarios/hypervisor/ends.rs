@@ -60,7 +60,7 @@ fn sysrq_answers(ctx: &mut Ctx<'_>) -> Result<()> {
     for (key, answer) in answers {
         dom0.sh(&format!(
             "dmesg -C; echo {key} > /proc/sysrq-trigger; n=0; \
-             until dmesg | grep -q '{answer}'; do sleep 0.1; n=$((n+1)); [ $n -lt 50 ]; done"
+             until dmesg | grep -q '{answer}'; do sleep 0.1; n=$((n+1)); [ $n -lt $((50 * PACE)) ]; done"
         ))
         .with_context(|| format!("sysrq {key} does not say {answer:?}"))?;
     }

@@ -79,7 +79,7 @@ fn grub_boots_it(machines: &mut Machines<'_>) -> Result<()> {
 /// The disk that GRUB read from by the BIOS has for dom0's own driver the same content.
 fn disk_is_the_same(dom0: &Place) -> Result<()> {
     let sums = dom0.sh(
-        "set -e; modprobe -a ahci sd_mod; n=0; until [ -b /dev/sda1 ]; do sleep 0.1; n=$((n+1)); [ $n -lt 100 ]; done; \
+        "set -e; modprobe -a ahci sd_mod; n=0; until [ -b /dev/sda1 ]; do sleep 0.1; n=$((n+1)); [ $n -lt $((100 * PACE)) ]; done; \
          mkdir -p /tmp/boot; mount -t ext4 -o ro /dev/sda1 /tmp/boot; \
          for file in /tmp/boot/boot/vmlinuz /payload/boot/vmlinuz; do sha256sum < $file; done; umount /tmp/boot",
     )?;

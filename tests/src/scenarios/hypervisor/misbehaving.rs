@@ -2,12 +2,11 @@
 
 //! A guest that does all it can to hurt the hypervisor hurts only itself: see `hypervisor/guest`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::machine::Machine;
-use crate::remote::scaled;
 use crate::scenario::{Machines, Scenario};
 use crate::topology::{Kernel, Topology};
 
@@ -85,22 +84,15 @@ fn hurt_only_themselves(machines: &mut Machines<'_>) -> Result<()> {
 
 /// Watches the guest until it has died as it means to; returns what it said about what it did.
 fn watch(mut machine: Machine, limit: Duration) -> Result<Vec<String>> {
-    let end = Instant::now() + scaled(limit);
-    let console = loop {
+    let console = machine.wait_for("the guest to end", limit, |machine| {
         let running = machine.check().is_ok();
         let console = machine.console();
         // A hypervisor that was told to end dom0 may halt the machine.
-        if !running || console.contains("(guest) FAILED") || console.contains("shuts down") {
-            break console;
-        }
-        ensure!(
-            Instant::now() < end,
-            "the guest does not end within {} s; last, it said {:?}",
-            limit.as_secs(),
-            last(&console)
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    };
+        let ended = console.contains("(guest) FAILED") || console.contains("shuts down");
+        Ok((!running || ended).then_some(console))
+    });
+    let console =
+        console.with_context(|| format!("last, it said {:?}", last(&machine.console())))?;
     if let Some((_, why)) = console.split_once("(guest) FAILED: ") {
         bail!("the guest says: {}", why.lines().next().unwrap_or_default());
     }

@@ -30,7 +30,7 @@ fn sysrq_reaches_all_processors(ctx: &mut Ctx<'_>) -> Result<()> {
     // Each processor tells where it is when a non-maskable interrupt comes, twice: the first has to have ended.
     for round in 1..=2 {
         let told = dom0.sh(
-            "dmesg -C; dmesg -n 1; echo l > /proc/sysrq-trigger; sleep 1; dmesg -n 5; \
+            "dmesg -C; dmesg -n 1; echo l > /proc/sysrq-trigger; sleep $PACE; dmesg -n 5; \
              dmesg | grep -o 'NMI backtrace for cpu [0-9]*' | sort -u | wc -l",
         )?;
         ensure!(

@@ -84,7 +84,7 @@ fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {
         said.contains("(PV) Paravane ") && said.contains("vCPUs"),
         "{said}"
     );
-    dom0.sh("echo '<4>paravane: heard' > /dev/kmsg; n=0; until xl dmesg | grep -q 'paravane: heard' || [ $n -gt 50 ]; do sleep 0.1; n=$((n+1)); done; [ $n -le 50 ]")?;
+    dom0.sh("echo '<4>paravane: heard' > /dev/kmsg; n=0; until xl dmesg | grep -q 'paravane: heard' || [ $n -gt $((50 * PACE)) ]; do sleep 0.1; n=$((n+1)); done; [ $n -le $((50 * PACE)) ]")?;
 
     // xenstored and its clients have event channels and a page in common through our nodes.
     dom0.sh("/usr/lib/xen-4*/bin/test-xenstore")?;

@@ -42,7 +42,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
             |says| says == if on { "1" } else { "0" },
         )?;
         // The back end learns of it as we did.
-        guest.sh("sleep 0.5")?;
+        guest.pace().sleep(Duration::from_millis(500));
         Ok(())
     };
     let come = |group: &str| come(&sender, &guest, group);
@@ -104,7 +104,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
 fn come(sender: &Domain, guest: &Domain, group: &str) -> Result<u64> {
     let upto = format!("--device eth0 --upto {UPTO}");
     let receives = traffic::spawn(guest, &format!("raw-receive {upto} --patience 1000"))?;
-    guest.sh("sleep 0.5")?;
+    guest.pace().sleep(Duration::from_millis(500));
     traffic::run(sender, &format!("raw-send {upto} --to {group}"))?;
     let line = receives.result(Duration::from_secs(20))?;
     ensure!(line.get::<u64>("corrupt")? == 0, "{line}");

@@ -73,7 +73,7 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
     let time = rounds * (pause + 6) * 1000;
     let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), 2, time)?;
     for _ in 0..rounds {
-        std::thread::sleep(Duration::from_secs(pause.into()));
+        guest.pace().sleep(Duration::from_secs(pause.into()));
         guest.run(&format!("rmmod {module}"))?.fails()?;
         guest.unload_netfront(ctx.driver)?;
         guest.load_netfront(ctx.driver, "")?;
@@ -100,7 +100,7 @@ fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
                 dom0_v4()
             ),
         )?;
-        std::thread::sleep(Duration::from_secs(1));
+        guest.pace().sleep(Duration::from_secs(1));
         guest.unload_netfront(ctx.driver)?;
         // It would wait for the end of what can no longer come.
         drop(flood);

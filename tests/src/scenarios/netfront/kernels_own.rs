@@ -162,16 +162,17 @@ fn zerocopy(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     // Datagrams that have to be cut into several packets are copied by the stack.
     set_mtu(ctx, &guest, 65517)?;
     guest.sh("sysctl -wq net.core.optmem_max=1000000")?;
+    let (receives, sends) = (guest.lengthened(6), guest.lengthened(4));
     for ends in ends() {
         for protocol in ["tcp", "udp"] {
             let common = format!("-{} -S {} -D {} -C 0", ends.family, ends.guest, ends.dom0);
             let receiver = dom0.spawn(&format!(
-                "exec {IN_DOM0}/msg_zerocopy {common} -t 6 -r {protocol}"
+                "exec {IN_DOM0}/msg_zerocopy {common} -t {receives} -r {protocol}"
             ))?;
-            std::thread::sleep(Duration::from_millis(700));
+            guest.pace().sleep(Duration::from_millis(700));
             let sent = guest.run_for(
                 LIMIT,
-                &format!("{IN_GUEST}/msg_zerocopy {common} -t 4 -z -Z 1 {protocol}"),
+                &format!("{IN_GUEST}/msg_zerocopy {common} -t {sends} -z -Z 1 {protocol}"),
             )?;
             let said = sent.ok()?.stderr;
             let received = receiver.wait_for(LIMIT)?.ok()?.stderr;

@@ -196,7 +196,7 @@ fn raw_frames(ctx: &mut Ctx<'_>) -> Result<()> {
                 &format!("raw-receive --device {inwards} --upto {mtu}"),
             )?;
             // It says nothing until it ends; a second is plenty for opening a socket.
-            std::thread::sleep(std::time::Duration::from_secs(1));
+            dom0.pace().sleep(std::time::Duration::from_secs(1));
             let sent = traffic::run(sends, &format!("raw-send --device {out} --upto {mtu}"))?;
             let line = receiver.result(std::time::Duration::from_secs(30))?;
             expect(&line, &[("missing", 0), ("corrupt", 0)])

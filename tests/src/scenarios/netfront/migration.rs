@@ -58,7 +58,7 @@ fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Res
     let streams = traffic::spawn_both_ways(&guest, &dom0_v4(), 2, time)?;
     let before = Vif::of(ctx.host, &guest, 0).agreed()?;
     for _ in 0..rounds {
-        std::thread::sleep(Duration::from_secs(4));
+        guest.pace().sleep(Duration::from_secs(4));
         // Whoever is on the bridge has to learn where the guest is now.
         let own = ipv4(0, GUEST);
         let arp = format!("'arp and src host {own} and dst host {own}'");

@@ -97,7 +97,7 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
         text.contains("Linux version"),
         "the messages of the boot are not there: {text}"
     );
-    std::thread::sleep(Duration::from_secs(5));
+    guest.pace().sleep(Duration::from_secs(5));
     let seen = traffic::capture(dom0, "xenbr0", 20, messages)?;
     say(20, "quiet")?;
     let text = seen.printed()?;
@@ -125,7 +125,7 @@ fn floods(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
     let guest = start(ctx, Guest::new("g1", mode).vcpus(4).nic(Nic::new()), "")?;
     let _server = Server::start(ctx.host.dom0())?;
     let to = dom0_v4();
-    let time = ctx.rounds(3000, 30_000);
+    let time = guest.lengthened(ctx.rounds(3000, 30_000));
     for directions in [&["--reverse"][..], &[""], &["", "--reverse"]] {
         let floods: Vec<_> = directions
             .iter()

@@ -118,7 +118,7 @@ fn under_traffic(ctx: &mut Ctx<'_>) -> Result<()> {
     for _ in 0..rounds {
         for program in [Some("pass"), Some("drop"), None] {
             attach(&guest, program)?;
-            std::thread::sleep(Duration::from_millis(500));
+            guest.pace().sleep(Duration::from_millis(500));
         }
     }
     for stream in streams {

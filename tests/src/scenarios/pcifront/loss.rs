@@ -2,7 +2,7 @@
 
 //! The back end goes away while the guest accesses configuration space.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -32,14 +32,14 @@ fn backend_dies(ctx: &mut Ctx<'_>) -> Result<()> {
         "for d in /sys/bus/pci/devices/*; do \
          (n=0; while cat $d/config >/dev/null 2>&1; do n=$((n+1)); done; echo $n) & done; wait",
     )?;
-    std::thread::sleep(Duration::from_secs(2));
+    guest.pace().sleep(Duration::from_secs(2));
     let device = format!("pci-{}-0", guest.domid());
-    let started = Instant::now();
+    let started = guest.pace().now();
     ctx.host.dom0().sh(&format!(
         "echo {device} > /sys/bus/xen-backend/devices/{device}/driver/unbind"
     ))?;
     guest.await_passed(0)?;
-    let took = started.elapsed();
+    let took = guest.pace().since(&started);
     ctx.note(format!("the devices were gone after {took:.1?}"));
     ensure!(took < LIMIT, "that took {took:.1?}");
     let read = reader.wait_for(LIMIT)?.ok()?.stdout;
