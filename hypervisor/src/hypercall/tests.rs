@@ -25,7 +25,7 @@ use xen_abi::vcpu as vc;
 use xen_abi::version;
 use zerocopy::FromZeros;
 
-/// Where arguments are put: dom0's frame 0x100, domain 1's frame 0x40.
+/// Where arguments are put: dom0's frame 0x100, the others' frame 0x40.
 const ARG: [u64; 2] = [0x10_0000, 0x4_0000];
 
 fn two_domains() -> System<Fake> {
@@ -70,7 +70,7 @@ fn with<T: FromBytes + IntoBytes + Immutable>(
     command: u32,
     argument: T,
 ) -> (i64, T) {
-    let at = ARG[usize::from(domain)];
+    let at = ARG[usize::from(domain != 0)];
     caller(system, domain).put(at, &argument).expect("memory");
     let outcome = call(system, domain, number, &[command.into(), at, 1]);
     let argument = caller(system, domain).get(at).expect("memory");

@@ -2,7 +2,7 @@
 
 use super::access::MachineMemory;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Memory of bytes. Words are changed under the assumption that one thread uses it.
 pub struct HeapMemory(Vec<AtomicU8>);
@@ -10,12 +10,17 @@ pub struct HeapMemory(Vec<AtomicU8>);
 impl HeapMemory {
     /// So many zeroed frames.
     pub fn new(frames: usize) -> Self {
-        Self((0..frames * 4096).map(|_| AtomicU8::new(0)).collect())
+        Self::filled(frames, 0)
+    }
+
+    /// So many frames of a byte, as memory is that somebody has used before.
+    pub fn filled(frames: usize, byte: u8) -> Self {
+        Self((0..frames * 4096).map(|_| AtomicU8::new(byte)).collect())
     }
 
     fn get<const N: usize>(&self, address: u64) -> [u8; N] {
         assert!(address % N as u64 == 0, "a word that is not aligned");
-        core::array::from_fn(|i| self.0[address as usize + i].load(SeqCst))
+        core::array::from_fn(|i| self.0[address as usize + i].load(Relaxed))
     }
 
     fn set<const N: usize>(&self, address: u64, bytes: [u8; N]) {
@@ -40,13 +45,13 @@ macro_rules! exchange {
 impl MachineMemory for HeapMemory {
     fn read(&self, address: u64, to: &mut [u8]) {
         for (i, byte) in to.iter_mut().enumerate() {
-            *byte = self.0[address as usize + i].load(SeqCst);
+            *byte = self.0[address as usize + i].load(Relaxed);
         }
     }
 
     fn write(&self, address: u64, from: &[u8]) {
         for (i, byte) in from.iter().enumerate() {
-            self.0[address as usize + i].store(*byte, SeqCst);
+            self.0[address as usize + i].store(*byte, Relaxed);
         }
     }
 
@@ -55,7 +60,7 @@ impl MachineMemory for HeapMemory {
     }
 
     fn swap_u8(&self, address: u64, value: u8) -> u8 {
-        self.0[address as usize].swap(value, SeqCst)
+        self.0[address as usize].swap(value, Relaxed)
     }
 
     fn load_u16(&self, address: u64) -> u16 {

@@ -148,12 +148,15 @@ pub const UNPAGED: Paging = Paging {
     write_protect: true,
 };
 
-/// A machine of so many frames, all free.
+/// What memory holds that nobody has cleared: whatever its last owner left there.
+pub const LEFT_BEHIND: u8 = 0xa5;
+
+/// A machine of so many frames, all free and full of [`LEFT_BEHIND`].
 pub fn machine(frames: usize) -> System<Fake> {
     let mut table = FrameTable::new(vec![Record::default(); frames]);
     table.add_free(0..frames as u64);
     let platform = Fake {
-        memory: HeapMemory::new(frames),
+        memory: HeapMemory::filled(frames, LEFT_BEHIND),
         time: 1_000_000,
         asked: Vec::new(),
         wall_clock: 1_700_000_000_000_000_000,
@@ -190,7 +193,8 @@ pub fn config(id: DomId) -> Config {
     }
 }
 
-/// Adds a domain that sees `frames` frames of its own from `gfn` on; dom0 where the machine has them.
+/// Adds a domain that sees `frames` frames of its own from `gfn` on, cleared as by a builder; dom0 where the machine
+/// has them.
 pub fn add_domain(system: &mut System<Fake>, id: DomId, gfn: u64, frames: u64) {
     // Its memory before its tables, which would be put in between.
     let mut page = |frame| {
@@ -207,6 +211,7 @@ pub fn add_domain(system: &mut System<Fake>, id: DomId, gfn: u64, frames: u64) {
         .create_domain(config(id))
         .expect("memory for a domain");
     for (frame, page) in pages {
+        system.platform.clear_frame(page.mfn().address());
         system
             .give_memory(id, Gfn(frame), page)
             .expect("memory for its tables");

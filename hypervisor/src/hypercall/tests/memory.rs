@@ -74,41 +74,112 @@ fn what_dom0_gives_back_is_kept_for_it() {
     );
 }
 
-#[test]
-fn another_domain_gets_memory_that_is_clear() {
-    let mut system = two_domains();
-    let list = ARG[1] + 512;
-    caller(&mut system, 1)
-        .put(list, &[0x80u64])
-        .expect("memory");
-    let mut args = mem::Reservation {
+/// Asks for one extent at a place, or gives it back; says how many were done.
+fn extent(system: &mut System<Fake>, domain: u16, op: u32, gfn: u64, order: u32) -> i64 {
+    let list = ARG[usize::from(domain != 0)] + 512;
+    caller(system, domain).put(list, &[gfn]).expect("memory");
+    let args = mem::Reservation {
         extent_start: list,
         nr_extents: 1,
-        extent_order: 2,
+        extent_order: order,
         domid: 0x7ff0,
         ..Default::default()
     };
-    assert_eq!(
-        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
-        1
+    memory_op(system, domain, op, args).0
+}
+
+/// All bytes of a frame, as its domain reads them.
+fn contents(system: &mut System<Fake>, domain: u16, gfn: u64) -> [u8; 4096] {
+    caller(system, domain).get(gfn << 12).expect("memory")
+}
+
+#[test]
+fn another_domain_gets_memory_that_is_clear() {
+    // Little enough that the last domain gets all that is free.
+    let mut system = machine(256);
+    add_domain(&mut system, 1, 0x40, 16);
+    add_domain(&mut system, 2, 0x40, 1);
+    let mut secrets = Vec::new();
+    for gfn in 0x44..0x48 {
+        secrets.push(system.lookup(1, Gfn(gfn)).expect("memory").mfn);
+        caller(&mut system, 1)
+            .put(gfn << 12, &[0x77u8; 4096])
+            .expect("memory");
+        assert_eq!(
+            extent(&mut system, 1, mem::op::DECREASE_RESERVATION, gfn, 0),
+            1
+        );
+    }
+    let read = |system: &System<Fake>, mfn: Mfn| {
+        let mut bytes = [0; 4096];
+        system.platform.read(mfn.address(), &mut bytes);
+        bytes
+    };
+    assert!(
+        secrets
+            .iter()
+            .all(|mfn| read(&system, *mfn) == [0x77; 4096])
     );
+    let mut gfn = 0x80;
+    let mut got = Vec::new();
+    for order in [3, 0] {
+        while extent(&mut system, 2, mem::op::POPULATE_PHYSMAP, gfn, order) == 1 {
+            for frame in gfn..gfn + (1 << order) {
+                got.push(system.lookup(2, Gfn(frame)).expect("it was given").mfn);
+                assert_eq!(contents(&mut system, 2, frame), [0; 4096], "{frame:#x}");
+            }
+            gfn += 1 << order;
+        }
+    }
+    assert!(secrets.iter().any(|mfn| got.contains(mfn)));
+    assert_eq!(system.frames.free_count(), 0);
+}
+
+#[test]
+fn what_is_shared_with_a_domain_is_clear_from_its_first_moment() {
+    let mut system = two_domains();
+    let shared = system.domain(1).expect("it is there").shared_info.0.mfn();
+    let mut info = [0u8; 4096];
+    system.platform.read(shared.address(), &mut info);
+    // All but its wall clock is zero.
+    let clock = offset_of!(vc::SharedInfo, wc_version);
+    assert!(info[..clock].iter().all(|byte| *byte == 0));
+    for (space_of_index, gfn) in [0, 3].into_iter().zip(0x60..) {
+        let args = mem::AddToPhysmap {
+            domid: 0x7ff0,
+            space: mem::space::GRANT_TABLE.into(),
+            idx: space_of_index,
+            gpfn: gfn,
+            ..Default::default()
+        };
+        let result = memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP, args).0;
+        assert_eq!(result, 0);
+        assert_eq!(contents(&mut system, 1, gfn), [0; 4096]);
+    }
+}
+
+#[test]
+fn a_domain_gets_no_more_than_it_may_have() {
+    let mut system = two_domains();
+    let populate = mem::op::POPULATE_PHYSMAP;
+    assert_eq!(extent(&mut system, 1, populate, 0x80, 2), 1);
     assert_eq!(system.frames.count_of(1), 68);
-    assert_eq!(
-        memory_op(&mut system, 1, mem::op::DECREASE_RESERVATION, args).0,
-        1
-    );
+    let decrease = mem::op::DECREASE_RESERVATION;
+    assert_eq!(extent(&mut system, 1, decrease, 0x80, 2), 1);
     assert_eq!(system.frames.count_of(1), 64);
-    args.extent_order = 9;
-    assert_eq!(
-        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
-        0,
-        "more than it may have"
-    );
-    args.nr_extents = u64::MAX;
-    assert_eq!(
-        memory_op(&mut system, 1, mem::op::POPULATE_PHYSMAP, args).0,
-        0
-    );
+    assert_eq!(extent(&mut system, 1, populate, 0x80, 9), 0);
+    let most = system.domain(1).expect("it is there").config.max_pages;
+    assert_eq!(extent(&mut system, 1, populate, 0x80, 7), 1);
+    assert_eq!(extent(&mut system, 1, populate, 0x100, 6), 1);
+    assert_eq!(system.frames.count_of(1), most, "the last frame too");
+    assert_eq!(extent(&mut system, 1, populate, 0x140, 0), 0);
+    let args = mem::Reservation {
+        extent_start: ARG[1] + 512,
+        nr_extents: u64::MAX,
+        domid: 0x7ff0,
+        ..Default::default()
+    };
+    assert_eq!(memory_op(&mut system, 1, populate, args).0, 0);
 }
 
 #[test]
