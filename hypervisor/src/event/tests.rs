@@ -71,27 +71,32 @@ proptest! {
         for _ in 0..30 {
             events.bind(&memory, Binding::Ipi, 0).expect("a port");
         }
-        let mut expected = std::collections::BTreeSet::new();
+        // The ports of each queue in the order they were raised in. One that is on a queue already stays there.
+        let mut expected = vec![Vec::new(); 16];
         for (port, priority) in sent {
-            // A port that is on a queue already stays there.
-            if expected.insert(port) {
+            if !expected.iter().flatten().any(|other| *other == port) {
                 events.set_priority(port, priority).expect("a priority");
+                expected[priority as usize].push(port);
             }
             events.raise(&memory, &places, port, 0);
         }
-        let mut got = Vec::new();
-        for queue in 0..16u64 {
+        let mut got = vec![Vec::new(); 16];
+        for (queue, got) in (0..).zip(&mut got) {
             let mut port = memory.load_u32(control_at + 8 + 4 * queue);
             while port != 0 {
                 let word = array_at + u64::from(port) * 4;
                 let value = memory.load_u32(word);
                 prop_assert!(value & 1 << abi::PENDING != 0 && value & 1 << abi::LINKED != 0);
                 got.push(port);
+                prop_assert!(got.len() <= 30, "a queue that has no end");
                 port = value & abi::LINK_MASK;
             }
         }
-        got.sort_unstable();
-        prop_assert_eq!(got, expected.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(&got, &expected);
+        let ready = memory.load_u32(control_at);
+        for (queue, ports) in expected.iter().enumerate() {
+            prop_assert_eq!(ready >> queue & 1 != 0, !ports.is_empty());
+        }
     }
 }
 
