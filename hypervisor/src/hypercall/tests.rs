@@ -4,11 +4,13 @@
 //! paging, so addresses are physical.
 
 mod calls;
+mod copies;
 mod ends;
 mod events;
 mod grants;
 mod memory;
 mod platform;
+mod tables;
 mod vcpus;
 
 use super::*;

@@ -332,16 +332,14 @@ impl<P: Platform> System<P> {
         Ok(kept)
     }
 
-    /// Takes the status frames away, also where the domain sees them (XSA-379: it must not go on seeing them).
+    /// Takes the status frames away, also where the domain sees them (XSA-379: it must not go on seeing them). If another
+    /// domain sees one, none is taken.
     fn drop_status_frames(&mut self, id: DomId) -> Result<()> {
+        let mut frames = self.domain(id)?.grants.frames(true).iter();
+        if frames.any(|(frame, _)| self.is_shown_elsewhere(frame.mfn())) {
+            return Err(Errno::EBUSY);
+        }
         while let Some((frame, place)) = self.domain_mut(id)?.grants.frames_mut(true).pop() {
-            if self.is_shown_elsewhere(frame.mfn()) {
-                self.domain_mut(id)?
-                    .grants
-                    .frames_mut(true)
-                    .push((frame, place));
-                return Err(Errno::EBUSY);
-            }
             if let Some(gfn) = place {
                 if self
                     .lookup(id, gfn)

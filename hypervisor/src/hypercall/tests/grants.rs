@@ -230,6 +230,219 @@ fn versions_change_while_nothing_is_used() {
     assert_eq!((result, said.version), (errno(Errno::EINVAL), 1));
 }
 
+/// Maps domain 1's grant 9 at a frame.
+fn map(system: &mut System<Fake>, domain: u16, gfn: u64, flags: u32) -> gnttab::MapGrantRef {
+    let wanted = gnttab::MapGrantRef {
+        host_addr: gfn << 12,
+        flags,
+        gref: 9,
+        dom: 1,
+        ..Default::default()
+    };
+    grant_op(system, domain, gnttab::MAP_GRANT_REF, wanted).1
+}
+
+fn unmap(system: &mut System<Fake>, gfn: u64, handle: u32) -> i16 {
+    let args = gnttab::UnmapGrantRef {
+        host_addr: gfn << 12,
+        handle,
+        ..Default::default()
+    };
+    grant_op(system, 0, gnttab::UNMAP_GRANT_REF, args).1.status
+}
+
+const READ_WRITE: u32 = gnttab::map_flag::HOST_MAP;
+const READ_ONLY: u32 = gnttab::map_flag::HOST_MAP | gnttab::map_flag::READONLY;
+
+#[test]
+fn a_grant_is_for_the_domain_it_names() {
+    let mut system = two_domains();
+    add_domain(&mut system, 2, 0x40, 16);
+    // It names dom0.
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    for used in [0, 1] {
+        for flags in [READ_WRITE, READ_ONLY] {
+            let refused = map(&mut system, 2, 0x90, flags);
+            assert_eq!(refused.status, status::GENERAL_ERROR);
+            assert_eq!(system.lookup(2, Gfn(0x90)), None);
+            assert_eq!(system.frames.holds(frame), (used, used));
+        }
+        // Also while dom0 uses it.
+        let mapped = map(&mut system, 0, 0x130 + u64::from(used), READ_WRITE);
+        assert_eq!(mapped.status, status::OKAY);
+    }
+}
+
+#[test]
+fn what_is_mapped_to_be_read_is_not_written() {
+    let granted = [flag::PERMIT_ACCESS | flag::READONLY, flag::PERMIT_ACCESS];
+    for flags in granted {
+        let mut system = two_domains();
+        granting(&mut system, flags);
+        caller(&mut system, 1)
+            .put(0x4_4010, b"for you")
+            .expect("memory");
+        let mapped = map(&mut system, 0, 0x130, READ_ONLY);
+        assert_eq!(mapped.status, status::OKAY);
+        let seen: [u8; 7] = caller(&mut system, 0).get(0x13_0010).expect("memory");
+        assert_eq!(&seen, b"for you");
+        let written = caller(&mut system, 0).put(0x13_0010, b"from me");
+        assert_eq!(written, Err(Errno::EFAULT));
+        let still: [u8; 7] = caller(&mut system, 1).get(0x4_4010).expect("memory");
+        assert_eq!(&still, b"for you");
+        assert_eq!(unmap(&mut system, 0x130, mapped.handle), status::OKAY);
+        let gone: Result<[u8; 7]> = caller(&mut system, 0).get(0x13_0010);
+        assert_eq!(gone, Err(Errno::EFAULT), "it is seen no more");
+    }
+    let mut system = two_domains();
+    granting(&mut system, flag::PERMIT_ACCESS);
+    assert_eq!(map(&mut system, 0, 0x130, READ_WRITE).status, status::OKAY);
+    assert_eq!(
+        caller(&mut system, 0).put(0x13_0010, b"from me"),
+        Ok(()),
+        "a mapping for writing"
+    );
+    let seen: [u8; 7] = caller(&mut system, 1).get(0x4_4010).expect("memory");
+    assert_eq!(&seen, b"from me");
+}
+
+#[test]
+fn marks_stay_as_long_as_somebody_uses_the_grant() {
+    let mut system = two_domains();
+    let at = granting(&mut system, flag::PERMIT_ACCESS);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    let marks = |system: &mut System<Fake>| {
+        let uses = system.frames.holds(frame);
+        (flags_of(system, at) & !flag::PERMIT_ACCESS, uses)
+    };
+    let (reading, writing) = (flag::READING, flag::WRITING);
+    let first = map(&mut system, 0, 0x130, READ_ONLY);
+    assert_eq!(marks(&mut system), (reading, (1, 0)));
+    let second = map(&mut system, 0, 0x131, READ_WRITE);
+    assert_eq!(marks(&mut system), (reading | writing, (2, 1)));
+    let third = map(&mut system, 0, 0x132, READ_ONLY);
+    assert_eq!(marks(&mut system), (reading | writing, (3, 1)));
+    assert_eq!(unmap(&mut system, 0x131, second.handle), status::OKAY);
+    assert_eq!(marks(&mut system), (reading, (2, 0)));
+    assert_eq!(unmap(&mut system, 0x130, first.handle), status::OKAY);
+    assert_eq!(marks(&mut system), (reading, (1, 0)));
+    assert_eq!(unmap(&mut system, 0x132, third.handle), status::OKAY);
+    assert_eq!(marks(&mut system), (0, (0, 0)));
+}
+
+#[test]
+fn what_is_in_use_stays_what_it_was() {
+    let mut system = two_domains();
+    let at = granting(&mut system, flag::PERMIT_ACCESS);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    let first = map(&mut system, 0, 0x130, READ_ONLY);
+    // The guest names another frame, and takes the grant back.
+    let changed = EntryV1 {
+        flags: flag::READONLY | flag::READING,
+        domid: 0,
+        frame: 0x45,
+    };
+    caller(&mut system, 1).put(at, &changed).expect("memory");
+    let second = map(&mut system, 0, 0x131, READ_ONLY);
+    assert_eq!(second.status, status::OKAY);
+    assert_eq!(second.dev_bus_addr, frame.address());
+    assert_eq!(
+        system.lookup(0, Gfn(0x131)).map(|seen| seen.mfn),
+        Some(frame)
+    );
+    let third = map(&mut system, 0, 0x132, READ_WRITE);
+    assert_eq!(third.status, status::GENERAL_ERROR, "it is read only now");
+    assert_eq!(flags_of(&mut system, at), flag::READONLY | flag::READING);
+    for (gfn, handle) in [(0x130, first.handle), (0x131, second.handle)] {
+        assert_eq!(unmap(&mut system, gfn, handle), status::OKAY);
+    }
+    let late = map(&mut system, 0, 0x130, READ_ONLY);
+    assert_eq!(late.status, status::GENERAL_ERROR, "it was taken back");
+}
+
+#[test]
+fn an_unmap_without_an_address_changes_nothing() {
+    let mut system = two_domains();
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    let mapped = map(&mut system, 0, 0x130, READ_WRITE);
+    assert_eq!(unmap(&mut system, 0, mapped.handle), status::OKAY);
+    assert_eq!(system.frames.holds(frame), (1, 1));
+    // What is seen there is the domain's own.
+    assert_eq!(
+        unmap(&mut system, 0x131, mapped.handle),
+        status::GENERAL_ERROR
+    );
+    assert_eq!(unmap(&mut system, 0, mapped.handle + 1), status::BAD_HANDLE);
+    // A mapping by its grant is taken away by its handle alone.
+    let remove = mem::RemoveFromPhysmap {
+        domid: 0x7ff0,
+        pad: [0; 3],
+        gpfn: 0x130,
+    };
+    let (result, _) = memory_op(&mut system, 0, mem::op::REMOVE_FROM_PHYSMAP, remove);
+    assert_eq!(result, errno(Errno::EPERM));
+    assert_eq!(
+        system.lookup(0, Gfn(0x130)).map(|seen| seen.mfn),
+        Some(frame)
+    );
+    assert_eq!(
+        map(&mut system, 0, 0x130, READ_WRITE).status,
+        status::GENERAL_ERROR,
+        "one in the place of another"
+    );
+    assert_eq!(system.frames.holds(frame), (1, 1));
+}
+
+#[test]
+fn a_domain_has_as_many_mappings_as_it_may_and_lists_are_done_to_their_end() {
+    let mut system = two_domains();
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
+    // A page for mappings is enough for 256; the list lies in frames 0x101 to 0x103.
+    let list = 0x10_1000;
+    for index in 0..257 {
+        let wanted = gnttab::MapGrantRef {
+            host_addr: (0x200 + index) << 12,
+            flags: READ_ONLY,
+            gref: 9,
+            dom: 1,
+            ..Default::default()
+        };
+        caller(&mut system, 0)
+            .put_at(list, index, &wanted)
+            .expect("memory");
+    }
+    let outcome = call(
+        &mut system,
+        0,
+        nr::GRANT_TABLE_OP,
+        &[gnttab::MAP_GRANT_REF.into(), list, 257],
+    );
+    assert_eq!(outcome.value, 0);
+    let mut handles = Vec::new();
+    for index in 0..257 {
+        let mapped: gnttab::MapGrantRef =
+            caller(&mut system, 0).get_at(list, index).expect("memory");
+        if index < 256 {
+            assert_eq!(mapped.status, status::OKAY, "{index}");
+            handles.push(mapped.handle);
+        } else {
+            assert_eq!(mapped.status, status::NO_SPACE);
+        }
+    }
+    handles.sort_unstable();
+    assert!(handles.iter().copied().eq(0..256));
+    assert_eq!(system.frames.holds(frame), (256, 0));
+    assert_eq!(unmap(&mut system, 0x205, 5), status::OKAY);
+    let again = map(&mut system, 0, 0x205, READ_ONLY);
+    assert_eq!((again.status, again.handle), (status::OKAY, 5));
+    let negative = &[gnttab::MAP_GRANT_REF.into(), list, 1 << 31];
+    let outcome = call(&mut system, 0, nr::GRANT_TABLE_OP, negative);
+    assert_eq!(outcome.value as i64, errno(Errno::EINVAL));
+}
+
 /// A step of a domain that grants and one that maps.
 #[derive(Clone, Debug)]
 enum Step {
