@@ -9,7 +9,9 @@ mod ends;
 mod events;
 mod grants;
 mod memory;
+mod physmap;
 mod platform;
+mod reservations;
 mod tables;
 mod vcpus;
 

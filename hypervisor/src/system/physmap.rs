@@ -171,7 +171,8 @@ impl<P: Platform> System<P> {
         match self.frames.owner(seen.mfn) {
             Owner::Domain(owner) if owner == id => {
                 let domain = self.domain_mut(id)?;
-                if domain.config.direct_mapped && seen.mfn.0 == gfn.0 {
+                // Also what it has moved: a device may go on using the address that the frame had before.
+                if domain.config.direct_mapped {
                     domain.absent += 1;
                 } else if let Ok(Released::Now(frame)) = self.frames.take(seen.mfn, id) {
                     self.frames.free(frame);
