@@ -4,14 +4,17 @@
 //! paging, so addresses are physical.
 
 mod calls;
+mod channels;
 mod copies;
 mod ends;
 mod events;
 mod grants;
 mod memory;
+mod parameters;
 mod physmap;
 mod platform;
 mod reservations;
+mod scheduling;
 mod tables;
 mod vcpus;
 
