@@ -175,7 +175,7 @@ fn key_of(name: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use crate::testing::{race, ROUNDS};
     use std::vec::Vec;
 
     #[test]
@@ -200,6 +200,30 @@ mod tests {
             ledger.row(b"0000:00:04.0").get(Count::Because(Why::Forced)),
             0
         );
+    }
+
+    #[test]
+    fn every_count_has_a_counter_of_its_own() {
+        let counts = [
+            Count::PoolNow,
+            Count::LargeNow,
+            Count::LargeMappings,
+            Count::Failed,
+            Count::CoherentNow,
+            Count::ExchangedNow,
+        ];
+        let counts: Vec<_> = counts
+            .into_iter()
+            .chain(Why::ALL.map(Count::Because))
+            .collect();
+        let ledger = Ledger::<1>::new();
+        for (n, count) in (1..).zip(&counts) {
+            ledger.row(b"a").add(*count, n);
+        }
+        let row = ledger.row(b"a");
+        let read: Vec<_> = counts.iter().map(|count| row.get(*count)).collect();
+        assert_eq!(read, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(row.counts.len(), counts.len());
     }
 
     #[test]
@@ -253,18 +277,26 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_made_once_by_many() {
-        let ledger = Ledger::<8>::new();
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for name in [b"a", b"b", b"c"] {
-                        ledger.row(name).add(Count::Because(Why::Reach), 1);
-                    }
-                });
+    fn a_row_is_made_once_by_two() {
+        let ledgers: Vec<_> = (0..ROUNDS).map(|_| Ledger::<4>::new()).collect();
+        race(|round, _| {
+            for name in [b"a", b"b"] {
+                ledgers[round].row(name).add(Count::Failed, 1);
             }
         });
-        let counts: Vec<_> = ledger.rows().map(Row::pool_mappings).collect();
-        assert_eq!(counts, [4, 4, 4]);
+        for ledger in &ledgers {
+            let rows = ledger.rows().map(|row| row.get(Count::Failed));
+            assert_eq!(rows.collect::<Vec<_>>(), [2, 2]);
+        }
+    }
+
+    #[test]
+    fn two_who_want_the_same_row_get_one_each() {
+        let ledgers: Vec<_> = (0..ROUNDS).map(|_| Ledger::<2>::new()).collect();
+        race(|round, who| ledgers[round].row([b"a", b"b"][who]).add(Count::Failed, 1));
+        for ledger in &ledgers {
+            let rows = ledger.rows().map(|row| row.get(Count::Failed));
+            assert_eq!(rows.collect::<Vec<_>>(), [1, 1]);
+        }
     }
 }

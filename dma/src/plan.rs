@@ -146,6 +146,8 @@ mod tests {
         for (index, why) in Why::ALL.iter().enumerate() {
             assert_eq!(why.index(), index);
         }
+        let words = ["out of reach", "not contiguous", "forced"];
+        assert_eq!(Why::ALL.map(Why::name), words);
     }
 
     #[test]

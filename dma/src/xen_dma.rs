@@ -23,6 +23,8 @@ pub mod large;
 pub mod ledger;
 pub mod plan;
 pub mod reach;
+#[cfg(test)]
+mod testing;
 
 /// Bits of an offset in a page. Xen's pages and the kernel's are the same on x86.
 pub const PAGE_SHIFT: u32 = 12;
@@ -126,5 +128,12 @@ mod tests {
         let at = Phys(0x1234_5678);
         assert_eq!((at.pfn(), at.offset()), (0x12345, 0x678));
         assert_eq!((Bus(0x5fff).mfn(), Bus(0x5fff).offset()), (5, 0xfff));
+    }
+    #[test]
+    fn data_goes_to_the_device_from_it_or_either_way() {
+        let ways = |way: Direction| (way.device_reads(), way.device_writes());
+        assert_eq!(ways(Direction::ToDevice), (true, false));
+        assert_eq!(ways(Direction::FromDevice), (false, true));
+        assert_eq!(ways(Direction::Both), (true, true));
     }
 }
