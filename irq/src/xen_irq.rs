@@ -83,3 +83,18 @@ impl Segments {
         self.0.store(value, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_of_segments_is_remembered() {
+        let segments = Segments::new();
+        assert!(segments.worth_trying() && !segments.are_known());
+        segments.learn(true);
+        assert!(segments.worth_trying() && segments.are_known());
+        segments.learn(false);
+        assert!(!segments.worth_trying() && !segments.are_known());
+    }
+}

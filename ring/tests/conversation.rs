@@ -196,6 +196,8 @@ fn memory_too_small_for_a_ring_is_refused() {
 #[test]
 fn block_requests_cross_between_threads() {
     const COUNT: u64 = 20_000;
+    // A lost wake-up is a failure, and not a test without an end.
+    const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
     let mem = HeapMem::pages(0);
     let mut front = BlkFrontRing::new(mem.clone()).expect("room for a ring");
     let mut back = BlkBackRing::attach(mem).expect("room for a ring");
@@ -216,7 +218,7 @@ fn block_requests_cross_between_threads() {
                 let _ = to_front.send(());
             }
             if served < COUNT && !back.final_check_for_requests().expect("honest") {
-                back_events.recv().expect("the front end is there");
+                back_events.recv_timeout(LIMIT).expect("a wake-up is lost");
             }
         }
     });
@@ -245,7 +247,7 @@ fn block_requests_cross_between_threads() {
         }
         let idle = sent == COUNT || front.free() == 0;
         if done < COUNT && idle && !front.final_check_for_responses().expect("honest") {
-            front_events.recv().expect("the back end is there");
+            front_events.recv_timeout(LIMIT).expect("a wake-up is lost");
         }
     }
     server.join().expect("the back end");

@@ -58,7 +58,7 @@ fn vcpus_share_processors(ctx: &mut Ctx<'_>) -> Result<()> {
         together == alone,
         "one at a time {alone}, together {together}"
     );
-    // They all ran, and none of them for much longer than its share.
+    // They all ran. How long each did says nothing of their shares, since each had the same to do.
     let spent = dom0.sh("xl vcpu-list 0 | awk 'NR > 1 { print $6 }'")?;
     let spent = spent
         .lines()

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{GUEST, dom0_v4, start, start_down};
 use crate::guest::{Domain, Driver, Guest, Mode};
@@ -80,7 +80,10 @@ fn reload(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.bring_up("eth0", 0, GUEST)?;
     }
     for stream in streams {
-        let line = stream.result(Duration::from_millis(u64::from(time) * 2))?;
+        let line = stream
+            .result(Duration::from_millis(u64::from(time) * 2))
+            .context("the connection of before did not go on")?;
+        ensure!(line.get::<u64>("total")? > 1_000_000, "{line}");
         ctx.note(line.to_string());
     }
     guest.shutdown()
