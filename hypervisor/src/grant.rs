@@ -413,3 +413,6 @@ impl GrantTable {
         self.mappings.iter().flatten().count()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ pub mod buddy;
 pub mod frames;
 #[cfg(any(test, feature = "heap"))]
 pub mod heap;
+#[cfg(test)]
+pub mod meddling;
 pub mod p2m;
 pub mod walk;
 

@@ -1,11 +1,19 @@
 //! Machine memory on the heap, for tests and fuzzing: as many frames as asked for, from address zero on.
 
 use super::access::MachineMemory;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::cell::RefCell;
 
-/// Memory of bytes. Words are changed under the assumption that one thread uses it.
-pub struct HeapMemory(Vec<AtomicU8>);
+/// Bytes of a frame.
+const FRAME: usize = 4096;
+
+/// Memory of bytes. A frame takes room when it is touched first, so that a large machine costs a test no time.
+pub struct HeapMemory {
+    frames: Vec<RefCell<Option<Box<[u8; FRAME]>>>>,
+    /// What a frame that was never touched is full of.
+    untouched: u8,
+}
 
 impl HeapMemory {
     /// So many zeroed frames.
@@ -15,12 +23,26 @@ impl HeapMemory {
 
     /// So many frames of a byte, as memory is that somebody has used before.
     pub fn filled(frames: usize, byte: u8) -> Self {
-        Self((0..frames * 4096).map(|_| AtomicU8::new(byte)).collect())
+        Self {
+            frames: (0..frames).map(|_| RefCell::new(None)).collect(),
+            untouched: byte,
+        }
+    }
+
+    /// Works on bytes of a frame.
+    fn on<R>(&self, address: u64, length: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+        let offset = address as usize % FRAME;
+        assert!(offset + length <= FRAME, "an access across a frame's end");
+        let mut frame = self.frames[address as usize / FRAME].borrow_mut();
+        let bytes = frame.get_or_insert_with(|| Box::new([self.untouched; FRAME]));
+        work(&mut bytes[offset..offset + length])
     }
 
     fn get<const N: usize>(&self, address: u64) -> [u8; N] {
         assert!(address % N as u64 == 0, "a word that is not aligned");
-        core::array::from_fn(|i| self.0[address as usize + i].load(Relaxed))
+        let mut bytes = [0; N];
+        self.read(address, &mut bytes);
+        bytes
     }
 
     fn set<const N: usize>(&self, address: u64, bytes: [u8; N]) {
@@ -44,23 +66,19 @@ macro_rules! exchange {
 
 impl MachineMemory for HeapMemory {
     fn read(&self, address: u64, to: &mut [u8]) {
-        for (i, byte) in to.iter_mut().enumerate() {
-            *byte = self.0[address as usize + i].load(Relaxed);
-        }
+        self.on(address, to.len(), |bytes| to.copy_from_slice(bytes));
     }
 
     fn write(&self, address: u64, from: &[u8]) {
-        for (i, byte) in from.iter().enumerate() {
-            self.0[address as usize + i].store(*byte, Relaxed);
-        }
+        self.on(address, from.len(), |bytes| bytes.copy_from_slice(from));
     }
 
     fn clear_frame(&self, address: u64) {
-        self.write(address, &[0; 4096]);
+        self.write(address, &[0; FRAME]);
     }
 
     fn swap_u8(&self, address: u64, value: u8) -> u8 {
-        self.0[address as usize].swap(value, Relaxed)
+        self.on(address, 1, |bytes| core::mem::replace(&mut bytes[0], value))
     }
 
     fn load_u16(&self, address: u64) -> u16 {

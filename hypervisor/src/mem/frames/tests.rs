@@ -92,6 +92,97 @@ fn halves_are_whole_again_when_freed() {
     assert!(frames.alloc(5, None).is_some());
 }
 
+#[test]
+fn a_frame_is_held_as_often_as_can_be_counted() {
+    let mut frames = table(4);
+    frames.add_free(1..4);
+    let page = frames.alloc(0, None).expect("free");
+    let mfn = page.mfn();
+    frames.give(page, 1);
+    frames.records[mfn.0 as usize].a = u32::MAX - 1;
+    let last = frames.hold(mfn, 1, true).expect("one more");
+    assert_eq!(frames.holds(mfn), (u32::MAX, 1));
+    assert_eq!(frames.hold(mfn, 1, true), Err(FrameError::TooManyHolds));
+    assert_eq!(frames.holds(mfn), (u32::MAX, 1), "nothing was counted");
+    assert_eq!(frames.let_go(last), None);
+    assert_eq!(frames.holds(mfn), (u32::MAX - 1, 0));
+}
+
+#[test]
+fn devices_are_what_is_neither_memory_nor_withheld() {
+    let mut frames = table(64);
+    frames.add_free(8..16);
+    frames.add_hypervisor(20..24);
+    frames.withhold(100..104);
+    for (range, device) in [
+        (0..8, true),
+        (7..9, false),
+        (15..16, false),
+        (16..20, true),
+        (19..21, false),
+        (23..24, false),
+        (24..100, true),
+        (24..101, false),
+        (103..104, false),
+        (104..200, true),
+        (0..1 << 40, false),
+    ] {
+        assert_eq!(frames.is_mmio(range.clone()), device, "{range:?}");
+    }
+}
+
+#[test]
+fn blocks_end_below_the_frame_that_is_named() {
+    for below in 1..70 {
+        let mut frames = table(64);
+        frames.add_free(1..64);
+        for order in 0..6 {
+            let block = frames.alloc(order, Some(below));
+            // All blocks but the lowest of an order begin at its size; frame 0 is nobody's.
+            let lowest = if order == 0 { 1 } else { 1 << order };
+            let fits = lowest + (1 << order) <= below.min(64);
+            assert_eq!(block.is_some(), fits, "order {order} below {below}");
+            if let Some(block) = block {
+                assert!(block.mfn().0 + block.count() <= below);
+                assert_eq!(block.order(), order);
+                frames.free(block);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_blocks_are_of_a_gib() {
+    let gib = 1 << MAX_ORDER;
+    let mut frames = table(4 * gib);
+    frames.add_free(gib as u64..3 * gib as u64);
+    let blocks: Vec<_> = frames.free_blocks().collect();
+    assert_eq!(blocks.len(), 2, "two of a GiB, and none of two");
+    let block = frames.alloc(MAX_ORDER, None).expect("there are two");
+    assert_eq!(block.count(), gib as u64);
+    assert!(frames.alloc(MAX_ORDER + 1, None).is_none());
+    assert!(frames.alloc_at(Mfn(0), MAX_ORDER + 1).is_none());
+    let inside = frames.free_blocks().next().expect("the other").start + 12345;
+    let single = frames.alloc_at(Mfn(inside), 0).expect("free");
+    assert_eq!(frames.free_count(), gib as u64 - 1);
+    // Never touched before, it is known to be free all the same.
+    assert_eq!(frames.owner(Mfn(inside + 1)), Owner::Free);
+    assert_eq!(frames.owner(Mfn(inside)), Owner::Hypervisor);
+    frames.free(single);
+    frames.free(block);
+    assert_eq!(frames.free_blocks().count(), 2, "whole again");
+}
+
+#[test]
+fn records_that_lie_apart_are_used_in_place() {
+    let records: &'static mut [Record] = Box::leak(vec![Record::default(); 32].into());
+    let mut frames = FrameTable::new(records);
+    assert_eq!((frames.end(), frames.add_free(0..100)), (32, 31));
+    let page = frames.alloc(0, None).expect("free");
+    assert_eq!(frames.owner(page.mfn()), Owner::Hypervisor);
+    frames.free(page);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Alloc(u8, Option<u64>),
@@ -211,8 +302,10 @@ proptest! {
             }
             for mfn in 0..END {
                 prop_assert_eq!(frames.owner(Mfn(mfn)), model[mfn as usize], "frame {}", mfn);
-                let count = holds.iter().filter(|(hold, _)| hold.mfn() == Mfn(mfn)).count();
-                prop_assert_eq!(frames.holds(Mfn(mfn)).0, count as u32);
+                let of_frame = holds.iter().filter(|(hold, _)| hold.mfn() == Mfn(mfn));
+                let writers = of_frame.clone().filter(|(hold, _)| hold.writable()).count();
+                let count = (of_frame.count() as u32, writers as u32);
+                prop_assert_eq!(frames.holds(Mfn(mfn)), count);
             }
             let free = model.iter().filter(|o| **o == Owner::Free).count();
             prop_assert_eq!(frames.free_count(), free as u64);

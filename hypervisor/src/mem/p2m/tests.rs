@@ -105,8 +105,68 @@ fn kinds_say_what_the_processor_may_do() {
         assert_eq!(Kind::of(leaf(3, kind, 0)), kind);
         assert_eq!(leaf(3, kind, 0) & WRITE != 0, kind.writable());
     }
-    assert_ne!(leaf(3, Kind::Mmio, 0) & CACHE_DISABLE, 0);
-    assert_ne!(leaf(3, Kind::Grant, 0) & NO_EXECUTE, 0);
+    let always = PRESENT | USER | ACCESSED | DIRTY;
+    for kind in Kind::ALL {
+        let bits = leaf(3, kind, 0) & !KIND_MASK;
+        let own = match kind {
+            Kind::Ram => WRITE,
+            Kind::RamReadOnly => 0,
+            Kind::Mmio => WRITE | CACHE_DISABLE | WRITE_THROUGH,
+            Kind::Grant | Kind::Foreign => WRITE | NO_EXECUTE,
+            Kind::GrantReadOnly | Kind::ForeignReadOnly => NO_EXECUTE,
+        };
+        assert_eq!(bits, 3 << 12 | always | own, "{kind:?}");
+        assert_eq!(
+            leaf(1 << 18, kind, 2) & !KIND_MASK,
+            1 << 30 | always | own | LARGE
+        );
+        assert_eq!(kind.is_ram(), matches!(kind, Kind::Ram | Kind::RamReadOnly));
+    }
+    assert_eq!(table(Mfn(3)), 3 << 12 | PRESENT | WRITE | USER | ACCESSED);
+}
+
+#[test]
+fn a_large_leaf_that_cannot_be_split_stays_whole() {
+    let mut memory = Tables::default();
+    let mut p2m = P2m::new(&mut memory).expect("memory");
+    assert_eq!(p2m.root(), Mfn(1));
+    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
+        .expect("fits");
+    // A hole needs two tables, and there is one.
+    memory.limit = Some(memory.tables.len() + 1);
+    let hole = Gfn((1 << 18) + 777);
+    assert_eq!(p2m.unmap(&mut memory, hole), Err(MapError::NoMemory));
+    for gfn in [hole.0 - 1, hole.0, hole.0 + 1, 1 << 18, (1 << 19) - 1] {
+        let seen = p2m.lookup(&memory, Gfn(gfn)).map(|seen| seen.mfn);
+        assert_eq!(seen, Some(Mfn(gfn)));
+    }
+    // What is seen nowhere needs none to be taken away.
+    memory.limit = Some(0);
+    assert_eq!(p2m.unmap(&mut memory, Gfn(5)), Ok(None));
+    assert!(!p2m.take_stale());
+}
+
+#[test]
+fn leaves_are_as_large_as_both_numbers_allow() {
+    let order_at = |gfn: u64, mfn: u64, count: u64| {
+        let mut memory = Tables::default();
+        let mut p2m = P2m::new(&mut memory).expect("memory");
+        p2m.map(&mut memory, Gfn(gfn), Mfn(mfn), count, Kind::Ram)
+            .expect("fits");
+        p2m.lookup(&memory, Gfn(gfn)).map(|seen| seen.order)
+    };
+    for (gfn, mfn, count, order) in [
+        (512, 1024, 512, 9),
+        (512, 1024, 511, 0),
+        (512, 1025, 512, 0),
+        (513, 1024, 512, 0),
+        (1 << 18, 1 << 19, 1 << 18, 18),
+        (1 << 18, 1 << 19, (1 << 18) - 1, 9),
+        (1 << 18, (1 << 19) + 512, 1 << 18, 9),
+        ((1 << 18) + 512, 1 << 19, 1 << 18, 9),
+    ] {
+        assert_eq!(order_at(gfn, mfn, count), Some(order), "{gfn:#x} {mfn:#x}");
+    }
 }
 
 fn operation() -> impl Strategy<Value = (u64, u64, u64, Option<Kind>)> {
@@ -124,6 +184,8 @@ proptest! {
         let mut p2m = P2m::new(&mut memory).expect("memory");
         let mut model = BTreeMap::new();
         for (gfn, count, off, kind) in operations {
+            let before = (gfn..gfn + count).any(|gfn| model.contains_key(&gfn));
+            let before = if kind.is_some() { before } else { model.contains_key(&gfn) };
             match kind {
                 Some(kind) => {
                     let mfn = gfn + 0x10_0000 + off;
@@ -137,14 +199,23 @@ proptest! {
                     prop_assert_eq!(seen.map(|s| (s.mfn, s.kind)), model.remove(&gfn));
                 }
             }
+            prop_assert_eq!(p2m.take_stale(), before, "what was there has to be forgotten");
             for gfn in 0..3200 {
                 let seen = p2m.lookup(&memory, Gfn(gfn)).map(|s| (s.mfn, s.kind));
                 prop_assert_eq!(seen, model.get(&gfn).copied());
             }
         }
-        let mut leaves = 0;
-        p2m.for_each(&memory, |_, seen| leaves += 1u64 << seen.order);
-        prop_assert_eq!(leaves, model.len() as u64);
+        let mut seen_by_leaves = BTreeMap::new();
+        let mut last = None;
+        let mut in_order = true;
+        p2m.for_each(&memory, |gfn, seen| {
+            in_order &= last.replace(gfn) < Some(gfn);
+            for i in 0..1 << seen.order {
+                seen_by_leaves.insert(gfn.0 + i, (Mfn(seen.mfn.0 + i), seen.kind));
+            }
+        });
+        prop_assert!(in_order);
+        prop_assert_eq!(seen_by_leaves, model);
         p2m.destroy(&mut memory);
         prop_assert!(memory.tables.is_empty());
     }

@@ -172,3 +172,192 @@ fn error_codes_are_the_processors() {
     assert_eq!(Fault::Forbidden.code(WRITING), 3);
     assert_eq!(Fault::Reserved.code(READ), 9);
 }
+
+/// Tables in which others change entries too: so many replacements fail because the entry has changed, or none is
+/// possible because the tables can only be read.
+struct Shared {
+    words: Words,
+    changes: u32,
+    read_only: bool,
+    replaced: u32,
+}
+
+impl Shared {
+    fn new(words: Words, changes: u32, read_only: bool) -> Self {
+        Self {
+            words,
+            changes,
+            read_only,
+            replaced: 0,
+        }
+    }
+}
+
+impl TableMemory for Shared {
+    fn load(&mut self, gpa: u64) -> Option<u64> {
+        self.words.load(gpa)
+    }
+
+    fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool {
+        if self.read_only {
+            return false;
+        }
+        if self.changes > 0 {
+            self.changes -= 1;
+            // A bit that software may use.
+            *self.words.0.get_mut(&gpa).expect("an entry") ^= 1 << 9;
+            return false;
+        }
+        self.replaced += 1;
+        self.words.replace(gpa, old, new)
+    }
+}
+
+#[test]
+fn every_level_has_its_say() {
+    let user = Access { user: true, ..READ };
+    let user_write = Access {
+        user: true,
+        ..WRITING
+    };
+    let smap = Access { smap: true, ..READ };
+    let above = [0x1000 + 256 * 8, 0x2000, 0x3000 + 8];
+    for at in above {
+        let without = |bit: u64, access| {
+            let mut words = tables(PRESENT | WRITE | USER);
+            *words.0.get_mut(&at).expect("an entry") &= !bit;
+            walk(&PAGING, ADDRESS_MAPPED, access, &mut words)
+        };
+        assert_eq!(without(WRITE, WRITING), Err(Fault::Forbidden), "{at:#x}");
+        assert_eq!(without(WRITE, user_write), Err(Fault::Forbidden));
+        assert_eq!(without(WRITE, READ), Ok(0x55000));
+        assert_eq!(without(USER, user), Err(Fault::Forbidden));
+        assert_eq!(without(USER, user_write), Err(Fault::Forbidden));
+        assert_eq!(without(USER, smap), Ok(0x55000), "it is the kernel's");
+        assert_eq!(without(PRESENT, READ), Err(Fault::NotMapped));
+    }
+    let all = |access| {
+        let mut words = tables(PRESENT | WRITE | USER);
+        walk(&PAGING, ADDRESS_MAPPED, access, &mut words)
+    };
+    assert_eq!(all(smap), Err(Fault::Forbidden));
+    assert_eq!(all(user_write), Ok(0x55000));
+    // A user's write to a page that is read-only fails whatever the kernel's own may do.
+    let unprotected = Paging {
+        write_protect: false,
+        ..PAGING
+    };
+    let mut words = tables(PRESENT | USER);
+    let written = walk(&unprotected, ADDRESS_MAPPED, user_write, &mut words);
+    assert_eq!(written, Err(Fault::Forbidden));
+    assert_eq!(words.0[&(0x4000 + 24)] & (ACCESSED | DIRTY), 0, "no mark");
+}
+
+#[test]
+fn an_entry_that_changes_is_looked_at_again_a_few_times() {
+    for (changes, expected) in [
+        (0, Ok(0x55000)),
+        (3, Ok(0x55000)),
+        (4, Err(Fault::NotMapped)),
+    ] {
+        let mut shared = Shared::new(tables(PRESENT | WRITE), changes, false);
+        let found = walk(&PAGING, ADDRESS_MAPPED, READ, &mut shared);
+        assert_eq!(found, expected, "{changes}");
+    }
+}
+
+#[test]
+fn entries_that_are_marked_are_not_written_again() {
+    let mut shared = Shared::new(tables(PRESENT | WRITE), 0, false);
+    for (access, replaced) in [(READ, 4), (READ, 4), (WRITING, 5), (WRITING, 5), (READ, 5)] {
+        let found = walk(&PAGING, ADDRESS_MAPPED, access, &mut shared);
+        assert_eq!((found, shared.replaced), (Ok(0x55000), replaced));
+    }
+    // Where no mark can be made the access goes on without.
+    let mut shared = Shared::new(tables(PRESENT | WRITE), 0, true);
+    let found = walk(&PAGING, ADDRESS_MAPPED, WRITING, &mut shared);
+    assert_eq!(found, Ok(0x55000));
+    assert_eq!(shared.words.0[&(0x4000 + 24)], 0x55000 | PRESENT | WRITE);
+}
+
+#[test]
+fn pages_of_every_size_keep_their_offset() {
+    let offset = 0x3f_f123;
+    for (at, entry, expected) in [
+        (0x2000, 0x40_0000_0000, 0x40_0000_0000),
+        (0x3000 + 8, 0x12_3460_0000, 0x12_3460_0000),
+    ] {
+        let mut words = tables(PRESENT);
+        words.0.insert(at, entry | PRESENT | WRITE | LARGE);
+        let address = 0xffff_8000_0020_0000 + (offset & 0x1f_ffff);
+        let inside = if at == 0x2000 { 0x3f_ffff } else { 0x1f_ffff };
+        let found = walk(&PAGING, address, WRITING, &mut words);
+        assert_eq!(found, Ok(expected | (address & inside)), "{at:#x}");
+        assert_eq!(
+            words.0[&at] & (ACCESSED | DIRTY),
+            ACCESSED | DIRTY,
+            "the last entry is the page's"
+        );
+        // What the large page's address has too many bits of is not the page's.
+        words.0.insert(at, entry | 0x1000 | PRESENT | WRITE | LARGE);
+        assert_eq!(walk(&PAGING, address, READ, &mut words), found);
+    }
+}
+
+#[test]
+fn five_levels_reach_further_than_four() {
+    let five = Paging {
+        cr3: 0x9000,
+        levels: 5,
+        ..PAGING
+    };
+    let mut words = tables(PRESENT | WRITE);
+    // Entry 511 of the topmost table, for addresses with the sign of four levels; entry 1 for some of its own.
+    for index in [511, 1] {
+        words.0.insert(0x9000 + index * 8, 0x1000 | PRESENT | WRITE);
+    }
+    let found = walk(&five, ADDRESS_MAPPED + 5, READ, &mut words);
+    assert_eq!(found, Ok(0x55005));
+    let beyond = 1 << 48 | ADDRESS_MAPPED & 0xffff_ffff_ffff;
+    assert_eq!(walk(&five, beyond, READ, &mut words), Ok(0x55000));
+    let four = walk(&PAGING, beyond, READ, &mut words);
+    assert_eq!(four, Err(Fault::NotMapped), "not canonical there");
+    let high = walk(&five, 1 << 57, READ, &mut words);
+    assert_eq!(high, Err(Fault::NotMapped));
+    words.0.insert(0x9000 + 8, 0x1000 | PRESENT | LARGE);
+    let large = walk(&five, beyond, READ, &mut words);
+    assert_eq!(large, Err(Fault::Reserved));
+}
+
+#[test]
+fn canonical_addresses_repeat_their_highest_bit() {
+    for (address, bits, canonical) in [
+        (0x0000_7fff_ffff_ffff, 48, true),
+        (0x0000_8000_0000_0000, 48, false),
+        (0xffff_7fff_ffff_ffff, 48, false),
+        (0xffff_8000_0000_0000, 48, true),
+        (0x00ff_ffff_ffff_ffff, 57, true),
+        (0x0100_0000_0000_0000, 57, false),
+        (0xff00_0000_0000_0000, 57, true),
+        (0xfeff_ffff_ffff_ffff, 57, false),
+    ] {
+        assert_eq!(is_canonical(address, bits), canonical, "{address:#x}");
+    }
+    let bits = |levels| {
+        let paging = Paging { levels, ..PAGING };
+        paging.address_bits()
+    };
+    assert_eq!((bits(4), bits(5)), (48, 57));
+}
+
+#[test]
+fn faults_say_who_did_what() {
+    let user_write = Access {
+        user: true,
+        ..WRITING
+    };
+    assert_eq!(Fault::NotMapped.code(WRITING), 2);
+    assert_eq!(Fault::NotMapped.code(user_write), 6);
+    assert_eq!(Fault::Forbidden.code(READ), 1);
+    assert_eq!(Fault::Reserved.code(user_write), 15);
+}

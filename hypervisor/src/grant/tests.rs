@@ -1,0 +1,227 @@
+//! Entries that the granter changes while the hypervisor looks at them, and how often a grant may be used.
+
+use super::*;
+use crate::mem::FrameTable;
+use crate::mem::frames::Record;
+use crate::mem::heap::HeapMemory;
+use crate::mem::meddling::Meddling;
+use core::cell::Cell;
+
+/// The grant that is looked at.
+const REF: u32 = 9;
+const USER: DomId = 3;
+
+/// A table of a version, with a frame of entries and one of status words, and the addresses of an entry and its word.
+fn table(memory: &HeapMemory, version: u32) -> (GrantTable, u64, u64) {
+    let mut frames = FrameTable::new(vec![Record::default(); 8]);
+    frames.add_free(0..8);
+    let mut table = GrantTable::new(1, 1);
+    table.set_version(version);
+    for status in [false, true] {
+        let frame = frames.alloc(0, None).expect("memory");
+        memory.clear_frame(frame.mfn().address());
+        table.frames_mut(status).push((frame, None));
+    }
+    let entry = table.entry(REF).expect("in the first frame");
+    let word = table.status_word(REF).expect("in the first frame");
+    (table, entry, word)
+}
+
+fn write(memory: &HeapMemory, entry: u64, flags: u16, user: DomId) {
+    memory.store_u32(entry, u32::from(flags) | u32::from(user) << 16);
+}
+
+fn active(readers: u32, writers: u32) -> Active {
+    Active {
+        user: USER,
+        mfn: Mfn(7),
+        start: 0,
+        length: 4096,
+        sub_page: false,
+        readers,
+        writers,
+    }
+}
+
+const REFUSED: Outcome<Option<Granted>> = Err(Failed(status::GENERAL_ERROR));
+const MARKS: u16 = flag::READING | flag::WRITING;
+
+#[test]
+fn a_grant_that_is_taken_back_while_it_is_marked_is_not_used() {
+    let memory = HeapMemory::new(8);
+    for readonly in [false, true] {
+        // Version 1: mark and entry are one word, so the change is seen by the mark's failing.
+        let (table, entry, _) = table(&memory, 1);
+        write(&memory, entry, flag::PERMIT_ACCESS, USER);
+        let revoked = Cell::new(false);
+        let guest = Meddling {
+            memory: &memory,
+            before: |memory: &HeapMemory, _| {
+                if !revoked.replace(true) {
+                    write(memory, entry, 0, USER);
+                }
+            },
+        };
+        assert_eq!(table.claim(&guest, REF, USER, readonly, true), REFUSED);
+        assert_eq!(memory.load_u16(entry), 0, "no mark is left");
+    }
+    for (what, user) in [(0, USER), (flag::PERMIT_ACCESS, USER + 1)] {
+        // Version 2: the mark is set first, and the entry looked at again then.
+        let (table, entry, word) = table(&memory, 2);
+        write(&memory, entry, flag::PERMIT_ACCESS, USER);
+        let guest = Meddling {
+            memory: &memory,
+            before: |memory: &HeapMemory, _| write(memory, entry, what, user),
+        };
+        assert_eq!(table.claim(&guest, REF, USER, true, true), REFUSED);
+        assert_eq!(memory.load_u16(word), 0, "no mark is left");
+    }
+}
+
+#[test]
+fn a_grant_that_is_made_read_only_while_it_is_marked_is_not_written() {
+    let memory = HeapMemory::new(8);
+    for (version, in_use) in [(1, false), (1, true), (2, false), (2, true)] {
+        let (mut table, entry, word) = table(&memory, version);
+        write(&memory, entry, flag::PERMIT_ACCESS, USER);
+        if in_use {
+            let granted = table.claim(&memory, REF, USER, true, true);
+            assert!(matches!(granted, Ok(Some(_))));
+            table.pin(REF, true, active(0, 0));
+        }
+        let changed = Cell::new(false);
+        let guest = Meddling {
+            memory: &memory,
+            before: |memory: &HeapMemory, _| {
+                if !changed.replace(true) {
+                    let flags = memory.load_u16(entry) | flag::READONLY;
+                    write(memory, entry, flags, USER);
+                }
+            },
+        };
+        assert_eq!(table.claim(&guest, REF, USER, false, true), REFUSED);
+        // The reader's mark stays, and only that.
+        let marks = memory.load_u16(word) & MARKS;
+        assert_eq!(marks, if in_use { flag::READING } else { 0 }, "{version}");
+    }
+}
+
+#[test]
+fn a_guest_that_changes_its_entry_all_the_time_is_given_up() {
+    let memory = HeapMemory::new(8);
+    let (table, entry, _) = table(&memory, 1);
+    let tries = Cell::new(0u32);
+    let most = Cell::new(u32::MAX);
+    let guest = Meddling {
+        memory: &memory,
+        before: |memory: &HeapMemory, _| {
+            tries.set(tries.get() + 1);
+            if tries.get() <= most.get() {
+                // A bit that means nothing here, to and fro.
+                let word = memory.load_u32(entry) ^ u32::from(flag::PWT);
+                memory.store_u32(entry, word);
+            }
+        },
+    };
+    write(&memory, entry, flag::PERMIT_ACCESS, USER);
+    assert_eq!(table.claim(&guest, REF, USER, false, true), REFUSED);
+    assert_eq!((tries.get(), memory.load_u16(entry) & MARKS), (TRIES, 0));
+    // One that stops in time gets its grant used.
+    tries.set(0);
+    most.set(TRIES - 1);
+    let granted = table.claim(&guest, REF, USER, false, true);
+    assert!(matches!(granted, Ok(Some(_))));
+    assert_eq!(memory.load_u16(entry) & MARKS, MARKS);
+}
+
+#[test]
+fn only_whole_and_plain_grants_to_the_user_are_used() {
+    let memory = HeapMemory::new(8);
+    for version in [1, 2] {
+        let (table, entry, word) = table(&memory, version);
+        let (permit, part) = (flag::PERMIT_ACCESS, flag::SUB_PAGE);
+        for (flags, user, readonly, map, allowed) in [
+            (permit, USER, true, true, true),
+            (permit, USER, false, false, true),
+            (permit, USER + 1, true, true, false),
+            (permit | flag::READONLY, USER, true, true, true),
+            (permit | flag::READONLY, USER, false, true, false),
+            (flag::INVALID, USER, true, true, false),
+            (flag::ACCEPT_TRANSFER, USER, true, true, false),
+            (flag::TRANSITIVE, USER, true, true, false),
+            (permit | part, USER, true, true, false),
+            (permit | part, USER, true, false, true),
+        ] {
+            memory.write(word, &[0, 0]);
+            write(&memory, entry, flags, user);
+            let granted = table.claim(&memory, REF, USER, readonly, map);
+            assert_eq!(matches!(granted, Ok(Some(_))), allowed, "{flags:#x} {user}");
+            let marks = memory.load_u16(word) & MARKS;
+            let expected = match (allowed, readonly) {
+                (false, _) => 0,
+                (true, true) => flag::READING,
+                (true, false) => MARKS,
+            };
+            assert_eq!(marks, expected, "{flags:#x} {user}");
+        }
+    }
+    let (table, ..) = table(&memory, 2);
+    let beyond = table.claim(&memory, 256, USER, true, true);
+    assert_eq!(beyond, Err(Failed(status::BAD_GNTREF)));
+}
+
+#[test]
+fn what_is_in_use_is_used_again_by_its_user_alone() {
+    let memory = HeapMemory::new(8);
+    let (mut table, entry, _) = table(&memory, 1);
+    write(&memory, entry, flag::PERMIT_ACCESS, USER);
+    table.pin(REF, true, active(0, 0));
+    let other = table.claim(&memory, REF, USER + 1, true, true);
+    assert_eq!(other, REFUSED);
+    assert_eq!(table.claim(&memory, REF, USER, true, true), Ok(None));
+    // The first use for writing is marked; the next one need not be.
+    let first = table.claim(&memory, REF, USER, false, true);
+    assert!(matches!(first, Ok(Some(_))));
+    table.pin(REF, false, active(0, 0));
+    assert_eq!(table.claim(&memory, REF, USER, false, true), Ok(None));
+    // A part of a page that is being copied is not mapped.
+    let most = u32::from(u16::MAX);
+    for (readers, writers, sub_page, map, allowed) in [
+        (1, 0, true, true, false),
+        (1, 0, true, false, true),
+        (most - 1, 0, false, true, true),
+        (most, 0, false, true, false),
+        (0, most - 1, false, true, true),
+        (0, most, false, true, false),
+    ] {
+        let used = Active {
+            sub_page,
+            ..active(readers, writers)
+        };
+        table.active.insert(REF, used);
+        let granted = table.claim(&memory, REF, USER, true, map);
+        let expected = if allowed { Ok(None) } else { REFUSED };
+        assert_eq!(granted, expected, "{readers} {writers} {sub_page}");
+    }
+}
+
+#[test]
+fn a_use_that_nobody_has_is_not_ended() {
+    let memory = HeapMemory::new(8);
+    let (mut table, entry, _) = table(&memory, 1);
+    write(&memory, entry, flag::PERMIT_ACCESS | MARKS, USER);
+    table.pin(REF, false, active(0, 0));
+    // A reader's that is not there: the writer stays.
+    table.unpin(&memory, REF, true);
+    assert_eq!(memory.load_u16(entry) & MARKS, MARKS);
+    assert_eq!(
+        table.active(REF).map(|a| (a.readers, a.writers)),
+        Some((0, 1))
+    );
+    table.unpin(&memory, REF, false);
+    assert_eq!(memory.load_u16(entry), flag::PERMIT_ACCESS);
+    assert_eq!(table.active(REF), None);
+    assert!(!table.is_used_beyond(0));
+    table.pin(REF, true, active(0, 0));
+    assert!(table.is_used_beyond(REF) && !table.is_used_beyond(REF + 1));
+}
