@@ -4,8 +4,12 @@ use super::*;
 use crate::mem::FrameTable;
 use crate::mem::frames::Record;
 use crate::mem::heap::HeapMemory;
+use crate::mem::meddling::Meddling;
+use core::cell::Cell;
+use core::mem::offset_of;
 use proptest::prelude::*;
 use xen_abi::event_channel::fifo as abi;
+use xen_abi::vcpu::SharedInfo;
 
 fn hold(frames: &mut FrameTable) -> Hold {
     let page = frames.alloc(0, None).expect("memory");
@@ -144,4 +148,279 @@ fn an_event_for_a_vcpu_without_queues_is_pending_all_the_same() {
     let raised = events.raise(&memory, &places, port, 1);
     assert_eq!((raised.newly, raised.tell), (true, None));
     assert!(events.is_pending(&memory, &places, port));
+}
+
+/// A machine with a shared info page at frame 1, the second vCPU's info elsewhere in it, and none of a third.
+fn two_level() -> (HeapMemory, Places, Events) {
+    let places = Places {
+        shared_info: 4096,
+        vcpu_info: vec![Some(4096), Some(4096 + 64), None],
+    };
+    (HeapMemory::new(8), places, Events::new(u32::MAX))
+}
+
+const PENDING: u64 = 4096 + offset_of!(SharedInfo, evtchn_pending) as u64;
+const MASK: u64 = 4096 + offset_of!(SharedInfo, evtchn_mask) as u64;
+
+/// The words of the first two vCPUs that say which words have news.
+fn selectors(memory: &HeapMemory) -> [u64; 2] {
+    let at = 4096 + offset_of!(VcpuInfo, evtchn_pending_sel) as u64;
+    [memory.load_u64(at), memory.load_u64(at + 64)]
+}
+
+#[test]
+fn an_event_has_its_bit_and_its_words_bit() {
+    let (memory, places, mut events) = two_level();
+    for number in 1..=200 {
+        assert_eq!(events.bind(&memory, Binding::Ipi, 1), Ok(number));
+    }
+    let raised = |newly, tell| Raised { newly, tell };
+    assert_eq!(
+        events.raise(&memory, &places, 130, 1),
+        raised(true, Some(1))
+    );
+    let words: Vec<u64> = (0..64)
+        .map(|word| memory.load_u64(PENDING + word * 8))
+        .collect();
+    let expected: Vec<u64> = (0..64).map(|word| u64::from(word == 2) << 2).collect();
+    assert_eq!((words, selectors(&memory)), (expected, [0, 1 << 2]));
+    // A second event of the port is the same one; one of the same word is new and told already.
+    assert_eq!(events.raise(&memory, &places, 130, 1), raised(false, None));
+    assert_eq!(events.raise(&memory, &places, 191, 1), raised(true, None));
+    assert_eq!(memory.load_u64(PENDING + 16), 1 << 63 | 1 << 2);
+    // Another word's, and another vCPU's.
+    assert_eq!(
+        events.raise(&memory, &places, 192, 1),
+        raised(true, Some(1))
+    );
+    assert_eq!(
+        events.raise(&memory, &places, 131, 0),
+        raised(true, Some(0))
+    );
+    assert_eq!(selectors(&memory), [1 << 2, 1 << 3 | 1 << 2]);
+    // Who has no info is not told, but who asks finds it.
+    assert_eq!(events.raise(&memory, &places, 5, 2), raised(true, None));
+    assert_eq!(events.raise(&memory, &places, 6, 3), raised(true, None));
+    assert!(events.is_pending(&memory, &places, 5) && !events.is_pending(&memory, &places, 7));
+    // A port that is closed is not pending any more, and its neighbours are.
+    events.free(&memory, &places, 130);
+    assert_eq!(memory.load_u64(PENDING + 16), 1 << 63 | 1 << 3);
+    assert_eq!(events.raise(&memory, &places, 201, 1), Raised::default());
+}
+
+#[test]
+fn what_waits_behind_a_mask_is_told_by_the_unmask() {
+    let (memory, places, mut events) = two_level();
+    for _ in 0..70 {
+        events.bind(&memory, Binding::Ipi, 1).expect("a port");
+    }
+    let told = |tell| {
+        let newly = false;
+        Ok(Raised { newly, tell })
+    };
+    memory.store_u64(MASK + 8, 0b11 << 3);
+    let raised = events.raise(&memory, &places, 67, 1);
+    assert_eq!((raised.newly, raised.tell), (true, None));
+    assert_eq!(selectors(&memory), [0, 0]);
+    assert_eq!(events.unmask(&memory, &places, 67), told(Some(1)));
+    assert_eq!(memory.load_u64(MASK + 8), 1 << 4, "the other's mask stays");
+    assert_eq!(selectors(&memory), [0, 1 << 1]);
+    // Nothing waits; nothing was masked; the word has news already.
+    assert_eq!(events.unmask(&memory, &places, 68), told(None));
+    assert_eq!(events.unmask(&memory, &places, 67), told(None));
+    memory.store_u64(MASK + 8, 1 << 3);
+    assert_eq!(events.unmask(&memory, &places, 67), told(None));
+    let nowhere = events.unmask(&memory, &places, 71);
+    assert_eq!(nowhere, Err(Errno::EINVAL));
+}
+
+#[test]
+fn vcpus_have_an_info_in_the_page_as_far_as_there_is_room() {
+    let places = Places::new(0x5000, 34);
+    assert_eq!(places.shared_info, 0x5000);
+    let info = |vcpu: usize| places.vcpu_info[vcpu];
+    assert_eq!((info(0), info(1)), (Some(0x5000), Some(0x5040)));
+    assert_eq!((info(31), info(32), info(33)), (Some(0x57c0), None, None));
+    assert_eq!(places.vcpu_info.len(), 34);
+}
+
+/// One vCPU with queues, and two ports on the same one; where its control block and the words are.
+fn queued(memory: &HeapMemory, places: &Places) -> (Events, u64, u64) {
+    let mut frames = FrameTable::new(vec![Record::default(); 8]);
+    frames.add_free(2..8);
+    let mut events = Events::new(1023);
+    let (control, array) = (hold(&mut frames), hold(&mut frames));
+    let (control_at, array_at) = (control.mfn().address(), array.mfn().address());
+    let given = events.init_control(memory, places, 0, (control, 64), 1);
+    assert!(given.is_ok() && events.expand(array).is_ok());
+    for _ in 0..3 {
+        events.bind(memory, Binding::Ipi, 0).expect("a port");
+    }
+    (events, control_at + 64, array_at)
+}
+
+const fn flag(number: u32) -> u32 {
+    1 << number
+}
+
+#[test]
+fn a_masked_port_is_put_on_its_queue_by_the_unmask() {
+    let memory = HeapMemory::new(8);
+    let places = Places::new(4096, 1);
+    let (mut events, control, array) = queued(&memory, &places);
+    memory.store_u32(array + 4, flag(abi::MASKED));
+    let raised = events.raise(&memory, &places, 1, 0);
+    assert_eq!((raised.newly, raised.tell), (true, None));
+    let masked = flag(abi::MASKED) | flag(abi::PENDING);
+    assert_eq!(memory.load_u32(array + 4), masked);
+    let raised = events.unmask(&memory, &places, 1).expect("bound");
+    assert_eq!((raised.newly, raised.tell), (false, Some(0)));
+    let linked = flag(abi::LINKED) | flag(abi::PENDING);
+    assert_eq!(memory.load_u32(array + 4), linked);
+    let queue = abi::PRIORITY_DEFAULT;
+    assert_eq!(memory.load_u32(control), 1 << queue);
+    let head = control + 8 + 4 * u64::from(queue);
+    assert_eq!(memory.load_u32(head), 1);
+    // Nothing waits behind this mask.
+    memory.store_u32(array + 8, flag(abi::MASKED));
+    let raised = events.unmask(&memory, &places, 2).expect("bound");
+    assert_eq!((raised, memory.load_u32(array + 8)), (Raised::default(), 0));
+    // A closed port is not pending any more; it stays linked until the guest takes it off.
+    assert!(events.is_pending(&memory, &places, 1));
+    events.free(&memory, &places, 1);
+    assert_eq!(memory.load_u32(array + 4), flag(abi::LINKED));
+}
+
+#[test]
+fn a_queue_whose_last_port_the_guest_takes_off_begins_anew() {
+    let memory = HeapMemory::new(8);
+    let places = Places::new(4096, 1);
+    let queue = abi::PRIORITY_DEFAULT;
+    let (mut events, control, array) = queued(&memory, &places);
+    let head = control + 8 + 4 * u64::from(queue);
+    assert_eq!(events.raise(&memory, &places, 1, 0).tell, Some(0));
+    // Just before the second port is linked to the first, the guest takes that off.
+    let taken = Cell::new(false);
+    let guest = Meddling {
+        memory: &memory,
+        before: |memory: &HeapMemory, address| {
+            if address == array + 4 && !taken.replace(true) {
+                memory.store_u32(array + 4, 0);
+                memory.store_u32(control, 0);
+            }
+        },
+    };
+    assert_eq!(events.raise(&guest, &places, 2, 0).tell, Some(0));
+    assert_eq!(memory.load_u32(head), 2, "it is the first");
+    assert_eq!(memory.load_u32(control), 1 << queue);
+    assert_eq!(memory.load_u32(array + 4) & flag(abi::BUSY), 0);
+}
+
+#[test]
+fn a_guest_that_changes_the_last_port_all_the_time_loses_an_event() {
+    let memory = HeapMemory::new(8);
+    let places = Places::new(4096, 1);
+    let (mut events, control, array) = queued(&memory, &places);
+    let head = control + 8 + 4 * u64::from(abi::PRIORITY_DEFAULT);
+    events.raise(&memory, &places, 1, 0);
+    let tries = Cell::new(0);
+    let busy = Cell::new(0);
+    let meddle = |most: u32| {
+        let (tries, busy) = (&tries, &busy);
+        Meddling {
+            memory: &memory,
+            before: move |memory: &HeapMemory, address| {
+                if address != array + 4 {
+                    return;
+                }
+                let word = memory.load_u32(address);
+                busy.set(busy.get() + u32::from(word & flag(abi::BUSY) != 0));
+                tries.set(tries.get() + 1);
+                if tries.get() <= most {
+                    memory.store_u32(address, word ^ flag(abi::MASKED));
+                }
+            },
+        }
+    };
+    // An honest guest has four changes; the link is made at last, and keeps the guest's bits.
+    let raised = events.raise(&meddle(1), &places, 2, 0);
+    assert_eq!((raised.newly, raised.tell), (true, None));
+    let word = memory.load_u32(array + 4);
+    let kept = flag(abi::PENDING) | flag(abi::LINKED) | flag(abi::MASKED);
+    assert_eq!((word, memory.load_u32(head)), (kept | 2, 1));
+    assert!(busy.get() > 0, "the guest was told to leave it alone");
+    // The queue goes on from there, though this guest never leaves it alone.
+    tries.set(0);
+    let at = array + 8;
+    let endless = Meddling {
+        memory: &memory,
+        before: |memory: &HeapMemory, address| {
+            if address == at {
+                // Bits that mean nothing, so that the word is never the same twice.
+                let word = memory.load_u32(address);
+                memory.store_u32(address, word + flag(abi::LINK_BITS + 1));
+                tries.set(tries.get() + 1);
+            }
+        },
+    };
+    let raised = events.raise(&endless, &places, 3, 0);
+    assert_eq!((raised.newly, raised.tell), (true, None));
+    assert_eq!(tries.get(), 5 + 2, "five tries, and busy set and cleared");
+    let word = memory.load_u32(array + 8);
+    assert_eq!((word & abi::LINK_MASK, memory.load_u32(head)), (0, 1));
+}
+
+#[test]
+fn a_port_that_changes_its_queue_leaves_the_old_one_whole() {
+    let memory = HeapMemory::new(8);
+    let places = Places::new(4096, 1);
+    let (mut events, control, array) = queued(&memory, &places);
+    let head = |queue: u64| memory.load_u32(control + 8 + 4 * queue);
+    events.raise(&memory, &places, 1, 0);
+    // The guest serves it, and wants it at another priority.
+    memory.store_u32(array + 4, 0);
+    memory.store_u32(control, 0);
+    events.set_priority(1, 3).expect("a priority");
+    assert_eq!(events.raise(&memory, &places, 1, 0).tell, Some(0));
+    assert_eq!((head(3), memory.load_u32(control)), (1, 1 << 3));
+    // The next one of the old queue is not linked to it: it was that queue's tail.
+    assert_eq!(events.raise(&memory, &places, 2, 0).tell, Some(0));
+    assert_eq!(head(u64::from(abi::PRIORITY_DEFAULT)), 2);
+    let word = memory.load_u32(array + 4);
+    assert_eq!(word & abi::LINK_MASK, 0);
+    // The next one of the new queue is.
+    events.set_priority(3, 3).expect("a priority");
+    assert_eq!(events.raise(&memory, &places, 3, 0).tell, None);
+    assert_eq!(memory.load_u32(array + 4) & abi::LINK_MASK, 3);
+}
+
+#[test]
+fn events_that_come_before_their_words_wait_for_them() {
+    let memory = HeapMemory::new(8);
+    let places = Places::new(4096, 1);
+    let mut frames = FrameTable::new(vec![Record::default(); 8]);
+    frames.add_free(2..8);
+    let mut events = Events::new(u32::MAX);
+    let control = (hold(&mut frames), 0);
+    assert!(events.init_control(&memory, &places, 0, control, 1).is_ok());
+    for _ in 0..1500 {
+        events.bind(&memory, Binding::Ipi, 0).expect("a port");
+    }
+    for port in [5, 1023, 1024, 1400] {
+        let raised = events.raise(&memory, &places, port, 0);
+        assert_eq!(raised, Raised::default());
+    }
+    assert!(!events.is_pending(&memory, &places, 5));
+    let unmasked = events.unmask(&memory, &places, 5);
+    assert_eq!(unmasked, Ok(Raised::default()));
+    let (first, second) = (hold(&mut frames), hold(&mut frames));
+    let waiting =
+        |result: core::result::Result<Vec<u32>, (Errno, Hold)>| result.map_err(|(errno, _)| errno);
+    assert_eq!(waiting(events.expand(first)), Ok(vec![5, 1023]));
+    let words = |events: &Events| events.fifo().expect("there are queues").words();
+    assert_eq!(words(&events), 1024);
+    assert_eq!(waiting(events.expand(second)), Ok(vec![1024, 1400]));
+    assert_eq!((words(&events), events.limit()), (2048, 1 << 17));
+    assert_eq!(events.leave_fifo().len(), 3);
+    assert_eq!((events.limit(), events.fifo().is_none()), (4096, true));
 }

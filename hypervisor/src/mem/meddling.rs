@@ -3,7 +3,8 @@
 use super::access::MachineMemory;
 use super::heap::HeapMemory;
 
-/// Calls a function before each word is changed if it is what was expected, with the word's address.
+/// Calls a function before each atomic change of a word, with the word's address. Setting and clearing bits cannot fail,
+/// as on the machine.
 pub struct Meddling<'m, F> {
     /// The memory.
     pub memory: &'m HeapMemory,
@@ -28,6 +29,15 @@ macro_rules! meddle {
     };
 }
 
+macro_rules! change {
+    ($($name:ident, $type:ty;)*) => {
+        $(fn $name(&self, address: u64, bits: $type) -> $type {
+            (self.before)(self.memory, address);
+            self.memory.$name(address, bits)
+        })*
+    };
+}
+
 impl<F: Fn(&HeapMemory, u64)> MachineMemory for Meddling<'_, F> {
     forward! {
         read(address: u64, to: &mut [u8]);
@@ -45,5 +55,14 @@ impl<F: Fn(&HeapMemory, u64)> MachineMemory for Meddling<'_, F> {
         compare_exchange_u16, u16;
         compare_exchange_u32, u32;
         compare_exchange_u64, u64;
+    }
+
+    change! {
+        fetch_or_u16, u16;
+        fetch_clear_u16, u16;
+        fetch_or_u32, u32;
+        fetch_clear_u32, u32;
+        fetch_or_u64, u64;
+        fetch_clear_u64, u64;
     }
 }

@@ -76,3 +76,93 @@ fn what_is_no_memory_is_no_fault() {
     let pieces = access(&mut system, 0x2ffe, READ);
     assert_eq!(pieces, Ok(vec![(true, 0..2), (false, 2..4)]));
 }
+
+#[test]
+fn only_memory_has_a_machine_address() {
+    let mut system = system();
+    let theirs = system.lookup(1, crate::mem::Gfn(0x50)).expect("memory").mfn;
+    assert_eq!(
+        system.machine_address(1, 0x50_123, true),
+        Some(theirs.address() + 0x123)
+    );
+    let end = system.frames.end();
+    add_domain(&mut system, 0, 0x100, 4);
+    let device = crate::mem::Mfn(end + 16);
+    system
+        .map_mmio(0, crate::mem::Gfn(0x200), device, 1)
+        .expect("a device");
+    for (gpa, write) in [(0x200_000, false), (0x300_000, false), (u64::MAX, true)] {
+        assert_eq!(system.machine_address(0, gpa, write), None, "{gpa:#x}");
+    }
+    assert_eq!(system.machine_address(7, 0x50_000, false), None, "nobody");
+}
+
+#[test]
+fn bytes_across_pages_are_copied_to_where_each_page_is() {
+    let mut system = system();
+    let text: Vec<u8> = (0..200).collect();
+    // Two pages that are apart in the domain's physical memory.
+    system
+        .write_physical(1, 0x50_f80, &text)
+        .expect("frames 0x50 and 0x51");
+    let mut read = [0; 200];
+    system
+        .read_virtual(1, &PAGING, 0x1f80, &mut read)
+        .expect("mapped");
+    assert_eq!(read[..], text);
+    let mut back = [0; 200];
+    system
+        .read_physical(1, 0x50_f80, &mut back)
+        .expect("memory");
+    assert_eq!(back[..], text);
+    // The second page cannot be written: what is before it may have been.
+    let written = system.write_virtual(1, &PAGING, 0x1f80, &[0xff; 200]);
+    assert_eq!(written, Err(Errno::EFAULT));
+    system
+        .read_physical(1, 0x51_000, &mut back[..72])
+        .expect("memory");
+    assert_eq!(back[..72], text[128..]);
+    let first = system.write_virtual(1, &PAGING, 0x1f80, &[0xee; 128]);
+    assert_eq!(first, Ok(()));
+    system
+        .read_physical(1, 0x50_f80, &mut back[..128])
+        .expect("memory");
+    assert_eq!(back[..128], [0xee; 128]);
+    // Not mapped; mapped to nothing; beyond the end of addresses; nobody's.
+    for address in [0x4000, 0x3000, u64::MAX - 3, 0] {
+        let read = system.read_virtual(1, &PAGING, address, &mut [0; 8]);
+        assert_eq!(read, Err(Errno::EFAULT), "{address:#x}");
+    }
+    for gpa in [0x999_9000, u64::MAX - 3] {
+        let read = system.read_physical(1, gpa, &mut [0; 8]);
+        assert_eq!(read, Err(Errno::EFAULT));
+        let written = system.write_physical(1, gpa, &[0; 8]);
+        assert_eq!(written, Err(Errno::EFAULT));
+    }
+    assert_eq!(system.read_virtual(1, &PAGING, 0x4000, &mut []), Ok(()));
+}
+
+#[test]
+fn a_number_in_an_argument_means_a_domain_that_the_caller_may_control() {
+    let mut system = system();
+    add_domain(&mut system, 0, 0x100, 4);
+    let own = xen_abi::xen::domid::SELF;
+    let mut ask = |domain, id| {
+        let caller = Caller {
+            system: &mut system,
+            vcpu: VcpuId { domain, vcpu: 0 },
+            paging: PAGING,
+        };
+        (caller.named(id), caller.target(id))
+    };
+    assert_eq!(ask(1, own), (Ok(1), Ok(1)));
+    assert_eq!(ask(1, 1), (Ok(1), Ok(1)));
+    assert_eq!(ask(1, 0), (Ok(0), Err(Errno::EPERM)));
+    assert_eq!(ask(0, 1), (Ok(1), Ok(1)));
+    assert_eq!(ask(0, own), (Ok(0), Ok(0)));
+    for id in [5, own + 1, u16::MAX] {
+        assert_eq!(ask(0, id), (Err(Errno::ESRCH), Err(Errno::ESRCH)));
+    }
+    // Nobody is privileged whom there is not.
+    assert_eq!(ask(9, 1), (Ok(1), Err(Errno::EPERM)));
+}
