@@ -233,6 +233,57 @@ mod tests {
         assert_eq!(table.read(0, 2), None);
     }
 
+    #[test]
+    fn what_no_device_may_send_is_told_apart() {
+        for mode in 2..8u8 {
+            let data = u32::from(mode) << 8 | 0x05;
+            let message = Message::decode(0xfeef_f000, data).expect("it has no vector");
+            assert_eq!(message.delivery, Delivery::Other(mode));
+            assert_eq!(message.destination, 0xff);
+            assert_eq!(message.encode(), (0xfeef_f000, data));
+        }
+        let sixteen = Message::decode(0xfee0_0000, 0x10).expect("the first vector");
+        assert!(!sixteen.logical && !sixteen.hint);
+        let hint = Message::decode(0xfee0_0008, 0x4110).expect("a message");
+        assert_eq!((hint.logical, hint.hint, hint.level), (false, true, false));
+        assert_eq!(hint.delivery, Delivery::LowestPriority);
+        let level = Message::decode(0xfee0_0004, 0xc010).expect("a message");
+        assert!(level.logical && !level.hint && level.level);
+        assert_eq!(level.encode(), (0xfee0_0004, 0xc010));
+    }
+
+    #[test]
+    fn an_entry_is_written_and_read_by_words_of_either_size() {
+        let mut table = Table::new(2);
+        assert_eq!(table.read(28, 4), Some(1), "masked at first");
+        let address = 0x1234_5678_9abc_deff;
+        assert_eq!(table.write(16, 8, address), Some(Change::None));
+        assert_eq!(table.read(16, 8), Some(address & !3));
+        assert_eq!(table.read(16, 4), Some(0x9abc_defc));
+        assert_eq!(table.read(20, 4), Some(0x1234_5678));
+        assert_eq!(table.write(20, 4, 0), Some(Change::None));
+        assert_eq!(table.read(16, 8), Some(0x9abc_defc));
+        assert_eq!(
+            table.write(24, 8, 0xffff_fffe << 32 | 0x77),
+            Some(Change::Route(1))
+        );
+        assert_eq!(table.read(24, 8), Some(0x77));
+        // Each word of one that is not masked counts at once; the same again does not.
+        assert_eq!(table.write(20, 4, 1), Some(Change::Route(1)));
+        assert_eq!(table.write(20, 4, 1), Some(Change::None));
+        assert_eq!(table.write(24, 4, 0x78), Some(Change::Route(1)));
+        assert_eq!(table.write(28, 4, 1), Some(Change::Mask(1)));
+        assert_eq!(table.write(28, 4, 1), Some(Change::None));
+        assert_eq!(table.entry(0), Some(&Entry::RESET), "the other one");
+        for (offset, size) in [(32, 4), (u64::MAX - 3, 4), (4, 8), (12, 8), (6, 4), (0, 1)] {
+            assert_eq!(table.read(offset, size), None, "{offset} {size}");
+            assert_eq!(table.write(offset, size, 0), None, "{offset} {size}");
+        }
+        assert!(table.entry(2).is_none());
+        let large = Table::new(u16::MAX);
+        assert!(large.entry(2047).is_some() && large.entry(2048).is_none());
+    }
+
     proptest! {
         #[test]
         fn messages_are_read_as_they_were_written(
@@ -254,6 +305,13 @@ mod tests {
                 let size = if wide { 8 } else { 4 };
                 let others: Vec<Entry> = table.entries.clone();
                 let done = table.write(offset.into(), size, value);
+                if done.is_some() {
+                    // Of an address the lowest two bits are not there, of a control word only the lowest is.
+                    let kept = [!3, !0, !0, 1].map(u64::from as fn(u32) -> u64);
+                    let at = usize::from(offset) % 16 / 4;
+                    let kept = if wide { kept[at + 1] << 32 | kept[at] } else { kept[at] };
+                    prop_assert_eq!(table.read(offset.into(), size), Some(value & kept));
+                }
                 for (index, entry) in table.entries.iter().enumerate() {
                     if done.is_none() || index as u64 != u64::from(offset) / ENTRY {
                         prop_assert_eq!(*entry, others[index]);

@@ -307,4 +307,87 @@ mod tests {
         apic.write(0x10, 0x41);
         assert!(!apic.waits(5));
     }
+    #[test]
+    fn an_entry_holds_what_may_be_written_to_it() {
+        let mut apic = with_entry(3, !0);
+        assert_eq!(apic.line(3), WRITABLE);
+        // Whether an interrupt is being served is not the guest's to say, and its halves are apart.
+        let mut level = with_entry(9, 0x41 | LEVEL | 7 << 56);
+        level.asserted(9);
+        level.write(0, 0x10 + 9 * 2 + 1);
+        level.write(0x10, 5 << 24);
+        assert_eq!(level.line(9), 0x41 | LEVEL | REMOTE_IRR | 5 << 56);
+        level.write(0, 0x10 + 9 * 2);
+        level.write(0x10, 0x42 | LEVEL as u32);
+        assert_eq!(level.line(9), 0x42 | LEVEL | REMOTE_IRR | 5 << 56);
+        assert_eq!(level.line(24), MASKED, "there is none");
+        assert!(!level.waits(24) && level.asserted(24).is_none());
+        for offset in [4, 0x20, 0x40] {
+            assert_eq!((apic.read(offset), apic.write(offset, 0)), (!0, None));
+        }
+        for select in [3, 0x0f] {
+            apic.write(0, select);
+            assert_eq!((apic.read(0), apic.read(0x10)), (select, !0));
+            assert_eq!(apic.write(0x10, 0), None);
+        }
+        let named = VIoApic::new(0xfec0_0000, 5, 24, 8);
+        assert_eq!(named.read(0x10), 5 << 24);
+        let mut other = named.clone();
+        other.write(0, 2);
+        assert_eq!(other.read(0x10), 5 << 24);
+        other.write(0, 1);
+        assert_eq!(other.read(0x10), 0x07_0011);
+    }
+
+    #[test]
+    fn an_interrupt_goes_to_whom_the_entry_names() {
+        for (entry, id, logical) in [
+            (0x41 | 0xa5 << 56, 0xa5, false),
+            (0x41 | 0x03 << 56 | 1 << 11, 3, true),
+        ] {
+            let mut apic = with_entry(2, entry);
+            let to = Destination { id, logical };
+            assert_eq!(apic.destination(2), to);
+            let delivery = apic.asserted(2).expect("open");
+            assert_eq!((delivery.to, delivery.vector), (to, 0x41));
+            assert!(!delivery.lowest && !delivery.level);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_vector_ends_all_lines_that_share_it() {
+        let mut apic = with_entry(3, 0x41 | LEVEL);
+        for (line, entry) in [(4u32, 0x41 | LEVEL), (5, 0x42 | LEVEL), (6, 0x41)] {
+            apic.write(0, 0x10 + line * 2);
+            apic.write(0x10, entry as u32);
+        }
+        for line in 3..7 {
+            assert!(apic.asserted(line).is_some());
+        }
+        assert_eq!(apic.ended(0x41), [3, 4]);
+        assert!(!apic.waits(3) && !apic.waits(4) && apic.waits(5));
+        assert_eq!(apic.ended(0x41), []);
+    }
+
+    #[test]
+    fn the_pause_that_ends_first_is_the_next_deadline() {
+        let mut apic = VIoApic::new(0xfec0_0000, 0, 0, 3);
+        assert_eq!(apic.deadline(), None);
+        for (line, now) in [(2u32, 1000), (0, 2000)] {
+            for _ in 0..storm::ENDS {
+                apic.unmasked(line, true, now);
+            }
+        }
+        let (first, second) = (1000 + storm::PAUSE, 2000 + storm::PAUSE);
+        assert_eq!(apic.deadline(), Some(first));
+        assert_eq!(apic.real(2, 0x55, 0) & MASKED, MASKED);
+        assert_eq!(apic.resumed(first - 1), []);
+        assert_eq!(apic.resumed(first), [2]);
+        assert_eq!(
+            (apic.resumed(first), apic.deadline()),
+            (vec![], Some(second))
+        );
+        assert_eq!(apic.resumed(u64::MAX), [0]);
+        assert!(apic.unmasked(3, true, 0).is_none(), "there is no such line");
+    }
 }
