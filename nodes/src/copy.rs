@@ -168,7 +168,11 @@ mod tests {
         fn pieces_are_the_segment(source: u64, dest: u64, len: u16, flags in 0u16..4) {
             let segment = segment(source, dest, len, flags);
             if let Some(pieces) = pieces(&segment) {
-                let (mut at, mut total) = (source, 0u32);
+                let mut ends = [
+                    Side::decode(source, flags & copy_flag::SOURCE_GREF != 0),
+                    Side::decode(dest, flags & copy_flag::DEST_GREF != 0),
+                ];
+                let mut total = 0u32;
                 for piece in pieces {
                     prop_assert!(piece.len > 0);
                     total += u32::from(piece.len);
@@ -179,9 +183,13 @@ mod tests {
                         };
                         prop_assert!(offset + u64::from(piece.len) <= PAGE);
                     }
-                    if let Side::Memory { address } = piece.source {
-                        prop_assert_eq!(address, at);
-                        at = at.wrapping_add(piece.len.into());
+                    // Both sides go on where they stopped.
+                    prop_assert_eq!([piece.source, piece.dest], ends);
+                    for end in &mut ends {
+                        match end {
+                            Side::Grant { offset, .. } => *offset += piece.len,
+                            Side::Memory { address } => *address = address.wrapping_add(piece.len.into()),
+                        }
                     }
                 }
                 prop_assert_eq!(total, u32::from(len));

@@ -108,6 +108,34 @@ mod tests {
         assert!(Span::new(PAGE, u64::MAX / PAGE).is_none());
         assert!(Span::new(0, u64::MAX / PAGE).is_some());
         assert_eq!(Span::new(PAGE + 1, 1), Some(span(1, 1)));
+        let three = span(5, 3);
+        assert_eq!(
+            (three.start(), three.end(), three.pages()),
+            (0x5000, 0x8000, 3)
+        );
+    }
+
+    #[test]
+    fn a_span_contains_what_begins_and_ends_in_it() {
+        let area = span(10, 4);
+        for (page, pages, inside) in [
+            (10, 4, true),
+            (10, 1, true),
+            (13, 1, true),
+            (10, 0, true),
+            (14, 0, true),
+            (9, 1, false),
+            (9, 6, false),
+            (10, 5, false),
+            (13, 2, false),
+            (15, 0, false),
+        ] {
+            assert_eq!(
+                area.contains(&span(page, pages)),
+                inside,
+                "{pages} at {page}"
+            );
+        }
     }
 
     #[test]
