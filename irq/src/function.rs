@@ -301,6 +301,101 @@ mod tests {
     }
 
     #[test]
+    fn the_old_calls_name_the_same_function() {
+        let segments = Segments::new();
+        segments.learn(false);
+        let script = Script::new(|_, _: &mut ManagePci| 0);
+        assert_eq!(add(&script, &segments, HERE, Kind::Plain, || None), Ok(()));
+        assert_eq!(remove(&script, &segments, HERE), Ok(()));
+        assert_eq!(restore_msi(&script, &segments, HERE), Ok(()));
+        let here = ManagePci {
+            bus: 3,
+            devfn: 0x41,
+        };
+        let commands = [op::MANAGE_PCI_ADD, op::MANAGE_PCI_REMOVE, op::RESTORE_MSI];
+        assert_eq!(script.asked(), commands.map(|command| (command, here)));
+
+        let script = Script::new(|_, _: &mut ManagePciExt| 0);
+        let of = Kind::Virtual { bus: 1, devfn: 8 };
+        for kind in [Kind::Extended, of] {
+            assert_eq!(add(&script, &segments, HERE, kind, || None), Ok(()));
+        }
+        let extended = ManagePciExt {
+            bus: 3,
+            devfn: 0x41,
+            is_extfn: 1,
+            ..ManagePciExt::default()
+        };
+        let virtual_one = ManagePciExt {
+            is_extfn: 0,
+            is_virtfn: 1,
+            physfn_bus: 1,
+            physfn_devfn: 8,
+            ..extended
+        };
+        let asked = [extended, virtual_one].map(|asked| (op::MANAGE_PCI_ADD_EXT, asked));
+        assert_eq!(script.asked(), asked);
+    }
+
+    #[test]
+    fn the_calls_with_a_segment_name_the_same_function() {
+        let there = PciDevice {
+            seg: 2,
+            bus: 3,
+            devfn: 0x41,
+        };
+        let segments = Segments::new();
+        let script = Script::new(|_, _: &mut PciDevice| 0);
+        assert_eq!(remove(&script, &segments, THERE), Ok(()));
+        assert_eq!(restore_msi(&script, &segments, THERE), Ok(()));
+        let commands = [op::PCI_DEVICE_REMOVE, op::RESTORE_MSI_EXT];
+        assert_eq!(script.asked(), commands.map(|command| (command, there)));
+        let script = Script::new(|_, _: &mut PciDeviceReset| 0);
+        assert_eq!(was_reset(&script, THERE), Ok(()));
+        let reset = PciDeviceReset {
+            dev: there,
+            flags: reset::FLR,
+        };
+        assert_eq!(script.asked(), [(op::PCI_DEVICE_RESET, reset)]);
+        // An extended function is added as one, and the proximity stands beside that.
+        let script = Script::new(|_, _: &mut Add| 0);
+        let near = || Some(5);
+        assert_eq!(add(&script, &segments, THERE, Kind::Extended, near), Ok(()));
+        let device = PciDeviceAdd {
+            seg: 2,
+            bus: 3,
+            devfn: 0x41,
+            flags: pci_dev::EXTFN | pci_dev::PXM,
+            physfn_bus: 0,
+            physfn_devfn: 0,
+            pad: 0,
+        };
+        let asked = Add {
+            device,
+            proximity: 5,
+        };
+        assert_eq!(script.asked(), [(op::PCI_DEVICE_ADD, asked)]);
+    }
+
+    #[test]
+    fn what_is_refused_is_said_as_it_was() {
+        let script = Script::bytes(|_, _| -EINVAL);
+        let refused = Err(Failure::Refused(-EINVAL));
+        let segments = Segments::new();
+        segments.learn(false);
+        for kind in [Kind::Plain, Kind::Extended] {
+            assert_eq!(add(&script, &segments, HERE, kind, || None), refused);
+        }
+        assert_eq!(remove(&script, &segments, HERE), refused);
+        assert_eq!(restore_msi(&script, &segments, HERE), refused);
+        assert_eq!(was_reset(&script, HERE), refused);
+        assert_eq!(window(&script, 0, 0, 0, 0), refused);
+        let far = Place { segment: 1, ..HERE };
+        let beyond = restore_msi(&script, &segments, far);
+        assert_eq!(beyond, Err(Failure::Refused(-ENOSYS)));
+    }
+
+    #[test]
     fn a_refusal_is_no_sign_of_age() {
         let script = Script::bytes(|_, _| -EINVAL);
         let segments = Segments::new();

@@ -171,7 +171,11 @@ mod tests {
         for obeys in [true, false] {
             let mut register = 0x2000;
             let script = Script::new(move |command, asked: &mut Apic| {
-                assert_eq!(asked.reg, 0x3a);
+                assert_eq!((asked.apic_physbase, asked.reg), (0xfec0_0000, 0x3a));
+                // Masked, and without a vector: that is the hypervisor's.
+                if command == op::APIC_WRITE {
+                    assert_eq!(asked.value, 0x1_8000);
+                }
                 match command {
                     op::APIC_WRITE if obeys => register = asked.value,
                     op::APIC_WRITE => (),

@@ -403,6 +403,126 @@ mod tests {
     }
 
     #[test]
+    fn every_pin_and_every_mismatch_has_its_words() {
+        let pins = [
+            (Pin::None, "-"),
+            (Pin::Line(0), "-"),
+            (Pin::Line(1), "A"),
+            (Pin::Line(4), "D"),
+            (Pin::Line(5), "-"),
+            (Pin::Msi(0), "msi0"),
+            (Pin::MsiX(2047), "msix2047"),
+        ];
+        for (pin, word) in pins {
+            assert_eq!(pin.to_string(), word);
+            assert_eq!(std::format!("{pin:<9}|"), std::format!("{word:<9}|"));
+        }
+        let mismatches = [
+            (Mismatch::Refused(-22), "the hypervisor refused: -22"),
+            (
+                Mismatch::Disputed(EDGE, Line::PCI),
+                "wanted as edge,high first, as level,low last",
+            ),
+            (
+                Mismatch::Programmed(EDGE),
+                "wanted as edge,high, programmed otherwise",
+            ),
+            (Mismatch::OtherPirq, "the pirq is not the GSI's"),
+            (Mismatch::NoPirq, "handled, but no pirq"),
+            (Mismatch::NoPort, "handled, but no event channel"),
+        ];
+        for (mismatch, words) in mismatches {
+            assert_eq!(mismatch.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn a_pin_that_is_masked_is_said_to_be() {
+        let masked = Row {
+            programmed: Some(Programmed {
+                line: Line::PCI,
+                masked: true,
+            }),
+            ..good()
+        };
+        let shown = words(masked, Way::SamePirqs);
+        assert!(shown.contains(" level,low(_PRT) level,low,masked 16 "));
+        let kept = Row {
+            entry: entry(Line::PCI, Setup::Kept),
+            ..masked
+        };
+        let text = Shown(kept, Way::SamePirqs).to_string();
+        assert!(text.contains(" level,low,masked,kept "), "{text}");
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_is_a_row_of_dashes() {
+        let nothing = Row {
+            device: "-",
+            pin: Pin::None,
+            gsi: None,
+            entry: None,
+            programmed: None,
+            pirq: None,
+            port: None,
+            irq: None,
+            handled: false,
+            cpu: None,
+            count: 0,
+        };
+        let shown = words(nothing, Way::SamePirqs);
+        assert_eq!(shown, "- - - - - - - - - 0");
+        // A pirq without a line, and a line without a pirq that nobody handles, are as they should be.
+        for row in [
+            Row {
+                pirq: Some(5),
+                ..nothing
+            },
+            Row {
+                gsi: Some(5),
+                ..nothing
+            },
+        ] {
+            assert_eq!(row.mismatch(Way::SamePirqs), None);
+        }
+    }
+
+    #[test]
+    fn columns_stand_under_their_heads() {
+        struct Head;
+        impl fmt::Display for Head {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_head(f)
+            }
+        }
+        let (head, row) = (Head.to_string(), Shown(good(), Way::SamePirqs).to_string());
+        for (name, value) in [
+            ("device", "0000:00:1f.2"),
+            ("pin", "A "),
+            ("GSI", "16 "),
+            ("wanted", "level,low(_PRT)"),
+            ("set", "level,low "),
+            ("pirq", "16    43"),
+            ("port", "43"),
+            ("IRQ", "17"),
+            ("CPU", "1   2113"),
+            ("count", "2113"),
+        ] {
+            assert_eq!(head.find(name), row.find(value), "{head}{row}");
+        }
+        assert!(head.ends_with("count\n") && row.ends_with("2113\n"));
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_for_its_cell_is_cut() {
+        let mut cell = Cell::default();
+        for text in ["0123456789abcdef", "0123456789abcdef", "more"] {
+            assert!(fmt::Write::write_str(&mut cell, text).is_ok());
+        }
+        assert_eq!(cell.text(), "0123456789abcdef0123456789abcdef");
+    }
+
+    #[test]
     fn links_that_nobody_needs_may_be_missing() {
         let idle = Row {
             port: None,
