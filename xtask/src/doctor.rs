@@ -14,6 +14,21 @@ use kbuild::{Session, fsutil, host};
 
 use crate::cli::Doctor;
 
+/// Whether there is KVM. That its device can be opened says nothing about the processor.
+fn kvm() -> &'static str {
+    let mut device = fs::File::options();
+    let opens = device.read(true).write(true).open("/dev/kvm").is_ok();
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let able = processors
+        .split_whitespace()
+        .any(|flag| flag == "svm" || flag == "vmx");
+    match (opens, able) {
+        (true, true) => "there",
+        (true, false) => "not there (/dev/kvm opens, but the processor has neither SVM nor VMX)",
+        (false, _) => "not there",
+    }
+}
+
 /// Prints one line a finding; the status is non-zero if something would stop `boot`.
 pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
     let mut fine = true;
@@ -114,18 +129,9 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
         fsutil::human(Needs::TEST.memory)
     );
     say(memory.total >= Needs::TEST.memory, "memory", &detail);
-    let kvm = fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok();
     println!(
-        "      KVM: {}",
-        if kvm {
-            "there, but not used: QEMU emulates the processor"
-        } else {
-            "not there, and not used: QEMU emulates the processor"
-        }
+        "      KVM: {}, and not used: QEMU emulates the processor",
+        kvm()
     );
 
     println!("Kernels:");
