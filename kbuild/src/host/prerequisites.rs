@@ -56,7 +56,13 @@ impl Prerequisites<'_> {
         ]
         .concat();
         self.run(&step, &install, &log)
-            .with_context(|| format!("cannot install {list}"))?;
+            .with_context(|| match unreachable(&log) {
+                true => format!(
+                    "cannot install {list}: the archive that apt is configured with cannot be reached. Check the network and \
+                     the proxy in apt's configuration"
+                ),
+                false => format!("cannot install {list}"),
+            })?;
         let still = (self.missing)();
         if !still.is_empty() {
             bail!(
@@ -118,6 +124,12 @@ pub(super) fn apt_get() -> Command {
 /// How long apt's locks are waited for.
 pub(super) const fn patience() -> Duration {
     PATIENCE
+}
+
+/// Whether apt could not reach an archive. `apt-get update` ends well all the same, and an installation then knows no package.
+fn unreachable(log: &Path) -> bool {
+    let text = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&text).contains("Failed to fetch")
 }
 
 /// Who holds a lock that apt-get could not get, such as "process 4711 (apt-get)".
@@ -238,6 +250,18 @@ mod tests {
             "{text}"
         );
         assert!(!machine.path("installed").exists());
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_reached_is_told_from_a_missing_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let missing = "E: Unable to locate package mmdebstrap\n";
+        fs::write(&log, missing).unwrap();
+        assert!(!unreachable(&log));
+        let failed = "W: Failed to fetch http://mirror/dists/trixie/InRelease  Temporary failure resolving 'mirror'\n";
+        fs::write(&log, format!("{failed}{missing}")).unwrap();
+        assert!(unreachable(&log));
     }
 
     #[test]
