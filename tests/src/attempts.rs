@@ -66,12 +66,19 @@ impl Attempt {
                 logs,
             });
         }
-        Self::Judged(match result {
-            Ok(()) => Verdict::Passed,
-            Err(error) if error.is::<Skip>() => Verdict::Skipped(format!("{error:#}")),
-            Err(error) if error.is::<TimedOut>() => Verdict::TimedOut(format!("{error:#}")),
-            Err(error) => Verdict::Failed(format!("{error:#}")),
-        })
+        Self::Judged(Verdict::of(result))
+    }
+}
+
+impl Verdict {
+    /// What a scenario's result says.
+    pub fn of(result: Result<(), Error>) -> Self {
+        match result {
+            Ok(()) => Self::Passed,
+            Err(error) if error.is::<Skip>() => Self::Skipped(format!("{error:#}")),
+            Err(error) if error.is::<TimedOut>() => Self::TimedOut(format!("{error:#}")),
+            Err(error) => Self::Failed(format!("{error:#}")),
+        }
     }
 }
 

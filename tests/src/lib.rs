@@ -16,7 +16,7 @@
 //!
 //! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`gdb`] stops it at instructions, [`remote`] talks to the agents inside,
 //! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`nic`] connects them ([`vif`]), [`traffic`] goes between them, [`scenario`] and [`runner`] are the
-//! test suite, and [`boot`] is the demonstration behind `cargo xtask boot`.
+//! test suite, [`fresh`] has machines on which nothing is installed yet, and [`boot`] is the demonstration behind `cargo xtask boot`.
 //!
 //! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
 
@@ -27,6 +27,7 @@ pub mod console;
 pub mod devices;
 pub mod disk;
 pub mod fault;
+pub mod fresh;
 pub mod gdb;
 pub mod guest;
 pub mod health;

@@ -12,6 +12,7 @@ use kbuild::{Images, Session};
 
 use crate::attempts::{Attempt, Verdict, decide, is_lost, repeats};
 use crate::fault::Fault;
+use crate::fresh::Fresh;
 use crate::guest::Driver;
 use crate::health::Lost;
 use crate::host::Host;
@@ -72,6 +73,27 @@ pub struct Outcome {
     pub repeats: Vec<String>,
     /// Where its logs are.
     pub logs: Option<PathBuf>,
+}
+
+/// Runs a scenario that needs no virtual machine. Its logs are in a folder with its name.
+pub fn on_host(session: &Session, scenario: &Scenario, selection: &Selection) -> Outcome {
+    let started = Instant::now();
+    let dir = session.logs().join(scenario.name);
+    let mut fresh = Fresh::new(session, dir.clone(), selection.full);
+    let result = match scenario.run {
+        Run::OnHost(test) => std::fs::create_dir_all(&dir)
+            .map_err(Error::new)
+            .and_then(|()| guarded(|| test(&mut fresh))),
+        _ => Err(Error::msg("a scenario of machines was given to the host")),
+    };
+    Outcome {
+        verdict: Verdict::of(result),
+        took: started.elapsed(),
+        notes: fresh.notes,
+        runs: 1,
+        repeats: Vec::new(),
+        logs: Some(dir),
+    }
 }
 
 /// Runs scenarios, on the machine that runs now if it is the right one.
@@ -188,6 +210,11 @@ impl<'a> Runner<'a> {
                 notes.append(&mut machines.notes);
                 let result = verdict(result, &machines.complaints(), || Ok(()));
                 (result, machines.lost())
+            }
+            // They need no machine: see `on_host`.
+            Run::OnHost(_) => {
+                let error = Error::msg("a scenario of the host was given to a machine");
+                (Err(error), Vec::new())
             }
         }
     }

@@ -9,13 +9,14 @@ use anyhow::Result;
 use kbuild::Images;
 
 use crate::fault::Fault;
+use crate::fresh::Fresh;
 use crate::guest::Driver;
 use crate::health::Health;
 use crate::host::Host;
 use crate::machine::Machine;
 use crate::topology::Topology;
 
-/// One test in a virtual machine.
+/// One test, in a virtual machine as a rule.
 #[derive(Clone, Copy)]
 pub struct Scenario {
     /// Its name: `group.behaviour`.
@@ -41,6 +42,8 @@ pub enum Run {
     Booted(fn(&mut Ctx<'_>) -> Result<()>),
     /// Machines that it boots itself, one at a time, and may end in any way.
     Alone(fn(&mut Machines<'_>) -> Result<()>),
+    /// No virtual machine: commands on this one, as [`crate::fresh`] has them. The topology means nothing.
+    OnHost(fn(&mut Fresh<'_>) -> Result<()>),
 }
 
 impl Scenario {
@@ -71,6 +74,14 @@ impl Scenario {
             kernels: &[],
             by_default: false,
             run: Run::Alone(run),
+        }
+    }
+
+    /// A scenario that needs no virtual machine, nor the images of one.
+    pub const fn on_host(name: &'static str, run: fn(&mut Fresh<'_>) -> Result<()>) -> Self {
+        Self {
+            run: Run::OnHost(run),
+            ..Self::new(name, |_| Ok(()))
         }
     }
 
@@ -111,6 +122,11 @@ impl Scenario {
     /// Whether it boots machines itself.
     pub fn is_alone(&self) -> bool {
         matches!(self.run, Run::Alone(_))
+    }
+
+    /// Whether it needs no virtual machine.
+    pub fn is_on_host(&self) -> bool {
+        matches!(self.run, Run::OnHost(_))
     }
 
     /// Leaves it to `--full`.

@@ -4,6 +4,7 @@
 
 mod blkfront;
 mod dom0;
+mod fresh;
 mod harness;
 mod hypervisor;
 mod netfront;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Scenario> {
     let (block, net) = (blkfront::scenarios(), netfront::scenarios());
     let (pci, hypervisor) = (pcifront::scenarios(), hypervisor::scenarios());
     [
+        fresh::SCENARIOS,
         dom0::SCENARIOS,
         harness::SCENARIOS,
         &block,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scenarios in virtual machines, on one kernel after the other, on one machine after the other, as far as there is time.
+//! The scenarios: those that need no virtual machine, and those in virtual machines, on one kernel after the other, on one machine after the other, as far as there is time.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -23,6 +23,8 @@ use crate::report::{Case, Outcome, Report};
 const SHARED: f64 = 15.0;
 /// The same for one that boots machines itself.
 const ALONE: f64 = 40.0;
+/// The same for one that boots none.
+const ON_HOST: f64 = 20.0;
 /// Seconds until Xen and dom0 are up there.
 const XEN: f64 = 15.0;
 /// Seconds until our hypervisor and dom0 are up there.
@@ -44,8 +46,10 @@ pub fn selection(args: &Test) -> Selection {
     }
 }
 
-/// The scenarios of one kernel.
+/// The scenarios of one kernel, or those that need no kernel.
 pub struct Lot {
+    /// Whether they need neither a kernel nor a machine.
+    on_host: bool,
     target: Option<String>,
     /// In front of their names, unless it is the default kernel.
     prefix: String,
@@ -61,7 +65,7 @@ struct Group {
 impl Lot {
     /// How many tests it is at the outermost level: making what it needs, and its groups.
     pub fn planned(&self) -> usize {
-        1 + self.groups.len()
+        usize::from(!self.on_host) + self.groups.len()
     }
 
     /// Its scenarios.
@@ -84,10 +88,20 @@ impl Lot {
     }
 }
 
-/// The kernels to run on: the one named; otherwise the default one, those that some of the scenarios are for, and with
+/// First those that need no machine. Then the kernels to run on: the one named; otherwise the default one, those that some of the scenarios are for, and with
 /// `--full` all, but not those that differ from another only in having more C.
 pub fn lots(config: &Config, args: &Test) -> Vec<Lot> {
     let picked = selection(args).pick(&vmtest::scenarios::all());
+    let (on_host, picked): (Vec<_>, Vec<_>) = picked.into_iter().partition(Scenario::is_on_host);
+    let on_host = Lot {
+        on_host: true,
+        target: None,
+        prefix: String::new(),
+        groups: vec![Group {
+            name: "this machine".into(),
+            scenarios: on_host,
+        }],
+    };
     let targets = match &args.versions.kernel {
         Some(name) => vec![Some(name.clone())],
         None => {
@@ -106,12 +120,16 @@ pub fn lots(config: &Config, args: &Test) -> Vec<Lot> {
         };
         let groups = groups(&prefix, scenarios);
         Lot {
+            on_host: false,
             target,
             prefix,
             groups,
         }
     });
-    lots.filter(|lot| !lot.groups.is_empty()).collect()
+    std::iter::once(on_host)
+        .chain(lots)
+        .filter(|lot| lot.scenarios().next().is_some())
+        .collect()
 }
 
 /// Whether a scenario is run on a kernel.
@@ -193,7 +211,10 @@ impl<'s> Run<'s> {
     /// Runs everything.
     pub fn all(&mut self, report: &mut Report<'_>) {
         for lot in self.lots {
-            self.lot(lot, report);
+            match lot.on_host {
+                true => self.on_host(lot, report),
+                false => self.lot(lot, report),
+            }
         }
         // Long rounds, and C in the place of our drivers, tell nothing of the default run.
         if !self.args.full && selection(self.args).driver == Driver::Rust {
@@ -201,6 +222,26 @@ impl<'s> Run<'s> {
                 let text = format!("note: how long scenarios took is not kept: {error:#}");
                 self.session.ui.line(&text);
             }
+        }
+    }
+
+    fn on_host(&mut self, lot: &Lot, report: &mut Report<'_>) {
+        for group in &lot.groups {
+            report.begin(&group.name, group.scenarios.len());
+            for scenario in &group.scenarios {
+                let name = lot.name(scenario);
+                if !self.chosen(None).contains(&name) {
+                    self.leave_out(lot, scenario, report);
+                    continue;
+                }
+                self.pending.remove(&name);
+                let result = runner::on_host(self.session, scenario, &selection(self.args));
+                if result.verdict == Verdict::Passed {
+                    self.times.took(&name, seconds(scenario), result.took);
+                }
+                report.add(case(&name, result));
+            }
+            report.end();
         }
     }
 
@@ -286,14 +327,17 @@ impl<'s> Run<'s> {
                 continue;
             }
             let (what, built_in) = self.preparation(lot);
-            let mut needs = vec![Need {
-                seconds: match self.ready.contains(&lot.prefix) {
-                    true => 0.0,
-                    false => self.times.expect(&what, built_in),
-                },
-                key: what,
-            }];
-            if !scenario.is_alone() {
+            let mut needs = vec![];
+            if !lot.on_host {
+                needs.push(Need {
+                    seconds: match self.ready.contains(&lot.prefix) {
+                        true => 0.0,
+                        false => self.times.expect(&what, built_in),
+                    },
+                    key: what,
+                });
+            }
+            if !lot.on_host && !scenario.is_alone() {
                 let topology = &scenario.topology;
                 let boot = times::boot(topology);
                 let built_in = boot_seconds(topology.hypervisor);
@@ -384,9 +428,10 @@ impl<'s> Run<'s> {
 }
 
 fn seconds(scenario: &Scenario) -> f64 {
-    match scenario.is_alone() {
-        true => ALONE,
-        false => SHARED,
+    match scenario.run {
+        vmtest::scenario::Run::Booted(_) => SHARED,
+        vmtest::scenario::Run::Alone(_) => ALONE,
+        vmtest::scenario::Run::OnHost(_) => ON_HOST,
     }
 }
 
@@ -427,14 +472,16 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    /// What a command line means, with the work tree's own list of kernels.
+    /// What a command line means for machines, with the work tree's own list of kernels.
     fn lots_of(words: &[&str]) -> Vec<Lot> {
         let words = ["cargo xtask", "test"].iter().chain(words);
         let cli::Command::Test(args) = cli::Cli::parse_from(words).command else {
             panic!("not a test");
         };
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels.toml");
-        lots(&Config::read(&path).unwrap(), &args)
+        let mut lots = lots(&Config::read(&path).unwrap(), &args);
+        lots.retain(|lot| !lot.on_host);
+        lots
     }
 
     fn kernels(lots: &[Lot]) -> Vec<&str> {
