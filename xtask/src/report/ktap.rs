@@ -15,7 +15,6 @@ pub fn head(planned: usize) -> String {
 /// One result, after the lines that tell of it.
 pub fn case(number: usize, case: &Case) -> String {
     let mut text = String::new();
-    let said = case.notes.iter().chain(&case.repeats);
     let (status, directive, why) = match &case.outcome {
         Outcome::Passed => ("ok", String::new(), None),
         Outcome::Skipped(why) => ("ok", format!(" # SKIP {}", one_line(why)), None),
@@ -29,7 +28,16 @@ pub fn case(number: usize, case: &Case) -> String {
             )
         }
     };
-    for line in said.chain(why).flat_map(|lines| lines.lines()) {
+    // Why it failed may have told of the repeats already.
+    let is_told = |line: &&String| !why.is_some_and(|why| why.contains(line.as_str()));
+    let repeats = case.repeats.iter().filter(is_told);
+    for line in case
+        .notes
+        .iter()
+        .chain(repeats)
+        .chain(why)
+        .flat_map(|lines| lines.lines())
+    {
         let _ = writeln!(text, "# {line}");
     }
     if let (Some(_), Some(log)) = (why, &case.log) {
