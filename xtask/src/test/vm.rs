@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scenarios: those that need no virtual machine, and those in virtual machines, on one kernel after the other, on one machine after the other, as far as there is time.
+//! The scenarios: those that need no virtual machine, and those in virtual machines, on one kernel after the other, on one
+//! machine after the other, as far as there is time.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use kbuild::config::Config;
@@ -252,11 +253,13 @@ impl<'s> Run<'s> {
         };
         let chosen = self.chosen(None);
         if !lot.scenarios().any(|s| chosen.contains(&lot.name(s))) {
-            report.add(setup(Outcome::Skipped(self.no_time())));
+            let (what, built_in) = self.preparation(lot);
+            let why = self.no_time(self.times.expect(&what, built_in));
+            report.add(setup(Outcome::Skipped(why)));
             for group in &lot.groups {
                 report.begin(&group.name, group.scenarios.len());
                 for scenario in &group.scenarios {
-                    self.leave_out(lot, scenario, report);
+                    self.leave_out(lot, scenario, None, report);
                 }
                 report.end();
             }
@@ -293,7 +296,7 @@ impl<'s> Run<'s> {
                     let case = self.run(&mut runner, lot, scenario);
                     report.add(case);
                 } else {
-                    self.leave_out(lot, scenario, report);
+                    self.leave_out(lot, scenario, Some(&runner), report);
                 }
             }
             report.end();
@@ -316,47 +319,47 @@ impl<'s> Run<'s> {
 
     /// Which of those that are pending there is time for.
     fn chosen(&self, runner: Option<&Runner<'_>>) -> BTreeSet<String> {
-        let all = self
-            .lots
-            .iter()
-            .flat_map(|lot| lot.scenarios().map(move |scenario| (lot, scenario)));
         let mut items = Vec::new();
-        for (lot, scenario) in all {
-            let name = lot.name(scenario);
-            if !self.pending.contains(&name) {
-                continue;
-            }
-            let (what, built_in) = self.preparation(lot);
-            let mut needs = vec![];
-            if !lot.on_host {
-                needs.push(Need {
-                    seconds: match self.ready.contains(&lot.prefix) {
-                        true => 0.0,
-                        false => self.times.expect(&what, built_in),
-                    },
-                    key: what,
-                });
-            }
-            if !lot.on_host && !scenario.is_alone() {
-                let topology = &scenario.topology;
-                let boot = times::boot(topology);
-                let built_in = boot_seconds(topology.hypervisor);
-                needs.push(Need {
-                    seconds: match runner.is_some_and(|runner| runner.is_up(topology)) {
-                        true => 0.0,
-                        false => self.times.expect(&boot, built_in),
-                    },
-                    key: format!("{}{boot}", lot.prefix),
-                });
-            }
-            items.push(Item {
-                seconds: self.times.expect(&name, seconds(scenario)),
-                core: scenario.core,
-                name,
-                needs,
-            });
+        for lot in self.lots {
+            let pending = |scenario: &&Scenario| self.pending.contains(&lot.name(scenario));
+            let scenarios = lot.scenarios().filter(pending);
+            items.extend(scenarios.map(|scenario| self.item(lot, scenario, runner)));
         }
         plan::choose(&items, self.clock.left(), &self.turn)
+    }
+
+    /// A scenario with the times that it and what it needs will take.
+    fn item(&self, lot: &Lot, scenario: &Scenario, runner: Option<&Runner<'_>>) -> Item {
+        let (what, built_in) = self.preparation(lot);
+        let mut needs = vec![];
+        if !lot.on_host {
+            needs.push(Need {
+                seconds: match self.ready.contains(&lot.prefix) {
+                    true => 0.0,
+                    false => self.times.expect(&what, built_in),
+                },
+                key: what,
+            });
+        }
+        if !lot.on_host && !scenario.is_alone() {
+            let topology = &scenario.topology;
+            let boot = times::boot(topology);
+            let built_in = boot_seconds(topology.hypervisor);
+            needs.push(Need {
+                seconds: match runner.is_some_and(|runner| runner.is_up(topology)) {
+                    true => 0.0,
+                    false => self.times.expect(&boot, built_in),
+                },
+                key: format!("{}{boot}", lot.prefix),
+            });
+        }
+        let name = lot.name(scenario);
+        Item {
+            seconds: self.times.expect(&name, seconds(scenario)),
+            core: scenario.core,
+            name,
+            needs,
+        }
     }
 
     /// What preparing a kernel is called, and how many seconds it takes where the built-in figures come from.
@@ -378,19 +381,28 @@ impl<'s> Run<'s> {
             .any(|entry| entry.rsplit_once('-').is_some_and(|(of, _)| of == name))
     }
 
-    fn leave_out(&mut self, lot: &Lot, scenario: &Scenario, report: &mut Report<'_>) {
-        let name = lot.name(scenario);
-        self.pending.remove(&name);
-        report.add(named(&name, Outcome::Skipped(self.no_time())));
-        self.left_out.push(name);
+    fn leave_out(
+        &mut self,
+        lot: &Lot,
+        scenario: &Scenario,
+        runner: Option<&Runner<'_>>,
+        report: &mut Report<'_>,
+    ) {
+        let item = self.item(lot, scenario, runner);
+        let why = self.no_time(plan::price(&item, &BTreeSet::new()));
+        self.pending.remove(&item.name);
+        report.add(named(&item.name, Outcome::Skipped(why)));
+        self.left_out.push(item.name);
     }
 
-    fn no_time(&self) -> String {
-        let budget = self.clock.budget.unwrap_or_default();
+    /// Why something is left out that takes so many seconds with all that it needs.
+    fn no_time(&self, seconds: f64) -> String {
         format!(
-            "no time: {} of {} have passed, and the rest is for others; --full leaves out none",
+            "no time: with what it needs it takes about {}, {} of {} have passed, and the core comes first; --full leaves \
+             out none",
+            span(Duration::from_secs_f64(seconds.ceil())),
             span(self.clock.passed()),
-            span(budget)
+            span(self.clock.budget.unwrap_or_default())
         )
     }
 
