@@ -16,6 +16,7 @@
 pub mod agent;
 mod bpf;
 mod cpio;
+pub mod debian;
 mod disk;
 pub mod grub;
 pub mod kmods;
@@ -36,6 +37,7 @@ use crate::resolve;
 use crate::sandbox::Sandbox;
 use crate::session::Session;
 
+pub use debian::Debian;
 pub use grub::Grub;
 pub use payload::Payload;
 pub use userland::Userland;
@@ -53,6 +55,10 @@ pub struct Images {
     paravane: Option<Hypervisor>,
     /// GRUB, if it was asked for.
     grub: Option<Grub>,
+    /// A user's Debian, if it was asked for.
+    debian: Option<Debian>,
+    /// Our modules, if the machines have them.
+    modules: Option<Modules>,
 }
 
 impl Images {
@@ -83,6 +89,8 @@ impl Images {
             qemu,
             paravane: None,
             grub: None,
+            debian: None,
+            modules: modules.cloned(),
         })
     }
 
@@ -109,6 +117,26 @@ impl Images {
     pub fn grub(&self) -> Result<&Grub> {
         let made = self.grub.as_ref();
         made.context("GRUB was not fetched")
+    }
+
+    /// The same with a user's Debian, which is made if need be.
+    pub fn with_debian(self, session: &Session) -> Result<Self> {
+        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let modules = self.modules.as_ref();
+        let modules =
+            modules.context("the guide's recipes are for our modules: leave --driver out")?;
+        let (kernel, agent) = (self.payload.kernel(), agent::build(session)?);
+        let debian = Debian::open(session, &self.qemu, suite, kernel, modules, &agent)?;
+        Ok(Self {
+            debian: Some(debian),
+            ..self
+        })
+    }
+
+    /// A user's Debian, once it is there.
+    pub fn debian(&self) -> Result<&Debian> {
+        let made = self.debian.as_ref();
+        made.context("Debian was not installed")
     }
 
     /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.

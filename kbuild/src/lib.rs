@@ -17,6 +17,7 @@ pub mod config;
 pub mod diagnostics;
 pub mod digest;
 pub mod fsutil;
+pub mod guide;
 pub mod host;
 pub mod hypervisor;
 pub mod image;

@@ -91,6 +91,7 @@ pub struct Guest {
     disks: Vec<Disk>,
     nics: Vec<Nic>,
     fio: bool,
+    initramfs: Option<String>,
     args: String,
     lines: Vec<String>,
 }
@@ -121,6 +122,7 @@ impl Guest {
             disks: vec![],
             nics: vec![],
             fio: false,
+            initramfs: None,
             args: String::new(),
             lines: vec![],
         }
@@ -161,6 +163,13 @@ impl Guest {
         self
     }
 
+    /// Gives it an initramfs of its own, a file of dom0.
+    #[must_use]
+    pub fn initramfs(mut self, file: &str) -> Self {
+        self.initramfs = Some(file.to_owned());
+        self
+    }
+
     /// Adds words to the kernel's command line.
     #[must_use]
     pub fn args(mut self, args: &str) -> Self {
@@ -191,6 +200,10 @@ impl Guest {
             (false, false) => "guest-net",
             (false, true) => "guest",
         };
+        let initramfs = match &self.initramfs {
+            Some(file) => file.clone(),
+            None => format!("/payload/boot/{initramfs}.cpio"),
+        };
         // fio's libraries are in memory twice while the kernel unpacks them.
         let memory = self.memory + if self.fio { 128 } else { 0 };
         // QEMU's loader wants a compressed image, Xen's an ELF file.
@@ -199,7 +212,7 @@ impl Guest {
             Mode::Pv | Mode::Pvh => "vmlinux",
         };
         let mut text = format!(
-            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/{kernel}'\nramdisk = '/payload/boot/{initramfs}.cpio'\n\
+            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/{kernel}'\nramdisk = '{initramfs}'\n\
              cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
             self.name,
             self.mode.name(),

@@ -75,7 +75,7 @@ impl Machine {
     pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         match topology.devices {
-            Devices::None => {}
+            Devices::None | Devices::Debian => {}
             Devices::Real => devices::make_files(dir)?,
             Devices::Passed => passed::prepare(dir)?,
         }
@@ -111,6 +111,9 @@ impl Machine {
         if topology.loader == Loader::GrubByUefi {
             let [code, _] = images.grub()?.firmware();
             command = command.ro_bind(code, "/vm/firmware.fd");
+        }
+        if topology.devices == Devices::Debian {
+            command = command.ro_bind(images.debian()?.disk(), "/vm/debian.img");
         }
         let mut command = command.build()?;
         let errors = dir.join("qemu.log");
@@ -415,7 +418,10 @@ fn arguments(topology: &Topology) -> Vec<String> {
     }
     // A PV dom0 cannot do DMA to its own addresses; iommu_platform makes virtio use the kernel's DMA interface.
     let virtio = "iommu_platform=on,disable-legacy=on";
-    let disks = [("root", "snapshot=on"), ("payload", "readonly=on")];
+    let mut disks = vec![("root", "snapshot=on"), ("payload", "readonly=on")];
+    if topology.devices == Devices::Debian {
+        disks.push(("debian", "snapshot=on"));
+    }
     for (name, option) in disks {
         add(&[
             "-drive",
@@ -434,7 +440,7 @@ fn arguments(topology: &Topology) -> Vec<String> {
         &format!("virtserialport,chardev=agent,name={PORT}"),
     ]);
     match topology.devices {
-        Devices::None => {}
+        Devices::None | Devices::Debian => {}
         Devices::Real => args.extend(devices::arguments()),
         Devices::Passed => args.extend(passed::arguments().map(str::to_owned)),
     }

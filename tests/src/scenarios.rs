@@ -5,6 +5,7 @@
 mod blkfront;
 mod dom0;
 mod fresh;
+mod guide;
 mod harness;
 mod hypervisor;
 mod netfront;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         overlay::SCENARIOS,
         plumbing::SCENARIOS,
         swiotlb::SCENARIOS,
+        guide::SCENARIOS,
         &hypervisor,
     ]
     .concat()

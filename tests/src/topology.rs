@@ -36,6 +36,8 @@ pub enum Devices {
     Real,
     /// Some for guests to be passed: see [`crate::passed`].
     Passed,
+    /// A third virtio disk with a user's Debian for a guest: see [`kbuild::image::debian`].
+    Debian,
 }
 
 /// Which hypervisor runs the machine.
@@ -291,6 +293,7 @@ impl fmt::Display for Topology {
             Devices::None => {}
             Devices::Real => write!(f, ", disks and networks")?,
             Devices::Passed => write!(f, ", devices to pass on")?,
+            Devices::Debian => write!(f, ", a guest's Debian")?,
         }
         match self.kernel {
             Kernel::Unpacked => {}

@@ -229,6 +229,11 @@ impl Payload {
         self.kernel.join("vmlinux")
     }
 
+    /// The kernel it was made for.
+    pub(super) fn kernel(&self) -> &Kernel {
+        &self.from
+    }
+
     /// The same kernel as its package has it.
     pub fn vmlinuz(&self) -> PathBuf {
         self.from.vmlinuz()

@@ -11,6 +11,7 @@ use kbuild::config::Config;
 use kbuild::{Images, Session};
 use vmtest::attempts::Verdict;
 use vmtest::runner::{self, Runner, Selection};
+use vmtest::topology::Devices;
 use vmtest::{Driver, Hypervisor, Loader, Scenario};
 
 use super::plan::{self, Item, Need};
@@ -232,7 +233,7 @@ impl<'s> Run<'s> {
             for scenario in &group.scenarios {
                 let name = lot.name(scenario);
                 if !self.chosen(None).contains(&name) {
-                    self.leave_out(lot, scenario, report);
+                    self.leave_out(lot, scenario, None, report);
                     continue;
                 }
                 self.pending.remove(&name);
@@ -434,6 +435,9 @@ impl<'s> Run<'s> {
         }
         if lot.needs(|scenario| scenario.topology.loader != Loader::Qemu) {
             images = images.with_grub(session)?;
+        }
+        if lot.needs(|scenario| scenario.topology.devices == Devices::Debian) {
+            images = images.with_debian(session)?;
         }
         Ok(images)
     }
