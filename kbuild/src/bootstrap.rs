@@ -8,13 +8,16 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 use crate::apt;
 use crate::digest::Digest;
+use crate::fsutil;
 use crate::host;
 use crate::mirror::Mirrors;
 use crate::process::{self, Running, Tail};
@@ -126,7 +129,8 @@ impl Bootstrap {
         let log = session.log(&format!("mmdebstrap-{}", self.suite.name));
         let what = format!("making a Debian {} root file system", self.suite.name);
         let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
-        let mut command = self.command(session, &mirrors)?;
+        let scratch = Scratch::new(session)?;
+        let mut command = self.command(&mirrors, &scratch)?;
         let mut log_file = process::open_log(&log)?;
         writeln!(log_file, "$ {}", process::show(&command))?;
         command
@@ -156,9 +160,17 @@ impl Bootstrap {
         Ok(())
     }
 
-    fn command(&self, session: &Session, mirrors: &Mirrors) -> Result<Command> {
-        let mut command = process::tied("mmdebstrap");
-        let mode = if host::is_root() { "root" } else { "unshare" };
+    fn command(&self, mirrors: &Mirrors, scratch: &Scratch) -> Result<Command> {
+        // As root it mounts a few things where the machine would keep them if it is killed; a namespace of its own ends with
+        // it. Otherwise it makes one itself.
+        let (mut command, mode) = match host::is_root() {
+            true => {
+                let mut command = process::tied("unshare");
+                command.args(["--mount", "--propagation", "private", "--", "mmdebstrap"]);
+                (command, "root")
+            }
+            false => (process::tied("mmdebstrap"), "unshare"),
+        };
         command.args([
             format!("--mode={mode}"),
             "--format=tar".into(),
@@ -192,14 +204,41 @@ impl Bootstrap {
         command.args(&self.extra);
         command.args([self.suite.name.as_str(), "-"]);
         command.args(self.suite.sources(mirrors)?);
-        // Temporary files go to a disk, not to a /tmp in memory. Without root the folder must be open to the
-        // subordinate user ids, which a folder in the user's home seldom is.
-        if host::is_root() {
-            command.env("TMPDIR", session.cache.state_dir(".tmp")?);
-        } else {
-            command.env("TMPDIR", "/var/tmp");
-        }
+        command.env("TMPDIR", scratch.0.path());
         command.env("LC_ALL", "C.UTF-8");
         Ok(command)
+    }
+}
+
+/// A folder for mmdebstrap's temporary files, which may be left there when it is stopped.
+struct Scratch(TempDir);
+
+impl Scratch {
+    /// On a disk, not in a /tmp in memory. Without root the folder must be open to the subordinate user ids, which a
+    /// folder in the user's home seldom is.
+    fn new(session: &Session) -> Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("paravane-");
+        let folder = match host::is_root() {
+            true => builder.tempdir_in(session.cache.state_dir(".tmp")?)?,
+            false => builder
+                .permissions(fs::Permissions::from_mode(0o755))
+                .tempdir_in("/var/tmp")?,
+        };
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let left = fs::read_dir(self.0.path()).is_ok_and(|mut entries| entries.next().is_some());
+        if left && !host::is_root() {
+            // What is left belongs to subordinate user ids. It is as much as can be done; a folder that stays is no reason
+            // for another error.
+            let mut remove = Command::new("mmdebstrap");
+            remove.args(["--unshare-helper", "rm", "-rf"]);
+            let entries = fsutil::read_dir_sorted(self.0.path()).unwrap_or_default();
+            process::succeeds(remove.args(entries));
+        }
     }
 }

@@ -107,16 +107,25 @@ pub fn check() -> Result<()> {
     }
 }
 
-/// Stops the commands of the whole program and gives them a moment to clean up: for an interrupt by the user.
-pub fn stop_everything() {
+/// Stops the commands of the whole program and gives them a moment to clean up: for an interrupt by the user. Returns
+/// whether there were any, so that whoever waits for them comes to an end by itself.
+pub fn stop_everything() -> bool {
     let program = lock(&PROGRAM).get_or_insert_default().clone();
+    let any = !lock(&program.running).is_empty();
     program.stop();
     for _ in 0..PATIENCE.as_millis() / 20 {
         if lock(&program.running).is_empty() {
-            return;
+            break;
         }
         thread::sleep(Duration::from_millis(20));
     }
+    any
+}
+
+/// Whether [`stop_everything`] was called.
+pub fn is_everything_stopped() -> bool {
+    let program = lock(&PROGRAM).clone();
+    program.is_some_and(|program| program.stopped.load(Ordering::SeqCst))
 }
 
 /// A command's process group, which ends when its branch is to end; taken out of that list when dropped, which has to

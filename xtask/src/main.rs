@@ -16,6 +16,7 @@ mod shell;
 mod test;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use console::style;
@@ -24,19 +25,29 @@ use kbuild::session::find_workspace;
 
 use cli::{Cli, Command};
 
+/// The exit status after Ctrl-C, as shells have it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+/// How long it may take after Ctrl-C to remove what is half made.
+const TIDYING: Duration = Duration::from_secs(20);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let handler = ctrlc::set_handler(|| {
-        kbuild::branches::stop_everything();
-        // Whatever else we started is tied to our life, so ending at once is a clean end.
         eprintln!("\ninterrupted; what was running is stopped");
-        std::process::exit(130);
+        if kbuild::branches::stop_everything() {
+            // Those who waited for the commands remove what these have left, and the program ends by itself.
+            std::thread::sleep(TIDYING);
+        }
+        // Whatever else we started is tied to our life, so ending at once is a clean end.
+        std::process::exit(INTERRUPTED.into());
     });
     if let Err(error) = handler {
         eprintln!("note: interrupts are not handled: {error}");
     }
     match run(cli) {
         Ok(code) => code,
+        Err(_) if kbuild::branches::is_everything_stopped() => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("{} {error:#}", style("error:").for_stderr().red().bold());
             ExitCode::FAILURE
