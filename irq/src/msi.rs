@@ -253,6 +253,32 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_both_kinds_says_nothing_of_what_is_known() {
+        let script = Script::new(|_, _: &mut MapPirq| -EINVAL);
+        let mappings = Mappings::new();
+        for _ in 0..2 {
+            let refused = mappings.map(&script, HERE, None, Wish::One);
+            assert_eq!(refused, Err(Failure::Refused(-EINVAL)));
+        }
+        let asked = script.asked::<MapPirq>();
+        let kinds: std::vec::Vec<_> = asked.iter().map(|(_, m)| m.map_type).collect();
+        let [newer, older] = [map_type::MSI_SEG, map_type::MSI];
+        assert_eq!(kinds, [newer, older, newer, older]);
+    }
+
+    #[test]
+    fn segments_that_have_no_number_are_not_asked_for() {
+        let script = granting(50);
+        let far = Place {
+            segment: 0x1_0000,
+            ..HERE
+        };
+        let refused = Mappings::new().map(&script, far, None, Wish::One);
+        assert_eq!(refused, Err(Failure::Refused(-EINVAL)));
+        assert!(script.commands().is_empty());
+    }
+
+    #[test]
     fn a_pirq_that_is_none_is_refused() {
         let result = Mappings::new().map(&granting(-7), HERE, None, Wish::One);
         assert_eq!(result, Err(Failure::Refused(-7)));

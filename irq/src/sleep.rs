@@ -49,5 +49,8 @@ mod tests {
         );
         assert_eq!(argument(5, 0x1_0000, 0, Registers::Usual), Err(16));
         assert_eq!(argument(5, 0, 0x100, Registers::Extended), Err(8));
+        // Both registers get the same in most machines.
+        assert_eq!(argument(5, 0x1_0000, 0x1_0000, Registers::Usual), Err(16));
+        assert_eq!(argument(5, 0x100, 0x100, Registers::Extended), Err(8));
     }
 }
