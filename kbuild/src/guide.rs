@@ -21,7 +21,7 @@ fn find(guide: &str, name: &str) -> Result<String> {
     let lines = rest.lines().skip_while(|line| line.is_empty());
     let script: String = lines
         .map_while(|line| line.strip_prefix("    "))
-        .map(|line| format!("{line}\n"))
+        .flat_map(|line| [line, "\n"])
         .collect();
     ensure!(
         !script.is_empty(),
