@@ -97,5 +97,7 @@ mod tests {
         assert_eq!(marked(0x1234, -ENOENT), Some(0x8000_1234));
         assert_eq!(marked(0x1234, -EINVAL), Some(0xf000_1234));
         assert_eq!(marked(0x1_0000_0000, i32::MIN + 1), Some(0x1_f000_0000));
+        // Bits that the number has already stay.
+        assert_eq!(marked(0xf000_1234, -ENOENT), Some(0xf000_1234));
     }
 }
