@@ -118,7 +118,7 @@ fn add_user(root: &Path) -> Result<()> {
 pub(super) fn copy_settings(root: &Path) -> Result<()> {
     let options: String = apt::machine_options()
         .iter()
-        .map(|line| format!("{line};\n"))
+        .flat_map(|line| [line.as_str(), ";\n"])
         .collect();
     fs::write(root.join("etc/apt/apt.conf.d/99machine"), options)?;
     for file in [
