@@ -16,6 +16,8 @@ pub struct Item {
     pub name: String,
     /// Whether it is run in any case.
     pub core: bool,
+    /// Whether it comes after all others: a kernel would have to be built for it, in the time of many others.
+    pub last: bool,
     /// How long it will take, in seconds.
     pub seconds: f64,
     /// What it needs and shares with others: its kernel, its machine.
@@ -42,7 +44,7 @@ pub fn choose(items: &[Item], left: f64, turn: &str) -> BTreeSet<String> {
         made.extend(item.needs.iter().map(|need| need.key.as_str()));
         chosen.insert(item.name.clone());
     }
-    others.sort_by_key(|item| place(turn, &item.name));
+    others.sort_by_key(|item| (item.last, place(turn, &item.name)));
     for item in others {
         let price = price(item, &made);
         if price <= left {
@@ -81,8 +83,23 @@ mod tests {
         Item {
             name: name.into(),
             core,
+            last: false,
             seconds,
             needs: needs.iter().map(need).collect(),
+        }
+    }
+
+    #[test]
+    fn what_needs_a_kernel_built_comes_after_all_others() {
+        let costly = |name| Item {
+            last: true,
+            ..item(name, false, 1.0, &[("kernel", 50.0)])
+        };
+        let cheap = |name| item(name, false, 10.0, &[]);
+        for turn in ["a", "b", "c", "d"] {
+            let all = [costly("x"), cheap("p"), cheap("q"), costly("y"), cheap("r")];
+            assert_eq!(names(&all, 79.0, turn), ["p", "q", "r"]);
+            assert_eq!(names(&all, 82.0, turn).len(), 5);
         }
     }
 

@@ -358,9 +358,16 @@ impl<'s> Run<'s> {
         Item {
             seconds: self.times.expect(&name, seconds(scenario)),
             core: scenario.core,
+            last: self.is_built_for(lot),
             name,
             needs,
         }
+    }
+
+    /// Whether a kernel has to be built for these first.
+    fn is_built_for(&self, lot: &Lot) -> bool {
+        let built = |name: &String| self.ready.contains(&lot.prefix) || self.was_built(name);
+        lot.target.as_ref().is_some_and(|name| !built(name))
     }
 
     /// What preparing a kernel is called, and how many seconds it takes where the built-in figures come from.
