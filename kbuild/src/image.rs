@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::cache::Cache;
 use crate::hypervisor::Hypervisor;
 use crate::kernel::Kernel;
 use crate::modules::Modules;
@@ -49,6 +50,8 @@ pub struct Images {
     pub userland: Userland,
     /// Kernel, modules, agent.
     pub payload: Payload,
+    /// Where what is made from all this is kept.
+    pub cache: Cache,
     /// The sandbox that QEMU runs in.
     pub qemu: Sandbox,
     /// Our own hypervisor, if it was asked for.
@@ -86,6 +89,7 @@ impl Images {
         Ok(Self {
             userland,
             payload,
+            cache: session.cache.clone(),
             qemu,
             paravane: None,
             grub: None,

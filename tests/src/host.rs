@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use kbuild::Images;
@@ -20,8 +20,9 @@ use crate::fault::Fault;
 use crate::guest::{Domain, Guest};
 use crate::health::{Health, Lost};
 use crate::machine::Machine;
-use crate::pace::Pace;
+use crate::pace::{Pace, Spent};
 use crate::remote::Place;
+use crate::snapshot::{self, Snapshot};
 use crate::topology::Topology;
 
 /// How long Xen and dom0 may take to come up. On the reference machine it takes 12 to 18 seconds.
@@ -29,6 +30,9 @@ const DOM0_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long they may write nothing to the console meanwhile; dom0's kernel does not write much.
 const DOM0_SILENCE: Duration = Duration::from_secs(60);
+
+/// How long dom0's agent may take to answer in a machine that goes on from a snapshot.
+const GOES_ON_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long they may take with a debugger that stops at every hypercall, silent or not.
 const DEBUGGED_LIMIT: Duration = Duration::from_secs(600);
@@ -53,14 +57,67 @@ pub struct Host {
     names: Mutex<HashMap<String, u32>>,
     /// Dom0's kernel, as `uname -r` says.
     pub kernel: String,
-    /// How long the boot took.
+    /// How long it took until dom0 answered.
     pub boot_time: Duration,
+    /// Whether it goes on from a [snapshot](crate::snapshot) and has not booted.
+    pub is_from_snapshot: bool,
 }
 
 impl Host {
     /// Boots a machine; its logs go to `dir`.
     pub fn boot(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
-        let mut machine = Machine::start(images, topology, dir)?;
+        Self::booted(Machine::start(images, topology, dir)?, topology)
+    }
+
+    /// The same, and a [snapshot](crate::snapshot) of the machine is made if there can be one and is none.
+    pub fn boot_and_keep(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        if !snapshot::is_possible(topology) || snapshot::find(images, topology)?.is_some() {
+            return Self::boot(images, topology, dir);
+        }
+        let host = Self::booted(Machine::start_to_be_kept(images, topology, dir)?, topology)?;
+        snapshot::keep(images, topology, &mut host.lock())?;
+        Ok(host)
+    }
+
+    /// A machine that has booted, which goes on from its snapshot if there is one; its logs go to `dir`.
+    pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        let Some(snapshot) = snapshot::find(images, topology)? else {
+            return Self::boot_and_keep(images, topology, dir);
+        };
+        let machine = Machine::start_from(images, topology, dir, &snapshot)?;
+        Self::gone_on(machine, topology, &snapshot).or_else(|error| {
+            // The next one boots.
+            snapshot.forget(images)?;
+            Err(error.context(
+                "a machine does not go on from its snapshot, which is removed now; \
+                 without --snapshots all machines boot",
+            ))
+        })
+    }
+
+    fn gone_on(mut machine: Machine, topology: &Topology, snapshot: &Snapshot) -> Result<Self> {
+        let (health, pace) = (machine.health().clone(), machine.pace().clone());
+        let log = machine.log();
+        let dom0 = Place::connect(machine.agent()?, &health, &pace, &log)?;
+        machine.go_on()?;
+        pace.goes_on(&snapshot.speed());
+        let kernel = dom0.hello(GOES_ON_LIMIT)?;
+        // Its clock says when it was put down.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        dom0.sh(&format!("date -s @{now} >/dev/null"))?;
+        // Otherwise all that go on from here would choose the same numbers.
+        let mut seed = [0; 64];
+        File::open("/dev/urandom")?.read_exact(&mut seed)?;
+        dom0.put("/dev/urandom", 0o666, &seed)?;
+        let host = Self::of(machine, dom0, topology, kernel, &pace.waited())?;
+        Ok(Self {
+            is_from_snapshot: true,
+            ..host
+        })
+    }
+
+    fn booted(mut machine: Machine, topology: &Topology) -> Result<Self> {
+        let dir = machine.dir().to_owned();
         let (health, pace) = (machine.health().clone(), machine.pace().clone());
         let dom0 = Place::connect(machine.agent()?, &health, &pace, &machine.log())?;
         let kernel = match topology.debugged {
@@ -89,19 +146,30 @@ impl Host {
                 error.context(format!("{topology} did not come up; see {}", dir.display()))
             })?;
         let waited = pace.dom0_is_up(topology);
-        fs::write(
-            dir.join("pace.log"),
-            format!("dom0 was waited for {waited}\n"),
-        )?;
+        Self::of(machine, dom0, topology, kernel, &waited)
+    }
+
+    fn of(
+        machine: Machine,
+        dom0: Place,
+        topology: &Topology,
+        kernel: String,
+        waited: &Spent,
+    ) -> Result<Self> {
+        let dir = machine.dir().to_owned();
+        let boot_time = machine.pace().now().wall;
+        let text = format!("dom0 was waited {waited}\n");
+        fs::write(dir.join("pace.log"), text)?;
         Ok(Self {
             machine: Mutex::new(machine),
             dom0,
-            dir: dir.to_owned(),
+            dir,
             topology: *topology,
             channels: AtomicU32::new(1),
             names: Mutex::default(),
             kernel,
-            boot_time: pace.now().wall,
+            boot_time,
+            is_from_snapshot: false,
         })
     }
 

@@ -42,6 +42,7 @@ pub mod remote;
 pub mod runner;
 pub mod scenario;
 pub mod scenarios;
+pub mod snapshot;
 pub mod tables;
 pub mod terminal;
 pub mod topology;

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use agent::PORT;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kbuild::Images;
 use kbuild::image::grub::Loaded;
 
@@ -24,6 +24,7 @@ use crate::devices;
 use crate::health::Health;
 use crate::pace::Pace;
 use crate::passed;
+use crate::snapshot::{self, Snapshot};
 use crate::tables;
 use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
 
@@ -54,10 +55,28 @@ const RESETS: &str = "resets.log";
 /// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
 pub const DEBUGGER: &str = "debugger.sock";
 
+/// How long QEMU may take to write or read what is in its memory.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where QEMU finds dom0's root disk, and a snapshot.
+const ROOT_IMAGE: &str = "/vm/root.img";
+const KEPT: &str = "/vm/snapshot";
+
 /// The disk that GRUB boots from, in the machine's folder: a file, or with UEFI a folder.
 const BOOT_DISK: &str = "boot.img";
 /// UEFI's variables, in the machine's folder.
 const VARIABLES: &str = "variables.fd";
+
+/// What is behind dom0's root disk.
+#[derive(Clone, Copy)]
+pub enum Root<'s> {
+    /// The image; what is written is lost.
+    Temporary,
+    /// The image; what is written is in a file of the machine's folder.
+    Kept,
+    /// The disk of a machine that was kept, which goes on; what is written is lost.
+    Snapshot(&'s Snapshot),
+}
 
 /// A running QEMU; dropping it kills it.
 pub struct Machine {
@@ -71,8 +90,27 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts QEMU. `dir` is made; it gets the logs and the sockets. `kernel_args` go to dom0's kernel.
+    /// Starts QEMU, and the machine boots. `dir` is made; it gets the logs and the sockets.
     pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        Self::launch(images, topology, dir, Root::Temporary)
+    }
+
+    /// The same, so that the machine can be [saved](Self::save).
+    pub fn start_to_be_kept(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
+        Self::launch(images, topology, dir, Root::Kept)
+    }
+
+    /// Starts QEMU, which waits to be told to [go on](Self::go_on) from a snapshot.
+    pub fn start_from(
+        images: &Images,
+        topology: &Topology,
+        dir: &Path,
+        snapshot: &Snapshot,
+    ) -> Result<Self> {
+        Self::launch(images, topology, dir, Root::Snapshot(snapshot))
+    }
+
+    fn launch(images: &Images, topology: &Topology, dir: &Path, kind: Root<'_>) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         match topology.devices {
             Devices::None | Devices::Debian => {}
@@ -100,7 +138,7 @@ impl Machine {
         let mut command = images
             .qemu
             .command("qemu-system-x86_64")
-            .args(arguments(topology))
+            .args(arguments(topology, kind))
             .ro_bind(hypervisor, "/vm/xen")
             .ro_bind(kernel, "/vm/kernel")
             .ro_bind(initrd, "/vm/initrd")
@@ -114,6 +152,14 @@ impl Machine {
         }
         if topology.devices == Devices::Debian {
             command = command.ro_bind(images.debian()?.disk(), "/vm/debian.img");
+        }
+        match kind {
+            Root::Temporary => {}
+            Root::Kept => {
+                let size = fs::metadata(&images.disks()[0])?.len();
+                snapshot::write_overlay(&dir.join(snapshot::ROOT), ROOT_IMAGE, size)?;
+            }
+            Root::Snapshot(snapshot) => command = command.ro_bind(snapshot.dir(), KEPT),
         }
         let mut command = command.build()?;
         let errors = dir.join("qemu.log");
@@ -231,6 +277,43 @@ impl Machine {
         Ok(())
     }
 
+    /// Saves the machine, which goes on then: processors, devices and memory in the file [`snapshot::STATE`], and what has been
+    /// written to the root disk in [`snapshot::ROOT`], both with `.kept` after their names.
+    pub fn save(&mut self) -> Result<()> {
+        let state = format!("{}.kept", snapshot::STATE);
+        self.monitor("stop")?;
+        self.migration(&format!("migrate -d file:/vm/run/{state}"))?;
+        // QEMU has written all it knows about the disk and does not touch it until it goes on.
+        let root = self.dir.join(snapshot::ROOT);
+        fs::copy(&root, self.dir.join(format!("{}.kept", snapshot::ROOT)))
+            .context("cannot copy dom0's root disk")?;
+        self.monitor("cont").map(drop)
+    }
+
+    /// Goes on from the snapshot with which QEMU was started. Whoever wants to talk to dom0's agent has to be connected by then: it
+    /// would be told that there is nobody.
+    pub fn go_on(&mut self) -> Result<()> {
+        self.migration(&format!("migrate_incoming file:{KEPT}/{}", snapshot::STATE))?;
+        // It was stopped when it was saved.
+        self.monitor("cont").map(drop)
+    }
+
+    /// Has QEMU write or read a machine's state, each page at a place of its own in the file (docs/devel/migration/mapped-ram).
+    fn migration(&mut self, command: &str) -> Result<()> {
+        self.monitor("migrate_set_capability mapped-ram on")?;
+        self.monitor("migrate_set_parameter max-bandwidth 100G")?;
+        let said = self.monitor(command)?;
+        self.wait_for("QEMU's migration", MIGRATION_LIMIT, |machine| {
+            machine.check()?;
+            let state = machine.monitor("info migrate")?;
+            ensure!(
+                !state.contains("failed"),
+                "QEMU says to {command:?}: {said} {state}"
+            );
+            Ok(state.contains("completed").then_some(()))
+        })
+    }
+
     /// Connects to the socket of dom0's agent.
     pub fn agent(&mut self) -> Result<UnixStream> {
         // UEFI's firmware takes what comes from there for its console's: the agent would not get it.
@@ -293,6 +376,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
         devices::remove_files(&self.dir);
+        let _ = fs::remove_file(self.dir.join(snapshot::ROOT));
         let _ = fs::remove_file(self.dir.join(BOOT_DISK));
         let _ = fs::remove_dir_all(self.dir.join(BOOT_DISK));
     }
@@ -342,7 +426,8 @@ fn write_boot_disk(
     grub.write_disk(&place, &hypervisor, &modules)
 }
 
-fn arguments(topology: &Topology) -> Vec<String> {
+/// QEMU's command line.
+pub fn arguments(topology: &Topology, root: Root<'_>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
@@ -373,6 +458,9 @@ fn arguments(topology: &Topology) -> Vec<String> {
         "-vga",
         "none",
     ]);
+    if matches!(root, Root::Snapshot(_)) {
+        add(&["-incoming", "defer"]);
+    }
     if !topology.restarts {
         add(&["-no-reboot"]);
     }
@@ -418,14 +506,21 @@ fn arguments(topology: &Topology) -> Vec<String> {
     }
     // A PV dom0 cannot do DMA to its own addresses; iommu_platform makes virtio use the kernel's DMA interface.
     let virtio = "iommu_platform=on,disable-legacy=on";
-    let mut disks = vec![("root", "snapshot=on"), ("payload", "readonly=on")];
+    let root = match root {
+        Root::Temporary => format!("{ROOT_IMAGE},format=raw,snapshot=on"),
+        Root::Kept => format!("/vm/run/{},format=qcow2", snapshot::ROOT),
+        Root::Snapshot(_) => format!("{KEPT}/{},format=qcow2,snapshot=on", snapshot::ROOT),
+    };
+    let payload = "/vm/payload.img,format=raw,readonly=on".to_owned();
+    let mut disks = vec![("root", root), ("payload", payload)];
     if topology.devices == Devices::Debian {
-        disks.push(("debian", "snapshot=on"));
+        let debian = "/vm/debian.img,format=raw,snapshot=on".to_owned();
+        disks.push(("debian", debian));
     }
-    for (name, option) in disks {
+    for (name, file) in disks {
         add(&[
             "-drive",
-            &format!("if=none,id={name},file=/vm/{name}.img,format=raw,cache=unsafe,{option}"),
+            &format!("if=none,id={name},cache=unsafe,file={file}"),
             "-device",
             &format!("virtio-blk-pci,drive={name},{virtio}"),
         ]);
@@ -501,12 +596,12 @@ mod tests {
         };
         assert!(xen_command_line(&topology).contains("dom0_mem=1024M,max:1024M "));
         assert!(xen_command_line(&topology).ends_with("dom0=pvh dom0_vcpus_pin tsc=unstable"));
-        let args = arguments(&topology);
+        let args = arguments(&topology, Root::Temporary);
         assert!(args.contains(&IOMMU.to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
         assert!(dom0_command_line(&Topology::PV_REAL).contains("swiotlb=track_hiwater"));
-        assert!(!arguments(&Topology::PV).contains(&IOMMU.to_owned()));
-        assert!(arguments(&Topology::PASSED).contains(&IOMMU.to_owned()));
-        assert!(!arguments(&Topology::PARAVANE).contains(&IOMMU.to_owned()));
+        assert!(!arguments(&Topology::PV, Root::Temporary).contains(&IOMMU.to_owned()));
+        assert!(arguments(&Topology::PASSED, Root::Temporary).contains(&IOMMU.to_owned()));
+        assert!(!arguments(&Topology::PARAVANE, Root::Temporary).contains(&IOMMU.to_owned()));
     }
 }

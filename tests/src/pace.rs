@@ -145,6 +145,28 @@ impl Pace {
         self.0.lock().meter.factor()
     }
 
+    /// What is known about the machine's speed, for [`Self::goes_on`].
+    pub fn speed(&self) -> String {
+        let state = self.0.lock();
+        let yardstick = state.yardstick.now().unwrap_or_default();
+        format!("{} {}", state.meter.at(Duration::ZERO).slowness, yardstick)
+    }
+
+    /// The machine goes on from a snapshot, of which [`Self::speed`] said this: how fast it is now, the yardstick tells.
+    pub(crate) fn goes_on(&self, speed: &str) {
+        let mut words = speed.split_whitespace().map(str::parse);
+        if let (Some(Ok(slowness)), Some(Ok(yardstick))) = (words.next(), words.next()) {
+            let mut state = self.0.lock();
+            let change = state.yardstick.continues(yardstick);
+            state.meter.goes_on(slowness, change);
+        }
+    }
+
+    /// What has passed since the emulator's start.
+    pub(crate) fn waited(&self) -> Spent {
+        Spent::between(Reading::default(), self.now())
+    }
+
     /// Dom0 has just started, in a machine like this: what that took tells how fast the emulator is.
     /// Returns what has passed since the emulator's start.
     pub(crate) fn dom0_is_up(&self, topology: &Topology) -> Spent {

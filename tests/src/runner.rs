@@ -29,6 +29,8 @@ pub struct Selection {
     pub full: bool,
     /// The block frontend under test.
     pub driver: Driver,
+    /// Whether machines go on from their [snapshots](crate::snapshot), where a scenario is not about the boot.
+    pub snapshots: bool,
 }
 
 impl Selection {
@@ -195,7 +197,8 @@ impl<'a> Runner<'a> {
         match scenario.run {
             Run::Booted(test) => {
                 let selection = self.selection;
-                let result = self.get(&scenario.topology).and_then(|host| {
+                let boots = scenario.boots;
+                let result = self.get(&scenario.topology, boots).and_then(|host| {
                     host.health().take_lost();
                     one(host, test, selection, notes)
                 });
@@ -219,16 +222,29 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn get(&mut self, topology: &Topology) -> Result<&Host> {
-        if !self.is_up(topology) {
+    /// A machine like this, which runs already or is started; if `boots`, one that has booted.
+    fn get(&mut self, topology: &Topology, boots: bool) -> Result<&Host> {
+        let is_other =
+            |(is, host): &(Topology, Host)| is != topology || boots && host.is_from_snapshot;
+        if self.current.as_ref().is_some_and(is_other) {
             self.current = None;
+        }
+        if self.current.is_none() {
             let dir = self.next_dir();
-            let step = self.session.ui.step(format!("Booting {topology}"));
+            let step = self.session.ui.step(format!("Starting {topology}"));
             let started = Instant::now();
-            let host = Host::boot(self.images, topology, &dir);
+            let start = match (self.selection.snapshots, boots) {
+                (false, _) => Host::boot,
+                (_, true) => Host::boot_and_keep,
+                _ => Host::start,
+            };
+            let host = start(self.images, topology, &dir);
             self.booting += started.elapsed();
             let host = host?;
-            step.done("");
+            step.done(match host.is_from_snapshot {
+                true => "from a snapshot",
+                false => "booted",
+            });
             self.boots.push((*topology, host.boot_time));
             self.current = Some((*topology, host));
         }

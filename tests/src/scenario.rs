@@ -27,6 +27,8 @@ pub struct Scenario {
     pub full_only: bool,
     /// It is run whatever time is left.
     pub core: bool,
+    /// Whether its machine has to have booted, for that is what it is about: a [snapshot](crate::snapshot) will not do.
+    pub boots: bool,
     /// The kernel targets it is for; empty: whichever kernel is under test.
     pub kernels: &'static [&'static str],
     /// Whether the default run has it too if it is for certain kernels, on the first of them.
@@ -54,6 +56,7 @@ impl Scenario {
             topology: Topology::PV,
             full_only: false,
             core: false,
+            boots: false,
             kernels: &[],
             by_default: false,
             run: Run::Booted(run),
@@ -71,6 +74,7 @@ impl Scenario {
             topology,
             full_only: false,
             core: false,
+            boots: false,
             kernels: &[],
             by_default: false,
             run: Run::Alone(run),
@@ -89,6 +93,13 @@ impl Scenario {
     #[must_use]
     pub const fn on(mut self, topology: Topology) -> Self {
         self.topology = topology;
+        self
+    }
+
+    /// Says that it is about the machine's boot.
+    #[must_use]
+    pub const fn boots(mut self) -> Self {
+        self.boots = true;
         self
     }
 
@@ -198,6 +209,13 @@ impl<'r> Machines<'r> {
     /// Boots a machine up to dom0's agent.
     pub fn boot(&mut self, topology: &Topology) -> Result<Host> {
         let host = Host::boot(self.images, topology, &self.next_dir())?;
+        self.watched.push(host.health().clone());
+        Ok(host)
+    }
+
+    /// Starts a machine, from a [snapshot](crate::snapshot) if there can be one.
+    pub fn start_kept(&mut self, topology: &Topology) -> Result<Host> {
+        let host = Host::start(self.images, topology, &self.next_dir())?;
         self.watched.push(host.health().clone());
         Ok(host)
     }

@@ -132,7 +132,7 @@ impl Meter {
         self.last = sample;
     }
 
-    /// What the clock shows at a time that may be after the last look.
+    /// What the clock shows at a time that may be after the last look. The next look may put that right, if only a little.
     pub fn at(&self, wall: Duration) -> Reading {
         let more = wall.saturating_sub(self.last.at).min(LONGEST_GAP);
         let rate = match self.last.threads.is_empty() {
@@ -163,6 +163,13 @@ impl Meter {
             self.reading.slowness = self.slowness;
         }
         self.slowness
+    }
+
+    /// The machine was started elsewhere or at another time; this is what was known then, and how things have changed since.
+    pub fn goes_on(&mut self, slowness: f64, change: f64) {
+        self.slowness = slowness.clamp(1.0, f64::from(MOST));
+        self.change = change;
+        self.reading.slowness = self.slowness();
     }
 
     /// Work takes so many times as long as at the machine's start.
@@ -276,6 +283,15 @@ mod tests {
         played.pass(10, [[1000, 0], [0, 0]]);
         let slowness = played.meter.started_within(Duration::from_secs(50));
         assert!((slowness - 1.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_machine_that_was_kept_is_as_slow_as_it_was_but_for_what_has_changed() {
+        let mut played = Played::new(1.0);
+        played.meter.goes_on(2.0, 1.5);
+        let reading = played.pass(60, [[1000, 0], [0, 0]]);
+        near(reading.own, 10.0);
+        assert!((reading.slowness - 3.0).abs() < 0.01);
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub fn start_of_dom0(topology: &Topology) -> Option<Duration> {
         && topology.toolstack();
     let seconds = match (topology.hypervisor, topology.dom0) {
         _ if !measured => return None,
-        (Hypervisor::Xen, Dom0::Pv) => 15,
-        (Hypervisor::Xen, Dom0::Pvh) => 18,
+        (Hypervisor::Xen, Dom0::Pv) => 20,
+        (Hypervisor::Xen, Dom0::Pvh) => 22,
         (Hypervisor::Paravane, _) => 11,
     };
     Some(Duration::from_secs(seconds))

@@ -44,15 +44,30 @@ impl Mean {
             .now
             .map_or(length, |now| now * KEPT + length * (1.0 - KEPT));
         self.now = Some(now);
-        match self.reference {
-            Some(reference) if reference > 0.0 => now / reference,
-            _ => 1.0,
+        self.compared(now)
+    }
+
+    /// The mean now, in seconds.
+    pub fn now(&self) -> Option<f64> {
+        self.now
+    }
+
+    /// Measurements are compared with a mean of another time, which may have been none. Returns how the present one compares.
+    pub fn continues(&mut self, reference: f64) -> f64 {
+        self.reference = Some(reference).filter(|seconds| *seconds > 0.0);
+        match self.now {
+            Some(now) => self.compared(now),
+            None => self.add(measure()),
         }
+    }
+
+    fn compared(&self, now: f64) -> f64 {
+        self.reference.map_or(1.0, |reference| now / reference)
     }
 
     /// Later measurements are compared with what the mean is now.
     pub fn is_reference(&mut self) {
-        self.reference = self.now;
+        self.reference = self.now.filter(|seconds| *seconds > 0.0);
     }
 }
 
@@ -80,5 +95,15 @@ mod tests {
         assert!((change - 2.0).abs() < 0.01, "{change}");
         // A single outlier is no change.
         assert!(mean.add(millisecond * 3) < 2.5);
+    }
+
+    #[test]
+    fn a_mean_of_another_time_is_compared_with() {
+        let mut mean = Mean::default();
+        assert!(mean.continues(1e-6) > 1.0, "it measures if nobody has");
+        let mut mean = Mean::default();
+        mean.add(Duration::from_millis(6));
+        assert!((mean.continues(0.002) - 3.0).abs() < 0.01);
+        assert_eq!(mean.continues(0.0), 1.0, "nothing was known then");
     }
 }

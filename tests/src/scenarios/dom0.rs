@@ -9,9 +9,12 @@ use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("dom0.pv_boots", |ctx| boots(ctx, "PV")).core(),
+    Scenario::new("dom0.pv_boots", |ctx| boots(ctx, "PV"))
+        .boots()
+        .core(),
     Scenario::new("dom0.pvh_boots", |ctx| boots(ctx, "PVH"))
         .on(Topology::PVH)
+        .boots()
         .full(),
     Scenario::new("dom0.toolstack_answers", toolstack_answers).core(),
 ];

@@ -6,7 +6,7 @@
 
 mod crowd;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -39,6 +39,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("harness.triple_fault_is_told", triple_fault_is_told).core(),
     Scenario::new("harness.slow_machine_keeps_its_limits", slow_machine).core(),
     Scenario::new("harness.hanging_guests_are_found_soon", hanging_guests).core(),
+    Scenario::alone(
+        "harness.machine_goes_on_from_its_snapshot",
+        Topology::PV,
+        goes_on,
+    )
+    .full(),
     Scenario::alone(
         "harness.spinning_dom0_is_found_soon",
         Topology::PV,
@@ -200,6 +206,52 @@ fn faulty_kernel() -> Vec<u8> {
     file.extend(code);
     file.extend(note);
     file
+}
+
+/// A machine that goes on from where another one was put down is as good as one that has booted: its clock is right, it creates
+/// guests of both kinds whose data arrives, and nothing is left of whoever went on from there before.
+fn goes_on(machines: &mut Machines<'_>) -> Result<()> {
+    let topology = machines.topology;
+    let first = machines.start_kept(&topology)?;
+    first.dom0().sh("echo left > /left && sync")?;
+    first.shutdown()?;
+
+    let host = machines.start_kept(&topology)?;
+    ensure!(host.is_from_snapshot, "it has booted");
+    machines.note(format!(
+        "dom0 answered after {:.1} s",
+        host.boot_time.as_secs_f32()
+    ));
+    let dom0 = host.dom0();
+    dom0.sh("[ ! -e /left ]")
+        .context("another machine's files are there")?;
+    let there: i64 = dom0.sh("date +%s")?.parse()?;
+    let here = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let behind = i64::try_from(here)? - there;
+    ensure!(
+        (-1..=5).contains(&behind),
+        "dom0's clock is {} s behind",
+        behind
+    );
+    let guests = [Mode::Pv, Mode::Pvh].map(|mode| {
+        let file = format!("{}.img", mode.name());
+        let disk = Disk::file(&file, "xvda").mib(16);
+        Guest::new(mode.name(), mode).vcpus(2).disk(disk)
+    });
+    for guest in host.create_all(guests)? {
+        guest.load_blkfront(Driver::C, "")?;
+        let wrote = guest.sh(
+            "dd if=/dev/urandom of=/dev/xvda bs=1M count=16 oflag=direct 2>/dev/null && sha256sum < /dev/xvda",
+        )?;
+        let image = format!("/disks/{}.img", guest.mode().name());
+        let found = dom0.sh(&format!("sha256sum < {image}"))?;
+        ensure!(
+            wrote == found,
+            "dom0 finds {found}, the guest wrote {wrote}"
+        );
+        guest.shutdown()?;
+    }
+    host.power_off()
 }
 
 /// What dom0 is busy with for a few seconds.
