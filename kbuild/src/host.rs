@@ -18,11 +18,13 @@ pub use needs::{Memory, Needs};
 
 /// Programs needed on the machine itself, with the Debian packages that bring them. Everything else is in the
 /// sandbox.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("mmdebstrap", "mmdebstrap"),
     ("bwrap", "bubblewrap"),
+    // A bare root lacks it, and mmdebstrap then makes a sandbox without /proc for the packages' scripts.
+    ("mount", "mount"),
     ("setpriv", "util-linux"),
     ("tar", "tar"),
     ("xz", "xz-utils"),
