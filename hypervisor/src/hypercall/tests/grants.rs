@@ -396,6 +396,92 @@ fn an_unmap_without_an_address_changes_nothing() {
 }
 
 #[test]
+fn a_mapping_is_taken_away_where_it_is_and_nowhere_else() {
+    let mut system = two_domains();
+    let first_entry = granting(&mut system, flag::PERMIT_ACCESS);
+    let second = EntryV1 {
+        flags: flag::PERMIT_ACCESS,
+        domid: 0,
+        frame: 0x45,
+    };
+    caller(&mut system, 1)
+        .put(first_entry + 8, &second)
+        .expect("memory");
+    let first = map(&mut system, 0, 0x130, READ_WRITE);
+    let wanted = gnttab::MapGrantRef {
+        host_addr: 0x13_1000,
+        flags: READ_WRITE,
+        gref: 10,
+        dom: 1,
+        ..Default::default()
+    };
+    let (_, second) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, wanted);
+    assert_eq!((first.status, second.status), (status::OKAY, status::OKAY));
+    // Each handle with the other's place.
+    for (gfn, handle) in [(0x131, first.handle), (0x130, second.handle)] {
+        assert_eq!(unmap(&mut system, gfn, handle), status::GENERAL_ERROR);
+    }
+    for gfn in [0x44u64, 0x45] {
+        let frame = system.lookup(1, Gfn(gfn)).expect("memory").mfn;
+        assert_eq!(system.frames.holds(frame), (1, 1));
+    }
+    for (gfn, handle) in [(0x130, first.handle), (0x131, second.handle)] {
+        assert_eq!(unmap(&mut system, gfn, handle), status::OKAY);
+    }
+}
+
+#[test]
+fn what_is_seen_by_a_grant_is_neither_granted_nor_copied_as_ones_own() {
+    let mut system = two_domains();
+    let at = granting(&mut system, flag::PERMIT_ACCESS);
+    // Domain 1 grants its frame 0x44 to itself and maps it at 0x70, and grants what it sees there to dom0.
+    let to_itself = EntryV1 {
+        flags: flag::PERMIT_ACCESS,
+        domid: 1,
+        frame: 0x44,
+    };
+    let onward = EntryV1 {
+        domid: 0,
+        frame: 0x70,
+        ..to_itself
+    };
+    caller(&mut system, 1)
+        .put(at, &[to_itself, onward])
+        .expect("memory");
+    let own = map(&mut system, 1, 0x70, READ_ONLY);
+    assert_eq!(own.status, status::OKAY);
+    let wanted = gnttab::MapGrantRef {
+        host_addr: 0x13_0000,
+        flags: READ_ONLY,
+        gref: 10,
+        dom: 1,
+        ..Default::default()
+    };
+    let (_, mapped) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, wanted);
+    assert_eq!(mapped.status, status::BAD_PAGE);
+    let side = |frame_or_gref| gnttab::CopyPtr {
+        frame_or_gref,
+        domid: 0x7ff0,
+        offset: 0,
+        pad: 0,
+    };
+    let copy = gnttab::Copy {
+        source: side(0x70),
+        dest: side(0x46),
+        len: 8,
+        ..Default::default()
+    };
+    let (_, copied) = grant_op(&mut system, 1, gnttab::COPY, copy);
+    assert_eq!(copied.status, status::BAD_PAGE);
+    let plain = gnttab::Copy {
+        source: side(0x44),
+        ..copy
+    };
+    let (_, copied) = grant_op(&mut system, 1, gnttab::COPY, plain);
+    assert_eq!(copied.status, status::OKAY);
+}
+
+#[test]
 fn a_domain_has_as_many_mappings_as_it_may_and_lists_are_done_to_their_end() {
     let mut system = two_domains();
     granting(&mut system, flag::PERMIT_ACCESS);

@@ -91,7 +91,16 @@ fn only_memory_has_a_machine_address() {
     system
         .map_mmio(0, crate::mem::Gfn(0x200), device, 1)
         .expect("a device");
-    for (gpa, write) in [(0x200_000, false), (0x300_000, false), (u64::MAX, true)] {
+    // One in a hole of the machine's memory: frame 0 is none.
+    system
+        .map_mmio(0, crate::mem::Gfn(0x201), crate::mem::Mfn(0), 1)
+        .expect("a device");
+    for (gpa, write) in [
+        (0x200_000, false),
+        (0x201_000, false),
+        (0x300_000, false),
+        (u64::MAX, true),
+    ] {
         assert_eq!(system.machine_address(0, gpa, write), None, "{gpa:#x}");
     }
     assert_eq!(system.machine_address(7, 0x50_000, false), None, "nobody");
