@@ -322,9 +322,8 @@ impl Domain {
     /// Attaches a disk.
     pub fn attach(&self, disk: &Disk) -> Result<()> {
         let (make, spec) = (disk.make(), disk.spec());
-        self.dom0
-            .sh(&format!("{make} && xl block-attach {} '{spec}'", self.name))
-            .map(drop)
+        let script = format!("{make} && xl block-attach {} '{spec}'", self.name);
+        self.dom0.run_xl(&script)?.ok().map(drop)
     }
 
     /// Detaches a disk; `options` may be `--force`.

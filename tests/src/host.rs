@@ -254,7 +254,7 @@ impl Host {
         );
         let created = self
             .dom0
-            .run(&script)?
+            .run_xl(&script)?
             .ok()
             .with_context(|| format!("{name} cannot be created"))?;
         created

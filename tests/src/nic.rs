@@ -184,12 +184,8 @@ impl Domain {
     pub fn attach_nic(&self, nic: &Nic) -> Result<()> {
         let (make, spec) = (nic.make(), nic.spec());
         let spec = spec.replace(',', " ");
-        self.dom0
-            .sh(&format!(
-                "{make} && xl network-attach {} {spec}",
-                self.name()
-            ))
-            .map(drop)
+        let script = format!("{make} && xl network-attach {} {spec}", self.name());
+        self.dom0.run_xl(&script)?.ok().map(drop)
     }
 
     /// Detaches the interface with this number.
