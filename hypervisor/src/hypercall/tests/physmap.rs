@@ -315,6 +315,23 @@ fn a_directly_mapped_domain_keeps_what_it_moves_and_gives_back() {
 }
 
 #[test]
+fn the_vcpus_of_a_new_domain_are_down_from_now_on() {
+    let mut system = machine(64);
+    system.platform.time = 7_000_000;
+    system
+        .create_domain(crate::system::fake::config(1))
+        .expect("memory for a domain");
+    let vcpus = &system.domain(1).expect("it was made").vcpus;
+    assert_eq!(vcpus.len(), 2);
+    for vcpu in vcpus {
+        assert!(vcpu.down && !vcpu.initialised);
+        let info = vcpu.times.info();
+        assert_eq!(info.state, vc::runstate::OFFLINE);
+        assert_eq!((info.state_entry_time, info.time), (7_000_000, [0; 4]));
+    }
+}
+
+#[test]
 fn a_domain_that_cannot_be_made_leaves_nothing() {
     let mut system = machine(64);
     add_domain(&mut system, 1, 0x40, 4);
