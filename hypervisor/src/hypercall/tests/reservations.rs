@@ -152,6 +152,19 @@ fn reservations_that_ask_for_too_much_get_nothing() {
     let places: Vec<u64> = (0x400..0x402).collect();
     let done = extents(&mut system, 1, populate, &places, tight);
     assert!(done <= 1, "frame 0 is nobody's");
+    // More extents than can be counted: none, though the first could be had.
+    let list = ARG[1] + 512;
+    caller(&mut system, 1).put(list, &0x500u64).expect("memory");
+    for (nr_extents, done) in [(1 << 26, 0), (u64::MAX, 0), (1, 1)] {
+        let args = mem::Reservation {
+            extent_start: list,
+            nr_extents,
+            ..SELF
+        };
+        assert_eq!(asked(&mut system, 1, populate, args), done, "{nr_extents}");
+        let seen = system.lookup(1, Gfn(0x500)).is_some();
+        assert_eq!(seen, done == 1);
+    }
     // An argument that is not there, and a list that is not.
     let nowhere = call(&mut system, 1, nr::MEMORY_OP, &[populate.into(), 1 << 40]);
     assert_eq!(nowhere.value, 0);
