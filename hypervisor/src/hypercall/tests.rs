@@ -138,3 +138,32 @@ fn connected(system: &mut System<Fake>) -> (u32, u32) {
     assert_eq!(result, 0);
     (offer.port, bound.local_port)
 }
+
+/// Domain 1's grant table is seen at its frame 0x60; entry 9 grants its frame 0x44 to dom0. Returns the entry's place.
+fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
+    let args = mem::AddToPhysmap {
+        domid: 0x7ff0,
+        space: mem::space::GRANT_TABLE.into(),
+        gpfn: 0x60,
+        ..Default::default()
+    };
+    assert_eq!(memory_op(system, 1, mem::op::ADD_TO_PHYSMAP, args).0, 0);
+    let entry = EntryV1 {
+        flags,
+        domid: 0,
+        frame: 0x44,
+    };
+    let at = 0x6_0000 + 9 * 8;
+    caller(system, 1).put(at, &entry).expect("memory");
+    at
+}
+
+/// A domain takes a frame out of its own map.
+fn remove(system: &mut System<Fake>, domain: u16, gpfn: u64) -> i64 {
+    let args = mem::RemoveFromPhysmap {
+        domid: 0x7ff0,
+        pad: [0; 3],
+        gpfn,
+    };
+    memory_op(system, domain, mem::op::REMOVE_FROM_PHYSMAP, args).0
+}

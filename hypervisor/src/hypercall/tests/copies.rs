@@ -2,25 +2,6 @@
 
 use super::*;
 
-/// Domain 1's grant table is seen at its frame 0x60; entry 9 grants its frame 0x44 to dom0. Returns the entry's place.
-fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
-    let args = mem::AddToPhysmap {
-        domid: 0x7ff0,
-        space: mem::space::GRANT_TABLE.into(),
-        gpfn: 0x60,
-        ..Default::default()
-    };
-    assert_eq!(memory_op(system, 1, mem::op::ADD_TO_PHYSMAP, args).0, 0);
-    let entry = EntryV1 {
-        flags,
-        domid: 0,
-        frame: 0x44,
-    };
-    let at = 0x6_0000 + 9 * 8;
-    caller(system, 1).put(at, &entry).expect("memory");
-    at
-}
-
 /// Domain 1's grant 9, from an offset on.
 fn granted(offset: u16) -> gnttab::CopyPtr {
     gnttab::CopyPtr {

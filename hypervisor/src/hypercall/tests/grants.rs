@@ -3,25 +3,6 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Domain 1's grant table is seen at its frame 0x60; it grants its frame 0x44 to dom0.
-fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
-    let args = mem::AddToPhysmap {
-        domid: 0x7ff0,
-        space: 1,
-        gpfn: 0x60,
-        ..Default::default()
-    };
-    assert_eq!(memory_op(system, 1, mem::op::ADD_TO_PHYSMAP, args).0, 0);
-    let entry = EntryV1 {
-        flags,
-        domid: 0,
-        frame: 0x44,
-    };
-    let at = 0x6_0000 + 9 * 8;
-    caller(system, 1).put(at, &entry).expect("memory");
-    at
-}
-
 fn flags_of(system: &mut System<Fake>, at: u64) -> u16 {
     caller(system, 1).get::<EntryV1>(at).expect("memory").flags
 }

@@ -11,15 +11,6 @@ fn add(system: &mut System<Fake>, domain: u16, args: mem::AddToPhysmap) -> i64 {
     memory_op(system, domain, mem::op::ADD_TO_PHYSMAP, args).0
 }
 
-fn remove(system: &mut System<Fake>, domain: u16, gpfn: u64) -> i64 {
-    let args = mem::RemoveFromPhysmap {
-        domid: 0x7ff0,
-        pad: [0; 3],
-        gpfn,
-    };
-    memory_op(system, domain, mem::op::REMOVE_FROM_PHYSMAP, args).0
-}
-
 /// A frame of one's own to another place.
 fn moved(idx: u64, gpfn: u64) -> mem::AddToPhysmap {
     mem::AddToPhysmap {

@@ -36,15 +36,6 @@ fn acquire(system: &mut System<Fake>, id: u32, frame: u64, gpfn: u64) -> i64 {
     memory_op(system, 0, mem::op::ACQUIRE_RESOURCE, args).0
 }
 
-fn remove(system: &mut System<Fake>, domain: u16, gpfn: u64) -> i64 {
-    let args = mem::RemoveFromPhysmap {
-        domid: 0x7ff0,
-        pad: [0; 3],
-        gpfn,
-    };
-    memory_op(system, domain, mem::op::REMOVE_FROM_PHYSMAP, args).0
-}
-
 fn map(system: &mut System<Fake>, gref: u32, gfn: u64, flags: u32) -> gnttab::MapGrantRef {
     let wanted = gnttab::MapGrantRef {
         host_addr: gfn << 12,
