@@ -52,7 +52,7 @@ impl Hypervisor {
                 "--locked",
                 "--release",
                 "--package",
-                "paravane",
+                "paravane-machine",
                 "--bin",
                 "hypervisor",
                 "--package",
@@ -60,7 +60,7 @@ impl Hypervisor {
                 "--bin",
                 "misbehaving",
             ])
-            .args(["--features", "paravane/machine,misbehaving/machine"])
+            .args(["--features", "paravane-machine/machine,misbehaving/machine"])
             .args(["--target", TARGET])
             .args(["-Zbuild-std=core,alloc,compiler_builtins"])
             .args(["-Zbuild-std-features=compiler-builtins-mem"])

@@ -15,13 +15,16 @@ use crate::fsutil;
 /// The list of what was staged last time, to know what has to go when it goes from the work tree.
 const MANIFEST: &str = ".staged";
 
+/// What makes a crate of a folder for the host's tests; a kernel's build has no use for it.
+const HOST_ONLY: &str = "Cargo.toml";
+
 /// Makes `to` hold what `from` holds, and keeps build products there.
 pub fn sync(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     let mut staged = BTreeSet::new();
     for entry in WalkDir::new(from).follow_links(true).sort_by_file_name() {
         let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
-        if !entry.file_type().is_file() {
+        if !entry.file_type().is_file() || entry.file_name() == HOST_ONLY {
             continue;
         }
         let relative = entry.path().strip_prefix(from)?;
@@ -53,10 +56,12 @@ mod tests {
         fs::create_dir_all(&from).unwrap();
         fs::write(dir.path().join("shared/a.rs"), "a").unwrap();
         fs::write(from.join("b.c"), "b").unwrap();
+        fs::write(from.join("Cargo.toml"), "[package]").unwrap();
         std::os::unix::fs::symlink("../shared", from.join("abi")).unwrap();
         sync(&from, &to).unwrap();
         assert_eq!(fs::read_to_string(to.join("abi/a.rs")).unwrap(), "a");
         assert!(!to.join("abi").is_symlink());
+        assert!(!to.join("Cargo.toml").exists());
 
         fs::write(to.join("b.o"), "built").unwrap();
         fs::remove_file(from.join("b.c")).unwrap();

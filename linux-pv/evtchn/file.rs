@@ -20,7 +20,7 @@ use xen::user;
 use xen_abi::errno;
 use xen_abi::linux::evtchn::{self as abi, ioctl};
 use xen_abi::xen::domid;
-use xen_nodes::restrict::Restriction;
+use xen_devfile::restrict::Restriction;
 
 use crate::channels::Channels;
 use crate::pending::{Pending, MOST};

@@ -16,7 +16,7 @@ use xen::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
 use xen::page::PAGE_SIZE;
 use xen::sync::{new_irq_spinlock, IrqSpinLock};
 use xen::user;
-use xen_nodes::pending::{grow, reset, slots_for, Consumer, Indexes, Producer, Pushed};
+use xen_devfile::pending::{grow, reset, slots_for, Consumer, Indexes, Producer, Pushed};
 
 /// Bytes of a port's number.
 const PORT: usize = size_of::<u32>();

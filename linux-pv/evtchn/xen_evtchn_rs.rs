@@ -2,7 +2,7 @@
 
 //! `/dev/xen/evtchn`: event channels of user programs (xenstored, xenconsoled, device models, back ends).
 //!
-//! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_nodes` (the queue).
+//! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_devfile` (the queue).
 //!
 //! - [`file`] is an open file: what a program asks for.
 //! - [`channels`] are the ports it has bound, each with its handler.

@@ -21,7 +21,7 @@ use xen::page::PAGE_SIZE;
 use xen::user;
 use xen::vma::{shared, NewArea};
 use xen_abi::linux::gntalloc::{self as abi, ioctl};
-use xen_nodes::quota::Quota;
+use xen_devfile::quota::Quota;
 
 use crate::page::{Page, Parts};
 use crate::params;

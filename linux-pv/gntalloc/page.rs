@@ -4,7 +4,7 @@
 
 use kernel::sync::Arc;
 use xen::grant::SharedPage;
-use xen_nodes::quota::Quota;
+use xen_devfile::quota::Quota;
 
 /// A page that is shared.
 pub(crate) type Page = SharedPage<Part>;

@@ -25,7 +25,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use xen::chardev::{Registration, Roster};
 use xen::{device_node, domain};
-use xen_nodes::quota::Quota;
+use xen_devfile::quota::Quota;
 
 use crate::file::Shared;
 

@@ -9,7 +9,7 @@ use xen::grant::CopyBatch;
 use xen::user;
 use xen_abi::grant_table::status;
 use xen_abi::linux::gntdev as abi;
-use xen_nodes::copy::pieces;
+use xen_devfile::copy::pieces;
 
 use crate::file::File;
 

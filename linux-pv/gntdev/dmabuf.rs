@@ -23,7 +23,7 @@ use xen::grant::{Access, DeviceGrants, ForeignGrant};
 use xen::sync::Done;
 use xen::user;
 use xen_abi::linux::gntdev::{self as abi, ioctl};
-use xen_nodes::dmabuf::{ordinary_memory, Key, Keys, Refused};
+use xen_devfile::dmabuf::{ordinary_memory, Key, Keys, Refused};
 
 use crate::file::Shown;
 use crate::params;

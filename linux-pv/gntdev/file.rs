@@ -22,7 +22,7 @@ use xen::vma::granted::Granted;
 use xen::vma::{AddressSpace, NewArea};
 use xen_abi::linux::gntalloc::UnmapNotify;
 use xen_abi::linux::gntdev::{self as abi, ioctl};
-use xen_nodes::offsets::first_fit;
+use xen_devfile::offsets::first_fit;
 
 use crate::dmabuf::{Buffers, Device};
 use crate::{copy, params};

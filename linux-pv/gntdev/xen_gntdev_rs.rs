@@ -3,7 +3,7 @@
 //! `/dev/xen/gntdev`: other domains' granted pages, mapped by user programs (back ends, xenstored, consoles).
 //!
 //! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space); how a copy is
-//! taken apart is in `xen_nodes`.
+//! taken apart is in `xen_devfile`.
 //!
 //! - [`file`] is an open file: what a program has announced to map, and under which offset.
 //! - [`dmabuf`] is the buffers that a file shares with other drivers, in a kernel that knows such buffers.

@@ -10,8 +10,8 @@ use xen::domain::DomId;
 use xen::user;
 use xen::vma::AddressSpace;
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::batch::{marked, settle, Summary, CHUNK};
-use xen_nodes::mapping::{claim, Claim, Span};
+use xen_devfile::batch::{marked, settle, Summary, CHUNK};
+use xen_devfile::mapping::{claim, Claim, Span};
 
 use crate::file::File;
 

@@ -8,7 +8,7 @@ use xen::domain::DomId;
 use xen::hypercall;
 use xen::user::{self, Pinned};
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::buffers::{self, Refused};
+use xen_devfile::buffers::{self, Refused};
 
 use crate::file::File;
 use crate::params;

@@ -13,8 +13,8 @@ use xen::hypercall;
 use xen::user;
 use xen::vma::{foreign, NewArea};
 use xen_abi::linux::privcmd::{self as abi, ioctl};
-use xen_nodes::eventfds::Action;
-use xen_nodes::restrict::Restriction;
+use xen_devfile::eventfds::Action;
+use xen_devfile::restrict::Restriction;
 
 use crate::ioeventfd::Ioeventfds;
 use crate::irqfd::{FilesIrqfds, Irqfds};

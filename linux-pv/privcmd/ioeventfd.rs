@@ -5,7 +5,7 @@
 //!
 //! The device model has bound a port for each vCPU, and mapped the pages with the vCPUs' requests. Events come to it
 //! as ever, and it has to end them; but before it gets to look, a request for a doorbell that is listed here is
-//! answered. What is done to a request, and in which order, is in [`xen_nodes::ioreq`].
+//! answered. What is done to a request, and in which order, is in [`xen_devfile::ioreq`].
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -18,7 +18,7 @@ use xen::user;
 use xen::vma::foreign::KeptPage;
 use xen::vma::AddressSpace;
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::ioreq::{pages, place, serve, Doorbell, Slot, MOST_VCPUS};
+use xen_devfile::ioreq::{pages, place, serve, Doorbell, Slot, MOST_VCPUS};
 
 use crate::params;
 

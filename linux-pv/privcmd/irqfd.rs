@@ -25,7 +25,7 @@ use xen::hypercall::StoredDmOp;
 use xen::user;
 use xen::work::{new_worker, Job, Worker};
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::eventfds::is_brief;
+use xen_devfile::eventfds::is_brief;
 
 use crate::file::Shown;
 use crate::params;

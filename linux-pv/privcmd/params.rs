@@ -2,7 +2,7 @@
 
 //! Module parameters, with the names and defaults of the C driver.
 
-use xen_nodes::buffers::Limits;
+use xen_devfile::buffers::Limits;
 
 xen::module_params! {
     /// See [`dm_op_limits`].

@@ -9,7 +9,7 @@ use xen::user;
 use xen::vma::AddressSpace;
 use xen_abi::errno;
 use xen_abi::linux::privcmd as abi;
-use xen_nodes::mapping::{Ranges, Span};
+use xen_devfile::mapping::{Ranges, Span};
 
 use crate::file::File;
 

@@ -16,7 +16,7 @@ use xen::bus::{Dir, OnReady, WhenReady};
 use xen::chardev::{new_wait_queue, Ready, WaitQueue};
 use xen::domain;
 use xen_abi::xen::domid;
-use xen_nodes::restrict::Restriction;
+use xen_devfile::restrict::Restriction;
 
 use crate::params;
 

@@ -4,7 +4,7 @@
 //! to other domains' memory.
 //!
 //! Policy only: mechanism is in crate `xen` (device nodes, areas of an address space, hypercalls); what the
-//! numbers in requests must be like is in `xen_nodes`.
+//! numbers in requests must be like is in `xen_devfile`.
 //!
 //! - [`file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 //! - [`batch`], [`ranges`] and [`resource`] map other domains' frames.

@@ -12,7 +12,7 @@ use kernel::prelude::*;
 use xen_abi::hvm::dm_op::DmOpBuf;
 use xen_abi::memory::{op, AcquireResource};
 use xen_bindings as bindings;
-use xen_nodes::eventfds::BRIEF;
+use xen_devfile::eventfds::BRIEF;
 
 use crate::domain::DomId;
 use crate::user::Pinned;
@@ -74,7 +74,7 @@ impl StoredDmOp {
         Ok(result as isize)
     }
 
-    /// The same in any context, for an operation that [is brief](xen_nodes::eventfds::is_brief). The buffer is kernel memory that is
+    /// The same in any context, for an operation that [is brief](xen_devfile::eventfds::is_brief). The buffer is kernel memory that is
     /// always there, so nothing waits for anything; and the kernel is not told that it may be preempted meanwhile.
     pub fn call_brief(&self) -> isize {
         let mut copy = [0; BRIEF];

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use kernel::bindings as k;
 use kernel::error::from_err_ptr;
 use kernel::prelude::*;
-use xen_nodes::dmabuf::Segment;
+use xen_devfile::dmabuf::Segment;
 
 use super::DmaBuf;
 use crate::series;

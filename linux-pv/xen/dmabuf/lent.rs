@@ -6,7 +6,7 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use xen_bindings as bindings;
-use xen_nodes::dmabuf::{are_pages, pages};
+use xen_devfile::dmabuf::{are_pages, pages};
 
 use super::retired::retire;
 use super::{Attachment, Direction, DmaBuf, FrameDevice, Mapping};

@@ -12,7 +12,7 @@ use xen_abi::grant_table::op::copy_flag;
 use xen_abi::grant_table::status;
 use xen_abi::xen::domid;
 use xen_bindings as bindings;
-use xen_nodes::copy::{Piece, Side};
+use xen_devfile::copy::{Piece, Side};
 
 use crate::page::Gfn;
 

@@ -5,7 +5,7 @@
 use kernel::bindings as k;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-use xen_nodes::buffers;
+use xen_devfile::buffers;
 
 /// Buffers of the current program whose pages are there, may be written to, and stay where they are while
 /// this lives. They count as changed when it is dropped.

@@ -11,7 +11,7 @@ fn lots_of(words: &[&str]) -> Vec<Lot> {
     let cli::Command::Test(args) = cli::Cli::parse_from(words).command else {
         panic!("not a test");
     };
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels.toml");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels.toml");
     let mut lots = lots(&Config::read(&path).unwrap(), &args);
     lots.retain(|lot| !lot.on_host);
     lots

@@ -56,7 +56,7 @@ fn walk_rust(tools: &HostTools) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in std::fs::read_dir(&root).with_context(|| root.display().to_string())? {
         let folder = folder?;
-        // `abi`, `ring`, `nodes` and `core/dma` are links to crates that cargo fmt has seen.
+        // `abi` and `ring` are links to crates that cargo fmt has seen.
         if folder.file_type()?.is_dir() {
             collect_rust(&folder.path(), &mut files)?;
         }
