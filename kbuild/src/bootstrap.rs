@@ -33,6 +33,7 @@ pub struct Bootstrap {
     include: Vec<String>,
     hooks: Vec<(&'static str, String)>,
     extra: Vec<String>,
+    is_behind: bool,
 }
 
 impl Bootstrap {
@@ -44,6 +45,7 @@ impl Bootstrap {
             include: vec![],
             hooks: vec![],
             extra: vec![],
+            is_behind: false,
         }
     }
 
@@ -73,6 +75,13 @@ impl Bootstrap {
     #[must_use]
     pub fn option(mut self, option: impl Into<String>) -> Self {
         self.extra.push(option.into());
+        self
+    }
+
+    /// Makes it with a lower priority, because other work waits for the processors that more waits for.
+    #[must_use]
+    pub fn behind(mut self) -> Self {
+        self.is_behind = true;
         self
     }
 
@@ -163,13 +172,17 @@ impl Bootstrap {
     fn command(&self, mirrors: &Mirrors, scratch: &Scratch) -> Result<Command> {
         // As root it mounts a few things where the machine would keep them if it is killed; a namespace of its own ends with
         // it. Otherwise it makes one itself.
+        let tied = match self.is_behind {
+            true => process::tied_behind,
+            false => process::tied,
+        };
         let (mut command, mode) = match host::is_root() {
             true => {
-                let mut command = process::tied("unshare");
+                let mut command = tied("unshare");
                 command.args(["--mount", "--propagation", "private", "--", "mmdebstrap"]);
                 (command, "root")
             }
-            false => (process::tied("mmdebstrap"), "unshare"),
+            false => (tied("mmdebstrap"), "unshare"),
         };
         command.args([
             format!("--mode={mode}"),

@@ -19,6 +19,7 @@ use crate::resolve;
 use crate::sandbox::Sandbox;
 use crate::session::Session;
 use crate::stage;
+use crate::symbols;
 
 /// Where the sandbox sees the staged sources. Error messages name files below it, so it looks like the work
 /// tree.
@@ -126,8 +127,9 @@ impl Modules {
                 fsutil::remove_all(&work.path)?;
             }
             let found = diagnostics.text();
+            let why = symbols::mismatch(&found).map_or(String::new(), |why| format!("\n{why}"));
             bail!(
-                "the modules do not build:\n{found}\nThe whole log: {}",
+                "the modules do not build:\n{found}{why}\nThe whole log: {}",
                 log.display()
             );
         }

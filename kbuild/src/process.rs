@@ -28,6 +28,13 @@ pub fn tied(program: &str) -> Command {
     command
 }
 
+/// The same for work that nothing waits for yet: it leaves the processors to what is on the way to the first boot.
+pub fn tied_behind(program: &str) -> Command {
+    let mut command = tied("nice");
+    command.args(["-n", "10", program]);
+    command
+}
+
 /// A command that runs. It ends at once when its branch of the work is to end (see [`branches::fork`]).
 pub struct Running {
     child: Child,

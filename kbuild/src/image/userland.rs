@@ -184,6 +184,7 @@ fn bootstrap(suite: &Suite, xen: &XenPackages) -> Bootstrap {
         .collect::<Vec<_>>()
         .join(" ");
     Bootstrap::new(suite)
+        .behind()
         .variant("extract")
         .include(PACKAGES)
         .include([

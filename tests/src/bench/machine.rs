@@ -5,7 +5,7 @@
 use std::fs;
 
 use anyhow::Result;
-use kbuild::Images;
+use kbuild::{Images, process};
 
 /// Its processors and its emulator.
 pub fn described(images: &Images) -> Result<String> {
@@ -14,15 +14,23 @@ pub fn described(images: &Images) -> Result<String> {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or(": unknown");
-    let qemu = images
-        .qemu
-        .package_version("qemu-system-x86")
-        .unwrap_or_default();
     Ok(format!(
-        "{} × {}, QEMU {qemu} without KVM (every instruction is emulated)",
+        "{} × {}, {} without KVM (every instruction is emulated)",
         std::thread::available_parallelism()?,
-        model.trim_start_matches([' ', '\t', ':'])
+        model.trim_start_matches([' ', '\t', ':']),
+        emulator(images)?
     ))
+}
+
+/// What QEMU says of itself, such as `QEMU emulator version 11.0.0 (Debian 1:11.0.0+ds-1~bpo13+1)`.
+fn emulator(images: &Images) -> Result<String> {
+    let mut command = images
+        .qemu
+        .command("qemu-system-x86_64")
+        .arg("--version")
+        .build()?;
+    let text = process::output("asking QEMU for its version", &mut command)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// How many programs wanted to run during the last minute.
