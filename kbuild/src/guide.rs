@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The recipes of docs/guide.md that tests follow to the letter: what a user is told to type is what was tried.
+//! The recipes of docs/guides/distribution.md, which tests run to the letter: what the guide tells a user to type was tried.
 //!
 //! A recipe is the block of indented lines after a line `<!-- tried: NAME -->`.
 
 use anyhow::{Context, Result, ensure};
 
-const GUIDE: &str = include_str!("../../docs/guide.md");
+const GUIDE: &str = include_str!("../../docs/guides/distribution.md");
 
 /// A recipe as a shell script.
 pub fn recipe(name: &str) -> Result<String> {
@@ -17,7 +17,7 @@ fn find(guide: &str, name: &str) -> Result<String> {
     let mark = format!("<!-- tried: {name} -->\n");
     let (_, rest) = guide
         .split_once(&mark)
-        .with_context(|| format!("docs/guide.md has no recipe {name}"))?;
+        .with_context(|| format!("docs/guides/distribution.md has no recipe {name}"))?;
     let lines = rest.lines().skip_while(|line| line.is_empty());
     let script: String = lines
         .map_while(|line| line.strip_prefix("    "))
@@ -25,7 +25,7 @@ fn find(guide: &str, name: &str) -> Result<String> {
         .collect();
     ensure!(
         !script.is_empty(),
-        "the recipe {name} of docs/guide.md is empty"
+        "the recipe {name} of docs/guides/distribution.md is empty"
     );
     Ok(script)
 }

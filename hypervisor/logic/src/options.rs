@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_guides_line_is_understood() {
-        let guide = include_str!("../../../docs/guide.md");
+        let guide = include_str!("../../../docs/guides/paravane-by-grub.md");
         let entry = guide.split_once("multiboot2 /boot/paravane ");
         let line = entry.and_then(|(_, rest)| rest.lines().next()).unwrap();
         let (options, refused) = parse(line);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Debian as a user has it in a guest: installed by apt, with systemd and udev, the kernel under test and all its modules, our
-//! modules as docs/guide.md installs them, and an initramfs that Debian's own tool has made.
+//! modules as docs/guides/distribution.md installs them, and an initramfs that Debian's own tool has made.
 //!
 //! Other images are made for tests; this one is to show that the guide's recipes hold for somebody else's.
 

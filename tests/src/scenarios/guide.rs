@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The recipes of docs/guide.md, to the letter, on systems that nobody has prepared for our modules: Debian's own start of the
+//! The recipes of docs/guides/distribution.md, to the letter, on systems that nobody has prepared for our modules: Debian's own start of the
 //! toolstack in a dom0, and a Debian guest whose root file system is on a Xen disk.
 
 use std::time::Duration;
