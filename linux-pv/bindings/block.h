@@ -12,36 +12,22 @@
 
 /* linux/blk_types.h: completion status of a request. */
 const blk_status_t XEN_RS_BLK_STS_NOTSUPP = BLK_STS_NOTSUPP;
-const blk_status_t XEN_RS_BLK_STS_TIMEOUT = BLK_STS_TIMEOUT;
-const blk_status_t XEN_RS_BLK_STS_NOSPC = BLK_STS_NOSPC;
-const blk_status_t XEN_RS_BLK_STS_TRANSPORT = BLK_STS_TRANSPORT;
-const blk_status_t XEN_RS_BLK_STS_TARGET = BLK_STS_TARGET;
-const blk_status_t XEN_RS_BLK_STS_MEDIUM = BLK_STS_MEDIUM;
-const blk_status_t XEN_RS_BLK_STS_PROTECTION = BLK_STS_PROTECTION;
 const blk_status_t XEN_RS_BLK_STS_RESOURCE = BLK_STS_RESOURCE;
 const blk_status_t XEN_RS_BLK_STS_IOERR = BLK_STS_IOERR;
-const blk_status_t XEN_RS_BLK_STS_AGAIN = BLK_STS_AGAIN;
-const blk_status_t XEN_RS_BLK_STS_DEV_RESOURCE = BLK_STS_DEV_RESOURCE;
-const blk_status_t XEN_RS_BLK_STS_OFFLINE = BLK_STS_OFFLINE;
-const blk_status_t XEN_RS_BLK_STS_INVAL = BLK_STS_INVAL;
 
 /* linux/blk_types.h: operation and flags of a request. */
 const blk_opf_t XEN_RS_REQ_OP_MASK = REQ_OP_MASK;
 const blk_opf_t XEN_RS_REQ_FUA = REQ_FUA;
-const blk_opf_t XEN_RS_REQ_PREFLUSH = REQ_PREFLUSH;
-const blk_opf_t XEN_RS_REQ_NOUNMAP = REQ_NOUNMAP;
 
 /* linux/blk-mq.h: request flags. */
 const req_flags_t XEN_RS_RQF_SCHED_TAGS = RQF_SCHED_TAGS;
 const req_flags_t XEN_RS_RQF_NEED_TIME_STAMP = RQF_IO_STAT | RQF_STATS | RQF_USE_SCHED;
-const req_flags_t XEN_RS_RQF_SPECIAL_PAYLOAD = RQF_SPECIAL_PAYLOAD;
 
 /* linux/blkdev.h: features of a queue. */
 const blk_features_t XEN_RS_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
 const blk_features_t XEN_RS_BLK_FEAT_FUA = BLK_FEAT_FUA;
 const blk_features_t XEN_RS_BLK_FEAT_ROTATIONAL = BLK_FEAT_ROTATIONAL;
 const blk_features_t XEN_RS_BLK_FEAT_STABLE_WRITES = BLK_FEAT_STABLE_WRITES;
-const blk_features_t XEN_RS_BLK_FEAT_POLL = BLK_FEAT_POLL;
 
 /* uapi/linux/cdrom.h: requests that a disk which stands for a CD-ROM answers. */
 const unsigned int XEN_RS_CDROMMULTISESSION = CDROMMULTISESSION;

@@ -162,7 +162,6 @@ unsigned int xen_rs_cpu(void);
 void xen_rs_move(void *to, const void *from, size_t len);
 /* Bytes at the end of a page that a packet's fragments take when it becomes a struct sk_buff. */
 const unsigned int XEN_RS_XDP_TAILROOM = SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
-const u32 XEN_RS_XDP_ABORTED = XDP_ABORTED;
 const u32 XEN_RS_XDP_DROP = XDP_DROP;
 const u32 XEN_RS_XDP_PASS = XDP_PASS;
 const u32 XEN_RS_XDP_TX = XDP_TX;

@@ -182,12 +182,6 @@ bool xen_rs_domain(void)
 }
 EXPORT_SYMBOL_GPL(xen_rs_domain);
 
-bool xen_rs_pvh_domain(void)
-{
-	return xen_pvh_domain();
-}
-EXPORT_SYMBOL_GPL(xen_rs_pvh_domain);
-
 bool xen_rs_hvm_domain(void)
 {
 	return xen_hvm_domain();

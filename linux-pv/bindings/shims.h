@@ -55,7 +55,6 @@ int xen_rs_irq_set_cpu(unsigned int irq, unsigned int cpu);
 
 /* xen/xen.h: what kind of domain this is. */
 bool xen_rs_domain(void);
-bool xen_rs_pvh_domain(void);
 bool xen_rs_hvm_domain(void);
 bool xen_rs_initial_domain(void);
 /* xen/platform_pci.h: whether the platform leaves this class of devices to PV drivers. */

@@ -11,7 +11,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use xen::block::{
     Disk, DiskBuilder, DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits,
-    TagSet, TagSetFlags, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION,
+    TagSet, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION,
     CDROM_MULTISESSION_SIZE, SECTOR_SIZE,
 };
 use xen::bus::{Dir, Path};
@@ -75,7 +75,6 @@ impl Vdisk {
                 hw_queues: core.rings().len() as u32,
                 depth,
                 node: None,
-                flags: TagSetFlags::default(),
             },
             TagSetData {
                 core: core.clone(),

@@ -66,7 +66,6 @@ impl kernel::InPlaceModule for Module {
                 })?
             },
             _driver <- bus::Registration::new(
-                bus::Side::Front,
                 <LocalModule as kernel::ModuleMetadata>::NAME,
                 module,
             ),

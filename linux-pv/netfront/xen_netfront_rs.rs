@@ -58,7 +58,6 @@ impl kernel::InPlaceModule for Module {
                 }
                 pr_info!("Initialising Xen virtual ethernet driver\n");
                 bus::Registration::new(
-                    bus::Side::Front,
                     <LocalModule as kernel::ModuleMetadata>::NAME,
                     module,
                 )

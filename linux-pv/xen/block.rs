@@ -31,7 +31,7 @@ mod status;
 mod tag_set;
 
 pub use self::batch::{CompletionBatch, RequestList};
-pub use self::disk::{Disk, DiskBuilder, FrozenQueue, QuiescedQueue, RequestQueue};
+pub use self::disk::{Disk, DiskBuilder, RequestQueue};
 pub use self::fops::{
     DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
 };
@@ -42,7 +42,7 @@ pub use self::operations::{Operations, QueueResult};
 pub use self::request::{IdleRequest, Op, OwnedRequest, Progress, Refused, Request};
 pub use self::segments::{Segment, Segments};
 pub use self::status::BlkStatus;
-pub use self::tag_set::{TagSet, TagSetFlag, TagSetFlags, TagSetOptions};
+pub use self::tag_set::{TagSet, TagSetOptions};
 
 /// Bytes of a sector, the block layer's unit of addresses and capacities whatever the device's own
 /// block size is.

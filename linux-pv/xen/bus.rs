@@ -2,10 +2,10 @@
 
 //! The xenbus: drivers, devices, their states, and the xenstore they talk through.
 //!
-//! - [`Driver`] is what a front or back end implements; `module_xenbus_frontend!` makes a module of it.
+//! - [`Driver`] is what a front or back end implements.
 //! - [`Device`] is one device; as [`Device<Bound>`] it is in one of its driver's callbacks.
 //! - [`Dir`] reads and writes keys of one folder of the xenstore, [`Transaction`] makes several such
-//!   steps one, [`Watch`] calls back when something changes.
+//!   steps one.
 //! - [`Failure`] is an error together with the answer that the other end is to get.
 //!
 //! C header: `include/xen/xenbus.h`.
@@ -21,7 +21,6 @@ mod state;
 mod store;
 mod transaction;
 mod value;
-mod watch;
 
 pub use device::{wait_until, Bound, Device, Normal};
 pub use driver::Driver;
@@ -29,11 +28,10 @@ pub use failure::{Answer, Failure, OrFail};
 pub use ids::{DeviceId, IdTable, Ids};
 pub use path::{Key, Path};
 pub use ready::{OnReady, WhenReady};
-pub use registration::{Registration, Side};
+pub use registration::Registration;
 pub use state::State;
-pub use store::{Dir, Listing};
+pub use store::Dir;
 pub use transaction::{transact, Transaction};
-pub use value::{FromStore, Integer, Problem, StoreError, Value};
-pub use watch::{Watch, WatchHandler};
+pub use value::{FromStore, Problem, StoreError, Value};
 
-pub use crate::{device_ids, gather, module_xenbus_frontend};
+pub use crate::device_ids;

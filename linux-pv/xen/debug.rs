@@ -73,8 +73,6 @@ counters! {
     PAGES c"pages",
     /// Event channels bound to a handler.
     EVENT_CHANNELS c"event_channels",
-    /// Watches on the xenstore.
-    WATCHES c"watches",
     /// Pages without memory at which programs see frames of other domains.
     FOREIGN_PAGES c"foreign_pages",
     /// Pages at which other domains' grants are, or are to be, mapped for programs.

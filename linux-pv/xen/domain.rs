@@ -58,8 +58,6 @@ macro_rules! questions {
 questions! {
     /// Whether the kernel runs on Xen at all.
     is_xen => xen_rs_domain;
-    /// Whether this is a PVH domain: hardware-assisted, without emulated devices.
-    is_pvh => xen_rs_pvh_domain;
     /// Whether this is a hardware-assisted domain, PVH included.
     is_hvm => xen_rs_hvm_domain;
     /// Whether this is dom0.

@@ -184,32 +184,6 @@ impl<H: Handler> EventChannel<H> {
         })
     }
 
-    /// Binds the channel that the other end of `dev` has made and announced as `port` to `handler`, for
-    /// back ends. Events count in the device's statistics in sysfs, and `spurious_threshold` there says
-    /// how many needless ones go without penalty. May sleep.
-    pub fn connect<'a, Ctx: 'a, E>(
-        dev: &'a Device<Ctx>,
-        port: u32,
-        name: &'a CStr,
-        handler: impl PinInit<H, E> + 'a,
-    ) -> impl PinInit<Self, Error> + 'a
-    where
-        Error: From<E>,
-        E: 'a,
-    {
-        try_pin_init!(&this in Self {
-            handler <- handler,
-            name: CString::try_from_fmt(fmt!("{}", name))?,
-            port,
-            irq: {
-                let this = this.as_ptr();
-                // SAFETY: As in `new`.
-                unsafe { connect(dev, *port, &(*this).name, Some(on_event::<H>), this.cast())? }
-            },
-            _pin: PhantomPinned,
-        })
-    }
-
     /// Binds a port that belongs to no device to `handler`, which may be called from then on. Whether or not
     /// that succeeds, the port is closed in the end, unless it is a static one. May sleep.
     ///
@@ -238,18 +212,10 @@ impl<H: Handler> EventChannel<H> {
         })
     }
 
-    /// The number under which the channel is announced in the xenstore (`event-channel`): a port of
-    /// ours if it was made by [`new`](Self::new), one of the other end's if by
-    /// [`connect`](Self::connect).
+    /// The number under which the channel is announced in the xenstore (`event-channel`).
     #[inline]
     pub fn port(&self) -> u32 {
         self.port
-    }
-
-    /// The interrupt's number, as in `/proc/interrupts`.
-    #[inline]
-    pub fn irq(&self) -> u32 {
-        self.irq
     }
 
     /// The handler.
@@ -281,23 +247,6 @@ impl<H: Handler> EventChannel<H> {
         }
     }
 
-    /// Waits until a handler that is running has returned. May sleep; not from the handler.
-    pub fn synchronize(&self) {
-        // SAFETY: By the type invariant `irq` is an interrupt of ours.
-        unsafe { kernel::bindings::synchronize_irq(self.irq) }
-    }
-
-    /// Keeps the handler from being called while the returned guard lives, after waiting for one that
-    /// is running. May sleep; not from the handler. An event that comes meanwhile is seen afterwards.
-    pub fn disable(&self) -> Disabled<'_> {
-        // SAFETY: By the type invariant `irq` is an interrupt of ours.
-        unsafe { kernel::bindings::disable_irq(self.irq) };
-        Disabled {
-            irq: self.irq,
-            _channel: PhantomData,
-        }
-    }
-
     /// Has events handled on one CPU. May sleep.
     ///
     /// # Errors
@@ -316,19 +265,6 @@ impl<H: Handler> PinnedDrop for EventChannel<H> {
         // SAFETY: The pinned address is only used as the cookie, nothing is moved.
         let cookie = unsafe { core::ptr::from_mut(self.get_unchecked_mut()) };
         unbind(irq, cookie.cast());
-    }
-}
-
-/// While this lives, the handler of its channel is not called.
-pub struct Disabled<'a> {
-    irq: u32,
-    _channel: PhantomData<&'a ()>,
-}
-
-impl Drop for Disabled<'_> {
-    fn drop(&mut self) {
-        // SAFETY: The channel outlives this, and this undoes one `disable_irq`.
-        unsafe { kernel::bindings::enable_irq(self.irq) }
     }
 }
 
@@ -362,34 +298,6 @@ unsafe fn bind<Ctx>(
     // SAFETY: By the requirements of this function.
     let irq = unsafe {
         bindings::bind_evtchn_to_irqhandler_lateeoi(port, handler, 0, name.as_char_ptr(), cookie)
-    };
-    to_result(irq)?;
-    debug::EVENT_CHANNELS.add(1);
-    Ok(irq as u32)
-}
-
-/// Connects to a port of the other end and binds that to an interrupt handler.
-///
-/// # Safety
-///
-/// As for [`bind`].
-unsafe fn connect<Ctx>(
-    dev: &Device<Ctx>,
-    port: u32,
-    name: &CStr,
-    handler: kernel::bindings::irq_handler_t,
-    cookie: *mut c_void,
-) -> Result<u32> {
-    // SAFETY: By the requirements of this function. On failure this call undoes what it has done.
-    let irq = unsafe {
-        bindings::bind_interdomain_evtchn_to_irqhandler_lateeoi(
-            dev.as_raw(),
-            port,
-            handler,
-            0,
-            name.as_char_ptr(),
-            cookie,
-        )
     };
     to_result(irq)?;
     debug::EVENT_CHANNELS.add(1);

@@ -44,7 +44,7 @@ pub use loan::LoanedGrant;
 pub use mapped::ForeignGrant;
 pub use owned::Grant;
 pub use pool::{GrantPool, PoolEmpty};
-pub use refs::{FreeRef, GrantRefs, RefsAvailable, RefsWaiter};
+pub use refs::{FreeRef, GrantRefs};
 pub use shared::{Farewell, SharedPage};
 
 /// What the peer may do with a granted page.

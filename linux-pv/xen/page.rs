@@ -107,19 +107,6 @@ impl GrantablePage {
         Ok(())
     }
 
-    /// Copies bytes out of the page, starting at byte `offset`. What the peer writes meanwhile may or
-    /// may not be seen.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the range is not within the page; nothing is copied then.
-    pub fn copy_out(&self, offset: usize, to: &mut [u8]) -> Result {
-        let from = self.range(offset, to.len())?;
-        // SAFETY: As in `copy_in`.
-        unsafe { bindings::xen_rs_copy(to.as_mut_ptr().cast(), from.as_ptr().cast(), to.len()) };
-        Ok(())
-    }
-
     /// Like [`copy_in`](Self::copy_in) from raw memory.
     ///
     /// # Safety
@@ -133,7 +120,12 @@ impl GrantablePage {
         Ok(())
     }
 
-    /// Like [`copy_out`](Self::copy_out) to raw memory.
+    /// Copies bytes out of the page to raw memory, starting at byte `offset`. What the peer writes
+    /// meanwhile may or may not be seen.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the range is not within the page; nothing is copied then.
     ///
     /// # Safety
     ///

@@ -110,14 +110,6 @@ impl<T: Operations> CompletionBatch<T> {
         }
     }
 
-    /// # Safety
-    ///
-    /// `iob` must be null or a batch that only the caller uses for the lifetime `'a`.
-    pub(super) unsafe fn from_raw<'a>(iob: *mut k::io_comp_batch) -> Option<&'a mut Self> {
-        // SAFETY: `Self` is a transparent wrapper; the rest is promised by the caller.
-        unsafe { iob.cast::<Self>().as_mut() }
-    }
-
     /// Completes a request as [`OwnedRequest::complete`] does, perhaps not before the batch is dropped.
     #[inline]
     pub fn complete(&mut self, mut rq: OwnedRequest<T>, status: BlkStatus) {

@@ -52,12 +52,6 @@ impl RequestQueue {
         unsafe { k::blk_mq_kick_requeue_list(self.0.get()) };
     }
 
-    /// Makes the block layer offer waiting requests again, from a work item. Any context.
-    pub fn run_async(&self) {
-        // SAFETY: The queue is live.
-        unsafe { k::blk_mq_run_hw_queues(self.0.get(), true) };
-    }
-
     /// Stops offering discards, when the device turns out not to do them. Any context.
     pub fn disable_discard(&self) {
         // SAFETY: The queue is live. The block layer reads and writes this field without a lock, as
@@ -69,32 +63,6 @@ impl RequestQueue {
     pub fn disable_secure_erase(&self) {
         // SAFETY: As in `disable_discard`.
         unsafe { (&raw mut (*self.0.get()).limits.max_secure_erase_sectors).write_volatile(0) };
-    }
-
-    /// Stops offering writes of zeroes, as [`Self::disable_discard`].
-    pub fn disable_write_zeroes(&self) {
-        // SAFETY: As in `disable_discard`.
-        unsafe {
-            let limits = &raw mut (*self.0.get()).limits;
-            (&raw mut (*limits).max_write_zeroes_sectors).write_volatile(0);
-            (&raw mut (*limits).max_wzeroes_unmap_sectors).write_volatile(0);
-        }
-    }
-
-    /// Waits until no call of `queue_rq` is running, and keeps new ones off while the result lives.
-    /// Requests that were taken before stay in flight. May sleep.
-    pub fn quiesce(&self) -> QuiescedQueue<'_> {
-        // SAFETY: The queue is live.
-        unsafe { k::blk_mq_quiesce_queue(self.0.get()) };
-        QuiescedQueue(self)
-    }
-
-    /// Waits until there is no request at all, and keeps new ones off while the result lives. Whoever
-    /// owns requests must be able to complete them meanwhile. May sleep.
-    pub fn freeze(&self) -> FrozenQueue<'_> {
-        // SAFETY: The queue is live.
-        unsafe { k::blk_mq_freeze_queue_nomemsave(self.0.get()) };
-        FrozenQueue(self)
     }
 
     /// Changes the limits of a queue in use. Requests that were built before are not split again: the
@@ -109,26 +77,6 @@ impl RequestQueue {
         limits.apply(&mut raw);
         // SAFETY: The lock is held, and the function releases it.
         to_result(unsafe { k::queue_limits_commit_update(queue, &mut raw) })
-    }
-}
-
-/// A queue whose driver gets no requests; goes on when dropped.
-pub struct QuiescedQueue<'a>(&'a RequestQueue);
-
-impl Drop for QuiescedQueue<'_> {
-    fn drop(&mut self) {
-        // SAFETY: The queue is live and was quiesced once for this value.
-        unsafe { k::blk_mq_unquiesce_queue(self.0 .0.get()) };
-    }
-}
-
-/// A queue without requests; goes on when dropped.
-pub struct FrozenQueue<'a>(&'a RequestQueue);
-
-impl Drop for FrozenQueue<'_> {
-    fn drop(&mut self) {
-        // SAFETY: The queue is live and was frozen once for this value.
-        unsafe { k::blk_mq_unfreeze_queue_nomemrestore(self.0 .0.get()) };
     }
 }
 
@@ -252,8 +200,8 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
         self.state.load(Ordering::Acquire) == ADDED
     }
 
-    /// Keeps requests from the driver until [`Self::go_on`], for a pause that outlasts a function; see
-    /// [`RequestQueue::quiesce`]. Doing it twice has no further effect. May sleep.
+    /// Keeps requests from the driver until [`Self::go_on`], for a pause that outlasts a function. Waits
+    /// until no call of `queue_rq` is running; requests that were taken before stay in flight. Doing it twice has no further effect. May sleep.
     pub fn hold(&self) {
         if !self.held.swap(true, Ordering::AcqRel) {
             // SAFETY: The disk and its queue are live.

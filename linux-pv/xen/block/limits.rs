@@ -21,8 +21,6 @@ impl_flags!(
         Rotational = b::XEN_RS_BLK_FEAT_ROTATIONAL,
         /// Pages must not change while they are written.
         StableWrites = b::XEN_RS_BLK_FEAT_STABLE_WRITES,
-        /// There are poll queues.
-        Poll = b::XEN_RS_BLK_FEAT_POLL,
     }
 );
 
@@ -89,8 +87,7 @@ impl QueueLimits {
                 | Feature::WriteCache
                 | Feature::Fua
                 | Feature::Rotational
-                | Feature::StableWrites
-                | Feature::Poll,
+                | Feature::StableWrites,
         );
         raw.features = (raw.features & !driver_features) | u32::from(self.features);
         raw.logical_block_size = self.logical_block_size;

@@ -11,7 +11,6 @@ use kernel::{
 use pin_init::PinInit;
 
 use super::{
-    batch::CompletionBatch,
     request::{drop_pdu, init_pdu, IdleRequest, OwnedRequest, Refused},
     status::BlkStatus,
 };
@@ -42,8 +41,7 @@ pub trait Operations: Sized + 'static {
     /// Takes a request, or hands it back. Unless `last` is set, more requests or a call of
     /// [`Self::commit_rqs`] follow at once, so telling the device can wait until then.
     ///
-    /// Called with preemption or interrupts on, unless the tag set is
-    /// [blocking](super::TagSetFlags::BLOCKING) it must not sleep.
+    /// Called with interrupts on. Must not sleep.
     fn queue_rq(
         hw: Borrowed<'_, Self::HwData>,
         rq: IdleRequest<'_, Self>,
@@ -62,11 +60,6 @@ pub trait Operations: Sized + 'static {
     fn complete(rq: OwnedRequest<Self>, status: BlkStatus) {
         rq.end(status);
     }
-
-    /// Looks for completed requests on a hardware queue of type poll, and returns how many it found.
-    fn poll(_hw: Borrowed<'_, Self::HwData>, _batch: &mut CompletionBatch<Self>) -> u32 {
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
 }
 
 /// The C callbacks of a driver.
@@ -80,7 +73,6 @@ impl<T: Operations> OperationsVTable<T> {
         } else {
             None
         },
-        poll: if T::HAS_POLL { Some(Self::poll) } else { None },
         complete: Some(Self::complete),
         init_hctx: Some(Self::init_hctx),
         exit_hctx: Some(Self::exit_hctx),
@@ -145,19 +137,6 @@ impl<T: Operations> OperationsVTable<T> {
         let rq = unsafe { OwnedRequest::<T>::from_raw(NonNull::new_unchecked(rq)) };
         let status = rq.status();
         T::complete(rq, status);
-    }
-
-    /// # Safety
-    ///
-    /// As for `queue_rq`.
-    unsafe extern "C" fn poll(hctx: *mut k::blk_mq_hw_ctx, iob: *mut k::io_comp_batch) -> c_int {
-        // SAFETY: The block layer passes a live context, whose data `init_hctx` stored.
-        let hw = unsafe { T::HwData::borrow((*hctx).driver_data) };
-        // SAFETY: The batch is null or ours for the duration of this call.
-        match unsafe { CompletionBatch::from_raw(iob) } {
-            Some(batch) => T::poll(hw, batch) as c_int,
-            None => T::poll(hw, &mut CompletionBatch::new()) as c_int,
-        }
     }
 
     /// # Safety

@@ -34,18 +34,6 @@ pub enum Op {
     Other(u32),
 }
 
-impl Op {
-    /// Whether data or the state of the medium is changed.
-    #[inline]
-    pub fn is_write(self) -> bool {
-        match self {
-            Self::Read => false,
-            Self::Other(op) => op & 1 != 0,
-            _ => true,
-        }
-    }
-}
-
 /// What the driver keeps with every request: `blk_mq_rq_to_pdu()`.
 #[repr(C)]
 pub(super) struct Pdu<T: Operations> {
@@ -106,13 +94,6 @@ impl<T: Operations> Request<T> {
     pub fn is_fua(&self) -> bool {
         // SAFETY: As in `op`.
         unsafe { (*self.raw()).cmd_flags & b::XEN_RS_REQ_FUA != 0 }
-    }
-
-    /// For [`Op::WriteZeroes`]: whether the blocks must stay allocated.
-    #[inline]
-    pub fn is_nounmap(&self) -> bool {
-        // SAFETY: As in `op`.
-        unsafe { (*self.raw()).cmd_flags & b::XEN_RS_REQ_NOUNMAP != 0 }
     }
 
     /// The first sector, in units of 512 bytes.
@@ -208,8 +189,8 @@ impl<T: Operations> IdleRequest<'_, T> {
         OwnedRequest(Request(rq, PhantomData))
     }
 
-    /// Hands the request back: it is tried again later for [`BlkStatus::RESOURCE`] and
-    /// [`BlkStatus::DEV_RESOURCE`], and fails for any other status.
+    /// Hands the request back: it is tried again later for [`BlkStatus::RESOURCE`],
+    /// and fails for any other status.
     #[inline]
     pub fn refuse(self, status: BlkStatus) -> Refused<T> {
         let rq = ManuallyDrop::new(self).request.0;

@@ -4,27 +4,10 @@
 
 use core::pin::Pin;
 
-use kernel::{bindings as k, error::to_result, impl_flags, prelude::*, types::Opaque};
+use kernel::{bindings as k, error::to_result, prelude::*, types::Opaque};
 
 use super::operations::{Operations, OperationsVTable};
 use super::request::Pdu;
-
-impl_flags!(
-    /// Behaviour of a tag set (`BLK_MQ_F_*`).
-    #[derive(Debug, Clone, Default, Copy, PartialEq, Eq)]
-    pub struct TagSetFlags(u32);
-
-    /// One flag of [`TagSetFlags`].
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum TagSetFlag {
-        /// `queue_rq` may sleep.
-        Blocking = k::BLK_MQ_F_BLOCKING,
-        /// No I/O scheduler unless the user chooses one, even with a single hardware queue.
-        NoSchedByDefault = k::BLK_MQ_F_NO_SCHED_BY_DEFAULT,
-        /// Tags are given out in turn instead of the lowest first.
-        TagRoundRobin = k::BLK_MQ_F_TAG_RR,
-    }
-);
 
 /// Shape of a [`TagSet`].
 #[derive(Clone, Copy)]
@@ -35,8 +18,6 @@ pub struct TagSetOptions {
     pub depth: u32,
     /// The memory node to allocate requests on, or `None` for any.
     pub node: Option<i32>,
-    /// Behaviour.
-    pub flags: TagSetFlags,
 }
 
 /// A tag set (`struct blk_mq_tag_set`) with the driver's data.
@@ -74,7 +55,6 @@ impl<T: Operations> TagSet<T> {
                 queue_depth: options.depth,
                 cmd_size: size_of::<Pdu<T>>() as u32,
                 numa_node: options.node.unwrap_or(k::NUMA_NO_NODE),
-                flags: options.flags.into(),
                 driver_data: data_slot.cast(),
                 ..pin_init::zeroed()
             };
@@ -109,15 +89,8 @@ impl<T: Operations> TagSet<T> {
     pub fn first_cpu(&self, queue: u32) -> Option<u32> {
         let cpus = kernel::cpu::nr_cpu_ids();
         // SAFETY: By the invariant the set is initialised, and its map has an entry for each CPU. It is
-        // replaced only by `update_hw_queues`, which takes care that entries stay valid numbers.
+        // replaced only if the number of queues changes, which it never does here.
         (0..cpus).find(|cpu| unsafe { *(*self.raw()).map[0].mq_map.add(*cpu as usize) == queue })
-    }
-
-    /// Changes the number of hardware queues of all disks on the set, after waiting until they have no
-    /// request in flight. Fewer may result if memory is short.
-    pub fn update_hw_queues(&self, hw_queues: u32) {
-        // SAFETY: The set is initialised; the function does its own locking.
-        unsafe { k::blk_mq_update_nr_hw_queues(self.raw(), hw_queues as i32) };
     }
 
     pub(super) fn raw(&self) -> *mut k::blk_mq_tag_set {

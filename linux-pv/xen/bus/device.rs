@@ -103,12 +103,6 @@ impl<Ctx> Device<Ctx> {
         unsafe { CStr::from_char_ptr((*self.as_raw()).nodename) }
     }
 
-    /// The type of the device: `vbd`.
-    pub fn devicetype(&self) -> &CStr {
-        // SAFETY: As for `nodename`.
-        unsafe { CStr::from_char_ptr((*self.as_raw()).devicetype) }
-    }
-
     /// Our folder in the xenstore.
     pub fn node(&self) -> Dir<'_> {
         Dir::new(self.nodename())
@@ -147,13 +141,6 @@ impl<Ctx> Device<Ctx> {
     pub fn has_vanished(&self) -> bool {
         // SAFETY: By the type invariant. A C `bool` that the bus sets once.
         unsafe { (&raw const (*self.as_raw()).vanished).read_volatile() }
-    }
-
-    /// Whether the toolstack has the device online: a back end asks that, when the front end has
-    /// closed, to know whether it may come again. May sleep.
-    pub fn is_online(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::xenbus_dev_is_online(self.as_raw()) != 0 }
     }
 
     /// Logs a message and puts it into the xenstore. May sleep.

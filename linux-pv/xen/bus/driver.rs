@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver on the xenbus implements, and the macro that makes a module of it.
+//! What a driver on the xenbus implements.
 
 use kernel::build_error;
 use kernel::error::VTABLE_DEFAULT_ERROR;
@@ -72,41 +72,4 @@ pub trait Driver: 'static {
         let _ = (data, dev);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
-
-    /// Memory is short: give back what is only cached. For back ends.
-    fn reclaim_memory(data: Borrowed<'_, Self>, dev: &Device) {
-        let _ = (data, dev);
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// Makes a module of a front-end driver: takes `type:` the driver, and the other fields of `module!`.
-#[macro_export]
-macro_rules! module_xenbus_frontend {
-    (type: $type:ty, $($fields:tt)*) => {
-        #[::kernel::prelude::pin_data]
-        struct DriverModule {
-            #[pin]
-            _driver: $crate::bus::Registration<$type>,
-        }
-
-        impl ::kernel::InPlaceModule for DriverModule {
-            fn init(
-                module: &'static ::kernel::ThisModule,
-            ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
-                ::kernel::try_pin_init!(Self {
-                    _driver <- $crate::bus::Registration::new(
-                        $crate::bus::Side::Front,
-                        <Self as ::kernel::ModuleMetadata>::NAME,
-                        module,
-                    ),
-                })
-            }
-        }
-
-        ::kernel::prelude::module! {
-            type: DriverModule,
-            $($fields)*
-        }
-    };
 }

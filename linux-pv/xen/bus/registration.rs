@@ -16,15 +16,6 @@ use crate::debug;
 use crate::domain;
 use crate::sync::NoIo;
 
-/// Which end of devices a driver is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    /// The front end: the user of the device.
-    Front,
-    /// The back end: its provider.
-    Back,
-}
-
 /// A registered driver; it is unregistered, and all its devices removed, when this is dropped.
 ///
 /// # Invariants
@@ -43,17 +34,13 @@ unsafe impl<T: Driver> Send for Registration<T> {}
 unsafe impl<T: Driver> Sync for Registration<T> {}
 
 impl<T: Driver> Registration<T> {
-    /// Registers the driver, which is then probed for all devices there are. `name` is the module's.
+    /// Registers the driver of a front end, which is then probed for all devices there are. `name` is the module's.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the kernel does not run on Xen, `EBUSY` if there is a driver of that name on the
     /// bus, such as the C one.
-    pub fn new(
-        side: Side,
-        name: &'static CStr,
-        module: &'static ThisModule,
-    ) -> impl PinInit<Self, Error> {
+    pub fn new(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             raw <- Opaque::try_ffi_init(move |raw: *mut bindings::xenbus_driver| {
                 if !domain::is_xen() {
@@ -65,12 +52,7 @@ impl<T: Driver> Registration<T> {
                 Self::fill(unsafe { &mut *raw });
                 // SAFETY: `raw` is complete. It is pinned, and dropping it unregisters it.
                 to_result(unsafe {
-                    match side {
-                        Side::Front => bindings::__xenbus_register_frontend(
-                            raw, module.as_ptr(), name.as_char_ptr()),
-                        Side::Back => bindings::__xenbus_register_backend(
-                            raw, module.as_ptr(), name.as_char_ptr()),
-                    }
+                    bindings::__xenbus_register_frontend(raw, module.as_ptr(), name.as_char_ptr())
                 })
             }),
             _driver: PhantomData,
@@ -93,9 +75,6 @@ impl<T: Driver> Registration<T> {
         }
         if T::HAS_IS_READY {
             raw.is_ready = Some(Self::is_ready);
-        }
-        if T::HAS_RECLAIM_MEMORY {
-            raw.reclaim_memory = Some(Self::reclaim_memory);
         }
     }
 
@@ -204,19 +183,6 @@ impl<T: Driver> Registration<T> {
         // SAFETY: It was locked above.
         unsafe { bindings::xen_rs_device_unlock(generic) };
         ready.into()
-    }
-
-    extern "C" fn reclaim_memory(raw: *mut bindings::xenbus_device) {
-        // SAFETY: The bus calls this with a reference to the device, and with the semaphore held that
-        // it also holds around `probe` and `remove`; only the data may be missing.
-        let (dev, data) = unsafe {
-            let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
-            (Device::from_raw(raw), data)
-        };
-        if !data.is_null() {
-            // SAFETY: `probe` has set it, and `remove` takes it out before it releases it.
-            T::reclaim_memory(unsafe { <T::Data as ForeignOwnable>::borrow(data) }, dev);
-        }
     }
 }
 

@@ -131,20 +131,6 @@ impl<'a> Dir<'a> {
         }
     }
 
-    /// The names in the folder `key` below this one (in this one itself if `key` is empty).
-    pub fn list(&self, key: &CStr) -> Result<Listing, StoreError> {
-        let (dir, key_ptr) = self.checked(key)?;
-        let mut count = 0;
-        // SAFETY: Both strings are valid and end with a zero; `count` is a local for the result.
-        let names = unsafe { bindings::xenbus_directory(self.raw(), dir, key_ptr, &mut count) };
-        let names = from_err_ptr(names).map_err(|e| StoreError::from_errno(e, key))?;
-        // INVARIANT: That is what the call returns.
-        Ok(Listing {
-            names: names.cast_const().cast(),
-            count: count as usize,
-        })
-    }
-
     fn raw(&self) -> bindings::xenbus_transaction {
         bindings::xenbus_transaction {
             id: self.transaction,
@@ -157,61 +143,5 @@ impl<'a> Dir<'a> {
     ) -> Result<(*const kernel::ffi::c_char, *const kernel::ffi::c_char), StoreError> {
         check_length(self.path, key).map_err(|e| StoreError::from_errno(e, key))?;
         Ok((self.path.as_char_ptr(), key.as_char_ptr()))
-    }
-}
-
-/// Reads several keys of a [`Dir`] and returns a tuple of their values, or the first error:
-/// `let (sectors, size) = gather!(dir, c"sectors" => u64, c"sector-size" => u32)?;`
-///
-/// The keys are read one after the other; use a transaction where they must belong together.
-#[macro_export]
-macro_rules! gather {
-    ($dir:expr, $($key:expr => $type:ty),+ $(,)?) => {
-        (|| ::core::result::Result::<_, $crate::bus::StoreError>::Ok((
-            $($dir.read::<$type>($key)?,)+
-        )))()
-    };
-}
-
-/// Names found in a folder.
-///
-/// # Invariants
-///
-/// `names` is one allocation by `kmalloc`, owned by this: an array of `count` pointers to strings
-/// that end with a zero and live in the same allocation. It may be null if `count` is 0.
-pub struct Listing {
-    names: *const *const kernel::ffi::c_char,
-    count: usize,
-}
-
-// SAFETY: Owned, immutable memory.
-unsafe impl Send for Listing {}
-// SAFETY: As above.
-unsafe impl Sync for Listing {}
-
-impl Listing {
-    /// The names, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
-        (0..self.count).map(|i| {
-            // SAFETY: By the type invariant, since `i` is below `count`.
-            unsafe { CStr::from_char_ptr(*self.names.add(i)) }
-        })
-    }
-
-    /// Number of names.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether the folder is empty.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { kernel::bindings::kfree(self.names.cast()) }
     }
 }

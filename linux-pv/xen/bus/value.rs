@@ -42,11 +42,6 @@ impl StoreError {
         Self::new(problem, key)
     }
 
-    /// What was wrong.
-    pub fn problem(&self) -> Problem {
-        self.problem
-    }
-
     /// Whether the key does not exist.
     pub fn is_missing(&self) -> bool {
         self.problem == Problem::Missing
@@ -110,15 +105,6 @@ impl Value {
         // SAFETY: By the type invariant.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
-
-    /// The value as text, if it is UTF-8 without zero bytes.
-    pub fn as_str(&self) -> Option<&str> {
-        let bytes = self.as_bytes();
-        if bytes.contains(&0) {
-            return None;
-        }
-        core::str::from_utf8(bytes).ok()
-    }
 }
 
 impl AsRef<[u8]> for Value {
@@ -154,17 +140,6 @@ macro_rules! numbers {
 }
 
 numbers!(u8, u16, u32, u64);
-
-/// A number that may be hexadecimal (`0xca00`) or octal, as C's `%i` reads it; a few keys of the
-/// toolstack are, such as `virtual-device`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Integer(pub u64);
-
-impl FromStore for Integer {
-    fn from_store(bytes: &[u8]) -> Option<Self> {
-        number::integer(bytes).map(Integer)
-    }
-}
 
 /// A feature flag: zero is off, any other number on.
 impl FromStore for bool {

@@ -84,12 +84,6 @@ impl Grant {
         Ok(self.into_parts().1)
     }
 
-    /// Ends the peer's access and returns the page if that is possible at once; else leaves reference
-    /// and page to the kernel.
-    pub fn revoke_or_defer(self) -> Option<GrantablePage> {
-        self.try_revoke().ok().map(|(_, page)| page)
-    }
-
     #[inline]
     fn into_parts(self) -> (u32, GrantablePage) {
         let this = ManuallyDrop::new(self);

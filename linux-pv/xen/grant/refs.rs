@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Unused grant references: reserved stocks of them, single ones, and waiting for some.
+//! Unused grant references: reserved stocks of them, and single ones.
 
-use core::marker::PhantomPinned;
 use core::mem;
 use kernel::error::to_result;
-use kernel::ffi::c_void;
 use kernel::prelude::*;
-use kernel::types::Opaque;
 use xen_bindings as bindings;
 
 use super::{Access, Grant, LoanedGrant};
@@ -149,81 +146,5 @@ impl Drop for GrantRefs {
             unsafe { bindings::gnttab_free_grant_references(self.head) };
             debug::GRANT_REFS.sub(self.left);
         }
-    }
-}
-
-/// Who wants to know that references have become available.
-pub trait RefsAvailable: Send + Sync {
-    /// Called once for each [`RefsWaiter::arm`], with interrupts off and the grant-table lock held:
-    /// all it may do is to schedule work. In particular it must not use this module.
-    fn refs_available(&self);
-}
-
-/// Waits for grant references to become available, for a driver that ran out of them
-/// (`gnttab_request_free_callback`).
-///
-/// # Invariants
-///
-/// Once armed, the kernel may hold pointers to `callback` and `handler`, until the callback has run
-/// or was cancelled.
-#[pin_data(PinnedDrop)]
-pub struct RefsWaiter<T: RefsAvailable> {
-    #[pin]
-    callback: Opaque<bindings::gnttab_free_callback>,
-    #[pin]
-    handler: T,
-    #[pin]
-    _pin: PhantomPinned,
-}
-
-// SAFETY: The kernel's list is protected by its own lock, and `T` is `Send` and `Sync`.
-unsafe impl<T: RefsAvailable> Send for RefsWaiter<T> {}
-// SAFETY: As above.
-unsafe impl<T: RefsAvailable> Sync for RefsWaiter<T> {}
-
-impl<T: RefsAvailable> RefsWaiter<T> {
-    /// A waiter that does not wait yet.
-    pub fn new<E>(handler: impl PinInit<T, E>) -> impl PinInit<Self, Error>
-    where
-        Error: From<E>,
-    {
-        try_pin_init!(Self {
-            // A zeroed callback is on no list.
-            callback: Opaque::zeroed(),
-            handler <- handler,
-            _pin: PhantomPinned,
-        })
-    }
-
-    /// Asks to be called once `count` references are available, at once if they are. Does nothing
-    /// while an earlier call is still waiting. Must not be called from the handler.
-    pub fn arm(self: Pin<&Self>, count: u16) {
-        let this = self.get_ref();
-        // SAFETY: `this` is pinned, and dropping it cancels the callback, so both pointers stay valid
-        // for as long as the kernel has them. The kernel initialises the callback under its lock.
-        unsafe {
-            bindings::gnttab_request_free_callback(
-                this.callback.get(),
-                Some(Self::call),
-                core::ptr::from_ref(&this.handler).cast_mut().cast(),
-                count,
-            )
-        };
-    }
-
-    extern "C" fn call(handler: *mut c_void) {
-        // SAFETY: `arm` passed a pointer to the handler, which is valid by the type invariant: this
-        // runs under the grant-table lock, which cancelling takes too.
-        let handler = unsafe { &*handler.cast::<T>() };
-        handler.refs_available();
-    }
-}
-
-#[pinned_drop]
-impl<T: RefsAvailable> PinnedDrop for RefsWaiter<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The pointer is only looked for in the kernel's list. It is taken off under the lock
-        // that callbacks run under, so none is running when this returns.
-        unsafe { bindings::gnttab_cancel_free_callback(self.callback.get()) };
     }
 }

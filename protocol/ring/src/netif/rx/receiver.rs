@@ -195,11 +195,6 @@ where
         pieces.for_each(|(buffer, _)| each(buffer));
         self.taken = self.posted;
     }
-
-    /// Gives the room back, with the buffers that are still in it.
-    pub fn into_buffers(self) -> S {
-        self.buffers
-    }
 }
 
 /// Iterator that takes the pieces of a packet out, see [`Receiver::pieces`]. Those that it is not
