@@ -6,7 +6,6 @@
 
 #include <linux/export.h>
 #include <linux/spinlock.h>
-#include <linux/gfp.h>
 #include <linux/interrupt.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
@@ -32,12 +31,6 @@ void *xen_rs_page_address(struct page *page)
 	return page_address(page);
 }
 EXPORT_SYMBOL_GPL(xen_rs_page_address);
-
-struct page *xen_rs_alloc_page_on(int node)
-{
-	return alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
-}
-EXPORT_SYMBOL_GPL(xen_rs_alloc_page_on);
 
 void *xen_rs_vmap(struct page **pages, unsigned int count)
 {

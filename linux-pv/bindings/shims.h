@@ -17,8 +17,6 @@ unsigned long xen_rs_page_to_gfn(struct page *page);
 
 /* linux/mm.h: kernel address of a page that is not in high memory. */
 void *xen_rs_page_address(struct page *page);
-/* linux/gfp.h: one zeroed page near a NUMA node; may sleep. */
-struct page *xen_rs_alloc_page_on(int node);
 /* linux/vmalloc.h: maps pages to consecutive kernel addresses. */
 void *xen_rs_vmap(struct page **pages, unsigned int count);
 /* memcpy(), which the compiler of the caller cannot look into. */

@@ -59,7 +59,7 @@ impl Offer {
         };
         let mut rings = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in 0..count {
-            let ring = SharedRing::new(dev.otherend_id(), 1 << order, -1)
+            let ring = SharedRing::new(dev.otherend_id(), 1 << order)
                 .or_fatal("allocating the shared ring")?;
             let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
             let handler = OnEvent {

@@ -74,7 +74,6 @@ impl Vdisk {
             TagSetOptions {
                 hw_queues: core.rings().len() as u32,
                 depth,
-                node: None,
             },
             TagSetData {
                 core: core.clone(),

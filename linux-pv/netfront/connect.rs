@@ -76,7 +76,7 @@ impl Links {
         let mut split = offered.transport.split_event_channels;
         for index in 0..count {
             let to = dev.otherend_id();
-            let ring = || SharedRing::new(to, 1, -1).or_fatal("allocating the shared ring");
+            let ring = || SharedRing::new(to, 1).or_fatal("allocating the shared ring");
             let tx = TxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
             let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
             let (tx_channel, rx_channel) =

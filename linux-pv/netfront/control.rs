@@ -98,7 +98,7 @@ impl ControlLink {
     /// Makes ring and channel. May sleep.
     pub(crate) fn make(dev: &Device<Bound>) -> Result<Self, Failure> {
         let to = dev.otherend_id();
-        let ring = SharedRing::new(to, 1, -1).or_fatal("allocating the control ring")?;
+        let ring = SharedRing::new(to, 1).or_fatal("allocating the control ring")?;
         let channel = EventChannel::new(dev, c"vif-ctrl", Ok::<_, Error>(Ignore));
         Ok(Self {
             channel: KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?,

@@ -25,7 +25,7 @@ impl Link {
         wire: &Arc<Wire>,
         recoverer: &Arc<Recoverer>,
     ) -> Result<Self, Failure> {
-        let memory = SharedRing::new(dev.otherend_id(), 1, -1)
+        let memory = SharedRing::new(dev.otherend_id(), 1)
             .or_fatal("Error allocating the shared page")?;
         let page = FrontPage::new(memory).map_err(|_| EINVAL)?;
         let handler = OnEvent {

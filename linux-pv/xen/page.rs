@@ -9,7 +9,7 @@
 
 use core::mem;
 use core::ptr::NonNull;
-use kernel::alloc::{AllocError, Flags};
+use kernel::alloc::{flags::__GFP_HIGHMEM, AllocError, Flags};
 use kernel::page::Page;
 use kernel::prelude::*;
 use xen_bindings as bindings;
@@ -61,30 +61,17 @@ unsafe impl Sync for GrantablePage {}
 impl GrantablePage {
     /// Allocates a zeroed page. With `GFP_ATOMIC` or `GFP_NOWAIT` it does not sleep.
     pub fn new(flags: Flags) -> Result<Self, AllocError> {
-        let page = mem::ManuallyDrop::new(Page::alloc_page(flags | __GFP_ZERO)?);
-        let page = NonNull::new(page.as_ptr()).ok_or(AllocError)?;
-        Ok(Self::from_fresh(page))
-    }
-
-    /// Allocates a zeroed page on, or else near, a NUMA node (any for -1). May sleep.
-    pub fn new_on(node: i32) -> Result<Self, AllocError> {
-        // SAFETY: The shim takes any known node number or -1; a driver has it from the kernel.
-        let page = unsafe { bindings::xen_rs_alloc_page_on(node) };
-        let page = NonNull::new(page).ok_or(AllocError)?;
-        Ok(Self::from_fresh(page))
-    }
-
-    /// Takes over an order-0 page that was just allocated without `__GFP_HIGHMEM`.
-    fn from_fresh(page: NonNull<kernel::bindings::page>) -> Self {
+        // High memory has no address that lasts.
+        let flags = (flags & !__GFP_HIGHMEM) | __GFP_ZERO;
+        let page = Page::alloc_page(flags)?;
         // SAFETY: The page is valid.
         let virt = unsafe { bindings::xen_rs_page_address(page.as_ptr()) };
+        let virt = NonNull::new(virt.cast()).ok_or(AllocError)?;
+        let page = NonNull::new(mem::ManuallyDrop::new(page).as_ptr()).ok_or(AllocError)?;
         debug::PAGES.add(1);
-        // INVARIANT: `page` is fresh from the allocator, and nobody else knows it.
-        Self {
-            page,
-            // SAFETY: Pages that are not in high memory always have an address.
-            virt: unsafe { NonNull::new_unchecked(virt.cast()) },
-        }
+        // INVARIANT: `page` is fresh from the allocator and not in high memory, and nobody else
+        // knows it; `virt` is its address.
+        Ok(Self { page, virt })
     }
 
     /// The page's frame number.

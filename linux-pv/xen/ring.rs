@@ -4,7 +4,7 @@
 //! `xen_ring` run on.
 //!
 //! ```ignore
-//! let ring = FrontRing::<Request, Response, _>::new(SharedRing::new(dev.otherend_id(), 4, -1)?)?;
+//! let ring = FrontRing::<Request, Response, _>::new(SharedRing::new(dev.otherend_id(), 4)?)?;
 //! for number in ring.mem().numbers() { /* tell the other end */ }
 //! ```
 
@@ -50,20 +50,19 @@ unsafe impl Send for SharedRing {}
 unsafe impl Sync for SharedRing {}
 
 impl SharedRing {
-    /// Allocates `pages` pages on, or else near, NUMA node `node` (any for -1) and grants them to
-    /// domain `to`. May sleep.
+    /// Allocates `pages` pages and grants them to domain `to`. May sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL` for no pages or more than [`MAX_PAGES`]; `ENOMEM`; `ENOSPC` if the grant table is full.
-    pub fn new(to: DomId, pages: usize, node: i32) -> Result<Self> {
+    pub fn new(to: DomId, pages: usize) -> Result<Self> {
         if pages == 0 || pages > MAX_PAGES {
             return Err(EINVAL);
         }
         let mut grants = KVec::with_capacity(pages, GFP_KERNEL)?;
         let mut raw = [ptr::null_mut(); MAX_PAGES];
         for slot in raw.iter_mut().take(pages) {
-            let page = GrantablePage::new_on(node)?;
+            let page = GrantablePage::new(GFP_KERNEL)?;
             *slot = page.as_ptr();
             grants.push(Grant::new(page, to, Access::ReadWrite)?, GFP_KERNEL)?;
         }

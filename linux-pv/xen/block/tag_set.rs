@@ -16,8 +16,6 @@ pub struct TagSetOptions {
     pub hw_queues: u32,
     /// Requests in flight per hardware queue, at least 1 and at most 10240.
     pub depth: u32,
-    /// The memory node to allocate requests on, or `None` for any.
-    pub node: Option<i32>,
 }
 
 /// A tag set (`struct blk_mq_tag_set`) with the driver's data.
@@ -54,7 +52,7 @@ impl<T: Operations> TagSet<T> {
                 nr_maps: 1,
                 queue_depth: options.depth,
                 cmd_size: size_of::<Pdu<T>>() as u32,
-                numa_node: options.node.unwrap_or(k::NUMA_NO_NODE),
+                numa_node: k::NUMA_NO_NODE,
                 driver_data: data_slot.cast(),
                 ..pin_init::zeroed()
             };
