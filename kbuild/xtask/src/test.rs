@@ -2,6 +2,7 @@
 
 //! `cargo xtask test`: checks of the source, tests on the host, then scenarios in virtual machines.
 
+mod cargo;
 mod checks;
 mod libtest;
 mod plan;
@@ -17,6 +18,7 @@ use kbuild::{Kernel, Sandbox, Session};
 
 use crate::cli::Test;
 use crate::report::{Case, Frame, Outcome, Report};
+use checks::Check;
 use times::Clock;
 use vm::Lot;
 
@@ -83,7 +85,7 @@ pub struct HostTools<'s> {
 
 /// What is wanted of the tests on the host.
 struct Host {
-    checks: Vec<(&'static str, checks::Check)>,
+    checks: Vec<(&'static str, Check)>,
     unit: bool,
 }
 
@@ -97,10 +99,16 @@ impl Host {
         }
     }
 
+    /// Whether a kernel and its sandbox are needed.
+    fn needs_tools(&self) -> bool {
+        let needs = |(_, check): &(_, Check)| matches!(check, Check::Tools(_));
+        self.unit || self.checks.iter().any(needs)
+    }
+
     /// How many tests they are at the outermost level: making what they need, checks, unit tests.
     fn planned(&self) -> usize {
-        let parts = usize::from(!self.checks.is_empty()) + usize::from(self.unit);
-        parts + usize::from(parts > 0)
+        let parts = [self.needs_tools(), !self.checks.is_empty(), self.unit];
+        parts.into_iter().map(usize::from).sum()
     }
 
     fn run(
@@ -110,64 +118,65 @@ impl Host {
         filter: &Filter,
         report: &mut Report<'_>,
     ) -> Result<()> {
-        if self.planned() == 0 {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let opened = session
-            .config
-            .target(args.versions.kernel.as_deref())
-            .and_then(|target| Kernel::open(session, target));
-        let setup = Case {
-            time: Some(started.elapsed()),
-            log: Some(session.logs().to_owned()),
-            ..Case::new("setup", "kernel_and_sandbox_are_there", Outcome::Passed)
+        let tools = match self.needs_tools() {
+            true => open_tools(session, args, report),
+            false => None,
         };
-        let tools = match opened {
-            Ok((kernel, sandbox)) => HostTools {
-                session,
-                sandbox,
-                kernel,
-            },
-            Err(error) => {
-                report.add(Case {
-                    outcome: Outcome::Failed(format!("{error:#}")),
-                    ..setup
-                });
-                self.give_up(report);
-                return Ok(());
-            }
-        };
-        report.add(setup);
-        if !self.checks.is_empty() {
-            report.begin("check", self.checks.len());
-            for (name, check) in &self.checks {
-                report.add(timed("check", name, || check(&tools)));
-            }
-            report.end();
-        }
-        match self.unit {
-            true => unit::run(&tools, filter, report),
-            false => Ok(()),
-        }
-    }
-
-    /// Reports that nothing can be run.
-    fn give_up(&self, report: &mut Report<'_>) {
         let skipped = || Outcome::Skipped("what it needs could not be made: see setup".into());
         if !self.checks.is_empty() {
             report.begin("check", self.checks.len());
-            for (name, _) in &self.checks {
-                report.add(Case::new("check", *name, skipped()));
+            for (name, check) in &self.checks {
+                report.add(match (check, &tools) {
+                    (Check::Tree(check), _) => timed("check", name, || check(session)),
+                    (Check::Tools(check), Some(tools)) => {
+                        timed("check", name, || check(tools).map(|()| Vec::new()))
+                    }
+                    (Check::Tools(_), None) => Case::new("check", *name, skipped()),
+                });
             }
             report.end();
         }
-        if self.unit {
-            report.begin("unit", 1);
-            report.add(Case::new("unit", unit::CARGO, skipped()));
-            report.end();
+        match (self.unit, &tools) {
+            (false, _) => Ok(()),
+            (true, Some(tools)) => unit::run(tools, filter, report),
+            (true, None) => {
+                report.begin("unit", 1);
+                report.add(Case::new("unit", unit::CARGO, skipped()));
+                report.end();
+                Ok(())
+            }
         }
     }
+}
+
+/// Makes what the tests on the host work with, and reports whether that went well.
+fn open_tools<'s>(
+    session: &'s Session,
+    args: &Test,
+    report: &mut Report<'_>,
+) -> Option<HostTools<'s>> {
+    let started = Instant::now();
+    let opened = session
+        .config
+        .target(args.versions.kernel.as_deref())
+        .and_then(|target| Kernel::open(session, target));
+    let (outcome, tools) = match opened {
+        Ok((kernel, sandbox)) => {
+            let tools = HostTools {
+                session,
+                sandbox,
+                kernel,
+            };
+            (Outcome::Passed, Some(tools))
+        }
+        Err(error) => (Outcome::Failed(format!("{error:#}")), None),
+    };
+    report.add(Case {
+        time: Some(started.elapsed()),
+        log: Some(session.logs().to_owned()),
+        ..Case::new("setup", "kernel_and_sandbox_are_there", outcome)
+    });
+    tools
 }
 
 /// Prints the names, one a line, as filters take them; what is to be known besides stands in brackets.
@@ -197,14 +206,16 @@ fn list(lots: &[Lot], filter: &Filter) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn timed(suite: &str, name: &str, check: impl FnOnce() -> Result<()>) -> Case {
+/// Runs a check, which returns notes.
+fn timed(suite: &str, name: &str, check: impl FnOnce() -> Result<Vec<String>>) -> Case {
     let started = Instant::now();
-    let outcome = match check() {
-        Ok(()) => Outcome::Passed,
-        Err(error) => Outcome::Failed(format!("{error:#}")),
+    let (outcome, notes) = match check() {
+        Ok(notes) => (Outcome::Passed, notes),
+        Err(error) => (Outcome::Failed(format!("{error:#}")), Vec::new()),
     };
     Case {
         time: Some(started.elapsed()),
+        notes,
         ..Case::new(suite, name, outcome)
     }
 }

@@ -9,9 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use kbuild::process;
 
-use super::checks::host_cargo;
 use super::libtest::{Program, Reader, is_built, program_of};
-use super::{Filter, HostTools};
+use super::{Filter, HostTools, cargo};
 use crate::report::{Case, Outcome, Report};
 
 /// The name of the test that is cargo itself: it builds the tests and runs them to their end.
@@ -29,7 +28,7 @@ pub fn run(tools: &HostTools, filter: &Filter, report: &mut Report<'_>) -> Resul
     write_bindgen(tools, shared.path(), &bindgen)?;
     let log = session.log("cargo-test");
     let cargo = |argument| {
-        let mut cargo = host_cargo(session.workspace());
+        let mut cargo = cargo::command(session.workspace());
         cargo
             .args(["test", "--workspace", argument])
             .env("TMPDIR", shared.path())
@@ -114,7 +113,7 @@ fn whole(outcome: Outcome, log: &Path) -> Case {
 /// The names of all tests; builds them.
 pub fn list() -> Result<Vec<String>> {
     let workspace = kbuild::session::find_workspace()?;
-    let mut cargo = host_cargo(&workspace);
+    let mut cargo = cargo::command(&workspace);
     let out = cargo
         .args(["test", "--workspace", "--", "--list"])
         .output()
