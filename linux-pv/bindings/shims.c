@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bodies of the shims declared in shims.h. They are exported because generic Rust code of crate xen
- * is compiled into the drivers that use it.
+ * Bodies of the shims declared in shims.h. They are exported because generic Rust code of crates kernel_ext
+ * and xen is compiled into the drivers that use it.
  */
 
 #include <linux/export.h>

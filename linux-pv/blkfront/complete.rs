@@ -9,7 +9,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::block::{BlkStatus, CompletionBatch, Op, OwnedRequest, Progress, RequestList};
+use kernel_ext::block::{BlkStatus, CompletionBatch, Op, OwnedRequest, Progress, RequestList};
 use xen::event::{Eoi, Event, Handler};
 use xen::ring::Corrupt;
 use xen_ring::blkif::operation::{Operation, Outcome};
@@ -103,7 +103,7 @@ fn copy_back(rq: &mut OwnedRequest<Blk>) {
     let bytes = rq.data().part.unwrap_or(rq.bytes());
     let mut copied = Ok(());
     for (segment, copy) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
-        copied = copied.and(segment.copy_from(copy.page()));
+        copied = copied.and(copy.page().copy_to_segment(&segment));
     }
     if copied.is_err() {
         rq.set_status(BlkStatus::IOERR);

@@ -8,16 +8,16 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::block::{RequestList, TagSet};
+use kernel_ext::block::{RequestList, TagSet};
+use kernel_ext::show::Show;
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transaction};
 use xen::event::EventChannel;
 use xen::ring::{IdSlot, IdTable, SharedRing};
-use xen::show::Show;
 use xen_abi::io::protocols;
+use xen_ring::blkif::BlkFrontRing;
 use xen_ring::blkif::features::{Disk, Features, Transport};
 use xen_ring::blkif::segment::indirect_pages;
 use xen_ring::blkif::vdev::Placement;
-use xen_ring::blkif::BlkFrontRing;
 
 use crate::complete::OnEvent;
 use crate::data::{Kind, Stock};

@@ -13,7 +13,8 @@
 
 use kernel::alloc::flags::{GFP_KERNEL, GFP_NOWAIT};
 use kernel::prelude::*;
-use xen::block::{Loans, OwnedRequest};
+use kernel_ext::block::OwnedRequest;
+use xen::block::Loans;
 use xen::domain::DomId;
 use xen::grant::{Access, Grant, GrantPool, GrantRefs};
 use xen::page::{GrantablePage, PagePool};

@@ -17,10 +17,10 @@ use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use xen::block::RequestList;
+use kernel_ext::block::RequestList;
+use kernel_ext::show::Show;
 use xen::bus::{self, wait_until, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen::domain;
-use xen::show::Show;
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
 use crate::connect::{disconnect, Offer};

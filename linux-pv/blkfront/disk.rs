@@ -9,14 +9,14 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
-use xen::block::{
-    Disk, DiskBuilder, DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits,
-    TagSet, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION,
-    CDROM_MULTISESSION_SIZE, SECTOR_SIZE,
+use kernel_ext::block::{
+    CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE, Disk, DiskBuilder,
+    DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits, SECTOR_SIZE, TagSet,
+    TagSetOptions,
 };
+use kernel_ext::work::{new_worker, Job, Worker};
 use xen::bus::{Dir, Path};
 use xen::grant::{Grant, GrantRefs};
-use xen::work::{new_worker, Job, Worker};
 use xen_abi::PAGE_SIZE;
 use xen_ring::blkif::features::{self, Durability};
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
@@ -253,7 +253,7 @@ pub(crate) struct Opened {
 impl DiskOperations for Blk {
     type DiskData = KBox<Opened>;
 
-    const OWNER: &'static ThisModule = &xen::this_module!();
+    const OWNER: &'static ThisModule = &kernel_ext::this_module!();
 
     /// There is no real geometry, but what is returned is consistent with the size.
     fn geometry(_opened: &Opened, capacity: u64) -> Result<Geometry> {

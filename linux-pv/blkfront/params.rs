@@ -6,7 +6,7 @@ use kernel::prelude::*;
 use xen_abi::io::blkif::MAX_SEGMENTS_PER_REQUEST;
 use xen_ring::blkif::features::{MAX_INDIRECT_SEGMENTS, MAX_RING_PAGE_ORDER};
 
-xen::module_params! {
+kernel_ext::module_params! {
     /// See [`max_indirect_segments`].
     MAX_SEGMENTS: u32 = 32, "max_indirect_segments", 0o444,
         "Maximum amount of segments in indirect requests (default is 32)";
@@ -32,7 +32,7 @@ pub(crate) fn max_indirect_segments() -> u32 {
 
 /// Most rings of a disk: no more than there are CPUs.
 pub(crate) fn max_queues() -> u32 {
-    xen::block::online_queues(MAX_QUEUES.get().max(1)).max(1)
+    kernel_ext::block::online_queues(MAX_QUEUES.get().max(1)).max(1)
 }
 
 /// Binary logarithm of the most pages of a ring.

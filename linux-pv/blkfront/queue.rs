@@ -11,18 +11,18 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::block::{
-    BlkStatus, IdleRequest, LentRequest, Op, Operations, OwnedRequest, QueueResult, Request,
-    RequestList,
+use kernel_ext::block::{
+    BlkStatus, IdleRequest, Op, Operations, OwnedRequest, QueueResult, Request, RequestList,
 };
+use kernel_ext::show::Show;
+use kernel_ext::sync::{new_irq_spinlock, IrqSpinLock, IrqSpinLockGuard};
+use xen::block::LentRequest;
 use xen::event::EventChannel;
 use xen::ring::{Corrupt, IdSlot, IdTable, SharedRing};
-use xen::show::Show;
-use xen::sync::{new_irq_spinlock, IrqSpinLock, IrqSpinLockGuard};
 use xen_abi::io::blkif::Segment;
+use xen_ring::blkif::BlkFrontRing;
 use xen_ring::blkif::features::{Discard, Durability};
 use xen_ring::blkif::vdev::DiskName;
-use xen_ring::blkif::BlkFrontRing;
 
 use crate::complete::OnEvent;
 use crate::data::{RequestData, Stock};

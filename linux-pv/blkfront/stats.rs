@@ -8,9 +8,9 @@
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::count::Counts;
-use xen::counters;
-use xen::queue_files::QueueFiles;
+use kernel_ext::count::Counts;
+use kernel_ext::counters;
+use kernel_ext::queue_files::QueueFiles;
 
 use crate::data::Way;
 use crate::queue::{Core, Link};

@@ -8,7 +8,8 @@
 //! requests that were built for another back end, and barriers take fewer segments than writes.
 
 use kernel::prelude::*;
-use xen::block::{BlkStatus, IdleRequest, LentRequest, Op, OwnedRequest, QueueResult, Refused};
+use kernel_ext::block::{BlkStatus, IdleRequest, Op, OwnedRequest, QueueResult, Refused};
+use xen::block::LentRequest;
 use xen::grant::Access;
 use xen_abi::io::blkif::{
     Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
@@ -437,7 +438,7 @@ impl ToCopy {
     pub(crate) fn copy(&self) -> Result {
         let pages = self.rq.data().copies.iter();
         for (s, page) in self.rq.segments_within(self.bytes).zip(pages) {
-            s.copy_to(page.page())?;
+            page.page().copy_from_segment(&s)?;
         }
         Ok(())
     }

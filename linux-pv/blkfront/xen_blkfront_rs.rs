@@ -32,7 +32,8 @@ mod stats;
 mod submit;
 
 use kernel::prelude::*;
-use xen::{block, bus, domain};
+use kernel_ext::block;
+use xen::{bus, domain};
 use xen_ring::blkif::vdev::XENVBD_MAJOR;
 
 module! {

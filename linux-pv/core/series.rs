@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the supported series of the kernel call or shape differently; see `xen/series.rs` about the `cfg`s.
+//! What the supported series of the kernel call or shape differently; see `kernel/series.rs` about the `cfg`s.
 
 use core_bindings as bindings;
 use kernel::bindings as k;
 
-#[path = "../xen/series/dma.rs"]
+#[path = "../kernel/series/dma.rs"]
 mod dma;
 
 pub(crate) use dma::*;

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::Arc;
-use xen::chardev::error;
+use kernel_ext::chardev::error;
 use xen::event::port::Port;
 use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
 use xen_abi::errno;

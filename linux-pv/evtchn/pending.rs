@@ -12,10 +12,10 @@ use kernel::iov::IovIterDest;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
-use xen::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
+use kernel_ext::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
+use kernel_ext::sync::{new_irq_spinlock, IrqSpinLock};
+use kernel_ext::user;
 use xen::page::PAGE_SIZE;
-use xen::sync::{new_irq_spinlock, IrqSpinLock};
-use xen::user;
 use xen_devfile::pending::{grow, reset, slots_for, Consumer, Indexes, Producer, Pushed};
 
 /// Bytes of a port's number.

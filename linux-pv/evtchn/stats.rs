@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::{Listing, Roster};
+use kernel_ext::chardev::{Listing, Roster};
 
 use crate::file::Shown;
 

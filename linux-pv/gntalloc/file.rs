@@ -14,12 +14,13 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::{Arc, Mutex};
-use xen::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::user;
+use kernel_ext::vma::NewArea;
 use xen::domain::DomId;
 use xen::grant::{Access, Farewell};
 use xen::page::PAGE_SIZE;
-use xen::user;
-use xen::vma::{shared, NewArea};
+use xen::vma::shared;
 use xen_abi::linux::gntalloc::{self as abi, ioctl};
 use xen_devfile::quota::Quota;
 

@@ -2,7 +2,7 @@
 
 //! Module parameters, with the names and defaults of the C driver.
 
-xen::module_params! {
+kernel_ext::module_params! {
     /// See [`limit`].
     LIMIT: u32 = 1024, "limit", 0o644, "Maximum number of grants that may be allocated by the gntalloc device";
 }

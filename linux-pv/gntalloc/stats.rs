@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::Listing;
+use kernel_ext::chardev::Listing;
 
 use crate::file::Shared;
 use crate::params;

@@ -5,8 +5,8 @@
 use core::mem::offset_of;
 
 use kernel::prelude::*;
+use kernel_ext::user;
 use xen::grant::CopyBatch;
-use xen::user;
 use xen_abi::grant_table::status;
 use xen_abi::linux::gntdev as abi;
 use xen_devfile::copy::pieces;

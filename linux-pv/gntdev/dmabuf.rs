@@ -17,11 +17,12 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
-use xen::dmabuf::{export, DmaBuf, Exporter, FrameDevice, LentBuffer, Pages};
+use kernel_ext::dmabuf::{DmaBuf, export, Exporter, FrameDevice, Pages};
+use kernel_ext::sync::Done;
+use kernel_ext::user;
+use xen::dmabuf::LentBuffer;
 use xen::domain::{self, DomId};
 use xen::grant::{Access, DeviceGrants, ForeignGrant};
-use xen::sync::Done;
-use xen::user;
 use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_devfile::dmabuf::{ordinary_memory, Key, Keys, Refused};
 
@@ -194,7 +195,7 @@ impl Buffers {
             grants,
             _ticket: ticket,
         };
-        const OWNER: &ThisModule = &xen::this_module!();
+        const OWNER: &ThisModule = &kernel_ext::this_module!();
         let buffer = export(OWNER, exported)?;
         // Before the program has it, for it cannot be taken away again.
         let told = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;

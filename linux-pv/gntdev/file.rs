@@ -13,13 +13,13 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
-use xen::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::user;
+use kernel_ext::vma::{AddressSpace, NewArea};
 use xen::domain::DomId;
 use xen::grant::{CopyBatch, Farewell, ForeignGrant};
 use xen::page::PAGE_SIZE;
-use xen::user;
 use xen::vma::granted::Granted;
-use xen::vma::{AddressSpace, NewArea};
 use xen_abi::linux::gntalloc::UnmapNotify;
 use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_devfile::offsets::first_fit;
@@ -257,7 +257,7 @@ fn get_offset_for_vaddr(argument: usize) -> Result {
     let mut args: abi::GetOffsetForVaddr = user::read(argument)?;
     let granted = {
         let space = AddressSpace::lock()?;
-        space.granted(args.vaddr as usize).ok_or(EINVAL)?
+        Granted::find(&space, args.vaddr as usize).ok_or(EINVAL)?
     };
     args.offset = granted.offset();
     args.count = granted.count() as u32;

@@ -4,7 +4,7 @@
 
 use kernel::prelude::*;
 
-xen::module_params! {
+kernel_ext::module_params! {
     /// See [`limit`].
     LIMIT: u32 = 65536, "limit", 0o644, "Maximum number of grants that may be mapped by one mapping request";
 }

@@ -27,8 +27,9 @@ mod stats;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::{Registration, Roster};
-use xen::{device_node, domain};
+use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::device_node;
+use xen::domain;
 
 module! {
     type: Module,

@@ -10,10 +10,10 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
+use kernel_ext::show::Show;
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
 use xen::event::EventChannel;
 use xen::ring::SharedRing;
-use xen::show::Show;
 use xen_ring::netif::features::{Features, Transport};
 use xen_ring::netif::{RxFrontRing, TxFrontRing};
 

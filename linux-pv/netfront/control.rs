@@ -7,14 +7,14 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
+use kernel_ext::net::{random_rss_key, RssChange};
+use kernel_ext::show::Show;
 use xen::bus::{wait_until, Bound, Device, Dir, Failure, OrFail};
 use xen::domain::DomId;
 use xen::event::{Eoi, Event, EventChannel, Handler};
 use xen::grant::{Access, Grant};
-use xen::net::{random_rss_key, RssChange};
 use xen::page::GrantablePage;
 use xen::ring::{Corrupt, SharedRing};
-use xen::show::Show;
 use xen_ring::netif::control::{Algorithm, Answer, Control, HashTypes, Message, Refused};
 use xen_ring::netif::CtrlFrontRing;
 

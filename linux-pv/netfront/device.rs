@@ -19,9 +19,9 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
+use kernel_ext::net::Registration;
+use kernel_ext::show::Show;
 use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
-use xen::net::Registration;
-use xen::show::Show;
 use xen_ring::netif::mac;
 
 use crate::connect::{disconnect, Links, Offered};

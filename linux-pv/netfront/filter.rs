@@ -8,8 +8,8 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
+use kernel_ext::net::{Address, RxMode};
 use xen::bus::wait_until;
-use xen::net::{Address, RxMode};
 use xen_ring::netif::tx::Multicast;
 
 use crate::interface::{Bus, Nic};

@@ -10,15 +10,15 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
+use kernel_ext::count::{Counts, Number};
 use xen::bus::State;
-use xen::count::{Counts, Number};
-use xen::net::{
-    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
-    RssSize, RxMode, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
+use kernel_ext::net::{
+    Counters, Device, ETH_DATA_LEN, Feature, Features, LinkStats, MAX_XDP_LEN, Offer, Operations,
+    Poll, Rss, RssChange, RssSize, RxMode, SkBuff, Transmit, TxGuard, VLAN_ETH_HLEN, XdpFrame,
 };
+use kernel_ext::show::Show;
 use xen::page::PAGE_SIZE;
 use xen::ring::{Corrupt, Layout};
-use xen::show::Show;
 use xen_abi::io::netif::{RxRequest, TxResponse};
 use xen_ring::netif::features::{Offloads, MAX_MTU};
 use xen_ring::netif::slot::{RxSlot, TxSlot};

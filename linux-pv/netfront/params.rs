@@ -7,7 +7,7 @@ use xen_ring::netif::features::MAX_QUEUES as LIMIT;
 /// Most queues if the user does not say.
 const DEFAULT_QUEUES: u32 = 8;
 
-xen::module_params! {
+kernel_ext::module_params! {
     /// See [`max_queues`].
     MAX_QUEUES: u32 = 0, "max_queues", 0o644, "Maximum number of queues per virtual interface";
     /// Whether back ends may see whole pages that packets are part of. An interface can say 0 for itself with
@@ -18,7 +18,7 @@ xen::module_params! {
 /// Most queues of an interface: as many as there are CPUs, but no more than 8 if the user does not say.
 pub(crate) fn max_queues() -> u32 {
     match MAX_QUEUES.get() {
-        0 => xen::net::online_queues(DEFAULT_QUEUES).max(1),
+        0 => kernel_ext::net::online_queues(DEFAULT_QUEUES).max(1),
         most => most.min(LIMIT),
     }
 }

@@ -12,10 +12,10 @@ use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::count::SharedCounter;
+use kernel_ext::count::SharedCounter;
+use kernel_ext::sync::{new_bh_spinlock, BhSpinLock};
+use kernel_ext::work::{new_worker, Job, Worker};
 use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
-use xen::sync::{new_bh_spinlock, BhSpinLock};
-use xen::work::{new_worker, Job, Worker};
 
 use crate::interface::{Nic, Vif};
 use crate::receive::Receive;

@@ -8,12 +8,13 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::count::Counter;
+use kernel_ext::count::Counter;
+use kernel_ext::net::{Checksum, Gso, Incoming, PagePool, Poll, PoolPage, Program, XdpQueue};
+use kernel_ext::work::Worker;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{Checksum, Gso, Incoming, LentPage, PagePool, Poll, PoolPage, Program, XdpQueue};
+use xen::net::LentPage;
 use xen::ring::{Corrupt, SharedRing};
-use xen::work::Worker;
 use xen_abi::io::netif::NR_SLOTS_MIN;
 use xen_ring::netif::extra::GsoKind;
 use xen_ring::netif::rx::receiver::Receiver;
@@ -261,7 +262,7 @@ impl Context<'_> {
         for (index, (buffer, piece)) in receiver.pieces().enumerate() {
             let (offset, len) = (piece.offset.into(), piece.len.into());
             if small || !whole {
-                whole &= skb.copy_lent(&buffer, offset, len).is_ok();
+                whole &= buffer.copy_to(&mut skb, offset, len).is_ok();
                 keep(spare, buffer);
                 continue;
             }

@@ -9,9 +9,9 @@
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::count::{Counter, Counts, Number};
-use xen::counters;
-use xen::queue_files::QueueFiles;
+use kernel_ext::count::{Counter, Counts, Number};
+use kernel_ext::counters;
+use kernel_ext::queue_files::QueueFiles;
 
 use crate::interface::{Nic, Vif};
 

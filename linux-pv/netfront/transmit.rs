@@ -7,12 +7,13 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::net::{self, Feature, SkBuff, Transmit, XdpFrame};
+use kernel_ext::work::Worker;
 use xen::domain::DomId;
 use xen::grant::GrantRefs;
-use xen::net::{self, Feature, LentPart, Outgoing, SkBuff, Transmit, Unlendable, XdpFrame};
+use xen::net::{LentPart, PagedPacket, Unlendable};
 use xen::page::PagePool;
 use xen::ring::{Corrupt, IdSlot, SharedRing};
-use xen::work::Worker;
 use xen_abi::io::netif::MAX_TX_SIZE;
 use xen_ring::netif::extra::{Gso, GsoKind};
 use xen_ring::netif::tx::in_flight::{InFlight, SendError};
@@ -206,7 +207,7 @@ impl TxLink {
         pieces: &mut KVec<Piece>,
         skb: SkBuff,
     ) -> Result<(), Drop> {
-        let mut skb = Outgoing::new(skb);
+        let mut skb = PagedPacket::new(skb);
         let len = skb.len();
         if len > MAX_TX_SIZE {
             too_long(len);
@@ -311,9 +312,9 @@ impl TxLink {
             return Err(frame);
         }
         let (part, offset, len) = if self.trusted {
-            frame.lend(refs, *to)?
+            LentPart::lend_frame(frame, refs, *to)?
         } else {
-            frame.lend_copy(pages, refs, *to)?
+            LentPart::lend_frame_copy(frame, pages, refs, *to)?
         };
         // There is room: checked above.
         let Ok(piece) = check_out(in_flight, part, offset, len) else {

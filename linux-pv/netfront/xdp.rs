@@ -7,8 +7,8 @@
 //! moved.
 
 use kernel::prelude::*;
+use kernel_ext::net::{Poll, PoolPage, Program, Ran, TxGuard, XDP_HEADROOM, XdpFrame, XdpQueue};
 use xen::bus::{Dir, State};
-use xen::net::{Poll, PoolPage, Program, Ran, TxGuard, XdpFrame, XdpQueue, XDP_HEADROOM};
 
 use crate::device::PATIENCE;
 use crate::interface::{Nic, Vif};

@@ -18,10 +18,10 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::time::{Delta, Instant, Monotonic};
+use kernel_ext::show::Show;
+use kernel_ext::sync::{may_sleep, new_raw_spinlock, Bell, RawSpinLock};
 use xen::bus::{Bound, Device};
 use xen::pci::Access;
-use xen::show::Show;
-use xen::sync::{may_sleep, new_raw_spinlock, Bell, RawSpinLock};
 use xen_ring::pciif::{Address, Answer, NotStarted, Refusal, Report, Request, Started};
 
 use crate::link::Link;

@@ -7,8 +7,8 @@ use core::time::Duration;
 use kernel::pr_warn_once;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::work::{new_worker, Job, Worker};
 use xen::event::{Eoi, Event, Handler};
-use xen::work::{new_worker, Job, Worker};
 use xen_ring::pciif::{Recovery, Report};
 
 use crate::exchange::Wire;

@@ -4,9 +4,9 @@
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::show::Show;
 use xen::bus::{Bound, Device, Failure, Key, OrFail, State};
 use xen::pci::RootBus;
-use xen::show::Show;
 use xen_ring::pciif::{Address, Recovery, Report, Root, MAX_LISTED};
 
 use crate::exchange::Wire;

@@ -8,8 +8,8 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 use kernel::time::Delta;
-use xen::count::{Counts, SharedCounter};
-use xen::counters;
+use kernel_ext::count::{Counts, SharedCounter};
+use kernel_ext::counters;
 use xen_ring::pciif::{Answer, Refusal, Request, Step};
 
 use crate::exchange::Wire;

@@ -6,9 +6,10 @@
 //! told: the program's memory cannot be accessed while the lock is held.
 
 use kernel::prelude::*;
+use kernel_ext::user;
+use kernel_ext::vma::AddressSpace;
 use xen::domain::DomId;
-use xen::user;
-use xen::vma::AddressSpace;
+use xen::vma::foreign;
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::batch::{marked, settle, Summary, CHUNK};
 use xen_devfile::mapping::{claim, Claim, Span};
@@ -97,7 +98,7 @@ impl Batch {
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let mut errors = KVVec::from_elem(0, frames.len(), flags)?;
         let space = AddressSpace::lock()?;
-        let area = space.foreign(self.address).ok_or(EINVAL)?;
+        let area = foreign::Area::find(&space, self.address).ok_or(EINVAL)?;
         let whole = Span::new(area.start() as u64, area.pages() as u64).ok_or(EINVAL)?;
         let wanted = Span::new(self.address as u64, frames.len() as u64).ok_or(EINVAL)?;
         match claim(whole, area.is_used(), self.address as u64, wanted) {

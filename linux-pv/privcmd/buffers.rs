@@ -4,8 +4,9 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::OpenFile;
-use xen::vma::{buffer, NewArea};
+use kernel_ext::chardev::OpenFile;
+use kernel_ext::vma::NewArea;
+use xen::vma::buffer;
 
 /// An open file. What is mapped from it lives on its own.
 pub(crate) struct Buffers;

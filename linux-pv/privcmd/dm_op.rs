@@ -4,9 +4,9 @@
 //! hypervisor looks at nothing but the buffers, which are the program's own.
 
 use kernel::prelude::*;
+use kernel_ext::user::{self, Pinned};
 use xen::domain::DomId;
 use xen::hypercall;
-use xen::user::{self, Pinned};
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::buffers::{self, Refused};
 

@@ -9,14 +9,14 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::eventfd::EventFd;
+use kernel_ext::sync::{new_irq_spinlock, IrqSpinLock};
+use kernel_ext::user;
+use kernel_ext::vma::AddressSpace;
 use xen::domain::DomId;
 use xen::event::port::SharedPort;
 use xen::event::{Heard, Observer, SharedChannel};
-use xen::eventfd::EventFd;
-use xen::sync::{new_irq_spinlock, IrqSpinLock};
-use xen::user;
-use xen::vma::foreign::KeptPage;
-use xen::vma::AddressSpace;
+use xen::vma::foreign::{self, KeptPage};
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::ioreq::{pages, place, serve, Doorbell, Slot, MOST_VCPUS};
 
@@ -187,7 +187,7 @@ fn keep(args: &abi::Ioeventfd) -> Result<KVec<KeptPage>> {
     let mut kept = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
     let space = AddressSpace::lock()?;
     let first = args.ioreq as usize;
-    let area = space.foreign(first).ok_or(EFAULT)?;
+    let area = foreign::Area::find(&space, first).ok_or(EFAULT)?;
     for index in 0..count {
         let at = first.checked_add(index * xen::page::PAGE_SIZE);
         kept.push(area.keep(at.ok_or(EFAULT)?)?, GFP_KERNEL_ACCOUNT)?;

@@ -19,11 +19,11 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel::time::{Instant, Monotonic};
+use kernel_ext::eventfd::{EventFd, Listener, OpenEventFd, Watch};
+use kernel_ext::user;
+use kernel_ext::work::{new_worker, Job, Worker};
 use xen::domain::DomId;
-use xen::eventfd::{EventFd, Listener, OpenEventFd, Watch};
 use xen::hypercall::StoredDmOp;
-use xen::user;
-use xen::work::{new_worker, Job, Worker};
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::eventfds::is_brief;
 

@@ -4,7 +4,7 @@
 
 use xen_devfile::buffers::Limits;
 
-xen::module_params! {
+kernel_ext::module_params! {
     /// See [`dm_op_limits`].
     DM_OP_MAX_NR_BUFS: u32 = 16, "dm_op_max_nr_bufs", 0o644, "Maximum number of buffers per dm_op hypercall";
     /// See [`dm_op_limits`].

@@ -3,10 +3,11 @@
 //! Mapping ranges of a domain's frames (`MMAP`), in PV domains: the oldest of the requests that map.
 
 use kernel::prelude::*;
-use xen::chardev::error;
+use kernel_ext::chardev::error;
+use kernel_ext::user;
+use kernel_ext::vma::AddressSpace;
 use xen::domain::{self, DomId};
-use xen::user;
-use xen::vma::AddressSpace;
+use xen::vma::foreign;
 use xen_abi::errno;
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::mapping::{Ranges, Span};
@@ -26,7 +27,7 @@ pub(crate) fn map(file: &File, argument: usize) -> Result {
         return Ok(());
     };
     let space = AddressSpace::lock()?;
-    let area = space.foreign(first.va as usize).ok_or(EINVAL)?;
+    let area = foreign::Area::find(&space, first.va as usize).ok_or(EINVAL)?;
     if first.va as usize != area.start() || area.is_used() {
         return Err(EINVAL);
     }

@@ -6,9 +6,10 @@
 use core::mem::offset_of;
 
 use kernel::prelude::*;
+use kernel_ext::user;
+use kernel_ext::vma::AddressSpace;
 use xen::hypercall;
-use xen::user;
-use xen::vma::AddressSpace;
+use xen::vma::foreign;
 use xen_abi::linux::privcmd as abi;
 use xen_abi::memory::AcquireResource;
 
@@ -38,7 +39,7 @@ pub(crate) fn map(file: &File, argument: usize) -> Result {
     }
     let address = args.addr as usize;
     let space = AddressSpace::lock()?;
-    let area = space.foreign(address).ok_or(EINVAL)?;
+    let area = foreign::Area::find(&space, address).ok_or(EINVAL)?;
     let count = usize::try_from(args.num)
         .ok()
         .filter(|count| *count <= MOST)

@@ -12,8 +12,8 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::chardev::{new_wait_queue, Ready, WaitQueue};
 use xen::bus::{Dir, OnReady, WhenReady};
-use xen::chardev::{new_wait_queue, Ready, WaitQueue};
 use xen::domain;
 use xen_abi::xen::domid;
 use xen_devfile::restrict::Restriction;

@@ -36,8 +36,9 @@ mod target;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use xen::chardev::{Registration, Roster};
-use xen::{device_node, domain};
+use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::device_node;
+use xen::domain;
 
 use crate::file::Shared;
 use crate::irqfd::Irqfds;

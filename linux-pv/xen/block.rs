@@ -1,63 +1,156 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Multi-queue block devices (blk-mq), safe and with nothing of Xen in it but one file, `loan.rs`.
+//! A block request's data, shown to another domain.
 //!
-//! The kernel's own `kernel::block::mq` can serve a ramdisk, but tells a driver neither operation nor
-//! sector, segments or flags of a request, and knows neither queue limits, error status nor
-//! per-hardware-queue data. This module is a complete abstraction, kept free of driver policy so that
-//! it can be proposed upstream.
-//!
-//! A driver implements [`Operations`], makes a [`TagSet`], builds a [`Disk`] on it and adds that:
-//!
-//! - A request arrives as an [`IdleRequest`]. The driver either refuses it, which hands it back to
-//!   the block layer, or [starts](IdleRequest::start) it and owns it as an [`OwnedRequest`].
-//! - An [`OwnedRequest`] is a value: it can be stored in a table, moved into a list, requeued, or
-//!   completed, and the compiler sees to it that it is completed no more than once. One that is
-//!   dropped fails with an I/O error, so none is ever lost.
-//! - [`Disk`] removes itself when dropped, which waits until every request came back.
-//!
-//! C headers: `include/linux/blk-mq.h`, `include/linux/blkdev.h`.
+//! Either its pages are lent ([`LentRequest`]), which costs no copy but shows whole pages, or its data
+//! is copied to and from pages of the driver's ([`GrantablePage::copy_from_segment`],
+//! [`GrantablePage::copy_to_segment`]).
 
-mod batch;
-mod disk;
-mod fops;
-mod limits;
-mod loan;
-mod major;
-mod operations;
-mod request;
-mod segments;
-mod status;
-mod tag_set;
+use core::ops::Deref;
 
-pub use self::batch::{CompletionBatch, RequestList};
-pub use self::disk::{Disk, DiskBuilder, RequestQueue};
-pub use self::fops::{
-    DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
-};
-pub use self::limits::{Feature, Features, QueueLimits};
-pub use self::loan::{LentRequest, Loans};
-pub use self::major::{Major, MinorRange};
-pub use self::operations::{Operations, QueueResult};
-pub use self::request::{IdleRequest, Op, OwnedRequest, Progress, Refused, Request};
-pub use self::segments::{Segment, Segments};
-pub use self::status::BlkStatus;
-pub use self::tag_set::{TagSet, TagSetOptions};
+use kernel::prelude::*;
+use kernel_ext::block::{Operations, OwnedRequest, Request, Segment};
 
-/// Bytes of a sector, the block layer's unit of addresses and capacities whatever the device's own
-/// block size is.
-pub const SECTOR_SIZE: u32 = kernel::bindings::SECTOR_SIZE;
+use crate::domain::DomId;
+use crate::grant::{Access, GrantRefNumber, GrantRefs, LoanedGrant};
+use crate::page::{Gfn, GrantablePage};
 
-/// Binary logarithm of [`SECTOR_SIZE`].
-pub const SECTOR_SHIFT: u32 = kernel::bindings::SECTOR_SHIFT;
+/// Room for the grants of a request's pages, made in advance and used again and again.
+#[derive(Default)]
+pub struct Loans(KVec<LoanedGrant>);
 
-/// How many hardware queues make sense on this machine: one a CPU, `most` at most.
-pub fn online_queues(most: u32) -> u32 {
-    // SAFETY: Only counts CPUs.
-    unsafe { kernel::bindings::blk_mq_num_online_queues(most) }
+impl Loans {
+    /// Room for `count` grants. May sleep.
+    pub fn with_capacity(count: usize) -> Result<Self> {
+        Ok(Self(KVec::with_capacity(count, GFP_KERNEL)?))
+    }
 }
 
-/// To be called once, when the module is loaded.
-pub(crate) fn init() {
-    major::init();
+/// A request whose pages another domain can access. It cannot be completed before that has ended.
+///
+/// Dropping it ends the access, or leaves that to the kernel for pages that the peer still holds, and
+/// fails the request.
+pub struct LentRequest<T: Operations> {
+    // Fields are dropped in this order: the pages may only go back when they are not lent any more.
+    loans: Loans,
+    request: OwnedRequest<T>,
+}
+
+impl<T: Operations> LentRequest<T> {
+    /// Lends the pages of the first `bytes` bytes of a request to domain `to`. For each segment,
+    /// `each` is told the grant. Allocates nothing.
+    ///
+    /// The peer sees the whole of each page, with whatever lies around the request's data: this is for
+    /// peers that are trusted with that.
+    ///
+    /// # Errors
+    ///
+    /// Gives all back if `refs` has too few references or `loans` too little room.
+    #[inline]
+    pub fn new(
+        request: OwnedRequest<T>,
+        mut loans: Loans,
+        refs: &mut GrantRefs,
+        to: DomId,
+        access: Access,
+        bytes: u32,
+        mut each: impl FnMut(GrantRefNumber, Segment<'_>),
+    ) -> Result<Self, (OwnedRequest<T>, Loans)> {
+        for segment in request.segments_within(bytes) {
+            if loans.0.len() == loans.0.capacity() {
+                return Err(Self { loans, request }.take_back(refs));
+            }
+            let Some(free) = refs.claim() else {
+                return Err(Self { loans, request }.take_back(refs));
+            };
+            // SAFETY: A segment's page is a page of this kernel's memory.
+            let frame = unsafe { Gfn::of(segment.page_ptr()) };
+            // SAFETY: The block layer keeps the page until the request is completed. The request is
+            // only to be had from this value when all its loans have ended. What the peer may see is
+            // the driver's decision, as documented.
+            let loan = unsafe { free.lend(frame, to, access) };
+            each(loan.number(), segment);
+            // There is room: checked above.
+            let _ = loans.0.push_within_capacity(loan);
+        }
+        Ok(Self { loans, request })
+    }
+
+    /// Nothing was published yet, so the access can always be ended.
+    #[cold]
+    fn take_back(mut self, refs: &mut GrantRefs) -> (OwnedRequest<T>, Loans) {
+        self.revoke(refs);
+        self.abandon()
+    }
+
+    fn revoke(&mut self, refs: &mut GrantRefs) -> bool {
+        while let Some(loan) = self.loans.0.pop() {
+            match loan.try_revoke() {
+                Ok(free) => refs.release(free),
+                Err(loan) => {
+                    let _ = self.loans.0.push_within_capacity(loan);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Ends the peer's access and returns the request, with the room for the next one; or returns the
+    /// value if the peer still has a page mapped, which is a violation if it has answered the request.
+    #[inline]
+    pub fn reclaim(mut self, refs: &mut GrantRefs) -> Result<(OwnedRequest<T>, Loans), Self> {
+        if self.revoke(refs) {
+            Ok((self.request, self.loans))
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Returns the request in any case. Pages that the peer still has mapped are not used for anything
+    /// else until it lets go: the kernel sees to that. What is in them is up to the peer.
+    pub fn abandon(mut self) -> (OwnedRequest<T>, Loans) {
+        self.loans.0.clear();
+        (self.request, self.loans)
+    }
+
+    /// The driver's data of the request.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut T::RequestData {
+        self.request.data_mut()
+    }
+
+    /// The driver's data of the request.
+    #[inline]
+    pub fn data(&self) -> &T::RequestData {
+        self.request.data()
+    }
+}
+
+impl<T: Operations> Deref for LentRequest<T> {
+    type Target = Request<T>;
+
+    #[inline]
+    fn deref(&self) -> &Request<T> {
+        &self.request
+    }
+}
+
+impl GrantablePage {
+    /// Copies the data of a segment, of a request that writes, to the same place in this page.
+    #[inline]
+    pub fn copy_from_segment(&self, segment: &Segment<'_>) -> Result {
+        let from = segment.address().ok_or(EFAULT)?.as_ptr();
+        // SAFETY: The segment is valid for reads of its length, and no data page is a grantable page.
+        unsafe { self.copy_in_raw(segment.offset() as usize, from, segment.len() as usize) }
+    }
+
+    /// Copies the data of a segment, of a request that reads, from the same place in this page.
+    #[inline]
+    pub fn copy_to_segment(&self, segment: &Segment<'_>) -> Result {
+        let to = segment.address().ok_or(EFAULT)?.as_ptr();
+        // SAFETY: The segment is valid for writes of its length: while the driver owns the request,
+        // its data is the driver's to fill in. No data page is a grantable page.
+        unsafe { self.copy_out_raw(segment.offset() as usize, to, segment.len() as usize) }
+    }
 }

@@ -10,42 +10,18 @@
 //! Counting stays off the hot path: references are counted when a batch is reserved, not when one is
 //! claimed.
 
-use core::sync::atomic::AtomicI64;
-use core::sync::atomic::Ordering::Relaxed;
-
 use kernel::debugfs;
 use kernel::prelude::*;
-
-/// One number, changed from any context.
-pub(crate) struct Counter(AtomicI64);
-
-impl Counter {
-    const fn new() -> Self {
-        Self(AtomicI64::new(0))
-    }
-
-    #[inline]
-    pub(crate) fn add(&self, n: usize) {
-        self.0.fetch_add(n as i64, Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn sub(&self, n: usize) {
-        self.0.fetch_sub(n as i64, Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
-}
+use kernel_ext::count::Live;
+use kernel_ext::eventfd;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $upper:ident $file:literal),* $(,)?) => {
-        $($(#[$doc])* pub(crate) static $upper: Counter = Counter::new();)*
+        $($(#[$doc])* pub(crate) static $upper: Live = Live::new();)*
 
         /// The debugfs folder; it goes when this is dropped.
         pub(crate) struct Files {
-            _files: KVec<Pin<KBox<debugfs::File<&'static Counter>>>>,
+            _files: KVec<Pin<KBox<debugfs::File<&'static Live>>>>,
             _dir: debugfs::Dir,
         }
 
@@ -53,13 +29,11 @@ macro_rules! counters {
             pub(crate) fn new() -> Result<Self> {
                 let dir = debugfs::Dir::new(c"xen_rs");
                 let mut files = KVec::new();
-                $(files.push(
-                    KBox::pin_init(
-                        dir.read_callback_file($file, Ok::<_, Error>(&$upper), &show),
-                        GFP_KERNEL,
-                    )?,
-                    GFP_KERNEL,
-                )?;)*
+                let all = [$(($file, &$upper),)* (c"eventfds", &eventfd::LIVE)];
+                for (name, count) in all {
+                    let file = dir.read_callback_file(name, Ok::<_, Error>(count), &show);
+                    files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
+                }
                 Ok(Self { _files: files, _dir: dir })
             }
         }
@@ -77,8 +51,6 @@ counters! {
     FOREIGN_PAGES c"foreign_pages",
     /// Pages at which other domains' grants are, or are to be, mapped for programs.
     MAPPED_PAGES c"mapped_pages",
-    /// References to programs' eventfds.
-    EVENTFDS c"eventfds",
     /// Pages for programs' hypercalls.
     BUFFER_PAGES c"buffer_pages",
     /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were granted to.
@@ -91,6 +63,6 @@ counters! {
     DEFERRED c"deferred",
 }
 
-fn show(counter: &&'static Counter, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+fn show(counter: &&'static Live, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
     writeln!(f, "{}", counter.get())
 }

@@ -20,10 +20,11 @@ use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
+use kernel_ext::series;
 use xen_bindings as bindings;
 
 use crate::bus::Device;
-use crate::{debug, series};
+use crate::debug;
 
 pub mod port;
 mod shared;

@@ -18,7 +18,7 @@
 //! Claiming from a stock, granting and revoking allocate nothing and take no lock, so they fit under
 //! a ring's lock; reserving and dropping a stock take the kernel's grant-table lock once.
 //!
-//! The other way round, a program sees other domains' grants by [`vma::granted`](crate::vma::granted) and has
+//! The other way round, a program sees other domains' grants by `vma::granted` and has
 //! the hypervisor copy from and to them by [`CopyBatch`]; devices see them by `DeviceGrants`.
 //!
 //! C header: `include/xen/grant_table.h`.

@@ -9,13 +9,13 @@
 use core::ffi::c_void;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel_ext::user::Pinned;
 use xen_abi::hvm::dm_op::DmOpBuf;
 use xen_abi::memory::{op, AcquireResource};
 use xen_bindings as bindings;
 use xen_devfile::eventfds::BRIEF;
 
 use crate::domain::DomId;
-use crate::user::Pinned;
 
 /// Makes a hypercall for the program, and returns what the hypervisor does. May sleep.
 ///

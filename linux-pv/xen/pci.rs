@@ -30,6 +30,6 @@ pub use msi::Frontend;
 /// How the functions of a bus are reached.
 pub trait Access: Send + Sync + 'static {
     /// Does one operation on the function at `at`. Any context, also with interrupts off: it sleeps only where
-    /// [`may_sleep`](crate::sync::may_sleep) says so, and it ends within seconds.
+    /// [`may_sleep`](kernel_ext::sync::may_sleep) says so, and it ends within seconds.
     fn access(&self, at: Address, request: &Request<'_>) -> Result<Answer, Refusal>;
 }

@@ -17,7 +17,7 @@ pub(super) type Borrowed<'a, T> = <<T as Driver>::Data as ForeignOwnable>::Borro
 /// All callbacks may sleep. The bus calls `probe` and `remove` once a device, with nothing else
 /// running for it; `otherend_changed` runs in the xenwatch thread, never twice at a time. While one of
 /// `otherend_changed`, `suspend` and `resume` runs, allocations start no I/O (see
-/// [`NoIo`](crate::sync::NoIo)).
+/// [`NoIo`](kernel_ext::sync::NoIo)).
 #[vtable]
 pub trait Driver: 'static {
     /// What is kept for a device from `probe` to `remove`, mostly an `Arc`.

@@ -4,10 +4,10 @@
 
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use kernel_ext::show::Show;
 use xen_ring::Corrupt;
 
 use super::StoreError;
-use crate::show::Show;
 
 /// What the other end gets to know of a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,13 +8,13 @@ use kernel::error::{self, to_result};
 use kernel::ffi::c_int;
 use kernel::prelude::*;
 use kernel::types::{ForeignOwnable, Opaque};
+use kernel_ext::sync::NoIo;
 use xen_bindings as bindings;
 
 use super::driver::Borrowed;
 use super::{Bound, Device, DeviceId, Driver, State};
 use crate::debug;
 use crate::domain;
-use crate::sync::NoIo;
 
 /// A registered driver; it is unregistered, and all its devices removed, when this is dropped.
 ///

@@ -5,11 +5,11 @@
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::dmabuf::{Attachment, Direction, DmaBuf, FrameDevice, Mapping};
 use xen_bindings as bindings;
-use xen_devfile::dmabuf::{are_pages, pages};
+use xen_devfile::dmabuf::{are_pages, pages, Segment};
 
 use super::retired::retire;
-use super::{Attachment, Direction, DmaBuf, FrameDevice, Mapping};
 use crate::debug;
 use crate::domain::DomId;
 use crate::grant::{Access, GrantRefNumber, GrantRefs, LoanedGrant};
@@ -81,7 +81,10 @@ impl LentBuffer {
 
 impl Lent {
     fn grant(&mut self, count: usize, to: DomId, access: Access) -> Result {
-        let segments = self.mapping.segments();
+        let segments = self.mapping.segments().map(|segment| Segment {
+            address: segment.address,
+            len: segment.len,
+        });
         if !are_pages(segments.clone(), count as u64) {
             return Err(EINVAL);
         }

@@ -7,10 +7,10 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
+use kernel_ext::work::{new_worker, Job, Worker};
 use xen_bindings as bindings;
 
 use super::lent::Lent;
-use crate::work::{new_worker, Job, Worker};
 
 /// When it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

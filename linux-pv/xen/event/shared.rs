@@ -10,11 +10,11 @@ use core::marker::{PhantomData, PhantomPinned};
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
+use kernel_ext::series;
 use xen_bindings as bindings;
 
 use super::port::{request, SharedPort};
 use super::unbind;
-use crate::series;
 
 /// Called when the other end of a program's port sends an event.
 pub trait Observer: Send + Sync + 'static {

@@ -4,10 +4,10 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::dmabuf::Pages;
 
 use super::mapped::{Mapped, Purpose};
 use super::ForeignGrant;
-use crate::dmabuf::Pages;
 
 /// Grants that are mapped for reading and writing, for devices and all who share the pages with them. Dropped, they
 /// are unmapped: at once, or when nobody uses the pages any more.

@@ -15,12 +15,12 @@ use kernel::bindings as k;
 use kernel::device;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel_ext::show::Show;
 use xen_abi::io::pciif::MAX_VECTORS;
 use xen_bindings as bindings;
 use xen_ring::pciif::{Answer, Refusal, Request};
 
 use super::config::Behind;
-use crate::show::Show;
 
 /// The operations, for C, which does not write to them.
 struct Ops(bindings::xen_pci_frontend_ops);

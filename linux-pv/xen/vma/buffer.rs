@@ -11,8 +11,8 @@ use kernel::error::to_result;
 use kernel::page::Page;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::vma::{Callbacks, NewArea};
 
-use super::{no_page, open, take, Callbacks, NewArea};
 use crate::debug;
 
 /// Zeroed pages.
@@ -24,20 +24,8 @@ impl Drop for Buffer {
     }
 }
 
-static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
-    open: Some(open::<Buffer>),
-    close: Some(close),
-    fault: Some(no_page),
-    ..pin_init::zeroed()
-});
-
-/// # Safety
-///
-/// To be called as `close` of an area of this kind.
-unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
-    // SAFETY: The area's data is a share in an `Arc<Buffer>`, and this its last use.
-    drop(unsafe { take::<Buffer>(vma) });
-}
+// SAFETY: There are no more callbacks.
+static CALLBACKS: Callbacks = unsafe { Callbacks::new::<Buffer>(pin_init::zeroed()) };
 
 /// Fills an area with zeroed pages, which are charged to the program. May sleep.
 ///
@@ -59,10 +47,11 @@ pub fn fill(area: NewArea<'_>) -> Result {
     }
     let data = Arc::new(Buffer(pages), GFP_KERNEL_ACCOUNT)?;
     debug::BUFFER_PAGES.add(count);
-    area.set_flags((k::VM_IO | k::VM_DONTEXPAND) as k::vm_flags_t);
+    // SAFETY: They are promises that the area is not expanded, and that nobody else looks at it.
+    unsafe { area.set_flags((k::VM_IO | k::VM_DONTEXPAND) as k::vm_flags_t) };
     // SAFETY: The area is being set up, and there are as many pages as it has.
-    to_result(unsafe { k::vm_map_pages_zero(area.vma, raw.as_mut_ptr(), count) })?;
-    // SAFETY: The callbacks are those of a `Buffer`.
+    to_result(unsafe { k::vm_map_pages_zero(area.as_raw(), raw.as_mut_ptr(), count) })?;
+    // SAFETY: The callbacks were made for a `Buffer`.
     unsafe { area.finish(&CALLBACKS, data) };
     Ok(())
 }

@@ -17,9 +17,9 @@ use kernel::page::{PAGE_MASK, PAGE_SHIFT};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use xen_abi::memory::{AcquireResource, RSRC_ACQ_CALLER_OWNED};
+use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
 use xen_bindings as bindings;
 
-use super::{bounds, no_page, open, take, AddressSpace, Callbacks, NewArea};
 use crate::domain::{self, DomId};
 use crate::page::Gfn;
 use crate::{debug, hypercall};
@@ -114,21 +114,13 @@ struct Foreign {
     backing: Mutex<Backing>,
 }
 
-static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
-    open: Some(open::<Foreign>),
-    close: Some(close),
-    may_split: Some(may_split),
-    fault: Some(no_page),
-    ..pin_init::zeroed()
-});
-
-/// # Safety
-///
-/// To be called as `close` of an area of this kind.
-unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
-    // SAFETY: The area's data is a share in an `Arc<Foreign>`, and this its last use.
-    drop(unsafe { take::<Foreign>(vma) });
-}
+// SAFETY: The callback has no requirements.
+static CALLBACKS: Callbacks = unsafe {
+    Callbacks::new::<Foreign>(k::vm_operations_struct {
+        may_split: Some(may_split),
+        ..pin_init::zeroed()
+    })
+};
 
 /// An area is one piece: a part of it could not be found again by its beginning.
 ///
@@ -149,8 +141,9 @@ pub fn make(area: NewArea<'_>) -> Result {
     )?;
     // Not copied by fork, which could not tell what to copy.
     let flags = k::VM_IO | k::VM_PFNMAP | k::VM_DONTCOPY | k::VM_DONTEXPAND | k::VM_DONTDUMP;
-    area.set_flags(flags as k::vm_flags_t);
-    // SAFETY: The callbacks are those of a `Foreign`.
+    // SAFETY: What is mapped into the area are frames, by functions that want these flags.
+    unsafe { area.set_flags(flags as k::vm_flags_t) };
+    // SAFETY: The callbacks were made for a `Foreign`.
     unsafe { area.finish(&CALLBACKS, data) };
     Ok(())
 }
@@ -166,14 +159,14 @@ pub struct Area<'a> {
     data: &'a Foreign,
 }
 
-impl AddressSpace {
+impl<'a> Area<'a> {
     /// The area that an address is in, if it is for frames of other domains.
-    pub fn foreign(&self, address: usize) -> Option<Area<'_>> {
-        let vma = self.find(address, &CALLBACKS)?;
+    pub fn find(space: &'a AddressSpace, address: usize) -> Option<Self> {
+        let vma = space.find(address, &CALLBACKS)?;
         // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Foreign>`. The area does
         // not go while the lock is held, nor does its share.
         let data = unsafe { &*(*vma).vm_private_data.cast::<Foreign>() };
-        Some(Area { vma, data })
+        Some(Self { vma, data })
     }
 }
 

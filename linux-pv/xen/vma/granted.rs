@@ -16,9 +16,9 @@ use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 use kernel::sync::{Arc, ArcBorrow};
 use kernel::types::Opaque;
+use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
 use xen_bindings as bindings;
 
-use super::{bounds, no_page, open, take, AddressSpace, Callbacks, NewArea};
 use crate::domain;
 use crate::event::port::SharedPort;
 use crate::grant::mapped::{Mapped, Purpose};
@@ -50,23 +50,15 @@ unsafe impl Send for Granted {}
 // SAFETY: As above.
 unsafe impl Sync for Granted {}
 
-static CALLBACKS: Callbacks = Callbacks(k::vm_operations_struct {
-    open: Some(open::<Granted>),
-    close: Some(close),
-    may_split: Some(may_split),
-    fault: Some(no_page),
-    #[cfg(CONFIG_FIND_NORMAL_PAGE)]
-    find_normal_page: Some(find_normal_page),
-    ..pin_init::zeroed()
-});
-
-/// # Safety
-///
-/// To be called as `close` of an area of this kind.
-unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
-    // SAFETY: The area's data is a share in an `Arc<Granted>`, and this its last use.
-    drop(unsafe { take::<Granted>(vma) });
-}
+// SAFETY: The callbacks take the area's data to be a share in an `Arc<Granted>`.
+static CALLBACKS: Callbacks = unsafe {
+    Callbacks::new::<Granted>(k::vm_operations_struct {
+        may_split: Some(may_split),
+        #[cfg(CONFIG_FIND_NORMAL_PAGE)]
+        find_normal_page: Some(find_normal_page),
+        ..pin_init::zeroed()
+    })
+};
 
 /// Grants are unmapped all at once.
 ///
@@ -154,6 +146,14 @@ impl Granted {
         )
     }
 
+    /// The grants that are mapped in the area that an address is in.
+    pub fn find(space: &AddressSpace, address: usize) -> Option<Arc<Self>> {
+        let vma = space.find(address, &CALLBACKS)?;
+        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Granted>`, which stays while
+        // the lock is held.
+        Some(unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Self>()) }.into())
+    }
+
     /// How many grants there are.
     pub fn count(&self) -> usize {
         self.mapped.count()
@@ -205,27 +205,28 @@ impl Granted {
             // Another process's page table entries would be nobody's.
             flags |= k::VM_DONTCOPY;
         }
-        area.set_flags(flags as k::vm_flags_t);
+        // SAFETY: The area shows pages of the grants', or entries that the hypervisor changes.
+        unsafe { area.set_flags(flags as k::vm_flags_t) };
         let filled = self.fill(&area, writable);
         if let Err(error) = filled {
             self.mapped.unmap();
             return Err(error);
         }
-        // SAFETY: The callbacks are those of a `Granted`.
+        // SAFETY: The callbacks were made for a `Granted`.
         unsafe { area.finish(&CALLBACKS, self) };
         Ok(())
     }
 
     fn fill(&self, area: &NewArea<'_>, writable: bool) -> Result {
         // SAFETY: The area is being set up.
-        let (start, end) = unsafe { bounds(area.vma) };
+        let (start, end) = unsafe { bounds(area.as_raw()) };
         self.start.store(start, Ordering::Relaxed);
         if domain::is_pv() {
             // SAFETY: The notifier is pinned, and taken off before it goes; the address space is locked.
             to_result(unsafe {
                 k::mmu_interval_notifier_insert_locked(
                     self.notifier.get(),
-                    (*area.vma).vm_mm,
+                    (*area.as_raw()).vm_mm,
                     start,
                     end - start,
                     &raw const NOTICES.0,
@@ -244,7 +245,7 @@ impl Granted {
         };
         let entries = |operations: &mut [_]| {
             // SAFETY: The area has as many pages as there are operations.
-            to_result(unsafe { bindings::xen_rs_pte_addresses(area.vma, operations.as_mut_ptr()) })
+            to_result(unsafe { bindings::xen_rs_pte_addresses(area.as_raw(), operations.as_mut_ptr()) })
         };
         // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
         // the notifier's call unmaps the grants.
@@ -252,20 +253,10 @@ impl Granted {
         if !domain::is_pv() {
             // SAFETY: There are as many pages as the area has.
             to_result(unsafe {
-                k::vm_map_pages_zero(area.vma, self.mapped.pages_ptr(), self.count())
+                k::vm_map_pages_zero(area.as_raw(), self.mapped.pages_ptr(), self.count())
             })?;
         }
         Ok(())
-    }
-}
-
-impl AddressSpace {
-    /// The grants that are mapped in the area that an address is in.
-    pub fn granted(&self, address: usize) -> Option<Arc<Granted>> {
-        let vma = self.find(address, &CALLBACKS)?;
-        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Granted>`, which stays while
-        // the lock is held.
-        Some(unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Granted>()) }.into())
     }
 }
 

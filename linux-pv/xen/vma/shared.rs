@@ -7,8 +7,8 @@ use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::vma::{bounds, Callbacks, NewArea};
 
-use super::{bounds, no_page, open, take, Callbacks, NewArea};
 use crate::page::GrantablePage;
 
 /// What owns a page that areas show.
@@ -52,20 +52,9 @@ impl<T> Owners<T> {
 struct Shared<T>(#[allow(dead_code)] Owners<T>);
 
 impl<T: OwnsPage> Shared<T> {
-    const CALLBACKS: &'static Callbacks = &Callbacks(k::vm_operations_struct {
-        open: Some(open::<Self>),
-        close: Some(Self::close),
-        fault: Some(no_page),
-        ..pin_init::zeroed()
-    });
-
-    /// # Safety
-    ///
-    /// To be called as `close` of an area of this kind.
-    unsafe extern "C" fn close(vma: *mut k::vm_area_struct) {
-        // SAFETY: The area's data is a share in an `Arc<Self>`, and this its last use.
-        drop(unsafe { take::<Self>(vma) });
-    }
+    // SAFETY: There are no more callbacks.
+    const CALLBACKS: &'static Callbacks =
+        &unsafe { Callbacks::new::<Self>(pin_init::zeroed()) };
 }
 
 /// Shows pages in an area, which has a share in their owners until it is gone. May sleep.
@@ -77,17 +66,18 @@ pub fn show<T: OwnsPage>(area: NewArea<'_>, owners: Owners<T>) -> Result {
     if !area.is_shared() || owners.iter().count() != area.pages() {
         return Err(EINVAL);
     }
-    area.set_flags((k::VM_DONTEXPAND | k::VM_DONTDUMP) as k::vm_flags_t);
+    // SAFETY: They promise nothing of the area's pages.
+    unsafe { area.set_flags((k::VM_DONTEXPAND | k::VM_DONTDUMP) as k::vm_flags_t) };
     // SAFETY: The area is being set up.
-    let (start, _) = unsafe { bounds(area.vma) };
+    let (start, _) = unsafe { bounds(area.as_raw()) };
     for (index, owner) in owners.iter().enumerate() {
         let at = start + index * PAGE_SIZE;
         // SAFETY: The area is being set up and has this address; the page is one of its own, and the area
         // takes a reference to it.
-        to_result(unsafe { k::vm_insert_page(area.vma, at, owner.page().as_ptr()) })?;
+        to_result(unsafe { k::vm_insert_page(area.as_raw(), at, owner.page().as_ptr()) })?;
     }
     let data = Arc::new(Shared(owners), GFP_KERNEL_ACCOUNT)?;
-    // SAFETY: The callbacks are those of a `Shared<T>`.
+    // SAFETY: The callbacks were made for a `Shared<T>`.
     unsafe { area.finish(Shared::<T>::CALLBACKS, data) };
     Ok(())
 }

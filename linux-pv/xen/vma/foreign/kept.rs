@@ -10,11 +10,11 @@ use core::sync::atomic::{fence, Ordering};
 
 use kernel::prelude::*;
 use kernel::sync::{Arc, ArcBorrow};
+use kernel_ext::chardev::error;
 use xen_abi::errno;
 use xen_bindings as bindings;
 
 use super::{Area, Backing, Foreign};
-use crate::chardev::error;
 use crate::page::PAGE_SIZE;
 
 /// A share in an area's pages, for access to one of them. The frame stays there when the program unmaps the area.

@@ -6,7 +6,8 @@ use super::lexer::{Comment, lex};
 use super::{File, Violation};
 
 /// Folders that may have unsafe code.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
+    "linux-pv/kernel/",
     "linux-pv/xen/",
     "linux-pv/core/",
     "hypervisor/machine/src/arch/",

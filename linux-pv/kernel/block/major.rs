@@ -48,9 +48,11 @@ kernel::sync::global_lock! {
     unsafe(uninit) static TAKEN: Mutex<KVec<Taken>> = KVec::new();
 }
 
-/// To be called once, when the module is loaded.
-pub(crate) fn init() {
-    // SAFETY: Called once, before anything else in this file.
+/// # Safety
+///
+/// Called once, before anything else in this file.
+pub(super) unsafe fn init() {
+    // SAFETY: By the requirement of this function.
     unsafe { TAKEN.init() };
 }
 

@@ -18,9 +18,12 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use xen_bindings as bindings;
 
-use crate::debug;
+use crate::count::Live;
 
 pub use watch::{Listener, Watch};
+
+/// References to eventfds that exist, for tests that look for leaks.
+pub static LIVE: Live = Live::new();
 
 /// A reference to an eventfd, by which it lives on when its files are closed.
 ///
@@ -50,7 +53,7 @@ impl EventFd {
         // SAFETY: The file is open.
         let ctx = from_err_ptr(unsafe { bindings::xen_rs_eventfd_of(file.as_ptr()) })?;
         let ctx = NonNull::new(ctx).ok_or(EINVAL)?;
-        debug::EVENTFDS.add(1);
+        LIVE.add(1);
         // INVARIANT: The shim has taken a reference.
         Ok(Self { ctx })
     }
@@ -72,7 +75,7 @@ impl Drop for EventFd {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours.
         unsafe { bindings::xen_rs_eventfd_put(self.ctx.as_ptr()) };
-        debug::EVENTFDS.sub(1);
+        LIVE.sub(1);
     }
 }
 

@@ -8,20 +8,39 @@ use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use xen_bindings as b;
-use xen_ring::pages::pieces;
 
 use super::{Checksum, SkBuff};
-use crate::page::PAGE_SIZE;
+use kernel::page::PAGE_SIZE;
 
 /// A packet to be sent, with what is to be known for that, which is read once. Dropping it drops the packet.
 ///
 /// # Invariants
 ///
-/// `raw` describes the packet as it is, and `pages` is the number of parts that [`Self::for_each_part`] finds.
+/// `raw` describes the packet as it is.
 pub struct Outgoing {
     skb: SkBuff,
     raw: b::xen_rs_tx_facts,
-    pages: u32,
+}
+
+/// A fragment of a packet: `len` bytes from byte `offset` of `page` on, and of the pages behind it in
+/// the memory map if that is longer than a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment {
+    /// The first page.
+    pub page: *mut k::page,
+    /// Where the fragment begins, in bytes; perhaps behind the first page.
+    pub offset: usize,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+impl Fragment {
+    /// The page `count` pages behind the first one.
+    #[inline]
+    pub fn page_behind(&self, count: usize) -> *mut k::page {
+        // SAFETY: Only computes an address in the memory map.
+        unsafe { b::xen_rs_page_next(self.page, count) }
+    }
 }
 
 impl Outgoing {
@@ -31,20 +50,8 @@ impl Outgoing {
         let mut raw = b::xen_rs_tx_facts::default();
         // SAFETY: The packet is live; `raw` is a local for the result.
         unsafe { b::xen_rs_skb_tx_facts(skb.as_ptr(), &mut raw) };
-        // INVARIANT: The packet is owned and not changed. The number of pages is set at once.
-        let mut this = Self { skb, raw, pages: 0 };
-        this.pages = this.count_pages();
-        this
-    }
-
-    #[inline]
-    fn count_pages(&self) -> u32 {
-        let mut pages = pieces(self.raw.data as usize, self.raw.headlen as usize).len();
-        for index in 0..self.raw.nr_frags {
-            let frag = self.frag(index);
-            pages += pieces(frag.offset as usize, frag.len as usize).len();
-        }
-        pages as u32
+        // INVARIANT: The packet is owned and not changed.
+        Self { skb, raw }
     }
 
     /// The packet. What was known of it is forgotten.
@@ -53,14 +60,15 @@ impl Outgoing {
         self.skb
     }
 
+    /// The packet, for C.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut k::sk_buff {
-        self.skb.as_ptr()
+    pub fn as_raw(&self) -> NonNull<k::sk_buff> {
+        self.skb.as_raw()
     }
 
     #[inline]
-    pub(super) fn as_non_null(&self) -> NonNull<k::sk_buff> {
-        self.skb.as_non_null()
+    fn as_ptr(&self) -> *mut k::sk_buff {
+        self.skb.as_ptr()
     }
 
     /// Bytes of the packet, from its Ethernet header on.
@@ -70,10 +78,26 @@ impl Outgoing {
         self.skb.len()
     }
 
-    /// Pages, or parts of pages, that the packet lies in.
+    /// Address and bytes of the linear part, which lies in the kernel's direct mapping.
     #[inline]
-    pub fn pages(&self) -> u32 {
-        self.pages
+    pub fn linear(&self) -> (*const u8, usize) {
+        (self.raw.data, self.raw.headlen as usize)
+    }
+
+    /// The fragments behind the linear part, in order.
+    #[inline]
+    pub fn fragments(&self) -> impl Iterator<Item = Fragment> + '_ {
+        (0..self.raw.nr_frags).map(|index| {
+            let frag = self.frag(index);
+            // SAFETY: A fragment of a packet that is sent to a device that has not asked for others is
+            // in pages of this kernel.
+            let page = unsafe { b::xen_rs_frag_page(frag) };
+            Fragment {
+                page,
+                offset: frag.offset as usize,
+                len: frag.len as usize,
+            }
+        })
     }
 
     /// Bytes of the linear part that are in the same page as its first one.
@@ -118,7 +142,7 @@ impl Outgoing {
     /// # Safety
     ///
     /// `to` is valid for writes of `len` bytes.
-    pub(super) unsafe fn copy_bits(&self, offset: u32, to: *mut u8, len: u32) -> Result {
+    pub unsafe fn copy_bits(&self, offset: u32, to: *mut u8, len: u32) -> Result {
         // SAFETY: The packet is live, the rest by the requirement; the function checks the range.
         to_result(unsafe { k::skb_copy_bits(self.as_ptr(), offset as i32, to.cast(), len as i32) })
     }
@@ -148,34 +172,5 @@ impl Outgoing {
         debug_assert!(index < self.raw.nr_frags);
         // SAFETY: By the type invariant; the callers count up to the number of fragments.
         unsafe { &*self.raw.frags.add(index as usize) }
-    }
-
-    /// Calls `each` for each part of a page in turn, with its page, its offset there and its length. Stops at
-    /// the first error, and does not look at the packet again after that.
-    #[inline]
-    pub(super) fn for_each_part<E>(
-        &self,
-        mut each: impl FnMut(*mut k::page, u16, u16) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let head = self.raw.data as usize;
-        for piece in pieces(head % PAGE_SIZE, self.raw.headlen as usize) {
-            let at = (head - head % PAGE_SIZE).wrapping_add(piece.page * PAGE_SIZE);
-            // SAFETY: By the type invariant this is the address of a page of the linear part of a packet, which is
-            // in the kernel's direct mapping.
-            let page = unsafe { b::xen_rs_virt_to_page(at as *const _) };
-            each(page, piece.offset as u16, piece.len as u16)?;
-        }
-        for index in 0..self.raw.nr_frags {
-            let frag = self.frag(index);
-            // SAFETY: A fragment of a packet that is sent to a device that has not asked for others is in
-            // pages of this kernel.
-            let first = unsafe { b::xen_rs_frag_page(frag) };
-            for piece in pieces(frag.offset as usize, frag.len as usize) {
-                // SAFETY: A fragment lies in one compound page, so this page exists.
-                let page = unsafe { b::xen_rs_page_next(first, piece.page) };
-                each(page, piece.offset as u16, piece.len as u16)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -18,7 +18,7 @@ use kernel::sync::Arc;
 use xen_bindings as b;
 
 use super::{Device, Operations, PagePool, Poll, PoolPage};
-use crate::page::PAGE_SIZE;
+use kernel::page::PAGE_SIZE;
 
 /// Bytes that a program finds free before a packet (`XDP_PACKET_HEADROOM`).
 pub const XDP_HEADROOM: u32 = b::XEN_RS_XDP_HEADROOM;
@@ -207,14 +207,14 @@ impl XdpFrame {
     }
 
     /// Address and length of the data, which lie in one piece of memory unless the frame has fragments.
-    pub(super) fn bytes(&self) -> (*const u8, usize) {
+    pub fn bytes(&self) -> (*const u8, usize) {
         // SAFETY: By the type invariant.
         let data = unsafe { b::xen_rs_xdp_frame_data(self.0.as_ptr()) };
         (data.cast(), self.len() as usize)
     }
 
     /// Page, offset and length, if the packet lies in one page.
-    pub(super) fn part(&self) -> Option<(*mut k::page, u16, u16)> {
+    pub fn part(&self) -> Option<(*mut k::page, u16, u16)> {
         // SAFETY: By the type invariant.
         let (data, plain) = unsafe {
             (

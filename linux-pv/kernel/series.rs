@@ -16,18 +16,20 @@ pub(crate) use dma::*;
 mod irq {
     use super::k::irqreturn_t;
 
-    pub(crate) const IRQ_NONE: irqreturn_t = irqreturn_t::IRQ_NONE;
-    pub(crate) const IRQ_HANDLED: irqreturn_t = irqreturn_t::IRQ_HANDLED;
+    /// Not our interrupt.
+    pub const IRQ_NONE: irqreturn_t = irqreturn_t::IRQ_NONE;
+    /// Handled.
+    pub const IRQ_HANDLED: irqreturn_t = irqreturn_t::IRQ_HANDLED;
 }
 
 #[cfg(not(xen_rs_enum_types))]
 mod irq {
-    pub(crate) use super::k::{
+    pub use super::k::{
         irqreturn_IRQ_HANDLED as IRQ_HANDLED, irqreturn_IRQ_NONE as IRQ_NONE,
     };
 }
 
-pub(crate) use irq::*;
+pub use irq::*;
 
 /// Bytes of the current segment that a position in a bio is past: `bi_offset` (`xen_rs_bvec_offset`, since 7.3), or
 /// `bi_bvec_done`.

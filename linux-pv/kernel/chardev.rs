@@ -27,7 +27,8 @@ pub use operations::{OpenFile, Poll, Ready, Wait};
 pub use roster::{Entry, Listing, Roster};
 pub use wait::{new_wait_queue, SignalQueue, WaitQueue};
 
-/// An error that the kernel's Rust code has no name for; `number` is one of `xen_abi::errno`.
+/// An error that the kernel's Rust code has no name for; `number` is one of
+/// `include/uapi/asm-generic/errno.h`, a positive one.
 pub fn error(number: i32) -> kernel::error::Error {
     kernel::error::Error::from_errno(-number)
 }

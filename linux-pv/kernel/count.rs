@@ -2,7 +2,7 @@
 
 //! What a driver counts, with names.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicI64, AtomicU64};
 use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::fmt;
@@ -79,6 +79,34 @@ impl SharedCounter {
 impl Number for SharedCounter {
     #[inline]
     fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// How many objects of a kind exist. Any context.
+pub struct Live(AtomicI64);
+
+impl Live {
+    /// None yet.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(AtomicI64::new(0))
+    }
+
+    /// `count` more exist.
+    #[inline]
+    pub fn add(&self, count: usize) {
+        self.0.fetch_add(count as i64, Relaxed);
+    }
+
+    /// `count` fewer exist.
+    #[inline]
+    pub fn sub(&self, count: usize) {
+        self.0.fetch_sub(count as i64, Relaxed);
+    }
+
+    /// How many there are now.
+    pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }

@@ -50,7 +50,7 @@ impl SkBuff {
     }
 
     #[inline]
-    pub(super) fn as_non_null(&self) -> NonNull<k::sk_buff> {
+    pub(super) fn as_raw(&self) -> NonNull<k::sk_buff> {
         self.0
     }
 
@@ -86,6 +86,51 @@ impl Drop for SkBuff {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: The packet is owned, and not used afterwards.
+        unsafe { b::xen_rs_skb_drop(self.0.as_ptr()) }
+    }
+}
+
+/// One of several references to a packet that is not changed any more, the last of which frees it.
+///
+/// # Invariants
+///
+/// `0` is a live packet, of which this owns a reference.
+pub struct SharedPacket(NonNull<k::sk_buff>);
+
+// SAFETY: References to packets may be put in any context.
+unsafe impl Send for SharedPacket {}
+// SAFETY: It gives no access to the packet.
+unsafe impl Sync for SharedPacket {}
+
+impl SharedPacket {
+    /// # Safety
+    ///
+    /// `raw` is a live packet that nobody changes any more, and a reference to it is handed over.
+    #[inline]
+    pub unsafe fn from_raw(raw: NonNull<k::sk_buff>) -> Self {
+        // INVARIANT: By the requirement of this function.
+        Self(raw)
+    }
+
+    /// Another reference to the same packet.
+    #[inline]
+    pub fn another(&self) -> Self {
+        // SAFETY: By the type invariant.
+        unsafe { b::xen_rs_skb_get(self.0.as_ptr()) };
+        // INVARIANT: A reference was just taken.
+        Self(self.0)
+    }
+
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<k::sk_buff> {
+        ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for SharedPacket {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
         unsafe { b::xen_rs_skb_drop(self.0.as_ptr()) }
     }
 }

@@ -10,7 +10,6 @@ use core::ptr::NonNull;
 use kernel::bindings as k;
 use kernel::error::from_err_ptr;
 use kernel::prelude::*;
-use xen_devfile::dmabuf::Segment;
 
 use super::DmaBuf;
 use crate::series;
@@ -173,6 +172,15 @@ impl<D: AsDevice> Drop for Mapping<D> {
         // SAFETY: By the type invariant. It is not used after this.
         unsafe { calls::unmap(attachment, self.table.as_ptr(), direction) };
     }
+}
+
+/// A piece of a [`Mapping`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// Where the device finds it.
+    pub address: u64,
+    /// Its length in bytes.
+    pub len: u64,
 }
 
 /// The pieces of a [`Mapping`], in the order of the buffer.

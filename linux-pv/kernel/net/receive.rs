@@ -7,8 +7,8 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use xen_bindings as b;
 
-use super::{Checksum, Device, LentPage, Operations, PoolPage, SkBuff, ETH_HLEN};
-use crate::page::PAGE_SIZE;
+use super::{Checksum, Device, Operations, PoolPage, SkBuff, ETH_HLEN};
+use kernel::page::PAGE_SIZE;
 
 /// A packet that is put together: first its linear part, then whole pages.
 ///
@@ -43,24 +43,15 @@ impl Incoming {
         Self { skb, room }
     }
 
-    /// Copies `len` bytes from byte `offset` of a page that the other end may still write to.
+    /// Copies `len` bytes from byte `offset` of a page. What a device writes there meanwhile may or may
+    /// not be seen.
     ///
     /// # Errors
     ///
     /// `EINVAL` if there is not as much room, or in the page.
     #[inline]
-    pub fn copy_lent(&mut self, page: &LentPage, offset: u32, len: u32) -> Result {
-        self.copy(page.address(), offset, len)
-    }
-
-    /// Copies `len` bytes from byte `offset` of a page. Errors as above.
-    #[inline]
     pub fn copy_page(&mut self, page: &PoolPage, offset: u32, len: u32) -> Result {
-        self.copy(page.address(), offset, len)
-    }
-
-    #[inline]
-    fn copy(&mut self, from: *const u8, offset: u32, len: u32) -> Result {
+        let from = page.address();
         let fits = (offset as usize) <= PAGE_SIZE && len as usize <= PAGE_SIZE - offset as usize;
         if !fits || len > self.room {
             return Err(EINVAL);
@@ -68,8 +59,8 @@ impl Incoming {
         self.room -= len;
         // SAFETY: By the type invariant there is that much room.
         let to = unsafe { k::skb_put(self.skb.as_ptr(), len) };
-        // SAFETY: The range is within the page, and in the room that was just taken. What the other end
-        // writes meanwhile may or may not be seen; nobody refers to the page.
+        // SAFETY: The range is within the page, and in the room that was just taken. What a
+        // device writes meanwhile may or may not be seen; no reference into the page exists.
         unsafe { b::xen_rs_copy(to, from.wrapping_add(offset as usize).cast(), len as usize) };
         Ok(())
     }

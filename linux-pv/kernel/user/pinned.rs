@@ -5,7 +5,6 @@
 use kernel::bindings as k;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-use xen_devfile::buffers;
 
 /// Buffers of the current program whose pages are there, may be written to, and stay where they are while
 /// this lives. They count as changed when it is dropped.
@@ -38,7 +37,9 @@ impl Pinned {
     }
 
     fn pin(&mut self, address: usize, size: usize) -> Result {
-        let count = buffers::pages(address as u64, size as u64).ok_or(EFAULT)? as usize;
+        address.checked_add(size).ok_or(EFAULT)?;
+        let in_page = address % PAGE_SIZE;
+        let count = in_page.checked_add(size).ok_or(EFAULT)?.div_ceil(PAGE_SIZE);
         if count == 0 {
             return Err(EFAULT);
         }

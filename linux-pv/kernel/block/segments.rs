@@ -2,9 +2,10 @@
 
 //! The memory of a request, page by page.
 
-use core::{marker::PhantomData, ptr};
+use core::{marker::PhantomData, ptr, ptr::NonNull};
 
 use kernel::bindings as k;
+use xen_bindings as b;
 
 use crate::series;
 
@@ -43,6 +44,18 @@ impl Segment<'_> {
     #[inline]
     pub fn page_ptr(&self) -> *mut k::page {
         self.page
+    }
+
+    /// Kernel address of the first byte; none for high memory, which 64-bit kernels do not have. Of a
+    /// request that reads it is valid for writes of [`len`](Self::len) bytes, of one that writes for
+    /// reads.
+    #[inline]
+    pub fn address(&self) -> Option<NonNull<u8>> {
+        // SAFETY: By the type invariant this is a live page; the shim only computes.
+        let page = unsafe { b::xen_rs_page_address(self.page) };
+        let page = NonNull::new(page.cast::<u8>())?;
+        // SAFETY: By the type invariant the offset is within the page.
+        Some(unsafe { page.add(self.offset as usize) })
     }
 }
 

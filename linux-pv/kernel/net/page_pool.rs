@@ -11,7 +11,7 @@ use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 use xen_bindings as b;
 
-use crate::page::PAGE_SIZE;
+use kernel::page::PAGE_SIZE;
 
 /// A pool of pages (`struct page_pool`). Dropping it leaves it alive until its last page has come back.
 ///
@@ -81,8 +81,9 @@ unsafe impl Send for PoolPage {}
 unsafe impl Sync for PoolPage {}
 
 impl PoolPage {
+    /// The page, for C.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut k::page {
+    pub fn as_ptr(&self) -> *mut k::page {
         self.page.as_ptr()
     }
 

@@ -25,11 +25,11 @@ impl<'a> Pages<'a> {
     ///
     /// The pages are valid, not in high memory, may be read and written by anybody, and are used for nothing else until
     /// the last reference to each of them has gone, and at least as long as what they are borrowed from exists.
-    pub(crate) unsafe fn new(pages: &'a [*mut k::page]) -> Self {
+    pub unsafe fn new(pages: &'a [*mut k::page]) -> Self {
         Self(pages)
     }
 
-    pub(crate) fn as_slice(&self) -> &'a [*mut k::page] {
+    pub(super) fn as_slice(&self) -> &'a [*mut k::page] {
         self.0
     }
 }
@@ -214,7 +214,7 @@ impl<T: Exporter> Callbacks<T> {
         // SAFETY: By the requirement of this function.
         let (export, area) = unsafe { (Self::export(buffer), NewArea::from_raw(vma)) };
         // The area has a share in the buffer by its file, and a reference to each page.
-        match area.show(export.exporter.pages().as_slice()) {
+        match area.map_pages(export.exporter.pages().as_slice()) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         }
