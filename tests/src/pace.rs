@@ -12,7 +12,7 @@
 //! - less by the factor `PARAVANE_SLOW`, if a user sets it, for what cannot be seen from here (a slow disk, say);
 //! - in full while the emulator has nothing to do. So a guest that waits for ever is found as soon as one that spins.
 //!
-//! However slow a machine is, a second counts at least 1/[`MOST`] of one: every wait ends.
+//! However slow a machine is, a second counts at least 1/[`MAX_SLOWNESS`] of one: every wait ends.
 
 pub mod emulator;
 mod limit;
@@ -29,7 +29,7 @@ use anyhow::{Context, Result, ensure};
 
 use emulator::Emulator;
 pub use limit::{Limit, Spent};
-pub use meter::{MOST, Reading};
+pub use meter::{MAX_SLOWNESS, Reading};
 use meter::{Meter, Sample};
 
 use crate::topology::Topology;

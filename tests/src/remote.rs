@@ -1,52 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Talking to agents: running commands in dom0 or in a guest, moving files, from the host.
+//! Talking to the agents in dom0 and in guests: connections, requests and answers.
+//!
+//! What can be done there is in [`commands`], scripts that run in the background in [`job`].
+
+mod commands;
+mod job;
+mod output;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use agent::message::{Exit, Reply, Request, VERSION};
+use agent::message::{Reply, Request};
 use agent::wire::{self, Deframer};
 use anyhow::{Context, Result, bail};
 
 use crate::health::Health;
-use crate::pace::{Limit, MOST, Pace, Reading};
+use crate::pace::{Limit, Pace};
 use crate::scenario::TimedOut;
+
+pub use job::Job;
+pub use output::Output;
 
 /// How long a command may take unless the caller says otherwise. This and all limits are in the machine's own time: see
 /// [`crate::pace`].
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long it may take until a command that was killed is gone.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// How long a command may say nothing before its agent is asked for a sign of life.
-const QUIET: Duration = Duration::from_secs(10);
-
-/// How long an agent may take for one.
-const ALIVE_LIMIT: Duration = Duration::from_secs(20);
-
-/// How long xl may take to create something, how often it may try on a slow machine, and what it says if that was too slow.
-const XL_LIMIT: Duration = Duration::from_secs(60);
-const XL_ATTEMPTS: u32 = 3;
-const XL_TOO_SLOW: &str = "because of timeout";
-
-/// What an agent reads for a sign of life.
-const CLOCK: &str = "/proc/uptime";
-
-/// How often it is looked whether a place is dead while its answer is waited for.
-const GLANCE: Duration = Duration::from_millis(100);
-
-/// Bytes of a file in one message.
-const PIECE: usize = 64 << 10;
+/// How often it is checked whether a place is dead while its answer is waited for.
+const HEALTH_CHECK: Duration = Duration::from_millis(100);
 
 /// A place where commands run: dom0 or a guest. Cheap to clone.
 #[derive(Clone)]
@@ -68,74 +58,6 @@ struct Endpoint {
 enum Out {
     Stream(Mutex<UnixStream>),
     Channel(Place, u32),
-}
-
-/// How a command went.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// Where it ran.
-    pub place: String,
-    /// The shell script.
-    pub script: String,
-    /// How it ended.
-    pub exit: Exit,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
-    /// How long it took, as seen from the host.
-    pub took: Duration,
-}
-
-impl Output {
-    /// Whether it ended with status 0.
-    pub fn succeeded(&self) -> bool {
-        self.exit == Exit::Code(0)
-    }
-
-    /// An error with all output unless it ended with status 0.
-    pub fn ok(self) -> Result<Self> {
-        match self.exit {
-            Exit::Code(0) => Ok(self),
-            Exit::TimedOut => Err(TimedOut(self.to_string()).into()),
-            _ => bail!("{self}"),
-        }
-    }
-
-    /// An error if it ended with status 0: for commands that must be refused.
-    pub fn fails(self) -> Result<Self> {
-        if self.succeeded() {
-            bail!("this should have failed: {self}");
-        }
-        Ok(self)
-    }
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "in {}, after {:.1} s, this {}:",
-            self.place,
-            self.took.as_secs_f32(),
-            self.exit
-        )?;
-        for (mark, text) in [
-            ("$", &self.script),
-            ("|", &self.stdout),
-            ("!", &self.stderr),
-        ] {
-            let lines: Vec<_> = text.trim().lines().collect();
-            let skipped = lines.len().saturating_sub(30);
-            if skipped > 0 {
-                write!(f, "\n    {mark} ... {skipped} lines")?;
-            }
-            for line in lines.into_iter().skip(skipped) {
-                write!(f, "\n    {mark} {line}")?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Place {
@@ -228,208 +150,6 @@ impl Place {
         &self.0.pace
     }
 
-    /// Waits until the agent of something that runs already answers; returns the kernel's release there.
-    pub fn hello(&self, limit: Duration) -> Result<String> {
-        self.greet(&self.0.pace.limit(limit))
-    }
-
-    /// Waits until the agent of something that starts answers, or until the console says nothing for too long.
-    pub fn comes_up(&self, limit: Duration, silence: Duration) -> Result<String> {
-        let limit = self.0.pace.limit(limit).or_silence(silence, &self.0.log);
-        self.greet(&limit)
-    }
-
-    fn greet(&self, limit: &Limit) -> Result<String> {
-        let call = self.call(0, &Request::Hello)?;
-        let reply = call
-            .next(Some(limit))?
-            .ok_or_else(|| self.no_answer(limit))
-            .with_context(|| format!("{} did not come up", self.name()))?;
-        match reply {
-            Reply::Hello {
-                version: VERSION,
-                kernel,
-            } => Ok(kernel),
-            other => bail!("{} has an agent of another version: {other:?}", self.name()),
-        }
-    }
-
-    /// An agent that nothing is wrong with answers this at once, whatever else is done there. An error says what is wrong.
-    fn is_alive(&self) -> Result<()> {
-        let limit = self.0.pace.limit(ALIVE_LIMIT);
-        self.read(CLOCK, 0, &limit)
-            .map(drop)
-            .with_context(|| format!("{} hangs", self.name()))
-    }
-
-    fn no_answer(&self, limit: &Limit) -> TimedOut {
-        TimedOut(format!(
-            "{} did not answer {}; see {}",
-            self.name(),
-            limit.spent(),
-            self.0.log.display()
-        ))
-    }
-
-    /// Runs a shell script with the default time limit. The result may be a failure: see [`Output::ok`].
-    pub fn run(&self, script: &str) -> Result<Output> {
-        self.run_for(DEFAULT_LIMIT, script)
-    }
-
-    /// Runs a shell script with a time limit, after which the script and what it started are killed.
-    pub fn run_for(&self, limit: Duration, script: &str) -> Result<Output> {
-        self.start(Some(limit), script)?.wait()
-    }
-
-    /// Runs a shell script that has to succeed; returns its standard output without the last line's end.
-    pub fn sh(&self, script: &str) -> Result<String> {
-        Ok(self.run(script)?.ok()?.stdout.trim_end().to_owned())
-    }
-
-    /// Runs a shell script that has xl create something. The toolstack gives a hotplug script 40 seconds by dom0's clock and then
-    /// undoes all, which no option changes. Where a machine is too slow for that it may try again.
-    pub fn run_xl(&self, script: &str) -> Result<Output> {
-        for _ in 1..XL_ATTEMPTS {
-            let slow = self.pace().factor() > 1;
-            let output = self.run_for(XL_LIMIT, script)?;
-            if !(slow && output.stderr.contains(XL_TOO_SLOW)) {
-                return Ok(output);
-            }
-        }
-        self.run_for(XL_LIMIT, script)
-    }
-
-    /// Starts a shell script in the background.
-    pub fn spawn(&self, script: &str) -> Result<Job> {
-        self.start(None, script)
-    }
-
-    /// Runs a script that has to succeed again and again until its output satisfies `done`.
-    pub fn wait_for(
-        &self,
-        what: &str,
-        limit: Duration,
-        script: &str,
-        done: impl Fn(&str) -> bool,
-    ) -> Result<String> {
-        let limit = self.0.pace.limit(limit);
-        loop {
-            let over = limit.is_over();
-            let output = self.run(script)?;
-            if output.succeeded() && done(output.stdout.trim_end()) {
-                return Ok(output.stdout.trim_end().to_owned());
-            }
-            if over {
-                let spent = limit.spent();
-                let what = format!("waited in vain for {what}, {spent}; last, {output}");
-                return Err(TimedOut(what).into());
-            }
-            thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// So many seconds or milliseconds, lengthened for what counts them by its own clock in there and has to take as long as
-    /// something that the machine does meanwhile.
-    pub fn lengthened(&self, time: u32) -> u32 {
-        time * self.0.pace.factor()
-    }
-
-    fn start(&self, limit: Option<Duration>, script: &str) -> Result<Job> {
-        // Whatever counts time in there multiplies it by this.
-        let text = format!("export PACE={}\n{script}", self.0.pace.factor());
-        let argv = ["sh", "-c", &text].map(str::to_owned).to_vec();
-        self.start_argv(argv, limit, false, None, script)
-    }
-
-    pub(crate) fn start_argv(
-        &self,
-        argv: Vec<String>,
-        limit: Option<Duration>,
-        stdin: bool,
-        pty: Option<(u16, u16)>,
-        script: &str,
-    ) -> Result<Job> {
-        let job = self.0.next.fetch_add(1, Ordering::Relaxed);
-        // We say when its time is over, since that depends on the machine. This is for when we cannot.
-        let timeout_ms = limit.map_or(0, |limit| {
-            u32::try_from((limit * MOST * 2).as_millis()).unwrap_or(0)
-        });
-        let call = self.call(
-            job,
-            &Request::Spawn {
-                job,
-                argv,
-                timeout_ms,
-                stdin,
-                pty,
-            },
-        )?;
-        Ok(Job {
-            call,
-            script: script.to_owned(),
-            limit: limit.map(|limit| self.0.pace.limit(limit)),
-            started: self.0.pace.now(),
-        })
-    }
-
-    /// Writes a file, making its folders.
-    pub fn put(&self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
-        let mut append = false;
-        // An empty file is written too.
-        for piece in content
-            .chunks(PIECE)
-            .chain(content.is_empty().then_some(&[][..]))
-        {
-            let job = self.0.next.fetch_add(1, Ordering::Relaxed);
-            let (path, data) = (path.to_owned(), piece.to_vec());
-            let call = self.call(
-                job,
-                &Request::Write {
-                    job,
-                    path,
-                    mode,
-                    append,
-                    data,
-                },
-            )?;
-            match call.answer(&self.0.pace.limit(DEFAULT_LIMIT))? {
-                Reply::Done { .. } => append = true,
-                other => bail!("unexpected answer of {}: {other:?}", self.name()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a file.
-    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let mut content = Vec::new();
-        loop {
-            let limit = self.0.pace.limit(DEFAULT_LIMIT);
-            match self.read(path, content.len() as u64, &limit)? {
-                data if data.is_empty() => return Ok(content),
-                data => content.extend(data),
-            }
-        }
-    }
-
-    /// Reads a part of a file.
-    fn read(&self, path: &str, offset: u64, limit: &Limit) -> Result<Vec<u8>> {
-        let job = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let call = self.call(
-            job,
-            &Request::Read {
-                job,
-                path: path.to_owned(),
-                offset,
-                len: u32::try_from(PIECE)?,
-            },
-        )?;
-        match call.answer(limit)? {
-            Reply::Content { data, .. } => Ok(data),
-            other => bail!("unexpected answer of {}: {other:?}", self.name()),
-        }
-    }
-
     fn call(&self, job: u32, request: &Request) -> Result<Call> {
         self.0.health.check()?;
         let (sender, replies) = channel();
@@ -505,6 +225,15 @@ impl Place {
         }
         Ok(())
     }
+
+    fn no_answer(&self, limit: &Limit) -> TimedOut {
+        TimedOut(format!(
+            "{} did not answer {}; see {}",
+            self.name(),
+            limit.spent(),
+            self.0.log.display()
+        ))
+    }
 }
 
 /// A request that was sent, and its answers.
@@ -519,7 +248,7 @@ impl Call {
     fn next(&self, limit: Option<&Limit>) -> Result<Option<Reply>> {
         loop {
             let over = limit.is_some_and(Limit::is_over);
-            match self.replies.recv_timeout(GLANCE) {
+            match self.replies.recv_timeout(HEALTH_CHECK) {
                 Ok(Reply::Failed { message, .. }) => bail!("{}: {message}", self.place.name()),
                 Ok(reply) => return Ok(Some(reply)),
                 Err(RecvTimeoutError::Disconnected) => bail!("the request was given up"),
@@ -546,240 +275,6 @@ impl Drop for Call {
     }
 }
 
-/// A script that runs in the background.
-pub struct Job {
-    call: Call,
-    script: String,
-    limit: Option<Limit>,
-    started: Reading,
-}
-
-/// What a script has written so far.
-#[derive(Default)]
-struct Written {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-impl Job {
-    /// Waits for the end, as long as the script's own limit allows (for ever if it has none); then the script and what it started
-    /// are killed.
-    pub fn wait(mut self) -> Result<Output> {
-        let (limit, mut written) = (self.limit.take(), Written::default());
-        if let Some(exit) = self.collect(limit.as_ref(), &mut written)? {
-            return Ok(self.output(exit, written));
-        }
-        self.kill(9)?;
-        let grace = self.pace().limit(GRACE);
-        if self.collect(Some(&grace), &mut written)?.is_none() {
-            // Either nothing is done there any more, or the script is stuck in the kernel, which is its own failure.
-            self.call
-                .place
-                .is_alive()
-                .with_context(|| self.description())?;
-            written.stderr.extend(b"(the agent: it cannot be killed)");
-        }
-        if let Some(limit) = limit {
-            let note = format!("(it was stopped after it had run {})", limit.spent());
-            written.stderr.extend(note.bytes());
-        }
-        Ok(self.output(Exit::TimedOut, written))
-    }
-
-    /// Waits at most this long from now for the end; the script goes on if that is not enough.
-    pub fn wait_for(self, limit: Duration) -> Result<Output> {
-        let (limit, mut written) = (self.pace().limit(limit), Written::default());
-        match self.collect(Some(&limit), &mut written)? {
-            Some(exit) => Ok(self.output(exit, written)),
-            None => {
-                let spent = limit.spent();
-                let what = format!(
-                    "it is not done after it was waited for {spent}; {}",
-                    self.description()
-                );
-                Err(TimedOut(what).into())
-            }
-        }
-    }
-
-    fn pace(&self) -> &Pace {
-        &self.call.place.0.pace
-    }
-
-    fn description(&self) -> String {
-        let name = self.call.place.name();
-        format!("while this ran in {name}: {}", self.script)
-    }
-
-    /// Takes what the script writes until it ends, or the limit is over. While it writes nothing, the agent has to give signs of
-    /// life: a place that hangs is found long before the limit of what was to be done there.
-    fn collect(&self, limit: Option<&Limit>, written: &mut Written) -> Result<Option<Exit>> {
-        let mut quiet = self.pace().limit(QUIET);
-        loop {
-            let rest = limit.map_or(Duration::MAX, Limit::left);
-            let next = match rest < quiet.left() {
-                true => self.call.next(limit),
-                false => self.call.next(Some(&quiet)),
-            };
-            match next.with_context(|| self.description())? {
-                Some(Reply::Output {
-                    stream: 1, data, ..
-                }) => written.stdout.extend(data),
-                Some(Reply::Output { data, .. }) => written.stderr.extend(data),
-                Some(Reply::Exited { exit, .. }) => return Ok(Some(exit)),
-                Some(_) => {}
-                None if limit.is_some_and(Limit::is_over) => return Ok(None),
-                None => {
-                    let alive = self.call.place.is_alive();
-                    alive.with_context(|| self.description())?;
-                }
-            }
-            // Whoever never stops writing is no better than who writes nothing.
-            if limit.is_some_and(Limit::is_over) {
-                return Ok(None);
-            }
-            quiet = self.pace().limit(QUIET);
-        }
-    }
-
-    fn output(&self, exit: Exit, written: Written) -> Output {
-        Output {
-            place: self.call.place.name().to_owned(),
-            script: self.script.clone(),
-            exit,
-            stdout: String::from_utf8_lossy(&written.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&written.stderr).into_owned(),
-            took: self.pace().now().wall.saturating_sub(self.started.wall),
-        }
-    }
-
-    /// Sends a signal to the script and all it started.
-    pub fn kill(&self, signal: u32) -> Result<()> {
-        self.call.place.send(&Request::Kill {
-            job: self.call.job,
-            signal,
-        })
-    }
-
-    /// A handle that sends input from another thread; none at all closes the standard input.
-    pub(crate) fn input_handle(&self) -> impl Fn(Vec<u8>) -> Result<()> + Send + use<> {
-        let (place, job) = (self.call.place.clone(), self.call.job);
-        move |data| place.send(&Request::Input { job, data })
-    }
-
-    /// A handle that kills the script from another thread.
-    pub(crate) fn kill_handle(&self) -> impl FnOnce() + Send + use<> {
-        let (place, job) = (self.call.place.clone(), self.call.job);
-        move || {
-            // Fails only when the machine is gone, and the script with it.
-            let _ = place.send(&Request::Kill { job, signal: 9 });
-        }
-    }
-
-    /// Calls `each` with every piece of standard output until the script ends.
-    pub(crate) fn follow(self, mut each: impl FnMut(&[u8])) -> Result<()> {
-        loop {
-            match self.call.next(None)? {
-                Some(Reply::Output {
-                    stream: 1, data, ..
-                }) => each(&data),
-                Some(Reply::Exited { .. }) => return Ok(()),
-                _ => {}
-            }
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A place served by the real agent on the other end of a socket.
-    fn here() -> Place {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let answers = theirs.try_clone().unwrap();
-        thread::spawn(move || agent::serve::serve(theirs, answers, false));
-        let log = Path::new("/no/console");
-        Place::connect(ours, &Health::default(), &Pace::default(), log).unwrap()
-    }
-
-    #[test]
-    fn commands_files_and_background_jobs() {
-        let place = here();
-        place.hello(DEFAULT_LIMIT).unwrap();
-        assert_eq!(place.sh("echo a; echo b >&2").unwrap(), "a");
-        let failed = place.run("echo why >&2; exit 4").unwrap();
-        assert!(failed.clone().fails().is_ok());
-        assert!(failed.ok().unwrap_err().to_string().contains("! why"));
-        let job = place.spawn("sleep 60").unwrap();
-        job.kill(15).unwrap();
-        assert_eq!(job.wait_for(DEFAULT_LIMIT).unwrap().exit, Exit::Signal(15));
-        let path = std::env::temp_dir().join(format!("vmtest-{}", std::process::id()));
-        let path = path.to_str().unwrap();
-        let content: Vec<u8> = (0..200_000u32).flat_map(u32::to_le_bytes).collect();
-        place.put(path, 0o600, &content).unwrap();
-        assert!(place.get(path).unwrap() == content);
-        std::fs::remove_file(path).unwrap();
-    }
-
-    #[test]
-    fn a_death_ends_the_wait() {
-        let place = here();
-        let job = place.spawn("sleep 5").unwrap();
-        place.health().died("the machine burns");
-        let error = job.wait().unwrap_err();
-        assert!(format!("{error:#}").contains("burns"));
-    }
-
-    #[test]
-    fn time_limits_are_kept_inside() {
-        let output = here()
-            .run_for(Duration::from_millis(300), "sleep 20")
-            .unwrap();
-        assert_eq!(output.exit, Exit::TimedOut);
-        assert!(output.stderr.contains("reference machine"), "{output}");
-        assert!(output.took < Duration::from_secs(10), "{output}");
-    }
-
-    #[test]
-    fn on_a_fast_machine_xl_has_one_attempt() {
-        let dir = tempfile::tempdir().unwrap();
-        let tries = dir.path().join("tries");
-        let script = format!(
-            "echo >> {}; echo killing because of timeout >&2; exit 3",
-            tries.display()
-        );
-        assert!(!here().run_xl(&script).unwrap().succeeded());
-        assert_eq!(std::fs::read_to_string(tries).unwrap(), "\n");
-    }
-
-    #[test]
-    fn who_writes_for_ever_is_stopped_too() {
-        let limit = Duration::from_millis(300);
-        let output = here()
-            .run_for(limit, "while :; do echo more; done")
-            .unwrap();
-        assert_eq!(output.exit, Exit::TimedOut);
-    }
-
-    #[test]
-    fn a_place_without_signs_of_life_hangs() {
-        // Nobody reads at the other end, but it is open.
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let (pace, log) = (Pace::default(), Path::new("/no/console"));
-        let place = Place::connect(ours, &Health::default(), &pace, log).unwrap();
-        let limit = Duration::from_millis(300);
-        let error = format!("{:#}", place.hello(limit).unwrap_err());
-        assert!(error.contains("dom0 did not answer for 0."), "{error}");
-        assert!(error.contains("see /no/console"), "{error}");
-    }
-
-    #[test]
-    fn scripts_know_by_how_much_the_machine_is_slower() {
-        assert_eq!(here().sh("echo $PACE").unwrap(), "1");
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The most that a limit is lengthened by the machine's slowness and by what the emulator is not let do.
-pub const MOST: u32 = 16;
+pub const MAX_SLOWNESS: u32 = 16;
 
 /// Longer gaps between two looks are not the emulator's: this process itself was stopped, or the whole computer.
 const LONGEST_GAP: Duration = Duration::from_secs(2);
@@ -120,7 +120,8 @@ impl Meter {
             false => wall.min(LONGEST_GAP).saturating_sub(lost.min(LONGEST_GAP)),
         };
         let own = self.counted(let_run.as_secs_f64());
-        let own = own.max(wall.min(LONGEST_GAP).as_secs_f64() / (f64::from(MOST) * self.set));
+        let own =
+            own.max(wall.min(LONGEST_GAP).as_secs_f64() / (f64::from(MAX_SLOWNESS) * self.set));
         self.reading = Reading {
             wall: sample.at,
             let_run: self.reading.let_run + let_run,
@@ -137,7 +138,7 @@ impl Meter {
         let more = wall.saturating_sub(self.last.at).min(LONGEST_GAP);
         let rate = match self.last.threads.is_empty() {
             true => self.counted(1.0),
-            false => self.rate.max(1.0 / (f64::from(MOST) * self.set)),
+            false => self.rate.max(1.0 / (f64::from(MAX_SLOWNESS) * self.set)),
         };
         Reading {
             wall,
@@ -150,7 +151,7 @@ impl Meter {
     /// By how much what counts seconds of the clock has to be lengthened now: a whole number, rounded up where it matters.
     pub fn factor(&self) -> u32 {
         let factor = (1.0 / self.rate.max(f64::MIN_POSITIVE) - 0.2).ceil();
-        (factor as u32).clamp(1, MOST * self.set.ceil() as u32)
+        (factor as u32).clamp(1, MAX_SLOWNESS * self.set.ceil() as u32)
     }
 
     /// The machine has started, for which the emulator needs `expected` of a processor on the reference machine. Returns how
@@ -158,7 +159,7 @@ impl Meter {
     pub fn started_within(&mut self, expected: Duration) -> f64 {
         let slowness = self.reading.ran.as_secs_f64() / expected.as_secs_f64();
         if slowness.is_finite() && slowness > 0.0 {
-            self.slowness = slowness.clamp(1.0, f64::from(MOST));
+            self.slowness = slowness.clamp(1.0, f64::from(MAX_SLOWNESS));
             self.change = 1.0;
             self.reading.slowness = self.slowness;
         }
@@ -167,7 +168,7 @@ impl Meter {
 
     /// The machine was started elsewhere or at another time; this is what was known then, and how things have changed since.
     pub fn goes_on(&mut self, slowness: f64, change: f64) {
-        self.slowness = slowness.clamp(1.0, f64::from(MOST));
+        self.slowness = slowness.clamp(1.0, f64::from(MAX_SLOWNESS));
         self.change = change;
         self.reading.slowness = self.slowness();
     }
@@ -253,7 +254,7 @@ mod tests {
         // It waited for all four looks, and the scheduler says so when it runs.
         let thread = played.sample.threads.get_mut(&1).unwrap();
         thread.waited += TICK * 4;
-        let least = 2.0 / f64::from(MOST);
+        let least = 2.0 / f64::from(MAX_SLOWNESS);
         near(played.pass(4, [[0, 0], [0, 0]]).own, 2.0 + least);
         near(played.pass(4, [[1000, 0], [0, 0]]).own, 4.0 + least);
     }
@@ -308,7 +309,7 @@ mod tests {
         near(played.pass(320, [[0, 1000], [0, 1000]]).own, 10.0);
         played.sample.stopped = true;
         near(played.pass(320, [[0, 0], [0, 0]]).own, 20.0);
-        assert_eq!(played.meter.factor(), MOST);
+        assert_eq!(played.meter.factor(), MAX_SLOWNESS);
     }
 
     #[test]
