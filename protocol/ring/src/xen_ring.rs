@@ -37,6 +37,7 @@ mod mem;
 pub mod netif;
 pub mod pages;
 pub mod pciif;
+pub mod xenbus;
 pub mod xenstore;
 
 pub use back::{BackRing, Requests};

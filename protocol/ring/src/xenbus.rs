@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state machine of a front end on the xenbus: what it does when its back end publishes a state.
+//!
+//! A [`Phase`] is how far a front end is. Rows are states that the back end publishes, columns are
+//! phases, with the state that the front end has published then:
+//!
+//! | | `Reopening` (Closed) | `Initialising` (same) | `Offered` (Initialised) | `Connected` (same) | `Reconfiguring` (same) | `Reconnecting` (Closing, Closed) | `Failed` (Closing) |
+//! |---|---|---|---|---|---|---|---|
+//! | a state of [`Protocol::offer_when`] | | offer | | | | | |
+//! | Connected | | | connect | notice | | | |
+//! | Reconfiguring, if [`Protocol::reconfigures`] | | | begin to reconfigure | begin to reconfigure | | | |
+//! | Reconfigured | | | | | end reconfiguring | | |
+//! | Closing | | close | close | close | close | publish Closed | close |
+//! | Closed | publish Initialising | | close | close | close | disconnect, publish Initialising | close |
+//! | no state | | | | look for loss | look for loss | look for loss | |
+//!
+//! An empty cell means that nothing happens. In the phases `Closing` and `Closed` nothing happens
+//! whatever the back end publishes.
+//!
+//! - A front end that was unbound from its device has published Closed, and its back end closes in
+//!   turn. So a device that is Closed when it is probed waits in `Reopening` until the back end is
+//!   Closed too. The back end must see each state, and reads the one of the moment when it hears of
+//!   a change.
+//! - In `Initialising` a back end that is Closed is how an earlier connection was left.
+//! - `Reconnecting` closes a connection in order to make another one, with another number of
+//!   queues for instance. The back end takes the steps of closing, so it need not know the reason.
+//! - A back end that was Connected for so short a time that nobody saw it may be Reconfiguring when
+//!   the front end is still `Offered`.
+//! - If the back end's `state` node does not exist, its domain or folder is gone.
+//!
+//! What the front end begins itself: see [`Phase::after_resume`], [`Phase::may_reconnect`] and
+//! [`Phase::is_open`].
+
+use xen_abi::io::xenbus::State;
+
+#[cfg(test)]
+mod tests;
+
+/// How far a front end is in connecting to its back end, or in closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The device was Closed when it was probed; the back end has not closed its side yet.
+    Reopening,
+    /// Nothing is offered to the back end.
+    Initialising,
+    /// Rings and event channels are offered; the back end has not connected to them.
+    Offered,
+    /// Both ends use the connection.
+    Connected,
+    /// Connected; the back end adds or takes away parts of the device.
+    Reconfiguring,
+    /// The connection is being closed, and another one is made then.
+    Reconnecting,
+    /// A failure of the front end has put the device into state Closing.
+    Failed,
+    /// The back end closes; requests in flight get some time to be answered.
+    Closing,
+    /// The front end is closed.
+    Closed,
+}
+
+/// What differs between the protocols of front ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol {
+    /// States of a back end that takes an offer. Connected is among them if the back end may be
+    /// Connected without waiting for the front end; an offer is connected at once then.
+    pub offer_when: &'static [State],
+    /// The front end is Connected before the back end, so an offer is connected at once.
+    pub connects_first: bool,
+    /// The back end may take away or add parts of the device (`Reconfiguring`).
+    pub reconfigures: bool,
+    /// After it has closed, the front end can be connected again when the domain was resumed.
+    pub reopens: bool,
+}
+
+/// What a front end does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Ignore,
+    /// Publish Initialising, so that the back end begins again.
+    Reopen,
+    /// Make an offer, publish Initialised.
+    Offer,
+    /// Make an offer, connect, publish Connected.
+    OfferAndConnect,
+    /// Connect what was offered, publish Connected.
+    Connect,
+    /// Note that the back end has published Connected while the front end is.
+    Notice,
+    /// Take away what the back end takes away, publish Reconfiguring.
+    BeginReconfiguring,
+    /// Look for what the back end has added, publish Connected.
+    EndReconfiguring,
+    /// Publish Closed, as the second step of closing a connection.
+    PublishClosed,
+    /// End the connection, publish Initialising.
+    Disconnect,
+    /// Look whether the back end's `state` node exists; if not, close without waiting.
+    LookForLoss,
+    /// Take no more requests, wait for those in flight, publish Closed.
+    Close,
+}
+
+impl Phase {
+    /// What the front end does in this phase when the back end publishes `backend`.
+    pub fn on_backend(self, backend: State, protocol: &Protocol) -> Action {
+        use Phase::*;
+        match (self, backend) {
+            (Reopening, State::Closed) => Action::Reopen,
+            (Initialising, _) if protocol.offer_when.contains(&backend) => {
+                if protocol.connects_first || backend == State::Connected {
+                    Action::OfferAndConnect
+                } else {
+                    Action::Offer
+                }
+            }
+            (Initialising, State::Closing) => Action::Close,
+            (Offered, State::Connected) => Action::Connect,
+            (Connected, State::Connected) => Action::Notice,
+            (Offered | Connected, State::Reconfiguring) if protocol.reconfigures => {
+                Action::BeginReconfiguring
+            }
+            (Reconfiguring, State::Reconfigured) => Action::EndReconfiguring,
+            (Reconnecting, State::Closing) => Action::PublishClosed,
+            (Reconnecting, State::Closed) => Action::Disconnect,
+            (Offered | Connected | Reconfiguring | Failed, State::Closing | State::Closed) => {
+                Action::Close
+            }
+            (Connected | Reconfiguring | Reconnecting, State::Unknown) => Action::LookForLoss,
+            _ => Action::Ignore,
+        }
+    }
+
+    /// The phase after `action` has succeeded in this one.
+    pub fn after(self, action: Action) -> Phase {
+        match action {
+            Action::Ignore | Action::Notice | Action::PublishClosed | Action::LookForLoss => self,
+            Action::Reopen | Action::Disconnect => Phase::Initialising,
+            Action::Offer => Phase::Offered,
+            Action::OfferAndConnect | Action::Connect | Action::EndReconfiguring => {
+                Phase::Connected
+            }
+            Action::BeginReconfiguring => Phase::Reconfiguring,
+            Action::Close => Phase::Closing,
+        }
+    }
+
+    /// The phase after the domain was resumed, perhaps on another host: the back end is a new one,
+    /// and nothing that was shared with the old one exists. None if the front end is closed and
+    /// stays so.
+    pub fn after_resume(self, protocol: &Protocol) -> Option<Phase> {
+        match self {
+            Phase::Closing | Phase::Closed if !protocol.reopens => None,
+            _ => Some(Phase::Initialising),
+        }
+    }
+
+    /// Whether a connection can be closed in order to make another one.
+    pub fn may_reconnect(self) -> bool {
+        self == Phase::Connected
+    }
+
+    /// Whether the front end has not begun to close. Only then does the back end expect the steps
+    /// of closing when the device is removed.
+    pub fn is_open(self) -> bool {
+        !matches!(self, Phase::Failed | Phase::Closing | Phase::Closed)
+    }
+}
