@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::apt;
 use crate::cache::Entry;
-use crate::config::Target;
+use crate::config::Profile;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kconfig::KConfig;
@@ -60,9 +60,9 @@ const LEFT_OUT: &[&str] = &[
 
 /// Finds or makes the folder with `src` (trimmed) and `O` (prepared) for a kernel. The sandbox is only needed when
 /// everything is unpacked.
-pub fn metadata(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Entry> {
+pub fn metadata(session: &Session, profile: &Profile, packages: &KernelPackages) -> Result<Entry> {
     let release = &packages.release;
-    let suite = session.config.suite(&target.suite)?;
+    let suite = session.config.suite(&profile.suite)?;
     let tools = packages.tools.as_ref();
     let key = Digest::new("metadata", 4)
         .with("source", &packages.source.sha256)
@@ -75,7 +75,7 @@ pub fn metadata(session: &Session, target: &Target, packages: &KernelPackages) -
         let title = format!("Making Rust metadata for {release}");
         let step = session.ui.step_before(title, "our modules");
         let packed = tempfile::tempdir_in(dir)?;
-        let fetched = kernel::fetch(session, target, packages)?;
+        let fetched = kernel::fetch(session, profile, packages)?;
         let [source, others @ ..] = fetched.as_slice() else { bail!("the download gave no files") };
         apt::unpack(others, packed.path())?;
         let headers = packed.path().join("usr/src").join(format!("linux-headers-{release}"));

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::overlay;
 use crate::session::read_text;
 use crate::suite::Suite;
 
@@ -15,12 +16,13 @@ use crate::suite::Suite;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The target used when none is named.
+    /// The kernel profile used when none is named.
     pub default: String,
     /// Debian suites by name.
     pub suite: BTreeMap<String, Suite>,
-    /// Kernels by name.
-    pub target: BTreeMap<String, Target>,
+    /// Kernels by name, those that are made from an overlay's profile ([`overlay::variants`]) included.
+    #[serde(rename = "profile", alias = "target")]
+    pub profiles: BTreeMap<String, Profile>,
     /// The hypervisor.
     pub xen: Xen,
 }
@@ -36,12 +38,12 @@ pub struct Xen {
 /// A kernel we support. What is written here is a rule; `resolve` finds the version it stands for today.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
-    /// The target's name; the key in the file.
+pub struct Profile {
+    /// Its name; the key in the file.
     #[serde(skip)]
     pub name: String,
     /// Whether the distribution's binary is used or a kernel is built from its source.
-    pub kind: Kind,
+    pub kind: KernelKind,
     /// The Debian suite it comes from, whose sandbox also builds for it.
     pub suite: String,
     /// The oldest series that has what we need, as `7.2`.
@@ -51,23 +53,23 @@ pub struct Target {
     /// For `source` and `overlay`: the configuration fragments, files in the work tree, put together in this order.
     #[serde(default)]
     pub fragments: Vec<String>,
-    /// For `overlay`: objects that stay C, as `cargo xtask kernel --c` takes them.
-    #[serde(default)]
-    pub c: Vec<String>,
+    /// For `overlay`: the switches that are off, as `cargo xtask kernel --without-rust` takes them. Not in the file.
+    #[serde(skip)]
+    pub without_rust: Vec<String>,
     /// Further arguments for make, here and when modules are built, such as `CC=clang`.
     #[serde(default)]
     pub make: Vec<String>,
 }
 
-/// How a target's kernel comes to be.
+/// How a profile's kernel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum KernelKind {
     /// Taken from the archive as it is; Rust metadata is made for it.
     Binary,
     /// Built from the archive's source package with our configuration.
     Source,
-    /// The same, with objects of ours in place of C objects.
+    /// The same, with Rust objects of ours in place of C objects.
     Overlay,
 }
 
@@ -82,27 +84,48 @@ impl Config {
         for (name, suite) in &mut config.suite {
             suite.name.clone_from(name);
         }
-        for (name, target) in &mut config.target {
-            target.name.clone_from(name);
-            if !config.suite.contains_key(&target.suite) {
+        for (name, profile) in &mut config.profiles {
+            profile.name.clone_from(name);
+            if !config.suite.contains_key(&profile.suite) {
                 bail!(
-                    "target {name} is of suite {}, which is not described",
-                    target.suite
+                    "profile {name} is of suite {}, which is not described",
+                    profile.suite
                 );
             }
-            if (target.kind == Kind::Binary) != target.fragments.is_empty() {
+            if (profile.kind == KernelKind::Binary) != profile.fragments.is_empty() {
                 bail!(
-                    "target {name}: fragments belong to kernels that are built here, and those need some"
+                    "profile {name}: fragments belong to kernels that are built here, and those need some"
                 );
-            }
-            if target.kind != Kind::Overlay && !target.c.is_empty() {
-                bail!("target {name}: only an overlay kernel has objects to leave to C");
             }
         }
-        if !config.target.contains_key(&config.default) {
-            bail!("the default target {} is not described", config.default);
+        config.add_variants()?;
+        if !config.profiles.contains_key(&config.default) {
+            bail!("the default profile {} is not described", config.default);
         }
         Ok(config)
+    }
+
+    /// Adds the profiles that are made from those of overlays.
+    fn add_variants(&mut self) -> Result<()> {
+        let of_overlay = |profile: &&Profile| profile.kind == KernelKind::Overlay;
+        let overlays: Vec<_> = self.profiles.values().filter(of_overlay).cloned().collect();
+        for overlay in overlays {
+            for variant in overlay::variants(&overlay.name) {
+                let profile = Profile {
+                    name: variant.name.clone(),
+                    without_rust: variant.without_rust,
+                    ..overlay.clone()
+                };
+                if self
+                    .profiles
+                    .insert(variant.name.clone(), profile)
+                    .is_some()
+                {
+                    bail!("profile {}: it is made from {}", variant.name, overlay.name);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A suite by name.
@@ -116,11 +139,11 @@ impl Config {
         })
     }
 
-    /// A target by name, the default one if none is named.
-    pub fn target(&self, name: Option<&str>) -> Result<&Target> {
+    /// A kernel profile by name, the default one if none is named.
+    pub fn profile(&self, name: Option<&str>) -> Result<&Profile> {
         let name = name.unwrap_or(&self.default);
-        self.target.get(name).with_context(|| {
-            let known: Vec<_> = self.target.keys().map(String::as_str).collect();
+        self.profiles.get(&self.current_name(name)).with_context(|| {
+            let known: Vec<_> = self.profiles.keys().map(String::as_str).collect();
             let known = known.join(", ");
             // Only `build` takes paths, and those with a slash do not get here.
             match name.contains('/') {
@@ -129,11 +152,20 @@ impl Config {
                      build --kernel {name}` builds the modules for a kernel of this machine"
                 ),
                 false => format!(
-                    "there is no kernel target {name}; kernels.toml has {known}. `cargo xtask build --kernel` also takes a \
+                    "there is no kernel profile {name}; kernels.toml has {known}. `cargo xtask build --kernel` also takes a \
                      kernel's build folder, with a slash in its path"
                 ),
             }
         })
+    }
+
+    /// What a profile is called now that may be named as it was before: `overlay-c-pci` is `overlay-no-pci`.
+    pub fn current_name(&self, name: &str) -> String {
+        let renamed = name.replacen("-c-", "-no-", 1);
+        match self.profiles.contains_key(&renamed) {
+            true => renamed,
+            false => name.to_owned(),
+        }
     }
 }
 
@@ -144,15 +176,15 @@ mod tests {
     #[test]
     fn the_shipped_file_is_valid() {
         let config = Config::parse(include_str!("../../kernels.toml")).unwrap();
-        assert_eq!(config.target(None).unwrap().kind, Kind::Binary);
-        assert_eq!(config.target(Some("debian-sid")).unwrap().suite, "sid");
+        assert_eq!(config.profile(None).unwrap().kind, KernelKind::Binary);
+        assert_eq!(config.profile(Some("debian-sid")).unwrap().suite, "sid");
     }
 
     #[test]
     fn unknown_names_list_the_known_ones() {
         let config = Config::parse(include_str!("../../kernels.toml")).unwrap();
         let error = config
-            .target(Some("debian-potato"))
+            .profile(Some("debian-potato"))
             .unwrap_err()
             .to_string();
         assert!(error.contains("debian-stock"), "{error}");
@@ -161,22 +193,42 @@ mod tests {
     #[test]
     fn a_folder_is_refused_with_what_takes_one() {
         let config = Config::parse(include_str!("../../kernels.toml")).unwrap();
-        let error = config.target(Some("./linux")).unwrap_err().to_string();
+        let error = config.profile(Some("./linux")).unwrap_err().to_string();
         assert!(error.contains("xtask build --kernel ./linux"), "{error}");
         assert!(error.contains("debian-stock"), "{error}");
     }
 
     #[test]
+    fn an_overlay_has_a_profile_for_each_switch_and_one_without_any() {
+        let config = Config::parse(include_str!("../../kernels.toml")).unwrap();
+        let without = |name: &str| &config.profile(Some(name)).unwrap().without_rust;
+        assert!(without("overlay").is_empty());
+        assert_eq!(without("overlay-c")[..], ["all"]);
+        for switch in overlay::SWITCHES {
+            let name = format!("overlay-no-{}", switch.name);
+            assert_eq!(without(&name)[..], [switch.name]);
+            let old = format!("overlay-c-{}", switch.name);
+            assert_eq!(config.profile(Some(&old)).unwrap().name, name);
+        }
+        assert!(config.profile(Some("overlay-c-nothing")).is_err());
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         let text = "default = 'a'\n[xen]\nmin_version = '4.17'\n[suite.s]\nsandbox = []\n";
-        let target =
-            |rest: &str| format!("{text}[target.a]\nmin_series = '7.2'\nflavour = 'amd64'\n{rest}");
-        assert!(Config::parse(&target("kind = 'binary'\nsuite = 's'\n")).is_ok());
-        assert!(Config::parse(&target("kind = 'binary'\nsuite = 't'\n")).is_err());
-        assert!(Config::parse(&target("kind = 'source'\nsuite = 's'\n")).is_err());
-        assert!(Config::parse(&target("kind = 'binary'\nsuite = 's'\nsweet = 1\n")).is_err());
-        assert!(Config::parse(&target("kind = 'binary'\nsuite = 's'\nc = ['all']\n")).is_err());
-        let overlay = "kind = 'overlay'\nsuite = 's'\nfragments = ['f']\nc = ['all']\n";
-        assert!(Config::parse(&target(overlay)).is_ok());
+        let profile = |rest: &str| {
+            format!("{text}[profile.a]\nmin_series = '7.2'\nflavour = 'amd64'\n{rest}")
+        };
+        assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\n")).is_ok());
+        assert!(Config::parse(&profile("kind = 'binary'\nsuite = 't'\n")).is_err());
+        assert!(Config::parse(&profile("kind = 'source'\nsuite = 's'\n")).is_err());
+        assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\nsweet = 1\n")).is_err());
+        assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\nc = ['all']\n")).is_err());
+        let overlay = "kind = 'overlay'\nsuite = 's'\nfragments = ['f']\n";
+        assert!(Config::parse(&profile(overlay)).is_ok());
+        assert!(Config::parse(&profile(&format!("{overlay}c = ['all']\n"))).is_err());
+        let twice =
+            format!("{overlay}[profile.a-c]\nmin_series = '7.2'\nflavour = 'amd64'\n{overlay}");
+        assert!(Config::parse(&profile(&twice)).is_err());
     }
 }

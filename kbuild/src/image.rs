@@ -67,7 +67,7 @@ pub struct Images {
 impl Images {
     /// Makes what is missing. `agent` is what [`agent::build`] has made. `xen` names a series of the hypervisor (`4.20`); the newest is taken otherwise.
     ///
-    /// The hypervisor, its tools and QEMU come from the default target's suite, whichever suite the kernel is
+    /// The hypervisor, its tools and QEMU come from the default profile's suite, whichever suite the kernel is
     /// from: a kernel under test is the only thing that changes.
     pub fn make(
         session: &Session,
@@ -77,7 +77,7 @@ impl Images {
         xen: Option<&str>,
         agent: &Path,
     ) -> Result<Self> {
-        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let packages = resolve::xen(session, &suite.name, xen)?;
         let qemu = if sandbox.suite() == suite.name {
             sandbox.clone()
@@ -112,7 +112,7 @@ impl Images {
 
     /// The same with GRUB, which is fetched if need be.
     pub fn with_grub(self, session: &Session) -> Result<Self> {
-        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let grub = Some(Grub::open(session, &self.qemu, suite)?);
         Ok(Self { grub, ..self })
     }
@@ -125,7 +125,7 @@ impl Images {
 
     /// The same with a user's Debian, which is made if need be.
     pub fn with_debian(self, session: &Session) -> Result<Self> {
-        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+        let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let modules = self.modules.as_ref();
         let modules =
             modules.context("the guide's recipes are for our modules: leave --driver out")?;

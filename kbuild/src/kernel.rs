@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::apt::{self, Apt};
 use crate::branches;
 use crate::cache::Entry;
-use crate::config::{Kind, Target};
+use crate::config::{KernelKind, Profile};
 use crate::digest::Digest;
 use crate::overlay;
 use crate::overlay::build::{Built, Request};
@@ -40,8 +40,8 @@ const LEFT_OUT: [&str; 6] = [
 /// A kernel that can be booted and built against.
 #[derive(Clone)]
 pub struct Kernel {
-    /// The target's name.
-    pub target: String,
+    /// The profile's name.
+    pub profile: String,
     /// What `uname -r` says.
     pub release: String,
     /// The version of the packages it was taken or built from.
@@ -73,39 +73,43 @@ impl Devel {
 }
 
 impl Kernel {
-    /// Prepares a target's kernel: downloads, metadata or build, all cached.
+    /// Prepares a profile's kernel: downloads, metadata or build, all cached.
     ///
     /// What can be downloaded and unpacked without the sandbox is, while it is made.
-    pub fn open(session: &Session, target: &Target) -> Result<(Self, Sandbox)> {
+    pub fn open(session: &Session, profile: &Profile) -> Result<(Self, Sandbox)> {
         crate::host::prepare(session)?;
-        let suite = session.config.suite(&target.suite)?;
+        let suite = session.config.suite(&profile.suite)?;
         branches::fork(|branches| {
             // The longest part, which needs the least to begin.
             let sandbox = branches.spawn(|| Sandbox::open(session, suite));
-            let packages = resolve::kernel(session, target)?;
-            let kernel = match target.kind {
-                Kind::Binary => Self::open_binary(session, target, &packages)?,
-                Kind::Source | Kind::Overlay => {
-                    fetch(session, target, &packages)?;
+            let packages = resolve::kernel(session, profile)?;
+            let kernel = match profile.kind {
+                KernelKind::Binary => Self::open_binary(session, profile, &packages)?,
+                KernelKind::Source | KernelKind::Overlay => {
+                    fetch(session, profile, &packages)?;
                     let sandbox = Sandbox::open(session, suite)?;
-                    Self::build(session, &sandbox, target, &packages)?
+                    Self::build(session, &sandbox, profile, &packages)?
                 }
             };
             Ok((kernel, sandbox.join()?))
         })
     }
 
-    fn open_binary(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Self> {
+    fn open_binary(
+        session: &Session,
+        profile: &Profile,
+        packages: &KernelPackages,
+    ) -> Result<Self> {
         branches::fork(|branches| {
-            let files = branches.spawn(|| runtime_files(session, target, packages));
-            let devel = binary::metadata(session, target, packages)?;
+            let files = branches.spawn(|| runtime_files(session, profile, packages));
+            let devel = binary::metadata(session, profile, packages)?;
             let files = files.join()?;
             Ok(Self {
                 release: packages.release.clone(),
                 files: files.path().to_owned(),
                 devel: Devel::of(&devel),
                 _entries: vec![Arc::new(devel), Arc::new(files)],
-                ..Self::named(target, packages)
+                ..Self::named(profile, packages)
             })
         })
     }
@@ -113,12 +117,12 @@ impl Kernel {
     fn build(
         session: &Session,
         sandbox: &Sandbox,
-        target: &Target,
+        profile: &Profile,
         packages: &KernelPackages,
     ) -> Result<Self> {
-        let named = Self::named(target, packages);
-        if target.kind == Kind::Source {
-            let built = source::build(session, sandbox, target, packages)?;
+        let named = Self::named(profile, packages);
+        if profile.kind == KernelKind::Source {
+            let built = source::build(session, sandbox, profile, packages)?;
             return Ok(Self {
                 release: built.release,
                 files: built.devel.join("files"),
@@ -130,18 +134,18 @@ impl Kernel {
         let request = Request {
             source: Source::Package(packages.source.clone()),
             base: Base::Small,
-            left_to_c: target.c.clone(),
+            without_rust: profile.without_rust.clone(),
         };
-        let built = overlay::build::build(session, sandbox, target, &request)?;
+        let built = overlay::build::build(session, sandbox, profile, &request)?;
         Ok(Self::of_overlay(built, named))
     }
 
-    fn named(target: &Target, packages: &KernelPackages) -> Self {
+    fn named(profile: &Profile, packages: &KernelPackages) -> Self {
         Self {
-            target: target.name.clone(),
+            profile: profile.name.clone(),
             release: String::new(),
             version: packages.version.to_string(),
-            make: target.make.clone(),
+            make: profile.make.clone(),
             files: PathBuf::new(),
             devel: Devel {
                 src: PathBuf::new(),
@@ -211,18 +215,18 @@ impl Kernel {
 /// asked for again.
 pub fn fetch(
     session: &Session,
-    target: &Target,
+    profile: &Profile,
     packages: &KernelPackages,
 ) -> Result<Vec<PathBuf>> {
-    let apt = Apt::new(session, session.config.suite(&target.suite)?)?;
+    let apt = Apt::new(session, session.config.suite(&profile.suite)?)?;
     let mut all = vec![packages.source.clone(), packages.headers.clone()];
     all.extend(packages.tools.clone());
     apt.download(&all)
 }
 
 /// Unpacks image and modules and makes the lists that modprobe reads.
-fn runtime_files(session: &Session, target: &Target, packages: &KernelPackages) -> Result<Entry> {
-    let suite = session.config.suite(&target.suite)?;
+fn runtime_files(session: &Session, profile: &Profile, packages: &KernelPackages) -> Result<Entry> {
+    let suite = session.config.suite(&profile.suite)?;
     let key = packages
         .runtime
         .iter()

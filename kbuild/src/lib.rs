@@ -16,6 +16,7 @@ pub mod cache;
 pub mod config;
 pub mod diagnostics;
 pub mod digest;
+pub mod docs;
 pub mod fsutil;
 pub mod guide;
 pub mod host;

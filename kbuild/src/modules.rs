@@ -23,7 +23,7 @@ use crate::symbols;
 
 /// Where the sandbox sees the staged sources. Error messages name files below it, so it looks like the work
 /// tree.
-const INSIDE: &str = "/paravane/linux-pv";
+pub(crate) const INSIDE: &str = "/paravane/linux-pv";
 
 /// Objects that only an overlay kernel has, built in: out of tree they can be checked, but not linked into anything.
 const BUILT_IN: [&str; 3] = [
@@ -65,26 +65,8 @@ impl Modules {
             });
         }
         let what = if options.clippy { "clippy" } else { "build" };
-        let work = WorkFolder::open(
-            session,
-            what,
-            &format!("{}-{}", kernel.release, kernel.key()),
-        )?;
-        let make = |goals: &[&str]| {
-            kernel
-                .show_devel(sandbox.command("make"))
-                .args(["-C", "/kernel/O", &format!("M={INSIDE}")])
-                .arg(format!("-j{}", session.jobs()))
-                .arg(format!(
-                    "LOCALVERSION={}",
-                    resolve::local_version(&kernel.release)
-                ))
-                .args(&kernel.make)
-                .args(options.clippy.then_some("CLIPPY=1"))
-                .args(goals)
-                .bind(&work.path, INSIDE)
-                .build()
-        };
+        let work = WorkFolder::of_kernel(session, what, kernel)?;
+        let make = |goals: &[&str]| make(session, sandbox, kernel, &work, options, goals);
         if options.clippy {
             check_built_in(session, &kernel.release, &work, make(&BUILT_IN)?)?;
         }
@@ -172,6 +154,30 @@ impl Modules {
     }
 }
 
+/// The make that builds in a work folder against a kernel.
+pub(crate) fn make(
+    session: &Session,
+    sandbox: &Sandbox,
+    kernel: &Kernel,
+    work: &WorkFolder,
+    options: BuildOptions,
+    goals: &[&str],
+) -> Result<Command> {
+    kernel
+        .show_devel(sandbox.command("make"))
+        .args(["-C", "/kernel/O", &format!("M={INSIDE}")])
+        .arg(format!("-j{}", session.jobs()))
+        .arg(format!(
+            "LOCALVERSION={}",
+            resolve::local_version(&kernel.release)
+        ))
+        .args(&kernel.make)
+        .args(options.clippy.then_some("CLIPPY=1"))
+        .args(goals)
+        .bind(&work.path, INSIDE)
+        .build()
+}
+
 /// Checks the objects that are no modules with clippy.
 fn check_built_in(
     session: &Session,
@@ -208,6 +214,15 @@ pub(crate) struct WorkFolder {
 }
 
 impl WorkFolder {
+    /// Opens the folder for a kernel that this tool has made.
+    pub(crate) fn of_kernel(session: &Session, what: &str, kernel: &Kernel) -> Result<Self> {
+        Self::open(
+            session,
+            what,
+            &format!("{}-{}", kernel.release, kernel.key()),
+        )
+    }
+
     /// Opens the folder for one kernel and brings it up to date with the work tree.
     pub(crate) fn open(session: &Session, what: &str, kernel: &str) -> Result<Self> {
         let path = session

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The overlay: a kernel built from source with `linux-pv` laid into it, in which objects of ours take the place of
-//! the kernel's C objects, each by a switch of its own.
+//! The overlay: a kernel built from source with `linux-pv` in it, in which Rust objects of ours take the place of the
+//! kernel's C objects, each by a switch of its own.
 //!
-//! What lives here: the list of switches. How the lines get into the source is in [`lines`], the source itself in
+//! What lives here: the list of switches, and the kernels that differ in them. How the lines get into the source is in [`lines`], the source itself in
 //! [`tree`], the configuration in [`config`], building in [`build`], what the image really holds in [`objects`], the
 //! Debian package in [`package`].
 
@@ -22,7 +22,7 @@ pub const PLACE: &str = "drivers/xen/rust";
 /// A C object of the kernel and the object of ours that takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch {
-    /// What the user calls it, as in `--c swiotlb`.
+    /// What the user calls it, as in `--without-rust swiotlb`.
     pub name: &'static str,
     /// The option, without `CONFIG_`; on means ours.
     pub option: &'static str,
@@ -54,27 +54,55 @@ pub const SWITCHES: &[Switch] = &[
     },
 ];
 
-/// The switches that are on when the named ones are left to C; `all` names every one.
-pub fn switched_on(left_to_c: &[String]) -> Result<Vec<Switch>> {
-    for name in left_to_c {
-        if name != "all" && !SWITCHES.iter().any(|switch| switch.name == name) {
+/// The name that stands for every switch.
+pub const ALL: &str = "all";
+
+/// The switches that are on when the named ones are off; [`ALL`] names every one.
+pub fn switched_on(without_rust: &[String]) -> Result<Vec<Switch>> {
+    for name in without_rust {
+        if name != ALL && !SWITCHES.iter().any(|switch| switch.name == name) {
             let known: Vec<_> = SWITCHES.iter().map(|switch| switch.name).collect();
             bail!(
-                "no object of ours is called {name}; there are {}, and all",
+                "no Rust object of ours is called {name}; there are {}, and {ALL}",
                 known.join(", ")
             );
         }
     }
-    let in_c = |switch: &Switch| {
-        left_to_c
+    let is_off = |switch: &Switch| {
+        without_rust
             .iter()
-            .any(|name| name == "all" || name == switch.name)
+            .any(|name| name == ALL || name == switch.name)
     };
     Ok(SWITCHES
         .iter()
         .copied()
-        .filter(|switch| !in_c(switch))
+        .filter(|switch| !is_off(switch))
         .collect())
+}
+
+/// A kernel profile that is made from that of an overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayVariant {
+    /// The profile's name.
+    pub name: String,
+    /// The switches that are off.
+    pub without_rust: Vec<String>,
+}
+
+/// The kernels that are built to compare with an overlay: one with every object in C, and for each switch one in which it
+/// alone is off, which shows that each works without the others.
+pub fn variants(profile: &str) -> Vec<OverlayVariant> {
+    let one = |switch: &Switch| OverlayVariant {
+        name: format!("{profile}-no-{}", switch.name),
+        without_rust: vec![switch.name.to_owned()],
+    };
+    let all = OverlayVariant {
+        name: format!("{profile}-c"),
+        without_rust: vec![ALL.to_owned()],
+    };
+    std::iter::once(all)
+        .chain(SWITCHES.iter().map(one))
+        .collect()
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ struct OwnKernel {
 
 /// Builds the modules against the build folder at `build`, such as `/lib/modules/RELEASE/build`.
 pub fn build(session: &Session, build: &Path, options: BuildOptions) -> Result<Modules> {
-    let oldest = &session.config.target(None)?.min_series;
+    let oldest = &session.config.profile(None)?.min_series;
     let kernel = examine(build, oldest)?;
     let key = Digest::new("own", 1)
         .with("build", kernel.build.to_string_lossy().as_bytes())

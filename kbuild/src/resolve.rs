@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::apt::{Apt, Package};
-use crate::config::Target;
+use crate::config::Profile;
 use crate::session::Session;
 use crate::suite::Suite;
 use crate::version::Version;
@@ -49,14 +49,14 @@ pub struct XenPackages {
     pub hypervisor: Package,
 }
 
-/// Finds the packages of a target.
-pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
-    remembered(session, &answer(target), || {
-        let suite = session.config.suite(&target.suite)?;
+/// Finds the packages of a profile.
+pub fn kernel(session: &Session, profile: &Profile) -> Result<KernelPackages> {
+    remembered(session, &answer(profile), || {
+        let suite = session.config.suite(&profile.suite)?;
         let apt = Apt::new(session, suite)?;
         apt.update()?;
         let offered = apt.offered("linux-binary-")?;
-        let release = newest_release(&offered, target)?;
+        let release = newest_release(&offered, profile)?;
         let need = |prefix: &str| apt.package(&format!("{prefix}{release}"), None);
         let binary = need("linux-binary-")?;
         let headers = need("linux-headers-")?;
@@ -77,21 +77,21 @@ pub fn kernel(session: &Session, target: &Target) -> Result<KernelPackages> {
         };
         Ok(found)
     })
-    .with_context(|| format!("no kernel for target {}", target.name))
+    .with_context(|| format!("no kernel for profile {}", profile.name))
 }
 
-/// The name of the answer for a target. Its number changes when answers have more in them.
-fn answer(target: &Target) -> String {
-    format!("kernel-2-{}", target.name)
+/// The name of the answer for a profile. Its number changes when answers have more in them.
+fn answer(profile: &Profile) -> String {
+    format!("kernel-2-{}", profile.name)
 }
 
-/// What the archive answered last for a target, if it was ever asked. No network.
-pub fn known_kernel(session: &Session, target: &Target) -> Option<KernelPackages> {
+/// What the archive answered last for a profile, if it was ever asked. No network.
+pub fn known_kernel(session: &Session, profile: &Profile) -> Option<KernelPackages> {
     let path = session
         .cache
         .root()
         .join("resolved")
-        .join(format!("{}.toml", answer(target)));
+        .join(format!("{}.toml", answer(profile)));
     read_remembered(&path)
 }
 
@@ -210,9 +210,9 @@ pub fn local_version(release: &str) -> &str {
     &release[base_version(release).len()..]
 }
 
-fn newest_release(offered: &[Package], target: &Target) -> Result<String> {
-    let min = Version::new(&target.min_series);
-    let suffix = format!("-{}", target.flavour);
+fn newest_release(offered: &[Package], profile: &Profile) -> Result<String> {
+    let min = Version::new(&profile.min_series);
+    let suffix = format!("-{}", profile.flavour);
     let mut releases: Vec<(&Version, &str)> = offered
         .iter()
         .filter_map(|package| {
@@ -229,12 +229,12 @@ fn newest_release(offered: &[Package], target: &Target) -> Result<String> {
         Some((_, newest)) => bail!(
             "the newest kernel of suite {} is {newest}, but {} or newer is needed. A mirror that stands still (a snapshot, for \
              example) may be the reason: name another with --mirror URI",
-            target.suite,
-            target.min_series
+            profile.suite,
+            profile.min_series
         ),
         None => bail!(
             "suite {} has no package linux-binary-*{suffix}",
-            target.suite
+            profile.suite
         ),
     }
 }
@@ -290,7 +290,7 @@ fn read_remembered<T: DeserializeOwned>(path: &PathBuf) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Kind;
+    use crate::config::KernelKind;
 
     fn package(name: &str, version: &str) -> Package {
         Package {
@@ -303,15 +303,15 @@ mod tests {
         }
     }
 
-    fn target() -> Target {
-        Target {
+    fn profile() -> Profile {
+        Profile {
             name: "t".into(),
-            kind: Kind::Binary,
+            kind: KernelKind::Binary,
             suite: "trixie".into(),
             min_series: "7.2".into(),
             flavour: "amd64".into(),
             fragments: vec![],
-            c: vec![],
+            without_rust: vec![],
             make: vec![],
         }
     }
@@ -329,7 +329,7 @@ mod tests {
             ),
         ];
         assert_eq!(
-            newest_release(&offered, &target()).unwrap(),
+            newest_release(&offered, &profile()).unwrap(),
             "7.2.12+deb13-amd64"
         );
     }
@@ -337,9 +337,11 @@ mod tests {
     #[test]
     fn an_old_archive_is_refused_with_its_newest_kernel() {
         let offered = [package("linux-binary-7.1.3+deb13-amd64", "7.1.3-1~bpo13+1")];
-        let error = newest_release(&offered, &target()).unwrap_err().to_string();
+        let error = newest_release(&offered, &profile())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("7.1.3+deb13-amd64"), "{error}");
-        assert!(newest_release(&[], &target()).is_err());
+        assert!(newest_release(&[], &profile()).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::apt::Apt;
 use crate::binary;
 use crate::cache::Entry;
-use crate::config::Target;
+use crate::config::Profile;
 use crate::digest::Digest;
 use crate::kconfig::KConfig;
 use crate::kernel;
@@ -32,15 +32,15 @@ pub struct Built {
     pub devel: Entry,
 }
 
-/// Finds or builds the kernel of a source-built target.
+/// Finds or builds the kernel of a source-built profile.
 pub fn build(
     session: &Session,
     sandbox: &Sandbox,
-    target: &Target,
+    profile: &Profile,
     packages: &KernelPackages,
 ) -> Result<Built> {
-    let fragment = fragments(session, target)?;
-    let local_version = format!("-{}", target.name);
+    let fragment = fragments(session, profile)?;
+    let local_version = format!("-{}", profile.name);
     let release = format!(
         "{}{local_version}",
         resolve::base_version(&packages.release)
@@ -48,7 +48,7 @@ pub fn build(
     let key = Digest::new("source-kernel", 1)
         .with("source", &packages.source.sha256)
         .with("fragment", &fragment)
-        .with_all("make", &target.make)
+        .with_all("make", &profile.make)
         .with("sandbox", sandbox.key())
         .hex();
     let name = format!("{release}-{key}");
@@ -56,7 +56,7 @@ pub fn build(
         let step = session
             .ui
             .step(format!("Building the kernel {release} from source"));
-        let deb = Apt::new(session, session.config.suite(&target.suite)?)?
+        let deb = Apt::new(session, session.config.suite(&profile.suite)?)?
             .download(std::slice::from_ref(&packages.source))?
             .pop()
             .context("the source package was not downloaded")?;
@@ -64,8 +64,8 @@ pub fn build(
         binary::unpack_source(&deb, dir, &["Documentation/*/*", "tools/testing/*"])?;
         fs::create_dir(dir.join("O"))?;
         fs::write(dir.join("O/fragment"), &fragment)?;
-        configure(session, &step, sandbox, target, dir, &fragment)?;
-        compile(session, &step, sandbox, target, dir, &local_version)?;
+        configure(session, &step, sandbox, profile, dir, &fragment)?;
+        compile(session, &step, sandbox, profile, dir, &local_version)?;
         kernel::depmod(session, &step, sandbox, &dir.join("files"), &release)?;
         trim(dir)?;
         step.done("");
@@ -74,9 +74,9 @@ pub fn build(
     Ok(Built { release, devel })
 }
 
-/// All fragments of a target in one text.
-fn fragments(session: &Session, target: &Target) -> Result<String> {
-    let texts: Result<Vec<_>> = target
+/// All fragments of a profile in one text.
+fn fragments(session: &Session, profile: &Profile) -> Result<String> {
+    let texts: Result<Vec<_>> = profile
         .fragments
         .iter()
         .map(|file| read_text(&session.workspace().join(file)))
@@ -84,11 +84,11 @@ fn fragments(session: &Session, target: &Target) -> Result<String> {
     Ok(texts?.concat())
 }
 
-fn make(sandbox: &Sandbox, target: &Target, dir: &Path) -> crate::SandboxCommand {
+fn make(sandbox: &Sandbox, profile: &Profile, dir: &Path) -> crate::SandboxCommand {
     sandbox
         .command("make")
         .args(["-C", "/kernel/src", "O=/kernel/O"])
-        .args(&target.make)
+        .args(&profile.make)
         .bind(dir, "/kernel")
 }
 
@@ -97,12 +97,12 @@ fn configure(
     session: &Session,
     step: &Step,
     sandbox: &Sandbox,
-    target: &Target,
+    profile: &Profile,
     dir: &Path,
     fragment: &str,
 ) -> Result<()> {
     let log = session.log("kernel-config");
-    let mut command = make(sandbox, target, dir)
+    let mut command = make(sandbox, profile, dir)
         .arg("allnoconfig")
         .env("KCONFIG_ALLCONFIG", "/kernel/O/fragment")
         .build()?;
@@ -123,7 +123,7 @@ fn compile(
     session: &Session,
     step: &Step,
     sandbox: &Sandbox,
-    target: &Target,
+    profile: &Profile,
     dir: &Path,
     local_version: &str,
 ) -> Result<()> {
@@ -131,11 +131,11 @@ fn compile(
     let jobs = format!("-j{}", session.jobs());
     let local = format!("LOCALVERSION={local_version}");
     let what = "building the kernel";
-    let mut all = make(sandbox, target, dir)
+    let mut all = make(sandbox, profile, dir)
         .args([jobs.as_str(), local.as_str(), "bzImage", "modules"])
         .build()?;
     process::run(step, what, &mut all, &log)?;
-    let mut install = make(sandbox, target, dir)
+    let mut install = make(sandbox, profile, dir)
         .args([jobs.as_str(), local.as_str(), "modules_install"])
         .args(["INSTALL_MOD_PATH=/kernel/files/usr", "DEPMOD=true"])
         .build()?;

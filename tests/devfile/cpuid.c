@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-cpuid: prints what CPUID answers on the processor it runs on, a line "LEAF.SUBLEAF EAX EBX ECX EDX" in hexadecimal
+ * test-cpuid: prints what CPUID answers on the processor it runs on, a line "LEAF.SUBLEAF EAX EBX ECX EDX" in hexadecimal
  * digits for each leaf that there is, the hypervisor's among them.
  */
 

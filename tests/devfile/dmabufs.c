@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-dmabufs DOMAIN: makes dma-bufs of grants of a domain that does not run, whose first frames are granted in its
- * stead, and shows that they are its pages. Prints and exits as node-calls does.
+ * devfile-dmabufs DOMAIN: makes dma-bufs of grants of a domain that does not run, whose first frames are granted in its
+ * stead, and shows that they are its pages. Prints and exits as devfile-calls does.
  */
 
 #include <errno.h>
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 	void *table = map(fd, 1, MAP_SHARED, 0);
 
 	if (!lent.domain) {
-		fprintf(stderr, "usage: node-dmabufs DOMAIN\n");
+		fprintf(stderr, "usage: devfile-dmabufs DOMAIN\n");
 		return 2;
 	}
 	lent.area = map(fd, 2, MAP_SHARED, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-eventfds DOMAIN: eventfds between dom0 and a running HVM or PVH guest, through our /dev/xen/privcmd; the
+ * devfile-eventfds DOMAIN: eventfds between dom0 and a running HVM or PVH guest, through our /dev/xen/privcmd; the
  * kernel's own is built without in stock kernels.
  *
  * The guest is not asked to do anything. It gets one more device model, whose page of requests it does not know of;
@@ -184,7 +184,7 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (!domain) {
-		fprintf(stderr, "usage: node-eventfds DOMAIN\n");
+		fprintf(stderr, "usage: devfile-eventfds DOMAIN\n");
 		return 2;
 	}
 	fd = node("privcmd", 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-fuzz SECONDS SEED: makes calls on the nodes in dom0's /dev/xen that make no sense, or sense by chance, from
+ * devfile-fuzz SECONDS SEED: makes calls on the nodes in dom0's /dev/xen that make no sense, or sense by chance, from
  * several threads of several processes at once, and takes the address space apart under them: areas are unmapped in
  * part, moved, inherited, left mapped at exit. Only results that a call can have are looked for; what has to hold is
  * that the kernel stays sound and nothing is left behind, which the scenario looks at.
@@ -456,7 +456,7 @@ int main(int argc, char **argv)
 
 	translated = !is_pv();
 	if (argc < 2) {
-		fprintf(stderr, "usage: node-fuzz SECONDS SEED\n");
+		fprintf(stderr, "usage: devfile-fuzz SECONDS SEED\n");
 		return 2;
 	}
 	end = time(NULL) + atoi(argv[1]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of node-fuzz share.
+ * What the parts of devfile-fuzz share.
  */
 #ifndef FUZZ_H
 #define FUZZ_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-fuzz's requests about dma-bufs.
+ * devfile-fuzz's requests about dma-bufs.
  */
 
 #define _GNU_SOURCE

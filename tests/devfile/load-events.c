@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-load's operation on evtchn: an event there and one back, each sent, read and answered. The two ends of the
+ * devfile-load's operation on evtchn: an event there and one back, each sent, read and answered. The two ends of the
  * channel belong to one file, or to one of each thread's. A worker's `port` is what the first thread sends from, and
  * waits for; `other` is the other end.
  */

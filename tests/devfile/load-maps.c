@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-load's operations on privcmd, gntdev and gntalloc.
+ * devfile-load's operations on privcmd, gntdev and gntalloc.
  */
 
 #include <stdint.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-load DOMAIN prove: writes grants into the table of a paused domain and shows that the nodes in dom0's
+ * devfile-load DOMAIN prove: writes grants into the table of a paused domain and shows that the nodes in dom0's
  * /dev/xen do what they are measured for.
  *
- * node-load DOMAIN WARM TIME CELL...: loads the nodes, one cell after the other, each for WARM milliseconds and then
+ * devfile-load DOMAIN WARM TIME CELL...: loads the nodes, one cell after the other, each for WARM milliseconds and then
  * for TIME milliseconds that count. A cell is OPERATION:BATCH:THREADS; see `kinds` for the operations. Prints for each
  *
  *	cell=foreign:64:1 rate=12345.678 total=400
@@ -175,7 +175,7 @@ static void run(const char *cell)
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		fprintf(stderr, "usage: node-load DOMAIN prove\n       node-load DOMAIN WARM TIME CELL...\n");
+		fprintf(stderr, "usage: devfile-load DOMAIN prove\n       devfile-load DOMAIN WARM TIME CELL...\n");
 		return 2;
 	}
 	domain = atoi(argv[1]);

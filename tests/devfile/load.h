@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of node-load share: workers, kinds of operations, and what all of them call.
+ * What the parts of devfile-load share: workers, kinds of operations, and what all of them call.
  */
 
 #ifndef LOAD_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * node-pciback DOMAIN REFERENCE PORT: a back end of the PCI protocol with one device, 0000:00:01.0, which does nothing. It
+ * test-pciback DOMAIN REFERENCE PORT: a back end of the PCI protocol with one device, 0000:00:01.0, which does nothing. It
  * is as honest, slow or hostile as lines on its standard input tell it to be:
  *
  *	honest			answers as it should
@@ -168,7 +168,7 @@ int main(int argc, char **argv)
 	uint32_t got;
 
 	if (argc != 4) {
-		fprintf(stderr, "usage: node-pciback DOMAIN REFERENCE PORT\n");
+		fprintf(stderr, "usage: test-pciback DOMAIN REFERENCE PORT\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -3,21 +3,21 @@
 //! `cargo xtask bench`: our drivers against the kernel's own, in one boot, under the same load.
 //!
 //! What lives here: the order of the runs, and the verdict. What is measured is a [`subject::Subject`]: [`blk`] and
-//! [`net`], which are frontends of a [`device`] in a guest, and [`nodes`], drivers in dom0. [`drive`] exchanges the
+//! [`net`], which are frontends of a [`device`] in a guest, and [`devfile`], drivers in dom0. [`drive`] exchanges the
 //! drivers, [`counts`] counts what they ask of the hypervisor, [`stats`] compares, [`report`] tells. The load generators
-//! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `node-load`.
+//! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `devfile-load`.
 //!
 //! What cannot be exchanged in one boot is booted by [`turns`]: [`hypervisors`], and the kernel's DMA layer ([`dma`]).
 
 pub mod blk;
 mod counts;
+pub mod devfile;
 pub mod device;
 pub mod dma;
 mod drive;
 pub mod hypervisors;
 mod machine;
 pub mod net;
-pub mod nodes;
 mod priority;
 mod report;
 mod stats;
@@ -32,7 +32,7 @@ use anyhow::{Context, Result, ensure};
 use kbuild::{Images, Session};
 
 use crate::guest::{Driver, Mode};
-use crate::host::Host;
+use crate::host::{Host, Start};
 use crate::topology::Topology;
 use drive::Rig;
 use report::{Facts, Rounds, Row};
@@ -187,7 +187,7 @@ impl<S: Subject> Bench<'_, S> {
     fn boot(&mut self, dir: &Path, topology: &Topology, modes: &[Mode]) -> Result<()> {
         let dir = dir.join(format!("{}-dom0", topology.dom0.name().to_lowercase()));
         let step = self.session.ui.step(format!("Booting {topology}"));
-        let host = Host::boot(self.images, topology, &dir)?;
+        let host = Host::start(self.images, topology, &dir, Start::Boot)?;
         step.done(&format!("dom0 runs {}", host.kernel));
         let date = host.dom0().sh("date -u '+%Y-%m-%d %H:%M UTC'")?;
         let priority = priority::raise();
@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn a_machine_is_booted_for_each_kind_of_dom0_and_one_for_all_guests() {
         let modes = [Mode::Pv, Mode::Pvh];
-        let all = boots::<nodes::Nodes>(&modes);
+        let all = boots::<devfile::Devfile>(&modes);
         let kinds: Vec<_> = all.iter().map(|(topology, _)| topology.dom0).collect();
         assert_eq!(kinds, [Dom0::Pv, Dom0::Pvh]);
         assert!(all.iter().all(|(_, modes)| modes.len() == 1));

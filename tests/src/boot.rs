@@ -14,7 +14,8 @@ use kbuild::{Images, Session};
 use crate::attempts::RUNS;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
-use crate::host::Host;
+use crate::host::{Host, Start};
+use crate::machine::MONITOR;
 use crate::nic::Nic;
 use crate::terminal;
 use crate::topology::Topology;
@@ -72,7 +73,7 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     }
     let dir = session.logs().join("boot");
     let step = session.ui.step(format!("Booting {}", options.topology));
-    let host = Host::boot(images, &options.topology, &dir)?;
+    let host = Host::start(images, &options.topology, &dir, Start::Boot)?;
     step.done(&format!("dom0 runs {}", host.kernel));
 
     let mut result = guests(session, &host, options);
@@ -128,7 +129,7 @@ pub fn dom0_only(
 ) -> Result<String> {
     let dir = session.logs().join("boot");
     let step = session.ui.step(format!("Booting {topology}"));
-    let host = Host::boot(images, &topology, &dir)?;
+    let host = Host::start(images, &topology, &dir, Start::Boot)?;
     step.done(&format!("dom0 runs {}", host.kernel));
     let dom0 = host.dom0();
     let mode = dom0.sh("cat /sys/hypervisor/guest_type")?;
@@ -252,10 +253,10 @@ fn describe(images: &Images, host: &Host, seen: &[Seen], took: Duration) -> Resu
         host.kernel,
         host.boot_time.as_secs_f32()
     );
-    let nodes = dom0.sh(
+    let modules = dom0.sh(
         "lsmod | awk '$1 ~ /^xen_(evtchn|gntalloc|gntdev|privcmd)/ { print $1 }' | sort | xargs",
     )?;
-    let _ = writeln!(text, "         toolstack on {nodes}");
+    let _ = writeln!(text, "         toolstack on {modules}");
     for guest in seen {
         let _ = writeln!(
             text,
@@ -304,7 +305,12 @@ fn stay(host: &Host, domains: &[Domain], options: &Options) -> Result<()> {
         (None, _) => {}
     }
     if options.keep {
-        println!("The machine keeps running; Ctrl-C ends it.");
+        println!(
+            "The machine keeps running; Ctrl-C ends it. Its consoles are logged in {}, where QEMU's monitor is the socket \
+             {MONITOR} (socat -,rawer UNIX-CONNECT:{})",
+            host.dir().display(),
+            host.dir().join(MONITOR).display()
+        );
         while host.health().check().is_ok() {
             std::thread::sleep(Duration::from_millis(500));
         }

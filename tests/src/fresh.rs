@@ -21,6 +21,7 @@ use std::process::Command;
 use anyhow::Result;
 use kbuild::{Session, host, process};
 
+use crate::matrix::Cell;
 use crate::scenario::skip;
 
 pub use call::{Call, Ended};
@@ -35,17 +36,31 @@ pub struct Fresh<'s> {
     pub full: bool,
     /// Lines for the report.
     pub notes: Vec<String>,
+    cell: Cell,
     dir: PathBuf,
 }
 
 impl<'s> Fresh<'s> {
     /// `dir` gets what commands print, and their logs.
-    pub fn new(session: &'s Session, dir: PathBuf, full: bool) -> Self {
+    pub fn new(session: &'s Session, cell: Cell, dir: PathBuf, full: bool) -> Self {
         Self {
             session,
             full,
             notes: Vec::new(),
+            cell,
             dir,
+        }
+    }
+
+    /// The system and the user that the scenario's matrix asks for.
+    ///
+    /// # Panics
+    ///
+    /// If its cells name none.
+    pub fn system_and_user(&self) -> (System, User) {
+        match self.cell.fresh {
+            Some(both) => both,
+            None => panic!("the scenario's matrix names no system and user"),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::console::Judge;
 use crate::fault::Fault;
 use crate::guest::{Domain, Guest};
 use crate::health::{Health, Lost};
-use crate::machine::Machine;
+use crate::machine::{Machine, Root};
 use crate::pace::{Pace, Spent};
 use crate::remote::Place;
 use crate::snapshot::{self, Snapshot};
@@ -63,28 +63,41 @@ pub struct Host {
     pub is_from_snapshot: bool,
 }
 
-impl Host {
-    /// Boots a machine; its logs go to `dir`.
-    pub fn boot(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
-        Self::booted(Machine::start(images, topology, dir)?, topology)
-    }
+/// How a machine gets to the point where dom0 answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It boots.
+    Boot,
+    /// It boots, and a [snapshot](crate::snapshot) of it is kept if there can be one and is none.
+    BootAndKeep,
+    /// It goes on from its snapshot; if there is none, as with [`Start::BootAndKeep`].
+    Snapshot,
+}
 
-    /// The same, and a [snapshot](crate::snapshot) of the machine is made if there can be one and is none.
-    pub fn boot_and_keep(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
-        if !snapshot::is_possible(topology) || snapshot::find(images, topology)?.is_some() {
-            return Self::boot(images, topology, dir);
+impl Host {
+    /// Starts a machine and waits for dom0; its logs go to `dir`.
+    pub fn start(images: &Images, topology: &Topology, dir: &Path, start: Start) -> Result<Self> {
+        let snapshot = match start {
+            Start::Boot => None,
+            Start::BootAndKeep | Start::Snapshot => snapshot::find(images, topology)?,
+        };
+        let keeps = start != Start::Boot && snapshot.is_none() && snapshot::is_possible(topology);
+        if let (Start::Snapshot, Some(snapshot)) = (start, snapshot) {
+            return Self::go_on(images, topology, dir, snapshot);
         }
-        let host = Self::booted(Machine::start_to_be_kept(images, topology, dir)?, topology)?;
-        snapshot::keep(images, topology, &mut host.lock())?;
+        let root = match keeps {
+            true => Root::Kept,
+            false => Root::Temporary,
+        };
+        let host = Self::booted(Machine::start(images, topology, dir, root)?, topology)?;
+        if keeps {
+            snapshot::keep(images, topology, &mut host.lock())?;
+        }
         Ok(host)
     }
 
-    /// A machine that has booted, which goes on from its snapshot if there is one; its logs go to `dir`.
-    pub fn start(images: &Images, topology: &Topology, dir: &Path) -> Result<Self> {
-        let Some(snapshot) = snapshot::find(images, topology)? else {
-            return Self::boot_and_keep(images, topology, dir);
-        };
-        let machine = Machine::start_from(images, topology, dir, &snapshot)?;
+    fn go_on(images: &Images, topology: &Topology, dir: &Path, snapshot: Snapshot) -> Result<Self> {
+        let machine = Machine::start(images, topology, dir, Root::Snapshot(&snapshot))?;
         Self::gone_on(machine, topology, &snapshot).or_else(|error| {
             // The next one boots.
             snapshot.forget(images)?;

@@ -11,54 +11,15 @@ use anyhow::{Error, Result};
 use kbuild::{Images, Session};
 
 use crate::attempts::{Attempt, Verdict, decide, is_lost, repeats};
+use crate::context::{Ctx, Machines};
 use crate::fault::Fault;
 use crate::fresh::Fresh;
-use crate::guest::Driver;
 use crate::health::Lost;
-use crate::host::Host;
-use crate::scenario::{Ctx, Machines, Run, Scenario, Skip, TimedOut};
+use crate::host::{Host, Start};
+use crate::matrix::Cell;
+use crate::scenario::{Run, Skip, TimedOut, Variant};
+use crate::selection::Selection;
 use crate::topology::{Hypervisor, Topology};
-
-/// Which scenarios to run and how.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// Only those whose name contains one of these; all if empty. A whole name means that one alone, even if it is
-    /// otherwise left to `full`, then with few rounds.
-    pub filters: Vec<String>,
-    /// The long ones too, and all rounds of every loop.
-    pub full: bool,
-    /// The block frontend under test.
-    pub driver: Driver,
-    /// Whether machines go on from their [snapshots](crate::snapshot), where a scenario is not about the boot.
-    pub snapshots: bool,
-}
-
-impl Selection {
-    /// The scenarios it means, in the order they will run.
-    pub fn pick(&self, all: &[Scenario]) -> Vec<Scenario> {
-        let is_whole = |filter: &String| all.iter().any(|scenario| scenario.name == filter);
-        let mut picked: Vec<_> = all
-            .iter()
-            .filter(|scenario| {
-                let by_default = self.full || !scenario.full_only;
-                let named = |filter: &String| {
-                    let part = by_default && !is_whole(filter);
-                    scenario.name == filter || part && scenario.name.contains(filter)
-                };
-                if self.filters.is_empty() {
-                    let is_for_all = scenario.kernels.is_empty() || scenario.by_default;
-                    by_default && (self.full || is_for_all)
-                } else {
-                    self.filters.iter().any(named)
-                }
-            })
-            .copied()
-            .collect();
-        // Stable: within a topology the order of the list stays. Those that end machines do not end a shared one.
-        picked.sort_by_key(|scenario| (scenario.is_alone(), scenario.topology));
-        picked
-    }
-}
 
 /// One scenario's result.
 #[derive(Clone, Debug)]
@@ -78,10 +39,10 @@ pub struct Outcome {
 }
 
 /// Runs a scenario that needs no virtual machine. Its logs are in a folder with its name.
-pub fn on_host(session: &Session, scenario: &Scenario, selection: &Selection) -> Outcome {
+pub fn on_host(session: &Session, scenario: &Variant, selection: &Selection) -> Outcome {
     let started = Instant::now();
-    let dir = session.logs().join(scenario.name);
-    let mut fresh = Fresh::new(session, dir.clone(), selection.full);
+    let dir = session.logs().join(&scenario.name);
+    let mut fresh = Fresh::new(session, scenario.cell, dir.clone(), selection.full);
     let result = match scenario.run {
         Run::OnHost(test) => std::fs::create_dir_all(&dir)
             .map_err(Error::new)
@@ -144,7 +105,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs a scenario, and again if a triple fault ended it: see [`crate::attempts`].
-    pub fn run(&mut self, scenario: &Scenario) -> Outcome {
+    pub fn run(&mut self, scenario: &Variant) -> Outcome {
         let started = Instant::now();
         self.booting = Duration::ZERO;
         let mut attempts = Vec::new();
@@ -191,16 +152,16 @@ impl<'a> Runner<'a> {
 
     fn run_once(
         &mut self,
-        scenario: &Scenario,
+        scenario: &Variant,
         notes: &mut Vec<String>,
     ) -> (Result<()>, Vec<Fault>) {
         match scenario.run {
             Run::Booted(test) => {
                 let selection = self.selection;
-                let boots = scenario.boots;
+                let (boots, cell) = (scenario.boots, scenario.cell);
                 let result = self.get(&scenario.topology, boots).and_then(|host| {
                     host.health().take_lost();
-                    one(host, test, selection, notes)
+                    one(host, test, cell, selection, notes)
                 });
                 (result, Vec::new())
             }
@@ -234,11 +195,11 @@ impl<'a> Runner<'a> {
             let step = self.session.ui.step(format!("Starting {topology}"));
             let started = Instant::now();
             let start = match (self.selection.snapshots, boots) {
-                (false, _) => Host::boot,
-                (_, true) => Host::boot_and_keep,
-                _ => Host::start,
+                (false, _) => Start::Boot,
+                (true, true) => Start::BootAndKeep,
+                (true, false) => Start::Snapshot,
             };
-            let host = start(self.images, topology, &dir);
+            let host = Host::start(self.images, topology, &dir, start);
             self.booting += started.elapsed();
             let host = host?;
             step.done(match host.is_from_snapshot {
@@ -264,7 +225,7 @@ impl<'a> Runner<'a> {
             .session
             .ui
             .step("Booting the same kernel on our hypervisor");
-        match Host::boot(self.images, &Topology::PARAVANE, &dir) {
+        match Host::start(self.images, &Topology::PARAVANE, &dir, Start::Boot) {
             Ok(_) => {
                 step.done("");
                 "the same kernel does come up as a PVH dom0 on our own hypervisor, in the same emulator".into()
@@ -301,6 +262,7 @@ impl<'a> Runner<'a> {
 fn one(
     host: &Host,
     test: fn(&mut Ctx<'_>) -> Result<()>,
+    cell: Cell,
     selection: &Selection,
     notes: &mut Vec<String>,
 ) -> Result<()> {
@@ -309,6 +271,7 @@ fn one(
         driver: selection.driver,
         full: selection.full,
         notes: Vec::new(),
+        cell,
         expected: Vec::new(),
     };
     let result = guarded(|| test(&mut ctx));
@@ -366,56 +329,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         "the scenario itself panicked: {}",
         text.unwrap_or("without a message")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scenario(name: &'static str) -> Scenario {
-        Scenario::new(name, |_| Ok(()))
-    }
-
-    #[test]
-    fn scenarios_are_picked_and_grouped_by_topology() {
-        let all = [
-            scenario("a.one").on(Topology::PVH),
-            scenario("a.two"),
-            scenario("b.three").full(),
-            scenario("b.four").on(Topology::PVH),
-        ];
-        let names = |selection: &Selection| -> Vec<_> {
-            selection
-                .pick(&all)
-                .iter()
-                .map(|scenario| scenario.name)
-                .collect()
-        };
-        let mut selection = Selection::default();
-        assert_eq!(names(&selection), ["a.two", "a.one", "b.four"]);
-        selection.filters = vec!["b.three".into()];
-        assert_eq!(names(&selection), ["b.three"], "named in full");
-        selection.filters = vec!["b.t".into()];
-        assert!(names(&selection).is_empty());
-        selection.filters = vec!["a.two".into()];
-        let longer = [scenario("a.two"), scenario("a.two_and_more")];
-        assert_eq!(selection.pick(&longer).len(), 1, "named in full");
-        selection.full = true;
-        selection.filters = vec!["b.".into()];
-        assert_eq!(names(&selection), ["b.three", "b.four"]);
-    }
-
-    #[test]
-    fn scenarios_of_built_kernels_are_for_those_who_name_them() {
-        let all = [scenario("a.any"), scenario("a.built").only_on(&["overlay"])];
-        let count = |selection: &Selection| selection.pick(&all).len();
-        let mut selection = Selection::default();
-        assert_eq!(count(&selection), 1);
-        let daily = [scenario("a.built").only_on(&["overlay"]).by_default()];
-        assert_eq!(selection.pick(&daily).len(), 1);
-        selection.filters = vec!["a.".into()];
-        assert_eq!(count(&selection), 2);
-        let for_kernel = |kernel| all.iter().filter(|s| s.is_for(kernel)).count();
-        assert_eq!((for_kernel(None), for_kernel(Some("overlay"))), (1, 2));
-    }
 }

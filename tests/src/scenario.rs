@@ -1,91 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a scenario is.
+//! What a scenario is: a test, written once, and on what it runs. What a test works with is in [`crate::context`].
 
 use std::fmt;
-use std::path::PathBuf;
 
 use anyhow::Result;
-use kbuild::Images;
 
-use crate::fault::Fault;
+use crate::context::{Ctx, Machines};
 use crate::fresh::Fresh;
-use crate::guest::Driver;
-use crate::health::Health;
-use crate::host::Host;
-use crate::machine::Machine;
+use crate::matrix::{Cell, Kernels, Tier};
 use crate::topology::Topology;
 
-/// One test, in a virtual machine as a rule.
+/// A test and on what it runs.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// Its name: `group.behaviour`.
-    pub name: &'static str,
-    /// The machine it needs.
-    pub topology: Topology,
-    /// Too long for the default run.
-    pub full_only: bool,
-    /// It is run whatever time is left.
-    pub core: bool,
-    /// Whether its machine has to have booted, for that is what it is about: a [snapshot](crate::snapshot) will not do.
-    pub boots: bool,
-    /// The kernel targets it is for; empty: whichever kernel is under test.
-    pub kernels: &'static [&'static str],
-    /// Whether the default run has it too if it is for certain kernels, on the first of them.
-    pub by_default: bool,
-    /// The test.
-    pub run: Run,
+    /// `group.behaviour`, with the marks that [`Cell::name`] fills in.
+    name: &'static str,
+    run: Run,
+    /// The machine, where a cell does not name another.
+    topology: Topology,
+    /// When it runs, where a cell does not say otherwise.
+    tier: Tier,
+    /// Empty for a scenario with one variant.
+    cells: &'static [Cell],
+    boots: bool,
+    kernels: Kernels,
+    by_default: bool,
 }
 
-/// What a test works with.
+/// A test.
 #[derive(Clone, Copy)]
 pub enum Run {
-    /// The scenario's machine, which it shares with others and leaves as it was.
+    /// On a machine that it shares with others and leaves as it was.
     Booted(fn(&mut Ctx<'_>) -> Result<()>),
-    /// Machines that it boots itself, one at a time, and may end in any way.
+    /// On machines that it starts itself, one at a time, and may end in any way.
     Alone(fn(&mut Machines<'_>) -> Result<()>),
-    /// No virtual machine: commands on this one, as [`crate::fresh`] has them. The topology means nothing.
+    /// Without a virtual machine: it runs commands on this one, as [`crate::fresh`] has them.
     OnHost(fn(&mut Fresh<'_>) -> Result<()>),
 }
 
 impl Scenario {
-    /// A scenario on a PV dom0 that is part of the default run.
+    /// A scenario on Xen with a PV dom0 that is part of the default run.
     pub const fn new(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Self {
-        Self {
-            name,
-            topology: Topology::PV,
-            full_only: false,
-            core: false,
-            boots: false,
-            kernels: &[],
-            by_default: false,
-            run: Run::Booted(run),
-        }
+        Self::of(name, Topology::PV, Run::Booted(run))
     }
 
-    /// A scenario that boots machines like `topology` itself.
+    /// A scenario that starts machines like `topology` itself.
     pub const fn alone(
         name: &'static str,
         topology: Topology,
         run: fn(&mut Machines<'_>) -> Result<()>,
     ) -> Self {
-        Self {
-            name,
-            topology,
-            full_only: false,
-            core: false,
-            boots: false,
-            kernels: &[],
-            by_default: false,
-            run: Run::Alone(run),
-        }
+        Self::of(name, topology, Run::Alone(run))
     }
 
     /// A scenario that needs no virtual machine, nor the images of one.
     pub const fn on_host(name: &'static str, run: fn(&mut Fresh<'_>) -> Result<()>) -> Self {
+        Self::of(name, Topology::PV, Run::OnHost(run))
+    }
+
+    const fn of(name: &'static str, topology: Topology, run: Run) -> Self {
         Self {
-            run: Run::OnHost(run),
-            ..Self::new(name, |_| Ok(()))
+            name,
+            run,
+            topology,
+            tier: Tier::Default,
+            cells: &[],
+            boots: false,
+            kernels: Kernels::Any,
+            by_default: false,
         }
     }
 
@@ -93,6 +76,13 @@ impl Scenario {
     #[must_use]
     pub const fn on(mut self, topology: Topology) -> Self {
         self.topology = topology;
+        self
+    }
+
+    /// Runs it on each of these.
+    #[must_use]
+    pub const fn on_each(mut self, cells: &'static [Cell]) -> Self {
+        self.cells = cells;
         self
     }
 
@@ -106,7 +96,7 @@ impl Scenario {
     /// Says that it is for kernels that have to be built: it is left to `--full` and to those who name it or its group, unless
     /// it is [for the default run](Self::by_default).
     #[must_use]
-    pub const fn only_on(mut self, kernels: &'static [&'static str]) -> Self {
+    pub const fn only_on(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
         self
     }
@@ -118,19 +108,68 @@ impl Scenario {
         self
     }
 
-    /// Makes it part of the core: it is run even if no time is left.
+    /// Makes it part of the core.
     #[must_use]
     pub const fn core(mut self) -> Self {
-        self.core = true;
+        self.tier = Tier::Core;
         self
     }
 
-    /// Whether it is for a kernel target; `None` is the default one.
-    pub fn is_for(&self, kernel: Option<&str>) -> bool {
-        self.kernels.is_empty() || kernel.is_some_and(|kernel| self.kernels.contains(&kernel))
+    /// Leaves it to `--full`.
+    #[must_use]
+    pub const fn full(mut self) -> Self {
+        self.tier = Tier::Full;
+        self
     }
 
-    /// Whether it boots machines itself.
+    /// It on each cell of its matrix, in their order.
+    pub fn variants(&self) -> Vec<Variant> {
+        let only = [Cell::default()];
+        let cells = match self.cells {
+            [] => &only,
+            cells => cells,
+        };
+        cells.iter().map(|cell| self.variant(cell)).collect()
+    }
+
+    fn variant(&self, cell: &Cell) -> Variant {
+        let topology = cell.topology.unwrap_or(self.topology);
+        Variant {
+            name: cell.name(self.name, &topology),
+            topology,
+            cell: *cell,
+            tier: cell.tier.unwrap_or(self.tier),
+            boots: self.boots,
+            kernels: self.kernels,
+            by_default: self.by_default,
+            run: self.run,
+        }
+    }
+}
+
+/// A scenario on one cell of its matrix.
+#[derive(Clone)]
+pub struct Variant {
+    /// Its name: `group.behaviour`, with what it runs on.
+    pub name: String,
+    /// The machine it needs; means nothing for one [on the host](Run::OnHost).
+    pub topology: Topology,
+    /// What it runs on.
+    pub cell: Cell,
+    /// When it runs without being named.
+    pub tier: Tier,
+    /// Whether its machine has to have booted, for that is what it is about: a [snapshot](crate::snapshot) will not do.
+    pub boots: bool,
+    /// The kernels it is for.
+    pub kernels: Kernels,
+    /// Whether the default run has it too if it is for certain kernels, on the first of them.
+    pub by_default: bool,
+    /// The test.
+    pub run: Run,
+}
+
+impl Variant {
+    /// Whether it starts machines itself.
     pub fn is_alone(&self) -> bool {
         matches!(self.run, Run::Alone(_))
     }
@@ -140,118 +179,14 @@ impl Scenario {
         matches!(self.run, Run::OnHost(_))
     }
 
-    /// Leaves it to `--full`.
-    #[must_use]
-    pub const fn full(mut self) -> Self {
-        self.full_only = true;
-        self
-    }
-}
-
-/// What a scenario works with.
-pub struct Ctx<'h> {
-    /// The machine, without any guest.
-    pub host: &'h Host,
-    /// The block frontend under test.
-    pub driver: Driver,
-    /// Whether long loops run all their rounds.
-    pub full: bool,
-    /// Lines for the report: measured numbers, choices made.
-    pub notes: Vec<String>,
-    pub(crate) expected: Vec<String>,
-}
-
-impl Ctx<'_> {
-    /// Rounds of a loop: few in the default run, all with `--full`.
-    pub fn rounds(&self, short: u32, full: u32) -> u32 {
-        if self.full { full } else { short }
+    /// Whether it runs whatever time is left.
+    pub fn is_core(&self) -> bool {
+        self.tier == Tier::Core
     }
 
-    /// Adds a line to the report.
-    pub fn note(&mut self, line: impl Into<String>) {
-        self.notes.push(line.into());
-    }
-
-    /// Says that a kernel complaint with this text is expected and does not fail the scenario.
-    pub fn expect_complaint(&mut self, text: &str) {
-        self.expected.push(text.to_owned());
-    }
-}
-
-/// What a scenario works with that boots machines itself.
-pub struct Machines<'r> {
-    /// The machine that the scenario names, to be changed as the test wants it.
-    pub topology: Topology,
-    /// Whether long loops run all their rounds.
-    pub full: bool,
-    /// Lines for the report.
-    pub notes: Vec<String>,
-    images: &'r Images,
-    dir: PathBuf,
-    count: u32,
-    watched: Vec<Health>,
-}
-
-impl<'r> Machines<'r> {
-    /// `dir` gets the machines' logs.
-    pub(crate) fn new(images: &'r Images, topology: Topology, dir: PathBuf, full: bool) -> Self {
-        Self {
-            topology,
-            full,
-            notes: Vec::new(),
-            images,
-            dir,
-            count: 0,
-            watched: Vec::new(),
-        }
-    }
-
-    /// Boots a machine up to dom0's agent.
-    pub fn boot(&mut self, topology: &Topology) -> Result<Host> {
-        let host = Host::boot(self.images, topology, &self.next_dir())?;
-        self.watched.push(host.health().clone());
-        Ok(host)
-    }
-
-    /// Starts a machine, from a [snapshot](crate::snapshot) if there can be one.
-    pub fn start_kept(&mut self, topology: &Topology) -> Result<Host> {
-        let host = Host::start(self.images, topology, &self.next_dir())?;
-        self.watched.push(host.health().clone());
-        Ok(host)
-    }
-
-    /// Starts a machine whose dom0 has no agent. What its console says is the scenario's to judge.
-    pub fn start(&mut self, topology: &Topology) -> Result<Machine> {
-        Machine::start(self.images, topology, &self.next_dir())
-    }
-
-    /// Rounds of a loop: few in the default run, all with `--full`.
-    pub fn rounds(&self, short: u32, full: u32) -> u32 {
-        if self.full { full } else { short }
-    }
-
-    /// Adds a line to the report.
-    pub fn note(&mut self, line: impl Into<String>) {
-        self.notes.push(line.into());
-    }
-
-    /// The domains that ended by a triple fault on machines that were booted so far.
-    pub(crate) fn lost(&self) -> Vec<Fault> {
-        self.watched.iter().flat_map(Health::take_lost).collect()
-    }
-
-    /// What kernels complained about on machines that were booted so far.
-    pub(crate) fn complaints(&self) -> Vec<String> {
-        let all = self.watched.iter().map(Health::take_complaints);
-        all.flatten().collect()
-    }
-
-    fn next_dir(&mut self) -> PathBuf {
-        self.count += 1;
-        match self.count {
-            1 => self.dir.clone(),
-            count => self.dir.join(format!("machine-{count}")),
-        }
+    /// Whether it is left to `--full`.
+    pub fn is_full_only(&self) -> bool {
+        self.tier == Tier::Full
     }
 }
 
@@ -282,4 +217,22 @@ impl std::error::Error for TimedOut {}
 /// Ends a scenario without a verdict.
 pub fn skip<T>(why: impl Into<String>) -> Result<T> {
     Err(Skip(why.into()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_says_what_differs_from_the_scenario() {
+        const CELLS: &[Cell] = &[Cell::on(Topology::PVH).core(), Cell::PV];
+        let scenario = Scenario::new("a.b_{dom0}_{guest}", |_| Ok(())).full();
+        assert_eq!(scenario.variants()[0].name, "a.b_pv_");
+        let variants = scenario.on_each(CELLS).variants();
+        let names: Vec<_> = variants.iter().map(|variant| &variant.name).collect();
+        assert_eq!(names, ["a.b_pvh_", "a.b_pv_pv"]);
+        assert!(variants[0].is_core() && variants[1].is_full_only());
+        assert_eq!(variants[0].topology, Topology::PVH);
+        assert_eq!(variants[1].topology, Topology::PV);
+    }
 }

@@ -3,38 +3,59 @@
 //! All scenarios, one file a subject.
 
 mod blkfront;
+mod devfile;
 mod dom0;
 mod fresh;
 mod guide;
 mod harness;
 mod hypervisor;
 mod netfront;
-mod nodes;
 mod overlay;
 mod pcifront;
 mod plumbing;
 mod resources;
 mod swiotlb;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Variant};
 
-/// Every scenario, in the order of this list within a topology.
-pub fn all() -> Vec<Scenario> {
-    let (block, net) = (blkfront::scenarios(), netfront::scenarios());
-    let (pci, hypervisor) = (pcifront::scenarios(), hypervisor::scenarios());
-    [
+/// Every scenario on everything that it runs on, in the order of this list within a topology.
+pub fn all() -> Vec<Variant> {
+    let groups: [&[Scenario]; 12] = [
         fresh::SCENARIOS,
         dom0::SCENARIOS,
         harness::SCENARIOS,
-        &block,
-        &net,
-        &pci,
-        nodes::SCENARIOS,
+        &blkfront::scenarios(),
+        &netfront::scenarios(),
+        &pcifront::scenarios(),
+        devfile::SCENARIOS,
         overlay::SCENARIOS,
         plumbing::SCENARIOS,
         swiotlb::SCENARIOS,
         guide::SCENARIOS,
-        &hypervisor,
-    ]
-    .concat()
+        &hypervisor::scenarios(),
+    ];
+    let scenarios = groups.into_iter().flatten();
+    scenarios.flat_map(Scenario::variants).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_variant_has_a_name_of_its_own() {
+        let all = all();
+        let names: BTreeSet<_> = all.iter().map(|variant| variant.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
+        for name in names {
+            assert!(name.chars().all(is_plain) && !name.contains("__"), "{name}");
+            assert!(
+                !name.ends_with('_') && name.matches('.').count() == 1,
+                "{name}"
+            );
+        }
+    }
 }

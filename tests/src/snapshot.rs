@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn machines_that_cannot_or_must_not_be_kept_are_not() {
         assert!(is_possible(&Topology::PV));
-        assert!(is_possible(&Topology::PV.with_our_nodes()));
+        assert!(is_possible(&Topology::PV.with_our_device_files()));
         assert!(is_possible(&Topology::PARAVANE));
         for topology in [
             Topology::PVH,

@@ -203,9 +203,9 @@ impl Topology {
         }
     }
 
-    /// The same machine with our drivers behind the nodes in dom0's `/dev/xen`, on which the toolstack runs.
+    /// The same machine with our drivers behind the device files in dom0's `/dev/xen`, on which the toolstack runs.
     #[must_use]
-    pub const fn with_our_nodes(self) -> Self {
+    pub const fn with_our_device_files(self) -> Self {
         Self {
             dom0_args: "paravane.dom0_drivers=rust",
             ..self
@@ -214,7 +214,7 @@ impl Topology {
 
     /// That, with the xenstore daemon that is written in C; the usual one is written in OCaml.
     #[must_use]
-    pub const fn with_our_nodes_and_c_xenstored(self) -> Self {
+    pub const fn with_our_device_files_and_c_xenstored(self) -> Self {
         Self {
             dom0_args: "paravane.dom0_drivers=rust paravane.xenstored=c",
             ..self

@@ -7,7 +7,7 @@
 //! - `boot/vmlinux` (`boot/vmlinuz` for HVM guests), `boot/guest.cpio`, and that with additions, as
 //!   `boot/guest-fio.cpio`: what guests boot from;
 //! - `lib/bpf`: programs for network devices ([`bpf`]);
-//! - `bin/node-…`: calls on the toolstack's device nodes ([`programs`]);
+//! - `bin/devfile-…` and others: calls on the toolstack's device files ([`programs`]);
 //! - `lib/selftests`: the kernel's own tests of network devices ([`selftests`]);
 //! - `bin/agent`, `sbin/setup`, `etc/inittab`: how dom0 starts.
 
@@ -88,7 +88,7 @@ const GUEST: [&str; 14] = [
     "xenfs",
 ];
 
-/// Modules of ours that guests have no use for: those behind the nodes of the toolstack.
+/// Modules of ours that guests have no use for: those behind the toolstack's device files.
 const DOM0_ONLY: [&str; 4] = [
     "xen_evtchn_rs",
     "xen_gntalloc_rs",

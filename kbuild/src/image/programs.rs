@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in C for dom0, from `tests/nodes`. They want the C headers of the nodes and make calls that Rust would have
+//! Programs in C for dom0, from `tests/devfile`. They want the C headers of the device files and make calls that Rust would have
 //! to be unsafe for.
 
 use std::fs;
@@ -16,15 +16,18 @@ use crate::ui::Step;
 /// The programs and their sources.
 const PROGRAMS: [(&str, &[&str]); 7] = [
     (
-        "node-calls",
+        "devfile-calls",
         &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
     ),
-    ("node-dmabufs", &["dmabufs.c", "dmabuf_calls.c", "check.c"]),
-    ("node-fuzz", &["fuzz.c", "fuzz_dmabuf.c", "check.c"]),
-    ("node-eventfds", &["eventfds.c", "check.c"]),
-    ("node-pciback", &["pciback.c", "check.c"]),
-    ("node-load", &["load.c", "load-maps.c", "load-events.c"]),
-    ("node-cpuid", &["cpuid.c"]),
+    (
+        "devfile-dmabufs",
+        &["dmabufs.c", "dmabuf_calls.c", "check.c"],
+    ),
+    ("devfile-fuzz", &["fuzz.c", "fuzz_dmabuf.c", "check.c"]),
+    ("devfile-eventfds", &["eventfds.c", "check.c"]),
+    ("test-pciback", &["pciback.c", "check.c"]),
+    ("devfile-load", &["load.c", "load-maps.c", "load-events.c"]),
+    ("test-cpuid", &["cpuid.c"]),
 ];
 
 /// What sources include.
@@ -67,5 +70,5 @@ pub fn build(session: &Session, step: &Step, sandbox: &Sandbox, to: &Path) -> Re
 }
 
 fn folder(session: &Session) -> PathBuf {
-    session.workspace().join("tests/nodes")
+    session.workspace().join("tests/devfile")
 }

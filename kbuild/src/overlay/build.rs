@@ -13,7 +13,7 @@ use super::objects::Objects;
 use super::tree::{Source, Tree};
 use super::{PLACE, SWITCHES, package, switched_on};
 use crate::cache::Entry;
-use crate::config::Target;
+use crate::config::Profile;
 use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -33,8 +33,8 @@ pub struct Request {
     pub source: Source,
     /// What the configuration starts from.
     pub base: Base,
-    /// Objects that stay C: names of switches, or `all`.
-    pub left_to_c: Vec<String>,
+    /// Names of switches that are off, or `all`.
+    pub without_rust: Vec<String>,
 }
 
 /// An overlay kernel.
@@ -69,50 +69,52 @@ impl Built {
 pub fn build(
     session: &Session,
     sandbox: &Sandbox,
-    target: &Target,
+    profile: &Profile,
     request: &Request,
 ) -> Result<Built> {
-    let on = switched_on(&request.left_to_c)?;
-    let wanted = Wanted::new(session, target, &request.base, &on)?;
+    let on = switched_on(&request.without_rust)?;
+    let wanted = Wanted::new(session, profile, &request.base, &on)?;
     let step = session
         .ui
-        .step(format!("Building the kernel {}", target.name));
-    let tree = Tree::open(session, &step, sandbox, target, &request.source)?;
-    let local_version = format!("-{}", target.name);
+        .step(format!("Building the kernel {}", profile.name));
+    let tree = Tree::open(session, &step, sandbox, profile, &request.source)?;
+    let local_version = format!("-{}", profile.name);
     let key = Digest::new("overlay", 1)
         .with("tree", &tree.key)
         .with("content", &tree.content)
         .with("config", wanted.text())
         .with("release", &local_version)
-        .with_all("make", &target.make)
+        .with_all("make", &profile.make)
         .with("sandbox", sandbox.key())
         .hex();
-    // One folder a target and a base. Targets that leave other objects to C have folders of their own; `kernel --c` builds in
-    // that of its target, and make builds again what the other switches change.
-    let name = format!("{}-{}", target.name, request.base.name());
+    // One folder for each profile and base. Profiles with other switches have folders of their own; `kernel --without-rust`
+    // builds in that of its profile, and make builds again what the switches change.
+    let name = format!("{}-{}", profile.name, request.base.name());
     let dir = tree.build_dir(&name);
     let src = tree.src();
     let mut fresh = false;
-    let files =
-        session
-            .cache
-            .get_or_make("kernel", &format!("{}-{key}", target.name), ROOM, |entry| {
-                fresh = true;
-                start(&step, &tree, &name, sandbox.key())?;
-                let make = make(sandbox, target, &src, &dir, &local_version);
-                wanted.apply(session, &step, &make, [&src, &dir], &menus(&src)?)?;
-                compile(session, &step, &make, &dir)?;
-                let objects = Objects::of(sandbox, &dir)?;
-                for switch in SWITCHES {
-                    objects.check(switch, on.contains(switch))?;
-                }
-                fs::write(entry.join("objects"), objects.table(SWITCHES))?;
-                let release = install(session, &step, &make, &dir, entry)?;
-                kernel::depmod(session, &step, sandbox, entry, &release)?;
-                package::make(session, &step, sandbox, entry, &release, entry)?;
-                fs::write(entry.join("release"), &release)?;
-                Ok(())
-            })?;
+    let files = session.cache.get_or_make(
+        "kernel",
+        &format!("{}-{key}", profile.name),
+        ROOM,
+        |entry| {
+            fresh = true;
+            start(&step, &tree, &name, sandbox.key())?;
+            let make = make(sandbox, profile, &src, &dir, &local_version);
+            wanted.apply(session, &step, &make, [&src, &dir], &menus(&src)?)?;
+            compile(session, &step, &make, &dir)?;
+            let objects = Objects::of(sandbox, &dir)?;
+            for switch in SWITCHES {
+                objects.check(switch, on.contains(switch))?;
+            }
+            fs::write(entry.join("objects"), objects.table(SWITCHES))?;
+            let release = install(session, &step, &make, &dir, entry)?;
+            kernel::depmod(session, &step, sandbox, entry, &release)?;
+            package::make(session, &step, sandbox, entry, &release, entry)?;
+            fs::write(entry.join("release"), &release)?;
+            Ok(())
+        },
+    )?;
     tree.release()?;
     let release = read_text(&files.join("release"))?;
     match fresh {
@@ -158,7 +160,7 @@ fn start(step: &Step, tree: &Tree, name: &str, toolchain: String) -> Result<()> 
 /// The make of a kernel's build, without a goal.
 fn make(
     sandbox: &Sandbox,
-    target: &Target,
+    profile: &Profile,
     src: &Path,
     dir: &Path,
     local_version: &str,
@@ -167,7 +169,7 @@ fn make(
         .command("make")
         .args(["-C", "/kernel/src", "O=/kernel/O"])
         .arg(format!("LOCALVERSION={local_version}"))
-        .args(&target.make)
+        .args(&profile.make)
         .ro_bind(src, "/kernel/src")
         .bind(dir, "/kernel/O")
 }

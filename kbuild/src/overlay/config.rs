@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{SWITCHES, Switch};
 use crate::apt;
-use crate::config::Target;
+use crate::config::Profile;
 use crate::kconfig::KConfig;
 use crate::kernel;
 use crate::process;
@@ -43,7 +43,7 @@ const MADE: &str = "certs/signing_key.pem";
 /// What a configuration starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// Nothing but what the target's fragments ask for.
+    /// Nothing but what the profile's fragments ask for.
     Small,
     /// That of the distribution's kernel of the same version.
     Debian,
@@ -83,18 +83,18 @@ pub struct Wanted {
 
 impl Wanted {
     /// Puts a configuration together.
-    pub fn new(session: &Session, target: &Target, base: &Base, on: &[Switch]) -> Result<Self> {
+    pub fn new(session: &Session, profile: &Profile, base: &Base, on: &[Switch]) -> Result<Self> {
         let read = |file: &str| read_text(&session.workspace().join(file));
         let ours = read(OURS)? + &switches(on);
         let (base_text, firm, all_others_off) = match base {
             Base::Small => {
                 let fragments: Result<Vec<_>> =
-                    target.fragments.iter().map(|file| read(file)).collect();
+                    profile.fragments.iter().map(|file| read(file)).collect();
                 let text = fragments?.concat();
                 (text.clone(), text + &ours, true)
             }
             Base::Debian => {
-                let text = debian(session, target)? + &read(DISTRIBUTION)?;
+                let text = debian(session, profile)? + &read(DISTRIBUTION)?;
                 (text, ours.clone(), false)
             }
             Base::File(file) => (read_text(file)?, ours.clone(), false),
@@ -184,9 +184,9 @@ fn missing_keys(config: &KConfig, folders: &[&Path]) -> Vec<String> {
 }
 
 /// The configuration in the headers package.
-fn debian(session: &Session, target: &Target) -> Result<String> {
-    let packages = resolve::kernel(session, target)?;
-    let fetched = kernel::fetch(session, target, &packages)?;
+fn debian(session: &Session, profile: &Profile) -> Result<String> {
+    let packages = resolve::kernel(session, profile)?;
+    let fetched = kernel::fetch(session, profile, &packages)?;
     let headers = fetched.get(1).context("the download gave no headers")?;
     let dir = tempfile::tempdir_in(session.cache.state_dir(".tmp")?)?;
     apt::unpack(std::slice::from_ref(headers), dir.path())?;

@@ -3,7 +3,7 @@
 //! The source an overlay kernel is built from: a copy in the cache, of a distribution's source package or of a folder
 //! the user names, with `linux-pv` and the overlay's lines in it.
 //!
-//! The user's own folder is only read, unless the overlay is laid into it on request ([`lay`]).
+//! The user's own folder is only read, unless the overlay is added to it on request ([`apply`]).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{PLACE, lines};
 use crate::apt::{Apt, Package};
 use crate::binary;
-use crate::config::Target;
+use crate::config::Profile;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::process;
@@ -77,7 +77,7 @@ pub struct Tree {
     dir: PathBuf,
     /// A name that stays the same from run to run.
     pub key: String,
-    /// A digest over what was laid in, and the source if it may change.
+    /// A digest over what was added, and the source if it may change.
     pub content: String,
     lock: File,
 }
@@ -89,7 +89,7 @@ impl Tree {
         session: &Session,
         step: &Step,
         sandbox: &Sandbox,
-        target: &Target,
+        profile: &Profile,
         source: &Source,
     ) -> Result<Self> {
         let key = source.key();
@@ -103,7 +103,7 @@ impl Tree {
         let from = match source {
             Source::Package(package) => {
                 if !src.is_dir() {
-                    unpack(session, step, target, package, &dir)?;
+                    unpack(session, step, profile, package, &dir)?;
                 }
                 src.clone()
             }
@@ -114,9 +114,9 @@ impl Tree {
                 folder.clone()
             }
         };
-        check_series(&src, target)?;
-        lay_from(session, &from, &src)?;
-        let content = content.with("overlay", laid(session)?).hex();
+        check_series(&src, profile)?;
+        apply_from(session, &from, &src)?;
+        let content = content.with("overlay", digest_of_overlay(session)?).hex();
         Ok(Self {
             dir,
             key,
@@ -170,21 +170,21 @@ fn whole_source(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Lays the overlay into a source folder: for those who build with tools of their own. `target` says which kernels it is for.
-pub fn lay(session: &Session, target: &Target, folder: &Path) -> Result<()> {
+/// Adds the overlay to a source folder, for those who build with tools of their own. `profile` says which kernels it is for.
+pub fn apply(session: &Session, profile: &Profile, folder: &Path) -> Result<()> {
     let folder = whole_source(folder)?;
-    check_series(&folder, target)?;
-    lay_from(session, &folder, &folder)
+    check_series(&folder, profile)?;
+    apply_from(session, &folder, &folder)
 }
 
 /// The lines first: they are what can be refused.
-fn lay_from(session: &Session, from: &Path, to: &Path) -> Result<()> {
+fn apply_from(session: &Session, from: &Path, to: &Path) -> Result<()> {
     lines::add_all(from, to)?;
     stage::sync(&session.workspace().join("linux-pv"), &to.join(PLACE))
 }
 
 /// A digest over everything in `linux-pv`.
-fn laid(session: &Session) -> Result<String> {
+fn digest_of_overlay(session: &Session) -> Result<String> {
     let root = session.workspace().join("linux-pv");
     let mut digest = Digest::new("linux-pv", 1);
     for entry in walkdir::WalkDir::new(&root)
@@ -203,12 +203,12 @@ fn laid(session: &Session) -> Result<String> {
 fn unpack(
     session: &Session,
     step: &Step,
-    target: &Target,
+    profile: &Profile,
     package: &Package,
     dir: &Path,
 ) -> Result<()> {
     fsutil::require_space(session.cache.root(), ROOM)?;
-    let deb = Apt::new(session, session.config.suite(&target.suite)?)?
+    let deb = Apt::new(session, session.config.suite(&profile.suite)?)?
         .download(std::slice::from_ref(package))?
         .pop()
         .context("the source package was not downloaded")?;
@@ -266,7 +266,7 @@ fn mirror(
 }
 
 /// Says early that a kernel is too old; a newer one is tried.
-fn check_series(src: &Path, target: &Target) -> Result<()> {
+fn check_series(src: &Path, profile: &Profile) -> Result<()> {
     let makefile = read_text(&src.join("Makefile"))?;
     let number = |name: &str| -> Option<u32> {
         let line = makefile.lines().find(|line| line.starts_with(name))?;
@@ -278,12 +278,15 @@ fn check_series(src: &Path, target: &Target) -> Result<()> {
             src.join("Makefile").display()
         );
     };
-    let mut wanted = target.min_series.split('.').map(|n| n.parse().unwrap_or(0));
+    let mut wanted = profile
+        .min_series
+        .split('.')
+        .map(|n| n.parse().unwrap_or(0));
     let wanted: (u32, u32) = (wanted.next().unwrap_or(0), wanted.next().unwrap_or(0));
     if (version, patch) < wanted {
         bail!(
             "the source is of kernel {version}.{patch}; the overlay needs {} or newer",
-            target.min_series
+            profile.min_series
         );
     }
     Ok(())

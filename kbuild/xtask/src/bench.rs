@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Result;
 use kbuild::Session;
 use vmtest::bench::blk::{self, Blk};
+use vmtest::bench::devfile::{self, Devfile};
 use vmtest::bench::dma;
 use vmtest::bench::hypervisors as hv;
 use vmtest::bench::net::{self, Net};
-use vmtest::bench::nodes::{self, Nodes};
 use vmtest::bench::subject::Subject;
 use vmtest::bench::{self, Options};
 use vmtest::{Driver, Mode};
@@ -40,9 +40,9 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
             let options = options::<Net>(session, common, (net::ROUNDS, net::SLICE));
             compare(session, &subject, common, &options)
         }
-        cli::Subject::Nodes(common) => {
-            let options = options::<Nodes>(session, common, (nodes::ROUNDS, nodes::SLICE));
-            compare(session, &Nodes, common, &options)
+        cli::Subject::Devfile(common) => {
+            let options = options::<Devfile>(session, common, (devfile::ROUNDS, devfile::SLICE));
+            compare(session, &Devfile, common, &options)
         }
         cli::Subject::Dma(args) => dma(session, args),
         cli::Subject::Hypervisor(args) => hypervisors(session, args),
@@ -50,7 +50,7 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
 }
 
 fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCode> {
-    // The hypervisors are measured on the kernel's own nodes.
+    // The hypervisors are measured on the kernel's own device files.
     let images = prepare_for(session, &args.versions, false)?.with_paravane(session)?;
     let options = hv::Options {
         rounds: args.rounds,
@@ -69,7 +69,7 @@ fn dma(session: &Session, args: &cli::BenchDma) -> Result<ExitCode> {
     let slice = cells.slice.map_or(dma::SLICE, Duration::from_millis);
     let whole = is_whole(cells) && rounds >= dma::ROUNDS && slice >= dma::SLICE;
     // The kernels have all that is measured; no module of ours is needed.
-    let image = |target| prepare(session, Some(target), args.xen.as_deref(), false);
+    let image = |profile| prepare(session, Some(profile), args.xen.as_deref(), false);
     let [c, ours] = dma::SIDES;
     let images = [image(c)?, image(ours)?];
     let options = dma::Options {

@@ -32,7 +32,8 @@ pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
             .exit();
     }
     // The kernel's own drivers need none of our modules.
-    let ours = args.driver != Some(cli::Driver::C) || args.dom0_drivers != Some(cli::Nodes::C);
+    let ours =
+        args.driver != Some(cli::Driver::C) || args.dom0_drivers != Some(cli::DeviceFiles::C);
     let images = prepare_for(session, &args.versions, ours)?;
     if is_paravane {
         let images = images.with_paravane(session)?;
@@ -68,8 +69,8 @@ fn options(args: &cli::Boot) -> Options {
         Dom0::Pvh => Topology::PVH,
     };
     let topology = match args.dom0_drivers {
-        None | Some(cli::Nodes::Rust) => topology.with_our_nodes(),
-        Some(cli::Nodes::C) => topology,
+        None | Some(cli::DeviceFiles::Rust) => topology.with_our_device_files(),
+        Some(cli::DeviceFiles::C) => topology,
     };
     let machine = topology.memory.max(topology.dom0_memory + guests + 512);
     Options {

@@ -14,8 +14,8 @@ use crate::cli::Build;
 
 /// Builds the modules, or the hypervisor, and prints where they are, one path a line.
 pub fn run(session: &Session, args: &Build) -> Result<ExitCode> {
-    if args.hypervisor {
-        let suite = session.config.suite(&session.config.target(None)?.suite)?;
+    if args.hypervisor.is_some() {
+        let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let sandbox = Sandbox::open(session, suite)?;
         let mut image = Hypervisor::build(session, &sandbox)?.image();
         if let Some(output) = &args.output {
@@ -32,7 +32,7 @@ pub fn run(session: &Session, args: &Build) -> Result<ExitCode> {
     let modules = match args.kernel.as_deref() {
         Some(path) if path.contains('/') => own::build(session, Path::new(path), options)?,
         name => {
-            let (kernel, sandbox) = Kernel::open(session, session.config.target(name)?)?;
+            let (kernel, sandbox) = Kernel::open(session, session.config.profile(name)?)?;
             Modules::build(session, &sandbox, &kernel, options)?
         }
     };

@@ -135,19 +135,19 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
     );
 
     println!("Kernels:");
-    for target in session.config.target.values() {
-        let state = match kbuild::resolve::known_kernel(session, target) {
+    for profile in session.config.profiles.values() {
+        let state = match kbuild::resolve::known_kernel(session, profile) {
             Some(known) => format!("{} when the archive was last asked", known.release),
             None => "the archive has not been asked yet".into(),
         };
-        let default = if target.name == session.config.default {
+        let default = if profile.name == session.config.default {
             ", the default"
         } else {
             ""
         };
         println!(
             "      {} (Debian {}{default}): {state}",
-            target.name, target.suite
+            profile.name, profile.suite
         );
     }
     Ok(if fine {

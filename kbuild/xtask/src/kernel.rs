@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use kbuild::config::Target;
+use kbuild::config::Profile;
 use kbuild::overlay::build::{self, Request};
 use kbuild::overlay::config::Base;
 use kbuild::overlay::tree::{self, Source};
@@ -15,29 +15,29 @@ use kbuild::{Sandbox, Session, resolve};
 
 use crate::cli::Kernel;
 
-/// The target of kernels.toml that says what an overlay kernel is.
-const TARGET: &str = "overlay";
+/// The profile of kernels.toml that says what an overlay kernel is.
+const PROFILE: &str = "overlay";
 
-/// Builds an overlay kernel and prints what it holds and where it is; or lays the overlay into a source, and no more.
+/// Builds an overlay kernel and prints what it holds and where it is; or only adds our code to a source.
 pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
-    let mut target = session.config.target(Some(TARGET))?.clone();
-    if args.lay {
+    let mut profile = session.config.profile(Some(PROFILE))?.clone();
+    if args.apply {
         let folder = args
             .source
             .as_deref()
-            .context("--lay needs --source DIR: the folder that the overlay is laid into")?;
-        return lay(session, &target, folder);
+            .context("--apply needs --source DIR: the folder to which our code is added")?;
+        return apply(session, &profile, folder);
     }
     if let Some(suite) = &args.suite {
-        target.suite.clone_from(&session.config.suite(suite)?.name);
+        profile.suite.clone_from(&session.config.suite(suite)?.name);
     }
     // A mistake in the names is said before an hour of work, not after.
-    overlay::switched_on(&args.c)?;
+    overlay::switched_on(&args.without_rust)?;
     kbuild::host::prepare(session)?;
-    let sandbox = Sandbox::open(session, session.config.suite(&target.suite)?)?;
+    let sandbox = Sandbox::open(session, session.config.suite(&profile.suite)?)?;
     let source = match &args.source {
         Some(folder) => Source::folder(folder)?,
-        None => Source::Package(resolve::kernel(session, &target)?.source),
+        None => Source::Package(resolve::kernel(session, &profile)?.source),
     };
     let base = Base::parse(&args.config);
     if let Base::File(file) = &base {
@@ -51,9 +51,9 @@ pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
     let request = Request {
         source,
         base,
-        left_to_c: args.c.clone(),
+        without_rust: args.without_rust.clone(),
     };
-    let built = build::build(session, &sandbox, &target, &request)?;
+    let built = build::build(session, &sandbox, &profile, &request)?;
     let modules = built.files.join("usr/lib/modules").join(&built.release);
     print!("{}", built.objects()?);
     println!("release: {}", built.release);
@@ -63,10 +63,10 @@ pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn lay(session: &Session, target: &Target, folder: &Path) -> Result<ExitCode> {
-    tree::lay(session, target, folder)?;
+fn apply(session: &Session, profile: &Profile, folder: &Path) -> Result<ExitCode> {
+    tree::apply(session, profile, folder)?;
     println!(
-        "laid into {}: {} lines in {}, and the folder {}",
+        "added to {}: {} lines in {}, and the folder {}",
         folder.display(),
         lines::count(),
         lines::files().join(", "),

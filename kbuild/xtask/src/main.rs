@@ -6,14 +6,17 @@
 mod bench;
 mod boot;
 mod build;
+mod cargo;
 mod clean;
 mod cli;
+mod doc;
 mod doctor;
 mod kernel;
 mod prepare;
 mod report;
 mod shell;
 mod test;
+mod vendor;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -77,6 +80,7 @@ fn dispatch(session: &Session, command: Command) -> anyhow::Result<ExitCode> {
         Command::Boot(args) => boot::run(session, &args),
         Command::Build(args) => build::run(session, &args),
         Command::Kernel(args) => kernel::run(session, &args),
+        Command::Doc(args) => doc::run(session, &args),
         Command::Test(args) => test::run(session, &args),
         Command::Clean(args) => clean::run(session, &args),
         Command::Doctor(args) => doctor::run(session, &args),

@@ -9,7 +9,7 @@ use kbuild::{Images, Kernel, Modules, Session, branches, resolve};
 
 use crate::cli;
 
-/// Makes what is missing for a kernel target (the default one if none is named) and a hypervisor (the newest one).
+/// Makes what is missing for a kernel profile (the default one if none is named) and a hypervisor (the newest one).
 /// Without `modules` the machines have the kernel's own drivers only.
 pub fn prepare(
     session: &Session,
@@ -17,13 +17,13 @@ pub fn prepare(
     xen: Option<&str>,
     modules: bool,
 ) -> Result<Images> {
-    let target = session.config.target(kernel)?;
+    let profile = session.config.profile(kernel)?;
     kbuild::host::prepare(session)?;
     branches::fork(|branches| {
         // The agent needs no sandbox, Debian's part of the images no kernel. Making the images below finds both.
         let agent = branches.spawn(|| agent::build(session));
         let userland = branches.spawn(|| make_userland(session, xen));
-        let (kernel, sandbox) = Kernel::open(session, target)?;
+        let (kernel, sandbox) = Kernel::open(session, profile)?;
         let modules = match modules {
             true => Some(Modules::build(
                 session,
@@ -45,7 +45,7 @@ pub fn prepare_for(session: &Session, versions: &cli::Versions, modules: bool) -
 }
 
 fn make_userland(session: &Session, xen: Option<&str>) -> Result<Userland> {
-    let suite = session.config.suite(&session.config.target(None)?.suite)?;
+    let suite = session.config.suite(&session.config.profile(None)?.suite)?;
     let packages = resolve::xen(session, &suite.name, xen)?;
     Userland::open(session, suite, &packages)
 }

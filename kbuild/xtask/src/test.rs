@@ -2,7 +2,7 @@
 
 //! `cargo xtask test`: checks of the source, tests on the host, then scenarios in virtual machines.
 
-mod cargo;
+mod batch;
 mod checks;
 mod libtest;
 mod plan;
@@ -18,9 +18,9 @@ use kbuild::{Kernel, Sandbox, Session};
 
 use crate::cli::Test;
 use crate::report::{Case, Frame, Outcome, Report};
+use batch::Batch;
 use checks::Check;
 use times::Clock;
-use vm::Lot;
 
 /// What the user wants to see run: names that contain one of the given texts, everything if none is given.
 pub struct Filter(Vec<String>);
@@ -45,9 +45,9 @@ impl Filter {
 /// Runs what is wanted and ends with "N passed, N failed".
 pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     let filter = Filter(args.filter.clone());
-    let lots = vm::lots(&session.config, args);
+    let batches = batch::batches(&session.config, args);
     if args.list {
-        return list(&lots, &filter);
+        return list(&batches, &filter);
     }
     let clock = Clock::new(args.time_budget());
     let junit = args
@@ -55,15 +55,17 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| session.logs().join("junit.xml"));
     let host = Host::of(&filter);
-    let planned = host.planned() + lots.iter().map(Lot::planned).sum::<usize>();
+    let planned = host.planned() + batches.iter().map(Batch::planned).sum::<usize>();
     let mut report = Report::new(&session.ui, planned);
     host.run(session, args, &filter, &mut report)?;
-    let mut machines = vm::Run::new(session, args, clock, &lots);
+    let mut machines = vm::Run::new(session, args, clock, &batches);
     machines.all(&mut report);
     let frame = Frame {
         left_out: machines.left_out,
         for_full: match args.is_default() {
-            true => vmtest::scenarios::all().len() - lots.iter().flat_map(Lot::scenarios).count(),
+            true => {
+                vmtest::scenarios::all().len() - batches.iter().flat_map(Batch::scenarios).count()
+            }
             false => 0,
         },
         took: clock.passed(),
@@ -158,8 +160,8 @@ fn open_tools<'s>(
     let started = Instant::now();
     let opened = session
         .config
-        .target(args.versions.kernel.as_deref())
-        .and_then(|target| Kernel::open(session, target));
+        .profile(args.versions.kernel.as_deref())
+        .and_then(|profile| Kernel::open(session, profile));
     let (outcome, tools) = match opened {
         Ok((kernel, sandbox)) => {
             let tools = HostTools {
@@ -180,7 +182,7 @@ fn open_tools<'s>(
 }
 
 /// Prints the names, one a line, as filters take them; what is to be known besides stands in brackets.
-fn list(lots: &[Lot], filter: &Filter) -> Result<ExitCode> {
+fn list(batches: &[Batch], filter: &Filter) -> Result<ExitCode> {
     for (name, _) in Host::of(filter).checks {
         println!("check.{name}");
     }
@@ -192,10 +194,10 @@ fn list(lots: &[Lot], filter: &Filter) -> Result<ExitCode> {
             }
         }
     }
-    for lot in lots {
-        let kernel = lot.kernel().map(|name| format!("kernel {name}"));
-        for scenario in lot.scenarios() {
-            let core = scenario.core.then(|| "core".to_owned());
+    for batch in batches {
+        let kernel = batch.kernel().map(|name| format!("kernel {name}"));
+        for scenario in batch.scenarios() {
+            let core = scenario.is_core().then(|| "core".to_owned());
             let marks: Vec<_> = core.iter().chain(&kernel).map(String::as_str).collect();
             match marks.is_empty() {
                 true => println!("{}", scenario.name),

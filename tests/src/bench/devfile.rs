@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The drivers of the nodes in dom0's `/dev/xen`, under a program that does what the toolstack does all day.
+//! The drivers of the device files in dom0's `/dev/xen`, under a program that does what the toolstack does all day.
 //!
 //! Only one driver can make a node, and no driver that is in use can be unloaded. The toolstack's daemons use them all the
 //! time, and a xenstored that ends takes what it knows with it. So the guest whose memory is mapped is created first, and
@@ -20,8 +20,8 @@ use crate::topology::Topology;
 use crate::traffic::Line;
 use matrix::Cell;
 
-/// The load generator: `tests/nodes/load.c`.
-const LOAD: &str = "/payload/bin/node-load";
+/// The load generator: `tests/devfile/load.c`.
+const LOAD: &str = "/payload/bin/devfile-load";
 
 /// How often each driver runs each cell unless told otherwise.
 pub const ROUNDS: u32 = 10;
@@ -34,15 +34,15 @@ const END_DAEMONS: &str = "\
 for p in /proc/[0-9]*; do case \"$(cat $p/comm 2>/dev/null)\" in \
 oxenstored|xenconsoled) kill -9 ${p#/proc/} || exit 1 ;; esac; done";
 
-/// The comparison of the nodes' drivers.
+/// The comparison of the device files' drivers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nodes;
+pub struct Devfile;
 
-impl Subject for Nodes {
+impl Subject for Devfile {
     type Cell = Cell;
     type Site<'h> = InDom0<'h>;
-    const COMMAND: &'static str = "nodes";
-    const TITLE: &'static str = "Benchmark of the toolstack's nodes";
+    const COMMAND: &'static str = "devfile";
+    const TITLE: &'static str = "Benchmark of the toolstack's device files";
     const DOMAIN: &'static str = "dom0";
     const WARM: Duration = Duration::from_millis(60);
     /// Dom0 has as many processors.
@@ -104,10 +104,10 @@ impl Subject for Nodes {
     fn method() -> Vec<&'static str> {
         vec![
             "Both sets of modules run in the same dom0 of the same boot, one after the other. The guest is created first, then \
-             the toolstack's daemons are ended, so that nobody has the nodes open when the modules are exchanged. Before \
+             the toolstack's daemons are ended, so that nobody has the device files open when the modules are exchanged. Before \
              anything is measured under the modules just loaded, it is shown that what is written to the guest's memory \
              by one way is read by the others.",
-            "The load is our own program, `tests/nodes/load.c`: one thread, or two with a file and a processor of their own each. \
+            "The load is our own program, `tests/devfile/load.c`: one thread, or two with a file and a processor of their own each. \
              Dom0 has two virtual processors, which stay on the machine's two in a PV dom0 and share the only one in a PVH dom0. The interrupts of a thread's event channels go to its processor. An event goes from one port of dom0's \
              to another and back; each time it is sent, read, and answered.",
             "Grants are entries that the program writes into the guest's table, in its stead. Dom0 maps no grants of its own: \
@@ -120,7 +120,7 @@ impl Subject for Nodes {
     }
 
     fn site<'h>(&'h self, host: &'h Host, _mode: Mode) -> Result<InDom0<'h>> {
-        let guest = host.create_paused(&Guest::pvh("bench-nodes"))?;
+        let guest = host.create_paused(&Guest::pvh("bench-devfile"))?;
         host.dom0()
             .sh(&format!(
                 "{END_DAEMONS}\n{}\n{}",
@@ -128,12 +128,12 @@ impl Subject for Nodes {
                 // It uses a table of privcmd's.
                 remove(&[&["xenfs"], &Self::modules(Driver::C)[..]].concat())
             ))
-            .context("the nodes cannot be taken from the toolstack")?;
+            .context("the device files cannot be taken from the toolstack")?;
         Ok(InDom0 { host, guest })
     }
 }
 
-/// Dom0, whose nodes nobody uses.
+/// Dom0, whose device files nobody uses.
 pub struct InDom0<'h> {
     host: &'h Host,
     /// The number of the guest whose memory is mapped.
@@ -152,14 +152,16 @@ impl Site<Cell> for InDom0<'_> {
                 "for module in {}; do modprobe -i $module || exit 1; done\n\
                  for node in evtchn gntalloc gntdev privcmd; do [ -c /dev/xen/$node ] || {{ echo no $node >&2; exit 1; }}; done\n\
                  exec {LOAD} {} prove",
-                Nodes::modules(setup.driver).join(" "),
+                Devfile::modules(setup.driver).join(" "),
                 self.guest
             ))
             .map(drop)
     }
 
     fn unload(&self, driver: Driver) -> Result<()> {
-        self.place().sh(&remove(&Nodes::modules(driver))).map(drop)
+        self.place()
+            .sh(&remove(&Devfile::modules(driver)))
+            .map(drop)
     }
 
     fn run(&self, warm: Duration, time: Duration, cells: &[Cell]) -> Result<Vec<Sample<Cell>>> {
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn no_module_is_of_both_kinds() {
-        let [c, rust] = [Driver::C, Driver::Rust].map(Nodes::modules);
+        let [c, rust] = [Driver::C, Driver::Rust].map(Devfile::modules);
         assert_eq!(c.len(), rust.len());
         assert!(rust.iter().all(|module| !c.contains(module)));
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use kbuild::{Images, Session};
 
-use crate::host::Host;
+use crate::host::{Host, Start};
 use crate::topology::Topology;
 
 /// How often each side is booted unless told otherwise.
@@ -58,7 +58,7 @@ pub fn in_machine<T>(
     dir: &Path,
     measure: impl FnOnce(&Host) -> Result<T>,
 ) -> Result<T> {
-    let host = Host::boot(images, topology, dir)?;
+    let host = Host::start(images, topology, dir, Start::Boot)?;
     let measured = measure(&host);
     if measured.is_err() {
         host.keep_logs();

@@ -24,6 +24,14 @@ pub enum User {
 }
 
 impl User {
+    /// The name in a scenario's.
+    pub fn name(self) -> &'static str {
+        match self {
+            User::Root => "root",
+            User::Ordinary => "user",
+        }
+    }
+
     /// Where they are at home.
     pub fn home(self) -> &'static str {
         match self {

@@ -35,6 +35,15 @@ pub enum System {
 }
 
 impl System {
+    /// Its name in a scenario's.
+    pub fn name(self) -> &'static str {
+        match self {
+            System::Bare => "bare",
+            System::Debian12 => "debian_12",
+            System::Debian13 => "debian_13",
+        }
+    }
+
     fn suite(self) -> &'static str {
         match self {
             System::Bare | System::Debian13 => "trixie",

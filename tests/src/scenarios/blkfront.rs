@@ -29,8 +29,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::context::Ctx;
 use crate::guest::{Domain, Guest};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of the block front end.
 pub fn scenarios() -> Vec<Scenario> {

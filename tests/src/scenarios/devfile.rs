@@ -1,103 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The toolstack on our drivers: the nodes in dom0's `/dev/xen` are ours, and the kernel's own are not loaded.
+//! The toolstack on our drivers: the device files in dom0's `/dev/xen` are ours, and the kernel's own modules are not loaded.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::context::Ctx;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
-const PV: Topology = Topology::PV.with_our_nodes();
-/// All on one processor: the emulator loses a PVH dom0 that has two, or that is at work while a guest is on another (see
-/// [`Topology::placement`]).
+/// A PV dom0 with our drivers.
+const PV: Topology = Topology::PV.with_our_device_files();
+
+/// A PVH dom0 with our drivers, all on one processor: the emulator loses a PVH dom0 that has two, or that is at work while a
+/// guest is on another (see [`Topology::placement`]).
 const PVH: Topology = Topology {
     cpus: 1,
     dom0_vcpus: 1,
-    ..Topology::PVH.with_our_nodes()
+    ..Topology::PVH.with_our_device_files()
 };
-const PV_C_XENSTORED: Topology = Topology::PV.with_our_nodes_and_c_xenstored();
+
+/// A PV dom0 whose xenstored is the one that is written in C.
+const PV_C_XENSTORED: Topology = Topology::PV.with_our_device_files_and_c_xenstored();
+
+/// Both kinds of dom0.
+const BOTH: &[Cell] = &[Cell::on(PV), Cell::on(PVH)];
+
+/// Both, PVH with `--full` only.
+const MOSTLY_PV: &[Cell] = &[Cell::on(PV), Cell::on(PVH).full()];
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("nodes.are_ours_pv", are_ours).on(PV).core(),
-    Scenario::new("nodes.are_ours_pvh", are_ours).on(PVH).full(),
-    Scenario::new("nodes.xens_own_tests_pass_pv", xens_own_tests_pass).on(PV),
-    Scenario::new("nodes.xens_own_tests_pass_pvh", xens_own_tests_pass)
+    Scenario::new("devfile.are_ours_{dom0}", are_ours)
+        .on_each(&[Cell::on(PV).core(), Cell::on(PVH).full()]),
+    Scenario::new("devfile.xens_own_tests_pass_{dom0}", xens_own_tests_pass).on_each(MOSTLY_PV),
+    Scenario::new("devfile.kernels_own_answer_as_expected_{dom0}", answers)
+        .on_each(&[Cell::on(Topology::PV), Cell::on(Topology::PVH).full()]),
+    Scenario::new("devfile.ours_answer_as_the_kernels_own_{dom0}", answers)
+        .on_each(&[Cell::on(PV).core(), Cell::on(PVH)]),
+    Scenario::new("devfile.survive_senseless_calls_{dom0}", senseless_calls).on_each(MOSTLY_PV),
+    Scenario::new("devfile.eventfds_reach_the_guest_{dom0}", eventfds)
+        .on_each(BOTH)
+        .full(),
+    Scenario::new("devfile.dmabufs_are_the_guests_pages_{dom0}", dmabufs)
         .on(PVH)
         .full(),
-    Scenario::new("nodes.kernels_own_answer_as_expected_pv", answers),
-    Scenario::new("nodes.ours_answer_as_the_kernels_own_pv", answers)
-        .on(PV)
-        .core(),
-    Scenario::new("nodes.kernels_own_answer_as_expected_pvh", answers)
-        .on(Topology::PVH)
-        .full(),
-    Scenario::new("nodes.ours_answer_as_the_kernels_own_pvh", answers).on(PVH),
-    Scenario::new("nodes.survive_senseless_calls_pv", senseless_calls).on(PV),
-    Scenario::new("nodes.survive_senseless_calls_pvh", senseless_calls)
-        .on(PVH)
-        .full(),
-    Scenario::new("nodes.eventfds_reach_the_guest_pv", eventfds)
-        .on(PV)
-        .full(),
-    Scenario::new("nodes.eventfds_reach_the_guest_pvh", eventfds)
-        .on(PVH)
-        .full(),
-    Scenario::new("nodes.dmabufs_are_the_guests_pages_pvh", dmabufs)
-        .on(PVH)
-        .full(),
-    Scenario::new("nodes.guests_come_and_go_pv", guests_come_and_go).on(PV),
-    Scenario::new("nodes.guests_come_and_go_pvh", guests_come_and_go)
-        .on(PVH)
-        .full(),
-    Scenario::new("nodes.domains_are_destroyed_early_pv", destroyed_early)
-        .on(PV)
-        .full(),
-    Scenario::new("nodes.domains_are_destroyed_early_pvh", destroyed_early)
-        .on(PVH)
-        .full(),
+    Scenario::new("devfile.guests_come_and_go_{dom0}", guests_come_and_go).on_each(MOSTLY_PV),
     Scenario::new(
-        "nodes.guests_come_and_go_with_c_xenstored",
+        "devfile.domains_are_destroyed_early_{dom0}",
+        destroyed_early,
+    )
+    .on_each(BOTH)
+    .full(),
+    Scenario::new(
+        "devfile.guests_come_and_go_with_c_xenstored",
         guests_come_and_go,
     )
     .on(PV_C_XENSTORED)
     .full(),
-    Scenario::new("nodes.hvm_guest_has_its_device_model_pv", hvm_guest)
-        .on(PV)
+    Scenario::new("devfile.hvm_guest_has_its_device_model_{dom0}", hvm_guest)
+        .on_each(BOTH)
         .full(),
-    Scenario::new("nodes.hvm_guest_has_its_device_model_pvh", hvm_guest)
-        .on(PVH)
+    Scenario::new("devfile.qemu_serves_a_disk_{dom0}", qemu_serves_a_disk)
+        .on_each(BOTH)
         .full(),
-    Scenario::new("nodes.qemu_serves_a_disk_pv", qemu_serves_a_disk)
-        .on(PV)
-        .full(),
-    Scenario::new("nodes.qemu_serves_a_disk_pvh", qemu_serves_a_disk)
-        .on(PVH)
-        .full(),
-    Scenario::new("nodes.guest_is_saved_and_restored_pv", saved_and_restored)
-        .on(PV)
-        .full(),
-    Scenario::new("nodes.guest_is_saved_and_restored_pvh", saved_and_restored)
-        .on(PVH)
-        .full(),
+    Scenario::new(
+        "devfile.guest_is_saved_and_restored_{dom0}",
+        saved_and_restored,
+    )
+    .on_each(BOTH)
+    .full(),
 ];
 
-/// Modules and nodes of the toolstack.
-const NODES: [&str; 4] = ["evtchn", "gntalloc", "gntdev", "privcmd"];
+/// The device files of the toolstack, by whose names the modules are called.
+const DEVICE_FILES: [&str; 4] = ["evtchn", "gntalloc", "gntdev", "privcmd"];
 
 fn are_ours(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
     let loaded = dom0.sh("lsmod | awk 'NR > 1 { print $1 }'")?;
     let is_loaded = |module: &str| loaded.lines().any(|line| line == module);
-    for node in NODES {
-        ensure!(is_loaded(&format!("xen_{node}_rs")), "{loaded}");
-        ensure!(!is_loaded(&format!("xen_{node}")), "{loaded}");
-        let mode = dom0.sh(&format!("stat -c '%F %a' /dev/xen/{node}"))?;
-        ensure!(mode == "character special file 600", "{node}: {mode}");
+    for file in DEVICE_FILES {
+        ensure!(is_loaded(&format!("xen_{file}_rs")), "{loaded}");
+        ensure!(!is_loaded(&format!("xen_{file}")), "{loaded}");
+        let mode = dom0.sh(&format!("stat -c '%F %a' /dev/xen/{file}"))?;
+        ensure!(mode == "character special file 600", "{file}: {mode}");
     }
     let mode = dom0.sh("stat -c '%F %a' /dev/xen/hypercall")?;
     ensure!(mode == "character special file 600", "hypercall: {mode}");
@@ -128,17 +118,17 @@ fn xens_own_tests_pass(ctx: &mut Ctx<'_>) -> Result<()> {
         "test-cpu-policy",
     ] {
         dom0.sh(&format!("/usr/lib/xen-4*/bin/{test}"))
-            .with_context(|| format!("{test} fails on our nodes"))?;
+            .with_context(|| format!("{test} fails on our device files"))?;
     }
     Ok(())
 }
 
-/// Good and bad calls on every node get the answers that the C drivers give, and nothing is left behind.
+/// Good and bad calls on every device file get the answers that the C drivers give, and nothing is left behind.
 fn answers(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
     let ours = dom0.sh("lsmod")?.contains("xen_privcmd_rs");
     let before = if ours { in_use(ctx)? } else { String::new() };
-    let said = dom0.run("/payload/bin/node-calls")?;
+    let said = dom0.run("/payload/bin/devfile-calls")?;
     ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
     ctx.note(said.stdout.trim().to_owned());
     if ours {
@@ -154,7 +144,7 @@ fn senseless_calls(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
     for seed in 1..=ctx.rounds(1, 20) {
         let limit = Duration::from_secs(120);
-        let ran = dom0.run_for(limit, &format!("/payload/bin/node-fuzz 15 {seed}"))?;
+        let ran = dom0.run_for(limit, &format!("/payload/bin/devfile-fuzz 15 {seed}"))?;
         ensure!(
             ran.succeeded(),
             "seed {seed}: {:?}, {}{}",
@@ -179,7 +169,7 @@ fn eventfds(ctx: &mut Ctx<'_>) -> Result<()> {
     leaves_nothing(ctx, 1, |ctx, _| {
         let guest = ctx.host.create(Guest::pvh("g1"))?;
         let dom0 = ctx.host.dom0();
-        let said = dom0.run(&format!("/payload/bin/node-eventfds {}", guest.domid()))?;
+        let said = dom0.run(&format!("/payload/bin/devfile-eventfds {}", guest.domid()))?;
         ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
         dom0.wait_for(
             "the domain to go",
@@ -198,7 +188,7 @@ fn dmabufs(ctx: &mut Ctx<'_>) -> Result<()> {
         let guest = ctx.host.create(Guest::pvh("g1"))?;
         let dom0 = ctx.host.dom0();
         dom0.sh("xl pause g1")?;
-        let said = dom0.run(&format!("/payload/bin/node-dmabufs {}", guest.domid()))?;
+        let said = dom0.run(&format!("/payload/bin/devfile-dmabufs {}", guest.domid()))?;
         ensure!(said.succeeded(), "{}{}", said.stdout, said.stderr);
         guest.destroy()?;
         ctx.host.clean()
@@ -255,7 +245,7 @@ fn destroyed_early(ctx: &mut Ctx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What QEMU does for a guest goes through our nodes: ioreq server and guest memory (`privcmd`), events (`evtchn`).
+/// What QEMU does for a guest goes through our device files: ioreq server and guest memory (`privcmd`), events (`evtchn`).
 fn hvm_guest(ctx: &mut Ctx<'_>) -> Result<()> {
     leaves_nothing(ctx, 1, |ctx, _| {
         let disk = Disk::file("h.img", "xvda").mib(64);
@@ -304,14 +294,14 @@ fn leaves_nothing(
     left(ctx, &before)
 }
 
-/// A program of dom0, by a part of its name, has one of our nodes open.
-fn has_open(ctx: &Ctx<'_>, program: &str, node: &str) -> Result<()> {
+/// A process of dom0, by a part of its program's name, has one of our device files open.
+fn has_open(ctx: &Ctx<'_>, program: &str, file: &str) -> Result<()> {
     ctx.host
         .dom0()
         .sh(&format!(
-            "grep -q {program} /sys/kernel/debug/xen_{node}_rs/files"
+            "grep -q {program} /sys/kernel/debug/xen_{file}_rs/files"
         ))
-        .with_context(|| format!("{program} does not have {node} open"))
+        .with_context(|| format!("{program} does not have {file} open"))
         .map(drop)
 }
 

@@ -4,22 +4,24 @@
 
 use anyhow::{Result, ensure};
 
-use crate::scenario::{Ctx, Scenario};
+use crate::context::Ctx;
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("dom0.pv_boots", |ctx| boots(ctx, "PV"))
-        .boots()
-        .core(),
-    Scenario::new("dom0.pvh_boots", |ctx| boots(ctx, "PVH"))
-        .on(Topology::PVH)
-        .boots()
-        .full(),
+    Scenario::new("dom0.{dom0}_boots", boots)
+        .on_each(&[
+            Cell::on(Topology::PV).core(),
+            Cell::on(Topology::PVH).full(),
+        ])
+        .boots(),
     Scenario::new("dom0.toolstack_answers", toolstack_answers).core(),
 ];
 
-fn boots(ctx: &mut Ctx<'_>, expected: &str) -> Result<()> {
+fn boots(ctx: &mut Ctx<'_>) -> Result<()> {
+    let expected = ctx.host.topology().dom0.name();
     let dom0 = ctx.host.dom0();
     ensure!(dom0.sh("cat /sys/hypervisor/type")? == "xen");
     let is = dom0.sh("cat /sys/hypervisor/guest_type")?;

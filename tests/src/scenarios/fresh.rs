@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::fresh::{Ended, Fresh, Root, System, User};
+use crate::matrix::Cell;
 use crate::scenario::Scenario;
 
 /// The scenarios of this file.
@@ -25,38 +26,20 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::on_host("fresh.doctor_changes_nothing", doctor_changes_nothing),
     Scenario::on_host("fresh.empty_apt_lists", empty_apt_lists).full(),
     Scenario::on_host("fresh.two_commands_prepare_once", two_commands_prepare_once).full(),
-    Scenario::on_host("fresh.boot_on_debian_12_as_root", |fresh| {
-        boot(fresh, System::Debian12, User::Root)
-    })
-    .full(),
-    Scenario::on_host("fresh.boot_on_debian_12_as_user", |fresh| {
-        boot(fresh, System::Debian12, User::Ordinary)
-    })
-    .full(),
-    Scenario::on_host("fresh.boot_on_debian_13_as_root", |fresh| {
-        boot(fresh, System::Debian13, User::Root)
-    })
-    .full(),
-    Scenario::on_host("fresh.boot_on_debian_13_as_user", |fresh| {
-        boot(fresh, System::Debian13, User::Ordinary)
-    })
-    .full(),
-    Scenario::on_host("fresh.test_on_debian_12_as_root", |fresh| {
-        test(fresh, System::Debian12, User::Root)
-    })
-    .full(),
-    Scenario::on_host("fresh.test_on_debian_12_as_user", |fresh| {
-        test(fresh, System::Debian12, User::Ordinary)
-    })
-    .full(),
-    Scenario::on_host("fresh.test_on_debian_13_as_root", |fresh| {
-        test(fresh, System::Debian13, User::Root)
-    })
-    .full(),
-    Scenario::on_host("fresh.test_on_debian_13_as_user", |fresh| {
-        test(fresh, System::Debian13, User::Ordinary)
-    })
-    .full(),
+    Scenario::on_host("fresh.boot_on_{system}_as_{user}", boot)
+        .on_each(SYSTEMS)
+        .full(),
+    Scenario::on_host("fresh.test_on_{system}_as_{user}", test)
+        .on_each(SYSTEMS)
+        .full(),
+];
+
+/// Who runs README's commands, and where.
+const SYSTEMS: &[Cell] = &[
+    Cell::fresh(System::Debian12, User::Root),
+    Cell::fresh(System::Debian12, User::Ordinary),
+    Cell::fresh(System::Debian13, User::Root),
+    Cell::fresh(System::Debian13, User::Ordinary),
 ];
 
 /// A command that installs the prerequisites and then finds that there is no mirror: nothing else is as short and still prepares
@@ -265,8 +248,8 @@ fn two_commands_prepare_once(fresh: &mut Fresh<'_>) -> Result<()> {
 }
 
 /// README's first command, from an empty cache.
-fn boot(fresh: &mut Fresh<'_>, system: System, user: User) -> Result<()> {
-    let (_root, ended) = readme(fresh, system, user, "boot", Duration::from_secs(3 * 3600))?;
+fn boot(fresh: &mut Fresh<'_>) -> Result<()> {
+    let (_root, ended) = readme(fresh, "boot", Duration::from_secs(3 * 3600))?;
     ensure!(
         ended.stdout.contains("dom0"),
         "there is no report:\n{}",
@@ -276,8 +259,8 @@ fn boot(fresh: &mut Fresh<'_>, system: System, user: User) -> Result<()> {
 }
 
 /// README's second command, from an empty cache.
-fn test(fresh: &mut Fresh<'_>, system: System, user: User) -> Result<()> {
-    let (_root, ended) = readme(fresh, system, user, "test", Duration::from_secs(8 * 3600))?;
+fn test(fresh: &mut Fresh<'_>) -> Result<()> {
+    let (_root, ended) = readme(fresh, "test", Duration::from_secs(8 * 3600))?;
     let last = ended.stdout.lines().last().unwrap_or_default();
     ensure!(last.contains("0 failed"), "the last line is \"{last}\"");
     fresh.note(last);
@@ -285,13 +268,8 @@ fn test(fresh: &mut Fresh<'_>, system: System, user: User) -> Result<()> {
 }
 
 /// Runs one of README's commands, which has to end well; what a user lacks is installed when it has been named.
-fn readme(
-    fresh: &mut Fresh<'_>,
-    system: System,
-    user: User,
-    command: &str,
-    limit: Duration,
-) -> Result<(Root, Ended)> {
+fn readme(fresh: &mut Fresh<'_>, command: &str, limit: Duration) -> Result<(Root, Ended)> {
+    let (system, user) = fresh.system_and_user();
     let root = fresh.root(system)?;
     if let Some(toolchain) = root.toolchain() {
         fresh.note(format!(

@@ -9,11 +9,14 @@ use anyhow::{Result, ensure};
 use kbuild::guide::recipe;
 use kbuild::image::debian::{DRACUTS, HALF};
 
+use crate::context::{Ctx, Machines};
 use crate::disk::Disk;
 use crate::guest::{Domain, Guest, Mode};
+use crate::host::Start;
+use crate::matrix::Cell;
 use crate::nic::Nic;
 use crate::remote::Place;
-use crate::scenario::{Ctx, Machines, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::{Devices, Topology};
 
 /// A dom0 in which nobody has started a toolstack.
@@ -27,21 +30,22 @@ const WITH_DEBIAN: Topology = Topology {
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::alone("guide.debians_toolstack_runs_on_our_nodes", BARE, toolstack).full(),
+    Scenario::alone(
+        "guide.debians_toolstack_runs_on_our_device_files",
+        BARE,
+        toolstack,
+    )
+    .full(),
     Scenario::alone(
         "guide.debians_toolstack_runs_without_ours",
         BARE,
         without_ours,
     )
     .full(),
-    Scenario::new("guide.root_disk_is_on_our_driver_pvh", |ctx| {
-        root_disk(ctx, Mode::Pvh, INITRAMFS_TOOLS)
+    Scenario::new("guide.root_disk_is_on_our_driver_{guest}", |ctx| {
+        root_disk(ctx, ctx.mode(), INITRAMFS_TOOLS)
     })
-    .on(WITH_DEBIAN)
-    .full(),
-    Scenario::new("guide.root_disk_is_on_our_driver_pv", |ctx| {
-        root_disk(ctx, Mode::Pv, INITRAMFS_TOOLS)
-    })
+    .on_each(&[Cell::PVH, Cell::PV])
     .on(WITH_DEBIAN)
     .full(),
     Scenario::new("guide.c_drivers_come_back_for_one_boot", way_back)
@@ -97,7 +101,7 @@ fn has(lines: &str, word: &str) -> bool {
 
 fn toolstack(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let host = machines.boot(&topology)?;
+    let host = machines.start(&topology, Start::Boot)?;
     let said = start_toolstack(host.dom0())?;
     ensure!(has(&said, "Domain-0"), "{said}");
     for module in NODES {
@@ -127,7 +131,7 @@ fn toolstack(machines: &mut Machines<'_>) -> Result<()> {
 /// As with a kernel that was installed later, for which nobody has built ours.
 fn without_ours(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let host = machines.boot(&topology)?;
+    let host = machines.start(&topology, Start::Boot)?;
     host.dom0().sh("rel=$(uname -r) && cp -a /usr/lib/modules/$rel /run/modules && rm -r /run/modules/updates && \
          mount --bind /run/modules /usr/lib/modules/$rel && depmod $rel")?;
     let said = start_toolstack(host.dom0())?;

@@ -10,25 +10,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::context::{Ctx, Machines};
 use crate::disk::Disk;
 use crate::fault::Culprit;
 use crate::guest::{Driver, Guest, Mode};
+use crate::host::Start;
+use crate::matrix::Cell;
 use crate::remote::Place;
-use crate::scenario::{Ctx, Machines, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 use crowd::Crowd;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("harness.pv_guest_runs_commands", |ctx| {
-        runs_commands(ctx, Mode::Pv)
-    })
-    .core(),
-    Scenario::new("harness.pvh_guest_runs_commands", |ctx| {
-        runs_commands(ctx, Mode::Pvh)
-    })
-    .full(),
+    Scenario::new("harness.{guest}_guest_runs_commands", runs_commands)
+        .on_each(&[Cell::PV.core(), Cell::PVH.full()]),
     Scenario::new("harness.c_driver_keeps_data", c_driver_keeps_data),
     Scenario::new(
         "harness.agent_survives_save_and_restore",
@@ -53,7 +50,8 @@ pub const SCENARIOS: &[Scenario] = &[
     .full(),
 ];
 
-fn runs_commands(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn runs_commands(ctx: &mut Ctx<'_>) -> Result<()> {
+    let mode = ctx.mode();
     let guest = ctx.host.create(Guest::new("g1", mode).vcpus(2))?;
     let kind = guest.sh("cat /sys/hypervisor/guest_type")?;
     ensure!(
@@ -212,11 +210,11 @@ fn faulty_kernel() -> Vec<u8> {
 /// guests of both kinds whose data arrives, and nothing is left of whoever went on from there before.
 fn goes_on(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let first = machines.start_kept(&topology)?;
+    let first = machines.start(&topology, Start::Snapshot)?;
     first.dom0().sh("echo left > /left && sync")?;
     first.shutdown()?;
 
-    let host = machines.start_kept(&topology)?;
+    let host = machines.start(&topology, Start::Snapshot)?;
     ensure!(host.is_from_snapshot, "it has booted");
     machines.note(format!(
         "dom0 answered after {:.1} s",
@@ -326,7 +324,7 @@ fn hanging_guests(ctx: &mut Ctx<'_>) -> Result<()> {
 /// Both of dom0's processors spin for a task that nothing may interrupt: the emulator is busier than ever.
 fn spinning_dom0(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let host = machines.boot(&topology)?;
+    let host = machines.start(&topology, Start::Boot)?;
     let dom0 = host.dom0();
     // From Linux 6.12 on, a server of the scheduler gives other tasks a twentieth of the time.
     dom0.sh(

@@ -14,7 +14,8 @@ mod toolstack;
 
 use anyhow::{Result, ensure};
 
-use crate::scenario::{Ctx, Machines, Scenario};
+use crate::context::Ctx;
+use crate::scenario::Scenario;
 use crate::topology::{Kernel, Topology};
 
 /// The scenarios of this group.
@@ -47,30 +48,6 @@ const PACKAGED: Topology = Topology {
     kernel: Kernel::Packed,
     ..Topology::PARAVANE
 };
-
-/// A scenario on our hypervisor, and the same on Xen under its second name.
-const fn on_both(
-    names: [&'static str; 2],
-    topology: Topology,
-    run: fn(&mut Ctx<'_>) -> Result<()>,
-) -> [Scenario; 2] {
-    [
-        Scenario::new(names[0], run).on(topology),
-        Scenario::new(names[1], run).on(topology.on_xen()).full(),
-    ]
-}
-
-/// The same for one that boots machines itself; only by `--full`.
-const fn alone_on_both(
-    names: [&'static str; 2],
-    topology: Topology,
-    run: fn(&mut Machines<'_>) -> Result<()>,
-) -> [Scenario; 2] {
-    [
-        Scenario::alone(names[0], topology, run).full(),
-        Scenario::alone(names[1], topology.on_xen(), run).full(),
-    ]
-}
 
 fn runs_as_dom0(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();

@@ -32,9 +32,10 @@ mod xdp;
 
 use anyhow::{Result, ensure};
 
+use crate::context::Ctx;
 use crate::guest::{Domain, Guest};
 use crate::nic::ipv4;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of the network front end.
 pub fn scenarios() -> Vec<Scenario> {

@@ -4,25 +4,27 @@
 
 use anyhow::{Result, ensure};
 
+use crate::context::Ctx;
 use crate::guest::{Guest, Mode};
-use crate::overlay::{ALL, check_objects};
-use crate::scenario::{Ctx, Scenario};
+use crate::matrix::Kernels;
+use crate::overlay::check_objects;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("overlay.image_holds_what_it_says", image_holds_what_it_says)
-        .only_on(ALL)
+        .only_on(Kernels::Overlays)
         .by_default(),
     Scenario::new(
         "overlay.guests_boot_in_every_mode",
         guests_boot_in_every_mode,
     )
-    .only_on(ALL)
+    .only_on(Kernels::Overlays)
     .by_default(),
     Scenario::new("overlay.pvh_dom0_boots", image_holds_what_it_says)
         .on(Topology::PVH)
-        .only_on(ALL),
+        .only_on(Kernels::Overlays),
 ];
 
 fn image_holds_what_it_says(ctx: &mut Ctx<'_>) -> Result<()> {

@@ -24,9 +24,10 @@ use anyhow::Result;
 
 pub(super) use data::disk_keeps_content;
 
+use crate::context::Ctx;
 use crate::guest::{Domain, Guest};
 use crate::passed;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of the PCI front end.
 pub fn scenarios() -> Vec<Scenario> {

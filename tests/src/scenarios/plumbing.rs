@@ -8,42 +8,48 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::context::Ctx;
 use crate::devices::{self, DISKS, NETS};
 use crate::guest::Guest;
-use crate::overlay::{BOTH, is_ours};
+use crate::matrix::Kernels;
+use crate::overlay::is_ours;
 use crate::passed;
 use crate::remote::Place;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::scenarios::pcifront::disk_keeps_content;
 use crate::tables::{DISPUTED, OVERRIDDEN};
 use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    on_both("plumbing.devices_interrupt", devices_interrupt).by_default(),
-    on_both("plumbing.power_button_is_heard", power_button_is_heard).by_default(),
-    on_both("plumbing.processors_are_told", processors_are_told).on(Topology::PV_MISLED),
-    on_both("plumbing.wrong_tables_end_right", wrong_tables_end_right).on(Topology::PV_MISLED),
-    on_both("plumbing.hvm_guest_has_pirqs", hvm_guest_has_pirqs).on(Topology::PV),
-    on_both(
+    on_both_kernels("plumbing.devices_interrupt", devices_interrupt).by_default(),
+    on_both_kernels("plumbing.power_button_is_heard", power_button_is_heard).by_default(),
+    on_both_kernels("plumbing.processors_are_told", processors_are_told).on(Topology::PV_MISLED),
+    on_both_kernels("plumbing.wrong_tables_end_right", wrong_tables_end_right)
+        .on(Topology::PV_MISLED),
+    on_both_kernels("plumbing.hvm_guest_has_pirqs", hvm_guest_has_pirqs).on(Topology::PV),
+    on_both_kernels(
         "plumbing.pv_guest_has_passed_devices",
         pv_guest_has_passed_devices,
     )
     .on(Topology::PASSED),
-    on_both(
+    on_both_kernels(
         "plumbing.pvh_dom0_has_its_devices",
         pvh_dom0_has_its_devices,
     )
     .on(Topology::PVH_REAL),
-    on_both(
+    on_both_kernels(
         "plumbing.pvh_dom0_gives_a_device_away",
         pvh_dom0_gives_a_device_away,
     )
     .on(Topology::PVH_PASSED),
 ];
 
-const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
-    Scenario::new(name, run).on(Topology::PV_REAL).only_on(BOTH)
+/// A scenario that passes on both kernels: with our objects and with the kernel's own.
+const fn on_both_kernels(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
+    Scenario::new(name, run)
+        .on(Topology::PV_REAL)
+        .only_on(Kernels::OURS_AND_C)
 }
 
 const TABLE: &str = "/sys/kernel/debug/xen/interrupts";

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::context::Ctx;
 use crate::guest::Domain;
 use crate::host::Host;
-use crate::scenario::Ctx;
 
 /// Entries of a grant-table page (version 1: 8 bytes each, grant_table.h).
 const GRANTS_PER_FRAME: i64 = 512;

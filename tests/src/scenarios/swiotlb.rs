@@ -7,42 +7,47 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::context::Ctx;
 use crate::devices::{self, DISKS, NETS, RealDisk, SLOW};
 use crate::disk::Disk;
 use crate::guest::{Guest, Mode};
 use crate::mapping;
-use crate::overlay::{BOTH, is_ours};
-use crate::scenario::{Ctx, Scenario};
+use crate::matrix::Kernels;
+use crate::overlay::is_ours;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    on_both("swiotlb.disks_keep_data", disks_keep_data).by_default(),
-    on_both("swiotlb.networks_keep_data", networks_keep_data),
-    on_both(
+    on_both_kernels("swiotlb.disks_keep_data", disks_keep_data).by_default(),
+    on_both_kernels("swiotlb.networks_keep_data", networks_keep_data),
+    on_both_kernels(
         "swiotlb.devices_see_what_is_meant",
         devices_see_what_is_meant,
     )
     .by_default(),
-    on_both(
+    on_both_kernels(
         "swiotlb.guests_pages_reach_the_disks",
         guests_pages_reach_the_disks,
     ),
-    on_both("swiotlb.users_are_listed", users_are_listed).by_default(),
-    on_both("swiotlb.costs_are_told", costs_are_told),
-    on_both(
+    on_both_kernels("swiotlb.users_are_listed", users_are_listed).by_default(),
+    on_both_kernels("swiotlb.costs_are_told", costs_are_told),
+    on_both_kernels(
         "swiotlb.disks_keep_data_with_iommu",
         disks_keep_data_with_iommu,
     )
     .on(Topology::PV_REAL_IOMMU)
     .full(),
-    on_both("swiotlb.pvh_dom0_keeps_data", disks_keep_data_with_iommu)
+    on_both_kernels("swiotlb.pvh_dom0_keeps_data", disks_keep_data_with_iommu)
         .on(Topology::PVH_REAL)
         .full(),
 ];
 
-const fn on_both(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
-    Scenario::new(name, run).on(Topology::PV_REAL).only_on(BOTH)
+/// A scenario that passes on both kernels: with our objects and with the kernel's own.
+const fn on_both_kernels(name: &'static str, run: fn(&mut Ctx<'_>) -> Result<()>) -> Scenario {
+    Scenario::new(name, run)
+        .on(Topology::PV_REAL)
+        .only_on(Kernels::OURS_AND_C)
 }
 
 fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {

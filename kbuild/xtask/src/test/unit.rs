@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use kbuild::process;
 
 use super::libtest::{Program, Reader, is_built, program_of};
-use super::{Filter, HostTools, cargo};
+use super::{Filter, HostTools};
+use crate::cargo;
 use crate::report::{Case, Outcome, Report};
 
 /// The name of the test that is cargo itself: it builds the tests and runs them to their end.

@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use kbuild::config::Config;
 use kbuild::{Images, Session};
 use vmtest::attempts::Verdict;
-use vmtest::runner::{self, Runner, Selection};
+use vmtest::runner::{self, Runner};
 use vmtest::topology::Devices;
-use vmtest::{Driver, Hypervisor, Loader, Scenario};
+use vmtest::{Driver, Hypervisor, Loader, Variant};
 
+use super::batch::{Batch, selection};
 use super::plan::{self, Item, Need};
 use super::times::{self, Clock, Times};
-use crate::cli::{self, Test};
+use crate::cli::Test;
 use crate::prepare::prepare;
 use crate::report::summary::span;
 use crate::report::{Case, Outcome, Report};
@@ -36,145 +36,6 @@ const AGAIN: f64 = 90.0;
 /// Seconds that it takes to build one for the first time.
 const ANEW: f64 = 900.0;
 
-/// Which scenarios the command line means.
-pub fn selection(args: &Test) -> Selection {
-    Selection {
-        filters: args.filter.clone(),
-        full: args.full,
-        snapshots: args.snapshots,
-        driver: match args.driver {
-            cli::Driver::Rust => Driver::Rust,
-            cli::Driver::C => Driver::C,
-        },
-    }
-}
-
-/// The scenarios of one kernel, or those that need no kernel.
-pub struct Lot {
-    /// Whether they need neither a kernel nor a machine.
-    on_host: bool,
-    target: Option<String>,
-    /// In front of their names, unless it is the default kernel.
-    prefix: String,
-    groups: Vec<Group>,
-}
-
-/// Scenarios that share a machine, or that boot their machines themselves.
-struct Group {
-    name: String,
-    scenarios: Vec<Scenario>,
-}
-
-impl Lot {
-    /// How many tests it is at the outermost level: making what it needs, and its groups.
-    pub fn planned(&self) -> usize {
-        usize::from(!self.on_host) + self.groups.len()
-    }
-
-    /// Its scenarios.
-    pub fn scenarios(&self) -> impl Iterator<Item = &Scenario> {
-        self.groups.iter().flat_map(|group| &group.scenarios)
-    }
-
-    /// A scenario's whole name.
-    pub fn name(&self, scenario: &Scenario) -> String {
-        format!("{}{}", self.prefix, scenario.name)
-    }
-
-    /// The kernel, if it is not the default one.
-    pub fn kernel(&self) -> Option<&str> {
-        self.prefix.strip_suffix('.')
-    }
-
-    fn needs(&self, wanted: impl Fn(&Scenario) -> bool) -> bool {
-        self.scenarios().any(wanted)
-    }
-}
-
-/// First those that need no machine. Then the kernels to run on: the one named; otherwise the default one, those that some of the scenarios are for, and with
-/// `--full` all, but not those that differ from another only in having more C.
-pub fn lots(config: &Config, args: &Test) -> Vec<Lot> {
-    let picked = selection(args).pick(&vmtest::scenarios::all());
-    let (on_host, picked): (Vec<_>, Vec<_>) = picked.into_iter().partition(Scenario::is_on_host);
-    let on_host = Lot {
-        on_host: true,
-        target: None,
-        prefix: String::new(),
-        groups: vec![Group {
-            name: "this machine".into(),
-            scenarios: on_host,
-        }],
-    };
-    let targets = match &args.versions.kernel {
-        Some(name) => vec![Some(name.clone())],
-        None => {
-            let mut others: Vec<_> = config.target.keys().collect();
-            others.retain(|name| **name != config.default);
-            let others = others.into_iter().map(|name| Some(name.clone()));
-            std::iter::once(None).chain(others).collect()
-        }
-    };
-    let lots = targets.into_iter().map(|target| {
-        let mut scenarios = picked.clone();
-        scenarios.retain(|scenario| is_for(config, args, target.as_deref(), scenario));
-        let prefix = match &target {
-            Some(name) if *name != config.default => format!("{name}."),
-            _ => String::new(),
-        };
-        let groups = groups(&prefix, scenarios);
-        Lot {
-            on_host: false,
-            target,
-            prefix,
-            groups,
-        }
-    });
-    std::iter::once(on_host)
-        .chain(lots)
-        .filter(|lot| lot.scenarios().next().is_some())
-        .collect()
-}
-
-/// Whether a scenario is run on a kernel.
-fn is_for(config: &Config, args: &Test, target: Option<&str>, scenario: &Scenario) -> bool {
-    if !scenario.is_for(target) {
-        return false;
-    }
-    let (Some(name), None) = (target, &args.versions.kernel) else {
-        return true;
-    };
-    let is_copy = config.target.get(name).is_some_and(|t| !t.c.is_empty());
-    if args.filter.is_empty() && !args.full {
-        // The default run has one kernel for those that need a certain one.
-        return scenario.kernels.first() == Some(&name);
-    }
-    !scenario.kernels.is_empty() || args.full && !is_copy
-}
-
-/// Scenarios that follow each other and share a machine are a group.
-fn groups(prefix: &str, scenarios: Vec<Scenario>) -> Vec<Group> {
-    let kernel = match prefix.strip_suffix('.') {
-        Some(name) => format!("{name}, "),
-        None => String::new(),
-    };
-    let mut groups: Vec<Group> = Vec::new();
-    for scenario in scenarios {
-        let machine = match scenario.is_alone() {
-            true => "machines of their own".to_owned(),
-            false => scenario.topology.to_string(),
-        };
-        let name = format!("{kernel}{machine}");
-        match groups.last_mut() {
-            Some(group) if group.name == name => group.scenarios.push(scenario),
-            _ => groups.push(Group {
-                name,
-                scenarios: vec![scenario],
-            }),
-        }
-    }
-    groups
-}
-
 /// All that is to be run, and how far it is.
 pub struct Run<'s> {
     session: &'s Session,
@@ -183,7 +44,7 @@ pub struct Run<'s> {
     times: Times,
     /// Decides which scenarios are left out.
     turn: String,
-    lots: &'s [Lot],
+    batches: &'s [Batch],
     /// Names of those that were not left out or run so far.
     pending: BTreeSet<String>,
     /// Kernels that are ready.
@@ -194,17 +55,17 @@ pub struct Run<'s> {
 
 impl<'s> Run<'s> {
     /// Nothing has been run yet.
-    pub fn new(session: &'s Session, args: &'s Test, clock: Clock, lots: &'s [Lot]) -> Self {
-        let names = lots
+    pub fn new(session: &'s Session, args: &'s Test, clock: Clock, batches: &'s [Batch]) -> Self {
+        let names = batches
             .iter()
-            .flat_map(|lot| lot.scenarios().map(|scenario| lot.name(scenario)));
+            .flat_map(|batch| batch.scenarios().map(|scenario| batch.name(scenario)));
         Self {
             session,
             args,
             clock,
             times: Times::read(session),
             turn: times::turn(session.workspace()),
-            lots,
+            batches,
             pending: names.collect(),
             ready: BTreeSet::new(),
             left_out: Vec::new(),
@@ -213,10 +74,10 @@ impl<'s> Run<'s> {
 
     /// Runs everything.
     pub fn all(&mut self, report: &mut Report<'_>) {
-        for lot in self.lots {
-            match lot.on_host {
-                true => self.on_host(lot, report),
-                false => self.lot(lot, report),
+        for batch in self.batches {
+            match batch.on_host {
+                true => self.on_host(batch, report),
+                false => self.batch(batch, report),
             }
         }
         // Long rounds, and C in the place of our drivers, tell nothing of the default run.
@@ -228,13 +89,13 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn on_host(&mut self, lot: &Lot, report: &mut Report<'_>) {
-        for group in &lot.groups {
+    fn on_host(&mut self, batch: &Batch, report: &mut Report<'_>) {
+        for group in &batch.groups {
             report.begin(&group.name, group.scenarios.len());
             for scenario in &group.scenarios {
-                let name = lot.name(scenario);
+                let name = batch.name(scenario);
                 if !self.chosen(None).contains(&name) {
-                    self.leave_out(lot, scenario, None, report);
+                    self.leave_out(batch, scenario, None, report);
                     continue;
                 }
                 self.pending.remove(&name);
@@ -248,28 +109,28 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn lot(&mut self, lot: &Lot, report: &mut Report<'_>) {
+    fn batch(&mut self, batch: &Batch, report: &mut Report<'_>) {
         let setup = |outcome| {
-            let suite = format!("{}setup", lot.prefix);
+            let suite = format!("{}setup", batch.prefix);
             Case::new(suite, "everything_needed_is_there", outcome)
         };
         let chosen = self.chosen(None);
-        if !lot.scenarios().any(|s| chosen.contains(&lot.name(s))) {
-            let (what, built_in) = self.preparation(lot);
+        if !batch.scenarios().any(|s| chosen.contains(&batch.name(s))) {
+            let (what, built_in) = self.preparation(batch);
             let why = self.no_time(self.times.expect(&what, built_in));
             report.add(setup(Outcome::Skipped(why)));
-            for group in &lot.groups {
+            for group in &batch.groups {
                 report.begin(&group.name, group.scenarios.len());
                 for scenario in &group.scenarios {
-                    self.leave_out(lot, scenario, None, report);
+                    self.leave_out(batch, scenario, None, report);
                 }
                 report.end();
             }
             return;
         }
-        let (key, built_in) = self.preparation(lot);
+        let (key, built_in) = self.preparation(batch);
         let started = Instant::now();
-        let images = self.prepare(lot);
+        let images = self.prepare(batch);
         let time = started.elapsed();
         let images = match images {
             Ok(images) => images,
@@ -280,33 +141,33 @@ impl<'s> Run<'s> {
                     ..setup(Outcome::Failed(format!("{error:#}")))
                 });
                 // Other kernels still have their turn.
-                return self.give_up(lot, report);
+                return self.give_up(batch, report);
             }
         };
         self.times.took(&key, built_in, time);
-        self.ready.insert(lot.prefix.clone());
+        self.ready.insert(batch.prefix.clone());
         report.add(Case {
             time: Some(time),
             ..setup(Outcome::Passed)
         });
         let selection = selection(self.args);
-        let mut runner = Runner::new(self.session, &images, &selection, &lot.prefix);
-        for group in &lot.groups {
+        let mut runner = Runner::new(self.session, &images, &selection, &batch.prefix);
+        for group in &batch.groups {
             report.begin(&group.name, group.scenarios.len());
             for scenario in &group.scenarios {
-                if self.chosen(Some(&runner)).contains(&lot.name(scenario)) {
-                    let case = self.run(&mut runner, lot, scenario);
+                if self.chosen(Some(&runner)).contains(&batch.name(scenario)) {
+                    let case = self.run(&mut runner, batch, scenario);
                     report.add(case);
                 } else {
-                    self.leave_out(lot, scenario, Some(&runner), report);
+                    self.leave_out(batch, scenario, Some(&runner), report);
                 }
             }
             report.end();
         }
     }
 
-    fn run(&mut self, runner: &mut Runner<'_>, lot: &Lot, scenario: &Scenario) -> Case {
-        let name = lot.name(scenario);
+    fn run(&mut self, runner: &mut Runner<'_>, batch: &Batch, scenario: &Variant) -> Case {
+        let name = batch.name(scenario);
         self.pending.remove(&name);
         let result = runner.run(scenario);
         for (topology, time) in runner.take_boots() {
@@ -322,28 +183,28 @@ impl<'s> Run<'s> {
     /// Which of those that are pending there is time for.
     fn chosen(&self, runner: Option<&Runner<'_>>) -> BTreeSet<String> {
         let mut items = Vec::new();
-        for lot in self.lots {
-            let pending = |scenario: &&Scenario| self.pending.contains(&lot.name(scenario));
-            let scenarios = lot.scenarios().filter(pending);
-            items.extend(scenarios.map(|scenario| self.item(lot, scenario, runner)));
+        for batch in self.batches {
+            let pending = |scenario: &&Variant| self.pending.contains(&batch.name(scenario));
+            let scenarios = batch.scenarios().filter(pending);
+            items.extend(scenarios.map(|scenario| self.item(batch, scenario, runner)));
         }
         plan::choose(&items, self.clock.left(), &self.turn)
     }
 
     /// A scenario with the times that it and what it needs will take.
-    fn item(&self, lot: &Lot, scenario: &Scenario, runner: Option<&Runner<'_>>) -> Item {
-        let (what, built_in) = self.preparation(lot);
+    fn item(&self, batch: &Batch, scenario: &Variant, runner: Option<&Runner<'_>>) -> Item {
+        let (what, built_in) = self.preparation(batch);
         let mut needs = vec![];
-        if !lot.on_host {
+        if !batch.on_host {
             needs.push(Need {
-                seconds: match self.ready.contains(&lot.prefix) {
+                seconds: match self.ready.contains(&batch.prefix) {
                     true => 0.0,
                     false => self.times.expect(&what, built_in),
                 },
                 key: what,
             });
         }
-        if !lot.on_host && !scenario.is_alone() {
+        if !batch.on_host && !scenario.is_alone() {
             let topology = &scenario.topology;
             let boot = times::boot(topology);
             let built_in = boot_seconds(topology.hypervisor);
@@ -352,28 +213,28 @@ impl<'s> Run<'s> {
                     true => 0.0,
                     false => self.times.expect(&boot, built_in),
                 },
-                key: format!("{}{boot}", lot.prefix),
+                key: format!("{}{boot}", batch.prefix),
             });
         }
-        let name = lot.name(scenario);
+        let name = batch.name(scenario);
         Item {
             seconds: self.times.expect(&name, seconds(scenario)),
-            core: scenario.core,
-            last: self.is_built_for(lot),
+            core: scenario.is_core(),
+            last: self.is_built_for(batch),
             name,
             needs,
         }
     }
 
     /// Whether a kernel has to be built for these first.
-    fn is_built_for(&self, lot: &Lot) -> bool {
-        let built = |name: &String| self.ready.contains(&lot.prefix) || self.was_built(name);
-        lot.target.as_ref().is_some_and(|name| !built(name))
+    fn is_built_for(&self, batch: &Batch) -> bool {
+        let built = |name: &String| self.ready.contains(&batch.prefix) || self.was_built(name);
+        batch.profile.as_ref().is_some_and(|name| !built(name))
     }
 
     /// What preparing a kernel is called, and how many seconds it takes where the built-in figures come from.
-    fn preparation(&self, lot: &Lot) -> (String, f64) {
-        match &lot.target {
+    fn preparation(&self, batch: &Batch) -> (String, f64) {
+        match &batch.profile {
             // It is needed in any case.
             None => ("default kernel".into(), AGAIN),
             Some(name) if self.was_built(name) => (format!("kernel {name}, again"), AGAIN),
@@ -392,12 +253,12 @@ impl<'s> Run<'s> {
 
     fn leave_out(
         &mut self,
-        lot: &Lot,
-        scenario: &Scenario,
+        batch: &Batch,
+        scenario: &Variant,
         runner: Option<&Runner<'_>>,
         report: &mut Report<'_>,
     ) {
-        let item = self.item(lot, scenario, runner);
+        let item = self.item(batch, scenario, runner);
         let why = self.no_time(plan::price(&item, &BTreeSet::new()));
         self.pending.remove(&item.name);
         report.add(named(&item.name, Outcome::Skipped(why)));
@@ -416,11 +277,11 @@ impl<'s> Run<'s> {
     }
 
     /// Reports that nothing of a kernel can be run.
-    fn give_up(&mut self, lot: &Lot, report: &mut Report<'_>) {
-        for group in &lot.groups {
+    fn give_up(&mut self, batch: &Batch, report: &mut Report<'_>) {
+        for group in &batch.groups {
             report.begin(&group.name, group.scenarios.len());
             for scenario in &group.scenarios {
-                let name = lot.name(scenario);
+                let name = batch.name(scenario);
                 self.pending.remove(&name);
                 let why = "what it needs could not be made: see setup".to_owned();
                 report.add(named(&name, Outcome::Skipped(why)));
@@ -429,29 +290,29 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn prepare(&self, lot: &Lot) -> Result<Images> {
+    fn prepare(&self, batch: &Batch) -> Result<Images> {
         let (session, args) = (self.session, self.args);
         let ours = selection(args).driver == Driver::Rust;
         let mut images = prepare(
             session,
-            lot.target.as_deref(),
+            batch.profile.as_deref(),
             args.versions.xen.as_deref(),
             ours,
         )?;
-        if lot.needs(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane) {
+        if batch.needs(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane) {
             images = images.with_paravane(session)?;
         }
-        if lot.needs(|scenario| scenario.topology.loader != Loader::Qemu) {
+        if batch.needs(|scenario| scenario.topology.loader != Loader::Qemu) {
             images = images.with_grub(session)?;
         }
-        if lot.needs(|scenario| scenario.topology.devices == Devices::Debian) {
+        if batch.needs(|scenario| scenario.topology.devices == Devices::Debian) {
             images = images.with_debian(session)?;
         }
         Ok(images)
     }
 }
 
-fn seconds(scenario: &Scenario) -> f64 {
+fn seconds(scenario: &Variant) -> f64 {
     match scenario.run {
         vmtest::scenario::Run::Booted(_) => SHARED,
         vmtest::scenario::Run::Alone(_) => ALONE,
@@ -490,6 +351,3 @@ fn case(name: &str, result: runner::Outcome) -> Case {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// A workload, written as `node-load` has it.
+/// A workload, written as `devfile-load` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// What is asked for.

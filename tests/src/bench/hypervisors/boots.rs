@@ -99,9 +99,11 @@ fn last_words(hypervisor: Hypervisor) -> &'static [u8] {
     }
 }
 
-/// Operations a second of a workload of `tests/nodes/load.c`. No other domain is needed for it.
+/// Operations a second of a workload of `tests/devfile/load.c`. No other domain is needed for it.
 fn rate(place: &Place, cell: &str) -> Result<f64> {
-    let text = place.sh(&format!("/payload/bin/node-load 0 {WARM} {SLICE} {cell}"))?;
+    let text = place.sh(&format!(
+        "/payload/bin/devfile-load 0 {WARM} {SLICE} {cell}"
+    ))?;
     let line: Line = text.trim().parse()?;
     let rate = line.get("rate")?;
     ensure!(rate > 0.0, "nothing was done: {text}");

@@ -26,7 +26,7 @@ printf 'ACPI tables\t%s\n' "$(find /sys/firmware/acpi/tables -maxdepth 1 -type f
 for entry in /sys/firmware/memmap/*; do
     printf 'memory from %s\tto %s, %s\n' "$(cat $entry/start)" "$(cat $entry/end)" "$(cat $entry/type)"
 done
-/payload/bin/node-cpuid | while read -r leaf registers; do
+/payload/bin/test-cpuid | while read -r leaf registers; do
     printf 'CPUID %s\t%s\n' "$leaf" "$registers"
 done
 "#;

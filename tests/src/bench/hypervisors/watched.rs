@@ -20,7 +20,7 @@ use xen_abi::xen::hypercall::MULTICALL;
 
 use super::calls::{Call, Calls};
 use crate::gdb::{Client, Register, Registers};
-use crate::host::Host;
+use crate::host::{Host, Start};
 use crate::machine;
 use crate::topology::Topology;
 
@@ -89,7 +89,7 @@ pub fn watch(images: &Images, topology: &Topology, dir: &Path) -> Result<Calls> 
         debugged: true,
         ..*topology
     };
-    let host = Host::boot(images, &topology, dir);
+    let host = Host::start(images, &topology, dir, Start::Boot);
     let calls = recorder.finish();
     let (host, calls) = match (host, calls) {
         (Ok(host), calls) => (host, calls?),

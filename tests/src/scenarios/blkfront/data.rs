@@ -8,16 +8,20 @@ use anyhow::{Context, Result, ensure};
 
 use super::vbd::Vbd;
 use super::{MANIFEST, start};
+use crate::context::Ctx;
 use crate::disk::Disk;
-use crate::guest::{Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::guest::Guest;
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.data_pv_1_vcpu", |ctx| data(ctx, Mode::Pv, 1)).full(),
-    Scenario::new("blkfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)).core(),
-    Scenario::new("blkfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)),
-    Scenario::new("blkfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)).full(),
+    Scenario::new("blkfront.data_{guest}_{vcpus}", data).on_each(&[
+        Cell::PV.vcpus(1).full(),
+        Cell::PVH.vcpus(1).core(),
+        Cell::PV.vcpus(4),
+        Cell::PVH.vcpus(4).full(),
+    ]),
 ];
 
 /// Makes a file system with all kinds of files in it, removes some again, and unmounts it.
@@ -28,11 +32,12 @@ const TREE: &str = "modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount /dev/xvda /
      dd if=/dev/urandom of=deep/er/and/sparse bs=3333 count=7 seek=1000 2>/dev/null && \
      ln deep/er/random linked && ln -s deep/er symbolic && chmod 4711 linked && chown 7:9 many/5 && sync";
 
-fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
+fn data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let vcpus = ctx.vcpus();
     let each = ctx.rounds(4, 48);
     let guest = start(
         ctx,
-        Guest::new("g1", mode)
+        Guest::new("g1", ctx.mode())
             .vcpus(vcpus)
             .fio()
             .disk(Disk::file("files.img", "xvda").mib(192))

@@ -6,29 +6,26 @@ use anyhow::{Result, ensure};
 
 use super::vbd::Vbd;
 use super::{await_disk, start};
+use crate::context::Ctx;
 use crate::disk::Disk;
-use crate::guest::{Domain, Driver, Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::guest::{Domain, Driver, Guest};
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 use crate::scenarios::resources::leave_nothing;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.hotplug_leaks_nothing_pvh", |ctx| {
-        leaks_nothing(ctx, Mode::Pvh)
-    }),
-    Scenario::new("blkfront.hotplug_leaks_nothing_pv", |ctx| {
-        leaks_nothing(ctx, Mode::Pv)
-    })
-    .full(),
+    Scenario::new("blkfront.hotplug_leaks_nothing_{guest}", leaks_nothing)
+        .on_each(&[Cell::PVH, Cell::PV.full()]),
     Scenario::new("blkfront.module_can_be_reloaded", reload).full(),
 ];
 
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB; a page a round would be more.
 const NOISE_KIB: i64 = 512;
 
-fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn leaks_nothing(ctx: &mut Ctx<'_>) -> Result<()> {
     let rounds = ctx.rounds(2, 100);
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2), "")?;
+    let guest = start(ctx, Guest::new("g1", ctx.mode()).vcpus(2), "")?;
     leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;
     guest.shutdown()
 }

@@ -8,9 +8,10 @@ use anyhow::{Result, ensure};
 
 use super::vbd::Vbd;
 use super::{await_disk, start};
+use crate::context::Ctx;
 use crate::disk::Disk;
 use crate::guest::{Domain, Guest};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of this file. A PV guest, because only that one may have a CD-ROM through a block front end.
 pub const SCENARIOS: &[Scenario] = &[

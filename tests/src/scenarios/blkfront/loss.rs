@@ -12,20 +12,17 @@ use anyhow::{Context, Result, ensure};
 
 use super::start;
 use super::vbd::Vbd;
+use crate::context::Ctx;
 use crate::disk::Disk;
-use crate::guest::{Domain, Driver, Guest, Mode};
+use crate::guest::{Domain, Driver, Guest};
+use crate::matrix::Cell;
 use crate::remote::{Job, Place};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.backend_dies_and_returns_pvh", |ctx| {
-        returns(ctx, Mode::Pvh)
-    })
-    .full(),
-    Scenario::new("blkfront.backend_dies_and_returns_pv", |ctx| {
-        returns(ctx, Mode::Pv)
-    }),
+    Scenario::new("blkfront.backend_dies_and_returns_{guest}", returns)
+        .on_each(&[Cell::PVH.full(), Cell::PV]),
     Scenario::new("blkfront.backend_never_returns", never_returns).full(),
     Scenario::new("blkfront.disk_is_detached_in_mid_io", detached).full(),
     Scenario::new("blkfront.backend_vanishes_from_the_xenstore", vanishes).full(),
@@ -80,10 +77,10 @@ fn nothing_acknowledged_is_lost(
     expect(&books, &[("lost", 0), ("torn", 0), ("unreadable", 0)])
 }
 
-fn returns(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn returns(ctx: &mut Ctx<'_>) -> Result<()> {
     let rounds = ctx.rounds(1, 10);
     let disk = Disk::file("a.img", "xvda").mib(16);
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).disk(disk), "")?;
+    let guest = start(ctx, Guest::new("g1", ctx.mode()).vcpus(2).disk(disk), "")?;
     let vbd = Vbd::of(ctx.host, &guest, "xvda")?;
     let ledger = write_for(&guest, "xvda", 8 * rounds)?;
     for _ in 0..rounds {

@@ -9,27 +9,25 @@ use anyhow::Result;
 
 use super::loss::expect;
 use super::start;
+use crate::context::Ctx;
 use crate::disk::Disk;
-use crate::guest::{Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::guest::Guest;
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.save_and_restore_pvh", |ctx| {
-        save_and_restore(ctx, Mode::Pvh)
-    }),
-    Scenario::new("blkfront.save_and_restore_pv", |ctx| {
-        save_and_restore(ctx, Mode::Pv)
-    })
-    .full(),
-];
+pub const SCENARIOS: &[Scenario] =
+    &[
+        Scenario::new("blkfront.save_and_restore_{guest}", save_and_restore)
+            .on_each(&[Cell::PVH, Cell::PV.full()]),
+    ];
 
-fn save_and_restore(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn save_and_restore(ctx: &mut Ctx<'_>) -> Result<()> {
     let rounds = ctx.rounds(1, 6);
     // Little memory, because all of it is saved to a disk in memory; fio's initramfs needs most of it.
     let guest = start(
         ctx,
-        Guest::new("g1", mode)
+        Guest::new("g1", ctx.mode())
             .vcpus(2)
             .memory(256)
             .fio()

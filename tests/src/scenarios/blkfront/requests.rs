@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 
 use super::vbd::{Vbd, own_counter, own_word};
 use super::{await_disk, start};
+use crate::context::Ctx;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[

@@ -8,15 +8,16 @@ use anyhow::{Result, ensure};
 use super::loss::expect;
 use super::vbd::{Vbd, own_counter, own_word};
 use super::{await_disk, start};
+use crate::context::Ctx;
 use crate::disk::Disk;
-use crate::guest::{Domain, Driver, Guest, Mode};
-use crate::scenario::{Ctx, Scenario};
+use crate::guest::{Domain, Driver, Guest};
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.transport_pvh", |ctx| transport(ctx, Mode::Pvh)).full(),
-    Scenario::new("blkfront.transport_pv", |ctx| transport(ctx, Mode::Pv)).full(),
-];
+pub const SCENARIOS: &[Scenario] = &[Scenario::new("blkfront.transport_{guest}", transport)
+    .on_each(&[Cell::PVH, Cell::PV])
+    .full()];
 
 /// What to ask for and what to see.
 struct Case {
@@ -65,8 +66,8 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn transport(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2), "")?;
+fn transport(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = start(ctx, Guest::new("g1", ctx.mode()).vcpus(2), "")?;
     for case in CASES {
         guest.sh(&format!(
             "rmmod {0} && modprobe {0} {1}",

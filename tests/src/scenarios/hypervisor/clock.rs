@@ -6,23 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use super::on_both;
+use crate::context::Ctx;
+use crate::matrix::Cell;
 use crate::remote::Place;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// How often the clock is read for one comparison.
 const READINGS: u32 = 12;
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = &on_both(
-    [
-        "hypervisor.dom0s_clock_is_the_hosts",
-        "hypervisor.dom0s_clock_is_the_hosts_on_xen",
-    ],
-    Topology::PARAVANE_REAL,
+pub const SCENARIOS: &[Scenario] = &[Scenario::new(
+    "hypervisor.dom0s_clock_is_the_hosts{on_xen}",
     clock_is_the_hosts,
-);
+)
+.on_each(&Cell::on_both_hypervisors(Topology::PARAVANE_REAL))];
 
 /// How far dom0's clock is ahead of the host's: at least and at most so many seconds.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::scenario::{Machines, Scenario};
+use crate::context::Machines;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// A hypervisor that crashes before it builds dom0, and stays.
@@ -24,7 +25,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::alone(
 
 fn reported_readably(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let mut machine = machines.start(&topology)?;
+    let mut machine = machines.start_alone(&topology)?;
     let limit = Duration::from_secs(30);
     let console = machine.wait_for("the hypervisor to crash", limit, |machine| {
         let console = machine.console();

@@ -4,69 +4,45 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::on_both;
+use crate::context::Ctx;
 use crate::devices::{self, DISKS, Interrupts, Kind, NETS};
-use crate::scenario::{Ctx, Scenario};
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The same machine with a dom0 that does not use messages.
-const LINES: Topology = Topology::PARAVANE_REAL.dom0_args("paravane.toolstack=none pci=nomsi");
+const WITHOUT_MSI: Topology =
+    Topology::PARAVANE_REAL.dom0_args("paravane.toolstack=none pci=nomsi");
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = {
-    let [disks, disks_xen] = on_both(
-        [
-            "hypervisor.disks_keep_data",
-            "hypervisor.disks_keep_data_on_xen",
-        ],
-        Topology::PARAVANE_REAL,
-        disks_keep_data,
-    );
-    let [nets, nets_xen] = on_both(
-        [
-            "hypervisor.networks_keep_data",
-            "hypervisor.networks_keep_data_on_xen",
-        ],
-        Topology::PARAVANE_REAL,
-        networks_keep_data,
-    );
-    let [lines, lines_xen] = on_both(
-        [
-            "hypervisor.disks_keep_data_by_lines",
-            "hypervisor.disks_keep_data_by_lines_on_xen",
-        ],
-        LINES,
-        disks_keep_data,
-    );
-    let [net_lines, net_lines_xen] = on_both(
-        [
-            "hypervisor.networks_keep_data_by_lines",
-            "hypervisor.networks_keep_data_by_lines_on_xen",
-        ],
-        LINES,
-        networks_keep_data,
-    );
-    let [config, config_xen] = on_both(
-        [
-            "hypervisor.configuration_space_is_whole",
-            "hypervisor.configuration_space_is_whole_on_xen",
-        ],
-        Topology::PARAVANE_REAL,
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new(
+        "hypervisor.configuration_space_is_whole{on_xen}",
         configuration_space_is_whole,
-    );
-    &[
-        config,
-        disks,
-        nets,
-        lines,
-        net_lines.full(),
-        config_xen,
-        disks_xen,
-        nets_xen,
-        lines_xen,
-        net_lines_xen,
-    ]
-};
+    )
+    .on_each(MSI),
+    Scenario::new("hypervisor.disks_keep_data{on_xen}", disks_keep_data).on_each(MSI),
+    Scenario::new("hypervisor.networks_keep_data{on_xen}", networks_keep_data).on_each(MSI),
+    Scenario::new(
+        "hypervisor.disks_keep_data_by_intx{on_xen}",
+        disks_keep_data,
+    )
+    .on_each(INTX),
+    Scenario::new(
+        "hypervisor.networks_keep_data_by_intx{on_xen}",
+        networks_keep_data,
+    )
+    .on_each(&[
+        Cell::on(WITHOUT_MSI).full(),
+        Cell::on(WITHOUT_MSI.on_xen()).full(),
+    ]),
+];
+
+/// Both hypervisors, with MSI and MSI-X.
+const MSI: &[Cell] = &Cell::on_both_hypervisors(Topology::PARAVANE_REAL);
+
+/// Both hypervisors, with INTx only.
+const INTX: &[Cell] = &Cell::on_both_hypervisors(WITHOUT_MSI);
 
 fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     let mib = ctx.rounds(16, 256);

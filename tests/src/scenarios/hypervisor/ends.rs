@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{alone_on_both, on_both};
-use crate::scenario::{Ctx, Machines, Scenario};
+use crate::context::{Ctx, Machines};
+use crate::host::Start;
+use crate::matrix::Cell;
+use crate::scenario::Scenario;
 use crate::topology::{Hypervisor, Topology};
 
 /// What dom0's kernel writes when it has booted, at this log level.
@@ -20,33 +22,27 @@ const TELLING: Topology = Topology {
 };
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = {
-    let [keys, keys_xen] = on_both(
-        [
-            "hypervisor.sysrq_answers",
-            "hypervisor.sysrq_answers_on_xen",
-        ],
-        Topology::PARAVANE_REAL,
-        sysrq_answers,
-    );
-    let [again, again_xen] = alone_on_both(
-        [
-            "hypervisor.dom0_reboots_and_powers_off",
-            "hypervisor.dom0_reboots_and_powers_off_on_xen",
-        ],
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("hypervisor.sysrq_answers{on_xen}", sysrq_answers)
+        .on_each(&Cell::on_both_hypervisors(Topology::PARAVANE_REAL)),
+    Scenario::alone(
+        "hypervisor.dom0_reboots_and_powers_off{on_xen}",
         TELLING,
         reboots_and_powers_off,
-    );
-    let [row, row_xen] = alone_on_both(
-        [
-            "hypervisor.boots_in_a_row",
-            "hypervisor.boots_in_a_row_on_xen",
-        ],
+    )
+    .on_each(&[Cell::on(TELLING), Cell::on(TELLING.on_xen())])
+    .full(),
+    Scenario::alone(
+        "hypervisor.boots_in_a_row{on_xen}",
         Topology::PARAVANE,
         boots_in_a_row,
-    );
-    &[keys, again, row, keys_xen, again_xen, row_xen]
-};
+    )
+    .on_each(&[
+        Cell::on(Topology::PARAVANE),
+        Cell::on(Topology::PARAVANE.on_xen()),
+    ])
+    .full(),
+];
 
 /// Keys that print: the kernel's answer is in its log.
 fn sysrq_answers(ctx: &mut Ctx<'_>) -> Result<()> {
@@ -69,14 +65,14 @@ fn sysrq_answers(ctx: &mut Ctx<'_>) -> Result<()> {
 
 fn reboots_and_powers_off(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let host = machines.boot(&topology)?;
+    let host = machines.start(&topology, Start::Boot)?;
     host.reboot(BOOTED)?;
     drop(host);
     let topology = Topology {
         restarts: false,
         ..topology
     };
-    machines.boot(&topology)?.power_off()
+    machines.start(&topology, Start::Boot)?.power_off()
 }
 
 /// With two and with four vCPUs in turn, each boot to its orderly end. On Xen with one: QEMU's emulated SVM loses a PVH dom0
@@ -91,7 +87,7 @@ fn boots_in_a_row(machines: &mut Machines<'_>) -> Result<()> {
         let vcpus = counts[round as usize % 2];
         let topology = with_vcpus(machines.topology, vcpus);
         let mut boot = || -> Result<Duration> {
-            let host = machines.boot(&topology)?;
+            let host = machines.start(&topology, Start::Boot)?;
             let seen = host.dom0().sh("nproc")?;
             ensure!(seen == vcpus.to_string(), "dom0 has {seen} processors");
             let time = host.boot_time;

@@ -5,8 +5,11 @@
 
 use anyhow::{Result, ensure};
 
+use crate::context::Machines;
+use crate::host::Start;
+use crate::matrix::Cell;
 use crate::remote::Place;
-use crate::scenario::{Machines, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::{Hypervisor, Kernel, Loader, Topology};
 
 /// The command line has characters that GRUB's shell and QEMU's options would take for theirs.
@@ -25,22 +28,17 @@ const UEFI: Topology = Topology {
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::alone(
-        "hypervisor.grub_boots_it_by_multiboot2",
+        "hypervisor.grub_boots_it_by_multiboot2{on_xen}",
         MACHINE,
         grub_boots_it,
-    ),
-    Scenario::alone(
-        "hypervisor.grub_boots_it_by_multiboot2_on_xen",
-        MACHINE.on_xen(),
-        grub_boots_it,
     )
-    .full(),
+    .on_each(&Cell::on_both_hypervisors(MACHINE)),
     Scenario::alone("hypervisor.grub_boots_it_by_uefi", UEFI, grub_boots_it).full(),
 ];
 
 fn grub_boots_it(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let host = machines.boot(&topology)?;
+    let host = machines.start(&topology, Start::Boot)?;
     let dom0 = host.dom0();
     let console = host.console();
     let said = match topology.hypervisor {

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::context::Machines;
 use crate::machine::Machine;
-use crate::scenario::{Machines, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::{Kernel, Topology};
 
 /// A small machine, most of whose memory is not dom0's. The seed is always the same.
@@ -58,7 +59,7 @@ const PARTS: [&str; 8] = [
 
 fn hurts_only_itself(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
-    let machine = machines.start(&topology)?;
+    let machine = machines.start_alone(&topology)?;
     let said = watch(machine, Duration::from_secs(60))?;
     said.into_iter().for_each(|line| machines.note(line));
     Ok(())
@@ -75,7 +76,7 @@ fn hurt_only_themselves(machines: &mut Machines<'_>) -> Result<()> {
             dom0_args: String::leak(arguments),
             ..machines.topology
         };
-        let machine = machines.start(&topology)?;
+        let machine = machines.start_alone(&topology)?;
         let said = watch(machine, Duration::from_secs(600))?;
         said.into_iter().for_each(|line| machines.note(line));
     }

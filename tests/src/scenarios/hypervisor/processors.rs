@@ -4,7 +4,8 @@
 
 use anyhow::{Result, ensure};
 
-use crate::scenario::{Ctx, Scenario};
+use crate::context::Ctx;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// Twice as many vCPUs as processors.

@@ -4,7 +4,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::scenario::{Ctx, Scenario};
+use crate::context::Ctx;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.
@@ -13,10 +14,10 @@ pub const SCENARIOS: &[Scenario] = &[
         .on(Topology::PARAVANE)
         .core(),
     Scenario::new(
-        "hypervisor.toolstack_answers_on_our_nodes",
+        "hypervisor.toolstack_answers_on_our_device_files",
         toolstack_answers,
     )
-    .on(Topology::PARAVANE.with_our_nodes())
+    .on(Topology::PARAVANE.with_our_device_files())
     .full(),
 ];
 

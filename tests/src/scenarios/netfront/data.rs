@@ -5,26 +5,33 @@
 use anyhow::{Result, ensure};
 
 use super::{GUEST, dom0_v4, start, start_down};
-use crate::guest::{Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::Guest;
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4, ipv6};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, both_ways, datagrams};
 use crate::vif::Vif;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.data_pv_1_vcpu", |ctx| data(ctx, Mode::Pv, 1)).full(),
-    Scenario::new("netfront.data_pvh_1_vcpu", |ctx| data(ctx, Mode::Pvh, 1)).full(),
-    Scenario::new("netfront.data_pv_4_vcpus", |ctx| data(ctx, Mode::Pv, 4)).core(),
-    Scenario::new("netfront.data_pvh_4_vcpus", |ctx| data(ctx, Mode::Pvh, 4)).full(),
+    Scenario::new("netfront.data_{guest}_{vcpus}", data)
+        .on_each(&[
+            Cell::PV.vcpus(1),
+            Cell::PVH.vcpus(1),
+            Cell::PV.vcpus(4).core(),
+            Cell::PVH.vcpus(4),
+        ])
+        .full(),
     Scenario::new("netfront.guests_talk_over_the_bridge", guest_to_guest).full(),
 ];
 
-fn data(ctx: &mut Ctx<'_>, mode: Mode, vcpus: u32) -> Result<()> {
+fn data(ctx: &mut Ctx<'_>) -> Result<()> {
+    let vcpus = ctx.vcpus();
     let kib = ctx.rounds(1000, 30_000);
     let guest = start(
         ctx,
-        Guest::new("g1", mode)
+        Guest::new("g1", ctx.mode())
             .vcpus(vcpus)
             .nic(Nic::new().queues(4)),
         "",

@@ -6,22 +6,19 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{dom0_v4, start};
-use crate::guest::{Domain, Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::{Domain, Guest};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4, ipv6};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, both_ways, datagrams, expect};
 use crate::vif::Vif;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.offloads_can_be_switched_pv", |ctx| {
-        offloads(ctx, Mode::Pv)
-    })
-    .full(),
-    Scenario::new("netfront.offloads_can_be_switched_pvh", |ctx| {
-        offloads(ctx, Mode::Pvh)
-    })
-    .full(),
+    Scenario::new("netfront.offloads_can_be_switched_{guest}", offloads)
+        .on_each(&[Cell::PV, Cell::PVH])
+        .full(),
     Scenario::new("netfront.frames_up_to_65517_bytes", mtus).full(),
     Scenario::new("netfront.vlans_pass", vlans).full(),
 ];
@@ -35,8 +32,12 @@ const OFF: [&str; 5] = [
     "sg off",
 ];
 
-fn offloads(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+fn offloads(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(2).nic(Nic::new()),
+        "",
+    )?;
     let _dom0 = Server::start(ctx.host.dom0())?;
     let vif = Vif::of(ctx.host, &guest, 0).device();
     let dom0 = ctx.host.dom0();

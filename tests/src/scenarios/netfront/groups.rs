@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{GUEST, start, start_down};
+use crate::context::Ctx;
 use crate::guest::{Domain, Driver, Guest};
 use crate::nic::{Nic, ipv6};
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 use crate::traffic::{self, Server, both_ways};
 use crate::vif::Vif;
 

@@ -7,21 +7,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{GUEST, dom0_v4, start, start_down};
-use crate::guest::{Domain, Driver, Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::{Domain, Driver, Guest};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::scenarios::resources::{Resources, leave_nothing};
 use crate::traffic::{self, Server, expect};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.hotplug_leaks_nothing_pvh", |ctx| {
-        leaks_nothing(ctx, Mode::Pvh)
-    })
-    .full(),
-    Scenario::new("netfront.hotplug_leaks_nothing_pv", |ctx| {
-        leaks_nothing(ctx, Mode::Pv)
-    }),
+    Scenario::new("netfront.hotplug_leaks_nothing_{guest}", leaks_nothing)
+        .on_each(&[Cell::PVH.full(), Cell::PV]),
     Scenario::new("netfront.module_can_be_reloaded_under_traffic", reload).full(),
     Scenario::new("netfront.unload_leaves_nothing", unload).full(),
 ];
@@ -29,9 +26,13 @@ pub const SCENARIOS: &[Scenario] = &[
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB.
 const NOISE_KIB: i64 = 2048;
 
-fn leaks_nothing(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn leaks_nothing(ctx: &mut Ctx<'_>) -> Result<()> {
     let rounds = ctx.rounds(2, 100);
-    let guest = start_down(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+    let guest = start_down(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(2).nic(Nic::new()),
+        "",
+    )?;
     let _dom0 = Server::start(ctx.host.dom0())?;
     leave_nothing(ctx, &guest, rounds, NOISE_KIB, || attach_use_detach(&guest))?;
     guest.shutdown()

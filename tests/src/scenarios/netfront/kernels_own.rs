@@ -14,23 +14,20 @@ use anyhow::{Result, ensure};
 use super::forms::set_mtu;
 use super::{GUEST, start, start_down};
 
-use crate::guest::{Domain, Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::{Domain, Guest};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4, ipv6};
 use crate::remote::Place;
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.kernels_own_device_test_passes", device).full(),
     Scenario::new("netfront.kernels_own_checksum_tests_pass", checksums).full(),
-    Scenario::new("netfront.kernels_own_zerocopy_tests_pass_pv", |ctx| {
-        zerocopy(ctx, Mode::Pv)
-    })
-    .full(),
-    Scenario::new("netfront.kernels_own_zerocopy_tests_pass_pvh", |ctx| {
-        zerocopy(ctx, Mode::Pvh)
-    })
-    .full(),
+    Scenario::new("netfront.kernels_own_zerocopy_tests_pass_{guest}", zerocopy)
+        .on_each(&[Cell::PV, Cell::PVH])
+        .full(),
     Scenario::new("netfront.kernels_own_coalescing_tests_pass", coalescing).full(),
 ];
 
@@ -155,9 +152,13 @@ fn pair(receiver: (&Place, &str), sender: (&Place, &str)) -> Result<()> {
 }
 
 /// A program's own pages are sent, and it is told when it may change them: they have been granted, not copied.
-fn zerocopy(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn zerocopy(ctx: &mut Ctx<'_>) -> Result<()> {
     there_are_tests(ctx)?;
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(2).nic(Nic::new()),
+        "",
+    )?;
     let dom0 = ctx.host.dom0();
     // Datagrams that have to be cut into several packets are copied by the stack.
     set_mtu(ctx, &guest, 65517)?;

@@ -6,31 +6,23 @@ use anyhow::{Context, Result, ensure};
 
 use super::forms::set_mtu;
 use super::{dom0_v4, start};
-use crate::guest::{Domain, Driver, Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::{Domain, Driver, Guest};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv6};
 use crate::remote::Place;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, expect};
 use crate::vif::{Vif, own_counter};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.frames_of_every_fragment_count_pvh", |ctx| {
-        fragments(ctx, Mode::Pvh)
-    })
-    .full(),
-    Scenario::new("netfront.frames_of_every_fragment_count_pv", |ctx| {
-        fragments(ctx, Mode::Pv)
-    })
-    .full(),
-    Scenario::new("netfront.pings_of_every_length_pv", |ctx| {
-        pings(ctx, Mode::Pv)
-    })
-    .full(),
-    Scenario::new("netfront.pings_of_every_length_pvh", |ctx| {
-        pings(ctx, Mode::Pvh)
-    })
-    .full(),
+    Scenario::new("netfront.frames_of_every_fragment_count_{guest}", fragments)
+        .on_each(&[Cell::PVH, Cell::PV])
+        .full(),
+    Scenario::new("netfront.pings_of_every_length_{guest}", pings)
+        .on_each(&[Cell::PV, Cell::PVH])
+        .full(),
     Scenario::new("netfront.raw_frames_of_every_length", raw_frames).full(),
 ];
 
@@ -39,9 +31,13 @@ const PIECES: u32 = 16;
 
 /// A frame is its headers, in memory of their own, and pieces, each in a page of its own: one slot of the ring for
 /// each. The back end's ring tells that it really was.
-fn fragments(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
+fn fragments(ctx: &mut Ctx<'_>) -> Result<()> {
     // One queue, so that there is one ring to look at.
-    let guest = start(ctx, Guest::new("g1", mode).nic(Nic::new().queues(1)), "")?;
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).nic(Nic::new().queues(1)),
+        "",
+    )?;
     let dom0 = ctx.host.dom0();
     let (_here, _there) = (Server::start(dom0)?, Server::start(&guest)?);
     // Room for all pieces in one frame, and nobody else who sends.
@@ -132,8 +128,12 @@ fn sample() -> String {
     words.join(",")
 }
 
-fn pings(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+fn pings(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(2).nic(Nic::new()),
+        "",
+    )?;
     for mtu in [1500, 9000, 65517] {
         set_mtu(ctx, &guest, mtu)?;
         for to in [dom0_v4(), ipv6(0, 1)] {

@@ -7,36 +7,32 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{GUEST, dom0_v4, start};
+use crate::context::Ctx;
 use crate::guest::{Domain, Guest, Mode};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4};
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 use crate::traffic::{self, Server, expect};
 use crate::vif::Vif;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.streams_survive_save_and_restore_pvh", |ctx| {
-        survives(ctx, Mode::Pvh, save_and_restore)
+    Scenario::new("netfront.streams_survive_save_and_restore_{guest}", |ctx| {
+        survives(ctx, save_and_restore)
     })
+    .on_each(&[Cell::PVH, Cell::PV])
     .full(),
-    Scenario::new("netfront.streams_survive_save_and_restore_pv", |ctx| {
-        survives(ctx, Mode::Pv, save_and_restore)
+    Scenario::new("netfront.streams_survive_migration_{guest}", |ctx| {
+        survives(ctx, migrate)
     })
-    .full(),
-    Scenario::new("netfront.streams_survive_migration_pvh", |ctx| {
-        survives(ctx, Mode::Pvh, Domain::migrate)
-    })
-    .full(),
-    Scenario::new("netfront.streams_survive_migration_pv", |ctx| {
-        survives(ctx, Mode::Pv, migrate_pv)
-    })
+    .on_each(&[Cell::PVH, Cell::PV])
     .full(),
 ];
 
 /// Xen needs shadow page tables to see what a running PV guest writes, and Debian builds it without.
-fn migrate_pv(guest: &Domain) -> Result<()> {
+fn migrate(guest: &Domain) -> Result<()> {
     guest.migrate().or_else(|error| {
-        if format!("{error:#}").contains("Failed to enable logdirty") {
+        if guest.mode() == Mode::Pv && format!("{error:#}").contains("Failed to enable logdirty") {
             return skip("this Xen, built without shadow paging, cannot migrate PV guests alive");
         }
         Err(error)
@@ -48,9 +44,13 @@ fn save_and_restore(guest: &Domain) -> Result<()> {
     guest.restore("/disks/saved")
 }
 
-fn survives(ctx: &mut Ctx<'_>, mode: Mode, go: fn(&Domain) -> Result<()>) -> Result<()> {
+fn survives(ctx: &mut Ctx<'_>, go: fn(&Domain) -> Result<()>) -> Result<()> {
     let rounds = ctx.rounds(1, 5);
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(2).nic(Nic::new()), "")?;
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(2).nic(Nic::new()),
+        "",
+    )?;
     let dom0 = ctx.host.dom0();
     let _server = Server::start(dom0)?;
     // The clock of the streams stands still while the guest does.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{dom0_v4, start};
+use crate::context::Ctx;
 use crate::guest::{Domain, Driver, Guest};
 use crate::nic::Nic;
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 use crate::traffic::{Server, both_ways, spawn_both_ways};
 use crate::vif::Vif;
 

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::{GUEST, dom0_v4, start};
-use crate::guest::{Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::Guest;
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4, ipv6};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, expect};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.checksums_are_right_on_the_wire", checksums).full(),
     Scenario::new("netfront.kernel_messages_leave_by_netconsole", netconsole).full(),
-    Scenario::new("netfront.floods_of_small_packets_do_not_stall_pv", |ctx| {
-        floods(ctx, Mode::Pv)
-    })
-    .full(),
-    Scenario::new("netfront.floods_of_small_packets_do_not_stall_pvh", |ctx| {
-        floods(ctx, Mode::Pvh)
-    })
+    Scenario::new(
+        "netfront.floods_of_small_packets_do_not_stall_{guest}",
+        floods,
+    )
+    .on_each(&[Cell::PV, Cell::PVH])
     .full(),
 ];
 
@@ -121,8 +121,12 @@ fn netconsole(ctx: &mut Ctx<'_>) -> Result<()> {
 
 /// More small packets than anybody can take, in, out, and both: commands go on running, and when it is over, nothing
 /// has been lost but packets.
-fn floods(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let guest = start(ctx, Guest::new("g1", mode).vcpus(4).nic(Nic::new()), "")?;
+fn floods(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = start(
+        ctx,
+        Guest::new("g1", ctx.mode()).vcpus(4).nic(Nic::new()),
+        "",
+    )?;
     let _server = Server::start(ctx.host.dom0())?;
     let to = dom0_v4();
     let time = guest.lengthened(ctx.rounds(3000, 30_000));

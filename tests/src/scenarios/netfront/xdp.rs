@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{GUEST, dom0_v4, start};
-use crate::guest::{Domain, Guest, Mode};
+use crate::context::Ctx;
+use crate::guest::{Domain, Guest};
+use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4};
 use crate::remote::Place;
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, expect};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.xdp_verdicts_pv", |ctx| verdicts(ctx, Mode::Pv)),
-    Scenario::new("netfront.xdp_verdicts_pvh", |ctx| verdicts(ctx, Mode::Pvh)).full(),
+    Scenario::new("netfront.xdp_verdicts_{guest}", verdicts).on_each(&[Cell::PV, Cell::PVH.full()]),
     Scenario::new("netfront.xdp_comes_and_goes_under_traffic", under_traffic).full(),
 ];
 
@@ -49,8 +50,8 @@ fn plain_frames(ctx: &Ctx<'_>, guest: &Domain) -> Result<()> {
     vifs.map(drop)
 }
 
-fn verdicts(ctx: &mut Ctx<'_>, mode: Mode) -> Result<()> {
-    let guest = Guest::new("g1", mode).vcpus(2);
+fn verdicts(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = Guest::new("g1", ctx.mode()).vcpus(2);
     let guest = guest.nic(Nic::new()).nic(Nic::new().bridge(1));
     let guest = start(ctx, guest, "")?;
     guest.bring_up("eth1", 1, GUEST)?;

@@ -5,9 +5,10 @@
 use anyhow::{Result, ensure};
 
 use super::{counter, start};
+use crate::context::Ctx;
 use crate::guest::{Domain, Driver, Guest};
 use crate::passed::{self, CARD, DISK, FILE, GATEWAY};
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 use crate::topology::Topology;
 
 /// The scenarios of this file.

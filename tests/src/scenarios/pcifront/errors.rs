@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::data::card_brings_content;
 use super::{counter, start};
+use crate::context::Ctx;
 use crate::guest::{Driver, Guest};
 use crate::passed::{self, CARD};
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 use crate::topology::Topology;
 
 /// The scenarios of this file.

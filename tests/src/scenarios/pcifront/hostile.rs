@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A back end that is slow, lies, floods, and dies: the program `node-pciback` in dom0, which has one device.
+//! A back end that is slow, lies, floods, and dies: the program `test-pciback` in dom0, which has one device.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::counter;
+use crate::context::Ctx;
 use crate::guest::{Domain, Driver, Guest};
-use crate::scenario::{Ctx, Scenario, skip};
+use crate::scenario::{Scenario, skip};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
@@ -65,7 +66,7 @@ impl<'a> Backend<'a> {
         let domid = self.guest.domid();
         self.guest.dom0.sh(&format!(
             "rm -f /tmp/pci-in /tmp/pci-out; mkfifo /tmp/pci-in && \
-             {{ setsid /payload/bin/node-pciback {domid} $(xenstore-read {front}/pci-op-ref) \
+             {{ setsid /payload/bin/test-pciback {domid} $(xenstore-read {front}/pci-op-ref) \
              $(xenstore-read {front}/event-channel) < /tmp/pci-in >> /tmp/pci-out 2>&1 & }} && \
              {{ setsid sleep 1000 > /tmp/pci-in & echo $! > /tmp/pci-holder; }} && \
              until grep -q ready /tmp/pci-out; do sleep 0.1; done && xenstore-write {back}/state 4"
@@ -85,7 +86,7 @@ impl<'a> Backend<'a> {
     fn kill(&self) -> Result<()> {
         self.guest
             .dom0
-            .sh("kill -9 $(pidof node-pciback); kill $(cat /tmp/pci-holder)")
+            .sh("kill -9 $(pidof test-pciback); kill $(cat /tmp/pci-holder)")
             .map(drop)
     }
 }

@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 
 use super::data::{card_brings_content, disk_keeps_content};
 use super::start;
+use crate::context::Ctx;
 use crate::guest::{Driver, Guest};
 use crate::passed::{CARD, DISK};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::scenarios::resources::{Resources, leave_nothing};
 use crate::topology::Topology;
 

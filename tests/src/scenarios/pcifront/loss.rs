@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{counter, start};
+use crate::context::Ctx;
 use crate::guest::{Driver, Guest};
 use crate::passed::{CARD, DISK};
-use crate::scenario::{Ctx, Scenario};
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.

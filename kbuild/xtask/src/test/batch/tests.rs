@@ -2,56 +2,71 @@
 
 //! Which scenarios a command line means, on which kernels, and with how much time.
 
-use super::*;
+use std::collections::BTreeSet;
+
 use clap::Parser;
 
+use super::*;
+
 /// What a command line means for machines, with the work tree's own list of kernels.
-fn lots_of(words: &[&str]) -> Vec<Lot> {
+fn batches_of(words: &[&str]) -> Vec<Batch> {
     let words = ["cargo xtask", "test"].iter().chain(words);
     let cli::Command::Test(args) = cli::Cli::parse_from(words).command else {
         panic!("not a test");
     };
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels.toml");
-    let mut lots = lots(&Config::read(&path).unwrap(), &args);
-    lots.retain(|lot| !lot.on_host);
-    lots
+    let mut batches = batches(&Config::read(&path).unwrap(), &args);
+    batches.retain(|batch| !batch.on_host);
+    batches
 }
 
-fn kernels(lots: &[Lot]) -> Vec<&str> {
-    let name = |lot: &Lot| lot.kernel().map_or(0, str::len);
-    assert!(lots.iter().skip(1).all(|lot| name(lot) > 0));
-    lots.iter().filter_map(Lot::kernel).collect()
+fn kernels(batches: &[Batch]) -> Vec<&str> {
+    let name = |batch: &Batch| batch.kernel().map_or(0, str::len);
+    assert!(batches.iter().skip(1).all(|batch| name(batch) > 0));
+    batches.iter().filter_map(Batch::kernel).collect()
 }
 
 #[test]
 fn the_default_run_has_a_core_and_one_kernel_with_the_overlay() {
-    let lots = lots_of(&[]);
-    assert_eq!(kernels(&lots), ["overlay"]);
-    let core = |lot: &Lot| lot.scenarios().filter(|s| s.core).count();
-    assert!(core(&lots[0]) > 5 && core(&lots[1]) == 0);
-    assert!(lots[1].scenarios().any(|s| s.name.starts_with("plumbing.")));
-    let full = lots.iter().flat_map(Lot::scenarios).any(|s| s.full_only);
+    let batches = batches_of(&[]);
+    assert_eq!(kernels(&batches), ["overlay"]);
+    let core = |batch: &Batch| batch.scenarios().filter(|s| s.is_core()).count();
+    assert!(core(&batches[0]) > 5 && core(&batches[1]) == 0);
+    assert!(
+        batches[1]
+            .scenarios()
+            .any(|s| s.name.starts_with("plumbing."))
+    );
+    let full = batches
+        .iter()
+        .flat_map(Batch::scenarios)
+        .any(|s| s.is_full_only());
     assert!(!full);
 }
 
 #[test]
 fn those_who_name_a_group_get_all_its_kernels() {
-    assert_eq!(kernels(&lots_of(&["swiotlb."])), ["overlay", "overlay-c"]);
-    assert_eq!(kernels(&lots_of(&["dom0."])), [""; 0]);
-    let one = lots_of(&["--kernel", "overlay", "swiotlb."]);
+    assert_eq!(
+        kernels(&batches_of(&["swiotlb."])),
+        ["overlay", "overlay-c"]
+    );
+    assert_eq!(kernels(&batches_of(&["dom0."])), [""; 0]);
+    let one = batches_of(&["--kernel", "overlay", "swiotlb."]);
     assert_eq!((one.len(), one[0].kernel()), (1, Some("overlay")));
     // A kernel that differs from another only in having more C has only what is for it.
-    let full = lots_of(&["--full"]);
+    let full = batches_of(&["--full"]);
     assert!(kernels(&full).contains(&"debian-sid"));
-    let copy = full.iter().find(|lot| lot.kernel() == Some("overlay-c"));
-    assert!(copy.unwrap().scenarios().all(|s| !s.kernels.is_empty()));
+    let copy = full
+        .iter()
+        .find(|batch| batch.kernel() == Some("overlay-c"));
+    assert!(copy.unwrap().scenarios().all(|s| s.kernels != Kernels::Any));
 }
 
 #[test]
 fn a_machines_scenarios_are_one_group() {
-    for lot in lots_of(&["--full"]) {
-        let names: BTreeSet<_> = lot.groups.iter().map(|group| &group.name).collect();
-        assert_eq!(names.len(), lot.groups.len());
+    for batch in batches_of(&["--full"]) {
+        let names: BTreeSet<_> = batch.groups.iter().map(|group| &group.name).collect();
+        assert_eq!(names.len(), batch.groups.len());
     }
 }
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The options of `build`, `kernel` and `doc`: what is built and not booted.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Build the modules for a kernel, or the hypervisor
+#[derive(Args)]
+pub struct Build {
+    /// Build our hypervisor instead of modules
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        default_missing_value = "paravane",
+        conflicts_with_all = ["kernel", "clippy"]
+    )]
+    pub hypervisor: Option<OurHypervisor>,
+    /// Where to put the hypervisor's image: the file that GRUB's multiboot2 and QEMU's -kernel take (default: the cache)
+    #[arg(long, value_name = "FILE", requires = "hypervisor")]
+    pub output: Option<PathBuf>,
+    /// A kernel profile of kernels.toml, or the build folder of a kernel on this machine, such as
+    /// /lib/modules/$(uname -r)/build
+    #[arg(long, value_name = "PROFILE|PATH")]
+    pub kernel: Option<String>,
+    /// Check with clippy; what it finds is an error
+    #[arg(long)]
+    pub clippy: bool,
+}
+
+/// The hypervisor that can be built.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OurHypervisor {
+    /// The one of this work tree
+    Paravane,
+}
+
+/// Build a Linux kernel in which C files of the Xen support are replaced by Rust code
+///
+/// Takes a kernel's source (x86-64, 7.2 or newer), adds our code to a copy of it with a few lines in its Kconfig and Makefiles,
+/// and builds image, modules and a Debian package. No line of C is changed; each object can be left to C. The small
+/// configuration takes minutes and 7 GB, and a change of our code is built in less than a minute. Another configuration
+/// takes as long as a kernel of that size does. All variants' packages are called linux-image-VERSION-overlay: installing one
+/// replaces another. `cargo xtask boot --kernel overlay` boots the default options' kernel, and none of the others.
+#[derive(Args)]
+pub struct Kernel {
+    /// A folder with a kernel's source, which is only read (default: the newest source package of the suite)
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// The Debian suite of the source package and the toolchain (default: that of the profile overlay)
+    #[arg(long)]
+    pub suite: Option<String>,
+    /// What the configuration starts from: `small` is enough for Xen in QEMU and no more, `debian` is that of Debian's kernel
+    /// (takes hours; never built to its end here), else a file, which may name no keys that are not in the source
+    #[arg(long, value_name = "small|debian|FILE", default_value = "small")]
+    pub config: String,
+    /// Keep the kernel's C object in place of ours (swiotlb, pci, acpi, or all). May be given several times
+    #[arg(long, alias = "c", value_name = "NAME")]
+    pub without_rust: Vec<String>,
+    /// Only add our code to the folder that --source names, in place, and build nothing
+    #[arg(long, alias = "lay", requires = "source", conflicts_with_all = ["without_rust", "config", "suite"])]
+    pub apply: bool,
+}
+
+/// Make the documentation of our crates from their sources, as HTML
+///
+/// The crates of the kernel modules are documented for one kernel, with the API of its Rust code at hand; those of the host and
+/// of the hypervisor besides. A warning of rustdoc is an error.
+#[derive(Args)]
+pub struct Doc {
+    /// The kernel profile of kernels.toml whose modules are documented
+    #[arg(long, value_name = "PROFILE")]
+    pub kernel: Option<String>,
+    /// Document the private items too
+    #[arg(long)]
+    pub private: bool,
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `cargo xtask doc`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use kbuild::{Kernel, Sandbox, Session, docs, process};
+
+use crate::cli::Doc;
+use crate::vendor;
+
+/// Documents the crates of the modules for a kernel, and those that cargo builds. Prints where each can be read.
+pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
+    let profile = session.config.profile(args.kernel.as_deref())?;
+    let (kernel, sandbox) = Kernel::open(session, profile)?;
+    let folder = session.cache.state_dir("doc")?;
+    let modules = folder.join(format!("modules-{}", kernel.release));
+    let names = docs::kernel_crates(session, &sandbox, &kernel, &modules, args.private)?;
+    let host = host_crates(session, &sandbox, args.private)?;
+    for name in names {
+        println!("{}", modules.join(name).join("index.html").display());
+    }
+    println!("{}", host.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Documents the cargo packages; returns the folder. A warning is an error.
+fn host_crates(session: &Session, sandbox: &Sandbox, private: bool) -> Result<PathBuf> {
+    let vendored = vendor::get(session)?;
+    let step = session.ui.step("Documenting the cargo packages");
+    let target = session
+        .cache
+        .state_dir("work")?
+        .join(format!("doc-host-{}", sandbox.key()));
+    fs::create_dir_all(&target)?;
+    let _lock = session.cache.lock("work.doc-host")?;
+    let mut doc = sandbox
+        .command("cargo")
+        .args(["doc", "--workspace", "--no-deps"])
+        .args(private.then_some("--document-private-items"))
+        .args(vendor::ARGUMENTS)
+        .ro_bind(session.workspace(), "/paravane")
+        .ro_bind(vendored.path(), vendor::PLACE)
+        .bind(&target, "/target")
+        .env("CARGO_TARGET_DIR", "/target")
+        .env("CARGO_TERM_COLOR", "never")
+        .env("RUSTDOCFLAGS", "-Dwarnings")
+        .current_dir("/paravane")
+        .build()?;
+    process::run(&step, "cargo doc", &mut doc, &session.log("doc"))?;
+    step.done("");
+    Ok(target.join("doc"))
+}
