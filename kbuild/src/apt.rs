@@ -32,9 +32,9 @@ pub struct Apt<'s> {
 /// A package as the archive offers it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Package {
-    /// Its name.
+    /// Its name, without architecture.
     pub name: String,
-    /// Its version.
+    /// Its version, with epoch and revision.
     pub version: Version,
     /// The file's name in the pool, without folders.
     pub file: String,
@@ -103,7 +103,7 @@ impl<'s> Apt<'s> {
 
     /// Brings the package lists up to date if they are older than a day or `--refresh` was given.
     ///
-    /// When the archive cannot be reached but older lists exist, those are used and that is said.
+    /// When the archive cannot be reached but older lists exist, those are used, with a note on the terminal.
     pub fn update(&self) -> Result<()> {
         let _lock = self
             .session

@@ -14,16 +14,16 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::apt;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::config::Profile;
 use crate::digest::Digest;
-use crate::fsutil;
+use crate::fsutil::{self, read_text};
 use crate::kconfig::KConfig;
-use crate::kernel;
+use crate::kernel_packages;
 use crate::process::{self, Running};
 use crate::resolve::{self, KernelPackages};
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::symbols;
 use crate::ui::Step;
 
@@ -60,7 +60,11 @@ const LEFT_OUT: &[&str] = &[
 
 /// Finds or makes the folder with `src` (trimmed) and `O` (prepared) for a kernel. The sandbox is only needed when
 /// everything is unpacked.
-pub fn metadata(session: &Session, profile: &Profile, packages: &KernelPackages) -> Result<Entry> {
+pub fn metadata(
+    session: &Session,
+    profile: &Profile,
+    packages: &KernelPackages,
+) -> Result<CacheEntry> {
     let release = &packages.release;
     let suite = session.config.suite(&profile.suite)?;
     let tools = packages.tools.as_ref();
@@ -75,7 +79,7 @@ pub fn metadata(session: &Session, profile: &Profile, packages: &KernelPackages)
         let title = format!("Making Rust metadata for {release}");
         let step = session.ui.step_before(title, "our modules");
         let packed = tempfile::tempdir_in(dir)?;
-        let fetched = kernel::fetch(session, profile, packages)?;
+        let fetched = kernel_packages::fetch(session, profile, packages)?;
         let [source, others @ ..] = fetched.as_slice() else { bail!("the download gave no files") };
         apt::unpack(others, packed.path())?;
         let headers = packed.path().join("usr/src").join(format!("linux-headers-{release}"));
@@ -240,7 +244,7 @@ impl Tree<'_> {
     }
 }
 
-/// The kernel's compilers have to be the sandbox's: that is said before a minute of work, not after.
+/// The kernel has to be built by the sandbox's compilers. This is checked before a minute of work, not after.
 fn check_toolchain(sandbox: &Sandbox, release: &str, config: &KConfig) -> Result<()> {
     if !config.is_set("RUST") {
         bail!("the kernel {release} is built without CONFIG_RUST; it cannot load Rust modules");

@@ -108,7 +108,7 @@ pub fn check() -> Result<()> {
 }
 
 /// Stops the commands of the whole program and gives them a moment to clean up: for an interrupt by the user. Returns
-/// whether there were any, so that whoever waits for them comes to an end by itself.
+/// whether there were any, so that the threads that wait for them end by themselves.
 pub fn stop_everything() -> bool {
     let program = lock(&PROGRAM).get_or_insert_default().clone();
     let any = !lock(&program.running).is_empty();

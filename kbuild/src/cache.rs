@@ -29,7 +29,7 @@ pub struct Cache {
 /// How long a wait for a lock stays unmentioned.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// How often a lock that somebody holds is tried.
+/// How often a lock that another process holds is tried.
 const POLL: Duration = Duration::from_millis(50);
 
 /// How many are kept of what each change of a source makes anew.
@@ -37,14 +37,14 @@ const KEPT: usize = 8;
 
 /// A complete entry, kept from `clean` while this value lives.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CacheEntry {
     path: PathBuf,
     fresh: bool,
     _lock: File,
 }
 
-impl Entry {
-    /// The entry's folder.
+impl CacheEntry {
+    /// The entry's folder, which nothing changes any more.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -60,7 +60,7 @@ impl Entry {
     }
 }
 
-impl std::ops::Deref for Entry {
+impl std::ops::Deref for CacheEntry {
     type Target = Path;
     fn deref(&self) -> &Path {
         &self.path
@@ -107,7 +107,7 @@ impl Cache {
         Ok(Self { root, ui: None })
     }
 
-    /// The same, saying on the terminal what it waits for.
+    /// Shows on a terminal which locks are waited for.
     #[must_use]
     pub fn with_ui(self, ui: Ui) -> Self {
         let ui = Some(ui);
@@ -156,12 +156,12 @@ impl Cache {
         }
     }
 
-    /// The lock, unless somebody holds it.
+    /// The lock, unless another process holds it.
     fn try_lock(&self, name: &str) -> Result<Option<File>> {
         let file = self.open_lock(name)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                // For those who wait. That it may fail on a full disk is no reason to stop.
+                // Processes that wait for the lock print it. A full disk is no reason to stop.
                 let _ = file.set_len(0);
                 let _ = write!(&file, "{}", std::process::id());
                 Ok(Some(file))
@@ -187,7 +187,7 @@ impl Cache {
     }
 
     /// The complete entry, if there is one.
-    pub fn find(&self, kind: &str, name: &str) -> Result<Option<Entry>> {
+    pub fn find(&self, kind: &str, name: &str) -> Result<Option<CacheEntry>> {
         let path = self.root.join(kind).join(name);
         if !path.exists() {
             return Ok(None);
@@ -199,7 +199,7 @@ impl Cache {
         }
         // The lock file's time tells `clean` when the entry was last used.
         let _ = lock.set_modified(std::time::SystemTime::now());
-        Ok(Some(Entry {
+        Ok(Some(CacheEntry {
             path,
             fresh: false,
             _lock: lock,
@@ -216,11 +216,11 @@ impl Cache {
         name: &str,
         need: u64,
         make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<Entry> {
+    ) -> Result<CacheEntry> {
         let lock_name = format!("{kind}.{name}");
         let mut wait = Wait::new(self, &lock_name);
-        // Whoever makes it holds the lock alone, whoever uses it shares it: to wait for the lock alone would be to wait
-        // until all others have done with the entry.
+        // The maker holds the lock exclusively, users share it: to wait for it exclusively would be to wait until all users
+        // of the entry have ended.
         let lock = loop {
             if let Some(entry) = self.find(kind, name)? {
                 return Ok(entry);
@@ -249,14 +249,14 @@ impl Cache {
         }
         flock(&lock, FlockOperation::LockShared)?;
         let _ = lock.set_modified(std::time::SystemTime::now());
-        Ok(Entry {
+        Ok(CacheEntry {
             path,
             fresh,
             _lock: lock,
         })
     }
 
-    /// The same for what each change of a source makes anew: a new entry replaces the one that was not used for longest,
+    /// As [`get_or_make`](Self::get_or_make), for what each change of a source makes anew: a new entry replaces the one that was not used for longest,
     /// once there are eight. Otherwise a day's work fills the disk.
     pub fn get_or_make_latest(
         &self,
@@ -264,7 +264,7 @@ impl Cache {
         name: &str,
         need: u64,
         make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<Entry> {
+    ) -> Result<CacheEntry> {
         let entry = self.get_or_make(kind, name, need, make)?;
         if entry.is_fresh() {
             self.keep_newest(kind, KEPT)?;
@@ -308,7 +308,7 @@ impl Cache {
         let mut listed = self.list_kind(kind)?;
         listed.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         for old in listed.iter().skip(count) {
-            // Somebody may be using it.
+            // Another run may be using it.
             let _ = self.remove(old);
         }
         Ok(())

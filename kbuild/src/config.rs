@@ -8,11 +8,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::fsutil::read_text;
 use crate::overlay;
-use crate::session::read_text;
 use crate::suite::Suite;
 
-/// The whole file.
+/// What `kernels.toml` says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -23,7 +23,7 @@ pub struct Config {
     /// Kernels by name, those that are made from an overlay's profile ([`overlay::variants`]) included.
     #[serde(rename = "profile", alias = "target")]
     pub profiles: BTreeMap<String, Profile>,
-    /// The hypervisor.
+    /// Which versions of Xen will do.
     pub xen: Xen,
 }
 

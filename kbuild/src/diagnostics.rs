@@ -43,7 +43,7 @@ impl Diagnostics {
         self.errors
     }
 
-    /// The messages.
+    /// The first messages, as the compiler printed them.
     pub fn text(&self) -> String {
         self.lines.join("\n")
     }

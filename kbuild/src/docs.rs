@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
-use crate::fsutil;
+use crate::fsutil::{self, read_text};
 use crate::kernel::Kernel;
 use crate::modules::{BuildOptions, INSIDE, WorkFolder, make};
 use crate::process;
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 
 /// Where the sandbox sees the documentation.
 const OUTPUT: &str = "/doc";

@@ -18,6 +18,11 @@ pub fn name(path: &Path) -> String {
         .into_owned()
 }
 
+/// Reads a file with an error that names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// The entries of a folder in a stable order.
 pub fn read_dir_sorted(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = fs::read_dir(dir)

@@ -14,7 +14,7 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::process;
 use crate::sandbox::Sandbox;
@@ -25,10 +25,10 @@ const TARGET: &str = "x86_64-unknown-none";
 /// The linker of the sandbox; the target's default is one that only rustup has.
 const LINKER: &str = "ld.lld-19";
 
-/// A built hypervisor.
+/// Our hypervisor and the test guest, built and stripped.
 #[derive(Clone)]
 pub struct Hypervisor {
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
 }
 
 impl Hypervisor {

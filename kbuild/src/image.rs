@@ -98,7 +98,7 @@ impl Images {
         })
     }
 
-    /// The same with our own hypervisor, which is built if need be.
+    /// Adds our own hypervisor, which is built if it is not in the cache.
     pub fn with_paravane(self, session: &Session) -> Result<Self> {
         let paravane = Some(Hypervisor::build(session, &self.qemu)?);
         Ok(Self { paravane, ..self })
@@ -110,7 +110,7 @@ impl Images {
         built.context("the hypervisor was not built")
     }
 
-    /// The same with GRUB, which is fetched if need be.
+    /// Adds GRUB, which is downloaded if it is not in the cache.
     pub fn with_grub(self, session: &Session) -> Result<Self> {
         let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let grub = Some(Grub::open(session, &self.qemu, suite)?);
@@ -123,7 +123,7 @@ impl Images {
         made.context("GRUB was not fetched")
     }
 
-    /// The same with a user's Debian, which is made if need be.
+    /// Adds a user's Debian for a guest, which is made if it is not in the cache.
     pub fn with_debian(self, session: &Session) -> Result<Self> {
         let suite = session.config.suite(&session.config.profile(None)?.suite)?;
         let modules = self.modules.as_ref();

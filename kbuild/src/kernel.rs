@@ -7,18 +7,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::apt::{self, Apt};
 use crate::branches;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::config::{KernelKind, Profile};
+use crate::depmod::depmod;
 use crate::digest::Digest;
+use crate::kernel_packages;
 use crate::overlay;
 use crate::overlay::build::{Built, Request};
 use crate::overlay::config::Base;
 use crate::overlay::tree::Source;
-use crate::process;
 use crate::resolve::{self, KernelPackages};
 use crate::sandbox::{Sandbox, SandboxCommand};
 use crate::session::Session;
@@ -40,7 +41,7 @@ const LEFT_OUT: [&str; 6] = [
 /// A kernel that can be booted and built against.
 #[derive(Clone)]
 pub struct Kernel {
-    /// The profile's name.
+    /// The name of its profile in `kernels.toml`.
     pub profile: String,
     /// What `uname -r` says.
     pub release: String,
@@ -53,7 +54,7 @@ pub struct Kernel {
     /// A kernel that was built with its modules, ours among them.
     has_our_modules: bool,
     /// Kept from `clean`.
-    _entries: Vec<Arc<Entry>>,
+    _entries: Vec<Arc<CacheEntry>>,
 }
 
 /// What modules are built against.
@@ -64,7 +65,7 @@ struct Devel {
 }
 
 impl Devel {
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &CacheEntry) -> Self {
         Self {
             src: entry.join("src"),
             build: entry.join("O"),
@@ -77,7 +78,6 @@ impl Kernel {
     ///
     /// What can be downloaded and unpacked without the sandbox is, while it is made.
     pub fn open(session: &Session, profile: &Profile) -> Result<(Self, Sandbox)> {
-        crate::host::prepare(session)?;
         let suite = session.config.suite(&profile.suite)?;
         branches::fork(|branches| {
             // The longest part, which needs the least to begin.
@@ -86,7 +86,7 @@ impl Kernel {
             let kernel = match profile.kind {
                 KernelKind::Binary => Self::open_binary(session, profile, &packages)?,
                 KernelKind::Source | KernelKind::Overlay => {
-                    fetch(session, profile, &packages)?;
+                    kernel_packages::fetch(session, profile, &packages)?;
                     let sandbox = Sandbox::open(session, suite)?;
                     Self::build(session, &sandbox, profile, &packages)?
                 }
@@ -175,7 +175,7 @@ impl Kernel {
         self.files.join("usr/lib/modules").join(&self.release)
     }
 
-    /// The kernel image.
+    /// The kernel's image as its package has it, compressed.
     pub fn vmlinuz(&self) -> PathBuf {
         self.modules_dir().join("vmlinuz")
     }
@@ -211,21 +211,12 @@ impl Kernel {
     }
 }
 
-/// Downloads what is built against: the source, the headers, the kernel's own tools if the suite has them. What is here is not
-/// asked for again.
-pub fn fetch(
+/// Unpacks image and modules and makes the lists that modprobe reads.
+fn runtime_files(
     session: &Session,
     profile: &Profile,
     packages: &KernelPackages,
-) -> Result<Vec<PathBuf>> {
-    let apt = Apt::new(session, session.config.suite(&profile.suite)?)?;
-    let mut all = vec![packages.source.clone(), packages.headers.clone()];
-    all.extend(packages.tools.clone());
-    apt.download(&all)
-}
-
-/// Unpacks image and modules and makes the lists that modprobe reads.
-fn runtime_files(session: &Session, profile: &Profile, packages: &KernelPackages) -> Result<Entry> {
+) -> Result<CacheEntry> {
     let suite = session.config.suite(&profile.suite)?;
     let key = packages
         .runtime
@@ -254,30 +245,4 @@ fn runtime_files(session: &Session, profile: &Profile, packages: &KernelPackages
         step.done("");
         Ok(())
     })
-}
-
-/// Makes `modules.dep` and its companions for a tree below `dir/usr/lib/modules`.
-pub fn depmod(
-    session: &Session,
-    step: &crate::ui::Step,
-    sandbox: &Sandbox,
-    dir: &Path,
-    release: &str,
-) -> Result<()> {
-    // Where depmod looks (/lib/modules or /usr/lib/modules) depends on how it was built; a link serves both.
-    let link = dir.join("lib");
-    if !link.exists() {
-        std::os::unix::fs::symlink("usr/lib", &link).context("cannot make a link")?;
-    }
-    let mut depmod = sandbox
-        .command("depmod")
-        .args(["-b", "/image", release])
-        .bind(dir, "/image")
-        .build()?;
-    process::run(
-        step,
-        "listing the kernel's modules",
-        &mut depmod,
-        &session.log("depmod"),
-    )
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
 use crate::fsutil;
@@ -37,7 +37,7 @@ const BUILT_IN: [&str; 3] = [
 pub struct Modules {
     /// The kernel they are for, as `uname -r` says it.
     pub release: String,
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
 }
 
 /// What to build with.
@@ -249,7 +249,7 @@ fn built_kos(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Copies the modules into an entry of their own: the next build does not change them under a running test.
-fn keep(session: &Session, release: &str, kos: &[PathBuf]) -> Result<Entry> {
+fn keep(session: &Session, release: &str, kos: &[PathBuf]) -> Result<CacheEntry> {
     let mut digest = Digest::new("modules", 1);
     for ko in kos {
         digest = digest.with(&fsutil::name(ko), fs::read(ko)?);

@@ -16,7 +16,7 @@ pub mod tree;
 
 use anyhow::{Result, bail};
 
-/// Where `linux-pv` lies in a kernel's source.
+/// The folder of `linux-pv` in a kernel's source.
 pub const PLACE: &str = "drivers/xen/rust";
 
 /// A C object of the kernel and the object of ours that takes its place.
@@ -83,7 +83,7 @@ pub fn switched_on(without_rust: &[String]) -> Result<Vec<Switch>> {
 /// A kernel profile that is made from that of an overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayVariant {
-    /// The profile's name.
+    /// Its name, which begins with that of the overlay's profile.
     pub name: String,
     /// The switches that are off.
     pub without_rust: Vec<String>,

@@ -10,12 +10,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::digest::Digest;
+use crate::fsutil::read_text;
 use crate::host;
 use crate::kconfig::KConfig;
 use crate::modules::{BuildOptions, Modules, WorkFolder};
 use crate::process;
 use crate::resolve::base_version;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::version::Version;
 
 /// What every kernel has to have that our modules are built for, besides Xen and Rust: the bus, and what the block and

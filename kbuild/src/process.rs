@@ -28,7 +28,7 @@ pub fn tied(program: &str) -> Command {
     command
 }
 
-/// The same for work that nothing waits for yet: it leaves the processors to what is on the way to the first boot.
+/// As [`tied`], for work that nothing waits for yet: it runs with a low priority, so that it does not delay the first boot.
 pub fn tied_behind(program: &str) -> Command {
     let mut command = tied("nice");
     command.args(["-n", "10", program]);

@@ -45,7 +45,7 @@ pub struct KernelPackages {
 pub struct XenPackages {
     /// The series, as `4.20`; names the tools' packages too (`xen-utils-4.20`).
     pub series: String,
-    /// The hypervisor itself.
+    /// The package with the hypervisor's image.
     pub hypervisor: Package,
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::bootstrap::Bootstrap;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::host::{self, Containment};
@@ -28,7 +28,7 @@ const ROOM: u64 = 6_000_000_000;
 /// A sandbox of one Debian suite. Cheap to clone; keeps its cache entry from `clean`.
 #[derive(Clone)]
 pub struct Sandbox {
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
     suite: String,
     containment: Containment,
 }
@@ -36,7 +36,6 @@ pub struct Sandbox {
 impl Sandbox {
     /// Finds the suite's sandbox in the cache or makes it (a minute or two).
     pub fn open(session: &Session, suite: &Suite) -> Result<Self> {
-        host::prepare(session)?;
         let containment = host::containment()?;
         let bootstrap = bootstrap(suite);
         let name = Self::name(session, suite)?;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cache::Cache;
 use crate::config::Config;
@@ -33,7 +33,7 @@ pub struct Options {
 pub struct Session {
     /// Everything downloaded or built.
     pub cache: Cache,
-    /// The terminal.
+    /// Where steps and messages are shown.
     pub ui: Ui,
     /// What the user asked for.
     pub options: Options,
@@ -86,7 +86,7 @@ impl Session {
             let root = self.cache.root().join("logs");
             let run = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
             let logs = root.join(run);
-            // Whoever writes there reports what is in the way.
+            // If it cannot be made, the first write to a log there reports why.
             if fs::create_dir_all(&logs).is_ok() {
                 prune_logs(&root, &logs);
             }
@@ -171,11 +171,6 @@ fn timestamp(time: SystemTime) -> String {
         rest / 60 % 60,
         rest % 60
     )
-}
-
-/// Reads a file with an error that names it.
-pub fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]

@@ -10,15 +10,16 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::apt::Apt;
 use crate::binary;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::config::Profile;
+use crate::depmod::depmod;
 use crate::digest::Digest;
+use crate::fsutil::read_text;
 use crate::kconfig::KConfig;
-use crate::kernel;
 use crate::process;
 use crate::resolve::{self, KernelPackages};
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::ui::Step;
 
 /// Room for the whole source and a build of it, in bytes.
@@ -29,7 +30,7 @@ pub struct Built {
     /// What `uname -r` says.
     pub release: String,
     /// `src`, `O`, and `files` with image and modules.
-    pub devel: Entry,
+    pub devel: CacheEntry,
 }
 
 /// Finds or builds the kernel of a source-built profile.
@@ -66,7 +67,7 @@ pub fn build(
         fs::write(dir.join("O/fragment"), &fragment)?;
         configure(session, &step, sandbox, profile, dir, &fragment)?;
         compile(session, &step, sandbox, profile, dir, &local_version)?;
-        kernel::depmod(session, &step, sandbox, &dir.join("files"), &release)?;
+        depmod(session, &step, sandbox, &dir.join("files"), &release)?;
         trim(dir)?;
         step.done("");
         Ok(())
@@ -92,7 +93,7 @@ fn make(sandbox: &Sandbox, profile: &Profile, dir: &Path) -> crate::SandboxComma
         .bind(dir, "/kernel")
 }
 
-/// Nothing but what the fragment asks for, and all of that: kconfig drops wishes silently, we do not.
+/// Nothing but what the fragment asks for, and all of that: kconfig drops an option whose dependencies are missing without a message; here that is an error.
 fn configure(
     session: &Session,
     step: &Step,

@@ -56,7 +56,7 @@ impl Ui {
         }
     }
 
-    /// The same, remembering in a file how long steps take.
+    /// Keeps in a file how long steps take, and shows it the next time.
     #[must_use]
     pub fn with_times(self, file: &Path) -> Self {
         let times = Arc::new(Mutex::new(Times::read(file)));

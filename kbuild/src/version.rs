@@ -16,7 +16,7 @@ impl Version {
         Self(text.into())
     }
 
-    /// The version's text.
+    /// The text, as the archive has it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -67,7 +67,6 @@ impl<'s> Fresh<'s> {
     /// A fresh machine. There is one at a time.
     pub fn root(&self, system: System) -> Result<Root> {
         can_be_entered()?;
-        host::prepare(self.session)?;
         let pristine = system::pristine(self.session, system)?;
         Root::copy(self.session, system, &pristine, &self.dir)
     }

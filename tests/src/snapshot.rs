@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kbuild::{Digest, Entry, Images};
+use kbuild::{CacheEntry, Digest, Images};
 
 pub use overlay::write as write_overlay;
 
@@ -37,10 +37,10 @@ const SPEED: &str = "speed";
 
 /// A machine that was kept.
 pub struct Snapshot {
-    entry: Entry,
+    entry: CacheEntry,
 }
 
-/// Whether machines like this are kept. Not those whose loader, devices or debugger are part of what is tested, and none with an
+/// Whether machines like this can be kept. Not those whose loader, devices or debugger are part of what is tested, and none with an
 /// IOMMU: QEMU cannot put down the state of its own.
 pub fn is_possible(topology: &Topology) -> bool {
     let plain = topology.devices == Devices::None

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Installing what the machine itself lacks, once, however many branches of a preparation or runs of the tool need
-//! it, and with patience for others who install something.
+//! it, and waits for other processes that install something.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::process;
 use crate::session::Session;
 use crate::ui::Step;
 
-/// How long somebody else may hold apt's locks. Unattended upgrades of a fresh machine take some minutes.
+/// How long another process may hold apt's locks. Unattended upgrades of a fresh machine take some minutes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often apt is tried meanwhile.
@@ -33,7 +33,7 @@ pub(super) struct Prerequisites<'a> {
 }
 
 impl Prerequisites<'_> {
-    /// Installs what is missing. Whoever comes second waits for the first and finds nothing missing.
+    /// Installs what is missing. A second process waits for the first one and finds nothing missing.
     pub(super) fn install(&self, session: &Session) -> Result<()> {
         if (self.missing)().is_empty() {
             return Ok(());
@@ -75,7 +75,7 @@ impl Prerequisites<'_> {
         Ok(())
     }
 
-    /// Runs apt-get, again and again while somebody else holds its locks.
+    /// Runs apt-get, again and again while another process holds its locks.
     fn run(&self, step: &Step, args: &[&str], log: &Path) -> Result<()> {
         let what = format!("apt-get {}", args.first().unwrap_or(&""));
         let started = Instant::now();
@@ -132,7 +132,7 @@ fn unreachable(log: &Path) -> bool {
     String::from_utf8_lossy(&text).contains("Failed to fetch")
 }
 
-/// Who holds a lock that apt-get could not get, such as "process 4711 (apt-get)".
+/// The process that holds a lock which apt-get could not get, such as "process 4711 (apt-get)".
 fn holder(output: &str) -> Option<String> {
     let line = output
         .lines()

@@ -3,7 +3,7 @@
 //! Debian as a user has it in a guest: installed by apt, with systemd and udev, the kernel under test and all its modules, our
 //! modules as docs/guides/distribution.md installs them, and an initramfs that Debian's own tool has made.
 //!
-//! Other images are made for tests; this one is to show that the guide's recipes hold for somebody else's.
+//! Other images are made for tests; this one shows that the guide's recipes work on a system that was not made for the tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 
 use super::disk;
 use crate::bootstrap::Bootstrap;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::guide;
@@ -41,7 +41,7 @@ const PACKAGES: [&str; 6] = [
     "zstd",
 ];
 
-/// An initramfs without our drivers, as it is while somebody has followed the guide by half.
+/// An initramfs without our drivers: what there is after the first half of the guide's recipe.
 pub const HALF: &str = "boot/half.img";
 
 /// Where dracut puts its initramfs here, since the usual place is the other tool's.
@@ -54,7 +54,7 @@ const AGENT: &str = "[Unit]\nDescription=Runs the tests' commands\n[Service]\nEx
 /// The system in the cache.
 #[derive(Clone)]
 pub struct Debian {
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
 }
 
 impl Debian {

@@ -32,7 +32,8 @@ pub fn make(
     )
 }
 
-/// The same from byte `start` of the image on, without room; nothing is before it. Returns how many bytes are behind `start`.
+/// Makes the file system from byte `start` of the image on, with no free room; what is before `start` stays empty. Returns the
+/// file system's length in bytes.
 pub fn make_at(sandbox: &Sandbox, dir: &Path, image: &Path, start: u64) -> Result<u64> {
     let (mut mke2fs, size) = prepare(sandbox, dir, image, start, 0)?;
     process::output("making a disk image", &mut mke2fs)?;

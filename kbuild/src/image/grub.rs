@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::disk;
 use crate::apt::{self, Apt};
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::process;
 use crate::resolve;
@@ -48,7 +48,7 @@ const PLATFORMS: [(&str, &str, &[&str], &str); 2] = [
 ];
 const CORE: &str = "core.img";
 const PROGRAM: &str = "bootx64.efi";
-/// The first sector.
+/// The number of the first sector of a partition.
 const BOOT: &str = "boot.img";
 /// The firmware and an empty store of its variables.
 const FIRMWARE: [&str; 2] = ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"];
@@ -63,7 +63,7 @@ const NUMBER: usize = 440;
 /// GRUB in the cache.
 #[derive(Clone)]
 pub struct Grub {
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
     sandbox: Sandbox,
 }
 
@@ -72,7 +72,7 @@ pub struct Grub {
 pub struct Loaded<'a> {
     /// Its name in `/boot` on the disk.
     pub name: &'a str,
-    /// The file.
+    /// The file on this machine.
     pub file: &'a Path,
     /// What stands behind its name in GRUB's configuration.
     pub arguments: &'a str,

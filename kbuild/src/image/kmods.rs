@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::fsutil;
+use crate::fsutil::{self, read_text};
 use crate::kernel::Kernel;
 use crate::process;
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::ui::Step;
 
 /// What `modules.dep` says, with paths relative to the modules' folder.

@@ -22,10 +22,11 @@ use super::cpio::Archive;
 use super::kmods::{self, Dependencies};
 use super::userland::Userland;
 use super::{bpf, disk, programs, selftests, vmlinux};
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
+use crate::depmod::depmod;
 use crate::digest::Digest;
 use crate::fsutil;
-use crate::kernel::{self, Kernel};
+use crate::kernel::Kernel;
 use crate::modules::Modules;
 use crate::sandbox::Sandbox;
 use crate::session::Session;
@@ -105,10 +106,10 @@ const GUEST_INITTAB: &str = include_str!("files/guest-inittab");
 /// The payload in the cache.
 #[derive(Clone)]
 pub struct Payload {
-    kernel: Arc<Entry>,
-    entry: Arc<Entry>,
+    kernel: Arc<CacheEntry>,
+    entry: Arc<CacheEntry>,
     from: Kernel,
-    /// The kernel's release.
+    /// The kernel's release, as `uname -r` says it.
     pub release: String,
     /// Names of our modules in it.
     pub modules: Vec<String>,
@@ -161,7 +162,7 @@ impl Payload {
                         }
                         fs::copy(file, updates.join(name))?;
                     }
-                    kernel::depmod(session, &step, sandbox, root, &kernel.release)?;
+                    depmod(session, &step, sandbox, root, &kernel.release)?;
                 }
                 bpf::build(session, &step, sandbox, &tree.join("lib/bpf"))?;
                 let mut guest = Archive::default();
@@ -219,7 +220,7 @@ impl Payload {
         })
     }
 
-    /// The disk's image.
+    /// The ext4 image that machines have as their second disk.
     pub fn disk(&self) -> PathBuf {
         self.entry.join("payload.img")
     }
@@ -234,7 +235,7 @@ impl Payload {
         &self.from
     }
 
-    /// The same kernel as its package has it.
+    /// The kernel's image as its package has it, compressed.
     pub fn vmlinuz(&self) -> PathBuf {
         self.from.vmlinuz()
     }
@@ -255,7 +256,7 @@ impl KernelPart {
         sandbox: &Sandbox,
         userland: &Userland,
         kernel: &Kernel,
-    ) -> Result<Entry> {
+    ) -> Result<CacheEntry> {
         let key = Digest::new("machine-kernel", 2)
             .with("kernel", kmods::key(kernel))
             .with("userland", userland.key())

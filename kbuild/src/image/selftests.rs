@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The kernel's own tests of network devices (`tools/testing/selftests/net`), those that want nothing but an Ethernet
-//! device and somebody at its other end. They come out of the source of the kernel that is tested.
+//! device and a program at its other end. They come out of the source of the kernel that is tested.
 
 use std::fs;
 use std::path::Path;

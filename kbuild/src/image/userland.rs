@@ -14,13 +14,13 @@ use anyhow::{Context, Result, bail};
 use super::cpio::Archive;
 use super::disk;
 use crate::bootstrap::Bootstrap;
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::digest::Digest;
-use crate::fsutil;
+use crate::fsutil::{self, read_text};
 use crate::process;
 use crate::resolve::XenPackages;
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::suite::Suite;
 
 /// Room for the unpacked folder, the archive and the disk, in bytes.
@@ -89,7 +89,7 @@ const APPLETS: &str = "usr/share/paravane/applets";
 /// The userland in the cache.
 #[derive(Clone)]
 pub struct Userland {
-    entry: Arc<Entry>,
+    entry: Arc<CacheEntry>,
     /// The hypervisor's package version, as `4.20.4+63-g7abfd2bce2-0+deb13u1`.
     pub xen_version: String,
     /// Its series, as `4.20`.

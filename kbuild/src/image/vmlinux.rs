@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The uncompressed kernel inside a bzImage. Xen and libxl boot it just as well, and nobody has to unpack
+//! The uncompressed kernel inside a bzImage. Xen and libxl boot it just as well, and the guest need not unpack
 //! 60 MB on an emulated processor at every boot.
 
 use std::fs;

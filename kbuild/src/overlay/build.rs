@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::config::{Base, Wanted};
+use super::config::{Base, KernelConfig};
 use super::objects::Objects;
 use super::tree::{Source, Tree};
 use super::{PLACE, SWITCHES, package, switched_on};
-use crate::cache::Entry;
+use crate::cache::CacheEntry;
 use crate::config::Profile;
+use crate::depmod::depmod;
 use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
-use crate::fsutil;
-use crate::kernel;
+use crate::fsutil::{self, read_text};
 use crate::process;
 use crate::sandbox::{Sandbox, SandboxCommand};
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::ui::Step;
 
 /// Room for a build of the small configuration, in bytes. A distribution's takes four times as much.
@@ -37,16 +37,16 @@ pub struct Request {
     pub without_rust: Vec<String>,
 }
 
-/// An overlay kernel.
+/// An overlay kernel that was built.
 pub struct Built {
     /// What `uname -r` says.
     pub release: String,
     /// Image and modules in `usr/lib/modules/RELEASE`, which objects are in the image in `objects`, and the Debian
     /// package.
-    pub files: Entry,
-    /// The source.
+    pub files: CacheEntry,
+    /// The source with the overlay in it.
     pub src: PathBuf,
-    /// The build folder.
+    /// The build folder, which later builds change.
     pub build_dir: PathBuf,
 }
 
@@ -73,7 +73,7 @@ pub fn build(
     request: &Request,
 ) -> Result<Built> {
     let on = switched_on(&request.without_rust)?;
-    let wanted = Wanted::new(session, profile, &request.base, &on)?;
+    let wanted = KernelConfig::new(session, profile, &request.base, &on)?;
     let step = session
         .ui
         .step(format!("Building the kernel {}", profile.name));
@@ -109,7 +109,7 @@ pub fn build(
             }
             fs::write(entry.join("objects"), objects.table(SWITCHES))?;
             let release = install(session, &step, &make, &dir, entry)?;
-            kernel::depmod(session, &step, sandbox, entry, &release)?;
+            depmod(session, &step, sandbox, entry, &release)?;
             package::make(session, &step, sandbox, entry, &release, entry)?;
             fs::write(entry.join("release"), &release)?;
             Ok(())

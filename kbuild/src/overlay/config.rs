@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail};
 use super::{SWITCHES, Switch};
 use crate::apt;
 use crate::config::Profile;
+use crate::fsutil::read_text;
 use crate::kconfig::KConfig;
-use crate::kernel;
+use crate::kernel_packages;
 use crate::process;
 use crate::resolve;
 use crate::sandbox::SandboxCommand;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::ui::Step;
 
 /// On top of every base.
@@ -24,7 +25,7 @@ const OURS: &str = "kbuild/fragments/overlay.config";
 /// On top of a distribution's.
 const DISTRIBUTION: &str = "kbuild/fragments/overlay-distribution.config";
 
-/// What the options that the overlay adds depend on, for those whose configuration lacks it.
+/// What the options that the overlay adds depend on, for the message about a configuration that lacks it.
 const NEEDS: &str = "All of ours need CONFIG_XEN, CONFIG_RUST and CONFIG_MODULES; CONFIG_XEN_RUST_SWIOTLB needs CONFIG_XEN_PV and \
     CONFIG_SWIOTLB_XEN; CONFIG_XEN_RUST_PCI needs CONFIG_XEN_PV_DOM0, CONFIG_ACPI and CONFIG_PCI_MSI; CONFIG_XEN_RUST_ACPI needs \
     CONFIG_XEN_DOM0 and CONFIG_ACPI; CONFIG_XEN_PRIVCMD_RS needs CONFIG_XEN_PRIVCMD=m or off. CONFIG_RUST goes off if the \
@@ -47,7 +48,7 @@ pub enum Base {
     Small,
     /// That of the distribution's kernel of the same version.
     Debian,
-    /// A file.
+    /// A file in the form of a kernel's `.config`.
     File(PathBuf),
 }
 
@@ -72,7 +73,7 @@ impl Base {
 }
 
 /// A configuration before kconfig has seen it.
-pub struct Wanted {
+pub struct KernelConfig {
     /// Whether every option that is not named is off (else: as its default says).
     all_others_off: bool,
     /// What is wanted, in the form of a fragment.
@@ -81,7 +82,7 @@ pub struct Wanted {
     firm: String,
 }
 
-impl Wanted {
+impl KernelConfig {
     /// Puts a configuration together.
     pub fn new(session: &Session, profile: &Profile, base: &Base, on: &[Switch]) -> Result<Self> {
         let read = |file: &str| read_text(&session.workspace().join(file));
@@ -186,7 +187,7 @@ fn missing_keys(config: &KConfig, folders: &[&Path]) -> Vec<String> {
 /// The configuration in the headers package.
 fn debian(session: &Session, profile: &Profile) -> Result<String> {
     let packages = resolve::kernel(session, profile)?;
-    let fetched = kernel::fetch(session, profile, &packages)?;
+    let fetched = kernel_packages::fetch(session, profile, &packages)?;
     let headers = fetched.get(1).context("the download gave no headers")?;
     let dir = tempfile::tempdir_in(session.cache.state_dir(".tmp")?)?;
     apt::unpack(std::slice::from_ref(headers), dir.path())?;

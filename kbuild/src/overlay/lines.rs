@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::fsutil;
 
-/// The most lines the overlay may add, all files together.
-pub const MOST: usize = 50;
+/// How many lines the overlay may add, all files together.
+pub const MAX_LINES: usize = 50;
 
 /// Where lines go.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_overlay_stays_small() {
-        assert!(count() <= MOST, "{} lines", count());
+        assert!(count() <= MAX_LINES, "{} lines", count());
     }
 
     #[test]

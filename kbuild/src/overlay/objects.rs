@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a built image holds: which of the C objects, and which of ours. Read from the archive that the kernel's build
-//! links the image from, so that nobody has to trust the configuration.
+//! links the image from, so the configuration need not be trusted.
 
 use std::path::Path;
 

@@ -16,10 +16,10 @@ use crate::apt::{Apt, Package};
 use crate::binary;
 use crate::config::Profile;
 use crate::digest::Digest;
-use crate::fsutil;
+use crate::fsutil::{self, read_text};
 use crate::process;
 use crate::sandbox::Sandbox;
-use crate::session::{Session, read_text};
+use crate::session::Session;
 use crate::stage;
 use crate::ui::Step;
 
@@ -47,7 +47,7 @@ const BUILT: [&str; 11] = [
 /// Where a source comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A distribution's package.
+    /// A distribution's package `linux-source-…`.
     Package(Package),
     /// A folder on this machine.
     Folder(PathBuf),
@@ -125,7 +125,7 @@ impl Tree {
         })
     }
 
-    /// The source.
+    /// The source with the overlay in it.
     pub fn src(&self) -> PathBuf {
         self.dir.join("src")
     }

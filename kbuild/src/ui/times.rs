@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long steps took when they were last done on this machine, kept in a file: who waits wants to know how long.
+//! How long steps took when they were last done on this machine, kept in a file, to show how long a step will take.
 
 use std::collections::BTreeMap;
 use std::fs;

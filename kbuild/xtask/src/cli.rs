@@ -89,7 +89,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// A name for the whole of it, if it is long: how long that took is told the next time. With an empty cache it is
+    /// A name for the whole command, if it is long: the next run shows how long this one took. With an empty cache it is
     /// something else.
     pub fn whole(&self, session: &Session) -> Option<String> {
         let name = match self {
@@ -105,12 +105,12 @@ impl Command {
         Some(format!("cargo xtask {name}{with}"))
     }
 
-    /// What the machine has to have for it.
-    pub fn needs(&self) -> Option<Needs> {
+    /// What the machine has to have for it; nothing for a command that only reads files or tells something.
+    pub fn needs(&self, session: &Session) -> Option<Needs> {
         match self {
             Self::Build(_) | Self::Doc(_) | Self::Shell(_) => Some(Needs::BUILD),
             Self::Boot(_) => Some(Needs::BOOT),
-            Self::Test(test) if test.list => None,
+            Self::Test(test) if test.list || !crate::test::needs_tools(session, test) => None,
             Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),
             Self::Kernel(kernel) if kernel.apply => None,
             Self::Kernel(_) => Some(Needs::KERNEL),

@@ -31,9 +31,8 @@ pub fn run(session: &Session, args: &Kernel) -> Result<ExitCode> {
     if let Some(suite) = &args.suite {
         profile.suite.clone_from(&session.config.suite(suite)?.name);
     }
-    // A mistake in the names is said before an hour of work, not after.
+    // A wrong name is an error before an hour of work, not after.
     overlay::switched_on(&args.without_rust)?;
-    kbuild::host::prepare(session)?;
     let sandbox = Sandbox::open(session, session.config.suite(&profile.suite)?)?;
     let source = match &args.source {
         Some(folder) => Source::folder(folder)?,

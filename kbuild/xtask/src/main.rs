@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let handler = ctrlc::set_handler(|| {
         eprintln!("\ninterrupted; what was running is stopped");
         if kbuild::branches::stop_everything() {
-            // Those who waited for the commands remove what these have left, and the program ends by itself.
+            // The threads that waited for the commands remove what these have left, and the program ends by itself.
             std::thread::sleep(TIDYING);
         }
         // Whatever else we started is tied to our life, so ending at once is a clean end.
@@ -60,8 +60,10 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = Session::new(&find_workspace()?, cli.global.options())?;
-    if let Some(needs) = cli.command.needs() {
+    if let Some(needs) = cli.command.needs(&session) {
         needs.check(&session.cache)?;
+        // Everything below takes it for granted that the machine has the programs it needs.
+        kbuild::host::prepare(&session)?;
     }
     let whole = cli
         .command

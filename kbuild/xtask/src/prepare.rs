@@ -18,7 +18,6 @@ pub fn prepare(
     modules: bool,
 ) -> Result<Images> {
     let profile = session.config.profile(kernel)?;
-    kbuild::host::prepare(session)?;
     branches::fork(|branches| {
         // The agent needs no sandbox, Debian's part of the images no kernel. Making the images below finds both.
         let agent = branches.spawn(|| agent::build(session));
@@ -38,7 +37,7 @@ pub fn prepare(
     })
 }
 
-/// The same for what the command line names.
+/// As [`prepare`], for the kernel and the hypervisor that the command line names.
 pub fn prepare_for(session: &Session, versions: &cli::Versions, modules: bool) -> Result<Images> {
     let (kernel, xen) = (versions.kernel.as_deref(), versions.xen.as_deref());
     prepare(session, kernel, xen, modules)

@@ -5,6 +5,7 @@
 //!
 //! Tests are nested: scenarios in the machine they share, host tests in their program. What is counted are the innermost.
 
+mod case;
 mod junit;
 mod ktap;
 #[cfg(test)]
@@ -12,72 +13,13 @@ mod reader;
 pub mod summary;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use kbuild::Ui;
 
-pub use summary::Frame;
-
-/// How a test ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did what its name says.
-    Passed,
-    /// It did not, and how.
-    Failed(String),
-    /// It did not within its time, and what was waited for.
-    TimedOut(String),
-    /// It was not run, and why.
-    Skipped(String),
-}
-
-/// One test.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// The group it belongs to, such as `host`.
-    pub suite: String,
-    /// Its name, after the behaviour it pins.
-    pub name: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How long it took, if that is known.
-    pub time: Option<Duration>,
-    /// Where to read more.
-    pub log: Option<PathBuf>,
-    /// What it has to say besides.
-    pub notes: Vec<String>,
-    /// How often it ran.
-    pub runs: usize,
-    /// Why it ran more than once: a line for each run that was ended by something else than the test.
-    pub repeats: Vec<String>,
-}
-
-impl Case {
-    /// A test that took no time worth telling and has no log.
-    pub fn new(suite: impl Into<String>, name: impl Into<String>, outcome: Outcome) -> Self {
-        Self {
-            suite: suite.into(),
-            name: name.into(),
-            outcome,
-            time: None,
-            log: None,
-            notes: vec![],
-            runs: 1,
-            repeats: vec![],
-        }
-    }
-
-    /// The whole name, as filters and `--list` have it.
-    pub fn full_name(&self) -> String {
-        format!("{}.{}", self.suite, self.name)
-    }
-
-    fn has_failed(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed(_) | Outcome::TimedOut(_))
-    }
-}
+pub use case::{Case, Outcome};
+pub use summary::RunFacts;
 
 /// A test whose subtests are coming in.
 struct Level {
@@ -173,7 +115,7 @@ impl<'o> Report<'o> {
     }
 
     /// Writes the file and prints the end. Returns whether nothing failed and something passed.
-    pub fn finish(mut self, junit: &Path, frame: &Frame) -> Result<bool> {
+    pub fn finish(mut self, junit: &Path, facts: &RunFacts) -> Result<bool> {
         while self.levels.len() > 1 {
             self.end();
         }
@@ -184,7 +126,7 @@ impl<'o> Report<'o> {
         std::fs::write(junit, junit::text(&self.cases))
             .with_context(|| format!("cannot write {}", junit.display()))?;
         let mut text = format!("# JUnit: {}\n", junit.display());
-        text += &summary::text(&self.cases, frame);
+        text += &summary::text(&self.cases, facts);
         let (passed, failed, skipped) = self.counts();
         text += &format!("{passed} passed, {failed} failed");
         if skipped > 0 {
@@ -218,15 +160,9 @@ impl<'o> Report<'o> {
 
 #[cfg(test)]
 mod tests {
+    use super::case::logged as case;
     use super::reader::{self, Node};
     use super::*;
-
-    fn case(name: &str, outcome: Outcome) -> Case {
-        Case {
-            log: Some("/l".into()),
-            ..Case::new("host", name, outcome)
-        }
-    }
 
     /// Runs `fill` on a report of so many tests; returns whether it is good and what it has printed.
     fn printed(planned: usize, fill: impl FnOnce(&mut Report<'_>)) -> (bool, String) {
@@ -235,7 +171,7 @@ mod tests {
         let mut report = Report::to(&Ui::new(false), Box::new(&mut out), planned);
         fill(&mut report);
         let good = report
-            .finish(&dir.path().join("junit.xml"), &Frame::default())
+            .finish(&dir.path().join("junit.xml"), &RunFacts::default())
             .unwrap();
         (good, String::from_utf8(out).unwrap())
     }

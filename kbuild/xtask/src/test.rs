@@ -17,7 +17,7 @@ use anyhow::Result;
 use kbuild::{Kernel, Sandbox, Session};
 
 use crate::cli::Test;
-use crate::report::{Case, Frame, Outcome, Report};
+use crate::report::{Case, Outcome, Report, RunFacts};
 use batch::Batch;
 use checks::Check;
 use times::Clock;
@@ -42,6 +42,12 @@ impl Filter {
     }
 }
 
+/// Whether what is wanted needs more than the work tree.
+pub fn needs_tools(session: &Session, args: &Test) -> bool {
+    let batches = batch::batches(&session.config, args);
+    !batches.is_empty() || Host::of(&Filter(args.filter.clone())).needs_tools()
+}
+
 /// Runs what is wanted and ends with "N passed, N failed".
 pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     let filter = Filter(args.filter.clone());
@@ -60,7 +66,7 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     host.run(session, args, &filter, &mut report)?;
     let mut machines = vm::Run::new(session, args, clock, &batches);
     machines.all(&mut report);
-    let frame = Frame {
+    let facts = RunFacts {
         left_out: machines.left_out,
         for_full: match args.is_default() {
             true => {
@@ -71,7 +77,7 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
         took: clock.passed(),
         budget: clock.budget,
     };
-    Ok(if report.finish(&junit, &frame)? {
+    Ok(if report.finish(&junit, &facts)? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -181,7 +187,7 @@ fn open_tools<'s>(
     tools
 }
 
-/// Prints the names, one a line, as filters take them; what is to be known besides stands in brackets.
+/// Prints the names, one a line, as filters take them; core and kernel follow in brackets.
 fn list(batches: &[Batch], filter: &Filter) -> Result<ExitCode> {
     for (name, _) in Host::of(filter).checks {
         println!("check.{name}");

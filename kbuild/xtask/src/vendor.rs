@@ -3,7 +3,7 @@
 //! The sources of the crates we depend on, for the sandbox's cargo, which has no network.
 
 use anyhow::{Context, Result};
-use kbuild::{Digest, Entry, Session, process};
+use kbuild::{CacheEntry, Digest, Session, process};
 
 use crate::cargo;
 
@@ -24,7 +24,7 @@ pub const ARGUMENTS: [&str; 6] = [
 const ROOM: u64 = 1_000_000_000;
 
 /// Finds them in the cache or fetches them.
-pub fn get(session: &Session) -> Result<Entry> {
+pub fn get(session: &Session) -> Result<CacheEntry> {
     let lock_file =
         std::fs::read(session.workspace().join("Cargo.lock")).context("no Cargo.lock")?;
     let key = Digest::new("vendor", 1).with("lock", lock_file).hex();

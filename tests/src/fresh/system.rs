@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use kbuild::mirror::Mirrors;
 use kbuild::suite::Suite;
-use kbuild::{Bootstrap, Digest, Entry, Session, apt, process};
+use kbuild::{Bootstrap, CacheEntry, Digest, Session, apt, process};
 
 /// The ordinary user.
 const USER: &str = "user";
@@ -67,7 +67,7 @@ impl System {
 }
 
 /// The system's root in the cache.
-pub(super) fn pristine(session: &Session, system: System) -> Result<Entry> {
+pub(super) fn pristine(session: &Session, system: System) -> Result<CacheEntry> {
     let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
     let name = system.suite();
     let suite = Suite {

@@ -17,7 +17,7 @@ use super::{Driver, Versions};
 /// How long a scenario takes is known from earlier runs on this machine.
 ///
 /// A scenario in which a domain ends by a triple fault, which can be the emulator's fault, is run again, at most three times
-/// in all, and this is told; if each of them ends so, it has failed.
+/// in all, and the report says so; if each run ends so, it has failed.
 ///
 /// Prints KTAP: scenarios are subtests of the machine they share, host tests of their program. Writes JUnit to a file, ends
 /// with a line "N passed, N failed" or "N passed, N failed, N skipped", and exits with a status that is not zero unless all
@@ -57,7 +57,7 @@ pub struct Test {
 const TIME_BUDGET: u64 = 60;
 
 impl Test {
-    /// Whether it is the run that README names: nothing is said of what to run.
+    /// Whether it is the run that README names, without a word on what to run.
     pub fn is_default(&self) -> bool {
         self.filter.is_empty() && !self.full
     }

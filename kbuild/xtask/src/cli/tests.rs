@@ -95,7 +95,10 @@ fn what_does_not_apply_is_refused() {
     };
     let paravane = ["boot", "--hypervisor", "paravane"];
     assert_eq!(guests(&paravane), None);
-    assert_eq!(guests(&[&paravane[..], &["--keep"]].concat()), Some("--keep"));
+    assert_eq!(
+        guests(&[&paravane[..], &["--keep"]].concat()),
+        Some("--keep")
+    );
 }
 
 #[test]

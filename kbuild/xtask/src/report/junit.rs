@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
+use super::case::{Case, Outcome};
 use super::ktap::one_line;
-use super::{Case, Outcome};
 
 /// The results, one `testsuite` a group.
 pub fn text(cases: &[Case]) -> String {
@@ -111,14 +111,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::case::logged as case;
     use super::*;
-
-    fn case(name: &str, outcome: Outcome) -> Case {
-        Case {
-            log: Some("/l".into()),
-            ..Case::new("host", name, outcome)
-        }
-    }
 
     #[test]
     fn it_counts_and_escapes() {

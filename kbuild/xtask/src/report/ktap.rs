@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Case, Outcome};
+use super::case::{Case, Outcome};
 
 /// What a test with subtests begins with.
 pub fn head(planned: usize) -> String {

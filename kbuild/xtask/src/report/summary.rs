@@ -5,14 +5,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Case;
+use super::case::Case;
 
 /// How many of the slowest tests are named.
 const SLOWEST: usize = 10;
 
 /// What is to be said of a run as a whole.
 #[derive(Clone, Debug, Default)]
-pub struct Frame {
+pub struct RunFacts {
     /// Scenarios that were not run because the time was used.
     pub left_out: Vec<String>,
     /// How many scenarios only `--full` runs.
@@ -24,7 +24,7 @@ pub struct Frame {
 }
 
 /// The summary, as diagnostic lines.
-pub fn text(cases: &[Case], frame: &Frame) -> String {
+pub fn text(cases: &[Case], facts: &RunFacts) -> String {
     let mut text = String::new();
     for case in cases.iter().filter(|case| case.has_failed()) {
         let log = case
@@ -46,24 +46,24 @@ pub fn text(cases: &[Case], frame: &Frame) -> String {
             repeated.join(", ")
         );
     }
-    if !frame.left_out.is_empty() {
+    if !facts.left_out.is_empty() {
         let _ = writeln!(
             text,
             "# {} left out, because the time was used (another commit leaves out others): {}",
-            count(frame.left_out.len(), "scenario"),
-            frame.left_out.join(", ")
+            count(facts.left_out.len(), "scenario"),
+            facts.left_out.join(", ")
         );
     }
-    if frame.for_full > 0 {
+    if facts.for_full > 0 {
         let _ = writeln!(
             text,
             "# {} only run with --full or when named; --full --list names them",
-            count(frame.for_full, "scenario")
+            count(facts.for_full, "scenario")
         );
     }
     text += &slowest(cases);
-    let _ = write!(text, "# took {}", span(frame.took));
-    if let Some(budget) = frame.budget {
+    let _ = write!(text, "# took {}", span(facts.took));
+    if let Some(budget) = facts.budget {
         let _ = write!(text, " of {}", span(budget));
     }
     text.push('\n');
@@ -100,7 +100,7 @@ pub fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
+    use super::super::case::Outcome;
     use super::*;
 
     fn case(name: &str, secs: u64) -> Case {
@@ -121,7 +121,7 @@ mod tests {
             runs: 2,
             ..case("again", 9)
         };
-        let text = text(&[case("once", 1), again, lost], &Frame::default());
+        let text = text(&[case("once", 1), again, lost], &RunFacts::default());
         assert!(text.contains("# failed: s.lost\n"), "{text}");
         assert!(
             text.contains(
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_slowest_ten_are_named_longest_first() {
         let cases: Vec<_> = (1..=12).map(|n| case(&format!("t{n:02}"), n)).collect();
-        let text = text(&cases, &Frame::default());
+        let text = text(&cases, &RunFacts::default());
         let named: Vec<_> = text
             .lines()
             .filter(|line| line.contains(" s s.t"))
@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_named() {
-        let frame = Frame {
+        let facts = RunFacts {
             left_out: vec!["a.b".into()],
             for_full: 2,
             took: Duration::from_secs(61),
             budget: Some(Duration::from_secs(3600)),
         };
-        let text = text(&[], &frame);
+        let text = text(&[], &facts);
         assert!(
             text.contains("# 1 scenario left out, because the time was used"),
             "{text}"

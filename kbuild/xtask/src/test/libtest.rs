@@ -9,7 +9,7 @@ use crate::report::{Case, Outcome};
 /// A test program that has ended, or the documentation's examples of a crate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
-    /// Its name.
+    /// The crate or the file in `tests/` that it was built from.
     pub name: String,
     /// Whether it is the documentation's examples.
     pub is_doc: bool,

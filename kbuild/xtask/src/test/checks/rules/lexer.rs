@@ -10,7 +10,7 @@ pub struct Lexed {
     pub comments: Vec<Comment>,
 }
 
-/// A comment.
+/// A comment, or several that begin with `//` in lines that follow each other.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Comment {
     /// The line it begins in, counted from 1.
