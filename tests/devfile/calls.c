@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls on the nodes in dom0's /dev/xen, good ones and bad ones, and what has to come of them: the same from
+ * Calls on the device files in dom0's /dev/xen, good ones and bad ones, and what has to come of them: the same from
  * the kernel's own drivers as from ours, so a scenario runs this on both. Where the two differ on purpose
  * (docs/design/dom0-devices.md), and where C's drivers would stop the kernel, nothing is called.
  * What the kernel's own are built without is called on both, and answered differently: see eventfd_calls.c and
@@ -48,7 +48,7 @@ static void evtchn(void)
 	struct ioctl_evtchn_notify notify = { .port = 4000 };
 	struct ioctl_evtchn_bind_virq virq = { .virq = 1000 };
 	struct ioctl_evtchn_restrict_domid limit = { 0 };
-	int fd = node("evtchn", O_NONBLOCK);
+	int fd = open_device("evtchn", O_NONBLOCK);
 	uint32_t buf[2] = { 4000, 4001 };
 	long p, q;
 
@@ -98,7 +98,7 @@ static void evtchn(void)
 		TRUE(ioctl(fd, IOCTL_EVTCHN_BIND_UNBOUND_PORT, &unbound) > 0);
 	close(fd);
 
-	fd = node("evtchn", 0);
+	fd = open_device("evtchn", 0);
 	CHECK(ioctl(fd, IOCTL_EVTCHN_RESTRICT_DOMID, &limit), -EINVAL);
 	limit.domid = 0x7ff0;
 	CHECK(ioctl(fd, IOCTL_EVTCHN_RESTRICT_DOMID, &limit), -EINVAL);
@@ -178,7 +178,7 @@ static void privcmd(void)
 	privcmd_mmapbatch_v2_t batch = { .dom = 0 };
 	privcmd_mmap_resource_t resource = { .dom = 0 };
 	domid_t domain = NOBODY, other = NOBODY + 1;
-	int fd = node("privcmd", 0);
+	int fd = open_device("privcmd", 0);
 
 	CHECK(read(fd, bytes, 1), -EINVAL);
 	CHECK(ioctl(fd, _IO('P', 99)), -ENOTTY);
@@ -228,7 +228,7 @@ static void privcmd(void)
 
 static void hypercall(void)
 {
-	int fd = node("hypercall", 0), status = -1;
+	int fd = open_device("hypercall", 0), status = -1;
 	unsigned char *area;
 	pid_t child;
 
@@ -267,7 +267,7 @@ static void gntalloc(struct own *own)
 	} alloc = { .op = { .domid = 0, .flags = GNTALLOC_FLAG_WRITABLE, .count = 1 << 30 } };
 	struct ioctl_gntalloc_dealloc_gref dealloc = { .index = 1 << 30, .count = 1 };
 	struct ioctl_gntalloc_unmap_notify notify = { .index = 1 << 30 };
-	int fd = own->fd = node("gntalloc", 0);
+	int fd = own->fd = open_device("gntalloc", 0);
 
 	CHECK(ioctl(fd, _IO('G', 99)), -ENOTTY);
 	CHECK(ioctl(fd, IOCTL_GNTALLOC_ALLOC_GREF, NULL), -EFAULT);
@@ -373,7 +373,7 @@ static void gntdev(struct own *own)
 	struct ioctl_gntdev_unmap_grant_ref unmap = { .index = 1 << 30, .count = 1 };
 	struct ioctl_gntdev_get_offset_for_vaddr where = { .vaddr = (uintptr_t)&where };
 	struct ioctl_gntdev_unmap_notify notify = { .index = 1 << 30, .action = 4 };
-	int fd = node("gntdev", 0);
+	int fd = open_device("gntdev", 0);
 
 	CHECK(ioctl(fd, _IO('G', 99)), -ENOTTY);
 	CHECK(ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, NULL), -EFAULT);

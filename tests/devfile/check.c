@@ -43,7 +43,7 @@ bool is_ours(void)
 	return !access("/sys/module/xen_privcmd_rs", F_OK);
 }
 
-int node(const char *name, int flags)
+int open_device(const char *name, int flags)
 {
 	char path[64];
 	int fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the programs that make calls on the nodes in dom0's /dev/xen have in common.
+ * What the programs that make calls on the device files in dom0's /dev/xen have in common.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -14,7 +14,7 @@
 #include "requests.h"
 
 #define PAGE 4096
-/* A domain that there is not, and no reserved number. */
+/* The number of no domain, and not a reserved one. */
 #define NOBODY 0x7000
 
 /* Calls so far, and those whose result was not as expected. */
@@ -32,28 +32,28 @@ long check(const char *file, int line, const char *what, long result, long wante
 bool is_pv(void);
 /* Whether /dev/xen/privcmd is ours. */
 bool is_ours(void);
-/* Opens a node. */
-int node(const char *name, int flags);
+/* Opens a device file. */
+int open_device(const char *name, int flags);
 void *map(int fd, size_t pages, int flags, off_t offset);
 /* Waits for an event of `port` and answers all that come before it. */
 bool comes(int fd, uint32_t port);
-/* What an eventfd that does not wait has counted; then it begins anew. */
+/* Reads the count of a non-blocking eventfd, which is zero then; -1 if it is zero already. */
 long counted(int event);
 
 /* In eventfd_calls.c: what has to come of irqfds and ioeventfds. */
 void irqfd_calls(int fd);
 void ioeventfd_calls(int fd);
-/* The same with a file that is restricted to NOBODY. */
+/* Both with a file that is restricted to NOBODY. */
 void restricted_eventfd_calls(int fd);
 
-/* Two grants of another domain's, and the pages, seen in another way. */
-struct lent {
+/* Two grants of another domain's, and their pages, mapped by privcmd. */
+struct granted {
 	domid_t domain;
 	uint32_t refs[2];
 	unsigned char *area;
 };
 
 /* In dmabuf_calls.c: what has to come of the requests about dma-bufs; grants are exported only if there are some. */
-void dmabuf_calls(const struct lent *lent);
+void dmabuf_calls(const struct granted *granted);
 
 #endif

@@ -81,11 +81,11 @@ static void bad_exports(int fd)
 	CHECK(ioctl(fd, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, &export), -EINVAL);
 }
 
-/* And who sees what, and is told when it goes. */
-static void good_exports(int fd, const struct lent *lent)
+/* And which file sees which buffer, and hears of its release. */
+static void good_exports(int fd, const struct granted *granted)
 {
 	struct export export = {
-		.op = { .count = 2, .fd = -1, .domid = lent->domain, .refs = { lent->refs[0] } }, .more = { lent->refs[1] },
+		.op = { .count = 2, .fd = -1, .domid = granted->domain, .refs = { granted->refs[0] } }, .more = { granted->refs[1] },
 	};
 	unsigned char *area;
 	pid_t child;
@@ -112,17 +112,17 @@ static void good_exports(int fd, const struct lent *lent)
 		MAPPED(area);
 		if (area != MAP_FAILED) {
 			for (int byte = 0; byte < 2 * PAGE; byte++)
-				lent->area[byte] = byte % 249;
+				granted->area[byte] = byte % 249;
 			CHECK(sync_buffer(buffer, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW), 0);
-			TRUE(!memcmp(area, lent->area, 2 * PAGE));
+			TRUE(!memcmp(area, granted->area, 2 * PAGE));
 			for (int byte = 0; byte < 2 * PAGE; byte++)
 				area[byte] = byte % 241;
 			CHECK(sync_buffer(buffer, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW), 0);
-			TRUE(!memcmp(area, lent->area, 2 * PAGE));
+			TRUE(!memcmp(area, granted->area, 2 * PAGE));
 			CHECK(munmap(area, PAGE), 0);
 			close(buffer);
 			CHECK(wait_released(fd, buffer, 20), -ETIMEDOUT);
-			lent->area[PAGE + 1] = 77;
+			granted->area[PAGE + 1] = 77;
 			TRUE(area[PAGE + 1] == 77);
 			CHECK(munmap(area + PAGE, PAGE), 0);
 		}
@@ -246,10 +246,10 @@ static void dmabuf_imports(int fd, bool pv)
 	sleep(3);
 }
 
-void dmabuf_calls(const struct lent *lent)
+void dmabuf_calls(const struct granted *granted)
 {
 	bool pv = is_pv(), ours = is_ours();
-	int fd = node("gntdev", 0);
+	int fd = open_device("gntdev", 0);
 	/* Distributions' kernels are built without XEN_GNTDEV_DMABUF, which ours does not need. */
 	bool none = !ours && ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_RELEASE, NULL) < 0 && errno == ENOTTY;
 
@@ -263,8 +263,8 @@ void dmabuf_calls(const struct lent *lent)
 		CHECK(wait_released(fd, -1, -1), -ENOENT);
 		if (!pv)
 			bad_exports(fd);
-		if (!pv && lent)
-			good_exports(fd, lent);
+		if (!pv && granted)
+			good_exports(fd, granted);
 		dmabuf_imports(fd, pv);
 	}
 	close(fd);

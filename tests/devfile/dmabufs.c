@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfile-dmabufs DOMAIN: makes dma-bufs of grants of a domain that does not run, whose first frames are granted in its
- * stead, and shows that they are its pages. Prints and exits as devfile-calls does.
+ * devfile-dmabufs DOMAIN: makes dma-bufs of grants of a domain that does not run, whose first frames dom0
+ * grants for it, and shows that they are its pages. Prints and exits as devfile-calls does.
  */
 
 #include <errno.h>
@@ -14,23 +14,23 @@
 #include <xen/sys/privcmd.h>
 
 #include "check.h"
-#include "stead.h"
+#include "granted.h"
 
 int main(int argc, char **argv)
 {
-	struct lent lent = { .domain = argc > 1 ? atoi(argv[1]) : 0, .refs = { FIRST_GRANT, FIRST_GRANT + 1 } };
+	struct granted granted = { .domain = argc > 1 ? atoi(argv[1]) : 0, .refs = { FIRST_GRANT, FIRST_GRANT + 1 } };
 	xen_pfn_t frames[2] = { FIRST_FRAME, FIRST_FRAME + 1 };
-	privcmd_mmap_resource_t resource = { .dom = lent.domain, .type = GRANT_TABLE, .num = 1 };
-	privcmd_mmapbatch_v2_t batch = { .num = 2, .dom = lent.domain, .arr = frames };
-	int fd = node("privcmd", 0), errors[2] = { 0 };
+	privcmd_mmap_resource_t resource = { .dom = granted.domain, .type = GRANT_TABLE, .num = 1 };
+	privcmd_mmapbatch_v2_t batch = { .num = 2, .dom = granted.domain, .arr = frames };
+	int fd = open_device("privcmd", 0), errors[2] = { 0 };
 	void *table = map(fd, 1, MAP_SHARED, 0);
 
-	if (!lent.domain) {
+	if (!granted.domain) {
 		fprintf(stderr, "usage: devfile-dmabufs DOMAIN\n");
 		return 2;
 	}
-	lent.area = map(fd, 2, MAP_SHARED, 0);
-	batch.addr = (uintptr_t)lent.area;
+	granted.area = map(fd, 2, MAP_SHARED, 0);
+	batch.addr = (uintptr_t)granted.area;
 	batch.err = errors;
 	resource.addr = (uintptr_t)table;
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch), 0);
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	CHECK(ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &resource), 0);
 	if (!wrong) {
 		grant_frames(table, 2, GTF_permit_access);
-		dmabuf_calls(&lent);
+		dmabuf_calls(&granted);
 		grant_frames(table, 2, 0);
 	}
 	printf("%d calls, %d wrong\n", calls, wrong);

@@ -17,7 +17,7 @@
 #include "check.h"
 
 #define BUILT(wanted) (ours ? (wanted) : -EOPNOTSUPP)
-/* An eventfd that was signalled: somebody has taken the count, or nobody. */
+/* An eventfd that was signalled: its count has been read, or not. */
 #define TAKEN (ours ? -EAGAIN : 1)
 
 static bool ours;
@@ -27,7 +27,7 @@ void irqfd_calls(int fd)
 {
 	/* inject_msi: made at once. track_dirty_vram: made by a worker. */
 	uint32_t brief[8] = { 14 }, longer[8] = { 7 };
-	int event = eventfd(0, EFD_NONBLOCK), other = node("privcmd", 0);
+	int event = eventfd(0, EFD_NONBLOCK), other = open_device("privcmd", 0);
 	struct irqfd args = {
 		.dm_op = (uintptr_t)brief, .size = sizeof(brief), .fd = event, .dom = NOBODY,
 	};

@@ -52,7 +52,7 @@ static void doorbells(int fd, domid_t domain)
 		.dom = domain, .type = XENMEM_resource_ioreq_server, .num = 1,
 		.idx = XENMEM_resource_ioreq_server_frame_ioreq(0),
 	};
-	int events = node("evtchn", 0), eventfds[2];
+	int events = open_device("evtchn", 0), eventfds[2];
 	struct ioctl_evtchn_notify notify;
 	struct ioeventfd args;
 	volatile struct ioreq *slot;
@@ -111,7 +111,7 @@ static void doorbells(int fd, domid_t domain)
 		__sync_synchronize();
 		slot->state = STATE_IOREQ_READY;
 		CHECK(ioctl(events, IOCTL_EVTCHN_NOTIFY, &notify), 0);
-		/* The device model is told too, first, and lets the next event come. */
+		/* The device model gets the request too, first, and unmasks the event. */
 		TRUE(comes(events, p));
 		TRUE(comes(events, q));
 		CHECK(slot->state, STATE_IORESP_READY);
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: devfile-eventfds DOMAIN\n");
 		return 2;
 	}
-	fd = node("privcmd", 0);
+	fd = open_device("privcmd", 0);
 	/* A PV domain's kernel does not see what its programs have mapped. */
 	if (!is_pv())
 		doorbells(fd, domain);

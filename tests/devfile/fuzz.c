@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfile-fuzz SECONDS SEED: makes calls on the nodes in dom0's /dev/xen that make no sense, or sense by chance, from
+ * devfile-fuzz SECONDS SEED: makes calls on the device files in dom0's /dev/xen that make no sense, or sense by chance, from
  * several threads of several processes at once, and takes the address space apart under them: areas are unmapped in
  * part, moved, inherited, left mapped at exit. Only results that a call can have are looked for; what has to hold is
  * that the kernel stays sound and nothing is left behind, which the scenario looks at.
@@ -41,11 +41,11 @@
 /* Pages from one area to the next. */
 #define APART 16
 
-enum { EVTCHN, PRIVCMD, HYPERCALL, GNTALLOC, GNTDEV, NODES };
-static const char *const names[NODES] = { "evtchn", "privcmd", "hypercall", "gntalloc", "gntdev" };
+enum { EVTCHN, PRIVCMD, HYPERCALL, GNTALLOC, GNTDEV, FILES };
+static const char *const names[FILES] = { "evtchn", "privcmd", "hypercall", "gntalloc", "gntdev" };
 
 /* What threads of a process fight for: read and written without a lock, on purpose. */
-static volatile int fds[NODES];
+static volatile int fds[FILES];
 static volatile uint32_t ports[8];
 volatile uint32_t refs[REFS];
 static volatile int events[4];
@@ -316,7 +316,7 @@ static void gntdev(int fd)
 	}
 }
 
-/* Puts nothing there, without giving the addresses away to who does not expect it. */
+/* Maps anonymous memory there, so that no other mapping takes the addresses. */
 static void nothing(char *at, size_t pages)
 {
 	mmap(at, pages * PAGE, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -334,7 +334,7 @@ static void memory(void)
 	case 1:
 		mmap(at, pages * PAGE, pick(4) ? PROT_READ | PROT_WRITE : PROT_READ,
 		     MAP_FIXED | (pick(8) ? MAP_SHARED : MAP_PRIVATE),
-		     pick(6) ? fds[1 + pick(NODES - 1)] : made_buffer(),
+		     pick(6) ? fds[1 + pick(FILES - 1)] : made_buffer(),
 		     pick(2) ? PAGE * pick(12) : offsets[pick(COUNT(offsets))]);
 		break;
 	case 2:
@@ -363,14 +363,14 @@ static void memory(void)
 	}
 }
 
-static void reopen(size_t node)
+static void reopen(size_t file)
 {
 	char path[32];
 	int new;
 
-	snprintf(path, sizeof(path), "/dev/xen/%s", names[node]);
+	snprintf(path, sizeof(path), "/dev/xen/%s", names[file]);
 	new = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (new >= 0 && dup3(new, fds[node], O_CLOEXEC) >= 0)
+	if (new >= 0 && dup3(new, fds[file], O_CLOEXEC) >= 0)
 		close(new);
 }
 
@@ -395,18 +395,18 @@ static void *thread(void *seed)
 	state = (uintptr_t)seed;
 	while (time(NULL) < end) {
 		for (int turn = 0; turn < 64; turn++, calls++) {
-			size_t node = pick(NODES + 2);
+			size_t file = pick(FILES + 2);
 
-			switch (node) {
-			case EVTCHN: evtchn(fds[node]); break;
-			case PRIVCMD: privcmd(fds[node]); break;
-			case GNTALLOC: gntalloc(fds[node]); break;
-			case GNTDEV: pick(3) ? gntdev(fds[node]) : dmabuf(fds[node]); break;
+			switch (file) {
+			case EVTCHN: evtchn(fds[file]); break;
+			case PRIVCMD: privcmd(fds[file]); break;
+			case GNTALLOC: gntalloc(fds[file]); break;
+			case GNTDEV: pick(3) ? gntdev(fds[file]) : dmabuf(fds[file]); break;
 			default: memory();
 			}
 		}
 		if (!pick(16))
-			reopen(pick(NODES));
+			reopen(pick(FILES));
 		if (!pick(64))
 			inherit();
 	}
@@ -419,10 +419,10 @@ static int process(uint64_t seed)
 	uint64_t calls = 0;
 	char path[32];
 
-	for (size_t node = 0; node < NODES; node++) {
-		snprintf(path, sizeof(path), "/dev/xen/%s", names[node]);
-		fds[node] = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-		if (fds[node] < 0) {
+	for (size_t file = 0; file < FILES; file++) {
+		snprintf(path, sizeof(path), "/dev/xen/%s", names[file]);
+		fds[file] = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+		if (fds[file] < 0) {
 			perror(path);
 			return 2;
 		}

@@ -16,7 +16,7 @@
 #include "check.h"
 #include "fuzz.h"
 
-/* Buffers: those that stay, of the kernel's, and those that gntdev has made, which whoever takes one out closes. */
+/* Buffers: those that stay, of the kernel's, and those that gntdev has made, which are closed by the thread that takes them out. */
 int stay[STAY] = { -1, -1 };
 static int made[8] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 

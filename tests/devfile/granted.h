@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a domain that does not run lends, written into its grant table in its stead.
+ * Grants of a domain that does not run, which dom0 writes into its grant table.
  */
-#ifndef STEAD_H
-#define STEAD_H
+#ifndef GRANTED_H
+#define GRANTED_H
 
 #include <stdint.h>
 #include <xen/xen.h>

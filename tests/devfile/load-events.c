@@ -120,7 +120,7 @@ static void serve_events(struct worker *worker)
 	}
 }
 
-const struct kind events = {
-	.name = "events", .node = "evtchn", .most = 1, .burst = 16,
+const struct operation events = {
+	.name = "events", .file = "evtchn", .max_batch = 1, .burst = 16,
 	.prepare = prepare_events, .once = there_and_back, .serve = serve_events,
 };

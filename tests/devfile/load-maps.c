@@ -17,7 +17,7 @@
 #include <xen/sys/privcmd.h>
 
 #include "load.h"
-#include "stead.h"
+#include "granted.h"
 
 static void *map(int fd, size_t pages, off_t offset)
 {
@@ -49,7 +49,7 @@ static void version(struct worker *worker)
 	MUST(ioctl(worker->fd, IOCTL_PRIVCMD_HYPERCALL, &request) >= 0x40000, "IOCTL_PRIVCMD_HYPERCALL");
 }
 
-const struct kind hypercall = { .name = "hypercall", .node = "privcmd", .most = 1, .burst = 64, .once = version };
+const struct operation hypercall = { .name = "hypercall", .file = "privcmd", .max_batch = 1, .burst = 64, .once = version };
 
 /* Frames of the domain, mapped and unmapped. `memory` has room for an error each. */
 
@@ -85,8 +85,8 @@ static void map_unmap_foreign(struct worker *worker)
 	unmap(map_foreign(worker->fd, worker->batch, worker->memory), worker->batch);
 }
 
-const struct kind foreign = {
-	.name = "foreign", .node = "privcmd", .most = FRAMES, .burst = 1,
+const struct operation foreign = {
+	.name = "foreign", .file = "privcmd", .max_batch = FRAMES, .burst = 1,
 	.prepare = prepare_foreign, .once = map_unmap_foreign,
 };
 
@@ -108,7 +108,7 @@ static void map_unmap_table(struct worker *worker)
 	unmap(map_table(worker->fd), 1);
 }
 
-const struct kind resource = { .name = "resource", .node = "privcmd", .most = 1, .burst = 4, .once = map_unmap_table };
+const struct operation resource = { .name = "resource", .file = "privcmd", .max_batch = 1, .burst = 4, .once = map_unmap_table };
 
 /* The domain's grants, mapped and unmapped. `memory` is the request. */
 
@@ -148,8 +148,8 @@ static void map_unmap_grants(struct worker *worker)
 	unmap_grants(worker, map_grants(worker));
 }
 
-const struct kind grants = {
-	.name = "grants", .node = "gntdev", .most = GRANTS, .burst = 1,
+const struct operation grants = {
+	.name = "grants", .file = "gntdev", .max_batch = GRANTS, .burst = 1,
 	.prepare = prepare_grants, .once = map_unmap_grants,
 };
 
@@ -187,8 +187,8 @@ static void copy_grants(struct worker *worker)
 		expect(segments(worker)[index].status == GNTST_okay, "a grant is not copied");
 }
 
-const struct kind copy = {
-	.name = "copy", .node = "gntdev", .most = COPIES, .burst = 16,
+const struct operation copy = {
+	.name = "copy", .file = "gntdev", .max_batch = COPIES, .burst = 16,
 	.prepare = prepare_copy, .once = copy_grants,
 };
 
@@ -215,12 +215,12 @@ static void share_pages(struct worker *worker)
 	MUST(!ioctl(worker->fd, IOCTL_GNTALLOC_DEALLOC_GREF, &back), "IOCTL_GNTALLOC_DEALLOC_GREF");
 }
 
-const struct kind share = {
-	.name = "share", .node = "gntalloc", .most = GRANTS, .burst = 1,
+const struct operation share = {
+	.name = "share", .file = "gntalloc", .max_batch = GRANTS, .burst = 1,
 	.prepare = prepare_share, .once = share_pages,
 };
 
-/* Grants the first frames to dom0, in the domain's stead. */
+/* Grants the domain's first frames to dom0. */
 static void grant(int privcmd)
 {
 	volatile grant_entry_v1_t *table = map_table(privcmd);
@@ -233,7 +233,7 @@ static void grant(int privcmd)
 void prove(void)
 {
 	struct worker mapped = { .batch = GRANTS }, copied = { .batch = COPIES };
-	int privcmd = node("privcmd"), *errors = prepare_frames(FRAMES);
+	int privcmd = open_device("privcmd"), *errors = prepare_frames(FRAMES);
 	size_t words = PAGE / sizeof(uint64_t);
 	volatile uint64_t *area, *granted;
 	uint64_t salt = getpid();
@@ -247,7 +247,7 @@ void prove(void)
 		expect(area[page * words + page % words] == salt + page, "a frame is not what it was");
 
 	grant(privcmd);
-	mapped.fd = copied.fd = node("gntdev");
+	mapped.fd = copied.fd = open_device("gntdev");
 	prepare_grants(&mapped);
 	granted = map_grants(&mapped);
 	for (size_t page = 0; page < GRANTS; page++) {

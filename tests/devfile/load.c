@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfile-load DOMAIN prove: writes grants into the table of a paused domain and shows that the nodes in dom0's
+ * devfile-load DOMAIN prove: writes grants into the table of a paused domain and shows that the device files in dom0's
  * /dev/xen do what they are measured for.
  *
- * devfile-load DOMAIN WARM TIME CELL...: loads the nodes, one cell after the other, each for WARM milliseconds and then
- * for TIME milliseconds that count. A cell is OPERATION:BATCH:THREADS; see `kinds` for the operations. Prints for each
+ * devfile-load DOMAIN WARM TIME CELL...: loads the device files, one cell after the other, each for WARM milliseconds and then
+ * for TIME milliseconds that count. A cell is OPERATION:BATCH:THREADS; see `operations` for the operations. Prints for each
  *
  *	cell=foreign:64:1 rate=12345.678 total=400
  *
@@ -31,7 +31,7 @@ pthread_barrier_t barrier;
 volatile bool over;
 uint16_t domain;
 
-static const struct kind *const kinds[] = { &hypercall, &foreign, &resource, &grants, &copy, &share, &events };
+static const struct operation *const operations[] = { &hypercall, &foreign, &resource, &grants, &copy, &share, &events };
 static double warm_time, time_limit;
 
 void die(const char *what)
@@ -56,7 +56,7 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-int node(const char *name)
+int open_device(const char *name)
 {
 	char path[64];
 	int fd;
@@ -76,9 +76,9 @@ const char *thread_name(const struct worker *worker)
 
 static void burst(struct worker *worker)
 {
-	for (unsigned int count = 0; count < worker->kind->burst; count++)
-		worker->kind->once(worker);
-	worker->total += worker->kind->burst;
+	for (unsigned int count = 0; count < worker->operation->burst; count++)
+		worker->operation->once(worker);
+	worker->total += worker->operation->burst;
 }
 
 /* An operation that has begun is brought to its end, so its time is what counts, not what was wanted. */
@@ -101,7 +101,7 @@ static void measure(struct worker *worker)
 static void *work(void *argument)
 {
 	struct worker *worker = argument;
-	const struct kind *kind = worker->kind;
+	const struct operation *operation = worker->operation;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -109,15 +109,15 @@ static void *work(void *argument)
 	MUST(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
 	/* What a file's interrupts are called. */
 	prctl(PR_SET_NAME, thread_name(worker));
-	worker->fd = node(kind->node);
-	if (kind->prepare)
-		kind->prepare(worker);
+	worker->fd = open_device(operation->file);
+	if (operation->prepare)
+		operation->prepare(worker);
 	pthread_barrier_wait(&barrier);
-	if (kind->serve && worker->number) {
-		kind->serve(worker);
+	if (operation->serve && worker->number) {
+		operation->serve(worker);
 	} else {
 		measure(worker);
-		if (kind->serve && worker->threads > 1) {
+		if (operation->serve && worker->threads > 1) {
 			over = true;
 			notify(worker->fd, worker->port);
 		}
@@ -129,11 +129,11 @@ static void *work(void *argument)
 	return NULL;
 }
 
-static const struct kind *kind_of(const char *name)
+static const struct operation *operation_of(const char *name)
 {
-	for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++)
-		if (!strcmp(kinds[index]->name, name))
-			return kinds[index];
+	for (size_t index = 0; index < sizeof(operations) / sizeof(operations[0]); index++)
+		if (!strcmp(operations[index]->name, name))
+			return operations[index];
 	return NULL;
 }
 
@@ -141,14 +141,14 @@ static void run(const char *cell)
 {
 	unsigned int batch = 0, threads = 0, cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t handles[THREADS];
-	const struct kind *kind;
+	const struct operation *operation;
 	char name[16] = "";
 	uint64_t total = 0;
 	double rate = 0;
 
 	sscanf(cell, "%15[a-z]:%u:%u", name, &batch, &threads);
-	kind = kind_of(name);
-	if (!kind || !batch || batch > kind->most || !threads || threads > THREADS || threads > cpus) {
+	operation = operation_of(name);
+	if (!operation || !batch || batch > operation->max_batch || !threads || threads > THREADS || threads > cpus) {
 		fprintf(stderr, "there is no cell %s\n", cell);
 		exit(2);
 	}
@@ -158,7 +158,7 @@ static void run(const char *cell)
 	for (unsigned int number = 0; number < threads; number++) {
 		/* The first processor does whatever else there is to do. */
 		workers[number] = (struct worker){
-			.kind = kind, .batch = batch, .number = number, .threads = threads, .cpu = cpus - 1 - number,
+			.operation = operation, .batch = batch, .number = number, .threads = threads, .cpu = cpus - 1 - number,
 		};
 	}
 	for (unsigned int number = 0; number < threads; number++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of devfile-load share: workers, kinds of operations, and what all of them call.
+ * What the parts of devfile-load share: workers, operations, and what all of them call.
  */
 
 #ifndef LOAD_H
@@ -21,21 +21,21 @@
 
 /* One thread of a cell. */
 struct worker {
-	const struct kind *kind;
+	const struct operation *operation;
 	unsigned int batch, number, threads, cpu;
 	int fd;
 	double rate;
 	uint64_t total;
-	/* What the kind needs; see there. */
+	/* What the operation needs; see its file. */
 	void *memory;
 	uint32_t port, other;
 };
 
 /* An operation. */
-struct kind {
-	const char *name, *node;
+struct operation {
+	const char *name, *file;
 	/* The largest batch. */
-	unsigned int most;
+	unsigned int max_batch;
 	/* Operations between two looks at the clock, which may be as dear as the cheapest of them. */
 	unsigned int burst;
 	void (*prepare)(struct worker *worker);
@@ -51,9 +51,9 @@ extern volatile bool over;
 extern uint16_t domain;
 
 /* load-maps.c */
-extern const struct kind hypercall, foreign, resource, grants, copy, share;
+extern const struct operation hypercall, foreign, resource, grants, copy, share;
 /* load-events.c */
-extern const struct kind events;
+extern const struct operation events;
 
 /* The end, with the reason of the last system call. */
 void __attribute__((noreturn)) die(const char *what);
@@ -61,8 +61,8 @@ void __attribute__((noreturn)) die(const char *what);
 /* The end, unless the condition holds. */
 void expect(bool condition, const char *what);
 
-/* Opens a node. */
-int node(const char *name);
+/* Opens a device file. */
+int open_device(const char *name);
 /* By which the interrupts of the files that a thread has opened are known. */
 const char *thread_name(const struct worker *worker);
 /* Sends an event to the other end of a port. */

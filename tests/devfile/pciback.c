@@ -147,14 +147,14 @@ static void connect_to(char **argv)
 	struct ioctl_evtchn_bind_interdomain bind = {
 		.remote_domain = atoi(argv[1]), .remote_port = atoi(argv[3]),
 	};
-	int grants = node("gntdev", 0);
+	int grants = open_device("gntdev", 0);
 
 	if (ioctl(grants, IOCTL_GNTDEV_MAP_GRANT_REF, &grant))
 		die("IOCTL_GNTDEV_MAP_GRANT_REF");
 	page = map(grants, 1, MAP_SHARED, grant.index);
 	if (page == MAP_FAILED)
 		die("mmap");
-	events = node("evtchn", 0);
+	events = open_device("evtchn", 0);
 	port = ioctl(events, IOCTL_EVTCHN_BIND_INTERDOMAIN, &bind);
 	if ((int)port < 0)
 		die("IOCTL_EVTCHN_BIND_INTERDOMAIN");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What follows from the runs of a scenario. One in which a domain ended by a triple fault shows nothing, because that can be
-//! the emulator's ([`crate::fault`]): the scenario runs again, and this is told. If it is so every time, it fails: a kernel that
+//! the emulator's ([`crate::fault`]): the scenario runs again, and the report says so. If every run ends so, it fails: a kernel that
 //! kills every domain must not pass.
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::health::Lost;
 use crate::scenario::{Skip, TimedOut};
 
 /// How often a scenario is run at most.
-pub const RUNS: usize = 3;
+pub const MAX_RUNS: usize = 3;
 
 /// How one run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Attempt {
     /// With a verdict.
     Judged(Verdict),
     /// A domain ended by a triple fault.
-    Lost(Loss),
+    Lost(LostRun),
 }
 
 /// How a scenario ended.
@@ -40,7 +40,7 @@ pub enum Verdict {
 
 /// A run that a triple fault ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct LostRun {
     /// The triple faults.
     pub faults: Vec<Fault>,
     /// What the scenario said.
@@ -60,7 +60,7 @@ impl Attempt {
                 Ok(()) => "the scenario noticed nothing".into(),
                 Err(error) => format!("{error:#}"),
             };
-            return Self::Lost(Loss {
+            return Self::Lost(LostRun {
                 faults,
                 error,
                 logs,
@@ -86,14 +86,14 @@ impl Verdict {
 pub fn decide(attempts: &[Attempt]) -> Option<Verdict> {
     match attempts.last()? {
         Attempt::Judged(verdict) => Some(verdict.clone()),
-        Attempt::Lost(_) if attempts.len() < RUNS => None,
+        Attempt::Lost(_) if attempts.len() < MAX_RUNS => None,
         Attempt::Lost(last) => Some(Verdict::Failed(lost_always(attempts, last))),
     }
 }
 
 /// Whether it was a triple fault that failed it.
 pub fn is_lost(attempts: &[Attempt]) -> bool {
-    attempts.len() >= RUNS && matches!(attempts.last(), Some(Attempt::Lost(_)))
+    attempts.len() >= MAX_RUNS && matches!(attempts.last(), Some(Attempt::Lost(_)))
 }
 
 /// A line for each run that a triple fault ended.
@@ -107,7 +107,7 @@ pub fn repeats(attempts: &[Attempt]) -> Vec<String> {
     lines
 }
 
-impl Loss {
+impl LostRun {
     fn describe(&self) -> String {
         let faults: Vec<_> = self.faults.iter().map(Fault::to_string).collect();
         let mut text = faults.join("; ");
@@ -118,7 +118,7 @@ impl Loss {
     }
 }
 
-fn lost_always(attempts: &[Attempt], last: &Loss) -> String {
+fn lost_always(attempts: &[Attempt], last: &LostRun) -> String {
     let culprits = attempts.iter().flat_map(|attempt| match attempt {
         Attempt::Lost(loss) => loss.faults.iter(),
         Attempt::Judged(_) => [].iter(),

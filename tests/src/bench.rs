@@ -75,7 +75,7 @@ fn wanted<C: Display>(mut cells: Vec<C>, only: &[String]) -> Vec<C> {
     cells
 }
 
-/// What is said if no cell is wanted.
+/// The error if no cell is wanted.
 fn none_wanted<C: Display>(cells: impl IntoIterator<Item = C>, only: &[String]) -> String {
     let cells: Vec<_> = cells.into_iter().map(|cell| cell.to_string()).collect();
     format!(

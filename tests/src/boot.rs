@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use kbuild::{Images, Session};
 
-use crate::attempts::RUNS;
+use crate::attempts::MAX_RUNS;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::{Host, Start};
@@ -19,6 +19,8 @@ use crate::machine::MONITOR;
 use crate::nic::Nic;
 use crate::terminal;
 use crate::topology::Topology;
+
+use network::NetworkReport;
 
 /// Where a console leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +40,9 @@ pub struct Options {
     pub vcpus: u32,
     /// Memory of each guest in MiB.
     pub memory: u32,
-    /// The frontends.
+    /// Whose front ends drive the guests' disks and networks.
     pub driver: Driver,
-    /// The machine.
+    /// The machine, with memory for all guests.
     pub topology: Topology,
     /// Open a console at the end.
     pub console: Option<Console>,
@@ -49,7 +51,7 @@ pub struct Options {
 }
 
 /// What was seen in one guest.
-struct Seen {
+struct GuestReport {
     name: String,
     mode: Mode,
     guest_type: String,
@@ -58,7 +60,7 @@ struct Seen {
     files: u32,
     digest: String,
     took: Duration,
-    network: network::Seen,
+    network: NetworkReport,
 }
 
 /// Runs it all; returns the report's text.
@@ -77,7 +79,7 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     step.done(&format!("dom0 runs {}", host.kernel));
 
     let mut result = guests(session, &host, options);
-    for _ in 1..RUNS {
+    for _ in 1..MAX_RUNS {
         if result.is_ok() {
             break;
         }
@@ -153,7 +155,11 @@ pub fn dom0_only(
     Ok(text)
 }
 
-fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Domain>, Vec<Seen>)> {
+fn guests(
+    session: &Session,
+    host: &Host,
+    options: &Options,
+) -> Result<(Vec<Domain>, Vec<GuestReport>)> {
     let names: Vec<_> = options.modes.iter().map(|mode| mode.name()).collect();
     let step = session
         .ui
@@ -187,7 +193,12 @@ fn guests(session: &Session, host: &Host, options: &Options) -> Result<(Vec<Doma
 
 /// Makes a file system on the guest's disk, fills it, reads it back through a fresh mount, and compares what
 /// dom0 finds in the file behind the disk.
-fn check(host: &Host, guest: &Domain, driver: Driver, network: network::Seen) -> Result<Seen> {
+fn check(
+    host: &Host,
+    guest: &Domain,
+    driver: Driver,
+    network: NetworkReport,
+) -> Result<GuestReport> {
     let started = Instant::now();
     guest.load_blkfront(driver, "")?;
     let module = guest.driver_of("xvda")?;
@@ -224,7 +235,7 @@ fn check(host: &Host, guest: &Domain, driver: Driver, network: network::Seen) ->
         "dom0 reads {in_dom0}, the guest wrote {digest}"
     );
     let modules = guest.sh("lsmod | awk 'NR > 1 { print $1 }' | grep -E 'xen|_rs' | sort")?;
-    Ok(Seen {
+    Ok(GuestReport {
         name: guest.name().to_owned(),
         mode: guest.mode(),
         guest_type: guest.sh("cat /sys/hypervisor/guest_type")?,
@@ -237,7 +248,7 @@ fn check(host: &Host, guest: &Domain, driver: Driver, network: network::Seen) ->
     })
 }
 
-fn describe(images: &Images, host: &Host, seen: &[Seen], took: Duration) -> Result<String> {
+fn describe(images: &Images, host: &Host, seen: &[GuestReport], took: Duration) -> Result<String> {
     let dom0 = host.dom0();
     let xen = dom0.sh("xl info | awk -F: '/^xen_(version|caps)/ { print $2 }' | xargs")?;
     let mut text = String::new();

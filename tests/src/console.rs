@@ -45,9 +45,9 @@ const COMPLAINTS: [&str; 15] = [
     ": nobody cared",
 ];
 
-/// What a line says about the one who printed it.
+/// What a line means for the machine or guest that printed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Severity {
     /// Nothing of interest.
     Fine,
     /// Something is wrong.
@@ -57,14 +57,14 @@ pub enum Verdict {
 }
 
 /// Judges one line.
-pub fn judge(line: &str) -> Verdict {
+pub fn judge(line: &str) -> Severity {
     let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
     if has(&FATAL) {
-        Verdict::Fatal
+        Severity::Fatal
     } else if has(&COMPLAINTS) {
-        Verdict::Complaint
+        Severity::Complaint
     } else {
-        Verdict::Fine
+        Severity::Fine
     }
 }
 
@@ -109,9 +109,9 @@ impl Judge {
             self.health.read_of_fault(line);
         }
         match judge(line) {
-            Verdict::Fine => {}
-            Verdict::Complaint => self.health.complain(format!("{}: {line}", self.who)),
-            Verdict::Fatal => self.health.died(format!("{} died: {line}", self.who)),
+            Severity::Fine => {}
+            Severity::Complaint => self.health.complain(format!("{}: {line}", self.who)),
+            Severity::Fatal => self.health.died(format!("{} died: {line}", self.who)),
         }
     }
 }
@@ -172,16 +172,16 @@ mod tests {
     #[test]
     fn lines_are_judged() {
         let fatal = "[   12.3] Kernel panic - not syncing: Attempted to kill init!";
-        assert_eq!(judge(fatal), Verdict::Fatal);
-        assert_eq!(judge("(XEN) Panic on CPU 0:"), Verdict::Fatal);
+        assert_eq!(judge(fatal), Severity::Fatal);
+        assert_eq!(judge("(XEN) Panic on CPU 0:"), Severity::Fatal);
         assert_eq!(
             judge("[ 1.0] WARNING: CPU: 1 PID: 9 at block/blk-mq.c:1"),
-            Verdict::Complaint
+            Severity::Complaint
         );
-        assert_eq!(judge("[ 1.0] DMI: not present or invalid."), Verdict::Fine);
+        assert_eq!(judge("[ 1.0] DMI: not present or invalid."), Severity::Fine);
         assert_eq!(
             judge("[ 1.0] printk: debug: ignoring loglevel setting."),
-            Verdict::Fine
+            Severity::Fine
         );
     }
 

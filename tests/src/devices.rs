@@ -9,7 +9,7 @@
 //! | e1000e, virtio | all memory | MSI-X |
 //! | e1000 | the first 4 GiB | INTx |
 //!
-//! A kernel that is told `pci=nomsi` has all of them interrupt by their lines.
+//! With `pci=nomsi` on the kernel's command line all of them interrupt by INTx.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -29,8 +29,8 @@ pub struct RealDisk {
     /// The module that drives its controller, and the name of its image.
     pub module: &'static str,
     /// How it interrupts, if it may choose.
-    pub interrupts: Kind,
-    /// What QEMU is told after the drive, which is called like the module.
+    pub interrupts: InterruptKind,
+    /// QEMU's arguments after the drive, which is called like the module.
     device: &'static [&'static str],
 }
 
@@ -40,27 +40,27 @@ pub struct RealNet {
     /// The module that drives it.
     pub module: &'static str,
     /// How it interrupts, if it may choose.
-    pub interrupts: Kind,
-    /// What QEMU is told.
+    pub interrupts: InterruptKind,
+    /// QEMU's arguments.
     device: &'static str,
 }
 
 /// How a device interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// By a line.
-    Line,
-    /// By messages, from its configuration space.
+pub enum InterruptKind {
+    /// By INTx, the line of a PCI device.
+    Intx,
+    /// By MSI, from its configuration space.
     Msi,
-    /// By messages, from a table of its own.
+    /// By MSI-X, from a table of its own.
     Msix,
 }
 
 /// The interrupts of a device.
 #[derive(Clone, Debug)]
 pub struct Interrupts {
-    /// Their kind.
-    pub kind: Kind,
+    /// What the device uses.
+    pub kind: InterruptKind,
     /// How many came, on all processors.
     pub count: u64,
     /// The controllers they come by, as `/proc/interrupts` names them.
@@ -74,24 +74,24 @@ pub const SLOW: &str = "sym53c8xx";
 pub const DISKS: [RealDisk; 4] = [
     RealDisk {
         module: "ahci",
-        interrupts: Kind::Msi,
+        interrupts: InterruptKind::Msi,
         device: &["ide-hd,drive=ahci,bus=ide.0"],
     },
     RealDisk {
         module: "nvme",
-        interrupts: Kind::Msix,
+        interrupts: InterruptKind::Msix,
         // With doorbells in memory QEMU may miss the one that a line waits for (it publishes where it wants to be told from before it
         // has looked how far the driver is): the line stays up, and interrupts without end.
         device: &["nvme,drive=nvme,serial=paravane,dbcs=off"],
     },
     RealDisk {
         module: "virtio_blk",
-        interrupts: Kind::Msix,
+        interrupts: InterruptKind::Msix,
         device: &["virtio-blk-pci,drive=virtio_blk,iommu_platform=on,disable-legacy=on"],
     },
     RealDisk {
         module: SLOW,
-        interrupts: Kind::Line,
+        interrupts: InterruptKind::Intx,
         device: &[
             "lsi53c895a,id=lsi",
             "scsi-hd,drive=sym53c8xx,bus=lsi.0,scsi-id=0",
@@ -103,17 +103,17 @@ pub const DISKS: [RealDisk; 4] = [
 pub const NETS: [RealNet; 3] = [
     RealNet {
         module: "e1000e",
-        interrupts: Kind::Msix,
+        interrupts: InterruptKind::Msix,
         device: "e1000e",
     },
     RealNet {
         module: "e1000",
-        interrupts: Kind::Line,
+        interrupts: InterruptKind::Intx,
         device: "e1000",
     },
     RealNet {
         module: "virtio_net",
-        interrupts: Kind::Msix,
+        interrupts: InterruptKind::Msix,
         device: "virtio-net-pci,iommu_platform=on,disable-legacy=on",
     },
 ];
@@ -136,7 +136,7 @@ pub(crate) fn remove_files(dir: &Path) {
     }
 }
 
-/// What QEMU is told.
+/// QEMU's arguments.
 pub(crate) fn arguments() -> Vec<String> {
     let mut args = Vec::new();
     for disk in DISKS {
@@ -299,9 +299,9 @@ const INTERRUPTS: &str = r#"interrupts() { d=$1; until [ -e $d/irq ]; do d=$(dir
 fn read_interrupts(text: &str) -> Option<Interrupts> {
     let mut lines = text.lines();
     let kind = match lines.next()? {
-        "line" => Kind::Line,
-        "msi" => Kind::Msi,
-        "msix" => Kind::Msix,
+        "line" => InterruptKind::Intx,
+        "msi" => InterruptKind::Msi,
+        "msix" => InterruptKind::Msix,
         _ => return None,
     };
     let (mut count, mut controllers) = (0, BTreeSet::new());
@@ -343,7 +343,7 @@ mod tests {
         );
         let text = "msix\n 24: 1 2 PCI-MSIX-0000:00:04.0 0-edge a\n 25: 3 0 PCI-MSIX-0000:00:04.0 1-edge b";
         let found = read_interrupts(text).unwrap();
-        assert_eq!((found.kind, found.count), (Kind::Msix, 6));
+        assert_eq!((found.kind, found.count), (InterruptKind::Msix, 6));
         assert_eq!(found.controllers.len(), 1);
         assert!(read_interrupts("msi\nmsix\n").is_none());
     }

@@ -13,14 +13,14 @@ use std::fmt;
 /// there whether it runs on Xen or not (Documentation/arch/x86/x86_64/mm.rst: "guard hole, also reserved for hypervisor").
 const HYPERVISORS: std::ops::Range<u64> = 0xffff_8000_0000_0000..0xffff_8800_0000_0000;
 
-/// A domain's end by a triple fault.
+/// A triple fault that ended a domain, `dXvY` in Xen's message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fault {
-    /// The domain.
+    /// The domain's number.
     pub domid: u32,
-    /// Its virtual processor.
+    /// The vCPU's number.
     pub vcpu: u32,
-    /// Where it was.
+    /// Where the vCPU was, if the registers were printed.
     pub rip: Option<u64>,
     rsp: Option<u64>,
 }

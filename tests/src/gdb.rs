@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Most bytes of an answer: registers take some 2,000.
-const LONGEST: usize = 1 << 16;
+const MAX_PACKET: usize = 1 << 16;
 
 /// The general registers by the stub's numbers, of those that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// The stub stops the machine for whoever connects.
+    /// The stub stops the machine when a debugger connects.
     pub fn new(stream: UnixStream) -> Self {
         Self {
             stream,
@@ -127,7 +127,7 @@ impl Client {
         Ok(())
     }
 
-    /// Forgets all breakpoints and lets the machine run on, without anyone who watches it.
+    /// Forgets all breakpoints and lets the machine run on, without a debugger.
     pub fn detach(mut self) -> Result<()> {
         self.done("D")
     }
@@ -163,7 +163,7 @@ impl Client {
                 return Ok(Some(packet));
             }
             ensure!(
-                self.pending.len() < LONGEST,
+                self.pending.len() < MAX_PACKET,
                 "an endless packet from QEMU's debugger stub"
             );
             let mut part = [0; 4096];

@@ -20,7 +20,7 @@ use crate::remote::{Output, Place};
 pub enum Mode {
     /// Paravirtualised.
     Pv,
-    /// In a hardware-assisted container.
+    /// Hardware-assisted, without a device model.
     Pvh,
     /// Hardware-assisted, with a whole machine that QEMU emulates in dom0.
     Hvm,
@@ -260,7 +260,7 @@ impl Deref for Domain {
 }
 
 impl Domain {
-    /// Its name.
+    /// Its name, as xl knows it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -270,7 +270,7 @@ impl Domain {
         self.mode
     }
 
-    /// Its number, which changes with a restore.
+    /// Its domid, which a restore or a migration changes.
     pub fn domid(&self) -> u32 {
         self.domid.load(Ordering::Relaxed)
     }
@@ -396,7 +396,7 @@ impl Domain {
             .map(drop)
     }
 
-    /// Its health.
+    /// Whether it is alive, and what its kernel complained about.
     pub fn health(&self) -> &Health {
         self.place.health()
     }

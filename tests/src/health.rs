@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Whether a machine or a guest is still alive, and what its kernel complained about. Console watchers write
-//! it, everyone who waits for an answer reads it: nobody waits a minute for a guest that panicked.
+//! it, and each wait for an answer checks it: a guest that panicked does not cost a minute of waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ pub struct Health {
 struct State {
     death: Option<String>,
     complaints: Vec<String>,
-    /// A guest's number.
+    /// A guest's domid, once it is known.
     domid: Option<u32>,
     /// A machine's domains that ended by a triple fault.
     lost: Vec<Fault>,

@@ -196,12 +196,12 @@ impl Host {
         &self.topology
     }
 
-    /// The machine's health.
+    /// Whether the machine is alive, and what kernels complained about.
     pub fn health(&self) -> &Health {
         self.dom0.health()
     }
 
-    /// The machine's clock.
+    /// The clock by which limits are kept.
     pub fn pace(&self) -> &Pace {
         self.dom0.pace()
     }

@@ -173,7 +173,7 @@ impl Machine {
         self.dir.join(CONSOLE)
     }
 
-    /// Its clock.
+    /// The clock by which limits are kept.
     pub fn pace(&self) -> &Pace {
         &self.pace
     }
@@ -201,7 +201,7 @@ impl Machine {
         self.health.check()
     }
 
-    /// The same after a connection to it was lost, which comes a moment before its end.
+    /// As [`check`](Self::check), after a connection to it was lost, which happens a moment before its end.
     pub fn check_end(&mut self) -> Result<()> {
         let limit = self.pace.limit(Duration::from_secs(1));
         while !limit.is_over() {

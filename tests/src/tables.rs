@@ -2,7 +2,7 @@
 
 //! ACPI tables that mislead, for a machine whose firmware is wrong about its interrupts (QEMU's `-acpitable`).
 //!
-//! - A second MADT, which Xen and dom0 are told to use: it says that line [`OVERRIDDEN`] is level-triggered and active low. No
+//! - A second MADT, which Xen and dom0 are made to use by their command lines: it says that GSI [`OVERRIDDEN`] is level-triggered and active low. No
 //!   device has that line.
 //! - An SSDT with a device that does not exist, on a line of PCI devices, which calls that line edge-triggered and active low.
 //!   Linux asks for the lines of such devices before it asks for those of PCI devices.
@@ -31,7 +31,7 @@ pub(crate) fn make_files(dir: &Path, cpus: u32) -> Result<()> {
     Ok(())
 }
 
-/// What QEMU is told; it makes the tables' headers.
+/// QEMU's arguments; it makes the tables' headers.
 pub(crate) fn arguments() -> [&'static str; 6] {
     [
         "-acpitable",

@@ -12,7 +12,7 @@ use crate::tables::SECOND_MADT;
 pub enum Dom0 {
     /// Paravirtualised.
     Pv,
-    /// In a hardware-assisted container; needs an IOMMU.
+    /// Hardware-assisted, without a device model; needs an IOMMU.
     Pvh,
 }
 
@@ -79,14 +79,14 @@ pub enum Loader {
     Qemu,
     /// GRUB loads it from a disk, by multiboot 2: see [`kbuild::image::grub`].
     Grub,
-    /// The same on a machine with UEFI instead of a BIOS.
+    /// GRUB, on a machine with UEFI instead of a BIOS.
     GrubByUefi,
 }
 
 /// A machine. Scenarios with the same topology share a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
-    /// The hypervisor.
+    /// Which hypervisor is booted.
     pub hypervisor: Hypervisor,
     /// How dom0 runs.
     pub dom0: Dom0,
@@ -98,7 +98,7 @@ pub struct Topology {
     pub dom0_vcpus: u32,
     /// Dom0's memory in MiB; guests' disks are in it.
     pub dom0_memory: u32,
-    /// Its devices.
+    /// Devices besides those that every machine has.
     pub devices: Devices,
     /// Whether its firmware is wrong about interrupts: see [`crate::tables`].
     pub misleading: bool,
@@ -138,7 +138,7 @@ impl Topology {
         dom0_args: "",
     };
 
-    /// The same with a PVH dom0.
+    /// A PVH dom0 with room for a few guests.
     pub const PVH: Self = Self {
         dom0: Dom0::Pvh,
         cpus: 3,
@@ -230,13 +230,13 @@ impl Topology {
         ..Self::PV
     };
 
-    /// The same with an IOMMU.
+    /// [`Self::PV_REAL`] with an IOMMU.
     pub const PV_REAL_IOMMU: Self = Self {
         iommu: true,
         ..Self::PV_REAL
     };
 
-    /// The same with firmware that is wrong about interrupts.
+    /// [`Self::PV_REAL`] with firmware that is wrong about interrupts.
     pub const PV_MISLED: Self = Self {
         misleading: true,
         xen_args: SECOND_MADT,

@@ -16,7 +16,7 @@ const SLACK: Duration = Duration::from_secs(30);
 pub struct Server(Job);
 
 impl Server {
-    /// Starts it in dom0 or in a guest. Whoever asks it waits until it listens.
+    /// Starts it in dom0 or in a guest. Its clients wait until it listens.
     pub fn start(place: &Place) -> Result<Self> {
         Ok(Self(place.spawn(&command(place, "serve"))?))
     }

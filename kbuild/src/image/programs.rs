@@ -31,7 +31,7 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
 ];
 
 /// What sources include.
-const HEADERS: [&str; 5] = ["check.h", "fuzz.h", "load.h", "requests.h", "stead.h"];
+const HEADERS: [&str; 5] = ["check.h", "fuzz.h", "granted.h", "load.h", "requests.h"];
 
 /// A key over the sources.
 pub fn key(session: &Session) -> Result<String> {

@@ -9,7 +9,7 @@
 //! nothing is lost when a watch is coalesced.
 //!
 //! `xl save` and `xl restore` give the guest a new home without our nodes. Both sides keep their state in
-//! memory and write their nodes again: dom0 when it is told the new domain number, the guest when it notices
+//! memory and write their nodes again: dom0 when the host sends the new domain number, the guest when it notices
 //! that its `ack` node is gone.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -27,7 +27,7 @@ use ring::Ring;
 
 /// What a workload did.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct Throughput {
     /// Requests completed while the clock ran.
     pub requests: u64,
     /// Requests a second, the sum over the threads.
@@ -37,7 +37,7 @@ pub struct Outcome {
 }
 
 /// Runs a workload on a device for `warm`, which is not counted, and then for `time`.
-pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Result<Outcome> {
+pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Result<Throughput> {
     let file = rustix::fs::open(
         device,
         ring::flags(cell.direction),
@@ -48,7 +48,7 @@ pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Re
         return Err(io::Error::other("the device is smaller than one request"));
     }
     let barrier = Barrier::new(cell.jobs as usize);
-    let mut outcome = Outcome {
+    let mut outcome = Throughput {
         requests: 0,
         rate: 0.0,
         total: 0,
@@ -139,7 +139,7 @@ const USAGE: &str =
     "usage: blkload DEVICE WARM_MS TIME_MS CELL...\n  a CELL is read|write:BYTES:DEPTH:JOBS";
 
 /// The program: runs the cells one after the other and prints, for each, a line of the cell and its
-/// [`Outcome`]: requests, requests a second, requests in all.
+/// [`Throughput`]: requests, requests a second, requests in all.
 pub fn main(args: &[String]) -> io::Result<()> {
     let usage = || io::Error::new(io::ErrorKind::InvalidInput, USAGE);
     let [device, warm, time, cells @ ..] = args else {
@@ -152,7 +152,7 @@ pub fn main(args: &[String]) -> io::Result<()> {
         .map(|cell| cell.parse().map_err(|_| usage()))
         .collect::<Result<_, _>>()?;
     for cell in cells {
-        let Outcome {
+        let Throughput {
             requests,
             rate,
             total,

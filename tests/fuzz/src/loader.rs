@@ -13,7 +13,7 @@ use crate::bytes::Bytes;
 const AT: u64 = 0x1000;
 
 /// More reads than this are no bounded time: the longest texts of the most modules, and some.
-const MOST_READS: u64 = 1 << 20;
+const MAX_READS: u64 = 1 << 20;
 
 /// Memory that has nothing before or behind some bytes.
 struct Written {
@@ -24,7 +24,7 @@ struct Written {
 impl Memory for &Written {
     fn read(&self, address: u64, to: &mut [u8]) -> bool {
         self.reads.set(self.reads.get() + 1);
-        assert!(self.reads.get() < MOST_READS, "the time is not bounded");
+        assert!(self.reads.get() < MAX_READS, "the time is not bounded");
         let part = address.checked_sub(AT).and_then(|at| {
             let at = usize::try_from(at).ok()?;
             self.bytes.get(at..at.checked_add(to.len())?)

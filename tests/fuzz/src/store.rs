@@ -7,7 +7,7 @@ use xen_abi::io::xs_wire::{Header, PAYLOAD_MAX};
 use xen_ring::blkif::features::{Disk, Features, Transport};
 use xen_ring::blkif::vdev::{DiskName, Placement};
 use xen_ring::netif::{features as netif, mac};
-use xen_ring::xenstore::number::{decimal, integer};
+use xen_ring::xenstore::number::decimal;
 use xen_ring::xenstore::path::Path;
 use xen_ring::xenstore::wire::Message;
 use zerocopy::FromBytes;
@@ -161,7 +161,6 @@ fn text(bytes: &[u8]) {
         let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
         assert_eq!(trimmed.parse(), Ok(number));
     }
-    let _ = integer(bytes);
     if let Ok(path) = Path::new(bytes) {
         let names: Vec<&str> = path.names().collect();
         let joined = names.join("/");

@@ -23,7 +23,7 @@ use receiver::Receiver;
 const HEADER: usize = 12;
 
 /// The longest datagram of IPv4 (RFC 768): 65535 bytes less the headers.
-const LONGEST: u32 = 65_507;
+const MAX_PAYLOAD: u32 = 65_507;
 
 /// Room for datagrams that have come and were not looked at yet.
 const BUFFER: usize = 8 << 20;
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     streams: u32,
     /// Bytes of a datagram, without headers
-    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u32).range(HEADER as i64..=i64::from(LONGEST)))]
+    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u32).range(HEADER as i64..=i64::from(MAX_PAYLOAD)))]
     size: u32,
     /// Datagrams a second of each socket, or as many as possible
     #[arg(long, default_value_t = 0)]
@@ -72,7 +72,7 @@ pub struct FragmentsArgs {
     #[arg(long, default_value_t = 1)]
     count: u32,
     /// The most bytes of a datagram: what the device's MTU leaves, or it is sent in parts
-    #[arg(long, default_value_t = LONGEST)]
+    #[arg(long, default_value_t = MAX_PAYLOAD)]
     largest: u32,
 }
 
@@ -213,7 +213,7 @@ fn transmit(socket: &UdpSocket, request: &Line) -> io::Result<u64> {
     let [warm, time] = [request.get("warm")?, request.get("time")?].map(Duration::from_millis);
     let (rate, check): (u32, Check) = (request.get("rate")?, request.get("check")?);
     let size: u32 = request.get("size")?;
-    let mut datagram = vec![0; size.clamp(HEADER as u32, LONGEST) as usize];
+    let mut datagram = vec![0; size.clamp(HEADER as u32, MAX_PAYLOAD) as usize];
     let started = Instant::now();
     let mut sent = 0u64;
     while started.elapsed() < warm + time {

@@ -62,7 +62,7 @@ enum Command {
 }
 
 /// So many milliseconds to wait for something, multiplied by how much slower the machine is than what they are meant for,
-/// which whoever starts the program knows.
+/// which the caller of the program knows.
 fn patience(millis: u64) -> Duration {
     let pace = std::env::var("PACE")
         .ok()

@@ -23,11 +23,11 @@ use crate::report::Line;
 const HEADER: usize = 8;
 
 /// The most bytes a request can carry with IPv4: 65535 less both headers.
-const LONGEST: u32 = 65_507;
+const MAX_PAYLOAD: u32 = 65_507;
 
 /// The most bytes that more than one request may have together. A kernel answers by one socket for each processor, whose packets
 /// may take some 256 KiB until they are freed, and drops what is beyond (`Icmp: OutErrors`): seven of 65,508 with four times this.
-const TOGETHER: u32 = LONGEST / 4;
+const TOGETHER: u32 = MAX_PAYLOAD / 4;
 
 /// Room for answers that consist of very many fragments.
 const BUFFER: usize = 4 << 20;
@@ -37,10 +37,10 @@ pub struct Args {
     /// Whom to ask
     to: IpAddr,
     /// Lengths of content, in bytes
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(..=i64::from(LONGEST)))]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_PAYLOAD)))]
     sizes: Vec<u32>,
     /// Every length up to this
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(LONGEST)))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_PAYLOAD)))]
     all: Option<u32>,
     /// Requests on their way at a time, unless they are long
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]

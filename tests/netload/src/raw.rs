@@ -87,7 +87,7 @@ pub fn send(args: &SendArgs) -> io::Result<Line> {
 pub fn receive(args: &ReceiveArgs) -> io::Result<Line> {
     let (mut socket, _) = open(&args.device)?;
     rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER)?;
-    // For whoever waits to send.
+    // Wakes the thread that waits to send.
     eprintln!("listening");
     let mut seen = vec![false; args.upto as usize + 1];
     let (mut received, mut corrupt) = (0, 0);

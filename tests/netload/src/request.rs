@@ -18,7 +18,7 @@ pub const PORT: u16 = 7700;
 /// How long to wait for the other end to start listening.
 const PATIENCE: u64 = 10_000;
 
-/// Longer lines are nobody's.
+/// A longer line is no request.
 const LINE_MAX: usize = 1024;
 
 /// Where the other end is.

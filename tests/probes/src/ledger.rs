@@ -73,7 +73,7 @@ impl Block {
 
 /// What is known about a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct BlockRecord {
     /// The newest number whose write succeeded.
     acknowledged: u64,
     /// The newest number whose write was begun.
@@ -82,7 +82,7 @@ struct Entry {
 
 /// How the books compare with the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Comparison {
     /// Writes that were acknowledged.
     pub acknowledged: u64,
     /// Writes that failed.
@@ -97,7 +97,7 @@ pub struct Outcome {
     pub longest_ms: u64,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             acknowledged,
@@ -127,22 +127,22 @@ fn open(device: &Path, write: bool) -> io::Result<File> {
 
 /// One block of each thread, as neighbours on the device.
 #[repr(align(4096))]
-struct Row([u8; WRITERS * BLOCK]);
+struct Neighbours([u8; WRITERS * BLOCK]);
 
 /// Removes what an earlier run has left: its sequence numbers began at 1 too, so a block that this run does not
 /// reach in time would look like one from the future.
 fn clear(file: &File) -> io::Result<()> {
-    let row = Box::new(Row([0; WRITERS * BLOCK]));
+    let row = Box::new(Neighbours([0; WRITERS * BLOCK]));
     (0..BLOCKS_EACH)
         .try_for_each(|index| file.write_all_at(&row.0, number(0, index) * BLOCK as u64))
 }
 
 /// Writes for some seconds, then compares, and leaves the books in `table` for [`check`].
-pub fn write(device: &Path, seconds: u64, table: &Path) -> io::Result<Outcome> {
+pub fn write(device: &Path, seconds: u64, table: &Path) -> io::Result<Comparison> {
     let file = open(device, true)?;
     clear(&file)?;
     let end = Instant::now() + Duration::from_secs(seconds);
-    let mut outcome = Outcome::default();
+    let mut outcome = Comparison::default();
     let mut books = Vec::new();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..WRITERS)
@@ -170,7 +170,7 @@ pub fn write(device: &Path, seconds: u64, table: &Path) -> io::Result<Outcome> {
         .collect();
     fs::write(table, lines.concat())?;
     let seen = compare(&file, &books);
-    Ok(Outcome {
+    Ok(Comparison {
         lost: seen.lost,
         torn: seen.torn,
         unreadable: seen.unreadable,
@@ -179,12 +179,12 @@ pub fn write(device: &Path, seconds: u64, table: &Path) -> io::Result<Outcome> {
 }
 
 /// Compares a device, or the file behind it, with books that [`write`] left.
-pub fn check(device: &Path, table: &Path) -> io::Result<Outcome> {
+pub fn check(device: &Path, table: &Path) -> io::Result<Comparison> {
     let books = fs::read_to_string(table)?
         .lines()
         .map(|line| {
             let (acknowledged, submitted) = line.split_once(' ')?;
-            Some(Entry {
+            Some(BlockRecord {
                 acknowledged: acknowledged.parse().ok()?,
                 submitted: submitted.parse().ok()?,
             })
@@ -195,9 +195,9 @@ pub fn check(device: &Path, table: &Path) -> io::Result<Outcome> {
     Ok(compare(&open(device, false)?, &books))
 }
 
-fn one_writer(file: &File, writer: usize, end: Instant) -> (Vec<Entry>, Outcome) {
-    let mut entries = vec![Entry::default(); BLOCKS_EACH];
-    let mut outcome = Outcome::default();
+fn one_writer(file: &File, writer: usize, end: Instant) -> (Vec<BlockRecord>, Comparison) {
+    let mut entries = vec![BlockRecord::default(); BLOCKS_EACH];
+    let mut outcome = Comparison::default();
     let mut block = Block::new();
     let mut sequence = 0;
     'all: loop {
@@ -234,8 +234,8 @@ fn number(writer: usize, index: usize) -> u64 {
     (index * WRITERS + writer) as u64
 }
 
-fn compare(file: &File, books: &[Entry]) -> Outcome {
-    let mut outcome = Outcome::default();
+fn compare(file: &File, books: &[BlockRecord]) -> Comparison {
+    let mut outcome = Comparison::default();
     let mut block = Block::new();
     for (place, entry) in books.iter().enumerate() {
         let number = number(place / BLOCKS_EACH, place % BLOCKS_EACH);
@@ -282,7 +282,7 @@ mod tests {
             .unwrap();
         file.set_len((WRITERS * BLOCKS_EACH * BLOCK) as u64)
             .unwrap();
-        let mut books = vec![Entry::default(); WRITERS * BLOCKS_EACH];
+        let mut books = vec![BlockRecord::default(); WRITERS * BLOCKS_EACH];
         let put = |place: usize, sequence: u64| {
             let number = number(place / BLOCKS_EACH, place % BLOCKS_EACH);
             let mut block = Block::new();
@@ -291,21 +291,21 @@ mod tests {
         };
         for (place, sequence) in [(0, 4), (20, 5), (40, 6), (60, 3), (80, 7)] {
             put(place, sequence);
-            books[place] = Entry {
+            books[place] = BlockRecord {
                 acknowledged: 4,
                 submitted: 6,
             };
         }
         // The block at 60 is too old, the one at 80 too new, and the one at 100 was never written.
-        books[100] = Entry {
+        books[100] = BlockRecord {
             acknowledged: 1,
             submitted: 1,
         };
         let outcome = compare(&file, &books);
         assert_eq!((outcome.lost, outcome.torn, outcome.unreadable), (2, 1, 0));
         clear(&file).unwrap();
-        books.fill(Entry::default());
-        assert_eq!(compare(&file, &books), Outcome::default());
+        books.fill(BlockRecord::default());
+        assert_eq!(compare(&file, &books), Comparison::default());
         fs::remove_file(path).unwrap();
     }
 }

@@ -18,7 +18,7 @@ pub struct Counter {
     /// Where the numbers come from.
     pub source: Source,
     /// How they are shown.
-    pub shown: Shown,
+    pub shown: Ratio,
     /// What exactly is counted: what follows "for each" or stands alone, depending on how it is shown.
     pub meaning: &'static str,
 }
@@ -34,7 +34,7 @@ pub enum Source {
 
 /// How a counter is shown.
 #[derive(Debug)]
-pub enum Shown {
+pub enum Ratio {
     /// As units of the load for each of what is counted, whose name in the singular this is: more is better.
     UnitsFor(&'static str),
     /// As what is counted for each unit of the load: fewer is better.
@@ -135,19 +135,19 @@ mod tests {
         Counter {
             name: "notifications",
             source: Source::Calls(&["notify"]),
-            shown: Shown::UnitsFor("notification"),
+            shown: Ratio::UnitsFor("notification"),
             meaning: "notification",
         },
         Counter {
             name: "interrupts",
             source: Source::Interrupts("blkif"),
-            shown: Shown::UnitsFor("interrupt"),
+            shown: Ratio::UnitsFor("interrupt"),
             meaning: "interrupt",
         },
         Counter {
             name: "grants",
             source: Source::Calls(&["grant", "end", "try_end"]),
-            shown: Shown::ForUnit,
+            shown: Ratio::ForUnit,
             meaning: "grants",
         },
     ];

@@ -124,7 +124,7 @@ impl Subject for Devfile {
         host.dom0()
             .sh(&format!(
                 "{END_DAEMONS}\n{}\n{}",
-                patiently("umount /proc/xen"),
+                retried("umount /proc/xen"),
                 // It uses a table of privcmd's.
                 remove(&[&["xenfs"], &Self::modules(Driver::C)[..]].concat())
             ))
@@ -133,7 +133,7 @@ impl Subject for Devfile {
     }
 }
 
-/// Dom0, whose device files nobody uses.
+/// Dom0, whose device files no process uses.
 pub struct InDom0<'h> {
     host: &'h Host,
     /// The number of the guest whose memory is mapped.
@@ -201,12 +201,12 @@ impl Site<Cell> for InDom0<'_> {
 
 /// A script that removes modules one after the other.
 fn remove(modules: &[&str]) -> String {
-    let (modules, rmmod) = (modules.join(" "), patiently("rmmod $module"));
+    let (modules, rmmod) = (modules.join(" "), retried("rmmod $module"));
     format!("for module in {modules}; do {rmmod}; done")
 }
 
-/// A script that tries a command for some seconds: what a process has in use is let go a little after its end.
-fn patiently(command: &str) -> String {
+/// A script that retries a command for some seconds: what a process has open is released a little after its end.
+fn retried(command: &str) -> String {
     format!(
         "n=0; until {command} 2>/dev/null; do n=$((n+1)); \
          [ $n -lt $((50 * PACE)) ] || {{ {command}; exit 1; }}; sleep 0.1; done"

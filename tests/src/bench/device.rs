@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::counts::{Counter, Shown, Source};
+use super::counts::{Counter, Ratio, Source};
 use super::subject::{Sample, Setup, Site, Subject, Workload};
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::Host;
@@ -65,15 +65,15 @@ pub const fn counters(interrupts: &'static str) -> [Counter; 3] {
     [
         Counter {
             name: "notifications",
-            // Where every driver's notification passes; xenbus and the console have a way of their own.
+            // Where every driver's notification passes; xenbus and the console do not use it.
             source: Source::Calls(&["notify_remote_via_irq"]),
-            shown: Shown::UnitsFor("notification"),
+            shown: Ratio::UnitsFor("notification"),
             meaning: "notification the guest sent",
         },
         Counter {
             name: "interrupts",
             source: Source::Interrupts(interrupts),
-            shown: Shown::UnitsFor("interrupt"),
+            shown: Ratio::UnitsFor("interrupt"),
             meaning: "interrupt of the device it took",
         },
         Counter {
@@ -84,7 +84,7 @@ pub const fn counters(interrupts: &'static str) -> [Counter; 3] {
                 "gnttab_end_foreign_access_ref",
                 "gnttab_try_end_foreign_access",
             ]),
-            shown: Shown::ForUnit,
+            shown: Ratio::ForUnit,
             meaning: "grants it gave plus grants it took back",
         },
     ]

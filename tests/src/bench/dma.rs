@@ -51,7 +51,7 @@ pub struct Options {
 /// runs, and the emulator has another one of the machine's for what its devices do.
 const TOPOLOGY: Topology = Topology::PV_REAL.dom0_vcpus(1);
 
-/// Boots and measures, `images` in the order of [`SIDES`]; returns what is to be printed, and whether ours was as fast
+/// Boots and measures, `images` in the order of [`SIDES`]; returns the text to print, and whether ours was as fast
 /// everywhere.
 pub fn run(session: &Session, images: &[Images; 2], options: &Options) -> Result<(String, bool)> {
     ensure!(options.rounds > 0, "there is nothing to measure");

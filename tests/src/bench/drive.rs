@@ -77,7 +77,7 @@ impl<'h, S: Subject + 'h> Rig<'h, S> {
         self.load(setup)?;
         let loaded = started.elapsed();
         let samples = self.site.run(S::WARM, time, cells)?;
-        // Everything measured is kept with the logs, for whoever doubts the summary.
+        // Every figure is kept with the logs, so that the summary can be checked.
         let mut line = format!(
             "{} side {} lanes {}, load {:.1} s, all {:.1} s:",
             self.site.place().name(),

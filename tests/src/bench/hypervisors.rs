@@ -52,7 +52,7 @@ fn topology(hypervisor: Hypervisor) -> Topology {
 /// Both hypervisors; the first is what ours is compared with.
 const SIDES: [Hypervisor; 2] = [Hypervisor::Xen, Hypervisor::Paravane];
 
-/// Boots and measures; returns what is to be printed, and whether ours was as fast everywhere.
+/// Boots and measures; returns the text to print, and whether ours was as fast everywhere.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<(String, bool)> {
     let dir = session.logs().join("bench");
     // First, as it says at once if a kernel cannot be watched.

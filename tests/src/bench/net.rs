@@ -15,7 +15,7 @@ use crate::guest::{Domain, Driver, Mode};
 use crate::host::Host;
 use crate::nic::{Nic, ipv4};
 use crate::traffic::{Line, Server};
-use matrix::{Cell, Kind};
+use matrix::{Cell, Traffic};
 
 /// Where the guest's initramfs has the agent, which is also the load generator.
 const AGENT: &str = "/bin/agent";
@@ -108,13 +108,13 @@ impl Device for Net {
             .map(|cell| {
                 let streams = format!("--streams {}", cell.streams);
                 let what = match cell.kind {
-                    Kind::TcpOut => format!("tcp {to} {streams} --check none"),
-                    Kind::TcpIn => format!("tcp {to} {streams} --check none --reverse"),
-                    Kind::UdpOut => format!("udp {to} {streams} --check none --size {SMALL}"),
-                    Kind::UdpIn => {
+                    Traffic::TcpOut => format!("tcp {to} {streams} --check none"),
+                    Traffic::TcpIn => format!("tcp {to} {streams} --check none --reverse"),
+                    Traffic::UdpOut => format!("udp {to} {streams} --check none --size {SMALL}"),
+                    Traffic::UdpIn => {
                         format!("udp {to} {streams} --check none --size {SMALL} --reverse")
                     }
-                    Kind::Exchange => format!("exchange {to}"),
+                    Traffic::Exchange => format!("exchange {to}"),
                 };
                 format!("{AGENT} netload {what} {span}")
             })
@@ -140,10 +140,10 @@ fn sample(cell: Cell, line: &str) -> Result<Sample<Cell>> {
     let rate: f64 = line.get("rate")?;
     ensure!(rate > 0.0, "nothing got through: {line}");
     let total = match cell.kind {
-        Kind::TcpOut | Kind::TcpIn => line.get::<u64>("total")? / FULL,
-        Kind::UdpOut => line.get("sent")?,
-        Kind::UdpIn => line.get("received")?,
-        Kind::Exchange => line.get("total")?,
+        Traffic::TcpOut | Traffic::TcpIn => line.get::<u64>("total")? / FULL,
+        Traffic::UdpOut => line.get("sent")?,
+        Traffic::UdpIn => line.get("received")?,
+        Traffic::Exchange => line.get("total")?,
     };
     Ok(Sample {
         cell,
@@ -165,11 +165,11 @@ mod tests {
             queues: 1,
         };
         let tcp = "streams=1 total=1448000 rate=2000000 corrupt=none cpu=0.5000";
-        let found = sample(cell(Kind::TcpIn), tcp).unwrap();
+        let found = sample(cell(Traffic::TcpIn), tcp).unwrap();
         assert_eq!((found.total, found.processor), (1000, Some(0.25e-6)));
         let udp = "sent=900 received=600 lost=300 repeated=0 late=0 corrupt=0 rate=500 cpu=1.0";
-        assert_eq!(sample(cell(Kind::UdpOut), udp).unwrap().total, 900);
-        assert_eq!(sample(cell(Kind::UdpIn), udp).unwrap().total, 600);
-        assert!(sample(cell(Kind::TcpIn), "streams=1 total=0 rate=0 cpu=0").is_err());
+        assert_eq!(sample(cell(Traffic::UdpOut), udp).unwrap().total, 900);
+        assert_eq!(sample(cell(Traffic::UdpIn), udp).unwrap().total, 600);
+        assert!(sample(cell(Traffic::TcpIn), "streams=1 total=0 rate=0 cpu=0").is_err());
     }
 }

@@ -71,9 +71,9 @@ pub struct Rounds {
 pub struct Row<C> {
     /// How the domain ran.
     pub mode: Mode,
-    /// The workload.
+    /// What was measured.
     pub cell: C,
-    /// The baseline's rounds.
+    /// Operations a second in each round of the baseline.
     pub base: Rounds,
     /// The rounds of the driver under test.
     pub ours: Rounds,
@@ -138,13 +138,13 @@ pub struct Facts {
     pub domain: &'static str,
     /// Names of baseline and driver under test.
     pub drivers: [String; 2],
-    /// Pairs of a subject and what is to be known of it.
+    /// Pairs of a subject and what the reader has to know of it.
     pub machine: Vec<(&'static str, String)>,
     /// How it was measured, one paragraph each.
     pub method: Vec<String>,
 }
 
-/// The document.
+/// The document with all tables, in Markdown.
 pub fn document<C: Workload>(facts: &Facts, rows: &[Row<C>]) -> String {
     let [base, ours] = &facts.drivers;
     let mut text = format!(

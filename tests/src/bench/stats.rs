@@ -7,7 +7,7 @@
 /// Where a set of numbers lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// The middle.
+    /// The median.
     pub median: f64,
     /// A quarter of the numbers is below this.
     pub lower: f64,

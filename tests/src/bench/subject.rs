@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::remote::Place;
 use crate::topology::Topology;
 
-/// A comparison.
+/// What is compared: two drivers under the same workloads.
 pub trait Subject {
     /// A workload.
     type Cell: Workload;
@@ -56,7 +56,7 @@ pub trait Subject {
 
 /// A domain in which the drivers are exchanged and workloads run.
 pub trait Site<C> {
-    /// The domain.
+    /// The domain whose drivers are measured.
     fn place(&self) -> &Place;
 
     /// Loads a driver, where none is, and makes everything ready for the load; fails unless it is as asked for.
@@ -89,7 +89,7 @@ pub struct Setup {
 /// One workload's result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<C> {
-    /// The workload.
+    /// What was run.
     pub cell: C,
     /// Units a second.
     pub rate: f64,

@@ -23,7 +23,7 @@ pub struct Measured<T> {
 }
 
 /// Has `measure` boot each of two sides so often, and appends what it finds to the side's list, which keeps what there is
-/// if a boot fails. It is told which side, and a name for that boot's logs.
+/// if a boot fails. It gets the side and a name for that boot's logs.
 pub fn by_turns<T>(
     session: &Session,
     names: [&str; 2],

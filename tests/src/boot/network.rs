@@ -18,7 +18,7 @@ const BYTES: u64 = 24 << 20;
 const PINGS: &str = "0,56,1472,65507";
 
 /// What was seen.
-pub struct Seen {
+pub struct NetworkReport {
     module: String,
     address: String,
     mac: String,
@@ -30,7 +30,7 @@ pub struct Seen {
 }
 
 /// Brings `eth0` up as host `number` of bridge 0 and uses it.
-pub fn check(host: &Host, guest: &Domain, driver: Driver, number: u32) -> Result<Seen> {
+pub fn check(host: &Host, guest: &Domain, driver: Driver, number: u32) -> Result<NetworkReport> {
     guest.load_netfront(driver, "")?;
     let module = guest.net_driver_of("eth0")?;
     ensure!(
@@ -50,7 +50,7 @@ pub fn check(host: &Host, guest: &Domain, driver: Driver, number: u32) -> Result
         *rate = line.get::<f64>("rate")? / 1e6;
     }
     let vif = Vif::of(host, guest, 0);
-    Ok(Seen {
+    Ok(NetworkReport {
         module,
         address: ipv4(0, number),
         mac: guest.sh("cat /sys/class/net/eth0/address")?,
@@ -62,8 +62,8 @@ pub fn check(host: &Host, guest: &Domain, driver: Driver, number: u32) -> Result
     })
 }
 
-impl Seen {
-    /// A few words.
+impl NetworkReport {
+    /// Rates in a few words, for the step's line.
     pub fn summary(&self) -> String {
         format!("{} MiB verified each way, as {}", BYTES >> 20, self.address)
     }

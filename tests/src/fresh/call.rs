@@ -216,7 +216,7 @@ impl<'r> Call<'r> {
     }
 }
 
-/// How long somebody who looks on sees nothing.
+/// How long nothing is printed.
 struct Watch {
     started: Instant,
     length: u64,
@@ -268,9 +268,9 @@ fn read(path: &Path) -> Result<String> {
 /// How a command ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// The command.
+    /// The command's words, for messages.
     pub what: String,
-    /// Its status.
+    /// Its exit status, as shells have it: above 128 is a signal.
     pub status: i32,
     /// What it printed.
     pub stdout: String,

@@ -21,7 +21,7 @@ things() {
     done
 }
 
-# Processes but for this one and those that have ended and wait for somebody who asks for their status.
+# Processes but for this one and those that have ended and have not been waited for.
 processes() {
     for status in /proc/[0-9]*/status; do
         name= state= number=

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::system::{self, HOME, System, UID};
 use super::tree;
 
-/// Who runs a command.
+/// The user who runs a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
     /// The administrator.
@@ -63,7 +63,7 @@ impl Root {
             true => Some(tree::toolchain()?),
             false => None,
         };
-        // As for the cache's entries: whoever has the lock may remove what a run that was killed has left.
+        // As for the cache's entries: the lock's holder may remove what a run that was killed has left.
         let lock = session.cache.lock("fresh.root")?;
         let dir = session.cache.root().join(".tmp/fresh.root");
         fsutil::remove_all(&dir)?;
@@ -83,7 +83,7 @@ impl Root {
         for user in [User::Root, User::Ordinary] {
             root.furnish(session, user)?;
         }
-        // Whoever works on the tool may have replaced its file meanwhile; this is the one that runs.
+        // The tool may have been compiled again meanwhile; this is the file that runs.
         fs::copy("/proc/self/exe", root.path("/usr/local/bin/xtask"))
             .context("cannot copy this program")?;
         Ok(root)

@@ -12,7 +12,7 @@ use crate::{devices, passed, snapshot, tables};
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
 
-/// The emulated IOMMU that a PVH dom0 needs, and that guests need who are passed devices.
+/// The emulated IOMMU that a PVH dom0 needs, and that guests with passed devices need.
 const IOMMU: &str = "amd-iommu,dma-remap=on";
 
 /// QEMU's arguments.
@@ -54,7 +54,7 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
         add(&["-no-reboot"]);
     }
     if topology.debugged {
-        // It waits for somebody to let it go.
+        // It waits for a debugger to let it run.
         let stub = format!("unix:/vm/run/{DEBUGGER},server=on,wait=off");
         add(&["-gdb", &stub, "-S"]);
     }

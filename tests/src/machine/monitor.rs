@@ -44,7 +44,7 @@ impl Machine {
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Writes down what the processors and the interrupt controllers are at, for whoever looks for the cause of a failure.
+    /// Writes down what the processors and the interrupt controllers are at, to find the cause of a failure by.
     /// The processors are looked at several times: one that always does the same hangs.
     pub fn record_state(&mut self) -> Result<()> {
         let mut file = File::create(self.dir.join("machine.log"))?;
@@ -74,8 +74,8 @@ impl Machine {
         self.monitor("cont").map(drop)
     }
 
-    /// Goes on from the snapshot with which QEMU was started. Whoever wants to talk to dom0's agent has to be connected by then: it
-    /// would be told that there is nobody.
+    /// Goes on from the snapshot with which QEMU was started. The connection to dom0's agent has to be made
+    /// before: the agent would see a port without a reader.
     pub fn go_on(&mut self) -> Result<()> {
         self.migration(&format!("migrate_incoming file:{KEPT}/{}", snapshot::STATE))?;
         // It was stopped when it was saved.

@@ -43,7 +43,7 @@ impl Emulator {
             .map(|(pid, _)| Self { pid: *pid })
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }

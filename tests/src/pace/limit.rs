@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A limit that follows a machine's clock, and what is said when it is over.
+//! A limit that follows a machine's clock, and the text for messages when it is over.
 
 use std::cell::Cell;
 use std::fmt;

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const MAX_SLOWNESS: u32 = 16;
 
 /// Longer gaps between two looks are not the emulator's: this process itself was stopped, or the whole computer.
-const LONGEST_GAP: Duration = Duration::from_secs(2);
+const MAX_GAP: Duration = Duration::from_secs(2);
 
 /// How much of what was known about the present speed a look of half a second leaves.
 const KEPT: f64 = 0.9;
@@ -33,7 +33,7 @@ pub struct Sample {
     pub threads: BTreeMap<u32, Thread>,
     /// What another computer on the same hardware has taken from each of this one's processors, on average, so far.
     pub stolen: Duration,
-    /// Whether somebody has stopped it by a signal.
+    /// Whether it was stopped by a signal.
     pub stopped: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct Meter {
     slowness: f64,
     /// How it has changed since.
     change: f64,
-    /// The user's factor.
+    /// `PARAVANE_SLOW`, 1 if it is not set.
     set: f64,
     /// The machine's own time in a second by the clock, lately.
     rate: f64,
@@ -117,11 +117,10 @@ impl Meter {
         });
         let let_run = match sample.stopped {
             true => Duration::ZERO,
-            false => wall.min(LONGEST_GAP).saturating_sub(lost.min(LONGEST_GAP)),
+            false => wall.min(MAX_GAP).saturating_sub(lost.min(MAX_GAP)),
         };
         let own = self.counted(let_run.as_secs_f64());
-        let own =
-            own.max(wall.min(LONGEST_GAP).as_secs_f64() / (f64::from(MAX_SLOWNESS) * self.set));
+        let own = own.max(wall.min(MAX_GAP).as_secs_f64() / (f64::from(MAX_SLOWNESS) * self.set));
         self.reading = Reading {
             wall: sample.at,
             let_run: self.reading.let_run + let_run,
@@ -135,7 +134,7 @@ impl Meter {
 
     /// What the clock shows at a time that may be after the last look. The next look may put that right, if only a little.
     pub fn at(&self, wall: Duration) -> Reading {
-        let more = wall.saturating_sub(self.last.at).min(LONGEST_GAP);
+        let more = wall.saturating_sub(self.last.at).min(MAX_GAP);
         let rate = match self.last.threads.is_empty() {
             true => self.counted(1.0),
             false => self.rate.max(1.0 / (f64::from(MAX_SLOWNESS) * self.set)),
@@ -243,7 +242,7 @@ mod tests {
         assert_eq!(played.meter.factor(), 3);
         // One thread idles, the other one is held up: so is the machine.
         near(played.pass(20, [[0, 0], [500, 500]]).own, 15.0);
-        // Most of the time nobody has anything to do.
+        // Most of the time no processor has anything to do.
         near(played.pass(20, [[50, 100], [0, 0]]).own, 24.0);
     }
 

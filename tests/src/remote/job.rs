@@ -106,7 +106,7 @@ impl Job {
                     alive.with_context(|| self.description())?;
                 }
             }
-            // Whoever never stops writing is no better than who writes nothing.
+            // A script that writes without end has to be stopped like one that writes nothing.
             if limit.is_some_and(Limit::is_over) {
                 return Ok(None);
             }

@@ -15,13 +15,13 @@ use crate::scenario::TimedOut;
 pub struct Output {
     /// Where it ran.
     pub place: String,
-    /// The shell script.
+    /// The shell script that was run.
     pub script: String,
     /// How it ended.
     pub exit: Exit,
-    /// Its standard output.
+    /// Its standard output, with bytes that are no UTF-8 replaced.
     pub stdout: String,
-    /// Its standard error.
+    /// Its standard error, and what the agent has to say.
     pub stderr: String,
     /// How long it took, as seen from the host.
     pub took: Duration,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The stock kernel comes up as dom0 on Xen, paravirtualised and in a container.
+//! The stock kernel comes up as dom0 on Xen, as PV and as PVH domain.
 
 use anyhow::{Result, ensure};
 

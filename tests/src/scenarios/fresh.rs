@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The first hour: README's commands on a machine that has nothing, and what is said there when something is in the way.
+//! The first hour: README's commands on a machine that has nothing, and the message when something is in the way.
 //! Each ends well or in one message, with nothing left behind.
 
 use std::fs;
@@ -34,7 +34,7 @@ pub const SCENARIOS: &[Scenario] = &[
         .full(),
 ];
 
-/// Who runs README's commands, and where.
+/// The systems and users that README's commands are for.
 const SYSTEMS: &[Cell] = &[
     Cell::fresh(System::Debian12, User::Root),
     Cell::fresh(System::Debian12, User::Ordinary),
@@ -202,7 +202,7 @@ fn kvm_that_opens_is_no_kvm(fresh: &mut Fresh<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whoever asks what is missing has not asked for anything else.
+/// `doctor` reports what is missing and leaves everything as it is.
 fn doctor_changes_nothing(fresh: &mut Fresh<'_>) -> Result<()> {
     let root = fresh.root(System::Bare)?;
     for user in [User::Root, User::Ordinary] {
@@ -283,7 +283,7 @@ fn readme(fresh: &mut Fresh<'_>, command: &str, limit: Duration) -> Result<(Root
             .run()
     };
     let mut ended = run()?;
-    // Compiling the tool counts: nobody should wonder whether anything happens. Two seconds are meant.
+    // Compiling the tool counts: the user has to see that something happens. Two seconds are meant.
     let first = ended.first.unwrap_or(ended.took);
     ensure!(
         first < SOON,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The recipes of docs/guides/distribution.md, to the letter, on systems that nobody has prepared for our modules: Debian's own start of the
+//! The recipes of docs/guides/distribution.md, to the letter, on systems that were not prepared for our modules: Debian's own start of the
 //! toolstack in a dom0, and a Debian guest whose root file system is on a Xen disk.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::remote::Place;
 use crate::scenario::Scenario;
 use crate::topology::{Devices, Topology};
 
-/// A dom0 in which nobody has started a toolstack.
+/// A dom0 in which no toolstack was started.
 const BARE: Topology = Topology::PV.dom0_args("paravane.toolstack=none");
 
 /// A machine with a user's Debian for a guest.
@@ -70,8 +70,8 @@ const QUIET: &str = "systemd.show_status=no";
 /// How long Debian takes to come up, udev and systemd included.
 const BOOT: Duration = Duration::from_secs(400);
 
-/// Modules that make the toolstack's nodes, without `_rs`.
-const NODES: [&str; 3] = ["xen_evtchn", "xen_gntdev", "xen_privcmd"];
+/// Modules that make the toolstack's device files, without `_rs`.
+const DEVICE_FILES: [&str; 3] = ["xen_evtchn", "xen_gntdev", "xen_privcmd"];
 
 /// Debian's start of the toolstack.
 const START: &str = r#"
@@ -104,11 +104,11 @@ fn toolstack(machines: &mut Machines<'_>) -> Result<()> {
     let host = machines.start(&topology, Start::Boot)?;
     let said = start_toolstack(host.dom0())?;
     ensure!(has(&said, "Domain-0"), "{said}");
-    for module in NODES {
+    for module in DEVICE_FILES {
         ensure!(has(&said, &format!("{module}_rs")), "{said}");
         ensure!(!has(&said, module), "{said}");
     }
-    // Whoever wants this one names it; nobody did so far.
+    // This one is loaded only on request, and there was none so far.
     let modules = host
         .dom0()
         .sh("modprobe xen-gntalloc && [ -c /dev/xen/gntalloc ] && lsmod")?;
@@ -128,7 +128,7 @@ fn toolstack(machines: &mut Machines<'_>) -> Result<()> {
     Ok(())
 }
 
-/// As with a kernel that was installed later, for which nobody has built ours.
+/// As with a kernel that was installed later, for which our modules were not built.
 fn without_ours(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
     let host = machines.start(&topology, Start::Boot)?;
@@ -136,7 +136,7 @@ fn without_ours(machines: &mut Machines<'_>) -> Result<()> {
          mount --bind /run/modules /usr/lib/modules/$rel && depmod $rel")?;
     let said = start_toolstack(host.dom0())?;
     ensure!(has(&said, "Domain-0"), "{said}");
-    for module in NODES {
+    for module in DEVICE_FILES {
         ensure!(has(&said, module), "{said}");
     }
     Ok(())
@@ -206,7 +206,7 @@ fn way_back(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
-/// An initramfs that nobody has put our drivers into.
+/// An initramfs without our drivers.
 fn half(ctx: &mut Ctx<'_>) -> Result<()> {
     take_initramfs(ctx, HALF)?;
     let guest = debian(ctx, Mode::Pvh, "")?;

@@ -207,7 +207,7 @@ fn faulty_kernel() -> Vec<u8> {
 }
 
 /// A machine that goes on from where another one was put down is as good as one that has booted: its clock is right, it creates
-/// guests of both kinds whose data arrives, and nothing is left of whoever went on from there before.
+/// guests of both kinds whose data arrives, and nothing is left of the machine that went on from there before.
 fn goes_on(machines: &mut Machines<'_>) -> Result<()> {
     let topology = machines.topology;
     let first = machines.start(&topology, Start::Snapshot)?;

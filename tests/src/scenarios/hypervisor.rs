@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The stock kernel on our own hypervisor. What a machine shows to any dom0 is described once and runs on Xen too, with
-//! `--full` and under a name of its own: a test that fails there is wrong.
+//! The stock kernel on our own hypervisor. What a machine shows to any dom0 is tested on Xen too, with `--full`: a test that
+//! fails there is wrong.
 
 mod clock;
 mod crash;
@@ -57,7 +57,7 @@ fn runs_as_dom0(ctx: &mut Ctx<'_>) -> Result<()> {
     let cpus = dom0.sh("nproc")?;
     let wanted = ctx.host.topology().dom0_vcpus.to_string();
     ensure!(cpus == wanted, "dom0 has {cpus} processors, not {wanted}");
-    // Both do work, and are told of events.
+    // Both processors do work and get events.
     dom0.sh("for cpu in 0 1; do taskset -c $cpu sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done'; done")?;
     let time = ctx.host.boot_time.as_secs_f32();
     ctx.note(format!("dom0 {} was up after {time:.1} s", ctx.host.kernel));

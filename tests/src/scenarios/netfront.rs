@@ -7,7 +7,7 @@
 //! - [`data`]: TCP, UDP and IPv6 both ways, by all queues, with every byte checked;
 //! - [`forms`]: offloads on and off, MTUs, VLANs: every form in which a frame can pass;
 //! - [`lengths`]: every length and every number of fragments;
-//! - [`groups`]: packets to groups that nobody wants do not come;
+//! - [`groups`]: packets to groups that the guest has not joined do not come;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too;
 //! - [`migration`]: saving, restoring and migrating in the middle of connections;
 //! - [`spread`]: which queue received packets go to, and how many queues there are;
@@ -69,7 +69,7 @@ fn start(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
     Ok(guest)
 }
 
-/// The same without bringing anything up.
+/// Creates a guest and loads the driver; its interfaces stay down.
 fn start_down(ctx: &Ctx<'_>, guest: Guest, parameters: &str) -> Result<Domain> {
     let guest = ctx.host.create(guest)?;
     guest.load_netfront(ctx.driver, parameters)?;

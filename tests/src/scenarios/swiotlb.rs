@@ -178,7 +178,7 @@ fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
     note_pool(ctx)
 }
 
-/// What mapping and unmapping takes, for the report: comparing is for those who run it on an idle machine, on both kernels.
+/// What mapping and unmapping takes, for the report: to compare, run it on an idle machine with both kernels.
 fn costs_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
     for cost in mapping::costs(ctx.host.dom0())? {
         ctx.note(cost.to_string());

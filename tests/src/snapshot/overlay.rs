@@ -30,7 +30,7 @@ const REFCOUNT_BLOCK: u64 = 2 * CLUSTER;
 const L1_TABLE: u64 = 3 * CLUSTER;
 const CLUSTERS: u64 = 4;
 
-/// Makes an overlay of a raw image of `size` bytes, which whoever opens it finds at `behind`.
+/// Makes an overlay of a raw image of `size` bytes, whose path is `behind` for QEMU.
 pub fn write(to: &Path, behind: &str, size: u64) -> Result<()> {
     let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
     // An entry of the first table leads to a cluster of entries of eight bytes.

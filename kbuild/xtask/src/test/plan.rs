@@ -11,8 +11,8 @@ use kbuild::Digest;
 
 /// A scenario that has not run yet.
 #[derive(Clone, Debug)]
-pub struct Item {
-    /// Its whole name.
+pub struct Candidate {
+    /// Its name, with the kernel in front unless that is the default one.
     pub name: String,
     /// Whether it is run in any case.
     pub core: bool,
@@ -34,33 +34,33 @@ pub struct Need {
 }
 
 /// The names of those that will be run if so many seconds are left. `turn` decides which of the others come first.
-pub fn choose(items: &[Item], left: f64, turn: &str) -> BTreeSet<String> {
+pub fn choose(items: &[Candidate], left: f64, turn: &str) -> BTreeSet<String> {
     let mut made = BTreeSet::new();
     let mut left = left;
     let mut chosen = BTreeSet::new();
-    let (core, mut others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.core);
-    for item in core {
-        left -= price(item, &made);
-        made.extend(item.needs.iter().map(|need| need.key.as_str()));
-        chosen.insert(item.name.clone());
+    let (core, mut others): (Vec<_>, Vec<_>) = items.iter().partition(|candidate| candidate.core);
+    for candidate in core {
+        left -= price(candidate, &made);
+        made.extend(candidate.needs.iter().map(|need| need.key.as_str()));
+        chosen.insert(candidate.name.clone());
     }
-    others.sort_by_key(|item| (item.last, place(turn, &item.name)));
-    for item in others {
-        let price = price(item, &made);
+    others.sort_by_key(|candidate| (candidate.last, place(turn, &candidate.name)));
+    for candidate in others {
+        let price = price(candidate, &made);
         if price <= left {
             left -= price;
-            made.extend(item.needs.iter().map(|need| need.key.as_str()));
-            chosen.insert(item.name.clone());
+            made.extend(candidate.needs.iter().map(|need| need.key.as_str()));
+            chosen.insert(candidate.name.clone());
         }
     }
     chosen
 }
 
 /// What it costs to run one more, in seconds.
-pub fn price(item: &Item, made: &BTreeSet<&str>) -> f64 {
-    let needs = item.needs.iter();
+pub fn price(candidate: &Candidate, made: &BTreeSet<&str>) -> f64 {
+    let needs = candidate.needs.iter();
     let missing = needs.filter(|need| !made.contains(need.key.as_str()));
-    item.seconds + missing.map(|need| need.seconds).sum::<f64>()
+    candidate.seconds + missing.map(|need| need.seconds).sum::<f64>()
 }
 
 /// A scenario's place in a turn.
@@ -75,12 +75,12 @@ fn place(turn: &str, name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn item(name: &str, core: bool, seconds: f64, needs: &[(&str, f64)]) -> Item {
+    fn item(name: &str, core: bool, seconds: f64, needs: &[(&str, f64)]) -> Candidate {
         let need = |(key, seconds): &(&str, f64)| Need {
             key: (*key).into(),
             seconds: *seconds,
         };
-        Item {
+        Candidate {
             name: name.into(),
             core,
             last: false,
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_needs_a_kernel_built_comes_after_all_others() {
-        let costly = |name| Item {
+        let costly = |name| Candidate {
             last: true,
             ..item(name, false, 1.0, &[("kernel", 50.0)])
         };
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    fn names(items: &[Item], left: f64, turn: &str) -> Vec<String> {
+    fn names(items: &[Candidate], left: f64, turn: &str) -> Vec<String> {
         choose(items, left, turn).into_iter().collect()
     }
 

@@ -14,7 +14,7 @@ use vmtest::topology::Devices;
 use vmtest::{Driver, Hypervisor, Loader, Variant};
 
 use super::batch::{Batch, selection};
-use super::plan::{self, Item, Need};
+use super::plan::{self, Candidate, Need};
 use super::times::{self, Clock, Times};
 use crate::cli::Test;
 use crate::prepare::prepare;
@@ -23,9 +23,9 @@ use crate::report::{Case, Outcome, Report};
 
 /// Seconds that a scenario takes where it was never run, on the machine that the figures in docs/results come from.
 const SHARED: f64 = 15.0;
-/// The same for one that boots machines itself.
+/// Seconds that one takes which starts machines itself and was never run.
 const ALONE: f64 = 40.0;
-/// The same for one that boots none.
+/// Seconds that one takes which needs no machine and was never run.
 const ON_HOST: f64 = 20.0;
 /// Seconds until Xen and dom0 are up there.
 const XEN: f64 = 15.0;
@@ -192,7 +192,7 @@ impl<'s> Run<'s> {
     }
 
     /// A scenario with the times that it and what it needs will take.
-    fn item(&self, batch: &Batch, scenario: &Variant, runner: Option<&Runner<'_>>) -> Item {
+    fn item(&self, batch: &Batch, scenario: &Variant, runner: Option<&Runner<'_>>) -> Candidate {
         let (what, built_in) = self.preparation(batch);
         let mut needs = vec![];
         if !batch.on_host {
@@ -217,7 +217,7 @@ impl<'s> Run<'s> {
             });
         }
         let name = batch.name(scenario);
-        Item {
+        Candidate {
             seconds: self.times.expect(&name, seconds(scenario)),
             core: scenario.is_core(),
             last: self.is_built_for(batch),
@@ -258,11 +258,11 @@ impl<'s> Run<'s> {
         runner: Option<&Runner<'_>>,
         report: &mut Report<'_>,
     ) {
-        let item = self.item(batch, scenario, runner);
-        let why = self.no_time(plan::price(&item, &BTreeSet::new()));
-        self.pending.remove(&item.name);
-        report.add(named(&item.name, Outcome::Skipped(why)));
-        self.left_out.push(item.name);
+        let candidate = self.item(batch, scenario, runner);
+        let why = self.no_time(plan::price(&candidate, &BTreeSet::new()));
+        self.pending.remove(&candidate.name);
+        report.add(named(&candidate.name, Outcome::Skipped(why)));
+        self.left_out.push(candidate.name);
     }
 
     /// Why something is left out that takes so many seconds with all that it needs.
@@ -333,7 +333,7 @@ fn named(name: &str, outcome: Outcome) -> Case {
     Case::new(suite, name, outcome)
 }
 
-fn case(name: &str, result: runner::Outcome) -> Case {
+fn case(name: &str, result: runner::ScenarioResult) -> Case {
     Case {
         time: Some(result.took),
         log: result.logs,

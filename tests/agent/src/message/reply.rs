@@ -17,56 +17,56 @@ pub enum Reply {
     },
     /// A job's program runs.
     Started {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
         /// Its process, which leads a process group.
         pid: u32,
     },
-    /// A job's output.
+    /// A piece of a job's output, as its program wrote it.
     Output {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
         /// 1 for standard output, 2 for standard error.
         stream: u8,
-        /// The bytes.
+        /// Not necessarily whole lines or characters.
         data: Vec<u8>,
     },
     /// A job's program ended; nothing more comes from it.
     Exited {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
         /// How.
         exit: Exit,
     },
     /// The request could not be done.
     Failed {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
         /// Why.
         message: String,
     },
     /// A [`Request::Write`](super::Request::Write) is done.
     Done {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
     },
     /// The answer to [`Request::Read`](super::Request::Read); shorter than asked for at the end of the file.
     Content {
-        /// The job.
+        /// The number that the request gave.
         job: u32,
-        /// The bytes.
+        /// Empty at the end of the file.
         data: Vec<u8>,
     },
     /// Bytes from the agent at the other end of a channel.
     Data {
-        /// The channel.
+        /// The number that [`Request::Open`](super::Request::Open) gave.
         channel: u32,
         /// A piece of the stream of frames.
         data: Vec<u8>,
     },
     /// A channel that cannot be opened or broke.
     Lost {
-        /// The channel.
+        /// The number that [`Request::Open`](super::Request::Open) gave.
         channel: u32,
         /// Why.
         message: String,

@@ -25,16 +25,16 @@ pub enum Request {
     },
     /// Bytes for a job's standard input; none at all closes it.
     Input {
-        /// The job.
+        /// As [`Request::Spawn`] gave it.
         job: u32,
-        /// The bytes.
+        /// Empty to close it.
         data: Vec<u8>,
     },
     /// Send a signal to a job's process group.
     Kill {
-        /// The job.
+        /// As [`Request::Spawn`] gave it.
         job: u32,
-        /// The signal's number.
+        /// As in signal(7).
         signal: u32,
     },
     /// Write to a file, making its folders.
@@ -47,7 +47,7 @@ pub enum Request {
         mode: u32,
         /// Add to the file instead of replacing it.
         append: bool,
-        /// The bytes.
+        /// At most a frame's worth: longer files take several requests.
         data: Vec<u8>,
     },
     /// Read a part of a file.
@@ -66,19 +66,19 @@ pub enum Request {
     Open {
         /// A number the host picks.
         channel: u32,
-        /// The domain's number.
+        /// The domain, which has to have the agent's event channel and page in the xenstore.
         domid: u32,
     },
     /// Dom0 only: bytes for the agent at the other end of a channel.
     Data {
-        /// The channel.
+        /// As [`Request::Open`] gave it.
         channel: u32,
         /// A piece of the stream of frames.
         data: Vec<u8>,
     },
     /// Dom0 only: forget a channel.
     Close {
-        /// The channel.
+        /// As [`Request::Open`] gave it.
         channel: u32,
     },
 }

@@ -4,13 +4,13 @@
 
 use std::fmt;
 
-use crate::bench::counts::{Counter, Shown, Source};
+use crate::bench::counts::{Counter, Ratio, Source};
 use crate::bench::subject::{Table, Workload};
 
-/// What a program asks a node for.
+/// What a process asks a device file for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The cheapest hypercall.
+pub enum Operation {
+    /// `xen_version`, which does nothing but answer.
     Hypercall,
     /// Frames of a guest, mapped and unmapped.
     Foreign,
@@ -26,7 +26,7 @@ pub enum Kind {
     Events,
 }
 
-impl Kind {
+impl Operation {
     const ALL: [Self; 7] = [
         Self::Hypercall,
         Self::Foreign,
@@ -57,7 +57,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// What is asked for.
-    pub kind: Kind,
+    pub kind: Operation,
     /// Pages in an operation.
     pub batch: u32,
     /// Threads, with a file each.
@@ -68,8 +68,8 @@ pub struct Cell {
 /// batch, which shows what an operation costs, and the largest, which shows what a page does.
 pub fn cells(threads: u32, quick: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for kind in Kind::ALL {
-        if threads > 1 && !kind.is_for_two() || quick && kind == Kind::Resource {
+    for kind in Operation::ALL {
+        if threads > 1 && !kind.is_for_two() || quick && kind == Operation::Resource {
             continue;
         }
         let batches = kind.batches();
@@ -92,13 +92,13 @@ pub fn cells(threads: u32, quick: bool) -> Vec<Cell> {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Hypercall => "hypercall",
-            Kind::Foreign => "foreign",
-            Kind::Resource => "resource",
-            Kind::Grants => "grants",
-            Kind::Copy => "copy",
-            Kind::Share => "share",
-            Kind::Events => "events",
+            Operation::Hypercall => "hypercall",
+            Operation::Foreign => "foreign",
+            Operation::Resource => "resource",
+            Operation::Grants => "grants",
+            Operation::Copy => "copy",
+            Operation::Share => "share",
+            Operation::Events => "events",
         };
         write!(f, "{kind}:{}:{}", self.batch, self.threads)
     }
@@ -119,13 +119,13 @@ impl Workload for Cell {
                 "gnttab_unmap_refs_async",
                 "gnttab_batch_copy",
             ]),
-            shown: Shown::ForUnit,
+            shown: Ratio::ForUnit,
             meaning: "calls of the kernel's functions that make hypercalls to map, unmap or copy",
         },
         Counter {
             name: "answers to events",
             source: Source::Calls(&["xen_irq_lateeoi"]),
-            shown: Shown::ForUnit,
+            shown: Ratio::ForUnit,
             meaning: "events that were answered",
         },
     ];
@@ -136,13 +136,13 @@ impl Workload for Cell {
 
     fn columns(&self) -> Vec<String> {
         let kind = match self.kind {
-            Kind::Hypercall => "hypercall",
-            Kind::Foreign => "foreign frames mapped and unmapped",
-            Kind::Resource => "grant table mapped and unmapped",
-            Kind::Grants => "grants mapped and unmapped",
-            Kind::Copy => "grants copied",
-            Kind::Share => "pages granted and taken back",
-            Kind::Events => "event there and back",
+            Operation::Hypercall => "hypercall",
+            Operation::Foreign => "foreign frames mapped and unmapped",
+            Operation::Resource => "grant table mapped and unmapped",
+            Operation::Grants => "grants mapped and unmapped",
+            Operation::Copy => "grants copied",
+            Operation::Share => "pages granted and taken back",
+            Operation::Events => "event there and back",
         };
         vec![
             kind.to_owned(),

@@ -49,7 +49,7 @@ pub fn measure(
 ) -> Result<Measured<Boot>> {
     turns::in_machine(images, topology, dir, |host| {
         let boot = look(host, ours, plan)?;
-        // Everything measured is kept with the logs, for whoever doubts the summary.
+        // Every figure is kept with the logs, so that the summary can be checked.
         let rates = boot.rates.iter();
         let lines: Vec<_> = rates
             .map(|(cell, rate)| format!("{cell}={rate:.1}"))

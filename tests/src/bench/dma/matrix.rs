@@ -29,11 +29,11 @@ pub enum Cell {
     },
     /// A program that reads or writes a disk with direct I/O.
     Disk {
-        /// The disk's module.
+        /// The module that drives the disk.
         disk: &'static str,
         /// Reads or writes.
         direction: Direction,
-        /// The program.
+        /// The program that makes the requests.
         load: Load,
     },
 }

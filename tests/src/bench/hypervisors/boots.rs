@@ -121,14 +121,14 @@ fn processes(place: &Place) -> Result<f64> {
     Ok(taken / 1e9 / f64::from(PROCESSES))
 }
 
-/// Watches a console's log for its first byte and for some words, closer than those who judge it need to.
+/// Watches a console's log for its first byte and for some words, more often than those that judge it.
 struct Marks {
     watcher: Watcher,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<MarkTimes>>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct MarkTimes {
     text: Vec<u8>,
     first: Option<Instant>,
     words: Option<Instant>,
@@ -136,7 +136,7 @@ struct Seen {
 
 impl Marks {
     fn watch(log: PathBuf, words: &'static [u8]) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(MarkTimes::default()));
         let shared = Arc::clone(&seen);
         let watcher = Watcher::start(log, Duration::from_millis(1), move |new| {
             let now = Instant::now();

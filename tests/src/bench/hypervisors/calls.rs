@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use super::names::{self, Place};
+use super::names::{self, CommandPlace};
 use crate::gdb::Registers;
 
 /// Bit of EFLAGS that lets the kernel reach programs' memory (AC). The kernel sets it for hypercalls that a program makes
@@ -13,29 +13,29 @@ use crate::gdb::Registers;
 const ACCESS: u32 = 1 << 18;
 
 /// Parts of a multicall that are looked at.
-const MOST_PARTS: u64 = 32;
+const MAX_PARTS: u64 = 32;
 
-/// A kind of hypercall, and who asks for it.
+/// A kind of hypercall, and where in the kernel it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
+pub struct Hypercall {
     /// Its number, RAX.
     pub number: u64,
-    /// What it is to do, if that is said where it is known how to read it.
+    /// Its subcommand, if it has one that is read.
     pub command: Option<u32>,
-    /// Whether a program asks for it: the toolstack. The kernel does otherwise.
+    /// Whether user space makes it, by privcmd; the kernel makes the others.
     pub program: bool,
 }
 
-impl Call {
+impl Hypercall {
     /// Reads it off the registers, and its command off memory by `load`, four bytes at an address, if it is there.
     pub fn read<E>(
         registers: &Registers,
         load: &mut impl FnMut(u64) -> Result<u32, E>,
     ) -> Result<Self, E> {
         let command = match names::place(registers.rax) {
-            Place::Nowhere => None,
-            Place::Register(bits) => Some(registers.rdi as u32 & bits),
-            Place::Memory => Some(load(registers.rdi)?),
+            CommandPlace::Nowhere => None,
+            CommandPlace::Register(bits) => Some(registers.rdi as u32 & bits),
+            CommandPlace::Memory => Some(load(registers.rdi)?),
         };
         Ok(Self {
             number: registers.rax,
@@ -60,11 +60,11 @@ impl Call {
             };
             Self::read(&registers, load)
         };
-        (0..registers.rsi.min(MOST_PARTS)).map(entry).collect()
+        (0..registers.rsi.min(MAX_PARTS)).map(entry).collect()
     }
 }
 
-impl fmt::Display for Call {
+impl fmt::Display for Hypercall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", names::call(self.number, self.command))
     }
@@ -92,15 +92,15 @@ impl fmt::Display for Count {
 /// All calls of a processor.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
-    counts: BTreeMap<Call, Count>,
+    counts: BTreeMap<Hypercall, Count>,
     /// Calls that have not returned, by the stack pointer, which is the same when they do. An interrupt that is taken
     /// before a call's return makes calls further down.
-    open: HashMap<u64, Call>,
+    open: HashMap<u64, Hypercall>,
 }
 
 impl Calls {
     /// A call is made, with this stack pointer. Says whether it is another than the last one there.
-    pub fn made(&mut self, call: Call, rsp: u64) -> bool {
+    pub fn made(&mut self, call: Hypercall, rsp: u64) -> bool {
         let open = self.open.get(&rsp);
         if open.is_some_and(|open| open.number == call.number) {
             // A hypervisor that has not done all of it yet lets the instruction be executed again.
@@ -112,7 +112,7 @@ impl Calls {
     }
 
     /// A call is made as a part of another; its answer is not seen.
-    pub fn made_within(&mut self, call: Call) {
+    pub fn made_within(&mut self, call: Hypercall) {
         self.counts.entry(call).or_default().made += 1;
     }
 
@@ -143,8 +143,8 @@ impl Calls {
 /// A kind of call in two lists; one of them may not have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The kind.
-    pub call: Call,
+    /// Which hypercall.
+    pub call: Hypercall,
     /// What the lists say.
     pub counts: [Option<Count>; 2],
 }
@@ -164,7 +164,7 @@ impl Pair {
 /// All kinds of either list, in the order of their numbers.
 pub fn pairs(one: &Calls, two: &Calls) -> Vec<Pair> {
     let kinds: BTreeSet<_> = one.counts.keys().chain(two.counts.keys()).collect();
-    let pair = |call: &Call| Pair {
+    let pair = |call: &Hypercall| Pair {
         call: *call,
         counts: [one, two].map(|calls| calls.counts.get(call).cloned()),
     };
@@ -175,8 +175,8 @@ pub fn pairs(one: &Calls, two: &Calls) -> Vec<Pair> {
 mod tests {
     use super::*;
 
-    fn call(number: u64, command: u32) -> Call {
-        Call {
+    fn call(number: u64, command: u32) -> Hypercall {
+        Hypercall {
             number,
             command: Some(command),
             program: false,
@@ -192,7 +192,7 @@ mod tests {
             ..Registers::default()
         };
         let mut unasked = |_| -> Result<u32, ()> { panic!("its command is in a register") };
-        let read = Call::read(&registers, &mut unasked).unwrap();
+        let read = Hypercall::read(&registers, &mut unasked).unwrap();
         assert_eq!((read.command, read.program), (Some(7), true));
         assert_eq!(read.to_string(), "memory_op.add_to_physmap");
         let registers = Registers {
@@ -200,13 +200,13 @@ mod tests {
             eflags: 0x246,
             ..registers
         };
-        let read = Call::read(&registers, &mut |at| {
+        let read = Hypercall::read(&registers, &mut |at| {
             if at == 0x1c7 { Ok(50) } else { Err(()) }
         })
         .unwrap();
         assert_eq!(read.to_string(), "platform_op.firmware_info");
         assert!(!read.program);
-        assert!(Call::read(&registers, &mut |_| Err(())).is_err());
+        assert!(Hypercall::read(&registers, &mut |_| Err(())).is_err());
     }
 
     #[test]
@@ -226,8 +226,8 @@ mod tests {
             0x7fff_0000_0000 => Ok(3),
             _ => Err(at),
         };
-        let parts = Call::parts(&registers, &mut load).unwrap();
-        let names: Vec<_> = parts.iter().map(Call::to_string).collect();
+        let parts = Hypercall::parts(&registers, &mut load).unwrap();
+        let names: Vec<_> = parts.iter().map(Hypercall::to_string).collect();
         assert_eq!(names, ["memory_op.maximum_ram_page", "sysctl.physinfo"]);
     }
 

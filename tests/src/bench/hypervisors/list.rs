@@ -39,13 +39,13 @@ fn table(text: &mut String, pairs: &[&Pair]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::calls::Call;
+    use super::super::calls::Hypercall;
     use super::*;
 
     #[test]
     fn what_differs_stands_before_all() {
         let (mut xen, mut ours) = (Calls::default(), Calls::default());
-        let call = |number, command, program| Call {
+        let call = |number, command, program| Hypercall {
             number,
             command,
             program,

@@ -17,10 +17,10 @@ macro_rules! names {
     }};
 }
 
-/// Where a call says what it is to do.
+/// Where a hypercall's subcommand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Nowhere: it does one thing.
+pub enum CommandPlace {
+    /// It has none.
     Nowhere,
     /// In these bits of its first argument, RDI.
     Register(u32),
@@ -28,15 +28,15 @@ pub enum Place {
     Memory,
 }
 
-/// A hypercall.
+/// A hypercall and its subcommands.
 struct Family {
     number: u32,
     name: &'static str,
-    place: Place,
+    place: CommandPlace,
     commands: Names,
 }
 
-const fn family(number: u32, name: &'static str, place: Place, commands: Names) -> Family {
+const fn family(number: u32, name: &'static str, place: CommandPlace, commands: Names) -> Family {
     Family {
         number,
         name,
@@ -45,14 +45,14 @@ const fn family(number: u32, name: &'static str, place: Place, commands: Names) 
     }
 }
 
-const WHOLE: Place = Place::Register(u32::MAX);
+const WHOLE: CommandPlace = CommandPlace::Register(u32::MAX);
 
-/// Those that a guest in a hardware-assisted container may make.
+/// Those that a hardware-assisted guest may make.
 static FAMILIES: &[Family] = &[
     family(
         nr::PLATFORM_OP,
         "platform_op",
-        Place::Memory,
+        CommandPlace::Memory,
         names!(platform::op {
             SETTIME32 SETTIME64 READ_MEMTYPE MICROCODE_UPDATE GET_CPU_VERSION EFI_RUNTIME_CALL FIRMWARE_INFO
             ENTER_ACPI_SLEEP CHANGE_FREQ GETIDLETIME SET_PROCESSOR_PMINFO GET_CPUINFO CPU_ONLINE CPU_OFFLINE
@@ -63,7 +63,7 @@ static FAMILIES: &[Family] = &[
         nr::MEMORY_OP,
         "memory_op",
         // The bits above say where a call goes on.
-        Place::Register((1 << EXTENT_SHIFT) - 1),
+        CommandPlace::Register((1 << EXTENT_SHIFT) - 1),
         names!(memory::op {
             INCREASE_RESERVATION DECREASE_RESERVATION MAXIMUM_RAM_PAGE CURRENT_RESERVATION MAXIMUM_RESERVATION
             POPULATE_PHYSMAP ADD_TO_PHYSMAP MEMORY_MAP MACHINE_MEMORY_MAP EXCHANGE MACHPHYS_MAPPING SET_MEMORY_MAP
@@ -71,8 +71,8 @@ static FAMILIES: &[Family] = &[
             CLAIM_PAGES GET_VNUMAINFO RESERVED_DEVICE_MEMORY_MAP ACQUIRE_RESOURCE
         }),
     ),
-    family(nr::MULTICALL, "multicall", Place::Nowhere, &[]),
-    family(nr::SET_TIMER_OP, "set_timer_op", Place::Nowhere, &[]),
+    family(nr::MULTICALL, "multicall", CommandPlace::Nowhere, &[]),
+    family(nr::SET_TIMER_OP, "set_timer_op", CommandPlace::Nowhere, &[]),
     family(
         nr::XEN_VERSION,
         "xen_version",
@@ -108,7 +108,7 @@ static FAMILIES: &[Family] = &[
             REGISTER_VCPU_TIME_MEMORY_AREA REGISTER_RUNSTATE_PHYS_AREA REGISTER_VCPU_TIME_PHYS_AREA
         }),
     ),
-    family(nr::XSM_OP, "xsm_op", Place::Memory, &[]),
+    family(nr::XSM_OP, "xsm_op", CommandPlace::Memory, &[]),
     family(
         nr::SCHED_OP,
         "sched_op",
@@ -149,7 +149,7 @@ static FAMILIES: &[Family] = &[
     family(
         nr::SYSCTL,
         "sysctl",
-        Place::Memory,
+        CommandPlace::Memory,
         names!(sysctl::op {
             READCONSOLE PHYSINFO SCHED_ID GETDOMAININFOLIST DEBUG_KEYS GETCPUINFO CPUTOPOINFO NUMAINFO CPUPOOL_OP
             GET_CPU_LEVELLING_CAPS GET_CPU_FEATURESET
@@ -158,7 +158,7 @@ static FAMILIES: &[Family] = &[
     family(
         nr::DOMCTL,
         "domctl",
-        Place::Memory,
+        CommandPlace::Memory,
         names!(domctl::op {
             CREATEDOMAIN DESTROYDOMAIN PAUSEDOMAIN UNPAUSEDOMAIN GETDOMAININFO MAX_MEM GETVCPUINFO MAX_VCPUS
             GETVCPUAFFINITY
@@ -166,8 +166,8 @@ static FAMILIES: &[Family] = &[
     ),
     family(nr::KEXEC_OP, "kexec_op", WHOLE, &[]),
     family(nr::XENPMU_OP, "xenpmu_op", WHOLE, &[]),
-    family(nr::DM_OP, "dm_op", Place::Nowhere, &[]),
-    family(nr::MCA, "mca", Place::Memory, &[]),
+    family(nr::DM_OP, "dm_op", CommandPlace::Nowhere, &[]),
+    family(nr::MCA, "mca", CommandPlace::Memory, &[]),
 ];
 
 /// Errors that hypercalls answer by.
@@ -189,8 +189,8 @@ fn named(names: Names, number: u32) -> Option<&'static str> {
 }
 
 /// Where a hypercall says its command. One that is not known has none.
-pub fn place(number: u64) -> Place {
-    find(number).map_or(Place::Nowhere, |family| family.place)
+pub fn place(number: u64) -> CommandPlace {
+    find(number).map_or(CommandPlace::Nowhere, |family| family.place)
 }
 
 /// What a hypercall is called, with its command if it has one; by number what has no name.
@@ -227,9 +227,9 @@ mod tests {
             (error(38), error(4000)),
             ("ENOSYS".into(), "error 4000".into())
         );
-        assert_eq!(place(12), Place::Register(63));
-        assert_eq!(place(7), Place::Memory);
-        assert_eq!(place(1 << 40), Place::Nowhere);
+        assert_eq!(place(12), CommandPlace::Register(63));
+        assert_eq!(place(7), CommandPlace::Memory);
+        assert_eq!(place(1 << 40), CommandPlace::Nowhere);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn verdict(all: &[Vec<Boot>; 2]) -> (String, bool) {
     (text, slower == 0)
 }
 
-/// The document.
+/// The document with all tables, in Markdown.
 pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> Result<String> {
     let last = all[1].last().context("nothing was booted")?;
     let size = |path: &Path| -> Result<u64> {

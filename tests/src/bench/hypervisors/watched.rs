@@ -18,7 +18,7 @@ use object::read::elf::ElfFile;
 use object::{LittleEndian, Object, ObjectSection, SectionFlags};
 use xen_abi::xen::hypercall::MULTICALL;
 
-use super::calls::{Call, Calls};
+use super::calls::{Calls, Hypercall};
 use crate::gdb::{Client, Register, Registers};
 use crate::host::{Host, Start};
 use crate::machine;
@@ -34,16 +34,16 @@ const LOAD: [u8; 2] = [0x8b, 0x07];
 /// How often it is looked whether the boot is over, while the machine runs.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Places in the kernel. Neither hypervisor moves a PVH guest's kernel, and that way of starting it does not choose
+/// Breakpoints in the kernel. Neither hypervisor moves a PVH guest's kernel, and that way of starting it does not choose
 /// addresses at random, so they are where the image says.
-struct Places {
+struct Breakpoints {
     /// All instructions that may be hypercalls.
     hypercalls: Vec<u64>,
     /// An instruction that loads EAX from where RDI points.
     load: u64,
 }
 
-impl Places {
+impl Breakpoints {
     fn find(image: &[u8]) -> Result<Self> {
         let file = ElfFile::<FileHeader64<LittleEndian>>::parse(image)
             .context("the kernel's image is no ELF file")?;
@@ -82,7 +82,7 @@ pub fn watch(images: &Images, topology: &Topology, dir: &Path) -> Result<Calls> 
     ensure!(topology.cpus == 1, "several processors stop by turns");
     let kernel = images.payload.vmlinux();
     let image = fs::read(&kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
-    let places = Places::find(&image).with_context(|| kernel.display().to_string())?;
+    let places = Breakpoints::find(&image).with_context(|| kernel.display().to_string())?;
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let recorder = Recorder::start(dir.to_owned(), places);
     let topology = Topology {
@@ -102,7 +102,7 @@ pub fn watch(images: &Images, topology: &Topology, dir: &Path) -> Result<Calls> 
     Ok(calls)
 }
 
-/// Who records, on a thread of its own.
+/// The recording, on a thread of its own.
 struct Recorder {
     over: Arc<AtomicBool>,
     thread: JoinHandle<Result<Calls>>,
@@ -110,7 +110,7 @@ struct Recorder {
 
 impl Recorder {
     /// Records as soon as there is a machine in `dir`, which waits for it.
-    fn start(dir: PathBuf, places: Places) -> Self {
+    fn start(dir: PathBuf, places: Breakpoints) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let thread = thread::spawn(move || {
@@ -140,7 +140,7 @@ fn connect(dir: &Path, over: &AtomicBool) -> Result<UnixStream> {
     }
 }
 
-fn record(mut client: Client, places: &Places, over: &AtomicBool) -> Result<Calls> {
+fn record(mut client: Client, places: &Breakpoints, over: &AtomicBool) -> Result<Calls> {
     let mut calls = Calls::default();
     for address in &places.hypercalls {
         client.set_breakpoint(*address)?;
@@ -160,9 +160,9 @@ fn record(mut client: Client, places: &Places, over: &AtomicBool) -> Result<Call
         let registers = client.registers()?;
         if places.hypercalls.contains(&registers.rip) {
             let mut load = |at| load(&mut client, places.load, &registers, at);
-            let call = Call::read(&registers, &mut load)?;
+            let call = Hypercall::read(&registers, &mut load)?;
             if calls.made(call, registers.rsp) && call.number == u64::from(MULTICALL) {
-                let parts = Call::parts(&registers, &mut load)?;
+                let parts = Hypercall::parts(&registers, &mut load)?;
                 parts.into_iter().for_each(|part| calls.made_within(part));
             }
         } else {
@@ -198,7 +198,7 @@ mod tests {
     fn hypercalls_are_found_in_code() {
         let code = b"\x0f\x01\xd9\xc3\xf3\x0f\x01\xd9\x90\x0f\x01\xd9\xe9\x0f\x01";
         assert_eq!(vmmcalls(code).collect::<Vec<_>>(), [0, 9]);
-        assert!(Places::find(b"#!/bin/sh").is_err());
+        assert!(Breakpoints::find(b"#!/bin/sh").is_err());
     }
 
     /// A machine that makes one hypercall whose command is in memory, which is refused, and runs on.
@@ -250,7 +250,7 @@ mod tests {
         let end = Arc::clone(&over);
         let (client, played) =
             fake::stub(script.into(), move || end.store(true, Ordering::Relaxed));
-        let places = Places {
+        let places = Breakpoints {
             hypercalls: vec![0x1000],
             load: 0x2000,
         };

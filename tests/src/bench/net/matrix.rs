@@ -13,7 +13,7 @@ pub const INTERRUPTS: &str = "vif";
 
 /// What goes over the wire; out is from the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Traffic {
     /// TCP from the guest.
     TcpOut,
     /// TCP to the guest.
@@ -30,7 +30,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// What goes over the wire.
-    pub kind: Kind,
+    pub kind: Traffic,
     /// Connections or sockets.
     pub streams: u32,
     /// Queues of the device.
@@ -44,16 +44,16 @@ const STREAMS: [u32; 2] = [1, 4];
 pub fn cells(queues: u32, quick: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for kind in [
-        Kind::TcpOut,
-        Kind::TcpIn,
-        Kind::UdpOut,
-        Kind::UdpIn,
-        Kind::Exchange,
+        Traffic::TcpOut,
+        Traffic::TcpIn,
+        Traffic::UdpOut,
+        Traffic::UdpIn,
+        Traffic::Exchange,
     ] {
         for streams in STREAMS {
             let wanted = match kind {
                 // There is only one request at a time.
-                Kind::Exchange => streams == 1,
+                Traffic::Exchange => streams == 1,
                 _ => !quick || streams == queues,
             };
             if wanted {
@@ -71,11 +71,11 @@ pub fn cells(queues: u32, quick: bool) -> Vec<Cell> {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::TcpOut => "tcp-out",
-            Kind::TcpIn => "tcp-in",
-            Kind::UdpOut => "udp-out",
-            Kind::UdpIn => "udp-in",
-            Kind::Exchange => "exchange",
+            Traffic::TcpOut => "tcp-out",
+            Traffic::TcpIn => "tcp-in",
+            Traffic::UdpOut => "udp-out",
+            Traffic::UdpIn => "udp-in",
+            Traffic::Exchange => "exchange",
         };
         write!(f, "{kind}:{}:{}", self.streams, self.queues)
     }
@@ -94,11 +94,11 @@ impl Workload for Cell {
 
     fn columns(&self) -> Vec<String> {
         let kind = match self.kind {
-            Kind::TcpOut => "TCP out",
-            Kind::TcpIn => "TCP in",
-            Kind::UdpOut => "UDP out",
-            Kind::UdpIn => "UDP in",
-            Kind::Exchange => "request/response",
+            Traffic::TcpOut => "TCP out",
+            Traffic::TcpIn => "TCP in",
+            Traffic::UdpOut => "UDP out",
+            Traffic::UdpIn => "UDP in",
+            Traffic::Exchange => "request/response",
         };
         vec![
             kind.to_owned(),
@@ -116,7 +116,7 @@ impl Workload for Cell {
 
     fn shown(&self, rate: f64) -> f64 {
         match self.kind {
-            Kind::TcpOut | Kind::TcpIn => rate / 1e6,
+            Traffic::TcpOut | Traffic::TcpIn => rate / 1e6,
             _ => rate,
         }
     }

@@ -3,7 +3,7 @@
 //! The tables of the document: a line for each cell.
 
 use super::{Facts, Row, Workload, costs};
-use crate::bench::counts::{Counter, Shown};
+use crate::bench::counts::{Counter, Ratio};
 use crate::bench::stats::{Comparison, Summary};
 
 /// A table's head: the columns of a cell, then others.
@@ -84,15 +84,15 @@ pub fn asked<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
     let meanings: Vec<_> = C::COUNTERS
         .iter()
         .map(|counter| match counter.shown {
-            Shown::UnitsFor(_) => format!("{unit}s for each {} (more is better)", counter.meaning),
-            Shown::ForUnit => format!("{} (fewer is better)", counter.meaning),
+            Ratio::UnitsFor(_) => format!("{unit}s for each {} (more is better)", counter.meaning),
+            Ratio::ForUnit => format!("{} (fewer is better)", counter.meaning),
         })
         .collect();
     let heads: Vec<_> = C::COUNTERS
         .iter()
         .flat_map(|counter| match counter.shown {
-            Shown::UnitsFor(one) => [format!("{unit}s/{one}"), String::new()],
-            Shown::ForUnit => [format!("{}/{unit}", counter.name), String::new()],
+            Ratio::UnitsFor(one) => [format!("{unit}s/{one}"), String::new()],
+            Ratio::ForUnit => [format!("{}/{unit}", counter.name), String::new()],
         })
         .collect();
     let heads: Vec<_> = heads.iter().map(String::as_str).collect();
@@ -123,8 +123,8 @@ pub fn asked<C: Workload>(facts: &Facts, rows: &[&Row<C>]) -> String {
 
 fn cost(counter: &Counter, per_unit: f64) -> String {
     match counter.shown {
-        Shown::UnitsFor(_) => inverse(per_unit),
-        Shown::ForUnit => number(per_unit),
+        Ratio::UnitsFor(_) => inverse(per_unit),
+        Ratio::ForUnit => number(per_unit),
     }
 }
 

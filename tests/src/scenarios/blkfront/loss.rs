@@ -149,7 +149,7 @@ fn never_returns(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
-/// The disk is taken away in an orderly manner, but without waiting for those who use it.
+/// The disk is taken away in an orderly manner, but while it is in use.
 fn detached(ctx: &mut Ctx<'_>) -> Result<()> {
     let guest = start(ctx, Guest::pvh("g1").vcpus(2), "")?;
     for round in 0..ctx.rounds(2, 20) {
@@ -167,7 +167,7 @@ fn detached(ctx: &mut Ctx<'_>) -> Result<()> {
             "writes to a detached disk succeeded: {books}"
         );
         nothing_acknowledged_is_lost(ctx.host.dom0(), &guest, "xvda", &file)?;
-        // Whoever had it open is gone now, so the device goes too, if it has not yet.
+        // The process that had it open has ended, so the device goes too, if it has not yet.
         guest.detach("xvda", "--force")?;
         guest.wait_for(
             "the disk to go",
@@ -179,7 +179,7 @@ fn detached(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
-/// A driver domain that was destroyed leaves no farewell: its folder disappears, and that is all.
+/// A driver domain that was destroyed does not close its devices: its folder disappears, and that is all.
 fn vanishes(ctx: &mut Ctx<'_>) -> Result<()> {
     if ctx.driver == Driver::C {
         return crate::scenario::skip(

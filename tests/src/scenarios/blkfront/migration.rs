@@ -59,7 +59,7 @@ fn save_and_restore(ctx: &mut Ctx<'_>) -> Result<()> {
     fio.wait_for(limit)?.ok()?;
     ctx.note(books.replace('\n', " "));
 
-    // The same from dom0's side, when nothing of the guest is left.
+    // The ledger is checked again from dom0's side, when the guest is gone.
     let table = guest.get("/tmp/books")?;
     guest.shutdown()?;
     let dom0 = ctx.host.dom0();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! dom0 drives the machine's disks and networks, by messages and by lines.
+//! Dom0 drives the machine's disks and networks, with MSI-X, MSI and INTx.
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::context::Ctx;
-use crate::devices::{self, DISKS, Interrupts, Kind, NETS};
+use crate::devices::{self, DISKS, InterruptKind, Interrupts, NETS};
 use crate::matrix::Cell;
 use crate::scenario::Scenario;
 use crate::topology::Topology;
 
-/// The same machine with a dom0 that does not use messages.
+/// The machine with a dom0 that does not use MSI and MSI-X.
 const WITHOUT_MSI: Topology =
     Topology::PARAVANE_REAL.dom0_args("paravane.toolstack=none pci=nomsi");
 
@@ -65,7 +65,7 @@ fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
     let mib = ctx.rounds(4, 256);
     let [e1000e, e1000, virtio] = NETS;
     let wires = [(e1000e, virtio), (virtio, e1000e), (e1000, virtio)];
-    // The last one interrupts by a line in any case.
+    // The last one has nothing but INTx.
     let count = ctx.rounds(2, 3) as usize;
     for (from, to) in wires.into_iter().take(count) {
         let found = devices::check_wire(ctx.host.dom0(), from, to, mib)?;
@@ -106,9 +106,14 @@ fn configuration_space_is_whole(ctx: &mut Ctx<'_>) -> Result<()> {
 }
 
 /// A device interrupted, in the way it was to.
-fn interrupted(ctx: &mut Ctx<'_>, name: &str, usual: Kind, found: &Interrupts) -> Result<()> {
+fn interrupted(
+    ctx: &mut Ctx<'_>,
+    name: &str,
+    usual: InterruptKind,
+    found: &Interrupts,
+) -> Result<()> {
     let lines = ctx.host.topology().dom0_args.contains("pci=nomsi");
-    let wanted = if lines { Kind::Line } else { usual };
+    let wanted = if lines { InterruptKind::Intx } else { usual };
     ensure!(
         found.kind == wanted && found.count > 0,
         "{name} has interrupts {found:?}, and should have some of {wanted:?}"

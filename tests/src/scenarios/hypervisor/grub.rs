@@ -19,7 +19,7 @@ const MACHINE: Topology = Topology {
     ..Topology::PARAVANE.dom0_args("paravane.test=a;b,c$d")
 };
 
-/// The same with UEFI, which has no BIOS's places for ACPI's tables, and other memory of its own.
+/// A machine with UEFI instead of a BIOS: ACPI's tables are elsewhere, and firmware uses other memory.
 const UEFI: Topology = Topology {
     loader: Loader::GrubByUefi,
     ..MACHINE

@@ -23,7 +23,7 @@ const MACHINE: Topology = Topology {
     ..Topology::PARAVANE
 };
 
-/// The same for a long while, from whatever seed.
+/// A machine whose guest misbehaves for a long time, with seeds that the test chooses.
 const LONG: Topology = Topology {
     dom0_args: "memory=1024 calls=300000",
     ..MACHINE

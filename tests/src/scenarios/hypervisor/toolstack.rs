@@ -79,7 +79,7 @@ fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {
     let after: f32 = dom0.sh(spent)?.parse()?;
     ensure!(after > before, "{before} s were spent, then {after} s");
 
-    // The hypervisor's own first words, and what is said to its console by dom0.
+    // The hypervisor's own first words, and what dom0 writes to its console.
     let said = dom0.sh("xl dmesg")?;
     ensure!(
         said.contains("(PV) Paravane ") && said.contains("vCPUs"),
@@ -87,7 +87,7 @@ fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {
     );
     dom0.sh("echo '<4>paravane: heard' > /dev/kmsg; n=0; until xl dmesg | grep -q 'paravane: heard' || [ $n -gt $((50 * PACE)) ]; do sleep 0.1; n=$((n+1)); done; [ $n -le $((50 * PACE)) ]")?;
 
-    // xenstored and its clients have event channels and a page in common through our nodes.
+    // xenstored and its clients have event channels and a page in common through our device files.
     dom0.sh("/usr/lib/xen-4*/bin/test-xenstore")?;
     ensure!(dom0.sh("xenstore-read domid")? == "0");
     ctx.note(format!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets to groups: the back end passes on those that somebody wants.
+//! Packets to groups: the back end passes on those that the guest has asked for.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const JOINED: &str = "03:00:00:00:00:01";
 const OTHER: &str = "03:00:00:00:00:02";
 
 /// Frames of each length up to this are sent.
-const UPTO: u64 = 60;
+const MAX_LENGTH: u64 = 60;
 
 fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     if ctx.driver == Driver::C {
@@ -51,7 +51,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     filters(true)?;
     ensure!(come(OTHER)? == 0, "packets come that nobody wants");
     guest.sh(&format!("ip maddr add {JOINED} dev eth0"))?;
-    let all = UPTO - 1;
+    let all = MAX_LENGTH - 1;
     ensure!(come(JOINED)? == all, "packets do not come");
     ensure!(come(OTHER)? == 0, "packets come that nobody wants");
     guest.sh(&format!("ip maddr del {JOINED} dev eth0"))?;
@@ -89,7 +89,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     sender.sh("ip -6 neigh flush dev eth0")?;
     both_ways(&sender, &ipv6(0, GUEST + 1), 2, 256)?;
 
-    // The next back end is told again.
+    // The next connection asks for the groups again.
     guest.sh(&format!(
         "ip maddr add {JOINED} dev eth0 && ethtool -L eth0 combined 1"
     ))?;
@@ -103,7 +103,7 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
 
 /// How many frames to a group come.
 fn come(sender: &Domain, guest: &Domain, group: &str) -> Result<u64> {
-    let upto = format!("--device eth0 --upto {UPTO}");
+    let upto = format!("--device eth0 --upto {MAX_LENGTH}");
     let receives = traffic::spawn(guest, &format!("raw-receive {upto} --patience 1000"))?;
     guest.pace().sleep(Duration::from_millis(500));
     traffic::run(sender, &format!("raw-send {upto} --to {group}"))?;

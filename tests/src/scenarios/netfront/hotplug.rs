@@ -126,7 +126,7 @@ fn unload(ctx: &mut Ctx<'_>) -> Result<()> {
             ensure!(alive == 0, "our modules still own {:?}", after.owned);
         }
     }
-    // It is as good as new, once the last flood is over: its sender in dom0 has not heard that nobody wants it.
+    // It is as good as new, once the last flood is over: its sender in dom0 does not know that the receiver is gone.
     std::thread::sleep(Duration::from_secs(3));
     guest.load_netfront(ctx.driver, "")?;
     guest.bring_up("eth0", 0, GUEST)?;

@@ -151,7 +151,7 @@ fn pair(receiver: (&Place, &str), sender: (&Place, &str)) -> Result<()> {
     Ok(())
 }
 
-/// A program's own pages are sent, and it is told when it may change them: they have been granted, not copied.
+/// A process's own pages are sent, and it is notified when it may change them: they have been granted, not copied.
 fn zerocopy(ctx: &mut Ctx<'_>) -> Result<()> {
     there_are_tests(ctx)?;
     let guest = start(

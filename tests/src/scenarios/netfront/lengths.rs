@@ -40,7 +40,7 @@ fn fragments(ctx: &mut Ctx<'_>) -> Result<()> {
     )?;
     let dom0 = ctx.host.dom0();
     let (_here, _there) = (Server::start(dom0)?, Server::start(&guest)?);
-    // Room for all pieces in one frame, and nobody else who sends.
+    // Room for all pieces in one frame, and no other sender.
     set_mtu(ctx, &guest, 65517)?;
     guest.sh("ip -6 addr flush dev eth0; echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6")?;
     let vif = Vif::of(ctx.host, &guest, 0);

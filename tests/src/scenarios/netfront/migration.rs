@@ -59,7 +59,7 @@ fn survives(ctx: &mut Ctx<'_>, go: fn(&Domain) -> Result<()>) -> Result<()> {
     let before = Vif::of(ctx.host, &guest, 0).agreed()?;
     for _ in 0..rounds {
         guest.pace().sleep(Duration::from_secs(4));
-        // Whoever is on the bridge has to learn where the guest is now.
+        // The bridge and its ports have to learn where the guest is now.
         let own = ipv4(0, GUEST);
         let arp = format!("'arp and src host {own} and dst host {own}'");
         let announced = traffic::capture(dom0, "xenbr0", 1, &arp)?;

@@ -80,7 +80,7 @@ fn with_intx(ctx: &mut Ctx<'_>) -> Result<()> {
     guest.shutdown()
 }
 
-/// A device has interrupted, and by no other means than this; none is a line.
+/// A device has interrupted, and by no other means than this: MSI, MSI-X, or INTx for none of both.
 pub fn has_interrupts(
     ctx: &mut Ctx<'_>,
     guest: &Domain,

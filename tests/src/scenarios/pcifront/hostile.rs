@@ -127,7 +127,7 @@ fn does_no_harm(ctx: &mut Ctx<'_>) -> Result<()> {
     let text = guest.sh("cat /sys/kernel/debug/xen_pcifront_rs-pci-0/accesses")?;
     ctx.note(text.split_whitespace().collect::<Vec<_>>().join(" "));
 
-    // The program dies without a word, then somebody tidies up.
+    // The program is killed, then its folder in the xenstore is removed.
     backend.kill()?;
     let started = guest.pace().now();
     guest.sh(&format!("{RESCAN}; {READ}; {READ}"))?;
@@ -189,7 +189,7 @@ fn slow(guest: &Domain, backend: &Backend<'_>, access: &str, times: u64) -> Resu
     Ok(())
 }
 
-/// Those who sleep and those who must not, at the same time.
+/// Accesses where the caller may sleep and in atomic context, at the same time.
 fn both_ways(ctx: &mut Ctx<'_>, guest: &Domain, content: &str) -> Result<()> {
     let timeouts = counter(guest, "timeouts")?;
     let rounds = ctx.rounds(3, 30);
