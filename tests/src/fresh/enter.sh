@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Enters a root folder as if it were a machine of its own, and becomes its first process. It is started as root in
 # mount and process namespaces of its own:
 #     sh -c "$(cat enter.sh)" enter.sh ROOT [--bind OUTSIDE INSIDE | --tmpfs MIB INSIDE]… -- COMMAND…

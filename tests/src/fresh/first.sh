@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # The first process of a root folder: runs a command and, when that has ended, writes down what it left behind.
 #     sh -c "$(cat first.sh)" first.sh FOLDER WATCHED… -- COMMAND…
 # FOLDER gets the files `left` and `status`; in the folders WATCHED nothing may appear. Only the shell's own words and

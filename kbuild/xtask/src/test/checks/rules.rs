@@ -21,6 +21,9 @@ use words::Glossary;
 /// Whether a violation fails the check. Until the tree passes, violations are counted and listed in a log.
 const ENFORCED: bool = false;
 
+/// The only hidden folder with something to read.
+const CI: &str = ".ci";
+
 /// Names of folders that hold nothing to read: what cargo and the fuzzer make. Hidden ones are left out too.
 const LEFT_OUT: [&str; 3] = ["target", "corpus", "artifacts"];
 
@@ -38,9 +41,10 @@ impl File<'_> {
         name.rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
-    /// Whether it is source code.
+    /// Whether it is source code; scripts need no extension.
     fn is_source(&self) -> bool {
-        ["rs", "c", "h", "S", "ld", "sh"].contains(&self.extension())
+        let is_script = self.text.starts_with("#!/");
+        is_script || ["rs", "c", "h", "S", "ld", "sh"].contains(&self.extension())
     }
 
     /// A violation in one of its lines, counted from 1.
@@ -150,7 +154,8 @@ fn walk(dir: &Path, path: &str, take: &mut dyn FnMut(&str, &str)) -> Result<()> 
         };
         let kind = entry.file_type()?;
         let path = format!("{path}{name}");
-        if kind.is_dir() && !name.starts_with('.') && !LEFT_OUT.contains(&name.as_str()) {
+        let is_read = !name.starts_with('.') && !LEFT_OUT.contains(&name.as_str()) || name == CI;
+        if kind.is_dir() && is_read {
             walk(&entry.path(), &format!("{path}/"), take)?;
         } else if kind.is_file() {
             let bytes = fs::read(entry.path()).with_context(|| format!("cannot read {path}"))?;
@@ -170,10 +175,11 @@ mod tests {
     #[test]
     fn files_of_a_work_tree_are_read_but_what_is_made_there_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["a/target/debug", "a/b", ".git", "tests/fuzz/corpus"] {
+        for folder in ["a/target/debug", "a/b", ".ci", ".git", "tests/fuzz/corpus"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         for file in [
+            ".ci/run",
             "z.rs",
             "a/b/c.md",
             "a/target/debug/d.rs",
@@ -190,7 +196,7 @@ mod tests {
             found.push(path.to_owned());
         })
         .unwrap();
-        assert_eq!(found, ["a/b/c.md", "z.rs"]);
+        assert_eq!(found, [".ci/run", "a/b/c.md", "z.rs"]);
     }
 
     #[test]

@@ -94,7 +94,9 @@ mod tests {
             assert_eq!(lines(spdx, &path, ""), [1], "{path}");
             assert_eq!(lines(spdx, &path, &format!("\n{good}")), [1], "{path}");
         }
-        assert_eq!(lines(spdx, "a.sh", "#!/bin/sh\nset -e\n"), [2]);
+        for script in ["a.sh", "a/setup"] {
+            assert_eq!(lines(spdx, script, "#!/bin/sh\nset -e\n"), [2]);
+        }
     }
 
     #[test]
