@@ -162,7 +162,7 @@ pub(crate) fn arguments() -> Vec<String> {
 }
 
 impl RealDisk {
-    /// Loads its driver and returns its node, such as `/dev/sda`.
+    /// Loads its driver and returns its block device, such as `/dev/sda`.
     pub fn start(&self, dom0: &Place) -> Result<String> {
         let module = self.module;
         let node = dom0.sh(&format!(
@@ -180,7 +180,7 @@ impl RealDisk {
     /// Writes `mib` of random data, reads it back from the disk, and compares.
     pub fn check(&self, dom0: &Place, mib: u32) -> Result<()> {
         let node = self.start(dom0)?;
-        // The copy to compare with is never on the way that is tested.
+        // The copy to compare with does not pass the device that is tested.
         let wrote = write_random(dom0, "/disks", &node, mib)?;
         dom0.sh(&format!(
             "blockdev --flushbufs {node} || true; echo 3 > /proc/sys/vm/drop_caches"

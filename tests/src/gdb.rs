@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 /// How long the stub may take to answer what it answers at once.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Most bytes of an answer: registers take some 2,000.
+/// How many bytes an answer may have: registers take some 2,000.
 const MAX_PACKET: usize = 1 << 16;
 
 /// The general registers by the stub's numbers, of those that are used here.
@@ -95,8 +95,8 @@ impl Client {
         self.done(&format!("P{:x}={bytes}", register as u32))
     }
 
-    /// Executes an instruction, without taking interrupts; a breakpoint at it does not count. If it makes the processor go
-    /// elsewhere, say to a hypervisor, the machine stops there.
+    /// Executes one instruction with interrupts held off; a breakpoint at it is passed. If the instruction exits to a
+    /// hypervisor, the machine stops there.
     pub fn step(&mut self) -> Result<()> {
         self.send("s")?;
         stopped(
@@ -261,7 +261,7 @@ pub mod fake {
 
     use super::*;
 
-    /// What somebody has to say, and what is answered. Nothing is answered to an empty text, and then it is called.
+    /// Packets that the client sends and the stub's answers. To an empty text there is no answer.
     pub type Script = Vec<(String, String)>;
 
     /// Plays a stub; its end of the connection is returned when everything was said.

@@ -148,7 +148,7 @@ impl Domain {
         self.await_carrier(device)
     }
 
-    /// Waits until an interface that is up has its back end, and makes that indulgent.
+    /// Waits until an interface that is up has its back end, and makes that tolerate spurious events.
     pub fn await_carrier(&self, device: &str) -> Result<()> {
         self.wait_for(
             "the carrier",

@@ -78,9 +78,9 @@ pub fn on_disk(host: &Host, offset: u64, len: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Has the network card report uncorrectable errors, the bits of the register of that name (PCI Express 7.8.4.2). Neither the
-/// card nor QEMU is asked: the kernel's own `aer_inject` lays the error over the registers that dom0 reads and calls the root
-/// port's interrupt, for what QEMU's monitor raises on a card (`pcie_aer_inject_error`) ends before dom0 hears of it.
+/// Has the network card report uncorrectable errors, the bits of the register of that name (PCI Express 7.8.4.2). The
+/// kernel's own `aer_inject` does it: it puts the error over the registers that dom0 reads and calls the root port's interrupt
+/// handler. QEMU's monitor can raise an error on a card too (`pcie_aer_inject_error`), but it ends before dom0 sees it.
 pub fn raise_error(host: &Host, uncorrectable: u32) -> Result<()> {
     // `struct aer_error_inj`: where (bus, device, function, padding), then uncorrectable and correctable errors, four words of
     // the packet's head, the domain.
@@ -115,8 +115,8 @@ pub fn keep_head(host: &Host) -> Result<()> {
         .map(drop)
 }
 
-/// Writes it back: a reset of its link has taken the card's addresses away, and Linux's back end neither gives them back nor lets
-/// a guest do it, whom it tells that they are still there.
+/// Writes it back: a reset of its link has taken the card's addresses away, and Linux's back end neither restores them nor lets
+/// a guest do it: to the guest it shows them as if they were still there.
 pub fn restore_head(host: &Host) -> Result<()> {
     // The command register last, when the addresses are right.
     host.dom0()
@@ -212,7 +212,7 @@ impl Domain {
         Ok(())
     }
 
-    /// Undoes that.
+    /// Brings the card down and unloads its driver.
     pub fn stop_card(&self) -> Result<()> {
         self.sh("rmmod e1000e").map(drop)
     }

@@ -2,10 +2,11 @@
 
 //! ACPI tables that mislead, for a machine whose firmware is wrong about its interrupts (QEMU's `-acpitable`).
 //!
-//! - A second MADT, which Xen and dom0 are made to use by their command lines: it says that GSI [`OVERRIDDEN`] is level-triggered and active low. No
-//!   device has that line.
-//! - An SSDT with a device that does not exist, on a line of PCI devices, which calls that line edge-triggered and active low.
-//!   Linux asks for the lines of such devices before it asks for those of PCI devices.
+//! - A second MADT, which Xen and dom0 use because of their command lines: it says that GSI [`OVERRIDDEN`] is level-triggered and
+//!   active low. No
+//!   device has that GSI.
+//! - An SSDT with a device that does not exist, on a GSI of PCI devices, which it calls edge-triggered and active low. Linux
+//!   requests the GSIs of such devices before those of PCI devices.
 //!
 //! Another SSDT says what QEMU's tables do not: that the processors have two speeds, for the module that tells Xen of them.
 
@@ -14,10 +15,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-/// The line that the MADT overrides. By QEMU's own it is edge-triggered and active high.
+/// The GSI that the second MADT overrides. By QEMU's own it is edge-triggered and active high.
 pub const OVERRIDDEN: u32 = 7;
 
-/// The line that the SSDT is wrong about: that of pin A of every fourth device of QEMU's Q35 machine.
+/// The GSI that the SSDT is wrong about: pin A of every fourth device of QEMU's Q35 machine.
 pub const DISPUTED: u32 = 21;
 
 /// Words for Xen's command line and for dom0's: the MADT to use is the second.

@@ -9,7 +9,7 @@ pub use netload::report::Line;
 
 use crate::remote::{Job, Place};
 
-/// How long a measurement may take on top of the time it was told to.
+/// How long a measurement may take on top of the time it is to run.
 const SLACK: Duration = Duration::from_secs(30);
 
 /// The end that serves, running in the background; dropping it ends it.
@@ -141,7 +141,7 @@ pub fn both_ways(guest: &Place, to: &str, streams: u32, kib: u32) -> Result<(f64
     Ok((rates[0], rates[1]))
 }
 
-/// UDP both ways at a rate that no one should lose anything at.
+/// UDP both ways at a rate at which nothing should be lost.
 pub fn datagrams(guest: &Place, to: &str, size: u32, rate: u32) -> Result<()> {
     for direction in ["", "--reverse"] {
         let line = run(

@@ -3,7 +3,7 @@
 //! What a driver asks of the hypervisor, counted: notifications, interrupts, grants, or whatever else it passes.
 //!
 //! Xen counts hypercalls only in builds with performance counters, which Debian's is not, so the kernel that the driver
-//! runs in counts them at its own doors: a kprobe on each function of the seam that both drivers have to go through.
+//! runs in counts them where it makes them: a kprobe on each function that both drivers have to call.
 //! The probes cost time, so no pass that counts is ever timed.
 
 use anyhow::{Context, Result};

@@ -29,7 +29,7 @@ pub use super::turns::ROUNDS;
 /// How long dd and fio run for a cell unless told otherwise.
 pub const SLICE: Duration = Duration::from_secs(2);
 
-/// The kernels, as targets of kernels.toml; the first is what ours is compared with.
+/// The kernels, as profiles of kernels.toml; the first is what ours is compared with.
 pub const SIDES: [&str; 2] = [IN_C, OURS];
 
 /// What the user asked for.

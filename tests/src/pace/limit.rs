@@ -36,7 +36,7 @@ impl Limit {
         }
     }
 
-    /// It is also over when a log has not grown for so long.
+    /// The limit is also over when a log has not grown for so long.
     #[must_use]
     pub fn or_silence(mut self, silence: Duration, log: &Path) -> Self {
         self.signs = Some(Signs {

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The most that a limit is lengthened by the machine's slowness and by what the emulator is not let do.
+/// How much a limit is lengthened at most, by the machine's slowness and by the time in which the emulator could not run.
 pub const MAX_SLOWNESS: u32 = 16;
 
-/// Longer gaps between two looks are not the emulator's: this process itself was stopped, or the whole computer.
+/// A longer gap between two samples is not the emulator's: this process itself was stopped, or the whole computer.
 const MAX_GAP: Duration = Duration::from_secs(2);
 
-/// How much of what was known about the present speed a look of half a second leaves.
+/// How much the speed so far counts against a new sample of half a second.
 const KEPT: f64 = 0.9;
 
 /// What the scheduler says about a thread since it began.
@@ -24,7 +24,7 @@ pub struct Thread {
     pub waited: Duration,
 }
 
-/// What is seen of the emulator in one look.
+/// What is seen of the emulator at one time.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// When, after its start.
@@ -52,11 +52,11 @@ pub struct Reading {
     pub slowness: f64,
 }
 
-/// Goes from look to look.
+/// Advances from sample to sample.
 pub struct Meter {
     last: Sample,
     reading: Reading,
-    /// What threads were told to have waited for and has not been taken off yet: it may be told long after.
+    /// Time that threads have waited according to the scheduler and that was not subtracted yet: it is reported late.
     owed: BTreeMap<u32, Duration>,
     /// Of the machine's start.
     slowness: f64,
@@ -94,7 +94,7 @@ impl Meter {
         (self.slowness * self.change).max(1.0)
     }
 
-    /// Goes on to a later look.
+    /// Advances to a later sample.
     pub fn take(&mut self, sample: Sample) {
         let wall = sample.at.saturating_sub(self.last.at);
         if wall.is_zero() {

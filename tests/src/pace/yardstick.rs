@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How fast a processor is now, compared with before: a millisecond of work that is always the same. Other jobs do not
-//! matter, since only the time on a processor counts; its frequency does, and who shares its execution units and caches.
+//! matter, since only the time on a processor counts; its frequency does, and what shares its execution units and caches.
 
 use std::hint::black_box;
 use std::time::Duration;
