@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use walkdir::WalkDir;
 
+use crate::diagnostics::Diagnostics;
 use crate::fsutil::{self, read_text};
 use crate::kernel::Kernel;
 use crate::modules::{BuildOptions, INSIDE, WorkFolder, make};
@@ -22,11 +23,18 @@ use crate::session::Session;
 /// Where the sandbox sees the documentation.
 const OUTPUT: &str = "/doc";
 
+/// What the kernel's build exports to its compilers: that these may use what is unstable, and where generated sources are.
+const ENVIRONMENT: [(&str, &str); 2] = [("RUSTC_BOOTSTRAP", "1"), ("XEN_RS_OUT", INSIDE)];
+
 /// The folder whose crate is generated from C headers, and which no driver sees.
 const GENERATED: &str = "bindings/";
 
-/// Documents the crates of the modules for a kernel; the folder `output` is made anew. A warning is an error. Returns the crates'
-/// names.
+/// Documents the crates of the modules for a kernel; the folder `output` is made anew. A driver's crate is documented with its
+/// private items, for it has hardly any other, those that drivers use only if `private`. Returns the crates' names.
+///
+/// # Errors
+///
+/// Also for warnings; those of all crates are in one error.
 pub fn kernel_crates(
     session: &Session,
     sandbox: &Sandbox,
@@ -49,27 +57,43 @@ pub fn kernel_crates(
     )?;
     fsutil::remove_all(output)?;
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-    let mut names = Vec::new();
-    for krate in in_order(compiled(&work.path)?) {
-        step.note(&krate.name);
-        let mut rustdoc = kernel
-            .show_devel(sandbox.command("sh"))
-            .args(["-c", &krate.rustdoc(private)])
-            .bind(&work.path, INSIDE)
-            .bind(output, OUTPUT)
-            // The generated source of the bindings is found by it.
-            .env("XEN_RS_OUT", INSIDE)
-            .current_dir(INSIDE)
-            .build()?;
-        let what = format!("documenting {}", krate.name);
-        process::run(&step, &what, &mut rustdoc, &session.log("doc"))?;
-        names.push(krate.name);
-    }
+    let crates = in_order(compiled(&work.path)?);
     ensure!(
-        !names.is_empty(),
+        !crates.is_empty(),
         "no command that compiles a crate was found: a bug of this tool, please report it with the kernel's version, {}",
         kernel.release
     );
+    let log = session.log("doc");
+    let mut found = Diagnostics::default();
+    let mut failures = Vec::new();
+    for krate in &crates {
+        let is_used = crates.iter().any(|other| other.uses.contains(&krate.name));
+        let mut rustdoc = kernel
+            .show_devel(sandbox.command("sh"))
+            .args(["-c", &krate.rustdoc(private || !is_used)])
+            .bind(&work.path, INSIDE)
+            .bind(output, OUTPUT)
+            .current_dir(INSIDE);
+        for (name, value) in ENVIRONMENT {
+            rustdoc = rustdoc.env(name, value);
+        }
+        let mut rustdoc = rustdoc.build()?;
+        let what = format!("documenting {}", krate.name);
+        let documented =
+            process::run_watched(&step, &what, &mut rustdoc, &log, |line| found.line(line));
+        failures.extend(documented.err());
+    }
+    if found.has_error() {
+        bail!(
+            "the documentation has mistakes:\n{}\nThe whole log: {}",
+            found.text(),
+            log.display()
+        );
+    }
+    if let Some(failure) = failures.pop() {
+        return Err(failure);
+    }
+    let names: Vec<_> = crates.into_iter().map(|krate| krate.name).collect();
     step.done(&names.join(", "));
     Ok(names)
 }
@@ -127,7 +151,11 @@ impl Compiled {
         }
         words.extend(["-Dwarnings", "--output", OUTPUT]);
         if private {
-            words.push("--document-private-items");
+            // Links of public items to private ones lead somewhere then.
+            words.extend([
+                "--document-private-items",
+                "-Arustdoc::private_intra_doc_links",
+            ]);
         }
         words.join(" ")
     }
@@ -192,7 +220,7 @@ mod tests {
             krate.rustdoc(true),
             "OBJTREE=/kernel/O RUST_MODFILE=./xen_rs rustdoc --edition=2021 --extern xen_abi=/p/abi/libxen_abi.rmeta \
              --extern kernel --cfg MODULE -Zcrate-attr='feature(a,b)' xen/xen.rs -Dwarnings --output /doc \
-             --document-private-items"
+             --document-private-items -Arustdoc::private_intra_doc_links"
         );
     }
 
