@@ -14,10 +14,10 @@ use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transa
 use xen::event::EventChannel;
 use xen::ring::{IdSlot, IdTable, SharedRing};
 use xen_abi::io::protocols;
-use xen_ring::blkif::BlkFrontRing;
 use xen_ring::blkif::features::{Disk, Features, Transport};
 use xen_ring::blkif::segment::indirect_pages;
 use xen_ring::blkif::vdev::Placement;
+use xen_ring::blkif::BlkFrontRing;
 
 use crate::complete::OnEvent;
 use crate::data::{Kind, Stock};

@@ -10,9 +10,9 @@ use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use kernel_ext::block::{
-    CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE, Disk, DiskBuilder,
-    DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits, SECTOR_SIZE, TagSet,
-    TagSetOptions,
+    Disk, DiskBuilder, DiskOperations, Feature, Features, Geometry, MinorRange, QueueLimits,
+    TagSet, TagSetOptions, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
+    SECTOR_SIZE,
 };
 use kernel_ext::work::{new_worker, Job, Worker};
 use xen::bus::{Dir, Path};

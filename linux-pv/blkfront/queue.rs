@@ -20,9 +20,9 @@ use xen::block::LentRequest;
 use xen::event::EventChannel;
 use xen::ring::{Corrupt, IdSlot, IdTable, SharedRing};
 use xen_abi::io::blkif::Segment;
-use xen_ring::blkif::BlkFrontRing;
 use xen_ring::blkif::features::{Discard, Durability};
 use xen_ring::blkif::vdev::DiskName;
+use xen_ring::blkif::BlkFrontRing;
 
 use crate::complete::OnEvent;
 use crate::data::{RequestData, Stock};

@@ -17,7 +17,7 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::dmabuf::{DmaBuf, export, Exporter, FrameDevice, Pages};
+use kernel_ext::dmabuf::{export, DmaBuf, Exporter, FrameDevice, Pages};
 use kernel_ext::sync::Done;
 use kernel_ext::user;
 use xen::dmabuf::LentBuffer;

@@ -2,8 +2,8 @@
 
 //! What a driver counts, with names.
 
-use core::sync::atomic::{AtomicI64, AtomicU64};
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicI64, AtomicU64};
 
 use kernel::fmt;
 

@@ -24,9 +24,7 @@ mod irq {
 
 #[cfg(not(xen_rs_enum_types))]
 mod irq {
-    pub use super::k::{
-        irqreturn_IRQ_HANDLED as IRQ_HANDLED, irqreturn_IRQ_NONE as IRQ_NONE,
-    };
+    pub use super::k::{irqreturn_IRQ_HANDLED as IRQ_HANDLED, irqreturn_IRQ_NONE as IRQ_NONE};
 }
 
 pub use irq::*;

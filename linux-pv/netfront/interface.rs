@@ -11,12 +11,12 @@ use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::count::{Counts, Number};
-use xen::bus::State;
 use kernel_ext::net::{
-    Counters, Device, ETH_DATA_LEN, Feature, Features, LinkStats, MAX_XDP_LEN, Offer, Operations,
-    Poll, Rss, RssChange, RssSize, RxMode, SkBuff, Transmit, TxGuard, VLAN_ETH_HLEN, XdpFrame,
+    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
+    RssSize, RxMode, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 use kernel_ext::show::Show;
+use xen::bus::State;
 use xen::page::PAGE_SIZE;
 use xen::ring::{Corrupt, Layout};
 use xen_abi::io::netif::{RxRequest, TxResponse};

@@ -7,7 +7,7 @@
 //! moved.
 
 use kernel::prelude::*;
-use kernel_ext::net::{Poll, PoolPage, Program, Ran, TxGuard, XDP_HEADROOM, XdpFrame, XdpQueue};
+use kernel_ext::net::{Poll, PoolPage, Program, Ran, TxGuard, XdpFrame, XdpQueue, XDP_HEADROOM};
 use xen::bus::{Dir, State};
 
 use crate::device::PATIENCE;

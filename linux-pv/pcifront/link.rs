@@ -25,8 +25,8 @@ impl Link {
         wire: &Arc<Wire>,
         recoverer: &Arc<Recoverer>,
     ) -> Result<Self, Failure> {
-        let memory = SharedRing::new(dev.otherend_id(), 1)
-            .or_fatal("Error allocating the shared page")?;
+        let memory =
+            SharedRing::new(dev.otherend_id(), 1).or_fatal("Error allocating the shared page")?;
         let page = FrontPage::new(memory).map_err(|_| EINVAL)?;
         let handler = OnEvent {
             wire: wire.clone(),

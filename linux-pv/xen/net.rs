@@ -241,7 +241,8 @@ impl PagedPacket {
             let len = (self.packet.len() - done).min(PAGE_SIZE as u32);
             let page = pages.get_or_new(GFP_ATOMIC).map_err(|_| Unlendable)?;
             // SAFETY: The page is valid for writes of as many bytes as `len` is at most.
-            unsafe { self.packet.copy_bits(done, page.virt().as_ptr(), len) }.map_err(|_| Unlendable)?;
+            unsafe { self.packet.copy_bits(done, page.virt().as_ptr(), len) }
+                .map_err(|_| Unlendable)?;
             let free = refs.claim().ok_or(Unlendable)?;
             let grant = free.grant(page, to, Access::ReadOnly);
             each(LentPart(Held::Copy(grant)), 0, len as u16)?;

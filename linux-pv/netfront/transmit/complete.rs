@@ -7,9 +7,9 @@ use kernel_ext::net::{Poll, TxGuard};
 use xen::ring::Corrupt;
 use xen_ring::netif::tx::in_flight::Outcome;
 
+use super::{Request, TxLink};
 use crate::interface::Vif;
 use crate::stats::Stats;
-use super::{Request, TxLink};
 
 impl TxLink {
     /// Takes the responses off the ring and frees what was sent.

@@ -16,8 +16,8 @@ use kernel::new_mutex;
 use kernel::page::{PAGE_MASK, PAGE_SHIFT};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
-use xen_abi::memory::{AcquireResource, RSRC_ACQ_CALLER_OWNED};
 use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
+use xen_abi::memory::{AcquireResource, RSRC_ACQ_CALLER_OWNED};
 use xen_bindings as bindings;
 
 use crate::domain::{self, DomId};

@@ -245,7 +245,9 @@ impl Granted {
         };
         let entries = |operations: &mut [_]| {
             // SAFETY: The area has as many pages as there are operations.
-            to_result(unsafe { bindings::xen_rs_pte_addresses(area.as_raw(), operations.as_mut_ptr()) })
+            to_result(unsafe {
+                bindings::xen_rs_pte_addresses(area.as_raw(), operations.as_mut_ptr())
+            })
         };
         // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
         // the notifier's call unmaps the grants.

@@ -52,9 +52,10 @@ impl<T> Owners<T> {
 struct Shared<T>(#[allow(dead_code)] Owners<T>);
 
 impl<T: OwnsPage> Shared<T> {
-    // SAFETY: There are no more callbacks.
-    const CALLBACKS: &'static Callbacks =
-        &unsafe { Callbacks::new::<Self>(pin_init::zeroed()) };
+    const CALLBACKS: &'static Callbacks = {
+        // SAFETY: There are no more callbacks.
+        &unsafe { Callbacks::new::<Self>(pin_init::zeroed()) }
+    };
 }
 
 /// Shows pages in an area, which has a share in their owners until it is gone. May sleep.
