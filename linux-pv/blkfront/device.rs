@@ -241,7 +241,7 @@ impl Life {
     fn fail_pending(&mut self) {
         crate::queue::fail(core::mem::take(&mut self.pending));
         if let Some(disk) = &self.disk {
-            disk.disk().go_on();
+            disk.disk().unquiesce();
         }
     }
 

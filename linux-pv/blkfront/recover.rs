@@ -26,7 +26,7 @@ impl Life {
             // Nothing was connected yet: it begins anew.
             return Ok(());
         };
-        disk.disk().hold();
+        disk.disk().quiesce();
         let mut taken_back = disconnect(core, || Link::Suspended);
         self.pending.append(&mut taken_back);
         disk.moved(dev.otherend())?;
@@ -52,7 +52,7 @@ impl Life {
             rq.requeue(false);
         }
         disk.disk().queue().kick_requeue_list();
-        disk.disk().go_on();
+        disk.disk().unquiesce();
         disk.announce();
         disk.watch_idle();
         Ok(())

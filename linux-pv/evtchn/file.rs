@@ -13,7 +13,9 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{error, Entry, OpenFile, Opener, Poll, Ready, Roster, SignalQueue, Wait};
+use kernel_ext::chardev::{
+    error, FileList, ListedFile, OpenFile, Opener, Poll, Ready, SignalQueue, Wait,
+};
 use kernel_ext::user;
 use xen::domain::DomId;
 use xen::event::port::{self, Port};
@@ -43,17 +45,17 @@ pub(crate) struct File {
     name: CString,
     shown: Arc<Shown>,
     /// After the ports, so that what they hold stays visible until they are gone.
-    _entry: Entry<Shown>,
+    _listed: ListedFile<Shown>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = Roster<Shown>;
+    type Shared = FileList<Shown>;
 
     const STREAM: bool = true;
     const NOWAIT: bool = true;
 
-    fn open(roster: Arc<Roster<Shown>>) -> Result<Pin<KBox<Self>>> {
+    fn open(list: Arc<FileList<Shown>>) -> Result<Pin<KBox<Self>>> {
         let opener = Opener::current();
         let name = CString::try_from_fmt(fmt!("evtchn:{}", opener.name()))?;
         let pending = Pending::new()?;
@@ -64,14 +66,14 @@ impl OpenFile for File {
             ports: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let entry = Roster::enter(roster, shown.clone())?;
+        let listed = FileList::add(list, shown.clone())?;
         KBox::pin_init(
             pin_init!(Self {
                 channels <- new_mutex!(Channels::default(), "evtchn channels"),
                 pending,
                 name,
                 shown,
-                _entry: entry,
+                _listed: listed,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -96,7 +98,7 @@ impl OpenFile for File {
         if ports.is_empty() {
             return Ok(0);
         }
-        user::take(from, ports)?;
+        user::copy_from_iter(from, ports)?;
         let channels = self.channels.lock();
         for port in ports.iter() {
             channels.answer(*port);

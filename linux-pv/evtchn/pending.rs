@@ -163,7 +163,7 @@ impl Pending {
             if count == 0 {
                 break;
             }
-            user::give(to, room.get(..count).unwrap_or_default())?;
+            user::copy_to_iter(to, room.get(..count).unwrap_or_default())?;
             done += count;
         }
         consumer.consume(&self.indexes, done as u32);

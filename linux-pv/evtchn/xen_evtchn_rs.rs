@@ -23,7 +23,7 @@ mod stats;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_node;
 use xen::domain;
 
@@ -51,10 +51,10 @@ impl kernel::InPlaceModule for Module {
             if !domain::is_xen() {
                 return Err(ENODEV);
             }
-            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
-            let stats = stats::files(&roster)?;
+            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
+            let stats = stats::files(&list)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/evtchn", "xen_evtchn", roster),
+                _node <- Registration::new(&NODE, c"xen/evtchn", "xen_evtchn", list),
                 _stats: {
                     pr_info!("Event-channel device installed\n");
                     stats

@@ -14,11 +14,11 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::NewArea;
 use xen::domain::DomId;
-use xen::grant::{Access, Farewell};
+use xen::grant::{Access, UnmapNotification};
 use xen::page::PAGE_SIZE;
 use xen::vma::shared;
 use xen_abi::linux::gntalloc::{self as abi, ioctl};
@@ -35,7 +35,7 @@ const TOGETHER: usize = 16;
 
 /// What all files share.
 pub(crate) struct Shared {
-    pub(crate) roster: Arc<Roster<Shown>>,
+    pub(crate) list: Arc<FileList<Shown>>,
     pub(crate) quota: Arc<Quota>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct File {
     pages: Mutex<Pages>,
     quota: Arc<Quota>,
     shown: Arc<Shown>,
-    _entry: Entry<Shown>,
+    _listed: ListedFile<Shown>,
 }
 
 #[vtable]
@@ -74,13 +74,13 @@ impl OpenFile for File {
             pages: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
+        let listed = FileList::add(shared.list.clone(), shown.clone())?;
         KBox::pin_init(
             pin_init!(Self {
                 pages <- new_mutex!(Pages::default(), "gntalloc pages"),
                 quota: shared.quota.clone(),
                 shown,
-                _entry: entry,
+                _listed: listed,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -109,7 +109,7 @@ impl OpenFile for File {
             owners.push(page.clone())?;
         }
         drop(pages);
-        shared::show(area, owners)
+        shared::map(area, owners)
     }
 }
 
@@ -172,8 +172,8 @@ impl File {
             let page = pages.pages.get(&(args.index - offset));
             page.ok_or(ENOENT)?.clone()
         };
-        let (clear, event) = Farewell::wishes(&args)?;
-        page.set_farewell(Farewell {
+        let (clear, event) = UnmapNotification::parse(&args)?;
+        page.set_unmap_notification(UnmapNotification {
             clear: clear.then_some(offset as usize),
             event,
         });

@@ -8,23 +8,23 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::Listing;
+use kernel_ext::chardev::DebugfsList;
 
 use crate::file::Shared;
 use crate::params;
 
 /// The folder; it goes when this is dropped.
-pub(crate) type Files = Listing<Shared>;
+pub(crate) type Files = DebugfsList<Shared>;
 
 /// Makes it. May sleep.
 pub(crate) fn files(shared: &Arc<Shared>) -> Result<Files> {
-    Listing::new(c"xen_gntalloc_rs", shared.clone(), &show)
+    DebugfsList::new(c"xen_gntalloc_rs", shared.clone(), &show)
 }
 
 fn show(shared: &Arc<Shared>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (used, limit) = (shared.quota.used(), params::limit());
     writeln!(f, "all pages {used} limit {limit}")?;
-    shared.roster.each(|file| {
+    shared.list.each(|file| {
         let pages = file.pages.load(Relaxed);
         writeln!(f, "{} pages {pages}", file.opener)
     })

@@ -23,7 +23,7 @@ mod stats;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_node;
 use xen::domain;
 use xen_devfile::quota::Quota;
@@ -54,9 +54,9 @@ impl kernel::InPlaceModule for Module {
             if !domain::is_xen() {
                 return Err(ENODEV);
             }
-            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
+            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
             let quota = Arc::new(Quota::new(), GFP_KERNEL)?;
-            let shared = Arc::new(Shared { roster, quota }, GFP_KERNEL)?;
+            let shared = Arc::new(Shared { list, quota }, GFP_KERNEL)?;
             let stats = stats::files(&shared)?;
             Ok(try_pin_init!(Self {
                 _node <- Registration::new(&NODE, c"xen/gntalloc", "xen_gntalloc", shared),

@@ -18,7 +18,7 @@ use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::dmabuf::{export, DmaBuf, Exporter, FrameDevice, Pages};
-use kernel_ext::sync::Done;
+use kernel_ext::sync::TimedCompletion;
 use kernel_ext::user;
 use xen::dmabuf::LentBuffer;
 use xen::domain::{self, DomId};
@@ -75,7 +75,7 @@ impl<T> Table<T> {
 #[pin_data]
 struct Exports {
     #[pin]
-    released: Mutex<Table<Arc<Done>>>,
+    released: Mutex<Table<Arc<TimedCompletion>>>,
     shown: Arc<Shown>,
 }
 
@@ -83,13 +83,13 @@ struct Exports {
 struct Ticket {
     exports: Arc<Exports>,
     key: Key,
-    released: Arc<Done>,
+    released: Arc<TimedCompletion>,
     count: usize,
 }
 
 impl Ticket {
     fn new(exports: Arc<Exports>, fd: u32, count: usize) -> Result<Self> {
-        let released = Arc::pin_init(Done::new(), GFP_KERNEL_ACCOUNT)?;
+        let released = Arc::pin_init(TimedCompletion::new(), GFP_KERNEL_ACCOUNT)?;
         let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let key = exports.released.lock().add(room, fd, released.clone());
         exports.shown.exports.fetch_add(1, Relaxed);
@@ -111,7 +111,7 @@ impl Drop for Ticket {
         // Whoever comes later does not find it; whoever has found it is told.
         let removed = self.exports.released.lock().all.remove(&self.key);
         drop(removed);
-        self.released.happen();
+        self.released.complete_all();
     }
 }
 
@@ -211,7 +211,7 @@ impl Buffers {
             let (_, released) = released.newest(args.fd).ok_or(ENOENT)?;
             released.clone()
         };
-        if !released.wait(args.wait_to_ms)? {
+        if !released.wait_killable(args.wait_to_ms)? {
             return Err(ETIMEDOUT);
         }
         Ok(())

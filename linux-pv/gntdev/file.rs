@@ -13,11 +13,11 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::{AddressSpace, NewArea};
 use xen::domain::DomId;
-use xen::grant::{CopyBatch, Farewell, ForeignGrant};
+use xen::grant::{CopyBatch, ForeignGrant, UnmapNotification};
 use xen::page::PAGE_SIZE;
 use xen::vma::granted::Granted;
 use xen_abi::linux::gntalloc::UnmapNotify;
@@ -48,7 +48,7 @@ pub(crate) struct Shown {
 
 /// What all files share.
 pub(crate) struct Shared {
-    pub(crate) roster: Arc<Roster<Shown>>,
+    pub(crate) list: Arc<FileList<Shown>>,
     pub(crate) device: Device,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct File {
     #[pin]
     buffers: Buffers,
     shown: Arc<Shown>,
-    _entry: Entry<Shown>,
+    _listed: ListedFile<Shown>,
 }
 
 #[vtable]
@@ -137,14 +137,14 @@ impl OpenFile for File {
             imported: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
+        let listed = FileList::add(shared.list.clone(), shown.clone())?;
         KBox::pin_init(
             try_pin_init!(Self {
                 mappings <- new_mutex!(Mappings::default(), "gntdev mappings"),
                 batch <- new_mutex!(None, "gntdev batch"),
                 buffers <- Buffers::new(shared.device.clone(), shown.clone()),
                 shown,
-                _entry: entry,
+                _listed: listed,
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )
@@ -241,14 +241,14 @@ impl File {
 
     fn set_unmap_notify(&self, argument: usize) -> Result {
         let args: UnmapNotify = user::read(argument)?;
-        let (clear, event) = Farewell::wishes(&args)?;
+        let (clear, event) = UnmapNotification::parse(&args)?;
         let granted = {
             let mappings = self.mappings.lock();
             let found = mappings.around(args.index / PAGE_SIZE as u64);
             found.ok_or(ENOENT)?.clone()
         };
         let byte = (args.index - granted.offset()) as usize;
-        granted.set_farewell(clear.then_some(byte), event)
+        granted.set_unmap_notification(clear.then_some(byte), event)
     }
 }
 

@@ -9,22 +9,22 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Listing, Roster};
+use kernel_ext::chardev::{DebugfsList, FileList};
 
 use crate::file::Shown;
 use crate::params;
 
 /// The folder; it goes when this is dropped.
-pub(crate) type Files = Listing<Roster<Shown>>;
+pub(crate) type Files = DebugfsList<FileList<Shown>>;
 
 /// Makes it. May sleep.
-pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
-    Listing::new(c"xen_gntdev_rs", roster.clone(), &show)
+pub(crate) fn files(list: &Arc<FileList<Shown>>) -> Result<Files> {
+    DebugfsList::new(c"xen_gntdev_rs", list.clone(), &show)
 }
 
-fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show(list: &Arc<FileList<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "limit {} grants a mapping or buffer", params::limit())?;
-    roster.each(|file| {
+    list.each(|file| {
         let mappings = file.mappings.load(Relaxed);
         let grants = file.grants.load(Relaxed);
         let copied = file.copied.load(Relaxed);

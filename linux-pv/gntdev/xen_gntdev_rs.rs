@@ -27,7 +27,7 @@ mod stats;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_node;
 use xen::domain;
 
@@ -55,10 +55,10 @@ impl kernel::InPlaceModule for Module {
             if !domain::is_xen() {
                 return Err(ENODEV);
             }
-            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
-            let stats = stats::files(&roster)?;
+            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
+            let stats = stats::files(&list)?;
             let device = dmabuf::Device::new()?;
-            let shared = Arc::new(file::Shared { roster, device }, GFP_KERNEL)?;
+            let shared = Arc::new(file::Shared { list, device }, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
                 _node <- Registration::new(&NODE, c"xen/gntdev", "xen_gntdev", shared),
                 _stats: stats,

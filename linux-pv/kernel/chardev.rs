@@ -7,7 +7,7 @@
 //! | [`OpenFile`] | what a driver does with an open file |
 //! | [`Node`], [`Registration`] | the node in `/dev`, made by [`device_node!`](crate::device_node) |
 //! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
-//! | [`Roster`], [`Listing`] | who has a node open, in debugfs |
+//! | [`FileList`], [`DebugfsList`] | a list of open files, in debugfs |
 //! | [`Opener`] | what is known of the program that opened a file |
 //!
 //! The kernel's own Rust abstraction of miscellaneous devices is not used: it knows no `poll` and no
@@ -15,16 +15,16 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/miscdevice.h`, `include/linux/poll.h`.
 
+mod file_list;
 mod node;
 mod opener;
 mod operations;
-mod roster;
 mod wait;
 
+pub use file_list::{DebugfsList, FileList, ListedFile};
 pub use node::{Node, Registration};
 pub use opener::Opener;
 pub use operations::{OpenFile, Poll, Ready, Wait};
-pub use roster::{Entry, Listing, Roster};
 pub use wait::{new_wait_queue, SignalQueue, WaitQueue};
 
 /// An error that the kernel's Rust code has no name for; `number` is one of

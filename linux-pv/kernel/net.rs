@@ -45,7 +45,7 @@ pub use self::registration::Registration;
 pub use self::rx_mode::{Address, RxMode};
 pub use self::skbuff::{Checksum, SharedPacket, SkBuff};
 pub use self::transmit::{Transmit, TxGuard};
-pub use self::xdp::{Program, Ran, XdpFrame, XdpQueue, MAX_XDP_LEN, XDP_HEADROOM};
+pub use self::xdp::{Program, XdpAction, XdpFrame, XdpQueue, MAX_XDP_LEN, XDP_HEADROOM};
 
 /// Bytes of an Ethernet header (`ETH_HLEN`).
 pub const ETH_HLEN: u32 = 14;

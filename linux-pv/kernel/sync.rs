@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What drivers of interrupt-driven devices need beyond `kernel::sync`: spin locks that keep interrupts or
-//! softirqs off, a scope in which allocations start no I/O, and waiting for a while ([`Done`], [`Bell`]).
+//! softirqs off, a scope in which allocations start no I/O, and completions with a time-out ([`TimedCompletion`]).
 
-mod bell;
-mod done;
+mod completion;
 mod raw;
 
-pub use bell::Bell;
-pub use done::Done;
+pub use completion::TimedCompletion;
 pub use raw::{new_raw_spinlock, RawSpinLock, RawSpinLockBackend};
 
 use core::marker::PhantomData;

@@ -152,7 +152,7 @@ impl<T: FromBytes + Copy> Iterator for Elements<T> {
 impl<T: FromBytes + Copy> ExactSizeIterator for Elements<T> {}
 
 /// Whether a program can have memory there, not whether it has.
-pub fn is_possible(address: usize, len: usize) -> bool {
+pub fn access_ok(address: usize, len: usize) -> bool {
     // SAFETY: The shim compares numbers.
     unsafe { bindings::xen_rs_access_ok(address, len) }
 }
@@ -203,12 +203,12 @@ pub fn write<T: IntoBytes + Immutable>(address: usize, value: &T) -> Result {
     Ok(())
 }
 
-/// Hands out an array as part of a read.
+/// Copies an array to the reader of a file.
 ///
 /// # Errors
 ///
 /// `EFAULT` if not all of it could be copied.
-pub fn give<T: IntoBytes + Immutable>(to: &mut IovIterDest<'_>, values: &[T]) -> Result {
+pub fn copy_to_iter<T: IntoBytes + Immutable>(to: &mut IovIterDest<'_>, values: &[T]) -> Result {
     let bytes = values.as_bytes();
     if to.copy_to_iter(bytes) != bytes.len() {
         return Err(EFAULT);
@@ -216,12 +216,15 @@ pub fn give<T: IntoBytes + Immutable>(to: &mut IovIterDest<'_>, values: &[T]) ->
     Ok(())
 }
 
-/// Takes in an array as part of a write.
+/// Copies an array from the writer of a file.
 ///
 /// # Errors
 ///
 /// `EFAULT` if not all of it could be copied.
-pub fn take<T: FromBytes + IntoBytes>(from: &mut IovIterSource<'_>, values: &mut [T]) -> Result {
+pub fn copy_from_iter<T: FromBytes + IntoBytes>(
+    from: &mut IovIterSource<'_>,
+    values: &mut [T],
+) -> Result {
     let bytes = values.as_mut_bytes();
     if from.copy_from_iter(bytes) != bytes.len() {
         return Err(EFAULT);

@@ -367,9 +367,9 @@ impl Context<'_> {
     #[inline]
     fn pass_on(&self, mut skb: Incoming, packet: &Packet) {
         let mut checksum = match packet.checksum {
-            Said::Unknown => Checksum::Unknown,
-            Said::Validated => Checksum::Right,
-            Said::Blank => Checksum::ToFill,
+            Said::Unknown => Checksum::None,
+            Said::Validated => Checksum::Unnecessary,
+            Said::Blank => Checksum::Partial,
         };
         let mut recompute = false;
         if let Some(gso) = packet.gso {
@@ -377,10 +377,10 @@ impl Context<'_> {
                 size: gso.size.get(),
                 tcpv6: gso.kind == GsoKind::TcpV6,
             });
-            if checksum != Checksum::ToFill {
+            if checksum != Checksum::Partial {
                 // Each segment will need one, so it is open whatever the back end says.
                 self.stats.rx_gso_checksum_fixup.one();
-                checksum = Checksum::ToFill;
+                checksum = Checksum::Partial;
                 recompute = true;
             }
         }

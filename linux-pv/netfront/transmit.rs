@@ -220,9 +220,9 @@ impl TxLink {
         }
         let packet = Packet {
             checksum: match skb.checksum() {
-                net::Checksum::ToFill => Checksum::Blank,
-                net::Checksum::Right => Checksum::Validated,
-                net::Checksum::Unknown => Checksum::Unknown,
+                net::Checksum::Partial => Checksum::Blank,
+                net::Checksum::Unnecessary => Checksum::Validated,
+                net::Checksum::None => Checksum::Unknown,
             },
             gso: skb.gso_size().and_then(|size| {
                 Some(Gso {

@@ -7,7 +7,9 @@
 //! moved.
 
 use kernel::prelude::*;
-use kernel_ext::net::{Poll, PoolPage, Program, Ran, TxGuard, XdpFrame, XdpQueue, XDP_HEADROOM};
+use kernel_ext::net::{
+    Poll, PoolPage, Program, TxGuard, XdpAction, XdpFrame, XdpQueue, XDP_HEADROOM,
+};
 use xen::bus::{Dir, State};
 
 use crate::device::PATIENCE;
@@ -25,11 +27,11 @@ pub(crate) fn run(
 ) -> Option<(PoolPage, u32, u32)> {
     stats.xdp_packets.one();
     match program.run(poll, queue, page, offset, len) {
-        Ran::Pass(page, offset, len) => return Some((page, offset, len)),
-        Ran::Dropped => stats.xdp_drops.one(),
-        Ran::Redirected => stats.xdp_redirects.one(),
-        Ran::Failed => stats.xdp_errors.one(),
-        Ran::SendBack(frame) => {
+        XdpAction::Pass(page, offset, len) => return Some((page, offset, len)),
+        XdpAction::Drop => stats.xdp_drops.one(),
+        XdpAction::Redirect => stats.xdp_redirects.one(),
+        XdpAction::Aborted => stats.xdp_errors.one(),
+        XdpAction::Tx(frame) => {
             let sent = poll
                 .lock_tx()
                 .is_some_and(|mut tx| send(stats, &mut tx, frame).is_ok());

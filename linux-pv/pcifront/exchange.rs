@@ -19,7 +19,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::time::{Delta, Instant, Monotonic};
 use kernel_ext::show::Show;
-use kernel_ext::sync::{may_sleep, new_raw_spinlock, Bell, RawSpinLock};
+use kernel_ext::sync::{may_sleep, new_raw_spinlock, RawSpinLock, TimedCompletion};
 use xen::bus::{Bound, Device};
 use xen::pci::Access;
 use xen_ring::pciif::{Address, Answer, NotStarted, Refusal, Report, Request, Started};
@@ -47,7 +47,7 @@ pub(crate) struct Wire {
     turn: Mutex<()>,
     /// Rings when there may be an answer for him.
     #[pin]
-    bell: Bell,
+    answered: TimedCompletion,
     /// No event has come since an operation was started.
     expecting: AtomicBool,
     /// Whether it was said that the back end's answers make no sense.
@@ -98,7 +98,7 @@ impl Wire {
             pin_init!(Self {
                 line <- new_raw_spinlock!(line, "pcifront::line"),
                 turn <- new_mutex!((), "pcifront::turn"),
-                bell <- Bell::new(),
+                answered <- TimedCompletion::new(),
                 expecting: AtomicBool::new(false),
                 complained: AtomicBool::new(false),
                 stats: Stats::default(),
@@ -131,7 +131,7 @@ impl Wire {
     pub(crate) fn on_event(&self) -> (bool, bool) {
         let awaited = self.expecting.swap(false, Relaxed);
         if awaited {
-            self.bell.ring();
+            self.answered.kick();
         }
         // Who has the lock may keep it long, and has perhaps looked for reports already.
         let report = match self.line.try_lock() {
@@ -190,7 +190,7 @@ impl Wire {
             if gave_up {
                 return self.give_up();
             }
-            self.bell.wait(LOOK);
+            self.answered.wait_for_kick(LOOK);
         }
     }
 
@@ -201,7 +201,7 @@ impl Wire {
             let outcome = self.poll(&mut line, started);
             line.delivered = Some(outcome);
             self.stats.helped.one();
-            self.bell.ring();
+            self.answered.kick();
         }
         let began = self.start(&mut line, at, request)?;
         let outcome = self.poll(&mut line, Instant::now());

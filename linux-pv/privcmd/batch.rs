@@ -38,7 +38,7 @@ pub(crate) fn map_v1(file: &File, argument: usize) -> Result {
         list: args.arr as usize,
         count: args.num as usize,
     };
-    if !user::is_possible(batch.list, batch.count * FRAME) {
+    if !user::access_ok(batch.list, batch.count * FRAME) {
         return Err(EFAULT);
     }
     let mut frames = batch.read_list(file)?;
@@ -63,7 +63,7 @@ pub(crate) fn map_v2(file: &File, argument: usize) -> Result {
         count: args.num as usize,
     };
     let told = args.err as usize;
-    if !user::is_possible(told, batch.count * ERROR) {
+    if !user::access_ok(told, batch.count * ERROR) {
         return Err(EFAULT);
     }
     let mut frames = batch.read_list(file)?;

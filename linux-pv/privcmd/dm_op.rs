@@ -26,7 +26,7 @@ pub(crate) fn call(file: &File, argument: usize) -> Result<isize> {
     }
     let list: KVVec<abi::DmOpBuf> = user::read_array(args.ubufs as usize, args.num.into())?;
     let all = list.iter().map(|buffer| (buffer.uptr, buffer.size));
-    let is_user = |address, size| user::is_possible(address as usize, size as usize);
+    let is_user = |address, size| user::access_ok(address as usize, size as usize);
     let pages = buffers::check(all.clone(), limits, is_user).map_err(|refused| match refused {
         Refused::TooBig => E2BIG,
         Refused::NoMemory => EFAULT,

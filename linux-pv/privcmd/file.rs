@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{Entry, OpenFile, Opener, Roster};
+use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::NewArea;
 use xen::hypercall;
@@ -24,7 +24,7 @@ use crate::{batch, dm_op, ranges, resource};
 
 /// What all files share.
 pub(crate) struct Shared {
-    pub(crate) roster: Arc<Roster<Shown>>,
+    pub(crate) list: Arc<FileList<Shown>>,
     pub(crate) target: Arc<Target>,
     pub(crate) irqfds: Irqfds,
 }
@@ -51,7 +51,7 @@ pub(crate) struct File {
     #[pin]
     ioeventfds: Mutex<Ioeventfds>,
     /// Last, so that what the file has stays visible until it is gone.
-    _entry: Entry<Shown>,
+    _listed: ListedFile<Shown>,
 }
 
 #[vtable]
@@ -68,13 +68,13 @@ impl OpenFile for File {
             ioeventfds: AtomicU32::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let entry = Roster::enter(shared.roster.clone(), shown.clone())?;
+        let listed = FileList::add(shared.list.clone(), shown.clone())?;
         KBox::pin_init(
             pin_init!(Self {
                 irqfds: shared.irqfds.of(shown.clone()),
                 shown,
                 ioeventfds <- new_mutex!(Ioeventfds::default(), "privcmd ioeventfds"),
-                _entry: entry,
+                _listed: listed,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -89,7 +89,7 @@ impl OpenFile for File {
     }
 
     fn mmap(&self, area: NewArea<'_>) -> Result {
-        foreign::make(area)
+        foreign::create(area)
     }
 }
 

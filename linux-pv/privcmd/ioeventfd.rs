@@ -15,7 +15,7 @@ use kernel_ext::user;
 use kernel_ext::vma::AddressSpace;
 use xen::domain::DomId;
 use xen::event::port::SharedPort;
-use xen::event::{Heard, Observer, SharedChannel};
+use xen::event::{ObservedEvent, Observer, SharedChannel};
 use xen::vma::foreign::{self, KeptPage};
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::ioreq::{pages, place, serve, Doorbell, Slot, MOST_VCPUS};
@@ -108,7 +108,7 @@ struct OnRequest {
 }
 
 impl Observer for OnRequest {
-    fn heard(&self, event: Heard<'_>) -> bool {
+    fn observe(&self, event: ObservedEvent<'_>) -> bool {
         let Some(page) = self.requests.pages.get(self.page) else {
             return false;
         };

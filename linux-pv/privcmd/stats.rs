@@ -8,20 +8,20 @@ use core::sync::atomic::Ordering::Relaxed;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Listing, Roster};
+use kernel_ext::chardev::{DebugfsList, FileList};
 
 use crate::file::Shown;
 
 /// The folder; it goes when this is dropped.
-pub(crate) type Files = Listing<Roster<Shown>>;
+pub(crate) type Files = DebugfsList<FileList<Shown>>;
 
 /// Makes it. May sleep.
-pub(crate) fn files(roster: &Arc<Roster<Shown>>) -> Result<Files> {
-    Listing::new(c"xen_privcmd_rs", roster.clone(), &show)
+pub(crate) fn files(list: &Arc<FileList<Shown>>) -> Result<Files> {
+    DebugfsList::new(c"xen_privcmd_rs", list.clone(), &show)
 }
 
-fn show(roster: &Arc<Roster<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    roster.each(|file| {
+fn show(list: &Arc<FileList<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    list.each(|file| {
         let hypercalls = file.hypercalls.load(Relaxed);
         let frames = file.frames.load(Relaxed);
         write!(f, "{} hypercalls {hypercalls} frames {frames}", file.opener)?;

@@ -36,7 +36,7 @@ mod target;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{Registration, Roster};
+use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_node;
 use xen::domain;
 
@@ -72,11 +72,11 @@ impl kernel::InPlaceModule for Module {
             if !domain::is_xen() {
                 return Err(ENODEV);
             }
-            let roster = Arc::pin_init(Roster::new(), GFP_KERNEL)?;
-            let stats = stats::files(&roster)?;
+            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
+            let stats = stats::files(&list)?;
             let (target, waiting) = Target::find()?;
             let shared = Shared {
-                roster,
+                list,
                 target,
                 irqfds: Irqfds::new()?,
             };

@@ -30,7 +30,7 @@ pub mod port;
 mod shared;
 
 use port::Port;
-pub use shared::{Heard, Observer, SharedChannel};
+pub use shared::{ObservedEvent, Observer, SharedChannel};
 
 /// Called when the other end sends an event.
 pub trait Handler: Send + Sync + 'static {

@@ -45,7 +45,7 @@ pub use mapped::ForeignGrant;
 pub use owned::Grant;
 pub use pool::{GrantPool, PoolEmpty};
 pub use refs::{FreeRef, GrantRefs};
-pub use shared::{Farewell, SharedPage};
+pub use shared::{SharedPage, UnmapNotification};
 
 /// What the peer may do with a granted page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

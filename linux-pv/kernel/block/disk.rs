@@ -75,7 +75,7 @@ impl RequestQueue {
             (*queue).limits
         };
         limits.apply(&mut raw);
-        // SAFETY: The lock is held, and the function releases it.
+        // SAFETY: The lock is quiesced, and the function releases it.
         to_result(unsafe { k::queue_limits_commit_update(queue, &mut raw) })
     }
 }
@@ -111,7 +111,7 @@ const ADDED: u8 = 2;
 pub struct Disk<T: Operations, D: DiskOperations> {
     disk: *mut k::gendisk,
     state: AtomicU8,
-    held: AtomicBool,
+    quiesced: AtomicBool,
     tag_set: Arc<TagSet<T>>,
     _data: PhantomData<D>,
 }
@@ -164,7 +164,7 @@ impl DiskBuilder<'_> {
         let disk = Disk {
             disk,
             state: AtomicU8::new(NEW),
-            held: AtomicBool::new(false),
+            quiesced: AtomicBool::new(false),
             tag_set,
             _data: PhantomData,
         };
@@ -200,19 +200,19 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
         self.state.load(Ordering::Acquire) == ADDED
     }
 
-    /// Keeps requests from the driver until [`Self::go_on`], for a pause that outlasts a function. Waits
+    /// Keeps requests from the driver until [`Self::unquiesce`]. Waits
     /// until no call of `queue_rq` is running; requests that were taken before stay in flight. Doing it twice has no further effect. May sleep.
-    pub fn hold(&self) {
-        if !self.held.swap(true, Ordering::AcqRel) {
+    pub fn quiesce(&self) {
+        if !self.quiesced.swap(true, Ordering::AcqRel) {
             // SAFETY: The disk and its queue are live.
             unsafe { k::blk_mq_quiesce_queue((*self.disk).queue) };
         }
     }
 
-    /// Ends what [`Self::hold`] began, if it did.
-    pub fn go_on(&self) {
-        if self.held.swap(false, Ordering::AcqRel) {
-            // SAFETY: The disk and its queue are live; it was quiesced once by `hold`.
+    /// Ends what [`Self::quiesce`] began, if it did.
+    pub fn unquiesce(&self) {
+        if self.quiesced.swap(false, Ordering::AcqRel) {
+            // SAFETY: The disk and its queue are live; it was quiesced once by `quiesce`.
             unsafe { k::blk_mq_unquiesce_queue((*self.disk).queue) };
         }
     }
@@ -265,8 +265,8 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
 
 impl<T: Operations, D: DiskOperations> Drop for Disk<T, D> {
     fn drop(&mut self) {
-        // A queue that is held could never be drained.
-        self.go_on();
+        // A queue that is quiesced could never be drained.
+        self.unquiesce();
         if self.is_added() {
             // SAFETY: The disk is live and was added.
             unsafe { k::del_gendisk(self.disk) };

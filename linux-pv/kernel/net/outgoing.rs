@@ -123,9 +123,9 @@ impl Outgoing {
     #[inline]
     pub fn checksum(&self) -> Checksum {
         match self.raw.ip_summed {
-            b::XEN_RS_CHECKSUM_PARTIAL => Checksum::ToFill,
-            b::XEN_RS_CHECKSUM_UNNECESSARY => Checksum::Right,
-            _ => Checksum::Unknown,
+            b::XEN_RS_CHECKSUM_PARTIAL => Checksum::Partial,
+            b::XEN_RS_CHECKSUM_UNNECESSARY => Checksum::Unnecessary,
+            _ => Checksum::None,
         }
     }
 

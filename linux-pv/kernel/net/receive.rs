@@ -146,9 +146,9 @@ impl Incoming {
             return Err(skb);
         }
         let summed = match checksum {
-            Checksum::Unknown => b::XEN_RS_CHECKSUM_NONE,
-            Checksum::Right => b::XEN_RS_CHECKSUM_UNNECESSARY,
-            Checksum::ToFill => b::XEN_RS_CHECKSUM_PARTIAL,
+            Checksum::None => b::XEN_RS_CHECKSUM_NONE,
+            Checksum::Unnecessary => b::XEN_RS_CHECKSUM_UNNECESSARY,
+            Checksum::Partial => b::XEN_RS_CHECKSUM_PARTIAL,
         };
         // SAFETY: As above; there is an Ethernet header in the linear part.
         unsafe {
@@ -156,7 +156,7 @@ impl Incoming {
             b::xen_rs_skb_eth_type(raw, dev.as_ptr());
             b::xen_rs_skb_record_rx_queue(raw, queue as u16);
         }
-        if checksum == Checksum::ToFill {
+        if checksum == Checksum::Partial {
             // SAFETY: As above.
             let status = unsafe { k::skb_checksum_setup(raw, recompute) };
             if to_result(status).is_err() {

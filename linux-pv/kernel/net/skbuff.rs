@@ -21,15 +21,15 @@ unsafe impl Send for SkBuff {}
 // SAFETY: What can be done through a shared reference only reads.
 unsafe impl Sync for SkBuff {}
 
-/// What is known of a packet's checksum.
+/// What is known of a packet's checksum (`ip_summed`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Checksum {
-    /// Nothing: whoever wants to know has to compute it (`CHECKSUM_NONE`).
-    Unknown,
+    /// Nothing; to be verified in software (`CHECKSUM_NONE`).
+    None,
     /// It is right, or does not matter (`CHECKSUM_UNNECESSARY`).
-    Right,
+    Unnecessary,
     /// It is still to be filled in (`CHECKSUM_PARTIAL`).
-    ToFill,
+    Partial,
 }
 
 impl SkBuff {

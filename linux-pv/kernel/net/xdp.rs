@@ -73,18 +73,19 @@ impl Drop for ProgramSlot {
 /// `0` is a program, and the poll function that runs for `'a` is an RCU read-side section, in which it stays.
 pub struct Program<'a>(NonNull<k::bpf_prog>, PhantomData<&'a ()>);
 
-/// What a program has decided, and carried out as far as it needs no driver.
-pub enum Ran {
+/// What a program wants done with a packet (`enum xdp_action`), carried out as far as that needs no
+/// driver.
+pub enum XdpAction {
     /// The packet goes on to the stack, from this offset and of this length in its page.
     Pass(PoolPage, u32, u32),
-    /// It is to be sent back, by this device.
-    SendBack(XdpFrame),
+    /// It is to be sent by this device.
+    Tx(XdpFrame),
     /// It was passed to another device, program or CPU.
-    Redirected,
-    /// It goes no further, as the program wants it.
-    Dropped,
-    /// It goes no further, since the program or what it wanted has failed.
-    Failed,
+    Redirect,
+    /// It is dropped, as the program wants.
+    Drop,
+    /// It is dropped, since the program or what it wanted has failed.
+    Aborted,
 }
 
 impl<T: Operations> Poll<'_, T> {
@@ -106,12 +107,12 @@ impl Program<'_> {
         page: PoolPage,
         offset: u32,
         len: u32,
-    ) -> Ran {
+    ) -> XdpAction {
         let dev = poll.device();
         let ready = ptr::eq(dev, &*queue.dev) && queue.queue == poll.queue();
         let end = offset.saturating_add(len);
         if !ready || len > MAX_XDP_LEN || end > PAGE_SIZE as u32 {
-            return Ran::Failed;
+            return XdpAction::Aborted;
         }
         let start = page.address();
         let wanted = XDP_HEADROOM + MAX_XDP_LEN;
@@ -141,9 +142,9 @@ impl Program<'_> {
                 // SAFETY: The program has left the packet within the page.
                 let (data, len) = unsafe { (b::xen_rs_xdp_data(raw), b::xen_rs_xdp_len(raw)) };
                 let offset = (data as usize).wrapping_sub(start as usize);
-                return Ran::Pass(page, offset as u32, len);
+                return XdpAction::Pass(page, offset as u32, len);
             }
-            b::XEN_RS_XDP_DROP => return Ran::Dropped,
+            b::XEN_RS_XDP_DROP => return XdpAction::Drop,
             b::XEN_RS_XDP_TX => {
                 // SAFETY: The buffer is one of ours; there is room behind it, and the function checks before it.
                 let frame = unsafe { b::xen_rs_xdp_to_frame(raw) };
@@ -151,7 +152,7 @@ impl Program<'_> {
                     // The frame lies in the page and owns it.
                     let _ = page.into_raw();
                     // INVARIANT: Just made.
-                    return Ran::SendBack(XdpFrame(frame));
+                    return XdpAction::Tx(XdpFrame(frame));
                 }
             }
             b::XEN_RS_XDP_REDIRECT => {
@@ -160,14 +161,14 @@ impl Program<'_> {
                 if to_result(status).is_ok() {
                     let _ = page.into_raw();
                     poll.flush_later();
-                    return Ran::Redirected;
+                    return XdpAction::Redirect;
                 }
             }
             _ => {}
         }
         // SAFETY: Device and program are valid.
         unsafe { b::xen_rs_xdp_exception(dev.as_ptr(), self.0.as_ptr(), action) };
-        Ran::Failed
+        XdpAction::Aborted
     }
 }
 

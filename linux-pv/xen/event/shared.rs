@@ -21,16 +21,16 @@ pub trait Observer: Send + Sync + 'static {
     /// Takes notice of an event, with interrupts off. Returns whether there was something to do.
     ///
     /// May be called for nothing at any time. Must not drop the channel it is called for, which would wait for itself.
-    fn heard(&self, event: Heard<'_>) -> bool;
+    fn observe(&self, event: ObservedEvent<'_>) -> bool;
 }
 
 /// An event that somebody else ends.
-pub struct Heard<'a> {
+pub struct ObservedEvent<'a> {
     irq: u32,
     _observer: PhantomData<&'a ()>,
 }
 
-impl Heard<'_> {
+impl ObservedEvent<'_> {
     /// Sends an event back.
     pub fn notify(&self) {
         // SAFETY: The interrupt is bound while its handler runs.
@@ -102,11 +102,11 @@ unsafe extern "C" fn on_event<O: Observer>(irq: c_int, cookie: *mut c_void) -> k
     // SAFETY: By the invariants of `SharedChannel` it is alive and its observer initialised. The rest of it may still
     // be being initialised, so only the observer is referenced.
     let observer = unsafe { &(*channel).observer };
-    let event = Heard {
+    let event = ObservedEvent {
         irq: irq as u32,
         _observer: PhantomData,
     };
-    if observer.heard(event) {
+    if observer.observe(event) {
         series::IRQ_HANDLED
     } else {
         series::IRQ_NONE

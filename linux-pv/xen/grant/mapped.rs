@@ -145,7 +145,7 @@ impl Mapped {
     }
 
     /// What happens when the grants are unmapped. May sleep.
-    pub(crate) fn set_farewell(&self, clear: Option<usize>, event: Option<SharedPort>) {
+    pub(crate) fn set_unmap_notification(&self, clear: Option<usize>, event: Option<SharedPort>) {
         self.clear
             .store(clear.unwrap_or(NOTHING), Ordering::Relaxed);
         let old = core::mem::replace(&mut *self.event.lock(), event);

@@ -15,24 +15,26 @@ use crate::event::port::SharedPort;
 use crate::page::GrantablePage;
 use crate::vma::shared::OwnsPage;
 
-/// What the other domain is told when a page goes.
+/// How the other domain is notified when a process unmaps a page (`struct unmap_notify` of C's gntdev).
 #[derive(Default)]
-pub struct Farewell {
-    /// The byte at this offset becomes zero.
+pub struct UnmapNotification {
+    /// Offset of a byte that becomes zero.
     pub clear: Option<usize>,
-    /// An event is sent.
+    /// A port through which an event is sent.
     pub event: Option<SharedPort>,
 }
 
-impl Farewell {
-    /// What a program wishes for: whether its byte is to become zero, and where an event goes. May sleep.
+impl UnmapNotification {
+    /// What a process requests: whether its byte is to become zero, and through which port an event is
+    /// sent. May sleep.
     ///
-    /// A share in a port is had from here on. Get it before an earlier farewell is dropped, for the port may be the same.
+    /// The port is shared from here on. Call this before an earlier notification is dropped, whose port
+    /// may be the same.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it wishes for something unknown, or the port is not one that a program has bound.
-    pub fn wishes(args: &UnmapNotify) -> Result<(bool, Option<SharedPort>)> {
+    /// `EINVAL` for an unknown action, or if the port is not one that a process has bound.
+    pub fn parse(args: &UnmapNotify) -> Result<(bool, Option<SharedPort>)> {
         const KNOWN: u32 = UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT;
         if args.action & !KNOWN != 0 {
             return Err(EINVAL);
@@ -47,11 +49,11 @@ impl Farewell {
 }
 
 /// A page that is granted to another domain and may be shown in areas of programs' address spaces. Dropped,
-/// it says farewell, then the grant ends. `T` is what the driver wants to keep as long as the page.
+/// the other domain is notified, then the grant ends. `T` is what the driver wants to keep as long as the page.
 #[pin_data(PinnedDrop)]
 pub struct SharedPage<T> {
     #[pin]
-    farewell: Mutex<Farewell>,
+    on_unmap: Mutex<UnmapNotification>,
     grant: Grant,
     _kept: T,
 }
@@ -63,7 +65,7 @@ impl<T: Send + Sync + 'static> SharedPage<T> {
         let grant = Grant::new(page, to, access)?;
         Arc::pin_init(
             pin_init!(Self {
-                farewell <- new_mutex!(Farewell::default(), "xen::farewell"),
+                on_unmap <- new_mutex!(UnmapNotification::default(), "xen::unmap_notification"),
                 grant,
                 _kept: kept,
             }),
@@ -76,9 +78,10 @@ impl<T: Send + Sync + 'static> SharedPage<T> {
         self.grant.number()
     }
 
-    /// Says what is to happen when the page goes, instead of what was said before. May sleep.
-    pub fn set_farewell(&self, farewell: Farewell) {
-        let old = mem::replace(&mut *self.farewell.lock(), farewell);
+    /// Sets how the other domain is notified when the page goes, in place of an earlier setting. May
+    /// sleep.
+    pub fn set_unmap_notification(&self, notification: UnmapNotification) {
+        let old = mem::replace(&mut *self.on_unmap.lock(), notification);
         // Not under the lock, since closing a port may take long.
         drop(old);
     }
@@ -93,12 +96,12 @@ impl<T: Send + Sync + 'static> OwnsPage for SharedPage<T> {
 #[pinned_drop]
 impl<T> PinnedDrop for SharedPage<T> {
     fn drop(self: Pin<&mut Self>) {
-        let farewell = mem::take(&mut *self.farewell.lock());
-        if let Some(offset) = farewell.clear {
+        let notification = mem::take(&mut *self.on_unmap.lock());
+        if let Some(offset) = notification.clear {
             // It fails only for an offset that is not in a page; then there is nothing to clear.
             let _ = self.grant.page().copy_in(offset, &[0]);
         }
-        if let Some(event) = farewell.event {
+        if let Some(event) = notification.event {
             event.notify();
         }
     }

@@ -132,7 +132,7 @@ unsafe extern "C" fn may_split(_vma: *mut k::vm_area_struct, _addr: usize) -> i3
 }
 
 /// Makes an empty area for frames of other domains. May sleep.
-pub fn make(area: NewArea<'_>) -> Result {
+pub fn create(area: NewArea<'_>) -> Result {
     let data = Arc::pin_init(
         pin_init!(Foreign {
             backing <- new_mutex!(Backing::Unused, "xen::foreign"),
@@ -148,7 +148,7 @@ pub fn make(area: NewArea<'_>) -> Result {
     Ok(())
 }
 
-/// An area that [`make`] has made, in a locked address space. Addresses are rounded down to whole pages;
+/// An area that [`create`] has made, in a locked address space. Addresses are rounded down to whole pages;
 /// functions that take a range return `EINVAL` if it is not all in the area.
 ///
 /// # Invariants

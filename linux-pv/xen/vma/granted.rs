@@ -169,20 +169,24 @@ impl Granted {
         self.offset.store(offset, Ordering::Relaxed);
     }
 
-    /// Says what the other domain is told when the grants are unmapped, instead of what was said before: a
+    /// Sets how the other domain is notified when the grants are unmapped, in place of an earlier setting: a
     /// byte, counted from the first grant on, becomes zero if the grants are mapped for writing, and an event
     /// is sent. May sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL` if a byte is to be cleared that there is not, or that is mapped read-only.
-    pub fn set_farewell(&self, clear: Option<usize>, event: Option<SharedPort>) -> Result {
+    pub fn set_unmap_notification(
+        &self,
+        clear: Option<usize>,
+        event: Option<SharedPort>,
+    ) -> Result {
         if let Some(clear) = clear {
             if clear >> PAGE_SHIFT >= self.count() || self.mapped.is_read_only() {
                 return Err(EINVAL);
             }
         }
-        self.mapped.set_farewell(clear, event);
+        self.mapped.set_unmap_notification(clear, event);
         Ok(())
     }
 

@@ -58,12 +58,12 @@ impl<T: OwnsPage> Shared<T> {
     };
 }
 
-/// Shows pages in an area, which has a share in their owners until it is gone. May sleep.
+/// Maps pages in an area, which has a share in their owners until it is gone. May sleep.
 ///
 /// # Errors
 ///
 /// `EINVAL` if the area is private, or does not have as many pages.
-pub fn show<T: OwnsPage>(area: NewArea<'_>, owners: Owners<T>) -> Result {
+pub fn map<T: OwnsPage>(area: NewArea<'_>, owners: Owners<T>) -> Result {
     if !area.is_shared() || owners.iter().count() != area.pages() {
         return Err(EINVAL);
     }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The open files of a device file, and the debugfs file that lists them.
+
+use kernel::{
+    debugfs::{
+        Dir,
+        File, //
+    },
+    fmt, new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// A list of open files, or of what is to be shown of each.
+#[pin_data]
+pub struct FileList<T> {
+    #[pin]
+    files: Mutex<KVec<Arc<T>>>,
+}
+
+impl<T> FileList<T> {
+    /// An empty list.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            files <- new_mutex!(KVec::new(), "chardev::file_list"),
+        })
+    }
+
+    /// Adds `file`, which is removed when the returned value is dropped. May sleep.
+    pub fn add(list: Arc<Self>, file: Arc<T>) -> Result<ListedFile<T>> {
+        list.files.lock().push(file.clone(), GFP_KERNEL)?;
+        Ok(ListedFile { list, file })
+    }
+
+    /// Calls `f` for each file until it fails. No file is added or removed meanwhile. May sleep.
+    pub fn each<E>(&self, mut f: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        self.files.lock().iter().try_for_each(|file| f(file))
+    }
+}
+
+/// A file in a [`FileList`], from which it is removed on drop.
+pub struct ListedFile<T> {
+    list: Arc<FileList<T>>,
+    file: Arc<T>,
+}
+
+impl<T> Drop for ListedFile<T> {
+    fn drop(&mut self) {
+        let mut files = self.list.files.lock();
+        files.retain(|file| !Arc::ptr_eq(file, &self.file));
+    }
+}
+
+/// The file `files` in a folder of debugfs. Dropping it removes it, after waiting for readers.
+pub struct DebugfsList<S: Send + Sync + 'static> {
+    _file: Pin<KBox<File<Arc<S>>>>,
+    _dir: Dir,
+}
+
+impl<S: Send + Sync + 'static> DebugfsList<S> {
+    /// Makes the file; `show` writes its content from `shown`, a [`FileList`] or what has one. May
+    /// sleep.
+    pub fn new<F>(folder: &CStr, shown: Arc<S>, show: &'static F) -> Result<Self>
+    where
+        F: Fn(&Arc<S>, &mut fmt::Formatter<'_>) -> fmt::Result + Send + Sync,
+    {
+        let dir = Dir::new(folder);
+        let content = Ok::<_, Error>(shown);
+        let file = KBox::pin_init(dir.read_callback_file(c"files", content, show), GFP_KERNEL)?;
+        Ok(Self {
+            _file: file,
+            _dir: dir,
+        })
+    }
+}
