@@ -221,18 +221,24 @@ impl<T: Operations> Ethtool<T> {
             if size.table == 0 || !known.contains(&parameters.hfunc) {
                 return Err(EINVAL);
             }
-            // SAFETY: What is not null is as long as the sizes that the kernel has asked for say, under the RTNL
-            // lock.
+            // SAFETY: What is not null has as many entries as the size beside the pointer says, and is used by
+            // this call only.
             let (key, table) = unsafe {
                 (
-                    slice_of(parameters.key, size.key),
-                    slice_of(parameters.indir, size.table),
+                    slice_of(parameters.key, parameters.key_size),
+                    slice_of(parameters.indir, parameters.indir_size),
                 )
             };
             let change = RssChange {
-                key: (!parameters.key.is_null()).then_some(key),
-                table: (!parameters.indir.is_null()).then_some(table),
+                key: (!parameters.key.is_null()).then_some(&*key),
+                table: (!parameters.indir.is_null()).then_some(&*table),
             };
+            // The sizes may have changed since the kernel asked for them.
+            let fits = change.key.is_none_or(|key| key.len() == size.key as usize)
+                && change.table.is_none_or(|table| table.len() == size.table as usize);
+            if !fits {
+                return Err(EINVAL);
+            }
             T::set_rss(dev, &change)?;
             Ok(0)
         })
