@@ -43,7 +43,7 @@ pub use self::page_pool::{PagePool, PoolPage};
 pub use self::receive::{Gso, Incoming, Received};
 pub use self::registration::Registration;
 pub use self::rx_mode::{Address, RxMode};
-pub use self::skbuff::{Checksum, SharedPacket, SkBuff};
+pub use self::skbuff::{Checksum, SharedPacket, SkBuff, SkBuffRef};
 pub use self::transmit::{Transmit, TxGuard};
 pub use self::xdp::{Program, XdpAction, XdpFrame, XdpQueue, MAX_XDP_LEN, XDP_HEADROOM};
 

@@ -13,7 +13,8 @@ use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::count::{Counts, Number};
 use kernel_ext::net::{
     Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
-    RssSize, RxMode, SkBuff, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN,
+    RssSize, RxMode, SkBuff, SkBuffRef, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN,
+    VLAN_ETH_HLEN,
 };
 use kernel_ext::show::Show;
 use xen::bus::State;
@@ -246,7 +247,7 @@ impl Operations for Vif {
         transmit::start_xmit(nic, tx, skb);
     }
 
-    fn select_queue(_nic: &Nic, skb: &mut SkBuff, queues: u32) -> u32 {
+    fn select_queue(_nic: &Nic, mut skb: SkBuffRef<'_>, queues: u32) -> u32 {
         skb.flow_hash().checked_rem(queues).unwrap_or(0)
     }
 

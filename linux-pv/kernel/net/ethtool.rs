@@ -235,7 +235,9 @@ impl<T: Operations> Ethtool<T> {
             };
             // The sizes may have changed since the kernel asked for them.
             let fits = change.key.is_none_or(|key| key.len() == size.key as usize)
-                && change.table.is_none_or(|table| table.len() == size.table as usize);
+                && change
+                    .table
+                    .is_none_or(|table| table.len() == size.table as usize);
             if !fits {
                 return Err(EINVAL);
             }

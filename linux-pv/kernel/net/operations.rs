@@ -12,8 +12,8 @@ use kernel::prelude::*;
 use xen_bindings as b;
 
 use super::{
-    Counters, Device, Features, Poll, Rss, RssChange, RssSize, RxMode, SkBuff, Transmit, TxGuard,
-    XdpFrame, MAX_XDP_LEN, VLAN_ETH_HLEN,
+    Counters, Device, Features, Poll, Rss, RssChange, RssSize, RxMode, SkBuff, SkBuffRef, Transmit,
+    TxGuard, XdpFrame, MAX_XDP_LEN, VLAN_ETH_HLEN,
 };
 
 /// A network driver; a value of it is the driver's data of one device.
@@ -39,7 +39,7 @@ pub trait Operations: Sized + Send + Sync + 'static {
     fn start_xmit(dev: &Device<Self>, tx: Transmit<'_, Self>, skb: SkBuff);
 
     /// Which queue a packet is sent on, below the number of queues in use.
-    fn select_queue(dev: &Device<Self>, skb: &mut SkBuff, queues: u32) -> u32;
+    fn select_queue(dev: &Device<Self>, skb: SkBuffRef<'_>, queues: u32) -> u32;
 
     /// Handles what has arrived on a queue: up to [`Poll::budget`] received packets, and any number that have
     /// been sent. Returns the number of received ones. If that is less than the budget there must be nothing
@@ -222,16 +222,13 @@ impl<T: Operations> Callbacks<T> {
     ) -> u16 {
         // SAFETY: As in `open`.
         let dev = unsafe { Device::<T>::from_raw(raw) };
-        // SAFETY: The packet is valid during this call, and taken back below.
-        let mut skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) };
         let queues = dev.queues_in_use();
-        let queue = if queues <= 1 {
-            0
-        } else {
-            T::select_queue(dev, &mut skb, queues)
-        };
-        let _ = skb.into_raw();
-        queue as u16
+        if queues <= 1 {
+            return 0;
+        }
+        // SAFETY: The kernel passes a packet that is live during this call, and that it does not change.
+        let skb = unsafe { SkBuffRef::from_raw(NonNull::new_unchecked(skb)) };
+        T::select_queue(dev, skb, queues) as u16
     }
 
     extern "C" fn poll(

@@ -2,6 +2,7 @@
 
 //! Packets and who owns them.
 
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
@@ -67,13 +68,6 @@ impl SkBuff {
         unsafe { (*self.as_ptr()).len }
     }
 
-    /// A number that is the same for all packets of a flow.
-    #[inline]
-    pub fn flow_hash(&mut self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { b::xen_rs_skb_hash(self.as_ptr()) }
-    }
-
     /// Frees a packet that has done its duty. Any context.
     #[inline]
     pub fn consume(self) {
@@ -87,6 +81,31 @@ impl Drop for SkBuff {
     fn drop(&mut self) {
         // SAFETY: The packet is owned, and not used afterwards.
         unsafe { b::xen_rs_skb_drop(self.0.as_ptr()) }
+    }
+}
+
+/// A packet that belongs to the network stack, borrowed for a callback.
+///
+/// # Invariants
+///
+/// `0` is a live packet for `'a`, in which nobody else changes anything.
+pub struct SkBuffRef<'a>(NonNull<k::sk_buff>, PhantomData<&'a mut k::sk_buff>);
+
+impl SkBuffRef<'_> {
+    /// # Safety
+    ///
+    /// `raw` is a live packet for as long as the result is used, and nobody else changes it.
+    #[inline]
+    pub(super) unsafe fn from_raw(raw: NonNull<k::sk_buff>) -> Self {
+        // INVARIANT: By the requirement of this function.
+        Self(raw, PhantomData)
+    }
+
+    /// A number that is the same for all packets of a flow. It is kept with the packet.
+    #[inline]
+    pub fn flow_hash(&mut self) -> u32 {
+        // SAFETY: By the type invariant the packet is live, and may be changed.
+        unsafe { b::xen_rs_skb_hash(self.0.as_ptr()) }
     }
 }
 
