@@ -114,9 +114,12 @@ impl<T: Operations> LentRequest<T> {
         (self.request, self.loans)
     }
 
-    /// The driver's data of the request.
+    /// The driver's data of the request, to be changed.
     #[inline]
-    pub fn data_mut(&mut self) -> &mut T::RequestData {
+    pub fn data_mut(&mut self) -> &mut T::RequestData
+    where
+        T::RequestData: Unpin,
+    {
         self.request.data_mut()
     }
 

@@ -282,10 +282,15 @@ impl<T: Operations> OwnedRequest<T> {
         unsafe { &*Pdu::<T>::data_ptr(self.as_raw()) }
     }
 
-    /// The driver's data of this request.
+    /// The driver's data of this request, to be changed. Data that must stay where it is cannot be
+    /// had so.
     #[inline]
-    pub fn data_mut(&mut self) -> &mut T::RequestData {
-        // SAFETY: The data was initialised with the request, and only the owner reaches it.
+    pub fn data_mut(&mut self) -> &mut T::RequestData
+    where
+        T::RequestData: Unpin,
+    {
+        // SAFETY: The data was initialised with the request, and only the owner reaches it. It may be
+        // moved, since it is `Unpin`.
         unsafe { &mut *Pdu::<T>::data_ptr(self.as_raw()) }
     }
 
