@@ -271,7 +271,7 @@ impl Operations for Vif {
         let Some(link) = &mut rx.link else {
             return 0;
         };
-        match link.poll(nic, &queue.stats, poll) {
+        match link.poll(&queue.stats, poll) {
             Ok(work) => work,
             Err(why) => {
                 drop(rx);

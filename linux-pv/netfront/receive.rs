@@ -95,13 +95,8 @@ impl RxLink {
 
     /// Receives up to `budget` packets and posts buffers. Returns how many packets there were.
     #[inline]
-    pub(crate) fn poll(
-        &mut self,
-        nic: &Nic,
-        stats: &Stats,
-        poll: &Poll<'_, Vif>,
-    ) -> Result<u32, Corrupt> {
-        let work = match self.receive(nic, stats, poll) {
+    pub(crate) fn poll(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<u32, Corrupt> {
+        let work = match self.receive(stats, poll) {
             Ok(work) => work,
             Err(corrupt) => return Err(self.ring.poison(corrupt)),
         };
@@ -110,7 +105,7 @@ impl RxLink {
     }
 
     #[inline]
-    fn receive(&mut self, nic: &Nic, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<u32, Corrupt> {
+    fn receive(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<u32, Corrupt> {
         let Self {
             ring,
             receiver,
@@ -136,7 +131,7 @@ impl RxLink {
             match taken.end {
                 None => {}
                 Some(End::Packet(packet)) => {
-                    let context = Context { nic, stats, poll };
+                    let context = Context { stats, poll };
                     match &program {
                         None => context.deliver(receiver, spare, refs, &packet)?,
                         Some(program) => {
@@ -238,7 +233,6 @@ type Buffers = Receiver<LentPage, KVec<Option<LentPage>>>;
 
 /// Where a packet has arrived.
 struct Context<'a> {
-    nic: &'a Nic,
     stats: &'a Stats,
     poll: &'a Poll<'a, Vif>,
 }
@@ -338,7 +332,7 @@ impl Context<'_> {
     #[inline]
     fn append(
         &self,
-        skb: &mut Incoming,
+        skb: &mut Incoming<'_, Vif>,
         (page, mut offset, mut len): (PoolPage, u32, u32),
         first: bool,
         pieces: u32,
@@ -349,7 +343,7 @@ impl Context<'_> {
             let head = if pieces as usize == MAX_PIECES || len <= COPY {
                 most
             } else {
-                Incoming::header_len(self.nic, &page, offset, most).min(most)
+                skb.header_len(&page, offset, most).min(most)
             };
             if skb.copy_page(&page, offset, head).is_err() {
                 return false;
@@ -365,7 +359,7 @@ impl Context<'_> {
 
     /// Passes a packet to the stack.
     #[inline]
-    fn pass_on(&self, mut skb: Incoming, packet: &Packet) {
+    fn pass_on(&self, mut skb: Incoming<'_, Vif>, packet: &Packet) {
         let mut checksum = match packet.checksum {
             Said::Unknown => Checksum::None,
             Said::Validated => Checksum::Unnecessary,
@@ -387,7 +381,7 @@ impl Context<'_> {
         if let Some(hash) = packet.hash {
             skb.set_hash(hash.value, hash.kind.has_ports());
         }
-        match skb.finish(self.nic, self.poll.queue(), checksum, recompute) {
+        match skb.finish(checksum, recompute) {
             Ok(skb) => {
                 self.stats.rx_packets.one();
                 self.stats.rx_bytes.add(packet.len.into());

@@ -12,7 +12,7 @@ use core::ops::Deref;
 
 use kernel::bindings as k;
 use kernel::prelude::*;
-use kernel_ext::net::{Incoming, Outgoing, PoolPage, SharedPacket, SkBuff, XdpFrame};
+use kernel_ext::net::{Incoming, Operations, Outgoing, PoolPage, SharedPacket, SkBuff, XdpFrame};
 use xen_bindings as b;
 use xen_ring::pages::pieces;
 
@@ -72,7 +72,12 @@ impl LentPage {
     ///
     /// `EINVAL` if there is not as much room, or in the page.
     #[inline]
-    pub fn copy_to(&self, skb: &mut Incoming, offset: u32, len: u32) -> Result {
+    pub fn copy_to<T: Operations>(
+        &self,
+        skb: &mut Incoming<'_, T>,
+        offset: u32,
+        len: u32,
+    ) -> Result {
         skb.copy_page(&self.page, offset, len)
     }
 }

@@ -87,16 +87,17 @@ impl<'a, T: Operations> Poll<'a, T> {
     /// Makes a packet to be filled with what has arrived, with room for `room` bytes in its linear part;
     /// `None` if memory is short.
     #[inline]
-    pub fn alloc(&self, room: u32) -> Option<Incoming> {
+    pub fn alloc(&self, room: u32) -> Option<Incoming<'a, T>> {
         // SAFETY: By the type invariant this is the context's poll function.
         let raw = unsafe { k::napi_alloc_skb(self.napi.as_ptr(), room) };
-        // SAFETY: A new packet, with that much room.
-        Some(unsafe { Incoming::new(SkBuff::from_raw(NonNull::new(raw)?), room) })
+        let raw = NonNull::new(raw)?;
+        // SAFETY: A new packet of this context's device, with that much room.
+        Some(unsafe { Incoming::new(SkBuff::from_raw(raw), room, self.dev, self.queue) })
     }
 
     /// Passes a packet that is [complete](Incoming::finish) to the network stack.
     #[inline]
-    pub fn receive(&self, skb: Received) {
+    pub fn receive(&self, skb: Received<'a>) {
         // SAFETY: By the type invariant; the packet is handed over.
         unsafe { b::xen_rs_napi_receive(self.napi.as_ptr(), skb.0.into_raw().as_ptr()) }
     }

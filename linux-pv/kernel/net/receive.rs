@@ -2,6 +2,8 @@
 
 //! Packets that have arrived: putting them together, and checking them before they go up.
 
+use core::marker::PhantomData;
+
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -14,11 +16,13 @@ use kernel::page::PAGE_SIZE;
 ///
 /// # Invariants
 ///
-/// `skb` is a packet that nobody else knows, with at least `room` bytes left in its linear part as long as it
-/// has no pages.
-pub struct Incoming {
+/// `skb` is a packet that nobody else knows, made for `dev`, with at least `room` bytes left in its linear
+/// part as long as it has no pages.
+pub struct Incoming<'a, T: Operations> {
     skb: SkBuff,
     room: u32,
+    dev: &'a Device<T>,
+    queue: u32,
 }
 
 /// Segments of a received packet that stands for several.
@@ -30,17 +34,22 @@ pub struct Gso {
     pub tcpv6: bool,
 }
 
-/// A packet that can be [received](super::Poll::receive).
-pub struct Received(pub(super) SkBuff);
+/// A packet that can be [received](super::Poll::receive), by the run of the poll function that has made it.
+pub struct Received<'a>(pub(super) SkBuff, PhantomData<&'a ()>);
 
-impl Incoming {
+impl<'a, T: Operations> Incoming<'a, T> {
     /// # Safety
     ///
-    /// `skb` was just made, with room for `room` bytes in its linear part.
+    /// `skb` was just made for queue `queue` of `dev`, with room for `room` bytes in its linear part.
     #[inline]
-    pub(super) unsafe fn new(skb: SkBuff, room: u32) -> Self {
+    pub(super) unsafe fn new(skb: SkBuff, room: u32, dev: &'a Device<T>, queue: u32) -> Self {
         // INVARIANT: By the requirement of this function.
-        Self { skb, room }
+        Self {
+            skb,
+            room,
+            dev,
+            queue,
+        }
     }
 
     /// Copies `len` bytes from byte `offset` of a page. What a device writes there meanwhile may or may
@@ -67,18 +76,13 @@ impl Incoming {
 
     /// Bytes of headers at the start of `page`, of a packet of which `len` bytes begin at `offset` there: what
     /// the stack wants in the linear part.
-    pub fn header_len<T: Operations>(
-        dev: &Device<T>,
-        page: &PoolPage,
-        offset: u32,
-        len: u32,
-    ) -> u32 {
+    pub fn header_len(&self, page: &PoolPage, offset: u32, len: u32) -> u32 {
         if offset as usize > PAGE_SIZE || len as usize > PAGE_SIZE - offset as usize {
             return 0;
         }
         let data = page.address().wrapping_add(offset as usize);
         // SAFETY: The range is within the page, which nobody else writes to.
-        unsafe { b::eth_get_headlen(dev.as_ptr(), data.cast(), len) }
+        unsafe { b::eth_get_headlen(self.dev.as_ptr(), data.cast(), len) }
     }
 
     /// Adds `len` bytes from byte `offset` of a page, which the packet owns then and returns to its pool.
@@ -132,13 +136,8 @@ impl Incoming {
     ///
     /// Gives the packet back, to be dropped, if it has no Ethernet header or others that its checksum needs.
     #[inline]
-    pub fn finish<T: Operations>(
-        self,
-        dev: &Device<T>,
-        queue: u32,
-        checksum: Checksum,
-        recompute: bool,
-    ) -> Result<Received, SkBuff> {
+    pub fn finish(self, checksum: Checksum, recompute: bool) -> Result<Received<'a>, SkBuff> {
+        let (dev, queue) = (self.dev, self.queue);
         let skb = self.skb;
         let raw = skb.as_ptr();
         // SAFETY: By the type invariant.
@@ -163,6 +162,6 @@ impl Incoming {
                 return Err(skb);
             }
         }
-        Ok(Received(skb))
+        Ok(Received(skb, PhantomData))
     }
 }

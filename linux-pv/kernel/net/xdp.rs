@@ -89,9 +89,14 @@ pub enum XdpAction {
 }
 
 impl<T: Operations> Poll<'_, T> {
-    /// The program that packets have to go through, if there is one. Not for netpoll.
+    /// The program that packets have to go through, if there is one; none for netpoll, which receives
+    /// nothing.
     #[inline]
     pub fn program(&self) -> Option<Program<'_>> {
+        // Programs want the context (`bpf_net_context`) that the kernel sets up for NAPI only.
+        if self.budget() == 0 {
+            return None;
+        }
         let program = self.device().program().0.load(Ordering::Acquire);
         // INVARIANT: A poll function that receives runs with softirqs off, which is an RCU read-side section.
         Some(Program(NonNull::new(program)?, PhantomData))
