@@ -118,12 +118,14 @@ EXPORT_SYMBOL_GPL(xen_rs_netdev_txq);
 
 void xen_rs_netdev_set_address(struct net_device *dev, const u8 *address)
 {
+	rtnl_lock();
 	eth_hw_addr_set(dev, address);
+	rtnl_unlock();
 }
 EXPORT_SYMBOL_GPL(xen_rs_netdev_set_address);
 
-void xen_rs_netdev_offer(struct net_device *dev, u64 features, u64 changeable, u32 xdp,
-			 unsigned int max_mtu)
+void xen_rs_netdev_set_capabilities(struct net_device *dev, u64 features, u64 changeable,
+				    u32 xdp, unsigned int max_mtu)
 {
 	dev->features = features | changeable;
 	dev->hw_features = changeable;
@@ -131,7 +133,7 @@ void xen_rs_netdev_offer(struct net_device *dev, u64 features, u64 changeable, u
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = max_mtu;
 }
-EXPORT_SYMBOL_GPL(xen_rs_netdev_offer);
+EXPORT_SYMBOL_GPL(xen_rs_netdev_set_capabilities);
 
 u64 xen_rs_netdev_features(const struct net_device *dev)
 {

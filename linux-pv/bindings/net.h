@@ -56,13 +56,16 @@ struct net_device *xen_rs_netdev_alloc(unsigned int queues, void *data, struct d
 void xen_rs_netdev_free(struct net_device *dev);
 struct napi_struct *xen_rs_netdev_napi(struct net_device *dev, unsigned int queue);
 struct netdev_queue *xen_rs_netdev_txq(struct net_device *dev, unsigned int queue);
+/* Takes the RTNL lock. */
 void xen_rs_netdev_set_address(struct net_device *dev, const u8 *address);
-void xen_rs_netdev_offer(struct net_device *dev, u64 features, u64 changeable, u32 xdp,
-			 unsigned int max_mtu);
+/* To be called before the device is registered. */
+void xen_rs_netdev_set_capabilities(struct net_device *dev, u64 features, u64 changeable,
+				    u32 xdp, unsigned int max_mtu);
 u64 xen_rs_netdev_features(const struct net_device *dev);
 unsigned int xen_rs_netdev_mtu(const struct net_device *dev);
 void xen_rs_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
 const char *xen_rs_netdev_name(const struct net_device *dev);
+/* Whether the device was never registered, and can be. */
 bool xen_rs_netdev_is_new(const struct net_device *dev);
 unsigned int xen_rs_netdev_tx_queues(const struct net_device *dev);
 int xen_rs_netdev_set_queues(struct net_device *dev, unsigned int queues);

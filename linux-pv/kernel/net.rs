@@ -35,7 +35,7 @@ mod xdp;
 
 pub use self::device::Device;
 pub use self::ethtool::{random_rss_key, Counters, Rss, RssChange, RssSize};
-pub use self::features::{Feature, Features, Offer};
+pub use self::features::{Capabilities, Feature, Features};
 pub use self::napi::Poll;
 pub use self::operations::{LinkStats, Operations};
 pub use self::outgoing::{Fragment, Outgoing};

@@ -25,7 +25,7 @@ use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
 use xen_ring::netif::mac;
 
 use crate::connect::{disconnect, Links, Offered};
-use crate::interface::{offer, Bus, Nic, Vif};
+use crate::interface::{capabilities, Bus, Nic, Vif};
 use crate::params;
 use crate::stats::{files, Files};
 use crate::transmit::Transmitter;
@@ -66,11 +66,10 @@ impl bus::Driver for Netfront {
         for _ in 0..queues {
             transmitters.push(Transmitter::new()?, GFP_KERNEL)?;
         }
-        let nic = Nic::new(dev.as_ref(), queues, vif, || {
+        let nic = Nic::new(dev.as_ref(), queues, &capabilities(), vif, || {
             transmitters.pop().unwrap_or_default()
         })
         .or_fatal("creating netdev")?;
-        nic.offer(&offer());
         // What is counted is not needed for anything.
         let files = files(&nic, number(dev)).ok();
         let life = Life {

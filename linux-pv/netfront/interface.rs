@@ -12,7 +12,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::count::{Counts, Number};
 use kernel_ext::net::{
-    Counters, Device, Feature, Features, LinkStats, Offer, Operations, Poll, Rss, RssChange,
+    Capabilities, Counters, Device, Feature, Features, LinkStats, Operations, Poll, Rss, RssChange,
     RssSize, RxMode, SkBuff, SkBuffRef, Transmit, TxGuard, XdpFrame, ETH_DATA_LEN, MAX_XDP_LEN,
     VLAN_ETH_HLEN,
 };
@@ -207,9 +207,9 @@ impl Vif {
 const RX_SLOTS: u32 = Layout::<RxRequest, RxSlot>::slots_in(PAGE_SIZE);
 const TX_SLOTS: u32 = Layout::<TxSlot, TxResponse>::slots_in(PAGE_SIZE);
 
-/// What an interface offers before anything is known of the back end.
-pub(crate) fn offer() -> Offer {
-    Offer {
+/// What an interface can do before anything is known of the back end.
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities {
         fixed: Feature::ReceiveChecksum | Feature::RobustGso,
         changeable: Feature::ScatterGather
             | Feature::Ipv4Checksum

@@ -5,6 +5,7 @@
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kernel::bindings as k;
@@ -16,11 +17,11 @@ use xen_bindings as b;
 use super::ethtool::Ethtool;
 use super::operations::{Callbacks, Operations};
 use super::xdp::ProgramSlot;
-use super::{Features, Offer, TxGuard, ETH_ALEN};
+use super::{Capabilities, Features, TxGuard, ETH_ALEN};
 
 /// A network device (`struct net_device`) of driver `T`, with the driver's data.
 ///
-/// Make it, set what it offers, and [register](super::Registration) it.
+/// Make it and [register](super::Registration) it.
 ///
 /// # Invariants
 ///
@@ -37,12 +38,35 @@ pub struct Device<T: Operations> {
     program: ProgramSlot,
     /// As many counters were announced to the kernel last.
     promised_names: AtomicUsize,
+    /// A [`Registration`](super::Registration) exists or did, or is being made.
+    registered: AtomicBool,
     #[pin]
     _pin: PhantomPinned,
 }
 
 /// A device that is not registered when this is dropped, which frees it.
 struct Raw(NonNull<k::net_device>);
+
+impl Raw {
+    /// To be called before the device is known to anybody.
+    fn set_capabilities(&self, capabilities: &Capabilities) {
+        let xdp = if capabilities.xdp {
+            b::XEN_RS_XDP_FEATURES
+        } else {
+            0
+        };
+        // SAFETY: The device is valid, and nobody else uses it yet.
+        unsafe {
+            b::xen_rs_netdev_set_capabilities(
+                self.0.as_ptr(),
+                capabilities.fixed.bits(),
+                capabilities.changeable.bits(),
+                xdp,
+                capabilities.max_mtu,
+            )
+        }
+    }
+}
 
 impl Drop for Raw {
     fn drop(&mut self) {
@@ -75,6 +99,7 @@ impl<T: Operations> Device<T> {
     pub fn new<E>(
         parent: &kernel::device::Device,
         queues: u32,
+        capabilities: &Capabilities,
         data: impl PinInit<T, E>,
         mut transmitter: impl FnMut() -> T::Transmitter,
     ) -> Result<Arc<Self>>
@@ -97,7 +122,9 @@ impl<T: Operations> Device<T> {
                         &Ethtool::<T>::TABLE,
                     )
                 };
-                Raw(NonNull::new(raw).ok_or(ENOMEM)?)
+                let raw = Raw(NonNull::new(raw).ok_or(ENOMEM)?);
+                raw.set_capabilities(capabilities);
+                raw
             },
             queues: {
                 // SAFETY: Initialised right above.
@@ -124,6 +151,7 @@ impl<T: Operations> Device<T> {
             },
             program: ProgramSlot::new(),
             promised_names: AtomicUsize::new(0),
+            registered: AtomicBool::new(false),
             _pin: PhantomPinned,
         }? Error);
         Arc::pin_init::<Error>(device, GFP_KERNEL)
@@ -192,24 +220,14 @@ impl<T: Operations> Device<T> {
         to_result(unsafe { b::xen_rs_netdev_set_queues(self.as_ptr(), queues) })
     }
 
-    /// Sets what the device offers; before it is registered.
-    pub fn offer(&self, offer: &Offer) {
-        let xdp = if offer.xdp { b::XEN_RS_XDP_FEATURES } else { 0 };
-        // SAFETY: By the type invariant.
-        unsafe {
-            b::xen_rs_netdev_offer(
-                self.as_ptr(),
-                offer.fixed.bits(),
-                offer.changeable.bits(),
-                xdp,
-                offer.max_mtu,
-            )
-        }
+    /// Notes whether the device is, or is being, registered, and returns whether it was.
+    pub(super) fn set_registered(&self, registered: bool) -> bool {
+        self.registered.swap(registered, Relaxed)
     }
 
-    /// Sets the hardware address: before the device is registered, or while it is detached.
+    /// Sets the hardware address. Takes the RTNL lock; may sleep.
     pub fn set_address(&self, address: &[u8; ETH_ALEN]) {
-        // SAFETY: By the type invariant; six bytes are read.
+        // SAFETY: By the type invariant the device is valid; six bytes are read.
         unsafe { b::xen_rs_netdev_set_address(self.as_ptr(), address.as_ptr()) }
     }
 

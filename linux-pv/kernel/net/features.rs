@@ -50,9 +50,9 @@ impl Features {
     }
 }
 
-/// What a device offers when it is registered.
+/// What a device can do, as it is told the kernel before the device is registered.
 #[derive(Clone, Copy, Debug)]
-pub struct Offer {
+pub struct Capabilities {
     /// Always on.
     pub fixed: Features,
     /// On at first, and the user may turn them off and on.

@@ -26,12 +26,17 @@ impl<T: Operations> Registration<T> {
     ///
     /// `EBUSY` if the device is registered or was before; what the kernel says.
     pub fn new(dev: Arc<Device<T>>) -> Result<Self> {
-        // SAFETY: The device is valid.
-        if !unsafe { b::xen_rs_netdev_is_new(dev.as_ptr()) } {
+        if dev.set_registered(true) {
             return Err(EBUSY);
         }
-        // SAFETY: The device is complete and was not registered before.
-        to_result(unsafe { b::register_netdev(dev.as_ptr()) })?;
+        // SAFETY: The device is complete. Nobody has registered it before, nor does so now.
+        let registered = to_result(unsafe { b::register_netdev(dev.as_ptr()) });
+        if let Err(error) = registered {
+            // SAFETY: The device is valid, and nobody else registers it.
+            let again = unsafe { b::xen_rs_netdev_is_new(dev.as_ptr()) };
+            dev.set_registered(!again);
+            return Err(error);
+        }
         // INVARIANT: Just registered.
         Ok(Self(dev))
     }
