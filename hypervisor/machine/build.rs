@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names the linker script of the hypervisor's own binary, which host builds need not, and the compiler, which the
-//! toolstack is told.
+//! Passes the linker script to builds for the machine, and the compiler's version to the source, for `xl info`.
 
 use std::process::Command;
 
 fn main() {
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let said = Command::new(compiler).arg("--version").output();
-    let version = said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let output = Command::new(compiler).arg("--version").output();
+    let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let version = version.unwrap_or_else(|_| "rustc".into());
     println!("cargo:rustc-env=PARAVANE_COMPILER={version}");
     println!("cargo:rerun-if-changed=hypervisor.ld");

@@ -288,5 +288,5 @@ pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
 
 /// Whether a hypervisor has said something.
 fn has_started(console: &str) -> bool {
-    console.contains("(PV) ") || console.contains("(XEN) ")
+    console.contains("(PVN) ") || console.contains("(XEN) ")
 }

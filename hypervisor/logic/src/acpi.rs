@@ -1,4 +1,6 @@
-//! ACPI for a PVH dom0: which of the machine's tables it sees, and those that are made for it, as bytes: MADT, XSDT,
+// SPDX-License-Identifier: GPL-2.0
+
+//! ACPI tables of a PVH dom0: which of the firmware's tables it gets, and those that are made for it, MADT, XSDT and
 //! RSDP (ACPI specification 6.5, chapters 5.2.5 to 5.2.12).
 
 pub mod madt;
@@ -7,40 +9,41 @@ use alloc::vec::Vec;
 
 /// Bytes of a table's header.
 pub const HEADER: usize = 36;
-/// Place of the checksum in it.
+/// Offset of the checksum in the header.
 const CHECKSUM: usize = 9;
-/// Place of the length in it.
+/// Offset of the length in the header.
 const LENGTH: usize = 4;
-/// Bytes of the RSDP of revision 2, and of its first part, which has a checksum of its own.
+/// Bytes of the RSDP of revision 2.
 const RSDP: usize = 36;
+/// Bytes of the RSDP of revision 0, with which a later one begins and which have a checksum of their own.
 const RSDP_FIRST: usize = 20;
 
-/// The signature of a table.
+/// A table's four-letter name.
 pub type Signature = [u8; 4];
 
-/// Tables of the machine that dom0 sees. What describes processors, interrupts, memory, timers or the I/O MMU is the
-/// hypervisor's (MADT, SRAT, SLIT, HPET, DMAR, IVRS, …); the list is Xen's, which this is compared with.
+/// Tables of the firmware that dom0 gets, as with Xen. Those about processors, interrupts, memory, timers and IOMMUs
+/// are the hypervisor's (MADT, SRAT, SLIT, HPET, DMAR, IVRS, …).
 const ALLOWED: [&Signature; 15] = [
     b"DSDT", b"FACP", b"FACS", b"PSDT", b"SSDT", b"SBST", b"MCFG", b"SLIC", b"MSDM", b"WDAT",
     b"FPDT", b"S3PT", b"TCPA", b"TPM2", b"VFCT",
 ];
 
-/// Whether dom0 sees a table of the machine.
+/// Whether dom0 gets a table of the firmware.
 pub fn is_allowed(signature: Signature) -> bool {
     ALLOWED.contains(&&signature) || signature.starts_with(b"OEM")
 }
 
-/// Whether a table that dom0 sees is listed in the XSDT: the DSDT and the FACS are found by way of the FADT.
+/// Whether a table is listed in dom0's XSDT. The DSDT and the FACS are found through the FADT.
 pub fn is_listed(signature: Signature) -> bool {
     is_allowed(signature) && !matches!(&signature, b"DSDT" | b"FACS")
 }
 
-/// What makes the sum of all bytes zero.
+/// The checksum of bytes: added to them, it makes their sum zero.
 pub fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte))
 }
 
-/// Whether a table is whole: its length is what it says and its sum zero.
+/// Whether a table is valid: its length field and its checksum are right.
 pub fn is_valid(table: &[u8]) -> bool {
     let length = table
         .get(LENGTH..LENGTH + 4)
@@ -49,37 +52,37 @@ pub fn is_valid(table: &[u8]) -> bool {
     table.len() >= HEADER && length == Some(table.len()) && checksum(table) == 0
 }
 
-/// Who made the machine's tables, which those made for dom0 go on saying.
+/// The OEM fields of the firmware's tables, which dom0's tables repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maker {
-    /// OEM's name.
-    pub oem: [u8; 6],
-    /// Name of the table.
+pub struct Oem {
+    /// OEM ID.
+    pub id: [u8; 6],
+    /// OEM table ID.
     pub table: [u8; 8],
-    /// Its revision.
+    /// OEM revision.
     pub revision: u32,
 }
 
-impl Maker {
-    /// From the header of one of the machine's tables.
+impl Oem {
+    /// From the header of a table.
     pub fn of(table: &[u8]) -> Option<Self> {
         Some(Self {
-            oem: table.get(10..16)?.try_into().ok()?,
+            id: table.get(10..16)?.try_into().ok()?,
             table: table.get(16..24)?.try_into().ok()?,
             revision: u32::from_le_bytes(table.get(24..28)?.try_into().ok()?),
         })
     }
 }
 
-/// Makes a table: a header around what is in it.
-pub fn table(signature: Signature, revision: u8, maker: &Maker, content: &[u8]) -> Vec<u8> {
+/// Builds a table: a header and its content.
+pub fn table(signature: Signature, revision: u8, oem: &Oem, content: &[u8]) -> Vec<u8> {
     let mut table = Vec::with_capacity(HEADER + content.len());
     table.extend(signature);
     table.extend(((HEADER + content.len()) as u32).to_le_bytes());
     table.extend([revision, 0]);
-    table.extend(maker.oem);
-    table.extend(maker.table);
-    table.extend(maker.revision.to_le_bytes());
+    table.extend(oem.id);
+    table.extend(oem.table);
+    table.extend(oem.revision.to_le_bytes());
     table.extend(*b"PVNE");
     table.extend(1u32.to_le_bytes());
     table.extend(content);
@@ -87,17 +90,17 @@ pub fn table(signature: Signature, revision: u8, maker: &Maker, content: &[u8]) 
     table
 }
 
-/// Makes the XSDT: the addresses of tables, that of the MADT made for dom0 first.
-pub fn xsdt(maker: &Maker, tables: impl IntoIterator<Item = u64>) -> Vec<u8> {
+/// Builds the XSDT, which lists the addresses of tables.
+pub fn xsdt(oem: &Oem, tables: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let content: Vec<u8> = tables.into_iter().flat_map(u64::to_le_bytes).collect();
-    table(*b"XSDT", 1, maker, &content)
+    table(*b"XSDT", 1, oem, &content)
 }
 
-/// Makes the RSDP that points at an XSDT.
-pub fn rsdp(maker: &Maker, xsdt: u64) -> [u8; RSDP] {
+/// Builds the RSDP, which has the address of the XSDT.
+pub fn rsdp(oem: &Oem, xsdt: u64) -> [u8; RSDP] {
     let mut rsdp = [0; RSDP];
     rsdp[..8].copy_from_slice(b"RSD PTR ");
-    rsdp[9..15].copy_from_slice(&maker.oem);
+    rsdp[9..15].copy_from_slice(&oem.id);
     rsdp[15] = 2;
     rsdp[20..24].copy_from_slice(&(RSDP as u32).to_le_bytes());
     rsdp[24..32].copy_from_slice(&xsdt.to_le_bytes());
@@ -111,15 +114,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub const MAKER: Maker = Maker {
-        oem: *b"BOCHS ",
+    pub const OEM: Oem = Oem {
+        id: *b"BOCHS ",
         table: *b"BXPC    ",
         revision: 1,
     };
 
     #[test]
     fn the_rsdps_two_sums_are_zero() {
-        let rsdp = rsdp(&MAKER, 0x1234_5678_9abc);
+        let rsdp = rsdp(&OEM, 0x1234_5678_9abc);
         assert_eq!((checksum(&rsdp[..20]), checksum(&rsdp)), (0, 0));
     }
 
@@ -137,16 +140,16 @@ mod tests {
     proptest! {
         #[test]
         fn tables_are_valid_and_keep_their_maker(content in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let made = table(*b"TEST", 3, &MAKER, &content);
+            let made = table(*b"TEST", 3, &OEM, &content);
             prop_assert!(is_valid(&made));
-            prop_assert_eq!(Maker::of(&made), Some(MAKER));
+            prop_assert_eq!(Oem::of(&made), Some(OEM));
             prop_assert!(!is_valid(&made[..made.len() - 1]));
         }
 
         #[test]
         fn reading_a_table_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             is_valid(&bytes);
-            Maker::of(&bytes);
+            Oem::of(&bytes);
             madt::overrides(&bytes);
         }
     }

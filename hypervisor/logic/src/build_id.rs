@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The linker's digest of the image (`--build-id`), which tells builds apart, in the form in which it lies in the image:
-//! an ELF note.
+//! The linker's build id (`--build-id`), which lies in the image as an ELF note.
 
-/// Type of the note (`NT_GNU_BUILD_ID`).
+/// Type of the note: `NT_GNU_BUILD_ID`.
 const TYPE: u32 = 3;
-/// Whose note it is.
+/// Name of the note.
 const NAME: &[u8] = b"GNU\0";
 
-/// The digest in a note: sizes of name and content and a type, 4 bytes each, then name and content. None if it is no such
-/// note.
+/// The build id in a note, which has the sizes of its name and content and its type, 4 bytes each, and then both.
+/// `None` if it is another note.
 pub fn of(note: &[u8]) -> Option<&[u8]> {
     let word = |at: usize| -> Option<u32> {
         let bytes = note.get(at..at + 4)?;

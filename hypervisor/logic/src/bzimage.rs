@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel as distributions ship it: a bzImage, which holds the kernel's ELF file packed (Linux,
-//! Documentation/arch/x86/boot.rst). Nothing of it is run: the header says where the packed file is, and the build of
-//! the kernel writes its unpacked size behind it.
+//! Unpacking a bzImage, which holds the kernel's ELF file compressed (Linux, Documentation/arch/x86/boot.rst). None of
+//! its code is executed: the setup header has the payload's offset, and the kernel's build appends the uncompressed
+//! size to the payload.
 //!
-//! What is read here comes from the boot loader and is checked all the same: no size is believed beyond [`MOST`], and a
+//! The image comes from the boot loader and is checked all the same: a size beyond [`MAX_UNPACKED`] is refused, and a
 //! damaged image is an error, never a panic.
 
 mod gzip;
@@ -17,32 +17,32 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-/// The most a kernel may unpack to, in bytes.
-pub const MOST: u64 = 512 << 20;
+/// Largest uncompressed size of a kernel, in bytes.
+pub const MAX_UNPACKED: u64 = 512 << 20;
 
-/// Place of the setup sectors' count, one byte.
+/// Offset of `setup_sects`, one byte.
 const SETUP_SECTS: u64 = 0x1f1;
-/// Place of the magic number "HdrS".
+/// Offset of the magic number "HdrS".
 const HEADER: u64 = 0x202;
-/// Place of the protocol's version, two bytes.
+/// Offset of the protocol's version, two bytes.
 const VERSION: u64 = 0x206;
-/// Place of the packed file's offset from the protected-mode code, four bytes; its length follows, four more.
+/// Offset of `payload_offset`, four bytes, from the protected-mode code; `payload_length` follows, four bytes.
 const PAYLOAD: u64 = 0x248;
-/// The first version of the protocol that names the packed file.
-const NAMES_PAYLOAD: u16 = 0x208;
+/// The first protocol version with these fields.
+const HAS_PAYLOAD: u16 = 0x208;
 
-/// How much is read, unpacked and handed on at once, in bytes.
-const PIECE: usize = 64 << 10;
+/// Size of the buffers for reading and writing, in bytes.
+const CHUNK: usize = 64 << 10;
 
-/// The bytes of a file in memory.
+/// A file in memory.
 pub trait File {
-    /// How many there are.
+    /// Its length in bytes.
     fn len(&self) -> u64;
 
-    /// Copies those from `at` on. The caller stays within [`File::len`].
+    /// Copies bytes from offset `at` on. The caller stays within [`File::len`].
     fn read(&self, at: u64, to: &mut [u8]);
 
-    /// Whether there are none.
+    /// Whether its length is 0.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -59,31 +59,31 @@ impl File for Vec<u8> {
     }
 }
 
-/// How a kernel is packed.
+/// Compression of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Not at all.
+    /// None.
     Plain,
-    /// By gzip (RFC 1952).
+    /// gzip (RFC 1952).
     Gzip,
-    /// By zstd (RFC 8878).
+    /// zstd (RFC 8878).
     Zstd,
-    /// By lz4 in its old format, which the kernel's build uses.
+    /// lz4 in its legacy format, which the kernel's build uses.
     Lz4,
 }
 
-/// What is wrong with an image.
+/// Why an image cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Its header names bytes that are not there, or is too old to name any.
+    /// The payload is not in the file, or the header is too old to have one.
     Header,
-    /// It is packed in a way that is not known here; what it seems to be.
+    /// The compression, by this name, is not supported.
     Unknown(&'static str),
-    /// It says that it unpacks to so many bytes, which is nothing or more than [`MOST`].
+    /// The appended size is 0 or larger than [`MAX_UNPACKED`].
     Size(u64),
-    /// The packed bytes are damaged.
+    /// The compressed data are damaged.
     Damaged,
-    /// It unpacks to less or more than it says.
+    /// The uncompressed data have another size than the appended one.
     OtherSize,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for Error {
             Self::Size(size) => write!(
                 f,
                 "the kernel says that it unpacks to {size} bytes, {} MiB is the most",
-                MOST >> 20
+                MAX_UNPACKED >> 20
             ),
             Self::Damaged => f.write_str("the packed kernel is damaged"),
             Self::OtherSize => f.write_str("the kernel unpacks to another size than it says"),
@@ -108,18 +108,18 @@ impl fmt::Display for Error {
     }
 }
 
-/// A packed kernel in an image.
+/// The payload of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// How it is packed.
+    /// Its compression.
     pub format: Format,
-    /// Its bytes in the image.
+    /// Its range in the file.
     pub range: Range<u64>,
-    /// How many bytes it unpacks to.
+    /// Its uncompressed size in bytes.
     pub size: u64,
 }
 
-/// What the first bytes of a packed file say about it.
+/// Magic numbers of compressed files; `Err` for formats that are not supported.
 const MAGICS: [(&[u8], Result<Format, &str>); 8] = [
     (b"\x7fELF", Ok(Format::Plain)),
     (b"\x1f\x8b", Ok(Format::Gzip)),
@@ -131,7 +131,7 @@ const MAGICS: [(&[u8], Result<Format, &str>); 8] = [
     (b"\x89LZO", Err("lzo")),
 ];
 
-/// Finds the packed kernel in a bzImage; `None` if the file is something else.
+/// Finds the payload of a bzImage; `None` if the file is not a bzImage.
 ///
 /// # Errors
 ///
@@ -150,10 +150,10 @@ pub fn find(file: &impl File) -> Result<Option<Packed>, Error> {
         return Ok(None);
     }
     let field = |at, size| number(at, size).ok_or(Error::Header);
-    if field(VERSION, 2)? < u64::from(NAMES_PAYLOAD) {
+    if field(VERSION, 2)? < u64::from(HAS_PAYLOAD) {
         return Err(Error::Header);
     }
-    // A count of 0 means 4, for very old kernels; the boot sector comes before them.
+    // A count of 0 means 4, for very old kernels. The boot sector comes before the setup sectors.
     let setup = match field(SETUP_SECTS, 1)? {
         0 => 4,
         count => count,
@@ -173,11 +173,11 @@ pub fn find(file: &impl File) -> Result<Option<Packed>, Error> {
     };
     let (range, size) = match format {
         Format::Plain => (range.clone(), range.end - range.start),
-        // gzip's own last word is the size; for the others the kernel's build appends one.
+        // A gzip file ends with its size; to the others the kernel's build appends it.
         Format::Gzip => (range.clone(), field(range.end - 4, 4)?),
         Format::Zstd | Format::Lz4 => (range.start..range.end - 4, field(range.end - 4, 4)?),
     };
-    if size == 0 || size > MOST {
+    if size == 0 || size > MAX_UNPACKED {
         return Err(Error::Size(size));
     }
     Ok(Some(Packed {
@@ -188,7 +188,7 @@ pub fn find(file: &impl File) -> Result<Option<Packed>, Error> {
 }
 
 impl Packed {
-    /// How much memory [`Packed::unpack`] allocates at most, in bytes.
+    /// Most bytes that [`Packed::unpack`] allocates.
     pub fn room(&self) -> u64 {
         const SMALL: u64 = 4 << 20;
         match self.format {
@@ -198,11 +198,11 @@ impl Packed {
         }
     }
 
-    /// Unpacks it; `put` gets the pieces in their order, [`Packed::size`] bytes in all, never more.
+    /// Unpacks it. `put` gets the data in order, [`Packed::size`] bytes in all and never more.
     ///
     /// # Errors
     ///
-    /// If the packed bytes are damaged or come to another size; `put` may have got some then.
+    /// If the data are damaged or have another size; `put` may have got a part of them.
     ///
     /// # Panics
     ///
@@ -230,16 +230,16 @@ impl Packed {
 }
 
 fn plain<F: File>(input: &mut Input<'_, F>, output: &mut Output<'_>) -> Result<(), Error> {
-    let mut piece = alloc::vec![0; PIECE];
+    let mut chunk = alloc::vec![0; CHUNK];
     loop {
-        match input.take(&mut piece) {
+        match input.take(&mut chunk) {
             0 => return Ok(()),
-            count => output.push(&piece[..count])?,
+            count => output.push(&chunk[..count])?,
         }
     }
 }
 
-/// The packed bytes that have not been read yet.
+/// The compressed data that were not read yet.
 struct Input<'f, F> {
     file: &'f F,
     range: Range<u64>,
@@ -250,7 +250,7 @@ impl<F: File> Input<'_, F> {
         self.range.end - self.range.start
     }
 
-    /// Reads as many as there are and fit; returns how many.
+    /// Reads as many bytes as are left and fit, and returns how many.
     fn take(&mut self, to: &mut [u8]) -> usize {
         let count = usize::try_from(self.left()).map_or(to.len(), |left| left.min(to.len()));
         self.file.read(self.range.start, &mut to[..count]);
@@ -258,7 +258,7 @@ impl<F: File> Input<'_, F> {
         count
     }
 
-    /// Reads all of `to`.
+    /// Fills `to`, or fails.
     fn fill(&mut self, to: &mut [u8]) -> Result<(), Error> {
         match self.take(to) == to.len() {
             true => Ok(()),
@@ -267,7 +267,7 @@ impl<F: File> Input<'_, F> {
     }
 }
 
-/// Where unpacked bytes go, and how many more may come.
+/// The consumer of uncompressed data, and how many bytes it still expects.
 struct Output<'p> {
     put: &'p mut dyn FnMut(&[u8]),
     left: u64,

@@ -1,15 +1,17 @@
-//! The console ring: the last of what the hypervisor and dom0 said, for `xl dmesg`.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The console ring: the last output of the hypervisor and dom0, for `xl dmesg`.
 //!
-//! Bytes are counted from the hypervisor's start, so a reader that goes on where it stopped names the next byte.
+//! Bytes are numbered from the hypervisor's start. A reader continues with the number of the next byte.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Bytes that are kept.
+/// Capacity in bytes.
 pub const SIZE: u32 = 32 << 10;
 
-/// The ring.
-pub struct Ring {
+/// The ring's state.
+pub struct ConsoleRing {
     bytes: Vec<u8>,
     /// Number of the next byte to be written; it wraps at 2 to the 32.
     written: u32,
@@ -17,16 +19,16 @@ pub struct Ring {
     first: u32,
 }
 
-/// What a read gives.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The bytes.
+    /// The bytes that were read.
     pub bytes: Vec<u8>,
     /// Number of the byte after them.
     pub next: u32,
 }
 
-impl Ring {
+impl ConsoleRing {
     /// An empty ring.
     pub fn new() -> Self {
         Self {
@@ -36,7 +38,7 @@ impl Ring {
         }
     }
 
-    /// Adds bytes; the oldest make room for them.
+    /// Appends bytes, overwriting the oldest.
     pub fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.bytes[(self.written % SIZE) as usize] = *byte;
@@ -47,14 +49,14 @@ impl Ring {
         }
     }
 
-    /// Reads at most `most` bytes, from the byte of a number on if it is still there, else from the first.
-    pub fn read(&self, from: Option<u32>, most: u32) -> Read {
+    /// Reads up to `max` bytes, from byte `from` on, or from the oldest one if that has been overwritten.
+    pub fn read(&self, from: Option<u32>, max: u32) -> Read {
         let kept = self.written.wrapping_sub(self.first);
         let start = match from {
             Some(from) if from.wrapping_sub(self.first) <= kept => from,
             _ => self.first,
         };
-        let count = self.written.wrapping_sub(start).min(most);
+        let count = self.written.wrapping_sub(start).min(max);
         let byte = |i| self.bytes[(start.wrapping_add(i) % SIZE) as usize];
         Read {
             bytes: (0..count).map(byte).collect(),
@@ -62,7 +64,7 @@ impl Ring {
         }
     }
 
-    /// Forgets what comes before the byte of a number.
+    /// Drops the bytes before a number.
     pub fn clear(&mut self, until: u32) {
         if until.wrapping_sub(self.first) <= self.written.wrapping_sub(self.first) {
             self.first = until;
@@ -70,7 +72,7 @@ impl Ring {
     }
 }
 
-impl Default for Ring {
+impl Default for ConsoleRing {
     fn default() -> Self {
         Self::new()
     }
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_reader_goes_on_where_it_stopped() {
-        let mut ring = Ring::new();
+        let mut ring = ConsoleRing::new();
         ring.write(b"hello ");
         let first = ring.read(None, 4);
         assert_eq!(first.bytes, b"hell");
@@ -102,7 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_last_bytes_are_kept_across_the_wrap(start in any::<u32>(), lengths in proptest::collection::vec(0usize..20_000, 1..8)) {
-            let mut ring = Ring { written: start, first: start, ..Ring::new() };
+            let mut ring = ConsoleRing { written: start, first: start, ..ConsoleRing::new() };
             let mut all: Vec<u8> = Vec::new();
             for (i, length) in lengths.into_iter().enumerate() {
                 let text = vec![i as u8 + 1; length];

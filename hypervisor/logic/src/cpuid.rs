@@ -1,15 +1,17 @@
-//! What the CPUID instruction tells a PVH domain: the hypervisor's own leaves, and what it leaves out of the
-//! processor's.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The CPUID policy of a PVH domain: the hypervisor's own leaves, and which features of the processor a guest has.
 
 use crate::hypercall::version::{MAJOR, MINOR};
+use crate::msr::HYPERCALL_MSR;
 use crate::system::vcpu::VcpuId;
 use xen_abi::cpuid::{
     FIRST_LEAF, MAX_LEAVES, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX, hvm, tsc,
 };
 
-/// The four registers.
+/// The four registers that CPUID returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Registers {
+pub struct CpuidRegs {
     /// EAX.
     pub a: u32,
     /// EBX.
@@ -20,37 +22,34 @@ pub struct Registers {
     pub d: u32,
 }
 
-/// The model-specific register by which a guest has its hypercall page filled.
-pub const HYPERCALL_MSR: u32 = 0x4000_0000;
-
-/// What is told of the time-stamp counter.
+/// The time-stamp counter, for leaf 0x40000003.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tsc {
-    /// The host's runs true and at one rate on all CPUs.
+    /// The host's TSC is invariant and synchronised.
     pub reliable: bool,
-    /// RDTSCP is there.
+    /// The processor has RDTSCP.
     pub rdtscp: bool,
     /// Its frequency in kHz.
     pub khz: u32,
-    /// What is added to the host's to get the guest's.
+    /// The guest's TSC minus the host's.
     pub offset: u64,
     /// Nanoseconds a tick, as [`crate::pvclock::scale`] gives it.
     pub scale: (u32, i8),
 }
 
 /// The hypervisor's leaves, 0x40000000 to 0x40000005; `None` for any other.
-pub fn hypervisor_leaf(leaf: u32, subleaf: u32, vcpu: VcpuId, time: &Tsc) -> Option<Registers> {
+pub fn hypervisor_leaf(leaf: u32, subleaf: u32, vcpu: VcpuId, time: &Tsc) -> Option<CpuidRegs> {
     let index = leaf
         .checked_sub(FIRST_LEAF)
         .filter(|index| *index <= MAX_LEAVES)?;
-    let mut out = Registers::default();
+    let mut out = CpuidRegs::default();
     match (index, subleaf) {
         (0, _) => {
             out.a = FIRST_LEAF + MAX_LEAVES;
             (out.b, out.c, out.d) = (SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
         }
         (1, _) => out.a = MAJOR << 16 | MINOR,
-        // One page of hypercalls, filled by this register.
+        // One hypercall page, filled by this MSR.
         (2, _) => (out.a, out.b) = (1, HYPERCALL_MSR),
         (3, 0) => {
             let mut features = 0;
@@ -78,25 +77,25 @@ pub fn hypervisor_leaf(leaf: u32, subleaf: u32, vcpu: VcpuId, time: &Tsc) -> Opt
     Some(out)
 }
 
-/// What a guest is told besides what the processor says.
+/// The state of a vCPU that CPUID depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Virtual {
-    /// The number of its local APIC.
+pub struct VcpuState {
+    /// The id of its vLAPIC.
     pub apic_id: u32,
     /// How many vCPUs the domain has.
     pub vcpus: u32,
     /// CR4.OSXSAVE is set.
     pub osxsave: bool,
-    /// The local APIC is on.
+    /// The vLAPIC is enabled by its base register.
     pub apic: bool,
     /// Its XCR0.
     pub xcr0: u64,
 }
 
-/// The extended states that a guest may turn on in XCR0, as far as the processor has them: x87, SSE, AVX, AVX-512.
+/// The extended states that a guest may enable in XCR0, as far as the processor has them: x87, SSE, AVX, AVX-512.
 pub const XCR0: u64 = 0xe7;
 
-/// A set of bits.
+/// A mask of the given bits.
 const fn bits(bits: &[u32]) -> u32 {
     let (mut set, mut i) = (0, 0);
     while i < bits.len() {
@@ -115,8 +114,7 @@ const APIC: u32 = 1 << 9;
 const HTT: u32 = 1 << 28;
 /// Leaf 1 ECX: DTES64, MONITOR, DS-CPL, VMX, SMX, EST, TM2, CNXT-ID, SDBG, xTPR, PDCM, DCA, OSXSAVE.
 const LEAF1_C_HIDDEN: u32 = bits(&[2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 18, 27]);
-/// Leaf 1 EDX: MCE, APIC, MTRR, MCA, DS, ACPI, TM, PBE. There are neither virtual memory type ranges nor virtual machine
-/// checks.
+/// Leaf 1 EDX: MCE, APIC, MTRR, MCA, DS, ACPI, TM, PBE. There are neither virtual MTRRs nor virtual machine checks.
 const LEAF1_D_HIDDEN: u32 = bits(&[7, 9, 12, 14, 21, 22, 29, 31]);
 /// Leaf 7 EBX: TSC_ADJUST, SGX, PQM, MPX, PQE, PT.
 const LEAF7_B_HIDDEN: u32 = bits(&[1, 2, 12, 14, 15, 25]);
@@ -134,42 +132,43 @@ const EXT8_B_KEPT: u32 = bits(&[0, 2, 9]);
 /// Leaf 0xd, subleaf 1 EAX: XSAVEOPT, XSAVEC, XGETBV with ECX 1; supervisor states are not given.
 const XSAVE_KEPT: u32 = bits(&[0, 1, 2]);
 
-/// What a guest is told of a leaf and subleaf. `host` reads the processor's.
+/// CPUID of a guest. `host` is CPUID of the processor.
 pub fn leaf(
     leaf: u32,
     subleaf: u32,
     vcpu: VcpuId,
-    of: &Virtual,
+    of: &VcpuState,
     time: &Tsc,
-    host: impl Fn(u32, u32) -> Registers,
-) -> Registers {
+    host: impl Fn(u32, u32) -> CpuidRegs,
+) -> CpuidRegs {
     if let Some(own) = hypervisor_leaf(leaf, subleaf, vcpu, time) {
         return own;
     }
     let top = host(leaf & 0x8000_0000, 0).a;
     if leaf > top {
-        return Registers::default();
+        return CpuidRegs::default();
     }
     guest_leaf(leaf, subleaf, of, host)
 }
 
-/// What a guest is told of a leaf that the processor has.
+/// A leaf of the processor, as a guest gets it.
 ///
-/// Leaves of what is not for guests are empty: performance counters, cache monitoring, processor trace, SGX, SVM.
+/// Leaves of features that guests do not have are empty: performance counters, cache monitoring, processor trace, SGX,
+/// SVM.
 fn guest_leaf(
     leaf: u32,
     subleaf: u32,
-    of: &Virtual,
-    host: impl Fn(u32, u32) -> Registers,
-) -> Registers {
+    of: &VcpuState,
+    host: impl Fn(u32, u32) -> CpuidRegs,
+) -> CpuidRegs {
     let host_leaf = host(leaf, subleaf);
     let mut out = host_leaf;
     let vcpus = of.vcpus.max(1);
-    // Bits of an APIC's number that tell a domain's vCPUs apart, of which each has two.
+    // Bits of an APIC id that differ between vCPUs of the domain; ids are even.
     let id_bits = vcpus.min(1 << 30).next_power_of_two().ilog2() + 1;
     match leaf {
         1 => {
-            // The APIC's number in the highest byte, and below it how many there may be; CLFLUSH's size stays.
+            // The APIC id in the highest byte, below it the number of ids; the CLFLUSH size stays.
             let count = vcpus.saturating_mul(2).min(255);
             out.b = host_leaf.b & 0xffff | (of.apic_id & 0xff) << 24 | count << 16;
             out.c = host_leaf.c & !LEAF1_C_HIDDEN | HYPERVISOR | X2APIC | TSC_DEADLINE;
@@ -182,31 +181,31 @@ fn guest_leaf(
             }
         }
         // MONITOR/MWAIT, performance counters, SGX, processor trace, cache monitoring.
-        5 | 0xa | 0xf | 0x10 | 0x12 | 0x14 => out = Registers::default(),
-        // Only that the APIC's timer does not stop.
+        5 | 0xa | 0xf | 0x10 | 0x12 | 0x14 => out = CpuidRegs::default(),
+        // Only ARAT: the APIC timer never stops.
         6 => {
-            out = Registers {
+            out = CpuidRegs {
                 a: host_leaf.a & 1 << 2,
-                ..Registers::default()
+                ..CpuidRegs::default()
             }
         }
         7 if subleaf == 0 => {
-            out = Registers {
+            out = CpuidRegs {
                 a: 0,
                 b: host_leaf.b & !LEAF7_B_HIDDEN,
                 c: host_leaf.c & !LEAF7_C_HIDDEN,
                 d: host_leaf.d & !LEAF7_D_HIDDEN,
             }
         }
-        7 => out = Registers::default(),
-        // Each vCPU is a core of its own, and the x2APIC's number is said here.
+        7 => out = CpuidRegs::default(),
+        // Each vCPU is a core of its own; EDX is the x2APIC id.
         0xb => {
             let (a, b, kind) = match subleaf {
                 0 => (1, 1, 1),
                 1 => (id_bits, vcpus, 2),
                 _ => (0, 0, 0),
             };
-            out = Registers {
+            out = CpuidRegs {
                 a,
                 b,
                 c: subleaf & 0xff | kind << 8,
@@ -221,18 +220,18 @@ fn guest_leaf(
                 out.d |= APIC;
             }
         }
-        // Of what power management says, only that the time-stamp counter is invariant.
+        // Only the invariant TSC.
         0x8000_0007 => {
-            out = Registers {
+            out = CpuidRegs {
                 d: host_leaf.d & 1 << 8,
-                ..Registers::default()
+                ..CpuidRegs::default()
             }
         }
         0x8000_0008 => {
             // Linear addresses of 48 bits, since five levels of page tables are not announced.
             let linear = (out.a >> 8 & 0xff).min(48);
             out.a = out.a & !0xff00 | linear << 8;
-            // The number of cores, and how many bits of the APIC's number are theirs.
+            // The number of cores, and the size of the core id in the APIC id.
             out.b &= EXT8_B_KEPT;
             out.c = id_bits << 12 | (vcpus - 1).min(0xff);
             out.d = 0;
@@ -242,7 +241,7 @@ fn guest_leaf(
         | 0x8000_001b
         | 0x8000_001c
         | 0x8000_001e..=0x8000_0020
-        | 0x8000_0022..=0x8000_00ff => out = Registers::default(),
+        | 0x8000_0022..=0x8000_00ff => out = CpuidRegs::default(),
         _ => {}
     }
     out
@@ -251,10 +250,10 @@ fn guest_leaf(
 /// Leaf 0xd (Intel SDM volume 1, 13.2): which extended states there are, and where they are kept.
 fn xsave_leaf(
     subleaf: u32,
-    host_leaf: Registers,
-    of: &Virtual,
-    host: impl Fn(u32, u32) -> Registers,
-) -> Registers {
+    host_leaf: CpuidRegs,
+    of: &VcpuState,
+    host: impl Fn(u32, u32) -> CpuidRegs,
+) -> CpuidRegs {
     let states = |set: u64| (2..63).filter(move |state| set >> state & 1 != 0);
     // Behind the legacy area and the header: the end of the last one.
     let size = |set: u64| {
@@ -267,7 +266,7 @@ fn xsave_leaf(
     match subleaf {
         0 => {
             let known = xcr0_of(host_leaf);
-            Registers {
+            CpuidRegs {
                 a: known as u32,
                 b: size(of.xcr0 & known),
                 c: size(known),
@@ -283,76 +282,26 @@ fn xsave_leaf(
                 start.saturating_add(at.a)
             });
             let a = host_leaf.a & XSAVE_KEPT;
-            Registers {
+            CpuidRegs {
                 a,
                 b: if a & 1 << 1 != 0 { compact } else { 0 },
-                ..Registers::default()
+                ..CpuidRegs::default()
             }
         }
         // A processor may say where a state would be that it does not have.
         2..63 if xcr0_of(host(0xd, 0)) >> subleaf & 1 != 0 => host_leaf,
-        _ => Registers::default(),
+        _ => CpuidRegs::default(),
     }
 }
 
 /// The extended states in subleaf 0 that guests may have.
-fn xcr0_of(leaf: Registers) -> u64 {
+fn xcr0_of(leaf: CpuidRegs) -> u64 {
     (u64::from(leaf.d) << 32 | u64::from(leaf.a)) & XCR0
 }
 
-/// The number of a vCPU's local APIC, as Xen numbers them.
+/// The APIC id of a vCPU, numbered as in Xen.
 pub const fn apic_id(vcpu: u32) -> u32 {
     vcpu * 2
-}
-
-/// What a guest's access to a model-specific register comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Msr {
-    /// The processor holds the guest's own value: the machine part saves and loads it.
-    Guest,
-    /// The local APIC's register: xAPIC base, x2APIC, deadline.
-    Apic,
-    /// It reads as this value, and takes no other.
-    Constant(u64),
-    /// Reads give the host's value; writes are a general protection fault.
-    HostReadOnly,
-    /// The hypercall page.
-    HypercallPage,
-    /// Reading gives 0 and writing is ignored: what any kernel touches without asking CPUID, on a machine without it.
-    Ignored,
-    /// General protection fault, as on hardware that has no such register.
-    Fault,
-}
-
-/// The policy: a register that is not known faults; nothing reads as zero that is not meant to.
-pub fn msr(index: u32) -> Msr {
-    match index {
-        // TSC, SYSENTER, PAT, EFER, STAR to FMASK, FS and GS bases, TSC_AUX, DEBUGCTL.
-        0x10
-        | 0x174..=0x176
-        | 0x277
-        | 0xc000_0080..=0xc000_0084
-        | 0xc000_0100..=0xc000_0103
-        | 0x1d9 => Msr::Guest,
-        0x1b | 0x6e0 | 0x800..=0x8ff => Msr::Apic,
-        // Microcode revision, platform id, misc enable.
-        0x8b | 0x17 | 0x1a0 => Msr::HostReadOnly,
-        // Feature control: locked, and VMX off.
-        0x3a => Msr::Constant(1),
-        HYPERCALL_MSR => Msr::HypercallPage,
-        // AMD: SYSCFG without memory encryption; HWCR, by which the counter runs at the rate of P0; DE_CFG, by which LFENCE
-        // serialises; VM_CR: SVM is disabled and locked.
-        0xc001_0010 => Msr::Constant(0),
-        0xc001_0015 => Msr::Constant(1 << 24),
-        0xc001_1029 => Msr::Constant(1 << 1),
-        0xc001_0114 => Msr::Constant(1 << 4 | 1 << 3),
-        // TOP_MEM, TOP_MEM2, LS_CFG.
-        0xc001_001a | 0xc001_001d | 0xc001_1020 => Msr::HostReadOnly,
-        // The interrupt-pending message of old AMD processors, which Linux clears.
-        0xc001_0055 => Msr::Ignored,
-        // Among them memory type ranges and machine checks, which CPUID does not announce.
-        _ => Msr::Fault,
-    }
 }
 
 #[cfg(test)]

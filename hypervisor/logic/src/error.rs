@@ -1,4 +1,6 @@
-//! What a hypercall answers when it does not do what it was asked: one of Xen's error numbers.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Error numbers that hypercalls return.
 
 use core::fmt;
 
@@ -36,11 +38,11 @@ impl Errno {
         self.0
     }
 
-    /// What a hypercall returns for it: the negated number, sign-extended to a register.
+    /// The return value of a hypercall that fails with it: the negated number, sign-extended to a register.
     pub const fn register(self) -> u64 {
         (-(self.0 as i64)) as u64
     }
 }
 
-/// The outcome of what a guest asked for.
+/// Result of an operation on behalf of a guest.
 pub type Result<T> = core::result::Result<T, Errno>;

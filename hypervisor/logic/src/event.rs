@@ -1,16 +1,17 @@
-//! Event channels: what a domain's ports are bound to ([`ports`]), and how an event reaches the guest, by the
-//! 2-level ABI ([`two_level`]) or by queues ([`fifo`]).
+// SPDX-License-Identifier: GPL-2.0
+
+//! The event channels of one domain: what its ports are bound to ([`ports`]), and how they are marked pending, in the
+//! 2-level ABI ([`two_level`]) or the FIFO ABI ([`fifo`]).
 //!
-//! Everything here is about one domain; what connects two of them is in [`crate::system`]. Guest memory is changed by
-//! atomic operations at machine addresses and is never trusted: whatever a guest writes there, only its own events
-//! suffer.
+//! Channels between domains are in [`crate::system`]. Guest memory is changed by atomic operations at machine addresses
+//! and never trusted: whatever a guest writes there, only its own events suffer.
 
 pub mod fifo;
 pub mod ports;
 pub mod two_level;
 
 use crate::error::{Errno, Result};
-use crate::mem::{Hold, MachineMemory};
+use crate::mem::{MachineMemory, PageRef};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 pub use fifo::Fifo;
@@ -19,20 +20,21 @@ use xen_abi::event_channel::NR_CHANNELS_2L;
 use xen_abi::event_channel::fifo::{NR_CHANNELS, PRIORITY_MIN};
 use xen_abi::vcpu::VcpuInfo;
 
-/// vCPUs whose info is in the shared info page at first (`XEN_LEGACY_MAX_VCPUS`).
+/// vCPUs that have a `vcpu_info` in the shared info page (`XEN_LEGACY_MAX_VCPUS`).
 const LEGACY_VCPUS: u32 = 32;
 
-/// Where the words lie that a domain and the hypervisor share, by machine address.
+/// Machine addresses of the memory that a domain shares with the hypervisor.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct SharedAreas {
     /// The shared info page.
     pub shared_info: u64,
-    /// Each vCPU's info; `None` if the vCPU has none yet, for only the first 32 have one in the shared info page.
+    /// Each vCPU's `vcpu_info`. `None` for a vCPU from the 33rd on that has not registered one: the shared info page
+    /// has room for 32.
     pub vcpu_info: Vec<Option<u64>>,
 }
 
-impl Places {
-    /// The places of a domain none of whose vCPUs has registered another one.
+impl SharedAreas {
+    /// The areas of a domain none of whose vCPUs has registered a `vcpu_info`.
     pub fn new(shared_info: u64, vcpus: u32) -> Self {
         let in_page =
             |vcpu: u32| (vcpu < LEGACY_VCPUS).then(|| Self::in_shared_info(shared_info, vcpu));
@@ -47,13 +49,13 @@ impl Places {
     }
 }
 
-/// What came of raising an event.
+/// Result of setting a port pending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Raised {
-    /// It was not pending before: who polls for it is to be woken.
-    pub newly: bool,
-    /// The vCPU has to be told.
-    pub tell: Option<u32>,
+pub struct SetPending {
+    /// The port was not pending before: vCPUs that poll for it have to be woken.
+    pub newly_pending: bool,
+    /// The vCPU to notify, if any.
+    pub notify: Option<u32>,
 }
 
 /// A domain's event channels.
@@ -63,7 +65,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// No ports, 2-level ABI. `max_port` is the highest port the domain may have.
+    /// Without ports, in the 2-level ABI. `max_port` is the highest port that the domain may have.
     pub fn new(max_port: u32) -> Self {
         Self {
             ports: Ports::new(max_port),
@@ -71,7 +73,7 @@ impl Events {
         }
     }
 
-    /// Number of ports that the present ABI has.
+    /// Number of ports of the present ABI.
     pub fn limit(&self) -> u32 {
         if self.fifo.is_some() {
             NR_CHANNELS
@@ -80,28 +82,28 @@ impl Events {
         }
     }
 
-    /// The queues, if the domain uses them.
+    /// The FIFO state, if the domain uses that ABI.
     pub fn fifo(&self) -> Option<&Fifo> {
         self.fifo.as_deref()
     }
 
-    /// The ports.
+    /// The ports of the domain.
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
 
-    /// A port that exists, be it free.
+    /// A port, free or not. [`Errno::EINVAL`] if it was never used.
     pub fn port(&self, port: u32) -> Result<&Port> {
         self.ports.get(port).ok_or(Errno::EINVAL)
     }
 
-    /// The same, to be changed.
+    /// A port, mutably.
     pub fn port_mut(&mut self, port: u32) -> Result<&mut Port> {
         self.ports.get_mut(port).ok_or(Errno::EINVAL)
     }
 
-    /// Binds the lowest free port: [`Errno::ENOSPC`] if there is none. A port that is still on a queue of the guest
-    /// is not free.
+    /// Binds the lowest free port. [`Errno::ENOSPC`] if there is none. A port whose event word is still linked in a
+    /// queue of the guest is not free.
     pub fn bind(
         &mut self,
         memory: &impl MachineMemory,
@@ -114,52 +116,52 @@ impl Events {
         self.ports.bind(limit, busy, binding, vcpu)
     }
 
-    /// Frees a port and forgets that it is pending.
-    pub fn free(&mut self, memory: &impl MachineMemory, places: &Places, port: u32) {
+    /// Frees a port and clears its pending bit.
+    pub fn free(&mut self, memory: &impl MachineMemory, areas: &SharedAreas, port: u32) {
         match &self.fifo {
             Some(fifo) => fifo.clear_pending(memory, port),
-            None => two_level::clear_pending(memory, places, port),
+            None => two_level::clear_pending(memory, areas, port),
         }
         self.ports.free(port);
     }
 
-    /// Raises an event on a port, towards a vCPU.
-    pub fn raise(
+    /// Sets a port pending for a vCPU.
+    pub fn set_pending(
         &mut self,
         memory: &impl MachineMemory,
-        places: &Places,
+        areas: &SharedAreas,
         port: u32,
         vcpu: u32,
-    ) -> Raised {
+    ) -> SetPending {
         let Some(state) = self.ports.get_mut(port) else {
-            return Raised::default();
+            return SetPending::default();
         };
         match self.fifo.as_deref_mut() {
-            Some(fifo) => fifo.raise(memory, port, state, vcpu),
-            None => two_level::raise(memory, places, port, vcpu),
+            Some(fifo) => fifo.set_pending(memory, port, state, vcpu),
+            None => two_level::set_pending(memory, areas, port, vcpu),
         }
     }
 
-    /// Unmasks a port; an event that waited is delivered.
+    /// Unmasks a port, and delivers it if it is pending.
     pub fn unmask(
         &mut self,
         memory: &impl MachineMemory,
-        places: &Places,
+        areas: &SharedAreas,
         port: u32,
-    ) -> Result<Raised> {
+    ) -> Result<SetPending> {
         let state = self.ports.get_mut(port).ok_or(Errno::EINVAL)?;
         let vcpu = state.vcpu;
         Ok(match self.fifo.as_deref_mut() {
             Some(fifo) => fifo.unmask(memory, port, state, vcpu),
-            None => two_level::unmask(memory, places, port, vcpu),
+            None => two_level::unmask(memory, areas, port, vcpu),
         })
     }
 
-    /// Whether an event waits on a port, masked or not.
-    pub fn is_pending(&self, memory: &impl MachineMemory, places: &Places, port: u32) -> bool {
+    /// Whether a port is pending, masked or not.
+    pub fn is_pending(&self, memory: &impl MachineMemory, areas: &SharedAreas, port: u32) -> bool {
         match &self.fifo {
             Some(fifo) => fifo.is_pending(memory, port),
-            None => port < NR_CHANNELS_2L && two_level::is_pending(memory, places, port),
+            None => port < NR_CHANNELS_2L && two_level::is_pending(memory, areas, port),
         }
     }
 
@@ -176,48 +178,49 @@ impl Events {
         Ok(())
     }
 
-    /// Gives a vCPU its control block, and switches to queues if it is the first. `hold` is handed back if the vCPU
-    /// has one already. `vcpus` is how many the domain has.
+    /// Sets the control block of a vCPU, and switches to the FIFO ABI if it is the first. The page is returned if the
+    /// vCPU has a control block already. `vcpus` is how many vCPUs the domain has.
     pub fn init_control(
         &mut self,
         memory: &impl MachineMemory,
-        places: &Places,
+        areas: &SharedAreas,
         vcpu: u32,
-        (hold, offset): (Hold, u32),
+        (page, offset): (PageRef, u32),
         vcpus: u32,
-    ) -> core::result::Result<(), Hold> {
+    ) -> core::result::Result<(), PageRef> {
         if let Some(fifo) = self.fifo.as_deref_mut() {
-            return fifo.set_control(vcpu, hold, offset);
+            return fifo.set_control(vcpu, page, offset);
         }
         let mut fifo = Box::new(Fifo::new(vcpus));
-        fifo.set_control(vcpu, hold, offset)?;
-        // What is pending in the old ABI will be raised when the port's word comes into being.
+        fifo.set_control(vcpu, page, offset)?;
+        // A port that is pending in the 2-level ABI is set pending again once its event word exists.
         for (port, state) in self.ports.bound_mut() {
-            state.pending = port < NR_CHANNELS_2L && two_level::is_pending(memory, places, port);
+            state.pending = port < NR_CHANNELS_2L && two_level::is_pending(memory, areas, port);
             state.priority = xen_abi::event_channel::fifo::PRIORITY_DEFAULT as u8;
         }
         self.fifo = Some(fifo);
         Ok(())
     }
 
-    /// Adds a page of event words. Returns the ports whose events waited for it; the caller raises them.
-    pub fn expand(&mut self, hold: Hold) -> core::result::Result<Vec<u32>, (Errno, Hold)> {
+    /// Adds a page to the event array. Returns the ports that became pending before they had a word; the caller sets
+    /// them pending.
+    pub fn expand(&mut self, page: PageRef) -> core::result::Result<Vec<u32>, (Errno, PageRef)> {
         let Some(fifo) = self.fifo.as_deref_mut() else {
-            return Err((Errno::EOPNOTSUPP, hold));
+            return Err((Errno::EOPNOTSUPP, page));
         };
-        let new = fifo.expand(hold).map_err(|hold| (Errno::ENOSPC, hold))?;
+        let new = fifo.expand(page).map_err(|page| (Errno::ENOSPC, page))?;
         let waiting = |(port, state): (u32, &mut Port)| {
             (new.contains(&port) && state.pending).then_some(port)
         };
         Ok(self.ports.bound_mut().filter_map(waiting).collect())
     }
 
-    /// Goes back to the 2-level ABI: returns the pages to let go of. All ports are closed by then, so nothing is
-    /// lost; and since the pages leave the structure before they are let go of, no event finds one that is gone.
-    pub fn leave_fifo(&mut self) -> Vec<Hold> {
+    /// Switches back to the 2-level ABI and returns the pages, for the caller to put. All ports are closed by then, so
+    /// no event is lost. No event finds a page that was freed, since the pages leave the structure first.
+    pub fn leave_fifo(&mut self) -> Vec<PageRef> {
         self.fifo
             .take()
-            .map(|fifo| fifo.into_holds())
+            .map(|fifo| fifo.into_pages())
             .unwrap_or_default()
     }
 }

@@ -1,11 +1,14 @@
-//! Hypercalls: one file a family, and one dispatcher.
-//!
-//! A family's function copies its argument in through [`GuestMemory`], asks [`System`](crate::system::System) to do
-//! what it says, and copies results out. Arguments are never referenced. Numbers of errors are Xen 4.20's.
-//!
-//! A call that would take long does a part of its work and is made again with changed arguments ([`After::Again`]), so
-//! that interrupts are taken meanwhile.
+// SPDX-License-Identifier: GPL-2.0
 
+//! Hypercalls: one dispatcher, and one file for each hypercall, whose function is named `do_…` as in Xen.
+//!
+//! Each copies its argument in through [`GuestMemory`], calls [`System`](crate::system::System), and copies results
+//! out. Arguments are never referenced in place. Error numbers are those of Xen 4.20.
+//!
+//! A long hypercall is preempted: it does a part of its work, and the guest makes it again with arguments for what is
+//! left ([`VcpuAction::Continuation`]), so that interrupts are taken in between.
+
+mod bitmap;
 mod command;
 pub mod console;
 pub mod domctl;
@@ -27,55 +30,56 @@ use crate::system::{Caller, Platform};
 use xen_abi::xen::hypercall as nr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A hypercall as the guest's registers say it.
+/// A hypercall, from the guest's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// RAX.
+    /// The hypercall's number (RAX).
     pub number: u64,
-    /// RDI, RSI, RDX, R10, R8.
+    /// The arguments (RDI, RSI, RDX, R10, R8).
     pub args: [u64; 5],
-    /// Privilege level of the code that calls.
+    /// Privilege level of the calling code.
     pub cpl: u8,
-    /// It runs in 64-bit mode. Calls from elsewhere are not served.
+    /// The calling code is 64-bit. Calls of other code are not served.
     pub long_mode: bool,
 }
 
-/// What happens after a call.
+/// What the vCPU does after a hypercall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// The vCPU goes on.
+pub enum VcpuAction {
+    /// It resumes behind the instruction.
     Resume,
-    /// The same hypercall is made again with these arguments, when interrupts and events have been taken: the
-    /// instruction pointer stays.
-    Again([u64; 5]),
-    /// The vCPU lets others run.
+    /// The hypercall was preempted: interrupts and events are taken, and then the same hypercall is made again with
+    /// these arguments. The instruction pointer stays.
+    Continuation([u64; 5]),
+    /// It resumes after other vCPUs had a chance to run.
     Yield,
-    /// The vCPU waits until an interrupt or event is pending for it; with interrupts off, too.
+    /// It blocks until an interrupt or event is pending for it, even if it has interrupts off.
     Block,
-    /// The vCPU waits for a port ([`crate::system::vcpu::Vcpu::poll`]), until the platform's `wake` or an interrupt.
+    /// It blocks until [`Platform::vcpu_wake`] or an interrupt; [`crate::system::vcpu::Vcpu::poll`] has what it waits
+    /// for.
     Poll,
-    /// The vCPU is down, or its domain has shut down.
+    /// It does not run any more: it is down, or its domain has shut down.
     Stop,
 }
 
-/// Outcome of a call.
+/// The result of a hypercall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What RAX becomes, unless the call is made again.
+pub struct HypercallOutcome {
+    /// The new value of RAX, unless there is a continuation.
     pub value: u64,
-    /// What happens next.
-    pub after: After,
-    /// A call of this number and command has failed for the first time: worth a message.
-    pub news: Option<crate::trace::Key>,
+    /// What the vCPU does next.
+    pub action: VcpuAction,
+    /// Set if this hypercall and subcommand failed for the first time, which is worth a message.
+    pub first_error: Option<crate::trace::Key>,
 }
 
-/// What a family answers.
+/// What a hypercall's function returns to the dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The value for the guest.
+    /// A value for the guest; the vCPU resumes.
     Value(u64),
-    /// Zero, and something happens.
-    Then(After),
+    /// Zero for the guest, and something other than resuming.
+    Action(VcpuAction),
 }
 
 impl From<u64> for Reply {
@@ -90,46 +94,46 @@ impl From<()> for Reply {
     }
 }
 
-impl From<After> for Reply {
-    fn from(after: After) -> Self {
-        Self::Then(after)
+impl From<VcpuAction> for Reply {
+    fn from(action: VcpuAction) -> Self {
+        Self::Action(action)
     }
 }
 
-/// Items of a list that are done before a call is made again.
-pub const BATCH: u64 = 64;
+/// Items of a list after which a hypercall is preempted.
+pub const PREEMPT_BATCH: u64 = 64;
 
-/// Serves a hypercall.
-pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Outcome {
+/// Performs a hypercall.
+pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> HypercallOutcome {
     if call.cpl != 0 {
-        return Outcome {
+        return HypercallOutcome {
             value: Errno::EPERM.register(),
-            after: After::Resume,
-            news: None,
+            action: VcpuAction::Resume,
+            first_error: None,
         };
     }
     let result = if call.long_mode {
-        serve(caller, call.number, call.args)
+        do_hypercall(caller, call.number, call.args)
     } else {
         Err(Errno::ENOSYS)
     };
-    let (value, after) = match result {
-        Ok(Reply::Value(value)) => (value, After::Resume),
-        Ok(Reply::Then(after)) => (0, after),
-        Err(errno) => (errno.register(), After::Resume),
+    let (value, action) = match result {
+        Ok(Reply::Value(value)) => (value, VcpuAction::Resume),
+        Ok(Reply::Action(action)) => (0, action),
+        Err(errno) => (errno.register(), VcpuAction::Resume),
     };
-    let key = key(&call);
-    let done = !matches!(after, After::Again(_));
-    let news = done && caller.system.trace.count(key, value as i64);
-    Outcome {
+    let key = trace_key(&call);
+    let done = !matches!(action, VcpuAction::Continuation(_));
+    let first_error = done && caller.system.trace.count(key, value as i64);
+    HypercallOutcome {
         value,
-        after,
-        news: news.then_some(key),
+        action,
+        first_error: first_error.then_some(key),
     }
 }
 
-/// What the call is counted as.
-fn key(call: &Call) -> crate::trace::Key {
+/// Hypercall and subcommand, for the trace.
+fn trace_key(call: &Call) -> crate::trace::Key {
     let number = u32::try_from(call.number).unwrap_or(u32::MAX);
     let command = match number {
         nr::MEMORY_OP => call.args[0] & 0x3f,
@@ -143,61 +147,62 @@ fn key(call: &Call) -> crate::trace::Key {
         | nr::PHYSDEV_OP
         | nr::HVM_OP
         | nr::XENPMU_OP => call.args[0],
-        // What others have in that register is an address, or says little.
+        // In the others the first argument is an address or a value.
         _ => 0,
     };
-    // As the families see it: 32 bits.
+    // As the hypercalls read it: 32 bits.
     (number, command as u32)
 }
 
-pub(crate) fn serve<P: Platform>(
+/// Calls the function of a hypercall.
+pub(crate) fn do_hypercall<P: Platform>(
     caller: &mut Caller<'_, P>,
     number: u64,
     args: [u64; 5],
 ) -> Result<Reply> {
     let number = u32::try_from(number).map_err(|_| Errno::ENOSYS)?;
-    // Commands and counts are 32 bits wide: the upper halves of their registers do not count.
+    // Subcommands and counts have 32 bits: the upper halves of their registers are ignored.
     let small = args.map(|arg| arg as u32);
     match number {
-        nr::XEN_VERSION => version::serve(caller, small[0], args[1]),
-        nr::MEMORY_OP => memory::serve(caller, args[0], args[1]),
-        nr::MULTICALL => multicall::serve(caller, args[0], small[1]),
-        nr::SET_TIMER_OP => vcpu::set_timer(caller, args[0]),
-        nr::CONSOLE_IO => console::serve(caller, small[0], small[1], args[2]),
-        nr::GRANT_TABLE_OP => grant_table::serve(caller, small[0], args[1], small[2]),
-        nr::VM_ASSIST => vcpu::assist(caller, small[0], small[1]),
-        nr::VCPU_OP => vcpu::serve(caller, small[0], small[1], args[2]),
-        nr::SCHED_OP => sched::serve(caller, small[0], args[1]),
-        nr::EVENT_CHANNEL_OP => event_channel::serve(caller, small[0], args[1]),
-        nr::PHYSDEV_OP => physdev::serve(caller, small[0], args[1]),
-        nr::HVM_OP => hvm::serve(caller, args[0], args[1]),
-        nr::PLATFORM_OP => platform::serve(caller, args[0]),
-        nr::SYSCTL => sysctl::serve(caller, args[0]),
-        nr::DOMCTL => domctl::serve(caller, args[0]),
+        nr::XEN_VERSION => version::do_xen_version(caller, small[0], args[1]),
+        nr::MEMORY_OP => memory::do_memory_op(caller, args[0], args[1]),
+        nr::MULTICALL => multicall::do_multicall(caller, args[0], small[1]),
+        nr::SET_TIMER_OP => vcpu::do_set_timer_op(caller, args[0]),
+        nr::CONSOLE_IO => console::do_console_io(caller, small[0], small[1], args[2]),
+        nr::GRANT_TABLE_OP => grant_table::do_grant_table_op(caller, small[0], args[1], small[2]),
+        nr::VM_ASSIST => vcpu::do_vm_assist(caller, small[0], small[1]),
+        nr::VCPU_OP => vcpu::do_vcpu_op(caller, small[0], small[1], args[2]),
+        nr::SCHED_OP => sched::do_sched_op(caller, small[0], args[1]),
+        nr::EVENT_CHANNEL_OP => event_channel::do_event_channel_op(caller, small[0], args[1]),
+        nr::PHYSDEV_OP => physdev::do_physdev_op(caller, small[0], args[1]),
+        nr::HVM_OP => hvm::do_hvm_op(caller, args[0], args[1]),
+        nr::PLATFORM_OP => platform::do_platform_op(caller, args[0]),
+        nr::SYSCTL => sysctl::do_sysctl(caller, args[0]),
+        nr::DOMCTL => domctl::do_domctl(caller, args[0]),
         nr::XENPMU_OP => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::ENOSYS),
     }
 }
 
-/// Copies an argument in, works on it, and copies it out if that went well.
-fn in_out<P: Platform, T: FromBytes + IntoBytes + Immutable>(
+/// Copies an argument from the guest, works on it, and copies it back to the guest if that succeeded.
+fn with_arg_copyback<P: Platform, T: FromBytes + IntoBytes + Immutable>(
     caller: &mut Caller<'_, P>,
     address: u64,
     work: impl FnOnce(&mut Caller<'_, P>, &mut T) -> Result<()>,
 ) -> Result<Reply> {
-    let mut argument: T = caller.get(address)?;
+    let mut argument: T = caller.copy_from_guest(address)?;
     work(caller, &mut argument)?;
-    caller.put(address, &argument)?;
+    caller.copy_to_guest(address, &argument)?;
     Ok(Reply::Value(0))
 }
 
-/// Copies an argument in and works on it.
-fn given<P: Platform, T: FromBytes + IntoBytes>(
+/// Copies an argument from the guest and works on it.
+fn with_arg<P: Platform, T: FromBytes + IntoBytes>(
     caller: &mut Caller<'_, P>,
     address: u64,
     work: impl FnOnce(&mut Caller<'_, P>, T) -> Result<()>,
 ) -> Result<Reply> {
-    let argument: T = caller.get(address)?;
+    let argument: T = caller.copy_from_guest(address)?;
     work(caller, argument)?;
     Ok(Reply::Value(0))
 }

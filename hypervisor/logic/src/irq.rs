@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interrupt controllers a guest sees: their registers and what is pending. Real controllers and other vCPUs are
-//! the caller's.
+//! Virtual interrupt controllers: their registers and what is pending. The caller programs the real controllers and
+//! sends to other vCPUs.
 
 pub mod vioapic;
 pub mod vlapic;

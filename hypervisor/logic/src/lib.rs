@@ -1,6 +1,8 @@
-//! The hypervisor's decisions, without a machine: who owns which frame, what an event channel is bound to, what
-//! a grant allows, which vCPU runs next, what a guest is told. Everything here is ordinary Rust that is tested
-//! on the host; what touches the machine lives in `arch` and `boot` and nowhere else.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hypervisor's logic, without a machine: ownership of frames, p2m, hypercalls, event channels, grants, virtual
+//! interrupt controllers, CPUID and MSR policy, scheduling. All of it is safe Rust that is tested on the host; what
+//! touches the machine is in the package `paravane-machine`.
 
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
@@ -19,6 +21,7 @@ pub mod hypercall;
 pub mod irq;
 pub mod mem;
 pub mod msi;
+pub mod msr;
 pub mod multiboot;
 pub mod options;
 pub mod pvclock;

@@ -1,5 +1,7 @@
-//! Memory: who owns each machine frame ([`frames`]), where a domain sees it ([`p2m`]), and how the hypervisor
-//! reads and writes what a guest points at ([`access`], [`walk`]), always by copying.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory: who owns each machine frame ([`frames`]), at which gfn a domain maps it ([`p2m`]), and how the hypervisor
+//! copies from and to guest memory ([`access`], [`walk`]).
 
 pub mod access;
 pub mod addr;
@@ -7,11 +9,12 @@ pub mod buddy;
 pub mod frames;
 #[cfg(any(test, feature = "heap"))]
 pub mod heap;
-#[cfg(test)]
-pub mod meddling;
 pub mod p2m;
+mod page_info;
+#[cfg(test)]
+pub mod racing;
 pub mod walk;
 
 pub use access::{GuestMemory, MachineMemory};
 pub use addr::{Gfn, Mfn, PAGE_SHIFT, PAGE_SIZE};
-pub use frames::{FrameTable, Hold, HypFrames, Owner};
+pub use frames::{FrameTable, HypFrames, Owner, PageRef};

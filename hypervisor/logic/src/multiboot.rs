@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a multiboot loader leaves in memory: command line, modules, memory map and the ACPI root pointer, of version 1
+//! The boot information of a multiboot loader: command line, modules, memory map and ACPI root pointer, of version 1
 //! (QEMU's `-kernel`, GRUB's `multiboot`) and version 2 (GRUB's `multiboot2`).
 //!
-//! A loader is no enemy, but it may be broken, and what it says decides which memory is free: every address and length is
-//! checked before it is used, counts are bounded, and what makes no sense is left out. What the whole says is checked by
-//! [`BootInfo::check`].
+//! It decides which memory is free, and a loader may be broken: every address and length is checked before it is used,
+//! counts are bounded, and invalid entries are left out. [`BootInfo::check`] checks the result as a whole.
 
 mod map;
 #[cfg(test)]
@@ -17,55 +16,60 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-pub use map::{ENTRIES, Map, Region, kind};
+pub use map::{MAX_ENTRIES, Map, Region, kind};
 
-/// What a loader of version 1 leaves in EAX (Multiboot Specification 0.6.96, 3.2).
+/// EAX at entry from a loader of version 1 (Multiboot Specification 0.6.96, 3.2).
 pub const MAGIC1: u32 = 0x2bad_b002;
-/// What a loader of version 2 leaves in EAX (Multiboot2 Specification 2.0, 3.5).
+/// EAX at entry from a loader of version 2 (Multiboot2 Specification 2.0, 3.5).
 pub const MAGIC2: u32 = 0x36d7_6289;
 
-/// The longest text that is read, in bytes; the rest is left out.
+/// Most bytes of a string that are read.
 const MAX_TEXT: u64 = 4096;
-/// The most modules that are looked at.
+/// Most modules that are read.
 const MAX_MODULES: u64 = 64;
-/// The loader's name stands before nothing: it is what it says, cut.
+/// Most bytes of the loader's name that are read.
 const MAX_NAME: u64 = 64;
 
-/// The physical memory that the loader wrote to.
+/// The physical memory that the loader wrote to, as far as it can be read.
 pub trait Memory {
-    /// Copies bytes. False if not all of them can be reached; then `to` may hold anything.
+    /// Copies bytes. False if not all of them can be read; `to` is undefined then.
     fn read(&self, address: u64, to: &mut [u8]) -> bool;
 }
 
-/// A file the loader put into memory.
+/// A file that the loader has put into memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// Physical addresses of its bytes.
     pub range: Range<u64>,
-    /// What stands behind its name in the loader's configuration.
+    /// Its arguments from the loader's configuration, without its name.
     pub arguments: String,
 }
 
-/// All a loader tells.
+/// A copy of the boot information.
 #[derive(Clone, Debug, Default)]
 pub struct BootInfo {
-    /// What the loader calls itself, or nothing.
+    /// The loader's name, which may be empty.
     pub loader: String,
     /// The command line without the image's name.
     pub command_line: String,
     /// The modules in the loader's order.
     pub modules: Vec<Module>,
-    /// The memory map: in order, nothing twice.
+    /// The memory map, sorted and without overlaps.
     pub memory: Vec<Region>,
-    /// A copy of the RSDP, if the loader gave one (version 2): 20 bytes, or 36 of a later revision. Its checksums are right.
+    /// A copy of the RSDP, if the loader passed one (version 2): 20 bytes, or 36 of a later revision. Its checksums are
+    /// right.
     pub rsdp: Option<Vec<u8>>,
-    /// Where all this stood: physical addresses, in any order, perhaps of the same frames.
-    told: Vec<Range<u64>>,
+    /// Physical addresses of the loader's structures, in any order; they may share frames.
+    structures: Vec<Range<u64>>,
 }
 
 impl BootInfo {
-    /// Whether it can be booted with: a memory map, and modules that lie in memory, each in frames of its own and none in
-    /// the frames of `image`. `Err` says why not.
+    /// Checks that there is RAM, and that all modules lie in RAM, each in frames of its own and none in the frames of
+    /// `image`.
+    ///
+    /// # Errors
+    ///
+    /// A message for the log.
     pub fn check(&self, image: Range<u64>) -> Result<(), &'static str> {
         if !self.memory.iter().any(|region| region.kind == kind::RAM) {
             return Err("the boot loader tells of no memory");
@@ -90,20 +94,22 @@ impl BootInfo {
         Ok(())
     }
 
-    /// The memory that only held what is copied now: whole frames of RAM above the first MiB, each once, none of them
-    /// `image`'s or a module's.
+    /// The memory that only held the loader's structures, which are copied now: whole frames of RAM above the first
+    /// MiB, each once, without those of `image` and of modules.
     pub fn left_over(&self, image: Range<u64>) -> Vec<Range<u64>> {
         let mut map = Map::default();
         let mut add = |range: &Range<u64>, kind| {
             let range = frames(range);
             map.add(range.start, range.end - range.start, kind);
         };
-        // What is somebody's counts more than what is free, as in a memory map.
+        // As in a memory map, the higher kind wins where ranges overlap.
         add(&(0..1 << 20), kind::RESERVED);
         add(&image, kind::RESERVED);
         let modules = self.modules.iter().map(|module| &module.range);
         modules.for_each(|range| add(range, kind::RESERVED));
-        self.told.iter().for_each(|range| add(range, kind::RAM));
+        self.structures
+            .iter()
+            .for_each(|range| add(range, kind::RAM));
         map.regions()
             .filter(|region| region.kind == kind::RAM)
             .map(|region| region.start..region.end)
@@ -119,7 +125,7 @@ impl BootInfo {
     }
 }
 
-/// The whole frames that a range touches; none for an empty one.
+/// A range extended to whole frames.
 fn frames(range: &Range<u64>) -> Range<u64> {
     if range.is_empty() {
         return 0..0;
@@ -132,14 +138,14 @@ fn frames(range: &Range<u64>) -> Range<u64> {
             .unwrap_or(u64::MAX)
 }
 
-/// A module, as it is told of.
-struct Told {
+/// A module in the loader's structures.
+struct RawModule {
     range: Range<u64>,
-    /// Where its text is, and how long it can be.
+    /// Its string, up to the longest possible end.
     text: Range<u64>,
 }
 
-/// A loader's structures. Nothing here needs a heap but [`Loader::copy`].
+/// The loader's structures in memory. Only [`Loader::copy`] needs a heap.
 #[derive(Clone, Copy, Debug)]
 pub struct Loader<M> {
     memory: M,
@@ -153,7 +159,8 @@ enum Version {
 }
 
 impl<M: Memory> Loader<M> {
-    /// What a loader left that gave this number in EAX and this address in EBX. `None` if there is nothing to be read.
+    /// The structures of a loader that passed this magic number in EAX and this address in EBX. `None` if they cannot
+    /// be read.
     pub fn new(memory: M, magic: u32, info: u64) -> Option<Self> {
         let version = match magic {
             MAGIC1 => Version::One(version1::Info::read(&memory, info)?),
@@ -174,28 +181,28 @@ impl<M: Memory> Loader<M> {
         map
     }
 
-    /// The physical memory that holds the modules and what the loader tells: not to be overwritten before it is
-    /// copied.
+    /// Calls `each` with the physical memory of the modules and the loader's structures, which must not be overwritten
+    /// before it is copied.
     pub fn in_use(&self, each: &mut dyn FnMut(Range<u64>)) {
         self.each_module(&mut |module| each(module.range));
-        self.told(each);
+        self.structures(each);
     }
 
-    /// The same without the modules.
-    fn told(&self, each: &mut dyn FnMut(Range<u64>)) {
+    /// Calls `each` with the physical memory of the loader's structures.
+    fn structures(&self, each: &mut dyn FnMut(Range<u64>)) {
         match &self.version {
             Version::One(info) => info.in_use(&self.memory, each),
             Version::Two(info) => each(info.range()),
         }
     }
 
-    /// Copies all of it.
+    /// Copies the boot information.
     pub fn copy(&self) -> BootInfo {
         let mut boot = BootInfo {
             memory: self.map().regions().collect(),
             ..BootInfo::default()
         };
-        self.told(&mut |range| boot.told.push(range));
+        self.structures(&mut |range| boot.structures.push(range));
         let (loader, line) = match &self.version {
             Version::One(info) => (info.loader(), info.command_line()),
             Version::Two(info) => {
@@ -204,8 +211,8 @@ impl<M: Memory> Loader<M> {
             }
         };
         boot.loader = text(&self.memory, loader, MAX_NAME);
-        // GRUB 2 leaves the file's name out, with either version of the protocol; all others that speak the first one put
-        // it in front.
+        // GRUB 2 passes arguments without the file's name, in both versions of the protocol. Other loaders of version 1
+        // put it in front.
         let named = matches!(self.version, Version::One(_)) && !is_grub2(&boot.loader);
         let arguments = |range: Range<u64>| {
             let text = text(&self.memory, range, MAX_TEXT);
@@ -221,7 +228,7 @@ impl<M: Memory> Loader<M> {
         boot
     }
 
-    fn each_module(&self, each: &mut dyn FnMut(Told)) {
+    fn each_module(&self, each: &mut dyn FnMut(RawModule)) {
         match &self.version {
             Version::One(info) => info.modules(&self.memory, each),
             Version::Two(info) => info.modules(&self.memory, each),
@@ -229,7 +236,7 @@ impl<M: Memory> Loader<M> {
     }
 }
 
-/// A module's addresses. One that ends before it begins has no bytes.
+/// The addresses of a module; empty if it ends before it starts.
 fn module_range(start: u32, end: u32) -> Range<u64> {
     u64::from(start)..u64::from(end.max(start))
 }
@@ -245,7 +252,7 @@ fn without_name(text: &str) -> String {
     rest.map_or("", |(_, rest)| rest).trim().into()
 }
 
-/// A text up to its NUL, the range's end, or the limit.
+/// Reads a string up to its NUL, the range's end, or the limit.
 fn text(memory: &impl Memory, range: Range<u64>, limit: u64) -> String {
     let mut bytes = Vec::new();
     let end = range.end.min(range.start.saturating_add(limit));
@@ -267,7 +274,7 @@ fn number<const N: usize>(memory: &impl Memory, at: u64) -> Option<u64> {
         .then(|| u64::from_le_bytes(bytes))
 }
 
-/// Four bytes.
+/// Reads a little-endian number of four bytes.
 fn word(memory: &impl Memory, at: u64) -> Option<u32> {
     number::<4>(memory, at).map(|word| word as u32)
 }

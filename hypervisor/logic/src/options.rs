@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hypervisor's command line, in Xen's words. What is not understood changes nothing, and is told with what would be.
+//! The hypervisor's command line, with Xen's option names. An unknown or invalid option changes nothing and is
+//! reported.
 
-/// The I/O port of the only console there is: the first serial port.
+/// I/O port of the only console: the first serial port.
 pub const CONSOLE_PORT: u16 = 0x3f8;
 
-/// What [`Options::parse`] knows.
+/// The message for an unknown option.
 const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, noreboot and crash-test";
 
-/// How much is logged.
+/// The log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     /// Nothing.
     None,
-    /// What failed.
+    /// Errors.
     Error,
-    /// What is odd, too.
+    /// Warnings, too.
     Warning,
-    /// What happens, too.
+    /// Normal events, too.
     Info,
-    /// Each failed hypercall, too.
+    /// Failed hypercalls, too.
     Debug,
 }
 
-/// What was asked for.
+/// The parsed command line; `None` stands for the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `dom0_mem=SIZE[,max:SIZE]`, in bytes.
@@ -31,29 +32,29 @@ pub struct Options {
     /// `dom0_max_vcpus=N`.
     pub dom0_vcpus: Option<usize>,
     /// `loglvl=all|debug|info|warning|error|none`.
-    pub level: Option<Level>,
+    pub level: Option<LogLevel>,
     /// `noreboot`: halt after a crash.
-    pub stay: bool,
-    /// `crash-test`: a crash of the hypervisor once it has started, to see its report.
-    pub crash: bool,
+    pub noreboot: bool,
+    /// `crash-test`: crash once the hypervisor has started, to show the report.
+    pub crash_test: bool,
 }
 
 impl Options {
-    /// Reads a command line. `refused` is called with each word that is left out, and why.
+    /// Parses a command line. `refused` is called with each word that is ignored, and the reason.
     pub fn parse<'line>(
         line: &'line str,
         mut refused: impl FnMut(&'line str, &'static str),
     ) -> Self {
         let mut options = Self::default();
         for word in line.split_whitespace() {
-            if let Err(why) = options.take(word) {
+            if let Err(why) = options.parse_word(word) {
                 refused(word, why);
             }
         }
         options
     }
 
-    fn take(&mut self, word: &str) -> Result<(), &'static str> {
+    fn parse_word(&mut self, word: &str) -> Result<(), &'static str> {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match name {
             "dom0_mem" => {
@@ -70,34 +71,34 @@ impl Options {
             }
             "loglvl" => {
                 let level = match value.split('/').next() {
-                    Some("all" | "debug") => Level::Debug,
-                    Some("info") => Level::Info,
-                    Some("warning") => Level::Warning,
-                    Some("error") => Level::Error,
-                    Some("none") => Level::None,
+                    Some("all" | "debug") => LogLevel::Debug,
+                    Some("info") => LogLevel::Info,
+                    Some("warning") => LogLevel::Warning,
+                    Some("error") => LogLevel::Error,
+                    Some("none") => LogLevel::None,
                     _ => return Err("it takes all, debug, info, warning, error or none"),
                 };
                 self.level = Some(level);
             }
             "console" if value == "com1" => (),
             "console" => return Err("it takes com1: there is no other console"),
-            "com1" => first_port(value)?,
+            "com1" => check_com1(value)?,
             "dom0" if value == "pvh" => (),
             "dom0" => return Err("it takes pvh: there are no PV domains"),
-            // What GRUB's configuration of Debian puts in the place of the image's name, which Xen wants there.
+            // Debian's GRUB configuration puts this in place of the image's name.
             "placeholder" if value.is_empty() => (),
-            "noreboot" => self.stay = true,
-            "crash-test" => self.crash = true,
+            "noreboot" => self.noreboot = true,
+            "crash-test" => self.crash_test = true,
             _ => return Err(KNOWN),
         }
         Ok(())
     }
 }
 
-/// Whether a console's description, as Xen has it, is that of [`CONSOLE_PORT`]: rate, frame, port, interrupt. Empty fields are
-/// the usual ones.
-fn first_port(value: &str) -> Result<(), &'static str> {
-    // The interrupt is not used, so polling (0) is what is done.
+/// Checks that the value of `com1=`, with Xen's fields rate, frame, port and IRQ, describes [`CONSOLE_PORT`]. Empty
+/// fields stand for the defaults.
+fn check_com1(value: &str) -> Result<(), &'static str> {
+    // The IRQ is not used for output, so 0 (polling) is accepted.
     let usual = [
         &["115200"][..],
         &["", "8n1"],
@@ -117,7 +118,7 @@ fn first_port(value: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A number with a unit: none is KiB, as in Xen.
+/// A size with a unit, by default KiB as in Xen.
 fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text.get(digits.len()..)? {
@@ -153,7 +154,7 @@ mod tests {
         let (options, refused) = parse(line);
         assert!(refused.is_empty(), "{refused:?}");
         assert_eq!(options.dom0_memory, Some(2 << 30));
-        assert_eq!(options.level, Some(Level::Debug));
+        assert_eq!(options.level, Some(LogLevel::Debug));
     }
 
     #[test]
@@ -165,9 +166,9 @@ mod tests {
         let wanted = Options {
             dom0_memory: Some(1 << 30),
             dom0_vcpus: Some(3),
-            level: Some(Level::Warning),
-            stay: true,
-            crash: true,
+            level: Some(LogLevel::Warning),
+            noreboot: true,
+            crash_test: true,
         };
         assert_eq!(options, wanted);
         assert_eq!(parse("dom0_mem=max:512M").0.dom0_memory, Some(512 << 20));

@@ -1,12 +1,14 @@
-//! The clocks that guests read without a hypercall: a vCPU's `vcpu_time_info` and the wall clock in the shared info
-//! page, written by the version protocol: the version is odd while the rest is changed.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The clocks that guests read without a hypercall: a vCPU's `vcpu_time_info`, and the wall clock in the shared info
+//! page. Their version is odd while the rest is being written.
 
 use crate::mem::MachineMemory;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, fence};
 use xen_abi::vcpu::{SharedInfo, TSC_STABLE, TimeInfo};
 
-/// How the time-stamp counter becomes system time.
+/// How the time-stamp counter is converted to system time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// The counter as the guest sees it, at `system_time`.
@@ -17,11 +19,11 @@ pub struct Clock {
     pub mul: u32,
     /// How far ticks are shifted to the left (to the right if negative).
     pub shift: i8,
-    /// All vCPUs' clocks agree.
+    /// The clocks of all vCPUs agree (`PVCLOCK_TSC_STABLE_BIT`).
     pub stable: bool,
 }
 
-/// The scale of a counter of that many ticks a second: multiplier and shift such that
+/// Multiplier and shift for a counter of `hertz` ticks a second, such that
 /// `(ticks << shift) * mul >> 32` is nanoseconds.
 pub fn scale(hertz: u64) -> (u32, i8) {
     let mut hertz = hertz.max(1);
@@ -40,7 +42,7 @@ pub fn scale(hertz: u64) -> (u32, i8) {
 }
 
 impl Clock {
-    /// System time at a count.
+    /// System time at a value of the counter.
     pub fn at(&self, tsc: u64) -> u64 {
         let ticks = tsc.wrapping_sub(self.tsc);
         let shifted = if self.shift >= 0 {
@@ -52,11 +54,12 @@ impl Clock {
             .wrapping_add((shifted * u128::from(self.mul) >> 32) as u64)
     }
 
-    /// Writes it to a `vcpu_time_info` at a machine address. One writer at a time; readers may read meanwhile.
+    /// Writes it to a `vcpu_time_info` at a machine address. There must be one writer at a time; guests may read
+    /// meanwhile.
     pub fn write(&self, memory: &impl MachineMemory, address: u64) {
         let at = |offset: usize| address + offset as u64;
         let version = memory.load_u32(at(offset_of!(TimeInfo, version)));
-        // The guest may have written there: an odd version is made even first.
+        // The guest may have written there: after an odd version comes the next odd one.
         let odd = (version | 1).wrapping_add(u32::from(version & 1 != 0) * 2);
         memory.store_u32(at(offset_of!(TimeInfo, version)), odd);
         fence(SeqCst);

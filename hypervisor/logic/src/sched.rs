@@ -1,45 +1,48 @@
-//! Which vCPU runs on which CPU: the interface that the machine part uses, and one scheduler behind it.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scheduling: which vCPU runs on which CPU.
 //!
-//! A scheduler decides, and nothing else: it is told what vCPUs become ([`Scheduler::wake`], [`Scheduler::sleep`]) and
-//! asked what a CPU runs next. CPUs that it names in answers are to be interrupted so that they ask.
+//! A scheduler only decides. The machine part reports what vCPUs do ([`Scheduler::wake`], [`Scheduler::sleep`]) and
+//! asks what a CPU runs next ([`Scheduler::next`]). It interrupts the CPUs that the scheduler returns, so that they
+//! ask.
 
 pub mod credit;
 
 use crate::system::vcpu::VcpuId;
 pub use credit::Credit;
 
-/// A CPU of the machine, counted from 0.
+/// Number of a physical CPU, from 0.
 pub type CpuId = usize;
 
-/// What a CPU does next.
+/// A scheduling decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// The vCPU that runs; `None` to wait for an interrupt.
+    /// The vCPU to run; `None` to idle until an interrupt.
     pub vcpu: Option<VcpuId>,
-    /// When to ask again at the latest, in nanoseconds of system time; `None` if nobody waits for the CPU.
+    /// When the timeslice ends, in nanoseconds of system time; `None` if no other vCPU is runnable.
     pub until: Option<u64>,
 }
 
-/// A scheduler.
+/// A scheduling policy.
 pub trait Scheduler {
-    /// A vCPU comes into being, asleep. `cpu` is where it is to run first.
+    /// Adds a vCPU, asleep. `cpu` is where it runs first.
     fn add(&mut self, vcpu: VcpuId, cpu: CpuId);
 
-    /// A vCPU that does not run is gone.
+    /// Removes a vCPU that does not run.
     fn remove(&mut self, vcpu: VcpuId);
 
-    /// A vCPU can run. Returns the CPU that is to be interrupted, if it shall run before that CPU asks by itself.
+    /// A vCPU has become runnable. Returns the CPU to interrupt, if the vCPU preempts what runs there.
     fn wake(&mut self, vcpu: VcpuId, now: u64) -> Option<CpuId>;
 
-    /// A vCPU cannot run any more. Returns the CPU on which it runs right now, if it is another than `here`.
+    /// A vCPU is no longer runnable. Returns the CPU that it runs on, if that is not `here`.
     fn sleep(&mut self, vcpu: VcpuId, here: CpuId, now: u64) -> Option<CpuId>;
 
-    /// The vCPU that runs on a CPU lets others run first.
-    fn yields(&mut self, cpu: CpuId);
+    /// The vCPU that runs on a CPU yields.
+    fn yield_cpu(&mut self, cpu: CpuId);
 
-    /// What a CPU runs next. What it has run until now waits again, if it can run.
+    /// Decides what a CPU runs next. The vCPU that it has run until now goes back to the run queue, if it is runnable.
     fn next(&mut self, cpu: CpuId, now: u64) -> Next;
 
-    /// What runs on a CPU.
+    /// The vCPU that runs on a CPU.
     fn running(&self, cpu: CpuId) -> Option<VcpuId>;
 }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! INS and OUTS, with and without REP, on ports that a guest does not reach itself: what the processor would do, element by
-//! element (APM volume 3, INS, OUTS and REP).
+//! Emulation of INS and OUTS, with and without REP, on intercepted ports, element by element as on a processor (APM
+//! volume 3, INS, OUTS and REP).
 //!
-//! Whether the port may be used at all the processor has checked before it exits (APM volume 2, 15.10.1). Everything else
-//! is done here: segments, canonical addresses, page faults before the port is touched, registers of the width the
-//! address has. At most [`MOST`] elements are done at once, so that interrupts are taken in between, as between elements on
-//! a processor.
+//! The processor has checked the permission to use the port before the exit (APM volume 2, 15.10.1). Everything else is
+//! checked here: segments, canonical addresses, page faults before the port is accessed. Registers change with the
+//! width of the address. At most [`MAX_ELEMENTS`] elements are done at once, so that interrupts are taken in between,
+//! as between elements on a processor.
 
 use crate::mem::walk::is_canonical;
 
 #[cfg(test)]
 mod tests;
 
-/// The most elements that are done before the guest goes on, at the same instruction if there are more.
-pub const MOST: u32 = 64;
+/// Most elements that are done before the guest is entered again, at the same instruction if there are more.
+pub const MAX_ELEMENTS: u32 = 64;
 
 /// Vectors (APM volume 2, 8.2).
 const STACK: u8 = 12;
@@ -22,23 +22,23 @@ const PROTECTION: u8 = 13;
 const PAGE: u8 = 14;
 const ALIGNMENT: u8 = 17;
 
-/// The address cannot be accessed.
+/// A page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageFault {
-    /// The first byte that cannot be.
+    /// Linear address of the first byte that cannot be accessed.
     pub address: u64,
     /// The error code.
     pub code: u32,
 }
 
-/// An exception that the instruction ends with.
+/// An exception that the instruction raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception {
     /// Its vector.
     pub vector: u8,
     /// Its error code.
     pub code: u32,
-    /// A page fault's address, for CR2.
+    /// The address for CR2, if it is a page fault.
     pub address: Option<u64>,
 }
 
@@ -52,25 +52,25 @@ impl From<PageFault> for Exception {
     }
 }
 
-/// The segment that the memory is in, as far as it is looked at.
+/// The segment of the memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// The linear address it begins at. In 64-bit mode that of FS and GS counts, and 0 for all others.
+    /// The base address. In 64-bit mode only FS and GS have one.
     pub base: u64,
-    /// The last offset in bytes; of one that expands down the last that is not in it.
+    /// The limit; in an expand-down segment the valid offsets are above it.
     pub limit: u32,
     /// The descriptor's attributes as the VMCB packs them: type in bits 0 to 3, present in 7, big in 10.
     pub attributes: u16,
-    /// It is SS, whose faults have a vector of their own.
+    /// It is SS, whose faults are #SS.
     pub stack: bool,
 }
 
 impl Segment {
     const PRESENT: u16 = 1 << 7;
     const CODE: u16 = 1 << 3;
-    /// Of code.
+    /// Of a code segment.
     const READABLE: u16 = 1 << 1;
-    /// Of data.
+    /// Of a data segment.
     const WRITABLE: u16 = 1 << 1;
     const EXPANDS_DOWN: u16 = 1 << 2;
     const BIG: u16 = 1 << 10;
@@ -86,8 +86,8 @@ impl Segment {
         };
         let limit = u64::from(self.limit);
         let within = if !has(Self::CODE) && has(Self::EXPANDS_DOWN) {
-            let most = if has(Self::BIG) { 0xffff_ffff } else { 0xffff };
-            first > limit && last <= most
+            let top = if has(Self::BIG) { 0xffff_ffff } else { 0xffff };
+            first > limit && last <= top
         } else {
             last <= limit
         };
@@ -95,7 +95,7 @@ impl Segment {
     }
 }
 
-/// The instruction, and what it is executed under.
+/// The instruction, and the state that it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// The port.
@@ -114,37 +114,37 @@ pub struct Instruction {
     pub canonical: Option<u32>,
     /// RFLAGS.DF: addresses go down.
     pub down: bool,
-    /// Elements have to be aligned (CR0.AM, RFLAGS.AC, and a user program).
+    /// Alignment is checked (CR0.AM, RFLAGS.AC, CPL 3).
     pub aligned: bool,
 }
 
-/// The registers it changes.
+/// The registers that it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registers {
+pub struct StringRegs {
     /// RCX.
     pub count: u64,
     /// RDI of INS, RSI of OUTS.
     pub index: u64,
 }
 
-/// How it went on.
+/// Result of [`run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The instruction is over.
+pub enum StringResult {
+    /// The instruction has finished.
     Done,
-    /// There is more to do: it is executed again.
-    Again,
-    /// It ends with an exception, the registers being those of the element that caused it.
+    /// There are elements left: the instruction is executed again.
+    Unfinished,
+    /// It raises an exception. The registers are those of the element that caused it.
     Fault(Exception),
 }
 
-/// What it works on.
+/// The ports and memory of the guest.
 pub trait Guest {
     /// Reads a port.
     fn input(&mut self, port: u16, size: u8) -> u32;
     /// Writes a port.
     fn output(&mut self, port: u16, size: u8, value: u32);
-    /// Whether bytes at a linear address can be written; marks the pages as written.
+    /// Checks that bytes at a linear address can be written, and sets the dirty bits of their pages.
     fn probe(&mut self, address: u64, length: usize) -> Result<(), PageFault>;
     /// Reads bytes at a linear address.
     fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), PageFault>;
@@ -152,14 +152,14 @@ pub trait Guest {
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), PageFault>;
 }
 
-/// Carries it out, or a part of it.
-pub fn run(of: &Instruction, registers: &mut Registers, guest: &mut impl Guest) -> Outcome {
-    for _ in 0..MOST {
+/// Executes the instruction, or the next [`MAX_ELEMENTS`] elements of it.
+pub fn run(of: &Instruction, registers: &mut StringRegs, guest: &mut impl Guest) -> StringResult {
+    for _ in 0..MAX_ELEMENTS {
         if of.repeated && registers.count & of.mask() == 0 {
-            return Outcome::Done;
+            return StringResult::Done;
         }
         if let Err(exception) = of.element(registers.index, guest) {
-            return Outcome::Fault(exception);
+            return StringResult::Fault(exception);
         }
         let step = u64::from(of.size);
         let index = match of.down {
@@ -168,18 +168,18 @@ pub fn run(of: &Instruction, registers: &mut Registers, guest: &mut impl Guest) 
         };
         registers.index = of.with(registers.index, index);
         if !of.repeated {
-            return Outcome::Done;
+            return StringResult::Done;
         }
         registers.count = of.with(registers.count, registers.count.wrapping_sub(1));
     }
     match registers.count & of.mask() {
-        0 => Outcome::Done,
-        _ => Outcome::Again,
+        0 => StringResult::Done,
+        _ => StringResult::Unfinished,
     }
 }
 
 impl Instruction {
-    /// The bits of a register that count.
+    /// Mask of the bits of a register that the address size selects.
     fn mask(&self) -> u64 {
         match self.address_bits {
             16 => 0xffff,
@@ -188,7 +188,7 @@ impl Instruction {
         }
     }
 
-    /// A register after its part that counts was set: 16 bits leave the others, 32 clear them.
+    /// A register after a write with the address size: 16 bits keep the rest, 32 bits clear it.
     fn with(&self, old: u64, new: u64) -> u64 {
         match self.address_bits {
             16 => old & !0xffff | new & 0xffff,
@@ -202,7 +202,7 @@ impl Instruction {
         let size = usize::from(self.size).min(4);
         let mut bytes = [0; 4];
         if self.input {
-            // Reading a port changes a device: it is not read in vain.
+            // Reading a port may change the device, so it is read only if the value can be stored.
             guest.probe(address, size)?;
             let value = guest.input(self.port, self.size);
             bytes = value.to_le_bytes();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The names of the hypervisor's functions, for its crash reports: a table that is made when the image is built and lies
-//! in the image. It is read when nothing else works any more: without memory, without locks, without panics.
+//! The symbol table for crash reports: kbuild makes it from the linked image and writes it into the image. It is read
+//! while the hypervisor crashes, so without allocation, locks or panics.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 8 | [`MAGIC`] |
 //! | 4 | how many functions there are |
-//! | 8 each | a function's first byte from the image's start, its name's place among the names; in rising order |
+//! | 8 each | a function's offset from the image's start and its name's offset in the names, in rising order |
 //! | rest | the names, one after the other |
 //!
 //! Numbers have 32 bits and are little-endian; a name ends where the next one begins, the last one before a byte of 0.
@@ -15,18 +15,18 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What a table begins with.
+/// The first bytes of a table.
 pub const MAGIC: [u8; 8] = *b"PVNsymb1";
 /// Bytes before the functions.
 const HEADER: usize = 12;
 /// Bytes of a function's record.
 const RECORD: usize = 8;
-/// The longest name that is kept, in bytes.
-const LONGEST: usize = 120;
+/// Most bytes of a name; the rest is cut off.
+const MAX_NAME: usize = 120;
 
-/// Makes a table of functions' places, in bytes from the image's start, and names.
+/// Makes a table of functions: offset from the image's start in bytes, and name.
 pub fn encode(mut functions: Vec<(u32, String)>) -> Vec<u8> {
-    // Some functions are one, as their code is the same: the first name in the alphabet stands for all.
+    // Functions with the same code may be merged: the first name in the alphabet is kept.
     functions.sort();
     functions.dedup_by_key(|(at, _)| *at);
     let mut table = MAGIC.to_vec();
@@ -35,7 +35,7 @@ pub fn encode(mut functions: Vec<(u32, String)>) -> Vec<u8> {
     for (at, name) in &functions {
         table.extend(at.to_le_bytes());
         table.extend((names.len() as u32).to_le_bytes());
-        let fits = |end: &usize| *end <= LONGEST;
+        let fits = |end: &usize| *end <= MAX_NAME;
         let ends = name.char_indices().map(|(at, c)| at + c.len_utf8());
         let end = ends.take_while(fits).last().unwrap_or(0);
         names.push_str(&name[..end]);
@@ -47,13 +47,13 @@ pub fn encode(mut functions: Vec<(u32, String)>) -> Vec<u8> {
 
 /// A table in memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'t> {
+pub struct SymbolTable<'t> {
     records: &'t [u8],
     names: &'t [u8],
 }
 
-impl<'t> Table<'t> {
-    /// The table at the start of some bytes; `None` if there is none, as in an image that was not finished.
+impl<'t> SymbolTable<'t> {
+    /// The table at the start of `bytes`; `None` if there is none, as in an image that kbuild has not processed.
     pub fn new(bytes: &'t [u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(&MAGIC)?;
         let count = usize::try_from(word(rest, 0)?).ok()?;
@@ -72,7 +72,7 @@ impl<'t> Table<'t> {
         self.records.is_empty()
     }
 
-    /// The function that holds a byte of the image: its name, and how many bytes of it come before that one.
+    /// The function at an offset from the image's start: its name, and the offset in the function.
     pub fn find(&self, at: u32) -> Option<(&'t str, u32)> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -124,7 +124,7 @@ mod tests {
             (0x40, "other"),
             (0x90, "x"),
         ]);
-        let table = Table::new(&bytes).unwrap();
+        let table = SymbolTable::new(&bytes).unwrap();
         assert_eq!(table.len(), 3);
         assert_eq!(table.find(0xf), None);
         assert_eq!(table.find(0x10), Some(("start", 0)));
@@ -137,17 +137,17 @@ mod tests {
     fn long_names_are_cut_between_characters() {
         let long = "ä".repeat(100);
         let bytes = table(&[(0, &long), (1, "next")]);
-        let table = Table::new(&bytes).unwrap();
-        assert_eq!(table.find(0), Some(("ä".repeat(LONGEST / 2).as_str(), 0)));
+        let table = SymbolTable::new(&bytes).unwrap();
+        assert_eq!(table.find(0), Some(("ä".repeat(MAX_NAME / 2).as_str(), 0)));
         assert_eq!(table.find(1), Some(("next", 0)));
     }
 
     #[test]
     fn what_is_no_table_is_none() {
-        assert!(Table::new(&[0; 4096]).is_none());
-        assert!(Table::new(&MAGIC).is_none());
+        assert!(SymbolTable::new(&[0; 4096]).is_none());
+        assert!(SymbolTable::new(&MAGIC).is_none());
         let bytes = table(&[]);
-        let empty = Table::new(&bytes).unwrap();
+        let empty = SymbolTable::new(&bytes).unwrap();
         assert!(empty.is_empty() && empty.find(1).is_none());
     }
 
@@ -163,7 +163,7 @@ mod tests {
             for (at, value) in changes {
                 bytes[at % len] = value;
             }
-            if let Some(table) = Table::new(&bytes) {
+            if let Some(table) = SymbolTable::new(&bytes) {
                 table.find(at);
             }
         }

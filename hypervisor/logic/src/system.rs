@@ -1,9 +1,12 @@
-//! All domains and the memory they share: what a hypercall works on.
-//!
-//! There is one [`System`], and whoever uses it has it alone: a lock around it is the machine part's. So nothing here
-//! can be seen half done, and races between a domain's hypercalls, such as XSA-505's between growing and resetting
-//! the event array, do not exist.
+// SPDX-License-Identifier: GPL-2.0
 
+//! All domains and the frame table: what a hypercall works on.
+//!
+//! There is one [`System`], which is used through `&mut`; the machine part puts it behind one lock. So no intermediate
+//! state can be observed, and races between a domain's hypercalls, such as that of XSA-505 between growing and
+//! resetting the event array, do not exist.
+
+pub mod areas;
 pub mod copies;
 pub mod destroy;
 pub mod domain;
@@ -12,13 +15,14 @@ pub mod events;
 pub mod fake;
 pub mod grants;
 pub mod guest;
+pub mod pause;
 pub mod physmap;
-pub mod times;
+pub mod timers;
 pub mod vcpu;
 
-use crate::console::Ring;
+use crate::console::ConsoleRing;
 use crate::error::{Errno, Result};
-use crate::event::{Events, Places};
+use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
 use crate::mem::p2m;
@@ -36,69 +40,70 @@ use xen_abi::hvm::vcpu::Context;
 use xen_abi::vcpu::VcpuInfo;
 use xen_abi::xen::domid;
 
-/// How a vCPU is told of events.
+/// How an upcall reaches a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upcall {
-    /// A vector of its local APIC, which it acknowledges there.
-    Lapic(u8),
-    /// A vector that is injected without the local APIC as long as its info says that an event is pending.
-    Direct(u8),
-    /// Not by an interrupt: it only stops waiting.
+    /// By a vector of its local APIC, which the guest acknowledges there (`HVMOP_set_evtchn_upcall_vector`).
+    LapicVector(u8),
+    /// By the domain's callback vector, which is injected without the local APIC as long as `evtchn_upcall_pending` is
+    /// set.
+    CallbackVector(u8),
+    /// Not by an interrupt: a vCPU that blocks only wakes up.
     WakeOnly,
 }
 
-/// What the hypervisor asks of the machine.
+/// What the library needs from the machine besides its memory.
 pub trait Platform: MachineMemory {
     /// Nanoseconds since the hypervisor's start.
     fn now(&self) -> u64;
 
-    /// The clock of a vCPU.
+    /// The clock of a vCPU: how its time-stamp counter becomes system time.
     fn clock(&self, vcpu: VcpuId) -> Clock;
 
-    /// An event is pending for a vCPU: interrupt it and, if it waits, wake it.
+    /// An event has become pending for a vCPU: interrupts it and, if it blocks, wakes it.
     fn upcall(&mut self, vcpu: VcpuId, how: Upcall);
 
-    /// The vCPU may run again: it was brought up, unpaused, or has polled with success.
-    fn wake(&mut self, vcpu: VcpuId);
+    /// Lets a vCPU run again: it was brought up or unpaused, or what it polls for has come.
+    fn vcpu_wake(&mut self, vcpu: VcpuId);
 
-    /// The vCPU must stop, at once if it runs elsewhere.
-    fn stop(&mut self, vcpu: VcpuId);
+    /// Keeps a vCPU from running. If it runs on another CPU, it has left the guest when this returns.
+    fn vcpu_sleep(&mut self, vcpu: VcpuId);
 
-    /// Calls [`System::timer`] for a vCPU at a time, or not any more.
+    /// Has [`System::timer_expired`] called for a vCPU at a system time in nanoseconds; `None` stops the timer.
     fn set_timer(&mut self, vcpu: VcpuId, at: Option<u64>);
 
-    /// Makes all CPUs forget what they know of a domain's memory, before this returns.
-    fn flush(&mut self, domain: DomId);
+    /// Flushes a domain's translations from the TLBs of all CPUs, before this returns.
+    fn flush_tlb(&mut self, domain: DomId);
 
-    /// Sets a vCPU's first registers. [`Errno::EINVAL`] if they cannot be entered.
-    fn initialise(&mut self, vcpu: VcpuId, context: &Context) -> Result<()>;
+    /// Sets the registers with which a vCPU starts. [`Errno::EINVAL`] if the processor would refuse them.
+    fn initialise_vcpu(&mut self, vcpu: VcpuId, context: &Context) -> Result<()>;
 
-    /// A domain has shut down. If it is dom0, the machine is to do what it says.
-    fn shut_down(&mut self, domain: DomId, reason: u8);
+    /// A domain has shut down. The reason of dom0 decides what the machine does: power off, reboot, report a crash.
+    fn domain_shutdown(&mut self, domain: DomId, reason: u8);
 
     /// The nanoseconds since 1970 at which system time was zero.
     fn wall_clock(&self) -> u64;
 
-    /// Says so from now on.
+    /// Sets what [`Platform::wall_clock`] returns.
     fn set_wall_clock(&mut self, nanoseconds: u64);
 
-    /// Writes to the console.
+    /// Writes to the hypervisor's console.
     fn console_write(&mut self, text: &[u8]);
 
-    /// Takes what was typed on the console.
+    /// Reads input from the console. Returns how many bytes there were.
     fn console_read(&mut self, to: &mut [u8]) -> usize;
 
-    /// Routes a line of dom0's: its trigger and polarity are known now. [`Errno::EINVAL`] if there is none.
+    /// dom0 has set trigger and polarity of a GSI (`PHYSDEVOP_setup_gsi`). [`Errno::EINVAL`] if there is none.
     fn setup_gsi(&mut self, gsi: u32, level: bool, low: bool) -> Result<()>;
 
-    /// Enters an ACPI sleep state with the values for the two control registers.
-    fn enter_sleep(&mut self, state: u32, a: u16, b: u16) -> Result<()>;
+    /// Enters an ACPI sleep state, with the values for the two PM1 control registers.
+    fn enter_acpi_sleep(&mut self, state: u32, a: u16, b: u16) -> Result<()>;
 
-    /// Dom0 tells of a PCI device, or that it is gone.
+    /// dom0 has found a PCI device, or has removed it.
     fn pci_device(&mut self, segment: u16, bus: u8, devfn: u8, present: bool) -> Result<()>;
 
-    /// Dom0 tells of a window of PCI configuration space.
-    fn pci_window(
+    /// dom0 has reserved a window of PCI configuration space in memory (`PHYSDEVOP_pci_mmcfg_reserved`).
+    fn pci_mmcfg_reserved(
         &mut self,
         address: u64,
         segment: u16,
@@ -106,73 +111,74 @@ pub trait Platform: MachineMemory {
     ) -> Result<()>;
 }
 
-/// A CPU of the machine.
+/// A physical CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
-    /// Its local APIC's number.
+    /// Its local APIC id.
     pub apic_id: u32,
-    /// Its number in ACPI's tables.
+    /// Its processor id in the MADT.
     pub acpi_id: u32,
     /// Its core, socket and node.
     pub topology: [u32; 3],
     /// Nanoseconds it has been idle.
     pub idle: u64,
-    /// Revision of its microcode.
+    /// Its microcode revision.
     pub microcode: u32,
 }
 
-/// What is said of the machine and of the hypervisor.
+/// What the toolstack and guests can ask about the machine and the hypervisor.
 #[derive(Clone, Debug, Default)]
 pub struct HostInfo {
-    /// Its CPUs.
+    /// All physical CPUs.
     pub cpus: Vec<Cpu>,
     /// Frequency of the time-stamp counter, in kHz.
     pub tsc_khz: u32,
-    /// Features of the processor, as `xl info` shows them: leaf 1 EDX and ECX, leaf 0x80000001 EDX and ECX, leaf 7's.
+    /// The `hw_caps` of `xl info`: leaf 1 EDX and ECX, leaf 0x80000001 EDX and ECX, leaf 0xd.1 EAX, leaf 7 EBX, ECX and
+    /// EDX.
     pub hw_cap: [u32; 8],
     /// The processor's vendor, family, model and stepping.
     pub processor: ([u8; 12], u32, u32, u32),
-    /// Signature of the processor, leaf 1 EAX.
+    /// The processor's signature, leaf 1 EAX.
     pub signature: u32,
-    /// The machine's memory map.
+    /// The firmware's memory map.
     pub memory_map: Vec<crate::system::domain::E820Entry>,
     /// The hypervisor's command line.
     pub command_line: String,
     /// How it was built: compiler, by whom, where, when, and its version in the source.
     pub build: [String; 5],
-    /// The linker's digest of the image; nothing if there is none.
+    /// The linker's build id of the image; empty if there is none.
     pub build_id: Vec<u8>,
 }
 
-/// Everything.
+/// The state of the whole hypervisor.
 pub struct System<P> {
-    /// The machine.
+    /// The machine that it runs on.
     pub platform: P,
-    /// Who owns which frame.
+    /// The frame table.
     pub frames: FrameTable,
-    /// The domains by number.
+    /// The domains, by domid.
     pub domains: BTreeMap<DomId, Domain>,
-    /// How often frames of the hypervisor are seen by domains that they were not made for.
-    pub shown: BTreeMap<u64, u32>,
-    /// What the console said.
-    pub console: Ring,
-    /// Which hypercalls were made.
+    /// How often a resource frame of the hypervisor (by mfn) is mapped by domains other than the one it belongs to.
+    pub resource_mappings: BTreeMap<u64, u32>,
+    /// The console ring, for `xl dmesg`.
+    pub console: ConsoleRing,
+    /// Counts of the hypercalls that were made.
     pub trace: Trace,
-    /// What is said of the machine.
+    /// Facts about the machine.
     pub host: HostInfo,
 }
 
-/// Page tables of domains, in frames of the hypervisor.
-pub struct Tables<'a, P> {
-    /// Where frames come from.
+/// A domain's p2m tables, in frames of the hypervisor.
+pub struct P2mTables<'a, P> {
+    /// Where the frames are allocated.
     pub frames: &'a mut FrameTable,
-    /// Where they are.
+    /// The memory that they lie in.
     pub memory: &'a P,
-    /// The tables there are.
+    /// The tables of the domain, by mfn.
     pub owned: &'a mut BTreeMap<u64, HypFrames>,
 }
 
-impl<P: MachineMemory> p2m::TableMemory for Tables<'_, P> {
+impl<P: MachineMemory> p2m::P2mMemory for P2mTables<'_, P> {
     fn alloc(&mut self) -> Option<Mfn> {
         let frame = self.frames.alloc(0, None)?;
         let mfn = frame.mfn();
@@ -197,14 +203,14 @@ impl<P: MachineMemory> p2m::TableMemory for Tables<'_, P> {
 }
 
 impl<P: Platform> System<P> {
-    /// A system without domains.
+    /// Without domains.
     pub fn new(platform: P, frames: FrameTable, host: HostInfo) -> Self {
         Self {
             platform,
             frames,
             domains: BTreeMap::new(),
-            shown: BTreeMap::new(),
-            console: Ring::new(),
+            resource_mappings: BTreeMap::new(),
+            console: ConsoleRing::new(),
             trace: Trace::default(),
             host,
         }

@@ -1,43 +1,44 @@
-//! Which hypercalls guests made, and with what success: what a guest needs is read off here.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counts of hypercalls and of their errors.
 
 use alloc::collections::BTreeMap;
 
-/// How often a call was made.
+/// Counts of one hypercall and subcommand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// In all.
+    /// How often it was made.
     pub calls: u64,
-    /// With an error.
+    /// How often it returned an error.
     pub errors: u64,
     /// The last error, negative, or 0.
     pub last_error: i64,
 }
 
-/// Names a call: the hypercall's number and the command, 0 for those that have none.
+/// A hypercall's number and subcommand; 0 if it has none.
 pub type Key = (u32, u32);
 
-/// Most keys that are told apart. A guest that makes up numbers must not fill the memory.
-const MOST: usize = 512;
+/// Most keys that are counted separately. A guest that makes up numbers must not exhaust memory.
+const MAX_KEYS: usize = 512;
 
-/// The counts.
+/// All counts.
 #[derive(Debug, Default)]
 pub struct Trace {
     counts: BTreeMap<Key, Count>,
-    /// Calls that are not told apart any more.
-    pub others: u64,
+    /// Calls of further keys, which are not counted separately.
+    others: u64,
 }
 
 impl Trace {
-    /// Counts a call and its outcome. Says whether a call of this name fails for the first time, which is worth a
-    /// message.
+    /// Counts a hypercall and its return value. Returns whether it failed for the first time, which is worth a message.
     pub fn count(&mut self, key: Key, outcome: i64) -> bool {
-        if self.counts.len() >= MOST && !self.counts.contains_key(&key) {
+        if self.counts.len() >= MAX_KEYS && !self.counts.contains_key(&key) {
             self.others += 1;
             return false;
         }
         let count = self.counts.entry(key).or_default();
         count.calls += 1;
-        // Errors are the last page of numbers; large values are addresses and times.
+        // Return values of -4095 to -1 are errors; others may be addresses or times.
         if (-4095..0).contains(&outcome) {
             count.errors += 1;
             count.last_error = outcome;
@@ -62,8 +63,8 @@ mod tests {
         for command in 0..10_000 {
             trace.count((3, command), 0);
         }
-        assert_eq!(trace.counts().count(), MOST);
-        assert_eq!(trace.others, 10_000 - MOST as u64);
+        assert_eq!(trace.counts().count(), MAX_KEYS);
+        assert_eq!(trace.others, 10_000 - MAX_KEYS as u64);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From the boot loader to [`crate::start`]: the assembly that reaches long mode and what the loader told.
+//! From the boot loader to [`crate::start`]: the assembly that enters long mode, and the loader's boot information.
 
 mod entry;
 mod multiboot;
 
-pub use entry::image;
 pub use multiboot::loader;
 pub use paravane::multiboot::{BootInfo, Module};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Building dom0: which memory it gets, where its kernel, initrd, tables and start information go.
+//! Building dom0: its memory, and where its kernel, initrd, ACPI tables and start information are placed.
 
 mod acpi;
 mod elf;
@@ -16,23 +16,24 @@ use paravane::system::domain::E820Entry;
 
 use crate::arch::acpi::Acpi;
 use crate::arch::frames::{FRAME, Frames};
+use crate::arch::image;
 use crate::arch::{memory, percpu, ram};
-use crate::boot::{BootInfo, Module, image};
-use crate::domain::{self, Domain, Plan};
-use crate::platform::system;
+use crate::boot::{BootInfo, Module};
+use crate::domain::{self, Dom0Config, Domain};
+use crate::platform::{self, system};
 
-/// Where start information goes: RAM below the kernel that it uses only after reading it.
+/// Address of the start information: RAM below the kernel, which the kernel uses only after it has read that.
 const START_INFO: u64 = 0x10_0000;
-/// Room for dom0's ACPI tables, in bytes.
+/// Space for dom0's ACPI tables, in bytes.
 const ACPI_ROOM: u64 = 64 << 10;
-/// The hypervisor keeps a sixteenth of memory, but no more than this, if nobody says how much dom0 is to have.
-const KEEP_MOST: u64 = 128 << 20;
+/// Without `dom0_mem=` the hypervisor keeps a sixteenth of memory, but no more than this.
+const MAX_RESERVED: u64 = 128 << 20;
 
-/// As many vCPUs as there are numbers of local APICs in 8 bits.
-const MOST_VCPUS: usize = 127;
+/// Most vCPUs: APIC ids are even and have 8 bits.
+const MAX_VCPUS: usize = 127;
 
-/// A built dom0 and where it starts.
-pub struct Built {
+/// dom0 and the entry state of its vCPU 0.
+pub struct Dom0 {
     /// The domain.
     pub domain: &'static Domain,
     /// Address of the kernel's PVH entry.
@@ -45,25 +46,25 @@ pub struct Built {
 ///
 /// # Errors
 ///
-/// Says what is wrong with the configuration.
-pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &'static str> {
+/// A message about what is wrong.
+pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'static str> {
     let mut modules = boot.modules.iter();
     let kernel = modules
         .next()
         .ok_or("no dom0 kernel: give one as the first module")?;
-    // The modules lie where dom0's memory is to be: moved out of the way first.
+    // The modules lie in memory that dom0 gets, so they are moved away first.
     let file = packed::unpack(move_away(kernel)?)?;
     let initrd = modules.next().filter(|module| !module.range.is_empty());
     let initrd = initrd.map(move_away).transpose()?;
-    // What the loader told lies where dom0's memory is to be, too.
+    // The loader's structures lie there, too. They were copied, so their memory is free.
     for range in boot.left_over(image::physical()) {
         system()
             .frames
             .add_free(range.start / FRAME..range.end / FRAME);
     }
 
-    // The low memory is free from here on: the other processors are up. With the page the firmware's own data begin in:
-    // dom0 looks for tables there.
+    // The low memory is free from here on, since the other processors are up. It includes the page that the firmware's
+    // data start in, where dom0 searches for tables.
     let low = boot
         .memory
         .iter()
@@ -71,18 +72,18 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
     let low = low.map_or(0, |region| region.end.min(0xa_0000).div_ceil(FRAME));
     let wanted = options.dom0_memory.unwrap_or_else(|| {
         let free = system().frames.free_count() * FRAME;
-        free - (free / 16).min(KEEP_MOST)
+        free - (free / 16).min(MAX_RESERVED)
     });
     let frames = {
         let mut system = system();
         system.frames.add_free(0..low);
-        take_lowest(&mut system.frames, wanted / FRAME)
+        alloc_lowest(&mut system.frames, wanted / FRAME)
     };
     let memory = ranges(&frames);
     let vcpus = options
         .dom0_vcpus
         .unwrap_or(percpu::all().len())
-        .min(MOST_VCPUS);
+        .min(MAX_VCPUS);
 
     let contains = |range: &Range<u64>| {
         memory
@@ -106,7 +107,7 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         Ok(())
     })?;
 
-    // From the end of the memory below 4 GiB down: ACPI tables, then the initrd.
+    // Down from the end of the memory below 4 GiB: ACPI tables, then the initrd.
     let high = memory
         .iter()
         .rev()
@@ -151,25 +152,25 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Built, &
         "dom0: {} MiB, {vcpus} vCPUs, kernel ends at {kernel_end:#x}, entry {entry:#x}",
         total >> 20
     );
-    let plan = Plan {
+    let config = Dom0Config {
         acpi,
         vcpus,
         memory: frames,
         memory_map: map.iter().map(entry_of).collect(),
     };
-    let domain = domain::make(plan).map_err(|_| "no memory for dom0's tables")?;
-    // What is not the table's yet is used for good: the image, the table itself, what the loader left.
+    let domain = domain::create_dom0(config).map_err(|_| "no memory for dom0's tables")?;
+    // RAM that is not in the frame table yet stays the hypervisor's: the image, the heap, the frame table itself.
     let frames = &mut system().frames;
     memory::ram_frames().for_each(|range| frames.add_hypervisor(range));
-    Ok(Built {
+    Ok(Dom0 {
         domain,
         entry,
         start_info: START_INFO as u32,
     })
 }
 
-/// Takes the lowest free frames.
-fn take_lowest(table: &mut FrameTable, count: u64) -> Vec<HypFrames> {
+/// Allocates the `count` lowest free frames.
+fn alloc_lowest(table: &mut FrameTable, count: u64) -> Vec<HypFrames> {
     let mut blocks: Vec<Range<u64>> = table.free_blocks().collect();
     blocks.sort_unstable_by_key(|block| block.start);
     let mut taken = Vec::new();
@@ -177,7 +178,7 @@ fn take_lowest(table: &mut FrameTable, count: u64) -> Vec<HypFrames> {
     for block in blocks {
         let mut at = block.start;
         while at < block.end && left > 0 {
-            // A part of a block is aligned to its size if the block is and the parts before are no smaller.
+            // The rest of a block is aligned to each part, since parts get smaller.
             let order = left.min(block.end - at).ilog2().min(at.trailing_zeros()) as u8;
             let Some(frames) = table.alloc_at(Mfn(at), order) else {
                 break;
@@ -190,7 +191,7 @@ fn take_lowest(table: &mut FrameTable, count: u64) -> Vec<HypFrames> {
     taken
 }
 
-/// The ranges of addresses that frames cover, which come in order. Frame 0, which dom0 gets a copy of, is among them.
+/// The address ranges of frames in rising order. Frame 0, of which dom0 gets a copy, is added.
 fn ranges(frames: &[HypFrames]) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = alloc::vec![0..FRAME];
     for run in frames {
@@ -203,12 +204,13 @@ fn ranges(frames: &[HypFrames]) -> Vec<Range<u64>> {
     ranges
 }
 
-/// Copies a module to the hypervisor's own memory and frees where it was.
+/// Copies a module to frames of the hypervisor, and frees its memory.
 fn move_away(module: &Module) -> Result<(Frames, u64), &'static str> {
     let len = module.range.end - module.range.start;
-    let copy = Frames::take_run(len.div_ceil(FRAME)).ok_or("no memory to move a module to")?;
-    ram::copy_in(&copy, module.range.start, len);
-    // As whole frames, which is how they were withheld.
+    let copy =
+        platform::alloc_frames(len.div_ceil(FRAME)).ok_or("no memory to move a module to")?;
+    ram::copy_module(&copy, module.range.start, len);
+    // Whole frames, as they were reserved.
     let freed = module.range.start / FRAME..module.range.end.div_ceil(FRAME);
     system().frames.add_free(freed);
     Ok((copy, len))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the toolstack is told of the machine.
+//! Facts about the machine, for the toolstack.
 
 use alloc::string::String;
 
@@ -9,10 +9,11 @@ use paravane::multiboot::Region;
 use paravane::system::domain::E820Entry;
 use paravane::system::{Cpu, HostInfo};
 
+use crate::arch::image;
 use crate::arch::{cpu, percpu, time};
-use crate::boot::{BootInfo, image};
+use crate::boot::BootInfo;
 
-/// Gathers it, once all processors are up.
+/// Collects them, once all processors are up.
 pub fn describe(boot: &BootInfo) -> HostInfo {
     let [signature, _, ecx, edx] = cpu::leaf(1, 0);
     let [_, _, ext_ecx, ext_edx] = cpu::leaf(0x8000_0001, 0);
@@ -23,11 +24,11 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
     for (to, from) in vendor.chunks_exact_mut(4).zip([v0, v1, v2]) {
         to.copy_from_slice(&from.to_le_bytes());
     }
-    // Family 15 and model have extensions (AMD APM volume 3, CPUID function 1).
+    // The extended family and model are added for family 15 (AMD APM volume 3, CPUID function 1).
     let family = signature >> 8 & 15;
-    let wide = family == 15;
-    let family = family + if wide { signature >> 20 & 255 } else { 0 };
-    let model = signature >> 4 & 15 | if wide { signature >> 12 & 0xf0 } else { 0 };
+    let extended = family == 15;
+    let family = family + if extended { signature >> 20 & 255 } else { 0 };
+    let model = signature >> 4 & 15 | if extended { signature >> 12 & 0xf0 } else { 0 };
     let cpus = percpu::all().into_iter().zip(0..).map(|(cpu, number)| Cpu {
         apic_id: cpu.apic_id,
         acpi_id: number,
@@ -47,7 +48,7 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
         signature,
         memory_map: boot.memory.iter().map(entry).collect(),
         command_line: boot.command_line.clone(),
-        // Who built it where and when would make no two builds the same.
+        // Builder, place and date are left out, so that builds are reproducible.
         build: [
             String::from(env!("PARAVANE_COMPILER")),
             String::new(),
@@ -59,8 +60,8 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
     }
 }
 
-/// Core, socket and node of a processor by its APIC id, whose bits leaf 0xb tells apart: those of a core's threads first,
-/// then those of a package.
+/// Core, socket and node of a processor, from its APIC id. Leaf 0xb has the number of bits of the thread id and of the
+/// package's part.
 fn topology(apic_id: u32) -> [u32; 3] {
     let [smt, ..] = cpu::leaf(0xb, 0);
     let [package, ..] = cpu::leaf(0xb, 1);

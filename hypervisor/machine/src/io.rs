@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a domain sees of the machine: its interrupt controllers, the ports and registers it shares, PCI.
+//! Devices of the machine as dom0 accesses them: ports, PCI, interrupt vectors.
 
 pub mod decode;
-pub mod msi;
 pub mod pci;
 pub mod ports;
+pub mod vectors;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hypervisor's program: what runs on the machine. `boot` gets here, `arch` is the processor and its
-//! controllers, `dom0` builds the first domain, `domain` and `vcpu` run it, `io` is what it
-//! sees of the machine, `platform` what the library asks of it. What decides without a machine, hypercalls too, is
-//! the library beside this file.
+//! The machine part of the hypervisor. `boot` is the entry, `arch` the processor and its controllers, `dom0` builds the
+//! first domain, `domain` and `vcpu` run it, `io` emulates devices for it, `platform` implements what the library
+//! `paravane` needs. The logic, with all hypercalls, is in that library.
 
 #![no_std]
 #![no_main]
@@ -30,33 +29,34 @@ use spin::Once;
 use arch::percpu::{self, PerCpu};
 use arch::{lapic, svm, traps};
 use boot::BootInfo;
-use paravane::options::{CONSOLE_PORT, Level, Options};
+use paravane::options::{CONSOLE_PORT, LogLevel, Options};
 
-/// What the loader told, for [`main`], which runs on another stack.
+/// The boot information, for [`main`], which runs on another stack.
 static BOOT: Once<BootInfo> = Once::new();
 
-/// Where the boot code ends: on the boot stack, interrupts off, 4 GiB mapped.
+/// Called by the boot code, on the boot stack, with interrupts off and 4 GiB mapped.
 fn start(magic: u32, info: u64) -> ! {
     arch::serial::init(CONSOLE_PORT);
+    traps::set_exception_handler(arch::crash::exception);
     traps::load();
     log::info!(
         "Paravane {} on {}",
         env!("CARGO_PKG_VERSION"),
         arch::cpu::brand()
     );
-    arch::memory::init(magic, info);
+    platform::init(arch::memory::init(&boot::loader(magic, info)));
     let boot = BOOT.call_once(|| boot::loader(magic, info).copy());
     log::info!("loaded by {}", boot.loader);
-    if let Err(why) = boot.check(boot::image::physical()) {
+    if let Err(why) = boot.check(arch::image::physical()) {
         panic!("{why}");
     }
     lapic::init();
-    let cpu = percpu::make(lapic::id());
-    percpu::adopt(cpu);
+    let cpu = percpu::alloc(lapic::id());
+    percpu::load(cpu);
     percpu::switch_stack(cpu, main)
 }
 
-/// The first processor, on its own stack.
+/// Runs on the first processor, on its own stack.
 extern "C" fn main() -> ! {
     let cpu = percpu::this();
     cpu.ready.store(true, Ordering::SeqCst);
@@ -65,52 +65,52 @@ extern "C" fn main() -> ! {
     let options = Options::parse(&boot.command_line, |word, why| {
         log::warn!("command line: {word} is left out: {why}");
     });
-    log::set_max_level(filter(options.level.unwrap_or(Level::Info)));
-    arch::crash::STAY.store(options.stay, Ordering::Relaxed);
+    log::set_max_level(filter(options.level.unwrap_or(LogLevel::Info)));
+    arch::crash::NO_REBOOT.store(options.noreboot, Ordering::Relaxed);
     let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
     arch::time::init(&acpi);
     arch::power::init(&acpi);
     arch::ioapic::init(&acpi);
     lapic::calibrate();
-    // Both only end a wait: who waited looks at what changed.
-    traps::set_handler(lapic::KICK, |_| lapic::end_of_interrupt());
+    // Both only make the processor leave its guest or idle loop, which then checks its state.
+    traps::set_handler(lapic::KICK, |_| lapic::eoi());
     traps::set_handler(lapic::TIMER, |_| {
         percpu::this().timer_fired.store(true, Ordering::Relaxed);
-        lapic::end_of_interrupt();
+        lapic::eoi();
     });
-    arch::smp::start_others(&acpi);
-    if options.crash {
+    arch::smp::start_others(&acpi, run_processor);
+    if options.crash_test {
         arch::crash::test();
     }
     platform::start(host::describe(boot));
-    let built = match dom0::build(boot, &acpi, &options) {
-        Ok(built) => built,
+    let dom0 = match dom0::build(boot, &acpi, &options) {
+        Ok(dom0) => dom0,
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
-    domain::dom0().pci.lock().serve_memory(&acpi.mcfg);
-    schedule::start(&built, svm::has_next_rip()).expect("memory for dom0's vCPUs");
-    io::msi::take_console();
+    domain::dom0().pci.lock().add_ecam(&acpi.mcfg);
+    schedule::start(&dom0, svm::has_next_rip()).expect("memory for dom0's vCPUs");
+    io::vectors::route_console();
     percpu::all()
         .iter()
         .filter(|other| other.index != cpu.index)
-        .for_each(|other| lapic::kick(other));
+        .for_each(|other| lapic::kick(other.apic_id));
     log::info!("dom0 starts");
-    processor(cpu)
+    run_processor(cpu)
 }
 
-/// The logger's word for how much is logged.
-fn filter(level: Level) -> log::LevelFilter {
+/// The logger's filter for a log level.
+fn filter(level: LogLevel) -> log::LevelFilter {
     match level {
-        Level::None => log::LevelFilter::Off,
-        Level::Error => log::LevelFilter::Error,
-        Level::Warning => log::LevelFilter::Warn,
-        Level::Info => log::LevelFilter::Info,
-        Level::Debug => log::LevelFilter::Debug,
+        LogLevel::None => log::LevelFilter::Off,
+        LogLevel::Error => log::LevelFilter::Error,
+        LogLevel::Warning => log::LevelFilter::Warn,
+        LogLevel::Info => log::LevelFilter::Info,
+        LogLevel::Debug => log::LevelFilter::Debug,
     }
 }
 
-/// What each processor does from the time it is up.
-fn processor(cpu: &'static PerCpu) -> ! {
+/// Enables SVM on a processor that is up, and runs vCPUs for ever.
+fn run_processor(cpu: &'static PerCpu) -> ! {
     let asids = match svm::init() {
         Ok(asids) => asids,
         Err(why) => panic!("processor {}: {why}", cpu.index),

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The library's [`System`] on this machine: one behind one lock, and what it asks of the machine.
+//! The library's [`System`] behind its lock, and the library's [`Platform`] on this machine.
 //!
-//! Order of locks: the system first, then PCI or the I/O APICs, then a vCPU's local APIC, the scheduler last. Who holds one
-//! takes none that comes before; interrupts are handled where none is held.
+//! Lock order: the system, PCI or the I/O APICs, a vCPU's local APIC, the scheduler. Interrupts are handled where no
+//! lock is held.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use paravane::error::{Errno, Result};
-use paravane::mem::FrameTable;
 use paravane::mem::frames::DomId;
+use paravane::mem::{FrameTable, Mfn};
 use paravane::pvclock::Clock;
 use paravane::system::vcpu::VcpuId;
 use paravane::system::{HostInfo, Platform, System, Upcall};
@@ -18,6 +18,7 @@ use spin::{Mutex, MutexGuard, Once};
 use xen_abi::hvm::vcpu::Context;
 use xen_abi::sched::shutdown;
 
+use crate::arch::frames::{Frames, set_free_to_table};
 use crate::arch::{self, ioapic, percpu, phys::Machine, power, serial, time};
 use crate::domain::{self, Vcpu};
 
@@ -25,37 +26,47 @@ static SYSTEM: Once<Mutex<System<Machine>>> = Once::new();
 /// Nanoseconds since 1970 at which system time was zero.
 static WALL_CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// Sleep state S5: the machine is off.
-const OFF: u32 = 5;
+/// ACPI sleep state S5: soft off.
+const S5: u32 = 5;
 
 /// Makes the system, without domains.
 pub fn init(frames: FrameTable) {
+    set_free_to_table(|frames| system().frames.free(frames));
     SYSTEM.call_once(|| Mutex::new(System::new(Machine, frames, HostInfo::default())));
 }
 
-/// Says what is known of the machine once all of it is up.
+/// Sets the facts about the machine and the wall clock, once all processors are up.
 pub fn start(host: HostInfo) {
-    let passed = time::now();
-    let epoch = (arch::rtc::read() * 1_000_000_000).saturating_sub(passed);
+    let uptime = time::now();
+    let epoch = (arch::rtc::read() * 1_000_000_000).saturating_sub(uptime);
     WALL_CLOCK.store(epoch, Ordering::Relaxed);
     system().host = host;
 }
 
-/// The system, for the caller alone as long as it keeps this.
+/// Locks the system.
 ///
 /// # Panics
 ///
 /// Before [`init`].
 pub fn system() -> MutexGuard<'static, System<Machine>> {
-    let mut system = SYSTEM
-        .get()
-        .expect("the system is made at the start")
-        .lock();
-    serial::take_said(|text| system.console.write(text));
+    let mut system = SYSTEM.get().expect("`init` has made the system").lock();
+    serial::take_unread(|text| system.console.write(text));
     system
 }
 
-/// The machine's side of a vCPU; none while its domain is being made.
+/// Allocates `count` contiguous frames from the frame table, the highest that are free, not zeroed. They must not be
+/// dropped while the system is locked.
+pub fn alloc_frames(count: u64) -> Option<Frames> {
+    let order = count.next_power_of_two().trailing_zeros() as u8;
+    let table = &mut system().frames;
+    let fits = |block: &Range<u64>| block.end - block.start >= 1 << order;
+    let ends = table.free_blocks().filter(fits).map(|block| block.end);
+    let start = ends.max()? - (1 << order);
+    let frames = table.alloc_at(Mfn(start), order)?;
+    Some(Frames::from_table(frames, count))
+}
+
+/// The machine's part of a vCPU; `None` while its domain is being created.
 fn vcpu(id: VcpuId) -> Option<&'static Vcpu> {
     domain::find(id.domain)?.vcpus.get(id.vcpu as usize)
 }
@@ -77,25 +88,25 @@ impl Platform for Machine {
     fn upcall(&mut self, id: VcpuId, how: Upcall) {
         let Some(vcpu) = vcpu(id) else { return };
         match how {
-            Upcall::Lapic(vector) => vcpu.apic.lock().request_event(vector),
-            Upcall::Direct(vector) => vcpu.direct.store(vector, Ordering::SeqCst),
+            Upcall::LapicVector(vector) => vcpu.apic.lock().set_evtchn_irq(vector),
+            Upcall::CallbackVector(vector) => vcpu.callback_vector.store(vector, Ordering::SeqCst),
             Upcall::WakeOnly => {}
         }
-        vcpu.woken.store(true, Ordering::SeqCst);
+        vcpu.event_pending.store(true, Ordering::SeqCst);
         vcpu.kick();
     }
 
-    fn wake(&mut self, id: VcpuId) {
+    fn vcpu_wake(&mut self, id: VcpuId) {
         let Some(vcpu) = vcpu(id) else { return };
-        vcpu.stopped.store(false, Ordering::SeqCst);
-        vcpu.checks_nmi.store(true, Ordering::SeqCst);
-        vcpu.woken.store(true, Ordering::SeqCst);
+        vcpu.paused.store(false, Ordering::SeqCst);
+        vcpu.check_nmi.store(true, Ordering::SeqCst);
+        vcpu.event_pending.store(true, Ordering::SeqCst);
         vcpu.kick();
     }
 
-    fn stop(&mut self, id: VcpuId) {
+    fn vcpu_sleep(&mut self, id: VcpuId) {
         if let Some(vcpu) = vcpu(id) {
-            vcpu.stopped.store(true, Ordering::SeqCst);
+            vcpu.paused.store(true, Ordering::SeqCst);
             vcpu.leave_guest(|| false);
         }
     }
@@ -108,33 +119,33 @@ impl Platform for Machine {
         }
     }
 
-    fn flush(&mut self, id: DomId) {
+    fn flush_tlb(&mut self, id: DomId) {
         let Some(domain) = domain::find(id) else {
             return;
         };
         for vcpu in &domain.vcpus {
-            vcpu.flush.store(true, Ordering::SeqCst);
+            vcpu.flush_tlb.store(true, Ordering::SeqCst);
         }
         for vcpu in &domain.vcpus {
-            // One that has entered since has forgotten.
-            vcpu.leave_guest(|| !vcpu.flush.load(Ordering::SeqCst));
+            // A vCPU that has entered the guest since then has flushed its TLB.
+            vcpu.leave_guest(|| !vcpu.flush_tlb.load(Ordering::SeqCst));
         }
     }
 
-    fn initialise(&mut self, _: VcpuId, _: &Context) -> Result<()> {
-        // dom0's vCPUs are started by INIT and start-up interrupts, and there are no other domains yet.
+    fn initialise_vcpu(&mut self, _: VcpuId, _: &Context) -> Result<()> {
+        // dom0 starts its vCPUs by INIT and start-up IPIs, and there are no other domains yet.
         Err(Errno::EOPNOTSUPP)
     }
 
-    fn shut_down(&mut self, domain: DomId, reason: u8) {
+    fn domain_shutdown(&mut self, domain: DomId, reason: u8) {
         log::info!("d{domain} shuts down, reason {reason}");
         if domain != 0 {
             return;
         }
         match u32::from(reason) {
             shutdown::REBOOT => arch::cpu::reboot(),
-            shutdown::CRASH => crate::arch::crash::dom0_crashed("it says so"),
-            // dom0 turns the machine off by ACPI, before it comes here or not at all.
+            shutdown::CRASH => arch::crash::dom0_crashed("it says so"),
+            // dom0 powers off by ACPI, so it does not come here or the machine has no ACPI.
             _ => arch::halt_forever(),
         }
     }
@@ -160,8 +171,7 @@ impl Platform for Machine {
     }
 
     fn setup_gsi(&mut self, gsi: u32, _: bool, _: bool) -> Result<()> {
-        // Trigger and polarity are taken from dom0's own I/O APIC entry when it unmasks the line: here they need no
-        // being remembered.
+        // Trigger and polarity are taken from dom0's own redirection entry when it unmasks the pin.
         if ioapic::has(gsi) {
             Ok(())
         } else {
@@ -169,9 +179,9 @@ impl Platform for Machine {
         }
     }
 
-    fn enter_sleep(&mut self, state: u32, a: u16, b: u16) -> Result<()> {
-        if state != OFF {
-            // The processors' state is not saved yet.
+    fn enter_acpi_sleep(&mut self, state: u32, a: u16, b: u16) -> Result<()> {
+        if state != S5 {
+            // Saving the processors' state is not supported.
             return Err(Errno::EOPNOTSUPP);
         }
         log::info!("dom0 turns the machine off");
@@ -182,7 +192,7 @@ impl Platform for Machine {
     fn pci_device(&mut self, segment: u16, bus: u8, devfn: u8, present: bool) -> Result<()> {
         let domain = domain::find(0).ok_or(Errno::ENODEV)?;
         let bdf = u16::from(bus) << 8 | u16::from(devfn);
-        // A function that is gone keeps its vectors until it comes back.
+        // A removed function keeps its vectors until it is added again.
         if segment == 0 && (!present || domain.pci.lock().add(bdf)) {
             Ok(())
         } else {
@@ -190,7 +200,12 @@ impl Platform for Machine {
         }
     }
 
-    fn pci_window(&mut self, address: u64, segment: u16, buses: RangeInclusive<u8>) -> Result<()> {
+    fn pci_mmcfg_reserved(
+        &mut self,
+        address: u64,
+        segment: u16,
+        buses: RangeInclusive<u8>,
+    ) -> Result<()> {
         let domain = domain::find(0).ok_or(Errno::ENODEV)?;
         let known = domain.windows.iter().any(|&(base, first, last)| {
             (base, first, last) == (address, *buses.start(), *buses.end())
@@ -204,14 +219,14 @@ impl Platform for Machine {
 }
 
 impl Vcpu {
-    /// Has the vCPU, if it runs on another processor, leave the guest before this returns. `done` says that there is no
-    /// need any more.
+    /// If the vCPU runs on another processor, makes it leave the guest before this returns, or returns early once
+    /// `done`.
     fn leave_guest(&self, done: impl Fn() -> bool) {
         let here = percpu::this().index;
         let Some(cpu) = self.runs_on().filter(|cpu| cpu.index != here) else {
             return;
         };
-        arch::lapic::kick(cpu);
+        arch::lapic::kick(cpu.apic_id);
         while self.in_guest.load(Ordering::SeqCst) && !done() {
             core::hint::spin_loop();
         }

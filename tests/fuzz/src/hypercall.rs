@@ -5,9 +5,9 @@
 
 use crate::bytes::Bytes;
 use paravane::event::Binding;
-use paravane::hypercall::{dispatch, After, Call};
+use paravane::hypercall::{dispatch, Call, VcpuAction};
 use paravane::mem::{GuestMemory, Mfn, Owner};
-use paravane::system::fake::{add_domain, machine, Fake, UNPAGED};
+use paravane::system::fake::{add_domain, machine, FakePlatform, UNPAGED};
 use paravane::system::vcpu::VcpuId;
 use paravane::system::{Caller, System};
 use std::cell::Cell;
@@ -43,7 +43,7 @@ pub fn hypercall(input: &[u8]) {
             paging: UNPAGED,
         };
         // The guest may have given that frame away.
-        let _ = caller.copy_out(at, &argument);
+        let _ = caller.raw_copy_to_guest(at, &argument);
         let mut call = Call {
             number,
             args: registers(&mut input, number, at),
@@ -53,8 +53,8 @@ pub fn hypercall(input: &[u8]) {
         // A call that is made again makes progress: a list of 32 bits of items is too long to wait for, so only the
         // first steps are taken.
         for _ in 0..20 {
-            match dispatch(&mut caller, call).after {
-                After::Again(args) => {
+            match dispatch(&mut caller, call).action {
+                VcpuAction::Continuation(args) => {
                     // What is left of a call in a list of calls stands in the list.
                     let list = call.number == 13;
                     assert!(
@@ -68,7 +68,7 @@ pub fn hypercall(input: &[u8]) {
         }
         if input.byte() == 0 {
             system.platform.time += 1_000_000;
-            system.timer(vcpu);
+            system.timer_expired(vcpu);
         }
     }
     whole(&system);
@@ -78,7 +78,7 @@ pub fn hypercall(input: &[u8]) {
             .destroy_domain(id)
             .expect("nobody sees its grant table");
     }
-    assert!(system.shown.is_empty());
+    assert!(system.resource_mappings.is_empty());
     assert_eq!(
         system.frames.free_count(),
         system.frames.total(),
@@ -143,7 +143,7 @@ fn word(input: &mut Bytes<'_>, at: u64) -> u64 {
     }
 }
 
-fn whole(system: &System<Fake>) {
+fn whole(system: &System<FakePlatform>) {
     let owned = Cell::new([0u64; 2]);
     for frame in 0..FRAMES {
         if let Owner::Domain(id) = system.frames.owner(Mfn(frame)) {
@@ -156,7 +156,7 @@ fn whole(system: &System<Fake>) {
         let count = owned.get()[usize::from(domain.id())];
         assert_eq!(
             count,
-            system.frames.count_of(domain.id()),
+            system.frames.tot_pages(domain.id()),
             "frames are miscounted"
         );
         for port in 0..domain.events.ports().len() {
@@ -168,8 +168,8 @@ fn whole(system: &System<Fake>) {
             }
         }
         for handle in 0..256 {
-            if let Some(mapping) = domain.grants.mapping(handle) {
-                let (holds, _) = system.frames.holds(mapping.hold.mfn());
+            if let Some(mapping) = domain.grants.maptrack.get(handle) {
+                let (holds, _) = system.frames.page_refs(mapping.page.mfn());
                 assert!(holds > 0, "a mapping of a frame that nobody holds");
             }
         }

@@ -1,17 +1,20 @@
-//! The MADT made for dom0: its vCPUs' local APICs, the I/O APICs that it sees, and the machine's interrupt overrides.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{HEADER, Maker, table};
+//! The MADT: what the firmware's has, and the one for dom0, with its vCPUs' local APICs, its I/O APICs and the
+//! firmware's interrupt source overrides.
+
+use super::{HEADER, Oem, table};
 use crate::cpuid::apic_id;
 use alloc::vec::Vec;
 
-/// Where local APICs are.
+/// Address of the local APICs.
 pub const LOCAL_APIC: u32 = 0xfee0_0000;
 /// The revision whose structures are used (ACPI 6.1).
 const REVISION: u8 = 4;
 /// Bytes before the structures: address and flags.
 const FIXED: usize = 8;
 
-/// Kinds of structures.
+/// Types of structures.
 const LOCAL: u8 = 0;
 const IO_APIC: u8 = 1;
 const OVERRIDE: u8 = 2;
@@ -24,44 +27,44 @@ const ENABLED: u32 = 1;
 /// An I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoApic {
-    /// Its number.
+    /// Its APIC id.
     pub id: u8,
-    /// Where its registers are.
+    /// Physical address of its registers.
     pub address: u32,
-    /// Its first line's number among all.
-    pub base: u32,
+    /// GSI of its first pin.
+    pub gsi_base: u32,
 }
 
-/// An ISA interrupt that is not at the line of its number.
+/// An interrupt source override: an ISA IRQ whose GSI, trigger or polarity is not the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Its number.
+    /// The ISA IRQ.
     pub irq: u8,
-    /// Its line.
+    /// The GSI that it is connected to.
     pub gsi: u32,
     /// Polarity and trigger.
     pub flags: u16,
 }
 
-/// The structures of a MADT: kind and bytes. Ends where the table does, or where it is malformed.
+/// The structures of a MADT: type and bytes. Ends at the table's end, or where it is malformed.
 fn structures(table: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = table.get(HEADER + FIXED..).unwrap_or(&[]);
     core::iter::from_fn(move || {
-        let (kind, length) = (*rest.first()?, usize::from(*rest.get(1)?));
-        // A structure without a length would be read for ever.
+        let (structure_type, length) = (*rest.first()?, usize::from(*rest.get(1)?));
+        // A structure of length 0 would be read for ever.
         let structure = rest.get(..length).filter(|_| length >= 2)?;
         rest = &rest[length..];
-        Some((kind, structure))
+        Some((structure_type, structure))
     })
 }
 
-/// The numbers of the local APICs of processors that can be used, by the machine's MADT.
+/// The APIC ids of the enabled processors of a MADT.
 pub fn processors(table: &[u8]) -> Vec<u32> {
     let word = |b: &[u8], at: usize| {
         let bytes = b.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_le_bytes)
     };
-    let read = |(kind, bytes): (u8, &[u8])| match kind {
+    let read = |(structure_type, bytes): (u8, &[u8])| match structure_type {
         LOCAL if word(bytes, 4)? & ENABLED != 0 => Some(u32::from(bytes[3])),
         LOCAL_X2APIC if word(bytes, 8)? & ENABLED != 0 => word(bytes, 4),
         _ => None,
@@ -69,10 +72,10 @@ pub fn processors(table: &[u8]) -> Vec<u32> {
     structures(table).filter_map(read).collect()
 }
 
-/// The overrides of the machine's MADT.
+/// The interrupt source overrides of a MADT.
 pub fn overrides(table: &[u8]) -> Vec<Override> {
-    let read = |(kind, bytes): (u8, &[u8])| {
-        if kind != OVERRIDE || bytes.len() < OVERRIDE_SIZE {
+    let read = |(structure_type, bytes): (u8, &[u8])| {
+        if structure_type != OVERRIDE || bytes.len() < OVERRIDE_SIZE {
             return None;
         }
         Some(Override {
@@ -84,29 +87,29 @@ pub fn overrides(table: &[u8]) -> Vec<Override> {
     structures(table).filter_map(read).collect()
 }
 
-/// The I/O APICs of the machine's MADT.
+/// The I/O APICs of a MADT.
 pub fn io_apics(table: &[u8]) -> Vec<IoApic> {
     let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    let read = |(kind, bytes): (u8, &[u8])| {
-        (kind == IO_APIC && bytes.len() >= 12).then(|| IoApic {
+    let read = |(structure_type, bytes): (u8, &[u8])| {
+        (structure_type == IO_APIC && bytes.len() >= 12).then(|| IoApic {
             id: bytes[2],
             address: word(&bytes[4..]),
-            base: word(&bytes[8..]),
+            gsi_base: word(&bytes[8..]),
         })
     };
     structures(table).filter_map(read).collect()
 }
 
-/// Makes the table.
-pub fn madt(maker: &Maker, vcpus: u32, io_apics: &[IoApic], overrides: &[Override]) -> Vec<u8> {
+/// Builds the MADT for dom0.
+pub fn madt(oem: &Oem, vcpus: u32, io_apics: &[IoApic], overrides: &[Override]) -> Vec<u8> {
     let mut content = Vec::new();
     content.extend(LOCAL_APIC.to_le_bytes());
-    // No 8259s that dom0 would have to mask.
+    // No flags: there are no 8259s for dom0 to mask.
     content.extend(0u32.to_le_bytes());
     for io_apic in io_apics {
         content.extend([IO_APIC, 12, io_apic.id, 0]);
         content.extend(io_apic.address.to_le_bytes());
-        content.extend(io_apic.base.to_le_bytes());
+        content.extend(io_apic.gsi_base.to_le_bytes());
     }
     for vcpu in 0..vcpus {
         content.extend([LOCAL_X2APIC, 16, 0, 0]);
@@ -119,20 +122,20 @@ pub fn madt(maker: &Maker, vcpus: u32, io_apics: &[IoApic], overrides: &[Overrid
         content.extend(entry.gsi.to_le_bytes());
         content.extend(entry.flags.to_le_bytes());
     }
-    table(*b"APIC", REVISION, maker, &content)
+    table(*b"APIC", REVISION, oem, &content)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acpi::{is_valid, tests::MAKER};
+    use crate::acpi::{is_valid, tests::OEM};
 
     #[test]
     fn what_is_written_is_read() {
         let io = [IoApic {
             id: 2,
             address: 0xfec0_0000,
-            base: 0,
+            gsi_base: 0,
         }];
         let overrides_made = [
             Override {
@@ -146,13 +149,13 @@ mod tests {
                 flags: 0xd,
             },
         ];
-        let made = madt(&MAKER, 3, &io, &overrides_made);
+        let made = madt(&OEM, 3, &io, &overrides_made);
         assert!(is_valid(&made));
         assert_eq!(overrides(&made), overrides_made);
         assert_eq!(io_apics(&made), io);
         assert_eq!(processors(&made), [0, 2, 4]);
         let local: Vec<&[u8]> = structures(&made)
-            .filter(|(kind, _)| *kind == LOCAL_X2APIC)
+            .filter(|(structure_type, _)| *structure_type == LOCAL_X2APIC)
             .map(|(_, b)| b)
             .collect();
         assert_eq!(local.len(), 3);
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_structure_without_a_length_ends_the_table() {
-        let mut made = madt(&MAKER, 1, &[], &[]);
+        let mut made = madt(&OEM, 1, &[], &[]);
         made.truncate(HEADER + FIXED);
         made.extend([OVERRIDE, 0, 0, 0]);
         assert!(overrides(&made).is_empty());

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! gzip (RFC 1952). The checksum is not looked at: the sizes are, and what comes out has to be an ELF file.
+//! gzip (RFC 1952). The checksum is not verified; the size is, and the result has to be an ELF file.
 
 use alloc::boxed::Box;
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
-use super::{Error, File, Input, Output, PIECE};
+use super::{CHUNK, Error, File, Input, Output};
 
-/// Bits of the header's flags (2.3.1): a checksum of the header, further fields, a name, a comment.
+/// Bits of the header's flags (2.3.1).
 const FHCRC: u8 = 1 << 1;
 const FEXTRA: u8 = 1 << 2;
 const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 
-/// How far back a copy may reach (RFC 1951, 3.2.5): the size of the buffer that is written round and round.
+/// Size of the circular output buffer: the largest distance of a back reference (RFC 1951, 3.2.5).
 const WINDOW: usize = 32 << 10;
 
 pub(super) fn unpack<F: File>(
@@ -24,11 +24,11 @@ pub(super) fn unpack<F: File>(
 ) -> Result<(), Error> {
     header(input)?;
     let mut state = Box::<DecompressorOxide>::default();
-    let (mut piece, mut window) = (alloc::vec![0; PIECE], alloc::vec![0; WINDOW]);
+    let (mut chunk, mut window) = (alloc::vec![0; CHUNK], alloc::vec![0; WINDOW]);
     let (mut have, mut used, mut at) = (0, 0, 0);
     loop {
         if used == have {
-            (have, used) = (input.take(&mut piece), 0);
+            (have, used) = (input.take(&mut chunk), 0);
         }
         let more = if input.left() > 0 {
             inflate_flags::TINFL_FLAG_HAS_MORE_INPUT
@@ -36,7 +36,7 @@ pub(super) fn unpack<F: File>(
             0
         };
         let (status, read, written) =
-            decompress(&mut state, &piece[used..have], &mut window, at, more);
+            decompress(&mut state, &chunk[used..have], &mut window, at, more);
         used += read;
         output.push(&window[at..at + written])?;
         at = (at + written) % WINDOW;

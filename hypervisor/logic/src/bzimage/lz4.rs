@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! lz4's old format (`lz4 -l`, lz4_Frame_format.md, "Legacy frame"): a magic number, then blocks with their packed size
-//! before them, each of which unpacks to 8 MiB, the last one to less.
+//! lz4 in its legacy format (`lz4 -l`, lz4_Frame_format.md, "Legacy frame"): a magic number, then blocks, each after
+//! its compressed size. A block holds 8 MiB, the last one less.
 
 use super::{Error, File, Input, Output};
 
-/// What a block unpacks to at most, in bytes.
+/// Largest uncompressed size of a block, in bytes.
 const BLOCK: usize = 8 << 20;
-/// What a packed block has at most, in bytes: one that cannot be packed grows by a 255th.
+/// Largest compressed size of a block, in bytes: incompressible data grow by a 255th.
 const PACKED: usize = BLOCK + BLOCK / 255 + 16;
 
-/// How much memory unpacking takes, in bytes.
+/// Bytes that unpacking allocates.
 pub(super) const ROOM: u64 = (BLOCK + PACKED) as u64;
 
 pub(super) fn unpack<F: File>(

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! zstd (RFC 8878). The decoder keeps as many bytes as the frame says that copies reach back, its window: for a kernel
-//! 128 MiB, whatever it unpacks to, as the packer did not know the size. Nothing reaches back beyond the beginning, so
-//! the decoder gets another header, of a frame whose window is the whole file.
+//! zstd (RFC 8878). The decoder allocates the window that the frame header asks for: 128 MiB for a kernel, whatever its
+//! size, as the compressor read it from a pipe. A back reference cannot reach beyond the start, so the decoder gets
+//! another header, of a single-segment frame whose window is the uncompressed file.
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::io::{self, Read};
 
-use super::{Error, File, Input, Output, PIECE};
+use super::{CHUNK, Error, File, Input, Output};
 
-/// How much is unpacked before the size is looked at, in bytes; the last block goes beyond it.
+/// Bytes that are unpacked before the size is checked; the last block may exceed it.
 const STEP: usize = 1 << 20;
-/// What a block unpacks to at most, in bytes.
+/// Largest uncompressed size of a block, in bytes.
 const BLOCK: u64 = 128 << 10;
 
-/// Fields of the frame header's descriptor (3.1.1.1.1): a dictionary is needed, a checksum follows the last block, no
-/// window is named as it is the file's size, how long the file's size is (2: four bytes).
+/// Fields of the frame header's descriptor (3.1.1.1.1): dictionary id, checksum behind the last block, single segment
+/// (no window field), size of the content size field (2: four bytes).
 const DICTIONARY: u8 = 3;
 const CHECKSUM: u8 = 1 << 2;
 const RESERVED: u8 = 1 << 3;
 const SINGLE_SEGMENT: u8 = 1 << 5;
 const SIZE_SHIFT: u8 = 6;
 
-/// How much memory unpacking takes, in bytes: a buffer that grows to the next power of two, while its smaller
-/// predecessors are still there.
+/// Bytes that unpacking allocates: a buffer that grows to the next power of two while the smaller one still exists.
 pub(super) fn room(size: u64) -> u64 {
     2 * (size + STEP as u64 + BLOCK).next_power_of_two()
 }
@@ -42,21 +41,21 @@ pub(super) fn unpack<F: File>(
         .decode_blocks(&mut source, step())
         .map_err(|_| Error::Damaged)?
     {
-        // It hands nothing out before the end unless there is more than the window.
+        // It returns nothing before the end unless there is more than the window.
         if decoder.can_collect() > 0 {
             return Err(Error::OtherSize);
         }
     }
-    let mut piece = alloc::vec![0; PIECE];
+    let mut chunk = alloc::vec![0; CHUNK];
     loop {
-        match decoder.read(&mut piece).map_err(|_| Error::Damaged)? {
+        match decoder.read(&mut chunk).map_err(|_| Error::Damaged)? {
             0 => return Ok(()),
-            count => output.push(&piece[..count])?,
+            count => output.push(&chunk[..count])?,
         }
     }
 }
 
-/// Reads the frame's header and returns the one to use.
+/// Reads the frame's header and returns its replacement.
 fn header<F: File>(input: &mut Input<'_, F>, size: u64) -> Result<[u8; 9], Error> {
     let mut fixed = [0; 5];
     input.fill(&mut fixed)?;
@@ -81,7 +80,7 @@ fn header<F: File>(input: &mut Input<'_, F>, size: u64) -> Result<[u8; 9], Error
     Ok(head)
 }
 
-/// The header, then the rest.
+/// The replaced header, then the rest of the input.
 struct Source<'s, 'f, F> {
     head: &'s [u8],
     input: &'s mut Input<'f, F>,

@@ -1,10 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What a guest is told of each leaf and register, and what it is not.
 
 use super::*;
+use crate::msr::{self, MsrPolicy};
 use proptest::prelude::*;
 
 const VCPU: VcpuId = VcpuId { domain: 0, vcpu: 3 };
-const OF: Virtual = Virtual {
+const OF: VcpuState = VcpuState {
     apic_id: 6,
     vcpus: 4,
     osxsave: false,
@@ -35,7 +38,7 @@ fn the_signature_is_xens() {
 
 #[test]
 fn what_is_not_for_guests_is_not_told() {
-    let all = Registers {
+    let all = CpuidRegs {
         a: !0,
         b: !0,
         c: !0,
@@ -51,25 +54,25 @@ fn what_is_not_for_guests_is_not_told() {
     assert_ne!(leaf.c & HYPERVISOR, 0);
     assert_eq!(leaf.b >> 24, 6);
     assert_eq!(guest_leaf(0x8000_0001, 0, &OF, all).c & 1 << 2, 0, "SVM");
-    assert_eq!(guest_leaf(0x8000_000a, 0, &OF, all), Registers::default());
+    assert_eq!(guest_leaf(0x8000_000a, 0, &OF, all), CpuidRegs::default());
     assert_eq!(
         guest_leaf(0xb, 1, &OF, all),
-        Registers {
+        CpuidRegs {
             a: 3,
             b: 4,
             c: 0x201,
             d: 6
         }
     );
-    let off = Virtual { apic: false, ..OF };
+    let off = VcpuState { apic: false, ..OF };
     assert_eq!(guest_leaf(1, 0, &off, all).d & APIC, 0);
 }
 
 proptest! {
     #[test]
     fn no_leaf_panics(leaf in any::<u32>(), subleaf in any::<u32>(), vcpus in any::<u32>(), r in any::<u32>()) {
-        let host = |_: u32, _: u32| Registers { a: r, b: !r, c: r, d: !r };
-        let of = Virtual { vcpus, xcr0: u64::from(r), ..OF };
+        let host = |_: u32, _: u32| CpuidRegs { a: r, b: !r, c: r, d: !r };
+        let of = VcpuState { vcpus, xcr0: u64::from(r), ..OF };
         for number in [leaf, leaf % 32, leaf % 32 | 0x8000_0000, leaf % 8 | FIRST_LEAF] {
             super::leaf(number, subleaf, VCPU, &of, &Tsc::default(), host);
             guest_leaf(number, subleaf, &of, host);
@@ -91,9 +94,9 @@ fn extended_states_are_sized_by_what_is_on() {
             (0xd, 9) => (8, 2688, 0),
             _ => (0xd, 0, 0),
         };
-        Registers { a, b, c, d: 0 }
+        CpuidRegs { a, b, c, d: 0 }
     };
-    let of = |xcr0| Virtual { xcr0, ..OF };
+    let of = |xcr0| VcpuState { xcr0, ..OF };
     let ask = |subleaf, xcr0| leaf(0xd, subleaf, VCPU, &of(xcr0), &Tsc::default(), host);
     let of_all = |xcr0| {
         let leaf = ask(0, xcr0);
@@ -104,7 +107,7 @@ fn extended_states_are_sized_by_what_is_on() {
     assert_eq!(of_all(0xe7).1, 2688);
     let compact = ask(1, 0xe7);
     assert_eq!((compact.a, compact.b), (7, 832 + 64 + 512 + 1024));
-    assert_eq!(ask(9, 0xe7), Registers::default());
+    assert_eq!(ask(9, 0xe7), CpuidRegs::default());
 }
 
 #[test]
@@ -119,21 +122,21 @@ fn what_the_processor_lacks_is_not_placed() {
             (0x8000_0008, _) => (0x3928, 0),
             _ => (0xd, 0),
         };
-        Registers {
+        CpuidRegs {
             a,
             b,
-            ..Registers::default()
+            ..CpuidRegs::default()
         }
     };
     let ask = |number, subleaf| leaf(number, subleaf, VCPU, &OF, &Tsc::default(), host);
     assert_eq!(ask(0xd, 2).b, 576);
-    assert_eq!(ask(0xd, 5), Registers::default());
+    assert_eq!(ask(0xd, 5), CpuidRegs::default());
     assert_eq!(ask(0x8000_0008, 0).a, 0x3028);
 }
 
 #[test]
 fn a_leaf_beyond_the_processors_last_is_empty() {
-    let host = |leaf: u32, _: u32| Registers {
+    let host = |leaf: u32, _: u32| CpuidRegs {
         a: if leaf & 0x8000_0000 != 0 {
             0x8000_0008
         } else {
@@ -145,20 +148,20 @@ fn a_leaf_beyond_the_processors_last_is_empty() {
     };
     for number in [0xe, 0x4000_0006, 0x8000_0009, 0xc000_0000] {
         let out = leaf(number, 0, VCPU, &OF, &Tsc::default(), host);
-        assert_eq!(out, Registers::default(), "{number:#x}");
+        assert_eq!(out, CpuidRegs::default(), "{number:#x}");
     }
 }
 
 #[test]
 fn an_unknown_register_faults() {
     for index in [0u32, 1, 0x48, 0x179, 0x1ff, 0x2ff, 0xc001_0201, 0xffff_ffff] {
-        assert_eq!(msr(index), Msr::Fault, "{index:#x}");
+        assert_eq!(msr::policy(index), MsrPolicy::Fault, "{index:#x}");
     }
 }
 
 /// Everything that a processor could have.
-fn all_ones(_: u32, _: u32) -> Registers {
-    Registers {
+fn all_ones(_: u32, _: u32) -> CpuidRegs {
+    CpuidRegs {
         a: !0,
         b: !0,
         c: !0,
@@ -167,8 +170,8 @@ fn all_ones(_: u32, _: u32) -> Registers {
 }
 
 /// Nothing of it.
-fn nothing(_: u32, _: u32) -> Registers {
-    Registers::default()
+fn nothing(_: u32, _: u32) -> CpuidRegs {
+    CpuidRegs::default()
 }
 
 fn set_bits(word: u32) -> Vec<u32> {
@@ -198,7 +201,7 @@ fn every_feature_that_is_not_for_guests_is_hidden() {
     assert_eq!(set_bits(told(0x8000_0007).d), [8]);
     assert_eq!(set_bits(told(0x8000_0008).b), [0, 2, 9]);
     for leaf in [6, 0x8000_0007] {
-        let Registers { a, b, c, d } = told(leaf);
+        let CpuidRegs { a, b, c, d } = told(leaf);
         let others = if leaf == 6 { [b, c, d] } else { [a, b, c] };
         assert_eq!(others, [0; 3], "{leaf:#x}");
     }
@@ -219,15 +222,15 @@ fn every_feature_that_is_not_for_guests_is_hidden() {
         0x8000_00ff,
     ];
     for leaf in empty {
-        assert_eq!(told(leaf), Registers::default(), "{leaf:#x}");
+        assert_eq!(told(leaf), CpuidRegs::default(), "{leaf:#x}");
     }
-    assert_eq!(guest_leaf(7, 1, &OF, all_ones), Registers::default());
+    assert_eq!(guest_leaf(7, 1, &OF, all_ones), CpuidRegs::default());
     assert_eq!(told(0x8000_0002), all_ones(0, 0), "the brand");
 }
 
 #[test]
 fn what_the_processor_lacks_is_not_made_up() {
-    let told = |leaf, of: &Virtual| guest_leaf(leaf, 0, of, nothing);
+    let told = |leaf, of: &VcpuState| guest_leaf(leaf, 0, of, nothing);
     let one = told(1, &OF);
     assert_eq!(
         set_bits(one.c),
@@ -235,7 +238,7 @@ fn what_the_processor_lacks_is_not_made_up() {
         "x2APIC, deadline, hypervisor"
     );
     assert_eq!(set_bits(one.d), [9, 28], "APIC, more than one processor");
-    let alone = Virtual {
+    let alone = VcpuState {
         vcpus: 1,
         apic: false,
         osxsave: true,
@@ -243,21 +246,21 @@ fn what_the_processor_lacks_is_not_made_up() {
     };
     assert_eq!(told(1, &alone).d, 0);
     assert_eq!(set_bits(told(1, &alone).c), [21, 24, 31]);
-    let with_xsave = guest_leaf(1, 0, &alone, |_, _| Registers {
+    let with_xsave = guest_leaf(1, 0, &alone, |_, _| CpuidRegs {
         c: 1 << 26,
-        ..Registers::default()
+        ..CpuidRegs::default()
     });
     assert_eq!(set_bits(with_xsave.c), [21, 24, 26, 27, 31]);
     assert_eq!(set_bits(told(0x8000_0001, &OF).d), [9]);
-    assert_eq!(told(0x8000_0001, &alone), Registers::default());
+    assert_eq!(told(0x8000_0001, &alone), CpuidRegs::default());
     for leaf in [6, 7, 0x8000_0007] {
-        assert_eq!(told(leaf, &OF), Registers::default(), "{leaf:#x}");
+        assert_eq!(told(leaf, &OF), CpuidRegs::default(), "{leaf:#x}");
     }
 }
 
 #[test]
 fn processors_are_numbered_as_their_apics_are() {
-    let of = |vcpus, apic_id| Virtual {
+    let of = |vcpus, apic_id| VcpuState {
         vcpus,
         apic_id,
         ..OF
@@ -294,9 +297,9 @@ fn processors_are_numbered_as_their_apics_are() {
 #[test]
 fn addresses_are_as_long_as_four_levels_reach() {
     for (host, told) in [(0x3930, 0x3030), (0x3028, 0x3028), (0x2a24, 0x2a24)] {
-        let host = |_, _| Registers {
+        let host = |_, _| CpuidRegs {
             a: host | 0x5a_0000,
-            ..Registers::default()
+            ..CpuidRegs::default()
         };
         let out = guest_leaf(0x8000_0008, 0, &OF, host);
         assert_eq!(out.a, told | 0x5a_0000);
@@ -306,16 +309,16 @@ fn addresses_are_as_long_as_four_levels_reach() {
 #[test]
 fn a_state_without_a_place_of_its_own_has_no_size() {
     // Only what the processor saves in another form is told besides the sizes.
-    let host = |_: u32, subleaf: u32| Registers {
+    let host = |_: u32, subleaf: u32| CpuidRegs {
         a: [7, 0xff, 256][subleaf.min(2) as usize],
         b: 576,
         c: 0,
         d: 3,
     };
-    let of = Virtual { xcr0: 7, ..OF };
+    let of = VcpuState { xcr0: 7, ..OF };
     let one = guest_leaf(0xd, 1, &of, host);
     assert_eq!((one.a, one.b, one.c, one.d), (7, 832, 0, 0));
-    let without = |_: u32, subleaf: u32| Registers {
+    let without = |_: u32, subleaf: u32| CpuidRegs {
         a: [7, 0xfd, 256][subleaf.min(2) as usize],
         ..host(0xd, subleaf)
     };
@@ -323,7 +326,7 @@ fn a_state_without_a_place_of_its_own_has_no_size() {
     assert_eq!((one.a, one.b), (5, 0), "no compact form");
     for subleaf in [3, 62, 63, 64, u32::MAX] {
         let out = guest_leaf(0xd, subleaf, &of, host);
-        assert_eq!(out, Registers::default(), "{subleaf}");
+        assert_eq!(out, CpuidRegs::default(), "{subleaf}");
     }
     // The high half of what can be turned on is nobody's.
     assert_eq!(guest_leaf(0xd, 0, &of, host).d, 0);
@@ -361,9 +364,9 @@ fn the_hypervisors_leaves_say_what_a_guest_needs() {
 
 #[test]
 fn every_register_that_is_known_has_its_kind() {
-    let known: &[(Msr, &[u32])] = &[
+    let known: &[(MsrPolicy, &[u32])] = &[
         (
-            Msr::Guest,
+            MsrPolicy::Guest,
             &[
                 0x10,
                 0x174,
@@ -382,32 +385,32 @@ fn every_register_that_is_known_has_its_kind() {
                 0xc000_0103,
             ],
         ),
-        (Msr::Apic, &[0x1b, 0x6e0, 0x800, 0x830, 0x8ff]),
+        (MsrPolicy::Apic, &[0x1b, 0x6e0, 0x800, 0x830, 0x8ff]),
         (
-            Msr::HostReadOnly,
+            MsrPolicy::HostReadOnly,
             &[0x8b, 0x17, 0x1a0, 0xc001_001a, 0xc001_001d, 0xc001_1020],
         ),
-        (Msr::Constant(1), &[0x3a]),
-        (Msr::Constant(0), &[0xc001_0010]),
-        (Msr::Constant(1 << 24), &[0xc001_0015]),
-        (Msr::Constant(2), &[0xc001_1029]),
-        (Msr::Constant(0x18), &[0xc001_0114]),
-        (Msr::HypercallPage, &[0x4000_0000]),
-        (Msr::Ignored, &[0xc001_0055]),
+        (MsrPolicy::Constant(1), &[0x3a]),
+        (MsrPolicy::Constant(0), &[0xc001_0010]),
+        (MsrPolicy::Constant(1 << 24), &[0xc001_0015]),
+        (MsrPolicy::Constant(2), &[0xc001_1029]),
+        (MsrPolicy::Constant(0x18), &[0xc001_0114]),
+        (MsrPolicy::HypercallPage, &[0x4000_0000]),
+        (MsrPolicy::Ignored, &[0xc001_0055]),
     ];
     let kind = |index| {
         let mut known = known.iter().filter(|(_, list)| list.contains(&index));
-        known.next().map_or(Msr::Fault, |(kind, _)| *kind)
+        known.next().map_or(MsrPolicy::Fault, |(kind, _)| *kind)
     };
     for (_, list) in known {
         for index in *list {
             for near in [index.wrapping_sub(1), *index, index + 1] {
                 // Of the x2APIC's whole range only some stand in the list.
                 if !(0x800..=0x8ff).contains(&near) {
-                    assert_eq!(msr(near), kind(near), "{near:#x}");
+                    assert_eq!(msr::policy(near), kind(near), "{near:#x}");
                 }
             }
         }
     }
-    assert!((0x800..=0x8ff).all(|index| msr(index) == Msr::Apic));
+    assert!((0x800..=0x8ff).all(|index| msr::policy(index) == MsrPolicy::Apic));
 }

@@ -1,4 +1,6 @@
-//! What each port of a domain is bound to.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ports of a domain and what they are bound to.
 
 use crate::error::{Errno, Result};
 use crate::mem::frames::DomId;
@@ -8,32 +10,32 @@ use xen_abi::event_channel::fifo::PRIORITY_DEFAULT;
 /// What a port is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// Nothing.
+    /// Nothing (`ECS_FREE`).
     Free,
-    /// Port 0, which is nobody's.
+    /// Port 0, which cannot be used.
     Reserved,
-    /// A domain may connect to it.
+    /// Nothing yet; this domain may bind to it.
     Unbound(DomId),
-    /// It is connected to a port of a domain, maybe the same one.
+    /// A port of a domain, which may be the same domain.
     Interdomain(DomId, u32),
-    /// A virtual interrupt.
+    /// A virq.
     Virq(u32),
-    /// An interrupt from one vCPU to another.
+    /// IPIs to a vCPU of the domain.
     Ipi,
 }
 
 /// A port.
 #[derive(Clone, Copy, Debug)]
 pub struct Port {
-    /// What it is bound to.
+    /// What the port is bound to.
     pub binding: Binding,
-    /// The vCPU that is told.
+    /// The vCPU that it notifies.
     pub vcpu: u32,
-    /// Queue it goes to.
+    /// Its priority, which selects the FIFO queue.
     pub priority: u8,
-    /// An event came before there was a word for it.
+    /// It became pending before its FIFO event word existed.
     pub pending: bool,
-    /// The queue it was put on last: vCPU and priority.
+    /// The FIFO queue that it was linked to last: vCPU and priority.
     pub last_queue: (u32, u8),
 }
 
@@ -48,18 +50,18 @@ impl Port {
         }
     }
 
-    /// Whether it is bound to anything.
+    /// Whether the port is in use.
     pub fn is_bound(&self) -> bool {
         !matches!(self.binding, Binding::Free | Binding::Reserved)
     }
 }
 
-/// The ports of a domain: as many as it has ever used.
+/// The ports of a domain, up to the highest that it has ever used.
 pub struct Ports {
     ports: Vec<Port>,
     max: u32,
     bound: u32,
-    /// No port below is free.
+    /// No port below this one is free.
     lowest: u32,
 }
 
@@ -73,7 +75,7 @@ impl Ports {
         }
     }
 
-    /// A port that exists.
+    /// A port, free or not; `None` if it was never used.
     pub fn get(&self, port: u32) -> Option<&Port> {
         self.ports.get(port as usize)
     }
@@ -82,17 +84,17 @@ impl Ports {
         self.ports.get_mut(port as usize)
     }
 
-    /// How many are bound.
+    /// Number of ports in use.
     pub fn bound(&self) -> u32 {
         self.bound
     }
 
-    /// Number of ports that exist; the highest is one less.
+    /// The highest port that was ever used, plus one.
     pub fn len(&self) -> u32 {
         self.ports.len() as u32
     }
 
-    /// Whether there is no port; there always is port 0.
+    /// Never true: port 0 always exists.
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty()
     }
@@ -126,7 +128,7 @@ impl Ports {
                 }
                 Some(free) if free.binding == Binding::Free => {
                     if !busy(port) {
-                        // The queue it was on last stays known, for it may be that queue's tail.
+                        // The last queue is kept: the port may be its tail.
                         let last_queue = free.last_queue;
                         self.ports[port as usize] = Port {
                             last_queue,

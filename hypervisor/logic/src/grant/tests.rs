@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Entries that the granter changes while the hypervisor looks at them, and how often a grant may be used.
 
 use super::*;
 use crate::mem::FrameTable;
-use crate::mem::frames::Record;
+use crate::mem::frames::PageInfo;
 use crate::mem::heap::HeapMemory;
-use crate::mem::meddling::Meddling;
+use crate::mem::racing::RacingMemory;
 use core::cell::Cell;
 
 /// The grant that is looked at.
@@ -13,7 +15,7 @@ const USER: DomId = 3;
 
 /// A table of a version, with a frame of entries and one of status words, and the addresses of an entry and its word.
 fn table(memory: &HeapMemory, version: u32) -> (GrantTable, u64, u64) {
-    let mut frames = FrameTable::new(vec![Record::default(); 8]);
+    let mut frames = FrameTable::new(vec![PageInfo::default(); 8]);
     frames.add_free(0..8);
     let mut table = GrantTable::new(1, 1);
     table.set_version(version);
@@ -31,8 +33,8 @@ fn write(memory: &HeapMemory, entry: u64, flags: u16, user: DomId) {
     memory.store_u32(entry, u32::from(flags) | u32::from(user) << 16);
 }
 
-fn active(readers: u32, writers: u32) -> Active {
-    Active {
+fn active(readers: u32, writers: u32) -> ActiveEntry {
+    ActiveEntry {
         user: USER,
         mfn: Mfn(7),
         start: 0,
@@ -43,18 +45,18 @@ fn active(readers: u32, writers: u32) -> Active {
     }
 }
 
-const REFUSED: Outcome<Option<Granted>> = Err(Failed(status::GENERAL_ERROR));
+const REFUSED: GnttabResult<Option<Granted>> = Err(GntStatus(status::GENERAL_ERROR));
 const MARKS: u16 = flag::READING | flag::WRITING;
 
 #[test]
 fn a_grant_that_is_taken_back_while_it_is_marked_is_not_used() {
     let memory = HeapMemory::new(8);
     for readonly in [false, true] {
-        // Version 1: mark and entry are one word, so the change is seen by the mark's failing.
+        // Version 1: status bits and entry are one word, so the exchange fails after the change.
         let (table, entry, _) = table(&memory, 1);
         write(&memory, entry, flag::PERMIT_ACCESS, USER);
         let revoked = Cell::new(false);
-        let guest = Meddling {
+        let guest = RacingMemory {
             memory: &memory,
             before: |memory: &HeapMemory, _| {
                 if !revoked.replace(true) {
@@ -62,18 +64,18 @@ fn a_grant_that_is_taken_back_while_it_is_marked_is_not_used() {
                 }
             },
         };
-        assert_eq!(table.claim(&guest, REF, USER, readonly, true), REFUSED);
+        assert_eq!(table.set_status(&guest, REF, USER, readonly, true), REFUSED);
         assert_eq!(memory.load_u16(entry), 0, "no mark is left");
     }
     for (what, user) in [(0, USER), (flag::PERMIT_ACCESS, USER + 1)] {
         // Version 2: the mark is set first, and the entry looked at again then.
         let (table, entry, word) = table(&memory, 2);
         write(&memory, entry, flag::PERMIT_ACCESS, USER);
-        let guest = Meddling {
+        let guest = RacingMemory {
             memory: &memory,
             before: |memory: &HeapMemory, _| write(memory, entry, what, user),
         };
-        assert_eq!(table.claim(&guest, REF, USER, true, true), REFUSED);
+        assert_eq!(table.set_status(&guest, REF, USER, true, true), REFUSED);
         assert_eq!(memory.load_u16(word), 0, "no mark is left");
     }
 }
@@ -85,12 +87,12 @@ fn a_grant_that_is_made_read_only_while_it_is_marked_is_not_written() {
         let (mut table, entry, word) = table(&memory, version);
         write(&memory, entry, flag::PERMIT_ACCESS, USER);
         if in_use {
-            let granted = table.claim(&memory, REF, USER, true, true);
+            let granted = table.set_status(&memory, REF, USER, true, true);
             assert!(matches!(granted, Ok(Some(_))));
             table.pin(REF, true, active(0, 0));
         }
         let changed = Cell::new(false);
-        let guest = Meddling {
+        let guest = RacingMemory {
             memory: &memory,
             before: |memory: &HeapMemory, _| {
                 if !changed.replace(true) {
@@ -99,7 +101,7 @@ fn a_grant_that_is_made_read_only_while_it_is_marked_is_not_written() {
                 }
             },
         };
-        assert_eq!(table.claim(&guest, REF, USER, false, true), REFUSED);
+        assert_eq!(table.set_status(&guest, REF, USER, false, true), REFUSED);
         // The reader's mark stays, and only that.
         let marks = memory.load_u16(word) & MARKS;
         assert_eq!(marks, if in_use { flag::READING } else { 0 }, "{version}");
@@ -112,7 +114,7 @@ fn a_guest_that_changes_its_entry_all_the_time_is_given_up() {
     let (table, entry, _) = table(&memory, 1);
     let tries = Cell::new(0u32);
     let most = Cell::new(u32::MAX);
-    let guest = Meddling {
+    let guest = RacingMemory {
         memory: &memory,
         before: |memory: &HeapMemory, _| {
             tries.set(tries.get() + 1);
@@ -124,12 +126,15 @@ fn a_guest_that_changes_its_entry_all_the_time_is_given_up() {
         },
     };
     write(&memory, entry, flag::PERMIT_ACCESS, USER);
-    assert_eq!(table.claim(&guest, REF, USER, false, true), REFUSED);
-    assert_eq!((tries.get(), memory.load_u16(entry) & MARKS), (TRIES, 0));
+    assert_eq!(table.set_status(&guest, REF, USER, false, true), REFUSED);
+    assert_eq!(
+        (tries.get(), memory.load_u16(entry) & MARKS),
+        (MAX_ATTEMPTS, 0)
+    );
     // One that stops in time gets its grant used.
     tries.set(0);
-    most.set(TRIES - 1);
-    let granted = table.claim(&guest, REF, USER, false, true);
+    most.set(MAX_ATTEMPTS - 1);
+    let granted = table.set_status(&guest, REF, USER, false, true);
     assert!(matches!(granted, Ok(Some(_))));
     assert_eq!(memory.load_u16(entry) & MARKS, MARKS);
 }
@@ -154,7 +159,7 @@ fn only_whole_and_plain_grants_to_the_user_are_used() {
         ] {
             memory.write(word, &[0, 0]);
             write(&memory, entry, flags, user);
-            let granted = table.claim(&memory, REF, USER, readonly, map);
+            let granted = table.set_status(&memory, REF, USER, readonly, map);
             assert_eq!(matches!(granted, Ok(Some(_))), allowed, "{flags:#x} {user}");
             let marks = memory.load_u16(word) & MARKS;
             let expected = match (allowed, readonly) {
@@ -166,8 +171,8 @@ fn only_whole_and_plain_grants_to_the_user_are_used() {
         }
     }
     let (table, ..) = table(&memory, 2);
-    let beyond = table.claim(&memory, 256, USER, true, true);
-    assert_eq!(beyond, Err(Failed(status::BAD_GNTREF)));
+    let beyond = table.set_status(&memory, 256, USER, true, true);
+    assert_eq!(beyond, Err(GntStatus(status::BAD_GNTREF)));
 }
 
 #[test]
@@ -176,14 +181,14 @@ fn what_is_in_use_is_used_again_by_its_user_alone() {
     let (mut table, entry, _) = table(&memory, 1);
     write(&memory, entry, flag::PERMIT_ACCESS, USER);
     table.pin(REF, true, active(0, 0));
-    let other = table.claim(&memory, REF, USER + 1, true, true);
+    let other = table.set_status(&memory, REF, USER + 1, true, true);
     assert_eq!(other, REFUSED);
-    assert_eq!(table.claim(&memory, REF, USER, true, true), Ok(None));
+    assert_eq!(table.set_status(&memory, REF, USER, true, true), Ok(None));
     // The first use for writing is marked; the next one need not be.
-    let first = table.claim(&memory, REF, USER, false, true);
+    let first = table.set_status(&memory, REF, USER, false, true);
     assert!(matches!(first, Ok(Some(_))));
     table.pin(REF, false, active(0, 0));
-    assert_eq!(table.claim(&memory, REF, USER, false, true), Ok(None));
+    assert_eq!(table.set_status(&memory, REF, USER, false, true), Ok(None));
     // A part of a page that is being copied is not mapped.
     let most = u32::from(u16::MAX);
     for (readers, writers, sub_page, map, allowed) in [
@@ -194,12 +199,12 @@ fn what_is_in_use_is_used_again_by_its_user_alone() {
         (0, most - 1, false, true, true),
         (0, most, false, true, false),
     ] {
-        let used = Active {
+        let used = ActiveEntry {
             sub_page,
             ..active(readers, writers)
         };
         table.active.insert(REF, used);
-        let granted = table.claim(&memory, REF, USER, true, map);
+        let granted = table.set_status(&memory, REF, USER, true, map);
         let expected = if allowed { Ok(None) } else { REFUSED };
         assert_eq!(granted, expected, "{readers} {writers} {sub_page}");
     }

@@ -1,5 +1,7 @@
-//! Commands of the toolstack and of dom0's kernel (`domctl`, `sysctl`, `platform_op`): a header with the interface's version,
-//! and behind it the command's own argument.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The common form of `domctl`, `sysctl` and `platform_op`: a header with the interface's version and the command, and
+//! behind it the command's own argument.
 
 use super::Reply;
 use crate::error::{Errno, Result};
@@ -9,29 +11,29 @@ use core::mem::offset_of;
 use xen_abi::{domctl, platform, sysctl};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// What stands before the arguments of one hypercall's commands.
+/// The header of one of these hypercalls.
 pub(super) trait Header: FromBytes + IntoBytes {
-    /// The version that is served.
+    /// The interface version that is served.
     const VERSION: u32;
-    /// Where the command's own argument begins.
-    const PART: usize;
-    /// The version that is asked for.
+    /// Offset of the command's own argument.
+    const ARGUMENT: usize;
+    /// The interface version of the caller.
     fn version(&self) -> u32;
-    /// The bytes of the command's own argument, and what is behind it.
-    fn part(&self) -> &[u8];
+    /// The bytes of the union of all commands' arguments.
+    fn argument(&self) -> &[u8];
 }
 
 macro_rules! headers {
     ($($family:ident),*) => {
         $(impl Header for $family::Header {
             const VERSION: u32 = $family::INTERFACE_VERSION;
-            const PART: usize = offset_of!(Self, u);
+            const ARGUMENT: usize = offset_of!(Self, u);
 
             fn version(&self) -> u32 {
                 self.interface_version
             }
 
-            fn part(&self) -> &[u8] {
+            fn argument(&self) -> &[u8] {
                 self.u.as_bytes()
             }
         })*
@@ -40,20 +42,23 @@ macro_rules! headers {
 
 headers!(domctl, platform, sysctl);
 
-/// A command that its caller may give.
+/// A command that the caller is allowed to make.
 pub(super) struct Command<H> {
     pub(super) header: H,
     at: u64,
 }
 
 impl<H: Header> Command<H> {
-    /// Copies it in.
+    /// Copies a command's header and arguments from the guest.
     ///
     /// # Errors
     ///
     /// [`Errno::EACCES`] for another version, [`Errno::EPERM`] for another caller than dom0.
-    pub(super) fn read<P: Platform>(caller: &mut Caller<'_, P>, at: u64) -> Result<Self> {
-        let header: H = caller.get(at)?;
+    pub(super) fn copy_from_guest<P: Platform>(
+        caller: &mut Caller<'_, P>,
+        at: u64,
+    ) -> Result<Self> {
+        let header: H = caller.copy_from_guest(at)?;
         if header.version() != H::VERSION {
             return Err(Errno::EACCES);
         }
@@ -64,23 +69,26 @@ impl<H: Header> Command<H> {
     }
 
     /// The command's own argument.
-    pub(super) fn part<T: FromBytes + IntoBytes>(&self) -> T {
+    pub(super) fn argument<T: FromBytes + IntoBytes>(&self) -> T {
         let mut value = T::new_zeroed();
         let length = size_of::<T>();
         value
             .as_mut_bytes()
-            .copy_from_slice(&self.header.part()[..length]);
+            .copy_from_slice(&self.header.argument()[..length]);
         value
     }
 
-    /// Copies that out again; what is behind it in the caller's memory stays.
-    pub(super) fn write_back<P: Platform, T: IntoBytes + Immutable>(
+    /// Copies the command's argument back to the guest; the rest of the union stays as it was.
+    pub(super) fn copyback<P: Platform, T: IntoBytes + Immutable>(
         &self,
         caller: &mut Caller<'_, P>,
         value: &T,
     ) -> Result<Reply> {
-        let at = self.at.checked_add(H::PART as u64).ok_or(Errno::EFAULT)?;
-        caller.put(at, value)?;
+        let at = self
+            .at
+            .checked_add(H::ARGUMENT as u64)
+            .ok_or(Errno::EFAULT)?;
+        caller.copy_to_guest(at, value)?;
         Ok(Reply::Value(0))
     }
 }

@@ -1,6 +1,8 @@
-//! `console_io`: dom0's lines on the hypervisor's console.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{After, Reply};
+//! `console_io`: output and input of dom0 on the hypervisor's console.
+
+use super::{Reply, VcpuAction};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
@@ -9,10 +11,10 @@ use crate::system::{Caller, Platform};
 const WRITE: u32 = 0;
 /// `CONSOLEIO_read`.
 const READ: u32 = 1;
-/// Bytes that are copied at a time.
+/// Bytes that are copied before a call is preempted.
 const CHUNK: usize = 256;
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_console_io<P: Platform>(
     caller: &mut Caller<'_, P>,
     command: u32,
     count: u32,
@@ -25,7 +27,7 @@ pub(super) fn serve<P: Platform>(
     match command {
         WRITE => {
             let now = CHUNK.min(count as usize);
-            caller.copy_in(buffer, &mut chunk[..now])?;
+            caller.raw_copy_from_guest(buffer, &mut chunk[..now])?;
             caller.system.console.write(&chunk[..now]);
             caller.system.platform.console_write(&chunk[..now]);
             let left = u64::from(count) - now as u64;
@@ -33,18 +35,18 @@ pub(super) fn serve<P: Platform>(
                 return Ok(Reply::Value(0));
             }
             let rest = buffer.checked_add(now as u64).ok_or(Errno::EFAULT)?;
-            Ok(After::Again([WRITE.into(), left, rest, 0, 0]).into())
+            Ok(VcpuAction::Continuation([WRITE.into(), left, rest, 0, 0]).into())
         }
         READ if count > i32::MAX as u32 => Err(Errno::E2BIG),
         READ => {
-            let most = CHUNK.min(count as usize);
-            // Whatever is lost if the buffer is bad, was asked for.
+            let room = CHUNK.min(count as usize);
+            // Input is lost if the buffer is bad.
             let read = caller
                 .system
                 .platform
-                .console_read(&mut chunk[..most])
-                .min(most);
-            caller.copy_out(buffer, &chunk[..read])?;
+                .console_read(&mut chunk[..room])
+                .min(room);
+            caller.raw_copy_to_guest(buffer, &chunk[..read])?;
             Ok(Reply::Value(read as u64))
         }
         _ => Err(Errno::ENOSYS),

@@ -1,8 +1,10 @@
-//! `grant_table_op`. Most commands have a status an argument and succeed as calls.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{After, BATCH, Reply};
+//! `grant_table_op`. Most subcommands report a status in each argument, and the hypercall itself succeeds.
+
+use super::{PREEMPT_BATCH, Reply, VcpuAction};
 use crate::error::{Errno, Result};
-use crate::grant::Outcome;
+use crate::grant::GnttabResult;
 use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
@@ -13,7 +15,7 @@ use xen_abi::grant_table::op::{
 use xen_abi::grant_table::status;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_grant_table_op<P: Platform>(
     caller: &mut Caller<'_, P>,
     command: u32,
     arg: u64,
@@ -31,7 +33,7 @@ pub(super) fn serve<P: Platform>(
             | op::UNMAP_GRANT_REF
             | op::SWAP_GRANT_REF
     );
-    // The others are for PV domains, which own machine frames: Xen refuses them to translated ones.
+    // The others are for PV domains, which know machine frames: Xen refuses them to translated domains.
     if !known {
         return Err(Errno::ENOSYS);
     }
@@ -39,42 +41,42 @@ pub(super) fn serve<P: Platform>(
         return Err(Errno::EINVAL);
     }
     match command {
-        op::MAP_GRANT_REF => each(
+        op::MAP_GRANT_REF => for_each_argument(
             caller,
             command,
             arg,
             count,
             |caller, args: &mut MapGrantRef| {
-                args.status = said(caller.system.map_grant(id, args));
+                args.status = status_of(caller.system.map_grant(id, args));
             },
         ),
-        op::UNMAP_GRANT_REF => each(
+        op::UNMAP_GRANT_REF => for_each_argument(
             caller,
             command,
             arg,
             count,
             |caller, args: &mut UnmapGrantRef| {
-                args.status = said(caller.system.unmap_grant(id, args));
+                args.status = status_of(caller.system.unmap_grant(id, args));
             },
         ),
-        op::COPY => each(caller, command, arg, count, |caller, args: &mut Copy| {
-            args.status = said(caller.system.copy_granted(id, args));
+        op::COPY => for_each_argument(caller, command, arg, count, |caller, args: &mut Copy| {
+            args.status = status_of(caller.system.grant_copy(id, args));
         }),
-        op::SWAP_GRANT_REF => each(
+        op::SWAP_GRANT_REF => for_each_argument(
             caller,
             command,
             arg,
             count,
             |caller, args: &mut SwapGrantRef| {
-                args.status = said(caller.system.swap_grants(id, args.ref_a, args.ref_b));
+                args.status = status_of(caller.system.swap_grant_refs(id, args.ref_a, args.ref_b));
             },
         ),
         op::SET_VERSION => set_version(caller, arg),
         op::GET_VERSION => {
-            let mut args: GetVersion = caller.get(arg)?;
-            let of = caller.target(args.dom)?;
+            let mut args: GetVersion = caller.copy_from_guest(arg)?;
+            let of = caller.target_by_any_id(args.dom)?;
             args.version = caller.system.domain(of)?.grants.version();
-            caller.put(arg, &args)?;
+            caller.copy_to_guest(arg, &args)?;
             Ok(Reply::Value(0))
         }
         _ if count != 1 => Err(Errno::EINVAL),
@@ -83,12 +85,13 @@ pub(super) fn serve<P: Platform>(
     }
 }
 
-fn said(outcome: Outcome<()>) -> i16 {
-    outcome.err().map_or(status::OKAY, |failed| failed.0)
+/// The `GNTST_*` code of a result.
+fn status_of(result: GnttabResult<()>) -> i16 {
+    result.err().map_or(status::OKAY, |error| error.0)
 }
 
-/// Does a list of arguments, each with a status of its own.
-fn each<P: Platform, T: FromBytes + IntoBytes + Immutable>(
+/// Does a list of arguments, each with a status of its own, and preempts after a batch.
+fn for_each_argument<P: Platform, T: FromBytes + IntoBytes + Immutable>(
     caller: &mut Caller<'_, P>,
     command: u32,
     arg: u64,
@@ -96,23 +99,26 @@ fn each<P: Platform, T: FromBytes + IntoBytes + Immutable>(
     mut work: impl FnMut(&mut Caller<'_, P>, &mut T),
 ) -> Result<Reply> {
     let count = u64::from(count);
-    for index in 0..count.min(BATCH) {
-        let mut args: T = caller.get_at(arg, index)?;
+    for index in 0..count.min(PREEMPT_BATCH) {
+        let mut args: T = caller.copy_from_guest_offset(arg, index)?;
         work(caller, &mut args);
-        caller.put_at(arg, index, &args)?;
+        caller.copy_to_guest_offset(arg, index, &args)?;
     }
-    if count <= BATCH {
+    if count <= PREEMPT_BATCH {
         return Ok(Reply::Value(0));
     }
     let rest = arg
-        .checked_add(BATCH * size_of::<T>() as u64)
+        .checked_add(PREEMPT_BATCH * size_of::<T>() as u64)
         .ok_or(Errno::EFAULT)?;
-    Ok(After::Again([command.into(), rest, count - BATCH, 0, 0]).into())
+    Ok(VcpuAction::Continuation([command.into(), rest, count - PREEMPT_BATCH, 0, 0]).into())
 }
 
-/// The domain an argument means, or the status that says why not.
-fn whose<P: Platform>(caller: &Caller<'_, P>, domain: DomId) -> core::result::Result<DomId, i16> {
-    match caller.target(domain) {
+/// The domain that an argument names, or the status that tells why there is none.
+fn target_or_status<P: Platform>(
+    caller: &Caller<'_, P>,
+    domain: DomId,
+) -> core::result::Result<DomId, i16> {
+    match caller.target_by_any_id(domain) {
         Ok(id) => Ok(id),
         Err(Errno::EPERM) => Err(status::PERMISSION_DENIED),
         Err(_) => Err(status::BAD_DOMAIN),
@@ -120,18 +126,23 @@ fn whose<P: Platform>(caller: &Caller<'_, P>, domain: DomId) -> core::result::Re
 }
 
 fn setup_table<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let mut args: SetupTable = caller.get(arg)?;
-    args.status = match whose(caller, args.dom) {
+    let mut args: SetupTable = caller.copy_from_guest(arg)?;
+    args.status = match target_or_status(caller, args.dom) {
         Err(status) => status,
-        Ok(id) if caller.system.grow_grants(id, args.nr_frames).is_err() => status::GENERAL_ERROR,
+        Ok(id) if caller.system.grow_grant_table(id, args.nr_frames).is_err() => {
+            status::GENERAL_ERROR
+        }
         Ok(id) => {
             let mut done = status::OKAY;
             for index in 0..args.nr_frames {
                 let frames = caller.system.domain(id)?.grants.frames(false);
-                let place = frames.get(index as usize).and_then(|(_, place)| *place);
-                // Where the domain does not see it, there is no number.
-                let gfn = place.map_or(u64::MAX, |gfn| gfn.0);
-                if caller.put_at(args.frame_list, index.into(), &gfn).is_err() {
+                let gfn = frames.get(index as usize).and_then(|(_, gfn)| *gfn);
+                // All ones for a frame that the domain does not map.
+                let gfn = gfn.map_or(u64::MAX, |gfn| gfn.0);
+                if caller
+                    .copy_to_guest_offset(args.frame_list, index.into(), &gfn)
+                    .is_err()
+                {
                     done = status::BAD_VIRT_ADDR;
                     break;
                 }
@@ -139,31 +150,31 @@ fn setup_table<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Repl
             done
         }
     };
-    caller.put(arg, &args)?;
+    caller.copy_to_guest(arg, &args)?;
     Ok(Reply::Value(0))
 }
 
 fn query_size<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let mut args: QuerySize = caller.get(arg)?;
-    args.status = match whose(caller, args.dom) {
+    let mut args: QuerySize = caller.copy_from_guest(arg)?;
+    args.status = match target_or_status(caller, args.dom) {
         Err(status) => status,
         Ok(id) => {
             let table = &caller.system.domain(id)?.grants;
             args.nr_frames = table.frames(false).len() as u32;
-            args.max_nr_frames = table.most_frames(false);
+            args.max_nr_frames = table.max_frames(false);
             status::OKAY
         }
     };
-    caller.put(arg, &args)?;
+    caller.copy_to_guest(arg, &args)?;
     Ok(Reply::Value(0))
 }
 
-/// The version that is, is told even if it is not the wanted one.
+/// Returns the present version, also if it could not be changed.
 fn set_version<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let mut args: SetVersion = caller.get(arg)?;
+    let mut args: SetVersion = caller.copy_from_guest(arg)?;
     let id = caller.vcpu.domain;
     let result = caller.system.set_grant_version(id, args.version);
     args.version = caller.system.domain(id)?.grants.version();
-    caller.put(arg, &args)?;
+    caller.copy_to_guest(arg, &args)?;
     result.map(Reply::from)
 }

@@ -1,11 +1,13 @@
-//! `hvm_op`: a domain's parameters, and the vector of its upcalls.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{Reply, given, in_out};
+//! `hvm_op`: HVM parameters of a domain, and the upcall vector of a vCPU.
+
+use super::{Reply, with_arg, with_arg_copyback};
 use crate::error::{Errno, Result};
 use crate::mem::Gfn;
 use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
-use crate::mem::p2m::Kind;
+use crate::mem::p2m::P2mType;
 use crate::system::domain::Callback;
 use crate::system::vcpu::VcpuId;
 use crate::system::{Caller, Platform};
@@ -13,10 +15,10 @@ use xen_abi::hvm::hvm_op::{EvtchnUpcallVector, GetMemType, PagetableDying, Param
 use xen_abi::hvm::params;
 use xen_abi::sched::shutdown;
 
-/// Vectors below are exceptions or the APIC's illegal ones.
+/// Vectors below are illegal for a local APIC.
 const FIRST_VECTOR: u8 = 0x10;
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_hvm_op<P: Platform>(
     caller: &mut Caller<'_, P>,
     command: u64,
     arg: u64,
@@ -25,24 +27,24 @@ pub(super) fn serve<P: Platform>(
         return Err(Errno::ENOSYS);
     };
     match command {
-        op::SET_PARAM => given(caller, arg, |caller, args: Param| {
-            let (id, index) = whose(caller, &args)?;
+        op::SET_PARAM => with_arg(caller, arg, |caller, args: Param| {
+            let (id, index) = param_target(caller, &args)?;
             set_param(caller, id, index, args.value)
         }),
-        op::GET_PARAM => in_out(caller, arg, |caller, args: &mut Param| {
-            let (id, index) = whose(caller, args)?;
+        op::GET_PARAM => with_arg_copyback(caller, arg, |caller, args: &mut Param| {
+            let (id, index) = param_target(caller, args)?;
             args.value = get_param(caller, id, index)?;
             Ok(())
         }),
         op::FLUSH_TLBS if arg != 0 => Err(Errno::EINVAL),
         op::FLUSH_TLBS => {
             let id = caller.vcpu.domain;
-            caller.system.platform.flush(id);
+            caller.system.platform.flush_tlb(id);
             Ok(Reply::Value(0))
         }
-        // A hint for shadow page tables, which there are none of.
-        op::PAGETABLE_DYING => given(caller, arg, |caller, args: PagetableDying| {
-            let id = caller.named(args.domid)?;
+        // A hint for shadow page tables, which do not exist here.
+        op::PAGETABLE_DYING => with_arg(caller, arg, |caller, args: PagetableDying| {
+            let id = caller.domain_by_any_id(args.domid)?;
             Err(if id == caller.vcpu.domain {
                 Errno::EINVAL
             } else {
@@ -51,50 +53,52 @@ pub(super) fn serve<P: Platform>(
         }),
         op::GET_TIME => {
             let now = caller.system.platform.now();
-            caller.put(arg, &now)?;
+            caller.copy_to_guest(arg, &now)?;
             Ok(Reply::Value(0))
         }
-        op::GET_MEM_TYPE => in_out(caller, arg, |caller, args: &mut GetMemType| {
-            let id = caller.target(args.domid)?;
+        op::GET_MEM_TYPE => with_arg_copyback(caller, arg, |caller, args: &mut GetMemType| {
+            let id = caller.target_by_any_id(args.domid)?;
             args.mem_type = match caller
                 .system
                 .lookup(id, Gfn(args.pfn))
-                .map(|seen| seen.kind)
+                .map(|entry| entry.p2mt)
             {
-                None | Some(Kind::Mmio) => mem_type::MMIO_DM,
-                Some(kind) if kind.writable() => mem_type::RAM_RW,
+                None | Some(P2mType::MmioDirect) => mem_type::MMIO_DM,
+                Some(p2mt) if p2mt.writable() => mem_type::RAM_RW,
                 Some(_) => mem_type::RAM_RO,
             };
             Ok(())
         }),
-        op::SET_EVTCHN_UPCALL_VECTOR => given(caller, arg, |caller, args: EvtchnUpcallVector| {
-            if args.vector < FIRST_VECTOR {
-                return Err(Errno::EINVAL);
-            }
-            let state = caller.domain_mut()?.vcpu_mut(args.vcpu)?;
-            state.upcall_vector = Some(args.vector);
-            let vcpu = VcpuId {
-                domain: caller.vcpu.domain,
-                vcpu: args.vcpu,
-            };
-            // Once for what may have come before, as Xen does.
-            caller.system.assert_upcall(vcpu);
-            Ok(())
-        }),
+        op::SET_EVTCHN_UPCALL_VECTOR => {
+            with_arg(caller, arg, |caller, args: EvtchnUpcallVector| {
+                if args.vector < FIRST_VECTOR {
+                    return Err(Errno::EINVAL);
+                }
+                let state = caller.domain_mut()?.vcpu_mut(args.vcpu)?;
+                state.upcall_vector = Some(args.vector);
+                let vcpu = VcpuId {
+                    domain: caller.vcpu.domain,
+                    vcpu: args.vcpu,
+                };
+                // Once for events that may have come before, as Xen does.
+                caller.system.assert_evtchn_irq(vcpu);
+                Ok(())
+            })
+        }
         _ => Err(Errno::ENOSYS),
     }
 }
 
-/// The domain and the parameter.
-fn whose<P: Platform>(caller: &Caller<'_, P>, args: &Param) -> Result<(DomId, u32)> {
+/// The domain and the index of a parameter, checked.
+fn param_target<P: Platform>(caller: &Caller<'_, P>, args: &Param) -> Result<(DomId, u32)> {
     if args.index >= params::COUNT {
         return Err(Errno::EINVAL);
     }
-    caller.named(args.domid)?;
-    Ok((caller.target(args.domid)?, args.index))
+    caller.domain_by_any_id(args.domid)?;
+    Ok((caller.target_by_any_id(args.domid)?, args.index))
 }
 
-/// Whether a parameter has been given up.
+/// Whether a parameter is obsolete.
 fn is_deprecated(index: u32) -> bool {
     matches!(
         index,
@@ -187,7 +191,7 @@ fn set_param<P: Platform>(
             return Err(Errno::EINVAL);
         }
         params::X87_FIP_WIDTH if !matches!(value, 0 | 4 | 8) => return Err(Errno::EINVAL),
-        // What is not emulated cannot be configured.
+        // Devices that are not emulated cannot be configured.
         params::ACPI_IOPORTS_LOCATION => return Err(Errno::ENODEV),
         params::VIRIDIAN | params::ACPI_S_STATE | params::MCA_CAP if value != 0 => {
             return Err(Errno::EINVAL);
@@ -208,10 +212,11 @@ fn set_param<P: Platform>(
     Ok(())
 }
 
+/// Decodes `HVM_PARAM_CALLBACK_IRQ`.
 fn callback(value: u64) -> Callback {
     match value >> params::CALLBACK_TYPE_SHIFT {
         params::callback::VECTOR => Callback::Vector(value as u8),
         params::callback::GSI if value == 0 => Callback::None,
-        _ => Callback::Line(value),
+        _ => Callback::Intx(value),
     }
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `multicall`: a list of hypercalls.
 
-use super::{After, BATCH, Reply, serve as call};
+use super::{PREEMPT_BATCH, Reply, VcpuAction, do_hypercall};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
@@ -10,62 +12,62 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// One call of the list (`struct multicall_entry`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Entry {
-    /// Its number.
+pub struct MulticallEntry {
+    /// The hypercall's number.
     pub op: u64,
-    /// Out: what it returns.
+    /// Out: its return value.
     pub result: u64,
     /// Its arguments; the sixth is not used.
     pub args: [u64; 6],
 }
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_multicall<P: Platform>(
     caller: &mut Caller<'_, P>,
     list: u64,
     count: u32,
 ) -> Result<Reply> {
     let count = u64::from(count);
-    for index in 0..count.min(BATCH) {
-        let mut entry: Entry = caller.get_at(list, index)?;
+    for index in 0..count.min(PREEMPT_BATCH) {
+        let mut entry: MulticallEntry = caller.copy_from_guest_offset(list, index)?;
         let [a, b, c, d, e, _] = entry.args;
-        // A list in a list would let the hypervisor call itself without end.
+        // A multicall in a multicall would be recursion that the guest controls.
         let reply = if entry.op == u64::from(nr::MULTICALL) {
             Err(Errno::EINVAL)
         } else {
-            call(caller, entry.op, [a, b, c, d, e])
+            do_hypercall(caller, entry.op, [a, b, c, d, e])
         };
         match reply {
-            Ok(Reply::Then(After::Again(args))) => {
-                // The entry says what is left, and the list goes on with it.
+            Ok(Reply::Action(VcpuAction::Continuation(args))) => {
+                // The entry keeps the arguments for what is left; the continuation begins with it.
                 entry.args[..5].copy_from_slice(&args);
-                caller.put_at(list, index, &entry)?;
-                return again(list, index, count);
+                caller.copy_to_guest_offset(list, index, &entry)?;
+                return create_continuation(list, index, count);
             }
-            Ok(Reply::Then(after)) if after != After::Resume => {
+            Ok(Reply::Action(after)) if after != VcpuAction::Resume => {
                 entry.result = 0;
-                caller.put_at(list, index, &entry)?;
-                // A vCPU that stops makes no further calls; one that waits or yields makes the rest first.
-                if after == After::Stop || index + 1 == count {
+                caller.copy_to_guest_offset(list, index, &entry)?;
+                // A vCPU that no longer runs makes no further calls; one that blocks or yields makes the rest first.
+                if after == VcpuAction::Stop || index + 1 == count {
                     return Ok(after.into());
                 }
             }
             Ok(Reply::Value(value)) => entry.result = value,
-            Ok(Reply::Then(_)) => entry.result = 0,
+            Ok(Reply::Action(_)) => entry.result = 0,
             Err(errno) => entry.result = errno.register(),
         }
-        caller.put_at(list, index, &entry)?;
+        caller.copy_to_guest_offset(list, index, &entry)?;
     }
-    if count > BATCH {
-        again(list, BATCH, count)
+    if count > PREEMPT_BATCH {
+        create_continuation(list, PREEMPT_BATCH, count)
     } else {
         Ok(Reply::Value(0))
     }
 }
 
-/// The same hypercall for the rest of the list.
-fn again(list: u64, done: u64, count: u64) -> Result<Reply> {
+/// Continues with the rest of the list (`hypercall_create_continuation`).
+fn create_continuation(list: u64, done: u64, count: u64) -> Result<Reply> {
     let rest = list
-        .checked_add(done * size_of::<Entry>() as u64)
+        .checked_add(done * size_of::<MulticallEntry>() as u64)
         .ok_or(Errno::EFAULT)?;
-    Ok(After::Again([rest, count - done, 0, 0, 0]).into())
+    Ok(VcpuAction::Continuation([rest, count - done, 0, 0, 0]).into())
 }

@@ -1,4 +1,6 @@
-//! `platform_op`: the machine's own matters, which only dom0 has.
+// SPDX-License-Identifier: GPL-2.0
+
+//! `platform_op`: the machine's clock, CPUs, firmware and power, for dom0.
 
 use super::Reply;
 use super::command::Command;
@@ -15,11 +17,11 @@ const ONLINE: u32 = 1;
 /// `XEN_PCPU_FLAGS_INVALID`.
 const INVALID: u32 = 2;
 
-pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let command: Command<Header> = Command::read(caller, arg)?;
+pub(super) fn do_platform_op<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
+    let command: Command<Header> = Command::copy_from_guest(caller, arg)?;
     match command.header.cmd {
         op::SETTIME64 => {
-            let args: Settime64 = command.part();
+            let args: Settime64 = command.argument();
             if args.mbz != 0 {
                 return Err(Errno::EINVAL);
             }
@@ -34,18 +36,18 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             Ok(Reply::Value(0))
         }
         op::ENTER_ACPI_SLEEP => {
-            let args: EnterAcpiSleep = command.part();
+            let args: EnterAcpiSleep = command.argument();
             if args.sleep_state == 0 || args.sleep_state > 5 || args.flags > 1 {
                 return Err(Errno::EINVAL);
             }
             caller
                 .system
                 .platform
-                .enter_sleep(args.sleep_state, args.val_a, args.val_b)?;
+                .enter_acpi_sleep(args.sleep_state, args.val_a, args.val_b)?;
             Ok(Reply::Value(0))
         }
         op::GET_CPUINFO => {
-            let mut args: PcpuInfo = command.part();
+            let mut args: PcpuInfo = command.argument();
             let cpus = &caller.system.host.cpus;
             args.max_present = (cpus.len() as u32).saturating_sub(1);
             match cpus.get(args.xen_cpuid as usize) {
@@ -56,10 +58,10 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
                     args.flags = ONLINE;
                 }
             }
-            command.write_back(caller, &args)
+            command.copyback(caller, &args)
         }
         op::GET_CPU_VERSION => {
-            let mut args: PcpuVersion = command.part();
+            let mut args: PcpuVersion = command.argument();
             let cpus = caller.system.host.cpus.len() as u32;
             args.max_present = cpus.saturating_sub(1);
             let (vendor, family, model, stepping) = caller.system.host.processor;
@@ -68,23 +70,23 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
             args.family = if there { family } else { 0 };
             args.model = if there { model } else { 0 };
             args.stepping = if there { stepping } else { 0 };
-            command.write_back(caller, &args)
+            command.copyback(caller, &args)
         }
         op::GET_UCODE_REVISION => {
-            let mut args: UcodeRevision = command.part();
+            let mut args: UcodeRevision = command.argument();
             let host = &caller.system.host;
             let cpu = host.cpus.get(args.cpu as usize).ok_or(Errno::ENOENT)?;
             args.signature = host.signature;
             args.pf = 0;
             args.revision = cpu.microcode;
-            command.write_back(caller, &args)
+            command.copyback(caller, &args)
         }
         op::FIRMWARE_INFO => {
-            let args: FirmwareInfo = command.part();
+            let args: FirmwareInfo = command.argument();
             Err(match args.kind {
-                // It is not booted by EFI.
+                // EFI is not supported.
                 firmware::EFI_INFO => Errno::ENOSYS,
-                // It does not ask the BIOS.
+                // The BIOS is never called.
                 firmware::DISK_INFO
                 | firmware::DISK_MBR_SIGNATURE
                 | firmware::VBEDDC_INFO
@@ -92,29 +94,30 @@ pub(super) fn serve<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result
                 _ => Errno::EINVAL,
             })
         }
-        op::SET_PROCESSOR_PMINFO => power(caller, &command.part()),
-        // It knows of no screen.
+        op::SET_PROCESSOR_PMINFO => set_pminfo(caller, &command.argument()),
+        // No screen is known.
         op::GET_DOM0_CONSOLE => Err(Errno::ENODEV),
         _ => Err(Errno::ENOSYS),
     }
 }
 
-/// What of `_PDC`'s capabilities dom0 may announce to the firmware: states for performance, idleness and throttling that
-/// are reached by ports or HLT. States that are reached by MWAIT (bits 8 and 9) need an instruction that guests do not have,
-/// and what stands for nothing here is not announced (Intel's processor vendor-specific ACPI specification).
+/// The `_PDC` capabilities that dom0 may announce to the firmware: performance, idle and throttling states that are
+/// entered by ports or HLT. Those that are entered by MWAIT (bits 8 and 9) need an instruction that guests do not have
+/// (Intel's processor vendor-specific ACPI specification).
 const PDC: u32 = 0x8ff;
 
-/// The revision of what `_PDC` is given.
+/// The revision of `_PDC`'s argument.
 const PDC_REVISION: u32 = 1;
 
-/// Power management: no processor's state is changed here but by HLT, so what dom0 knows of states is of no use.
-fn power<P: Platform>(caller: &mut Caller<'_, P>, args: &SetPminfo) -> Result<Reply> {
+/// `XENPF_set_processor_pminfo`: CPUs enter no state but that of HLT, so tables of states are refused, and only `_PDC`
+/// is answered.
+fn set_pminfo<P: Platform>(caller: &mut Caller<'_, P>, args: &SetPminfo) -> Result<Reply> {
     match args.kind {
         pm::CX | pm::PX | pm::TX => return Err(Errno::ENOSYS),
         pm::PDC => {}
         _ => return Err(Errno::EINVAL),
     }
-    let [revision, count]: [u32; 2] = caller.get(args.pdc)?;
+    let [revision, count]: [u32; 2] = caller.copy_from_guest(args.pdc)?;
     if revision != PDC_REVISION || count == 0 {
         return Err(Errno::EINVAL);
     }
@@ -123,7 +126,7 @@ fn power<P: Platform>(caller: &mut Caller<'_, P>, args: &SetPminfo) -> Result<Re
         return Err(Errno::EINVAL);
     }
     let at = args.pdc.checked_add(8).ok_or(Errno::EFAULT)?;
-    let capabilities: u32 = caller.get(at)?;
-    caller.put(at, &(capabilities & PDC))?;
+    let capabilities: u32 = caller.copy_from_guest(at)?;
+    caller.copy_to_guest(at, &(capabilities & PDC))?;
     Ok(Reply::Value(0))
 }

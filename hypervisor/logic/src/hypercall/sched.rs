@@ -1,36 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `sched_op`.
 
-use super::{After, Reply, given};
+use super::{Reply, VcpuAction, with_arg};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
-use crate::system::vcpu::Poll as Polling;
+use crate::system::vcpu::Poll as VcpuPoll;
 use crate::system::{Caller, Platform};
 use alloc::vec::Vec;
 use core::mem::offset_of;
 use xen_abi::sched::{Poll, RemoteShutdown, op};
 use xen_abi::vcpu::VcpuInfo;
 
-/// Ports that one poll may name.
-const MOST_PORTS: u32 = 128;
+/// Most ports of one poll, as in Xen.
+const MAX_POLL_PORTS: u32 = 128;
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_sched_op<P: Platform>(
     caller: &mut Caller<'_, P>,
     command: u32,
     arg: u64,
 ) -> Result<Reply> {
     let id = caller.vcpu.domain;
     match command {
-        op::YIELD => Ok(After::Yield.into()),
+        op::YIELD => Ok(VcpuAction::Yield.into()),
         op::BLOCK => {
             unmask_upcalls(caller)?;
-            Ok(After::Block.into())
+            Ok(VcpuAction::Block.into())
         }
         op::SHUTDOWN => {
-            let reason: u32 = caller.get(arg)?;
+            let reason: u32 = caller.copy_from_guest(arg)?;
             caller.system.shut_down(id, reason as u8)?;
-            Ok(After::Stop.into())
+            Ok(VcpuAction::Stop.into())
         }
-        op::SHUTDOWN_CODE => given(caller, arg, |caller, reason: u32| {
+        op::SHUTDOWN_CODE => with_arg(caller, arg, |caller, reason: u32| {
             caller
                 .domain_mut()?
                 .shutdown_code
@@ -38,8 +40,8 @@ pub(super) fn serve<P: Platform>(
             Ok(())
         }),
         op::POLL => poll(caller, arg),
-        op::REMOTE_SHUTDOWN => given(caller, arg, |caller, args: RemoteShutdown| {
-            // Unlike elsewhere, "self" is not a name here.
+        op::REMOTE_SHUTDOWN => with_arg(caller, arg, |caller, args: RemoteShutdown| {
+            // Unlike elsewhere, `DOMID_SELF` is not allowed here.
             let of = caller.system.domain(args.domain_id)?.id();
             if of == id || !caller.is_privileged() {
                 return Err(Errno::EPERM);
@@ -51,10 +53,10 @@ pub(super) fn serve<P: Platform>(
     }
 }
 
-/// A vCPU that waits takes upcalls.
+/// Clears the caller's `evtchn_upcall_mask`: a vCPU that blocks takes upcalls.
 fn unmask_upcalls<P: Platform>(caller: &mut Caller<'_, P>) -> Result<()> {
     let vcpu = caller.vcpu.vcpu as usize;
-    if let Some(Some(info)) = caller.domain()?.places.vcpu_info.get(vcpu).copied() {
+    if let Some(Some(info)) = caller.domain()?.areas.vcpu_info.get(vcpu).copied() {
         let mask = info + offset_of!(VcpuInfo, evtchn_upcall_mask) as u64;
         caller.system.platform.swap_u8(mask, 0);
     }
@@ -62,16 +64,16 @@ fn unmask_upcalls<P: Platform>(caller: &mut Caller<'_, P>) -> Result<()> {
 }
 
 fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let args: Poll = caller.get(arg)?;
-    if args.nr_ports > MOST_PORTS {
+    let args: Poll = caller.copy_from_guest(arg)?;
+    if args.nr_ports > MAX_POLL_PORTS {
         return Err(Errno::EINVAL);
     }
-    if caller.system.upcall_pending(caller.vcpu) {
+    if caller.system.evtchn_upcall_pending(caller.vcpu) {
         return Ok(Reply::Value(0));
     }
     let mut ports = Vec::new();
     for index in 0..args.nr_ports {
-        let port: u32 = caller.get_at(args.ports, u64::from(index))?;
+        let port: u32 = caller.copy_from_guest_offset(args.ports, u64::from(index))?;
         if caller.system.poll_port(caller.vcpu.domain, port)? {
             return Ok(Reply::Value(0));
         }
@@ -81,6 +83,6 @@ fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
     let vcpu = caller.vcpu;
     caller
         .system
-        .change_timers(vcpu, |state| state.poll = Some(Polling { ports, until }))?;
-    Ok(After::Poll.into())
+        .update_timers(vcpu, |state| state.poll = Some(VcpuPoll { ports, until }))?;
+    Ok(VcpuAction::Poll.into())
 }

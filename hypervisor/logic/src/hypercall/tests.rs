@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Hypercalls as guests make them, on a machine on the heap.
 //!
-//! Dom0 sees frames 0x100 to 0x13f where the machine has them, domain 1 sees 64 frames from 0x40 on. Neither has
-//! paging, so addresses are physical.
+//! dom0 maps gfns 0x100 to 0x13f with equal mfns, domain 1 maps 64 frames from gfn 0x40 on. Neither has paging, so
+//! addresses are guest-physical.
 
 mod calls;
 mod channels;
@@ -9,6 +11,7 @@ mod copies;
 mod ends;
 mod events;
 mod grants;
+mod mappings;
 mod memory;
 mod parameters;
 mod physmap;
@@ -20,7 +23,7 @@ mod vcpus;
 
 use super::*;
 use crate::mem::{Gfn, MachineMemory, Mfn, Owner};
-use crate::system::fake::{Asked, Fake, UNPAGED, add_domain, machine};
+use crate::system::fake::{FakePlatform, PlatformCall, UNPAGED, add_domain, machine};
 use crate::system::vcpu::VcpuId;
 use crate::system::{System, Upcall};
 use core::mem::offset_of;
@@ -32,18 +35,18 @@ use xen_abi::vcpu as vc;
 use xen_abi::version;
 use zerocopy::FromZeros;
 
-/// Where arguments are put: dom0's frame 0x100, the others' frame 0x40.
+/// Guest-physical address of arguments, in dom0 and in the others.
 const ARG: [u64; 2] = [0x10_0000, 0x4_0000];
 
-fn two_domains() -> System<Fake> {
+fn two_domains() -> System<FakePlatform> {
     let mut system = machine(1024);
     add_domain(&mut system, 0, 0x100, 64);
     add_domain(&mut system, 1, 0x40, 64);
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     system
 }
 
-fn caller(system: &mut System<Fake>, domain: u16) -> Caller<'_, Fake> {
+fn caller(system: &mut System<FakePlatform>, domain: u16) -> Caller<'_, FakePlatform> {
     Caller {
         system,
         vcpu: VcpuId { domain, vcpu: 0 },
@@ -51,7 +54,12 @@ fn caller(system: &mut System<Fake>, domain: u16) -> Caller<'_, Fake> {
     }
 }
 
-fn call(system: &mut System<Fake>, domain: u16, number: u32, args: &[u64]) -> Outcome {
+fn call(
+    system: &mut System<FakePlatform>,
+    domain: u16,
+    number: u32,
+    args: &[u64],
+) -> HypercallOutcome {
     let mut registers = [0; 5];
     registers[..args.len()].copy_from_slice(args);
     let mut call = Call {
@@ -62,25 +70,27 @@ fn call(system: &mut System<Fake>, domain: u16, number: u32, args: &[u64]) -> Ou
     };
     loop {
         let outcome = dispatch(&mut caller(system, domain), call);
-        match outcome.after {
-            After::Again(args) => call.args = args,
+        match outcome.action {
+            VcpuAction::Continuation(args) => call.args = args,
             _ => return outcome,
         }
     }
 }
 
-/// Puts an argument into the guest's memory, makes the call, and gives the argument back.
+/// Copies an argument into the guest's memory, makes the hypercall, and returns the argument as it is afterwards.
 fn with<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     number: u32,
     command: u32,
     argument: T,
 ) -> (i64, T) {
     let at = ARG[usize::from(domain != 0)];
-    caller(system, domain).put(at, &argument).expect("memory");
+    caller(system, domain)
+        .copy_to_guest(at, &argument)
+        .expect("memory");
     let outcome = call(system, domain, number, &[command.into(), at, 1]);
-    let argument = caller(system, domain).get(at).expect("memory");
+    let argument = caller(system, domain).copy_from_guest(at).expect("memory");
     (outcome.value as i64, argument)
 }
 
@@ -89,7 +99,7 @@ fn errno(errno: Errno) -> i64 {
 }
 
 fn event<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
@@ -98,7 +108,7 @@ fn event<T: FromBytes + IntoBytes + Immutable>(
 }
 
 fn memory_op<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
@@ -107,7 +117,7 @@ fn memory_op<T: FromBytes + IntoBytes + Immutable>(
 }
 
 fn grant_op<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
@@ -115,12 +125,12 @@ fn grant_op<T: FromBytes + IntoBytes + Immutable>(
     with(system, domain, nr::GRANT_TABLE_OP, op, args)
 }
 
-fn send(system: &mut System<Fake>, domain: u16, port: u32) -> i64 {
+fn send(system: &mut System<FakePlatform>, domain: u16, port: u32) -> i64 {
     event(system, domain, ec::op::SEND, ec::Port { port }).0
 }
 
-/// Connects domain 1 to dom0; returns both ports.
-fn connected(system: &mut System<Fake>) -> (u32, u32) {
+/// Binds an interdomain channel between dom0 and domain 1; returns both ports.
+fn connected(system: &mut System<FakePlatform>) -> (u32, u32) {
     let wanted = ec::AllocUnbound {
         dom: 0x7ff0,
         remote_dom: 1,
@@ -139,8 +149,8 @@ fn connected(system: &mut System<Fake>) -> (u32, u32) {
     (offer.port, bound.local_port)
 }
 
-/// Domain 1's grant table is seen at its frame 0x60; entry 9 grants its frame 0x44 to dom0. Returns the entry's place.
-fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
+/// Maps domain 1's grant table at its gfn 0x60; entry 9 grants its gfn 0x44 to dom0. Returns the entry's address.
+fn granting(system: &mut System<FakePlatform>, flags: u16) -> u64 {
     let args = mem::AddToPhysmap {
         domid: 0x7ff0,
         space: mem::space::GRANT_TABLE.into(),
@@ -154,12 +164,12 @@ fn granting(system: &mut System<Fake>, flags: u16) -> u64 {
         frame: 0x44,
     };
     let at = 0x6_0000 + 9 * 8;
-    caller(system, 1).put(at, &entry).expect("memory");
+    caller(system, 1).copy_to_guest(at, &entry).expect("memory");
     at
 }
 
-/// A domain takes a frame out of its own map.
-fn remove(system: &mut System<Fake>, domain: u16, gpfn: u64) -> i64 {
+/// A domain unmaps a gfn of its own.
+fn remove(system: &mut System<FakePlatform>, domain: u16, gpfn: u64) -> i64 {
     let args = mem::RemoveFromPhysmap {
         domid: 0x7ff0,
         pad: [0; 3],

@@ -1,6 +1,8 @@
-//! `xen_version`: what the hypervisor says of itself.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{Reply, in_out};
+//! `xen_version`: version, capabilities and features of the hypervisor.
+
+use super::{Reply, with_arg_copyback};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
@@ -11,16 +13,16 @@ use xen_abi::version::{
 };
 use xen_abi::version::{FeatureInfo, Varbuf, op};
 
-/// The version of Xen whose interface is served: the toolstack asks for it.
+/// Major version of the Xen whose interface is served: the toolstack requires it.
 pub const MAJOR: u32 = 4;
 /// Its minor number.
 pub const MINOR: u32 = 20;
-/// What follows the numbers.
+/// What follows the two numbers in the version string.
 pub const EXTRA: &str = ".0-paravane";
-/// The kinds of guests that can be run.
+/// The types of guests that can be run, as the toolstack parses them.
 pub const CAPABILITIES: &str = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
 
-pub(super) fn serve<P: Platform>(
+pub(super) fn do_xen_version<P: Platform>(
     caller: &mut Caller<'_, P>,
     command: u32,
     arg: u64,
@@ -36,7 +38,7 @@ pub(super) fn serve<P: Platform>(
                 compile_domain: padded(&build(caller, 2)),
                 compile_date: padded(&build(caller, 3)),
             };
-            caller.put(arg, &info)?;
+            caller.copy_to_guest(arg, &info)?;
             Ok(Reply::Value(0))
         }
         op::CAPABILITIES => text::<P, CAPABILITIES_LEN>(caller, arg, CAPABILITIES),
@@ -46,10 +48,10 @@ pub(super) fn serve<P: Platform>(
         }
         op::PLATFORM_PARAMETERS => {
             // There is no hole in a translated guest's addresses.
-            caller.put(arg, &0u64)?;
+            caller.copy_to_guest(arg, &0u64)?;
             Ok(Reply::Value(0))
         }
-        op::GET_FEATURES => in_out(caller, arg, |caller, info: &mut FeatureInfo| {
+        op::GET_FEATURES => with_arg_copyback(caller, arg, |caller, info: &mut FeatureInfo| {
             if info.submap_idx != 0 {
                 return Err(Errno::EINVAL);
             }
@@ -60,7 +62,7 @@ pub(super) fn serve<P: Platform>(
         op::PAGESIZE => Ok(Reply::Value(crate::mem::PAGE_SIZE)),
         op::GUEST_HANDLE => {
             let handle = caller.domain()?.config.handle;
-            caller.put(arg, &handle)?;
+            caller.copy_to_guest(arg, &handle)?;
             Ok(Reply::Value(0))
         }
         op::COMMANDLINE => {
@@ -88,15 +90,15 @@ pub(super) fn serve<P: Platform>(
     }
 }
 
-/// Features of a PVH domain: submap 0.
+/// The features (`XENFEAT_*`) of a PVH domain, submap 0.
 pub fn submap(privileged: bool) -> u32 {
     let mut features = 1 << features::MEMORY_OP_VNODE_SUPPORTED
         | 1 << features::WRITABLE_PAGE_TABLES
         | 1 << features::AUTO_TRANSLATED_PHYSMAP
         | 1 << features::HVM_SAFE_PVCLOCK
         | 1 << features::HVM_CALLBACK_VECTOR
-        // Said as Xen says it of every translated domain, though dom0's memory lies where it sees it: Linux takes
-        // the other answer as leave to address devices by frame numbers of others.
+        // As Xen announces it to every translated domain, though dom0 is direct-mapped here: without it Linux would use
+        // frame numbers of other domains as DMA addresses.
         | 1 << features::NOT_DIRECT_MAPPED;
     if privileged {
         features |= 1 << features::DOM0;
@@ -112,7 +114,7 @@ fn command_line<P: Platform>(caller: &Caller<'_, P>) -> String {
     }
 }
 
-/// A string cut to an array's size, with a zero behind it.
+/// A string in an array, truncated and terminated by NUL.
 fn padded<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     for (to, from) in bytes[..N - 1].iter_mut().zip(text.bytes()) {
@@ -121,23 +123,24 @@ fn padded<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
+/// Copies a string to the guest, padded with NULs to the size of its ABI type.
 fn text<P: Platform, const N: usize>(
     caller: &mut Caller<'_, P>,
     address: u64,
     text: &str,
 ) -> Result<Reply> {
     let bytes: [u8; N] = padded(text);
-    caller.copy_out(address, &bytes)?;
+    caller.raw_copy_to_guest(address, &bytes)?;
     Ok(Reply::Value(0))
 }
 
-/// Writes bytes behind the length that the guest has room for, and returns how many there are.
+/// Copies bytes to a `xen_varbuf_t` of the guest, and returns how many there are.
 fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, bytes: &[u8]) -> Result<Reply> {
     let length = bytes.len() as u64;
     if address == 0 {
         return Ok(Reply::Value(length));
     }
-    let room: Varbuf = caller.get(address)?;
+    let room: Varbuf = caller.copy_from_guest(address)?;
     if room.len == 0 {
         return Err(Errno::EINVAL);
     }
@@ -147,6 +150,6 @@ fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, bytes: &[u8]) -
     let behind = address
         .checked_add(size_of::<Varbuf>() as u64)
         .ok_or(Errno::EFAULT)?;
-    caller.copy_out(behind, bytes)?;
+    caller.raw_copy_to_guest(behind, bytes)?;
     Ok(Reply::Value(length))
 }

@@ -1,5 +1,7 @@
-//! How memory is reached. Nothing here hands out a reference: bytes are copied in or out, and words that guests
-//! change at the same time are changed by atomic operations.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access to machine and guest memory. Nothing here hands out a Rust reference to it: bytes are copied, and words that
+//! guests change at the same time are changed by atomic operations.
 
 use crate::error::{Errno, Result};
 use core::ops::Range;
@@ -7,9 +9,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The machine's memory, by machine address.
 ///
-/// Callers have looked up whose frame it is: addresses lie in memory, an access does not cross the end of a frame,
-/// and those of words are aligned. An implementation may panic otherwise. Operations on words are atomic and
-/// sequentially consistent.
+/// Before each access the caller has looked the frame up in the frame table or a p2m: the address is RAM, the access
+/// does not cross the end of a frame, and an address of a word is aligned. An implementation may panic otherwise.
+/// Operations on words are atomic and sequentially consistent.
 pub trait MachineMemory {
     /// Copies bytes out of memory.
     fn read(&self, address: u64, to: &mut [u8]);
@@ -17,33 +19,33 @@ pub trait MachineMemory {
     fn write(&self, address: u64, from: &[u8]);
     /// Zeroes a frame.
     fn clear_frame(&self, address: u64);
-    /// Exchanges a byte.
+    /// Exchanges a byte and returns the old value.
     fn swap_u8(&self, address: u64, value: u8) -> u8;
-    /// Reads two bytes.
+    /// Reads 16 bits.
     fn load_u16(&self, address: u64) -> u16;
-    /// Replaces two bytes if they are what is expected; else returns what they are.
+    /// Replaces 16 bits if they equal `old`; `Err` has the present value.
     fn compare_exchange_u16(
         &self,
         address: u64,
         old: u16,
         new: u16,
     ) -> core::result::Result<u16, u16>;
-    /// Reads a word.
+    /// Reads 32 bits.
     fn load_u32(&self, address: u64) -> u32;
-    /// Writes a word.
+    /// Writes 32 bits.
     fn store_u32(&self, address: u64, value: u32);
-    /// Replaces a word if it is what is expected; else returns what it is.
+    /// Replaces 32 bits if they equal `old`; `Err` has the present value.
     fn compare_exchange_u32(
         &self,
         address: u64,
         old: u32,
         new: u32,
     ) -> core::result::Result<u32, u32>;
-    /// Reads a long word.
+    /// Reads 64 bits.
     fn load_u64(&self, address: u64) -> u64;
-    /// Writes a long word.
+    /// Writes 64 bits.
     fn store_u64(&self, address: u64, value: u64);
-    /// Replaces a long word if it is what is expected; else returns what it is.
+    /// Replaces 64 bits if they equal `old`; `Err` has the present value.
     fn compare_exchange_u64(
         &self,
         address: u64,
@@ -51,7 +53,7 @@ pub trait MachineMemory {
         new: u64,
     ) -> core::result::Result<u64, u64>;
 
-    /// Sets bits of two bytes and returns what they were.
+    /// Sets bits of a 16-bit word and returns its old value.
     fn fetch_or_u16(&self, address: u64, bits: u16) -> u16 {
         let mut old = self.load_u16(address);
         while let Err(now) = self.compare_exchange_u16(address, old, old | bits) {
@@ -60,7 +62,7 @@ pub trait MachineMemory {
         old
     }
 
-    /// Clears bits of two bytes and returns what they were.
+    /// Clears bits of a 16-bit word and returns its old value.
     fn fetch_clear_u16(&self, address: u64, bits: u16) -> u16 {
         let mut old = self.load_u16(address);
         while let Err(now) = self.compare_exchange_u16(address, old, old & !bits) {
@@ -69,8 +71,8 @@ pub trait MachineMemory {
         old
     }
 
-    /// Sets bits of a word and returns what it was. To be overridden by an instruction that cannot fail, since a
-    /// guest may change the word as often as it likes.
+    /// Sets bits of a 32-bit word and returns its old value. The machine overrides this and its like by a single locked
+    /// instruction: a guest that keeps changing the word could make this loop run for ever.
     fn fetch_or_u32(&self, address: u64, bits: u32) -> u32 {
         let mut old = self.load_u32(address);
         while let Err(now) = self.compare_exchange_u32(address, old, old | bits) {
@@ -79,7 +81,7 @@ pub trait MachineMemory {
         old
     }
 
-    /// Clears bits of a word and returns what it was.
+    /// Clears bits of a 32-bit word and returns its old value.
     fn fetch_clear_u32(&self, address: u64, bits: u32) -> u32 {
         let mut old = self.load_u32(address);
         while let Err(now) = self.compare_exchange_u32(address, old, old & !bits) {
@@ -88,7 +90,7 @@ pub trait MachineMemory {
         old
     }
 
-    /// Sets bits of a long word and returns what it was.
+    /// Sets bits of a 64-bit word and returns its old value.
     fn fetch_or_u64(&self, address: u64, bits: u64) -> u64 {
         let mut old = self.load_u64(address);
         while let Err(now) = self.compare_exchange_u64(address, old, old | bits) {
@@ -97,7 +99,7 @@ pub trait MachineMemory {
         old
     }
 
-    /// Clears bits of a long word and returns what it was.
+    /// Clears bits of a 64-bit word and returns its old value.
     fn fetch_clear_u64(&self, address: u64, bits: u64) -> u64 {
         let mut old = self.load_u64(address);
         while let Err(now) = self.compare_exchange_u64(address, old, old & !bits) {
@@ -107,46 +109,83 @@ pub trait MachineMemory {
     }
 }
 
-/// The memory of the guest that makes a hypercall, by the addresses it gives, which are virtual ones.
+/// Implements [`MachineMemory`]'s functions by passing them on to a field `memory`, for machines in tests.
+#[cfg(any(test, feature = "heap"))]
+macro_rules! forward_to_memory {
+    (accesses) => {
+        $crate::mem::access::forward_to_memory! {
+            read(address: u64, to: &mut [u8]);
+            write(address: u64, from: &[u8]);
+            clear_frame(address: u64);
+            swap_u8(address: u64, value: u8) -> u8;
+            load_u16(address: u64) -> u16;
+            load_u32(address: u64) -> u32;
+            store_u32(address: u64, value: u32);
+            load_u64(address: u64) -> u64;
+            store_u64(address: u64, value: u64);
+        }
+    };
+    (exchanges) => {
+        $crate::mem::access::forward_to_memory! {
+            compare_exchange_u16(address: u64, old: u16, new: u16) -> core::result::Result<u16, u16>;
+            compare_exchange_u32(address: u64, old: u32, new: u32) -> core::result::Result<u32, u32>;
+            compare_exchange_u64(address: u64, old: u64, new: u64) -> core::result::Result<u64, u64>;
+        }
+    };
+    ($($name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        $(fn $name(&self, $($arg: $type),*) $(-> $result)? {
+            self.memory.$name($($arg),*)
+        })*
+    };
+}
+
+#[cfg(any(test, feature = "heap"))]
+pub(crate) use forward_to_memory;
+
+/// The memory of the vCPU that makes a hypercall, by guest-virtual address.
 ///
-/// An address is an allegation: an access that the guest's page tables or its physical memory do not allow is
-/// [`Errno::EFAULT`], and may have been done in part.
+/// An access that the guest's page tables or its p2m do not allow fails with [`Errno::EFAULT`]; a part of it may have
+/// been done by then. Every function copies; what was copied in is checked afterwards and never read again.
 pub trait GuestMemory {
-    /// Copies bytes from the guest.
-    fn copy_in(&mut self, address: u64, to: &mut [u8]) -> Result<()>;
+    /// Copies bytes from the guest (`raw_copy_from_guest` in Xen).
+    fn raw_copy_from_guest(&mut self, address: u64, to: &mut [u8]) -> Result<()>;
 
     /// Copies bytes to the guest.
-    fn copy_out(&mut self, address: u64, from: &[u8]) -> Result<()>;
+    fn raw_copy_to_guest(&mut self, address: u64, from: &[u8]) -> Result<()>;
 
     /// Copies a structure from the guest. Its alignment does not matter, as in Xen.
-    fn get<T: FromBytes + IntoBytes>(&mut self, address: u64) -> Result<T> {
+    fn copy_from_guest<T: FromBytes + IntoBytes>(&mut self, address: u64) -> Result<T> {
         let mut value = T::new_zeroed();
-        self.copy_in(address, value.as_mut_bytes())?;
+        self.raw_copy_from_guest(address, value.as_mut_bytes())?;
         Ok(value)
     }
 
     /// Copies a structure to the guest.
-    fn put<T: IntoBytes + Immutable>(&mut self, address: u64, value: &T) -> Result<()> {
-        self.copy_out(address, value.as_bytes())
+    fn copy_to_guest<T: IntoBytes + Immutable>(&mut self, address: u64, value: &T) -> Result<()> {
+        self.raw_copy_to_guest(address, value.as_bytes())
     }
 
-    /// Copies the element of an array from the guest.
-    fn get_at<T: FromBytes + IntoBytes>(&mut self, array: u64, index: u64) -> Result<T> {
-        self.get(element::<T>(array, index)?)
+    /// Copies one element of an array from the guest.
+    fn copy_from_guest_offset<T: FromBytes + IntoBytes>(
+        &mut self,
+        array: u64,
+        index: u64,
+    ) -> Result<T> {
+        self.copy_from_guest(element::<T>(array, index)?)
     }
 
-    /// Copies the element of an array to the guest.
-    fn put_at<T: IntoBytes + Immutable>(
+    /// Copies one element of an array to the guest.
+    fn copy_to_guest_offset<T: IntoBytes + Immutable>(
         &mut self,
         array: u64,
         index: u64,
         value: &T,
     ) -> Result<()> {
-        self.put(element::<T>(array, index)?, value)
+        self.copy_to_guest(element::<T>(array, index)?, value)
     }
 }
 
-/// Address of an element of an array.
+/// Guest-virtual address of an element of an array.
 fn element<T>(array: u64, index: u64) -> Result<u64> {
     index
         .checked_mul(size_of::<T>() as u64)
@@ -154,8 +193,8 @@ fn element<T>(array: u64, index: u64) -> Result<u64> {
         .ok_or(Errno::EFAULT)
 }
 
-/// Cuts `length` bytes from `address` on into pieces that do not cross the end of a frame: calls `each` with the
-/// address of a piece and its place in the whole.
+/// Cuts an access to `length` bytes at `address` at page boundaries, and calls `each` with the address of each piece
+/// and its range in the whole.
 pub fn by_page(
     address: u64,
     length: usize,

@@ -1,10 +1,12 @@
-//! Frame numbers: a guest's and the machine's are different types, so that one is never taken for the other.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frame numbers. A guest's (gfn) and the machine's (mfn) are different types, so that one cannot be used as the other.
 
 use core::fmt;
 
-/// Bits of an address that are the offset in a frame.
+/// Number of low bits of an address that are its offset in a page.
 pub const PAGE_SHIFT: u32 = 12;
-/// Bytes of a frame.
+/// Bytes of a page.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
 macro_rules! frame_number {
@@ -19,12 +21,12 @@ macro_rules! frame_number {
                 Self(address >> PAGE_SHIFT)
             }
 
-            /// Address of the frame's first byte. A number of more than 52 bits, which no frame has, is cut.
+            /// Address of the frame's first byte. Bits of the number from 52 on, which no frame has, are lost.
             pub const fn address(self) -> u64 {
                 self.0 << PAGE_SHIFT
             }
 
-            /// The frame `count` frames on, if there is such a number.
+            /// The number plus `count`; `None` on overflow.
             pub const fn checked_add(self, count: u64) -> Option<Self> {
                 match self.0.checked_add(count) {
                     Some(sum) => Some(Self(sum)),
@@ -42,11 +44,11 @@ macro_rules! frame_number {
 }
 
 frame_number! {
-    /// Number of a machine frame.
+    /// Machine frame number.
     Mfn
 }
 
 frame_number! {
-    /// Number of a frame in a guest's physical address space.
+    /// Guest frame number: of a frame in a domain's physical address space.
     Gfn
 }

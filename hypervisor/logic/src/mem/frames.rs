@@ -1,66 +1,45 @@
-//! The frame table: every machine frame has one owner record, and changes hands only by consuming a value that
-//! stands for it.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The frame table: every machine frame has one owner, and it changes only by consuming a value that stands for the
+//! frame.
 //!
-//! - [`HypFrames`] stands for frames that belong to the hypervisor. It comes from the allocator, and goes back to
-//!   it ([`FrameTable::free`]) or to a domain ([`FrameTable::give`]). It can be neither copied nor made up.
-//! - [`Hold`] stands for one use of a domain's frame by somebody else: a grant's mapping, a page of events, a vCPU's
-//!   info page. While there is one, the frame is not given to anybody else, even if its domain lets go of it.
+//! - [`HypFrames`] stands for frames that belong to the hypervisor. The allocator makes it, and it goes back to the
+//!   allocator ([`FrameTable::free`]) or to a domain ([`FrameTable::assign_pages`]). It can be neither copied nor made
+//!   up.
+//! - [`PageRef`] stands for one reference to a domain's frame that is not the domain's own: a grant mapping, a page of
+//!   event words, a vCPU's info page. While a reference exists, the frame is not allocated again, even if its domain
+//!   has released it.
 //!
-//! The table itself lies in memory that the caller provides, zeroed: an all-zero record says "not memory", so
-//! starting costs nothing for holes and device memory.
+//! The array of [`PageInfo`]s lies in memory that the caller provides, zeroed. An all-zero element means "not memory",
+//! so holes and device memory cost no time at boot.
 
 use super::addr::Mfn;
 use super::buddy::{Buddy, MAX_ORDER};
+use super::page_info::kind;
+pub use super::page_info::{PageInfo, PageInfos};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::{Deref, DerefMut, Range};
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use core::ops::Range;
 
 /// A domain's number.
 pub type DomId = u16;
 
-/// What a record says of its frame.
+/// Who owns a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Not memory: a hole or a device.
+    /// Nobody, and it is not memory: a hole or a device.
     Mmio,
-    /// Nobody's: the allocator has it.
+    /// Nobody: the allocator has it.
     Free,
-    /// The hypervisor's.
+    /// The hypervisor.
     Hypervisor,
-    /// A domain's.
+    /// A domain.
     Domain(DomId),
-    /// It was that domain's, which let go of it while others held it. The last of them frees it.
+    /// A domain that has released it while others hold references. The last `put_page` frees it.
     Released(DomId),
 }
 
-/// Raw kinds of a record. Zero, which none of them is, means that the frame is not memory.
-pub(super) mod kind {
-    /// First frame of a free block.
-    pub const FREE: u8 = 1;
-    pub const HYPERVISOR: u8 = 2;
-    pub const DOMAIN: u8 = 3;
-    pub const RELEASED: u8 = 4;
-    /// Inside a free block. Where memory has never been used, that record is still zero.
-    pub const FREE_TAIL: u8 = 5;
-}
-
-/// Record of one frame. Zeroed memory is a valid record of a frame that is not memory.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Record {
-    /// Holds, of a domain's frame; the next block, of a free one.
-    pub(super) a: u32,
-    /// Holds that may write, of a domain's frame; the previous block, of a free one.
-    pub(super) b: u32,
-    pub(super) domain: DomId,
-    pub(super) kind: u8,
-    /// Of the first frame of a block: its order.
-    pub(super) order: u8,
-    pub(super) reserved: u32,
-}
-
-/// Frames of the hypervisor: `1 << order` of them from `mfn` on.
+/// `1 << order` frames of the hypervisor, the first of which is `mfn`.
 ///
 /// Dropping the value leaks the frames, which is safe and a bug.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +50,7 @@ pub struct HypFrames {
 }
 
 impl HypFrames {
-    /// The first frame.
+    /// Number of the first frame.
     pub fn mfn(&self) -> Mfn {
         self.mfn
     }
@@ -81,133 +60,89 @@ impl HypFrames {
         self.order
     }
 
-    /// The number of frames.
+    /// How many frames there are.
     pub fn count(&self) -> u64 {
         1 << self.order
     }
 }
 
-/// One use of a domain's frame.
+/// One reference to a domain's frame, taken by [`FrameTable::get_page`] and dropped by [`FrameTable::put_page`].
 ///
-/// Dropping the value keeps the frame forever, which is safe and a bug.
+/// Dropping the value keeps the frame for ever, which is safe and a bug.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a hold that is dropped is never let go of"]
-pub struct Hold {
+#[must_use = "a reference that is not put keeps its frame for ever"]
+pub struct PageRef {
     mfn: Mfn,
     writable: bool,
 }
 
-impl Hold {
-    /// The frame.
+impl PageRef {
+    /// Number of the frame.
     pub fn mfn(&self) -> Mfn {
         self.mfn
     }
 
-    /// Whether the holder may write.
+    /// Whether the holder may write to the frame.
     pub fn writable(&self) -> bool {
         self.writable
     }
 }
 
-/// Why a frame is not given, taken or held.
+/// Why an operation on a frame fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// Its record names another owner.
+    /// Another domain owns it, or none does.
     NotOwner,
-    /// Others use it.
-    Held,
-    /// It is used as often as can be counted.
-    TooManyHolds,
+    /// The reference count would overflow.
+    TooManyRefs,
 }
 
-/// What becomes of a frame its domain let go of.
+/// Result of [`FrameTable::release`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Released {
-    /// It is the hypervisor's now.
+    /// There were no references: the frame belongs to the hypervisor now.
     Now(HypFrames),
-    /// Others hold it: the last of them gets it.
-    Later,
+    /// There are references: the last `put_page` returns the frame.
+    WithLastRef,
 }
 
-/// Where the records are.
-pub enum Records {
-    /// In memory that is set apart for them, as on the machine.
-    Apart(&'static mut [Record]),
-    /// On the heap, as in tests.
-    Heap(Vec<Record>),
-}
-
-impl From<&'static mut [Record]> for Records {
-    fn from(records: &'static mut [Record]) -> Self {
-        // Links between records have 32 bits: 16 TiB.
-        let reach = records.len().min(u32::MAX as usize);
-        Self::Apart(&mut records[..reach])
-    }
-}
-
-impl From<Vec<Record>> for Records {
-    fn from(records: Vec<Record>) -> Self {
-        Self::Heap(records)
-    }
-}
-
-impl Deref for Records {
-    type Target = [Record];
-
-    fn deref(&self) -> &[Record] {
-        match self {
-            Self::Apart(records) => records,
-            Self::Heap(records) => records,
-        }
-    }
-}
-
-impl DerefMut for Records {
-    fn deref_mut(&mut self) -> &mut [Record] {
-        match self {
-            Self::Apart(records) => records,
-            Self::Heap(records) => records,
-        }
-    }
-}
-
-/// The table.
+/// The frame table.
 pub struct FrameTable {
-    records: Records,
+    pages: PageInfos,
     buddy: Buddy,
-    /// Device memory that no domain gets: the hypervisor's own devices.
-    withheld: Vec<Range<u64>>,
+    /// Device memory that no domain may map: the hypervisor's own devices.
+    denied_iomem: Vec<Range<u64>>,
     /// The ranges that are memory.
-    known: Vec<Range<u64>>,
-    /// Frames of each domain, those that it let go of not among them.
-    domains: BTreeMap<DomId, u64>,
+    ram: Vec<Range<u64>>,
+    /// Frames that each domain owns, without those that it has released.
+    tot_pages: BTreeMap<DomId, u64>,
     total: u64,
 }
 
 impl FrameTable {
-    /// A table of the machine frames from zero on, none of which is memory yet. `records` are zeroed, or left as
-    /// [`Record::default`].
-    pub fn new(records: impl Into<Records>) -> Self {
+    /// A table of the machine frames 0 to `pages.len()`, none of which is memory yet. All of `pages` is
+    /// [`PageInfo::default`] or zeroed.
+    pub fn new(pages: impl Into<PageInfos>) -> Self {
         Self {
-            records: records.into(),
+            pages: pages.into(),
             buddy: Buddy::new(),
-            withheld: Vec::new(),
-            known: Vec::new(),
-            domains: BTreeMap::new(),
+            denied_iomem: Vec::new(),
+            ram: Vec::new(),
+            tot_pages: BTreeMap::new(),
             total: 0,
         }
     }
 
-    /// Says that these frames are memory and free. Frame 0 is never handed out; frames that the table does not
-    /// reach or that are already known are left out. Returns how many were added.
+    /// Adds memory to the free frames and returns how many frames were added. Frame 0 is never allocated; frames beyond
+    /// the table's end and those that were added before are left out.
     pub fn add_free(&mut self, frames: Range<u64>) -> u64 {
         let mut added = 0;
-        for range in self.learn(frames.start.max(1)..frames.end) {
+        for range in self.add_ram(frames.start.max(1)..frames.end) {
             let mut next = range.start;
             while next < range.end {
                 let fits = (range.end - next).ilog2();
                 let order = fits.min(next.trailing_zeros()).min(u32::from(MAX_ORDER)) as u8;
-                self.buddy.put(&mut self.records, next, order);
+                self.buddy.free(&mut self.pages, next, order);
                 added += 1 << order;
                 next += 1 << order;
             }
@@ -216,201 +151,177 @@ impl FrameTable {
         added
     }
 
-    /// Says that these frames are memory of the hypervisor's own that never is handed out: its image, its heap. Said
-    /// before the memory around them is said to be free.
+    /// Adds memory that stays the hypervisor's for ever: its image, its heap. To be called before the memory around it
+    /// is added as free.
     pub fn add_hypervisor(&mut self, frames: Range<u64>) {
-        for range in self.learn(frames) {
+        for range in self.add_ram(frames) {
             self.total += range.end - range.start;
-            let of_hypervisor = Record {
-                kind: kind::HYPERVISOR,
-                ..Record::default()
-            };
-            self.records[range.start as usize..range.end as usize].fill(of_hypervisor);
+            self.pages[range.start as usize..range.end as usize].fill(PageInfo::of_hypervisor());
         }
     }
 
-    /// The parts of a range that are news, which are known from now on.
-    fn learn(&mut self, frames: Range<u64>) -> Vec<Range<u64>> {
-        let mut news: Vec<_> = core::iter::once(frames.start..frames.end.min(self.end())).collect();
-        for known in &self.known {
+    /// Adds a range to the known memory and returns those parts of it that were not known before.
+    fn add_ram(&mut self, frames: Range<u64>) -> Vec<Range<u64>> {
+        let mut new: Vec<_> = core::iter::once(frames.start..frames.end.min(self.end())).collect();
+        for known in &self.ram {
             let cut = |range: Range<u64>| {
                 let before = range.start..range.end.min(known.start);
                 let after = range.start.max(known.end)..range.end;
                 [before, after]
             };
-            news = news
+            new = new
                 .into_iter()
                 .flat_map(cut)
                 .filter(|r| !r.is_empty())
                 .collect();
         }
-        news.retain(|r| !r.is_empty());
-        self.known.extend(news.iter().cloned());
-        news
+        new.retain(|r| !r.is_empty());
+        self.ram.extend(new.iter().cloned());
+        new
     }
 
-    /// Says that this device memory is the hypervisor's own: no domain may map it.
-    pub fn withhold(&mut self, frames: Range<u64>) {
-        self.withheld.push(frames);
+    /// Makes device memory the hypervisor's own: no domain may map it.
+    pub fn deny_iomem(&mut self, frames: Range<u64>) {
+        self.denied_iomem.push(frames);
     }
 
-    /// Who owns a frame. Any number may be asked for.
+    /// Who owns a frame. Any number is allowed.
     pub fn owner(&self, mfn: Mfn) -> Owner {
-        let Some(record) = usize::try_from(mfn.0)
-            .ok()
-            .and_then(|i| self.records.get(i))
-        else {
+        let Some(page) = usize::try_from(mfn.0).ok().and_then(|i| self.pages.get(i)) else {
             return self.owner_of_device(mfn);
         };
-        match record.kind {
+        match page.kind {
             kind::FREE | kind::FREE_TAIL => Owner::Free,
             kind::HYPERVISOR => Owner::Hypervisor,
-            kind::DOMAIN => Owner::Domain(record.domain),
-            kind::RELEASED => Owner::Released(record.domain),
+            kind::DOMAIN => Owner::Domain(page.domain),
+            kind::RELEASED => Owner::Released(page.domain),
             // It may lie inside a free block whose frames have never been touched.
-            _ if self.buddy.block_of(&self.records, mfn.0).is_some() => Owner::Free,
+            _ if self.buddy.block_of(&self.pages, mfn.0).is_some() => Owner::Free,
             _ => self.owner_of_device(mfn),
         }
     }
 
     fn owner_of_device(&self, mfn: Mfn) -> Owner {
-        if self.withheld.iter().any(|range| range.contains(&mfn.0)) {
+        if self.denied_iomem.iter().any(|range| range.contains(&mfn.0)) {
             Owner::Hypervisor
         } else {
             Owner::Mmio
         }
     }
 
-    /// Whether none of these frames is memory, nor a device of the hypervisor's.
+    /// Whether none of these frames is memory or a device of the hypervisor.
     pub fn is_mmio(&self, frames: Range<u64>) -> bool {
         let apart = |other: &Range<u64>| other.end <= frames.start || frames.end <= other.start;
-        self.known.iter().chain(&self.withheld).all(apart)
+        self.ram.iter().chain(&self.denied_iomem).all(apart)
     }
 
-    /// Takes `1 << order` free frames, aligned to their number, that lie wholly below the frame `below` if one is
-    /// named.
+    /// Allocates `1 << order` free frames, aligned to their number. If `below` is given, they lie wholly below that
+    /// frame. The frames are not cleared.
     pub fn alloc(&mut self, order: u8, below: Option<u64>) -> Option<HypFrames> {
-        let start = self
-            .buddy
-            .take(&mut self.records, order, below.unwrap_or(u64::MAX))?;
-        Some(self.taken(start, order))
+        let below = below.unwrap_or(u64::MAX);
+        let start = self.buddy.alloc(&mut self.pages, order, below)?;
+        Some(self.take_over(start, order))
     }
 
-    /// Takes these very frames, if all of them are free: `1 << order` from `mfn` on, which is aligned to their
-    /// number.
+    /// Allocates the `1 << order` frames from `mfn` on, if all of them are free and `mfn` is aligned to their number.
     pub fn alloc_at(&mut self, mfn: Mfn, order: u8) -> Option<HypFrames> {
-        self.buddy.take_at(&mut self.records, mfn.0, order)?;
-        Some(self.taken(mfn.0, order))
+        self.buddy.alloc_at(&mut self.pages, mfn.0, order)?;
+        Some(self.take_over(mfn.0, order))
     }
 
-    fn taken(&mut self, start: u64, order: u8) -> HypFrames {
-        let of_hypervisor = Record {
-            kind: kind::HYPERVISOR,
-            ..Record::default()
-        };
-        self.records[start as usize..][..1 << order].fill(of_hypervisor);
+    /// Makes frames that have no owner the hypervisor's.
+    fn take_over(&mut self, start: u64, order: u8) -> HypFrames {
+        self.pages[start as usize..][..1 << order].fill(PageInfo::of_hypervisor());
         HypFrames {
             mfn: Mfn(start),
             order,
         }
     }
 
-    /// Gives frames back to the allocator. They are not cleared: who allocates for a guest clears.
+    /// Gives frames back to the allocator. They are not cleared here: whoever allocates for a guest clears them.
     pub fn free(&mut self, frames: HypFrames) {
         let HypFrames { mfn, order } = frames;
-        let inside = Record {
+        let inside = PageInfo {
             kind: kind::FREE_TAIL,
-            ..Record::default()
+            ..PageInfo::default()
         };
-        self.records[mfn.0 as usize..][..1 << order].fill(inside);
-        self.buddy.put(&mut self.records, mfn.0, order);
+        self.pages[mfn.0 as usize..][..1 << order].fill(inside);
+        self.buddy.free(&mut self.pages, mfn.0, order);
     }
 
-    /// Cuts frames into two halves. A single frame comes back as it was.
-    pub fn split(
+    /// Makes a domain the owner of frames.
+    pub fn assign_pages(&mut self, frames: HypFrames, domain: DomId) {
+        self.pages[frames.mfn.0 as usize..][..1 << frames.order].fill(PageInfo::of_domain(domain));
+        *self.tot_pages.entry(domain).or_default() += frames.count();
+    }
+
+    /// Ends a domain's ownership of a frame, which the caller has removed from the domain's p2m. If there are
+    /// references, the last [`FrameTable::put_page`] returns the frame.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::NotOwner`] if the domain does not own the frame.
+    pub fn release(
         &mut self,
-        frames: HypFrames,
-    ) -> core::result::Result<(HypFrames, HypFrames), HypFrames> {
-        let HypFrames { mfn, order } = frames;
-        match order.checked_sub(1) {
-            None => Err(HypFrames { mfn, order }),
-            Some(order) => Ok((
-                HypFrames { mfn, order },
-                HypFrames {
-                    mfn: Mfn(mfn.0 + (1 << order)),
-                    order,
-                },
-            )),
-        }
-    }
-
-    /// Gives frames to a domain.
-    pub fn give(&mut self, frames: HypFrames, domain: DomId) {
-        let of_domain = Record {
-            kind: kind::DOMAIN,
-            domain,
-            ..Record::default()
-        };
-        self.records[frames.mfn.0 as usize..][..1 << frames.order].fill(of_domain);
-        *self.domains.entry(domain).or_default() += frames.count();
-    }
-
-    /// Takes a frame from its domain for good. The caller has removed it from the domain's p2m. If others hold it,
-    /// the last of them gets it.
-    pub fn take(&mut self, mfn: Mfn, domain: DomId) -> core::result::Result<Released, FrameError> {
+        mfn: Mfn,
+        domain: DomId,
+    ) -> core::result::Result<Released, FrameError> {
         if self.owner(mfn) != Owner::Domain(domain) {
             return Err(FrameError::NotOwner);
         }
-        self.uncount(domain);
-        let record = &mut self.records[mfn.0 as usize];
-        if record.a > 0 {
-            record.kind = kind::RELEASED;
-            return Ok(Released::Later);
-        }
-        Ok(Released::Now(self.taken(mfn.0, 0)))
-    }
-
-    fn uncount(&mut self, domain: DomId) {
-        if let Some(count) = self.domains.get_mut(&domain) {
+        if let Some(count) = self.tot_pages.get_mut(&domain) {
             *count -= 1;
             if *count == 0 {
-                self.domains.remove(&domain);
+                self.tot_pages.remove(&domain);
             }
         }
+        let page = &mut self.pages[mfn.0 as usize];
+        if page.refs_or_next > 0 {
+            page.kind = kind::RELEASED;
+            return Ok(Released::WithLastRef);
+        }
+        Ok(Released::Now(self.take_over(mfn.0, 0)))
     }
 
-    /// Starts a use of a domain's frame.
-    pub fn hold(
+    /// Takes a reference to a domain's frame.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::NotOwner`] if the domain does not own the frame, [`FrameError::TooManyRefs`] if the count is full.
+    pub fn get_page(
         &mut self,
         mfn: Mfn,
         domain: DomId,
         writable: bool,
-    ) -> core::result::Result<Hold, FrameError> {
+    ) -> core::result::Result<PageRef, FrameError> {
         if self.owner(mfn) != Owner::Domain(domain) {
             return Err(FrameError::NotOwner);
         }
-        let record = &mut self.records[mfn.0 as usize];
-        record.a = record.a.checked_add(1).ok_or(FrameError::TooManyHolds)?;
-        record.b += u32::from(writable);
-        Ok(Hold { mfn, writable })
+        let page = &mut self.pages[mfn.0 as usize];
+        page.refs_or_next = page
+            .refs_or_next
+            .checked_add(1)
+            .ok_or(FrameError::TooManyRefs)?;
+        page.writers_or_prev += u32::from(writable);
+        Ok(PageRef { mfn, writable })
     }
 
-    /// Ends a use. If the frame's domain has let go of it and this was the last use, the frame comes back.
-    pub fn let_go(&mut self, hold: Hold) -> Option<HypFrames> {
-        let Hold { mfn, writable } = hold;
-        let record = &mut self.records[mfn.0 as usize];
-        record.a -= 1;
-        record.b -= u32::from(writable);
-        let last = record.a == 0 && record.kind == kind::RELEASED;
-        last.then(|| self.taken(mfn.0, 0))
+    /// Drops a reference. Returns the frame if its domain has released it and this was the last reference.
+    pub fn put_page(&mut self, page_ref: PageRef) -> Option<HypFrames> {
+        let PageRef { mfn, writable } = page_ref;
+        let page = &mut self.pages[mfn.0 as usize];
+        page.refs_or_next -= 1;
+        page.writers_or_prev -= u32::from(writable);
+        let last = page.refs_or_next == 0 && page.kind == kind::RELEASED;
+        last.then(|| self.take_over(mfn.0, 0))
     }
 
-    /// How often a domain's frame is held: in all, and by those that may write.
-    pub fn holds(&self, mfn: Mfn) -> (u32, u32) {
+    /// Reference counts of a domain's frame: all references, and those that may write.
+    pub fn page_refs(&self, mfn: Mfn) -> (u32, u32) {
         match self.owner(mfn) {
             Owner::Domain(_) | Owner::Released(_) => {
-                let record = &self.records[mfn.0 as usize];
-                (record.a, record.b)
+                let page = &self.pages[mfn.0 as usize];
+                (page.refs_or_next, page.writers_or_prev)
             }
             _ => (0, 0),
         }
@@ -418,7 +329,7 @@ impl FrameTable {
 
     /// Number of frames that are free.
     pub fn free_count(&self) -> u64 {
-        self.buddy.free()
+        self.buddy.free_count()
     }
 
     /// Number of frames that are memory.
@@ -426,19 +337,19 @@ impl FrameTable {
         self.total
     }
 
-    /// Number of a domain's frames.
-    pub fn count_of(&self, domain: DomId) -> u64 {
-        self.domains.get(&domain).copied().unwrap_or(0)
+    /// Number of frames that a domain owns.
+    pub fn tot_pages(&self, domain: DomId) -> u64 {
+        self.tot_pages.get(&domain).copied().unwrap_or(0)
     }
 
-    /// The highest frame the table reaches, plus one.
+    /// Number of the last frame in the table, plus one.
     pub fn end(&self) -> u64 {
-        self.records.len() as u64
+        self.pages.len() as u64
     }
 
-    /// The free blocks, in no order. A builder uses them to take memory where the domain is to see it.
+    /// The free blocks, in no order. A builder uses them to allocate at addresses that it chooses.
     pub fn free_blocks(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.buddy.blocks(&self.records)
+        self.buddy.blocks(&self.pages)
     }
 }
 

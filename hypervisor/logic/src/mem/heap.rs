@@ -1,27 +1,29 @@
-//! Machine memory on the heap, for tests and fuzzing: as many frames as asked for, from address zero on.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Machine memory on the heap, for tests and fuzzing: frames from address 0 on.
 
 use super::access::MachineMemory;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-/// Bytes of a frame.
+/// Bytes of a frame, as an array's length.
 const FRAME: usize = 4096;
 
-/// Memory of bytes. A frame takes room when it is touched first, so that a large machine costs a test no time.
+/// Memory whose frames are allocated when they are first accessed, so that a large machine costs a test no time.
 pub struct HeapMemory {
     frames: Vec<RefCell<Option<Box<[u8; FRAME]>>>>,
-    /// What a frame that was never touched is full of.
+    /// The byte that a frame is full of before its first access.
     untouched: u8,
 }
 
 impl HeapMemory {
-    /// So many zeroed frames.
+    /// Memory of `frames` zeroed frames.
     pub fn new(frames: usize) -> Self {
         Self::filled(frames, 0)
     }
 
-    /// So many frames of a byte, as memory is that somebody has used before.
+    /// Memory of `frames` frames full of a byte, as memory that was used and not cleared.
     pub fn filled(frames: usize, byte: u8) -> Self {
         Self {
             frames: (0..frames).map(|_| RefCell::new(None)).collect(),
@@ -29,7 +31,7 @@ impl HeapMemory {
         }
     }
 
-    /// Works on bytes of a frame.
+    /// Calls `work` with bytes of one frame.
     fn on<R>(&self, address: u64, length: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
         let offset = address as usize % FRAME;
         assert!(offset + length <= FRAME, "an access across a frame's end");

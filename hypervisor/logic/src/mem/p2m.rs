@@ -1,15 +1,18 @@
-//! Where a domain sees which machine frame: its nested page tables (AMD64 manual, volume 2, 15.25), written entry by
-//! entry through a trait, so that they lie in a map in tests and in machine frames in the hypervisor.
+// SPDX-License-Identifier: GPL-2.0
+
+//! A domain's p2m: the table from gfn to mfn, which the processor walks as nested page tables (AMD64 manual, volume 2,
+//! 15.25). Entries are read and written through a trait, so that the tables lie in a map in tests and in machine frames
+//! in the hypervisor.
 //!
-//! The tables say nothing about ownership: who calls [`P2m::map`] holds the frame or gave it to the domain.
-//! A change of a present entry needs the CPUs that run the domain to forget their translations before the frame goes
-//! to somebody else; [`P2m::take_stale`] says whether that is due.
+//! The p2m does not know about ownership: the caller of [`P2m::map`] holds a reference to the frame, or the domain owns
+//! it. After a change of a present entry, the TLBs of the CPUs that run the domain have to be flushed before the frame
+//! gets another user; [`P2m::take_needs_flush`] tells whether that is due.
 
 use super::addr::{Gfn, Mfn};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
-/// Nested tables are walked as a user.
+/// The processor walks nested tables as a user.
 const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
@@ -18,121 +21,125 @@ const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// Bits 52 to 54, which the processor leaves to software: the kind of a leaf.
-const KIND_SHIFT: u32 = 52;
-const KIND_MASK: u64 = 7 << KIND_SHIFT;
+/// Bits 52 to 54 of a leaf, which the processor leaves to software: its [`P2mType`].
+const TYPE_SHIFT: u32 = 52;
+const TYPE_MASK: u64 = 7 << TYPE_SHIFT;
 /// Entries of a table.
 const ENTRIES: u64 = 512;
 /// Levels of tables, for 48 bits of guest-physical address.
 const LEVELS: u8 = 4;
-/// Frames that the tables reach: a number beyond is never mapped.
+/// The first gfn that the tables do not reach.
 pub const GFN_LIMIT: u64 = 1 << (9 * LEVELS as u32);
 
-/// What a frame is to the domain that sees it.
+/// The type of a p2m entry, named as in Xen (`p2m_type_t`, arch/x86/include/asm/p2m.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Its memory.
-    Ram,
-    /// Its memory, which it may only read.
-    RamReadOnly,
-    /// A device.
-    Mmio,
-    /// A grant of another domain's frame.
-    Grant,
-    /// The same, to be read only.
-    GrantReadOnly,
-    /// A frame of a domain that it builds or watches, or of the hypervisor that it shares.
-    Foreign,
-    /// The same, to be read only.
-    ForeignReadOnly,
+pub enum P2mType {
+    /// The domain's own memory.
+    RamRw,
+    /// The domain's own memory, read-only.
+    RamRo,
+    /// A device's registers.
+    MmioDirect,
+    /// A grant of another domain.
+    GrantMapRw,
+    /// A grant of another domain, read-only.
+    GrantMapRo,
+    /// A frame of another domain that this one controls, or a resource of the hypervisor (`p2m_map_foreign`).
+    MapForeignRw,
+    /// A foreign frame, read-only.
+    MapForeignRo,
 }
 
-impl Kind {
-    const ALL: [Kind; 7] = [
-        Kind::Ram,
-        Kind::RamReadOnly,
-        Kind::Mmio,
-        Kind::Grant,
-        Kind::GrantReadOnly,
-        Kind::Foreign,
-        Kind::ForeignReadOnly,
+impl P2mType {
+    const ALL: [P2mType; 7] = [
+        P2mType::RamRw,
+        P2mType::RamRo,
+        P2mType::MmioDirect,
+        P2mType::GrantMapRw,
+        P2mType::GrantMapRo,
+        P2mType::MapForeignRw,
+        P2mType::MapForeignRo,
     ];
 
-    /// Whether the domain may write.
+    /// Whether the domain may write to the frame.
     pub fn writable(self) -> bool {
-        matches!(self, Kind::Ram | Kind::Mmio | Kind::Grant | Kind::Foreign)
+        matches!(
+            self,
+            P2mType::RamRw | P2mType::MmioDirect | P2mType::GrantMapRw | P2mType::MapForeignRw
+        )
     }
 
-    /// Whether it is memory of the domain itself.
+    /// Whether the frame is the domain's own memory.
     pub fn is_ram(self) -> bool {
-        matches!(self, Kind::Ram | Kind::RamReadOnly)
+        matches!(self, P2mType::RamRw | P2mType::RamRo)
     }
 
     fn bits(self) -> u64 {
-        let number = Self::ALL.iter().position(|&kind| kind == self).unwrap_or(0) as u64;
-        let mut bits = PRESENT | USER | ACCESSED | DIRTY | number << KIND_SHIFT;
+        let number = Self::ALL.iter().position(|&p2mt| p2mt == self).unwrap_or(0) as u64;
+        let mut bits = PRESENT | USER | ACCESSED | DIRTY | number << TYPE_SHIFT;
         if self.writable() {
             bits |= WRITE;
         }
         match self {
-            // What a device returns must not come from a cache.
-            Kind::Mmio => bits |= CACHE_DISABLE | WRITE_THROUGH,
-            // A domain does not run what it did not bring itself.
-            Kind::Grant | Kind::GrantReadOnly | Kind::Foreign | Kind::ForeignReadOnly => {
-                bits |= NO_EXECUTE
-            }
-            Kind::Ram | Kind::RamReadOnly => {}
+            // Registers must not be read from a cache.
+            P2mType::MmioDirect => bits |= CACHE_DISABLE | WRITE_THROUGH,
+            // A domain does not execute what another one can write.
+            P2mType::GrantMapRw
+            | P2mType::GrantMapRo
+            | P2mType::MapForeignRw
+            | P2mType::MapForeignRo => bits |= NO_EXECUTE,
+            P2mType::RamRw | P2mType::RamRo => {}
         }
         bits
     }
 
     fn of(entry: u64) -> Self {
-        let number = (entry & KIND_MASK) >> KIND_SHIFT;
+        let number = (entry & TYPE_MASK) >> TYPE_SHIFT;
         // Entries are written by `bits` alone.
-        *Self::ALL.get(number as usize).unwrap_or(&Kind::RamReadOnly)
+        *Self::ALL.get(number as usize).unwrap_or(&P2mType::RamRo)
     }
 }
 
-/// Where the domain sees a frame.
+/// What a gfn maps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The frame itself, also inside a large leaf.
+pub struct P2mEntry {
+    /// The machine frame at that gfn, also inside a superpage.
     pub mfn: Mfn,
-    /// What it is.
-    pub kind: Kind,
-    /// Binary logarithm of the frames of the leaf it lies in: 0, 9 or 18.
+    /// The entry's type.
+    pub p2mt: P2mType,
+    /// Binary logarithm of the number of frames that the leaf maps: 0, 9 or 18.
     pub order: u8,
 }
 
-/// Why something is not mapped.
+/// Why a mapping cannot be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
-    /// No memory for another table.
+    /// There is no memory for another table.
     NoMemory,
-    /// The tables do not reach that far.
+    /// A gfn is not below [`GFN_LIMIT`].
     OutOfReach,
 }
 
-/// Memory of page tables.
-pub trait TableMemory {
-    /// Takes a frame for a table, all zero.
+/// The memory that p2m tables lie in.
+pub trait P2mMemory {
+    /// Allocates a zeroed frame for a table.
     fn alloc(&mut self) -> Option<Mfn>;
-    /// Gives one back.
+    /// Frees a table's frame.
     fn free(&mut self, table: Mfn);
     /// Reads an entry.
     fn load(&self, table: Mfn, index: u64) -> u64;
-    /// Writes an entry, in one piece.
+    /// Writes an entry, atomically: a processor may walk the table meanwhile.
     fn store(&mut self, table: Mfn, index: u64, entry: u64);
 }
 
-/// A domain's tables.
+/// The p2m of one domain.
 #[derive(Debug)]
 pub struct P2m {
     root: Mfn,
-    stale: bool,
+    needs_flush: bool,
 }
 
-/// Bits of a frame number below a level's leaves: 0, 9, 18, 27.
+/// Binary logarithm of the number of frames that an entry of a level maps: 0, 9, 18, 27.
 fn shift(level: u8) -> u32 {
     9 * u32::from(level)
 }
@@ -145,9 +152,9 @@ fn is_leaf(entry: u64, level: u8) -> bool {
     level == 0 || entry & LARGE != 0
 }
 
-fn leaf(mfn: u64, kind: Kind, level: u8) -> u64 {
+fn leaf(mfn: u64, p2mt: P2mType, level: u8) -> u64 {
     let large = if level > 0 { LARGE } else { 0 };
-    (Mfn(mfn).address() & ADDRESS) | kind.bits() | large
+    (Mfn(mfn).address() & ADDRESS) | p2mt.bits() | large
 }
 
 fn table(at: Mfn) -> u64 {
@@ -155,26 +162,27 @@ fn table(at: Mfn) -> u64 {
 }
 
 impl P2m {
-    /// Empty tables.
-    pub fn new(memory: &mut impl TableMemory) -> Option<Self> {
+    /// An empty p2m; `None` without memory for its topmost table.
+    pub fn new(memory: &mut impl P2mMemory) -> Option<Self> {
         Some(Self {
             root: memory.alloc()?,
-            stale: false,
+            needs_flush: false,
         })
     }
 
-    /// The frame of the topmost table, for the VMCB's nested CR3.
+    /// The frame of the topmost table, for the VMCB's `N_CR3`.
     pub fn root(&self) -> Mfn {
         self.root
     }
 
-    /// Whether translations have to be forgotten by all CPUs that run the domain, and says that they will be.
-    pub fn take_stale(&mut self) -> bool {
-        core::mem::take(&mut self.stale)
+    /// Whether a present entry was changed since the last call: the caller flushes the TLBs of all CPUs that run the
+    /// domain.
+    pub fn take_needs_flush(&mut self) -> bool {
+        core::mem::take(&mut self.needs_flush)
     }
 
-    /// What the domain sees at a frame.
-    pub fn lookup(&self, memory: &impl TableMemory, gfn: Gfn) -> Option<Seen> {
+    /// What a gfn maps to.
+    pub fn lookup(&self, memory: &impl P2mMemory, gfn: Gfn) -> Option<P2mEntry> {
         if gfn.0 >= GFN_LIMIT {
             return None;
         }
@@ -186,9 +194,9 @@ impl P2m {
             }
             if is_leaf(entry, level) {
                 let inside = gfn.0 & ((1 << shift(level)) - 1);
-                return Some(Seen {
+                return Some(P2mEntry {
                     mfn: Mfn((entry & ADDRESS) >> 12 | inside),
-                    kind: Kind::of(entry),
+                    p2mt: P2mType::of(entry),
                     order: shift(level) as u8,
                 });
             }
@@ -197,15 +205,18 @@ impl P2m {
         None
     }
 
-    /// Lets the domain see `count` frames from `gfn` on, in leaves as large as fit. What was there before is
-    /// replaced. If there is no memory for tables, part of it may be mapped.
+    /// Maps `count` frames from `gfn` on, in the largest leaves that fit, and replaces what was mapped there.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::OutOfReach`], or [`MapError::NoMemory`] for tables; in the latter case a part may be mapped.
     pub fn map(
         &mut self,
-        memory: &mut impl TableMemory,
+        memory: &mut impl P2mMemory,
         gfn: Gfn,
         mfn: Mfn,
         count: u64,
-        kind: Kind,
+        p2mt: P2mType,
     ) -> Result<(), MapError> {
         let end = gfn.0.checked_add(count).filter(|&end| end <= GFN_LIMIT);
         end.ok_or(MapError::OutOfReach)?;
@@ -215,30 +226,33 @@ impl P2m {
             let fits =
                 |level: &u8| (g | m) % (1 << shift(*level)) == 0 && left >= 1 << shift(*level);
             let level = [2, 1].into_iter().find(fits).unwrap_or(0);
-            self.set(memory, g, level, Some(leaf(m, kind, level)))?;
+            self.set(memory, g, level, Some(leaf(m, p2mt, level)))?;
             done += 1 << shift(level);
         }
         Ok(())
     }
 
-    /// Lets the domain no longer see a frame. Returns what it saw. A larger leaf around it is split first, which may
-    /// need memory.
+    /// Unmaps one gfn and returns what it mapped to. A superpage around it is split first.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::NoMemory`] if splitting needs a table that cannot be allocated; nothing is unmapped then.
     pub fn unmap(
         &mut self,
-        memory: &mut impl TableMemory,
+        memory: &mut impl P2mMemory,
         gfn: Gfn,
-    ) -> Result<Option<Seen>, MapError> {
-        let seen = self.lookup(memory, gfn);
-        if seen.is_some() {
+    ) -> Result<Option<P2mEntry>, MapError> {
+        let entry = self.lookup(memory, gfn);
+        if entry.is_some() {
             self.set(memory, gfn.0, 0, None)?;
         }
-        Ok(seen)
+        Ok(entry)
     }
 
-    /// Sets or clears the leaf of a level, splitting what is larger and freeing the tables of what is smaller.
+    /// Sets or clears the leaf of a level: splits a superpage above it, and frees the tables below it.
     fn set(
         &mut self,
-        memory: &mut impl TableMemory,
+        memory: &mut impl P2mMemory,
         gfn: u64,
         level: u8,
         new: Option<u64>,
@@ -251,8 +265,8 @@ impl P2m {
                 memory.store(at, index(gfn, above), table(fresh));
                 fresh
             } else if is_leaf(entry, above) {
-                let fresh = split(memory, entry, above)?;
-                // The same translations as before, in smaller pieces: nothing is stale yet.
+                let fresh = split_superpage(memory, entry, above)?;
+                // All translations stay as they were, so this alone needs no flush.
                 memory.store(at, index(gfn, above), table(fresh));
                 fresh
             } else {
@@ -262,7 +276,7 @@ impl P2m {
         let old = memory.load(at, index(gfn, level));
         memory.store(at, index(gfn, level), new.unwrap_or(0));
         if old & PRESENT != 0 {
-            self.stale = true;
+            self.needs_flush = true;
             if !is_leaf(old, level) {
                 free_tables(memory, Mfn::of(old & ADDRESS), level - 1);
             }
@@ -270,30 +284,30 @@ impl P2m {
         Ok(())
     }
 
-    /// Calls `each` for every leaf, in order of frames: the first frame and what is seen there.
-    pub fn for_each(&self, memory: &impl TableMemory, mut each: impl FnMut(Gfn, Seen)) {
+    /// Calls `each` for every leaf in rising order, with its first gfn and what it maps to.
+    pub fn for_each(&self, memory: &impl P2mMemory, mut each: impl FnMut(Gfn, P2mEntry)) {
         visit(memory, self.root, LEVELS - 1, 0, &mut each);
     }
 
-    /// Gives all tables back. Nothing runs the domain any more.
-    pub fn destroy(self, memory: &mut impl TableMemory) {
+    /// Frees all tables. No CPU runs the domain any more.
+    pub fn destroy(self, memory: &mut impl P2mMemory) {
         free_tables(memory, self.root, LEVELS - 1);
     }
 }
 
-/// Makes a table of what a large leaf of a level maps.
-fn split(memory: &mut impl TableMemory, entry: u64, level: u8) -> Result<Mfn, MapError> {
+/// Allocates a table that maps the same frames as a superpage of a level.
+fn split_superpage(memory: &mut impl P2mMemory, entry: u64, level: u8) -> Result<Mfn, MapError> {
     let fresh = memory.alloc().ok_or(MapError::NoMemory)?;
     let first = (entry & ADDRESS) >> 12;
     for index in 0..ENTRIES {
         let mfn = first + (index << shift(level - 1));
-        memory.store(fresh, index, leaf(mfn, Kind::of(entry), level - 1));
+        memory.store(fresh, index, leaf(mfn, P2mType::of(entry), level - 1));
     }
     Ok(fresh)
 }
 
-/// Gives back a table of a level and those below it. There are four levels at most, so it may call itself.
-fn free_tables(memory: &mut impl TableMemory, at: Mfn, level: u8) {
+/// Frees a table of a level and those below it. There are four levels, so the recursion is bounded.
+fn free_tables(memory: &mut impl P2mMemory, at: Mfn, level: u8) {
     if level > 0 {
         for index in 0..ENTRIES {
             let entry = memory.load(at, index);
@@ -306,11 +320,11 @@ fn free_tables(memory: &mut impl TableMemory, at: Mfn, level: u8) {
 }
 
 fn visit(
-    memory: &impl TableMemory,
+    memory: &impl P2mMemory,
     at: Mfn,
     level: u8,
     base: u64,
-    each: &mut impl FnMut(Gfn, Seen),
+    each: &mut impl FnMut(Gfn, P2mEntry),
 ) {
     for index in 0..ENTRIES {
         let entry = memory.load(at, index);
@@ -319,12 +333,12 @@ fn visit(
             continue;
         }
         if is_leaf(entry, level) {
-            let seen = Seen {
+            let entry = P2mEntry {
                 mfn: Mfn::of(entry & ADDRESS),
-                kind: Kind::of(entry),
+                p2mt: P2mType::of(entry),
                 order: shift(level) as u8,
             };
-            each(Gfn(gfn), seen);
+            each(Gfn(gfn), entry);
         } else {
             visit(memory, Mfn::of(entry & ADDRESS), level - 1, gfn, each);
         }

@@ -1,9 +1,10 @@
-//! The guest's own page tables: from a virtual address to a guest-physical one, as the processor would do it.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Walks of a guest's own page tables: from a virtual address to a guest-physical one, as the processor does it.
 //!
-//! Four and five levels in long mode (AMD64 Architecture Programmer's Manual, volume 2, chapter 5), and none at all.
-//! Hypercalls come from the guest's kernel, so an access is a supervisor's; SMAP does not stand in the way of their
-//! buffers, as it does not in Xen, because privileged programs' are user memory. It does where an instruction's access is
-//! carried out.
+//! Supported are four and five levels in long mode (AMD64 Architecture Programmer's Manual, volume 2, chapter 5), and
+//! no paging. Hypercalls come from the guest's kernel, so their accesses are a supervisor's. SMAP does not apply to
+//! hypercall buffers, as in Xen, because those of a toolstack are user memory. It applies to emulated instructions.
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -14,42 +15,42 @@ const LARGE: u64 = 1 << 7;
 /// Bits 12 to 51: the address in an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// What the guest's control registers say about paging.
+/// The paging mode of a vCPU, from its control registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
-    /// CR3; only its address counts.
+    /// CR3; only its address is used.
     pub cr3: u64,
-    /// How many levels there are: 0 without paging, 4 or 5 in long mode.
+    /// Levels of page tables: 0 without paging, 4 or 5 in long mode.
     pub levels: u8,
-    /// CR0.WP: a supervisor's writes to read-only pages fault.
+    /// CR0.WP: writes of a supervisor to read-only pages fault.
     pub write_protect: bool,
 }
 
 impl Paging {
-    /// How many bits of an address count with these levels: 48 or 57.
+    /// Bits of a linear address that are translated with these levels: 48 or 57.
     pub fn address_bits(&self) -> u32 {
         12 + 9 * u32::from(self.levels)
     }
 }
 
-/// Whether an address of which `bits` bits count repeats the highest of them in those above (APM volume 2, 1.1.3).
+/// Whether a linear address is canonical: its bits from `bits` on equal bit `bits - 1` (APM volume 2, 1.1.3).
 pub fn is_canonical(address: u64, bits: u32) -> bool {
     matches!((address as i64) >> (bits - 1), 0 | -1)
 }
 
-/// What is to be done with the address.
+/// The kind of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// A write, not a read.
+    /// It is a write.
     pub write: bool,
-    /// By a user program, not the kernel.
+    /// It is made in user mode.
     pub user: bool,
-    /// By the kernel, which may not reach users' pages (CR4.SMAP with RFLAGS.AC clear).
+    /// It is made by a supervisor that may not access user pages (CR4.SMAP with RFLAGS.AC clear).
     pub smap: bool,
 }
 
 impl Access {
-    /// The kernel's, which may reach users' pages.
+    /// An access of a supervisor to which SMAP does not apply.
     pub const fn supervisor(write: bool) -> Self {
         Self {
             write,
@@ -59,49 +60,54 @@ impl Access {
     }
 }
 
-/// Why an address cannot be accessed: the part of a page fault's error code that the access itself does not say.
+/// Why a walk fails: the part of a page fault's error code that does not follow from the access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It is not mapped.
+pub enum WalkFault {
+    /// An entry is not present.
     NotMapped,
-    /// It is, but not for this access.
+    /// The page is mapped, but not for this access.
     Forbidden,
-    /// An entry has bits set that have to be clear.
+    /// A reserved bit of an entry is set.
     Reserved,
 }
 
-impl Fault {
-    /// A page fault's error code (APM volume 2, 8.4.2).
+impl WalkFault {
+    /// The error code of the page fault (APM volume 2, 8.4.2).
     pub fn code(self, access: Access) -> u32 {
         let why = match self {
-            Fault::NotMapped => 0,
-            Fault::Forbidden => 1 << 0,
-            Fault::Reserved => 1 << 0 | 1 << 3,
+            WalkFault::NotMapped => 0,
+            WalkFault::Forbidden => 1 << 0,
+            WalkFault::Reserved => 1 << 0 | 1 << 3,
         };
         why | u32::from(access.write) << 1 | u32::from(access.user) << 2
     }
 }
 
 /// The guest-physical memory that page tables lie in.
-pub trait TableMemory {
-    /// Reads an entry; `None` if there is no memory.
+pub trait GuestTables {
+    /// Reads an entry; `None` if no RAM is mapped there.
     fn load(&mut self, gpa: u64) -> Option<u64>;
-    /// Replaces an entry that still is what it was. False if there is no memory to write or it has changed.
+    /// Replaces an entry that still equals `old`. False if no writable RAM is mapped there or the entry has changed.
     fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool;
 }
 
-/// Finds the guest-physical address, and marks the entries on the way as accessed, the last as dirty if written.
+/// Translates a linear address to a guest-physical one. Sets the accessed bit of the entries on the way and, for a
+/// write, the dirty bit of the last one.
+///
+/// # Errors
+///
+/// The fault that the processor would raise.
 pub fn walk(
     paging: &Paging,
     address: u64,
     access: Access,
-    memory: &mut impl TableMemory,
-) -> Result<u64, Fault> {
+    memory: &mut impl GuestTables,
+) -> Result<u64, WalkFault> {
     if paging.levels == 0 {
         return Ok(address);
     }
     if !is_canonical(address, paging.address_bits()) {
-        return Err(Fault::NotMapped);
+        return Err(WalkFault::NotMapped);
     }
     let mut table = paging.cr3 & ADDRESS;
     let mut writable = true;
@@ -109,9 +115,9 @@ pub fn walk(
     for level in (1..=u32::from(paging.levels)).rev() {
         let shift = 12 + 9 * (level - 1);
         let at = table + ((address >> shift) & 0x1ff) * 8;
-        // A few tries, since another CPU of the guest may mark the same entry meanwhile.
+        // Another CPU of the guest may set the same bits meanwhile, so there are a few tries.
         let entry = (0..4).find_map(|_| visit(at, level, access, writable, user, paging, memory));
-        let entry = entry.ok_or(Fault::NotMapped)??;
+        let entry = entry.ok_or(WalkFault::NotMapped)??;
         writable &= entry & WRITE != 0;
         user &= entry & USER != 0;
         if level == 1 || entry & LARGE != 0 {
@@ -120,10 +126,10 @@ pub fn walk(
         }
         table = entry & ADDRESS;
     }
-    Err(Fault::NotMapped)
+    Err(WalkFault::NotMapped)
 }
 
-/// Reads and marks an entry. `None` if it changed meanwhile.
+/// Reads an entry and sets its accessed and dirty bits. `None` if it changed meanwhile.
 fn visit(
     at: u64,
     level: u32,
@@ -131,19 +137,19 @@ fn visit(
     writable: bool,
     user: bool,
     paging: &Paging,
-    memory: &mut impl TableMemory,
-) -> Option<Result<u64, Fault>> {
+    memory: &mut impl GuestTables,
+) -> Option<Result<u64, WalkFault>> {
     let Some(entry) = memory.load(at) else {
-        return Some(Err(Fault::NotMapped));
+        return Some(Err(WalkFault::NotMapped));
     };
     if entry & PRESENT == 0 {
-        return Some(Err(Fault::NotMapped));
+        return Some(Err(WalkFault::NotMapped));
     }
     if level > 3 && entry & LARGE != 0 {
-        return Some(Err(Fault::Reserved));
+        return Some(Err(WalkFault::Reserved));
     }
     let leaf = level == 1 || entry & LARGE != 0;
-    let mut marks = ACCESSED;
+    let mut set = ACCESSED;
     if leaf {
         let may_write = writable && entry & WRITE != 0;
         let users = user && entry & USER != 0;
@@ -151,15 +157,15 @@ fn visit(
             || (access.smap && users)
             || (access.write && !may_write && (access.user || paging.write_protect));
         if forbidden {
-            return Some(Err(Fault::Forbidden));
+            return Some(Err(WalkFault::Forbidden));
         }
         if access.write {
-            marks |= DIRTY;
+            set |= DIRTY;
         }
     }
-    if entry & marks != marks && !memory.replace(at, entry, entry | marks) {
-        // Where tables are in read-only memory the access goes on without marks, as on the processor it would not;
-        // a changed entry is looked at again.
+    if entry & set != set && !memory.replace(at, entry, entry | set) {
+        // Tables in read-only memory are used without setting bits, which the processor would not do. A changed entry
+        // is read again.
         return match memory.load(at) {
             Some(now) if now == entry => Some(Ok(entry)),
             _ => None,

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 
 /// Memory from an address on; what is beyond cannot be reached.
-struct Fake {
+struct FakePlatform {
     start: u64,
     bytes: Vec<u8>,
     reads: Cell<u64>,
 }
 
-impl Fake {
+impl FakePlatform {
     fn new(start: u64, bytes: Vec<u8>) -> Self {
         Self {
             start,
@@ -23,7 +23,7 @@ impl Fake {
     }
 }
 
-impl Memory for &Fake {
+impl Memory for &FakePlatform {
     fn read(&self, address: u64, to: &mut [u8]) -> bool {
         self.reads.set(self.reads.get() + 1);
         let part = address.checked_sub(self.start).and_then(|at| {
@@ -52,7 +52,7 @@ fn version2(tags: &[(u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn read2(tags: &[(u32, Vec<u8>)]) -> BootInfo {
-    let memory = Fake::new(AT, version2(tags));
+    let memory = FakePlatform::new(AT, version2(tags));
     Loader::new(&memory, MAGIC2, AT).unwrap().copy()
 }
 
@@ -153,15 +153,15 @@ fn tags_that_go_beyond_the_end_are_left_out() {
     let mut bytes = version2(&[(1, b"a=1\0".to_vec()), (2, b"GRUB 2\0".to_vec())]);
     // The second tag, at 24, is longer than what is left.
     bytes[28] = 200;
-    let memory = Fake::new(AT, bytes);
+    let memory = FakePlatform::new(AT, bytes);
     let boot = Loader::new(&memory, MAGIC2, AT).unwrap().copy();
     assert_eq!((&*boot.command_line, &*boot.loader), ("a=1", ""));
     // Not even a whole header, larger than is believed, not in memory.
     for size in [0u32, 7, 2 << 20] {
-        let memory = Fake::new(AT, size.to_le_bytes().to_vec());
+        let memory = FakePlatform::new(AT, size.to_le_bytes().to_vec());
         assert!(Loader::new(&memory, MAGIC2, AT).is_none());
     }
-    let memory = Fake::new(AT, vec![]);
+    let memory = FakePlatform::new(AT, vec![]);
     assert!(Loader::new(&memory, MAGIC2, AT).is_none());
     assert!(Loader::new(&memory, 0, AT).is_none());
     assert!(Loader::new(&memory, MAGIC1, u64::MAX).is_none());
@@ -196,7 +196,7 @@ fn version_1_puts_the_files_name_first_but_in_grub_2() {
         ("", "b=2"),
         ("GRUB 2.12", "a b=2"),
     ] {
-        let memory = Fake::new(AT, version1("a b=2", name));
+        let memory = FakePlatform::new(AT, version1("a b=2", name));
         let loader = Loader::new(&memory, MAGIC1, AT).unwrap();
         let boot = loader.copy();
         assert_eq!(boot.loader, name);
@@ -215,7 +215,7 @@ fn counts_are_bounded() {
     bytes[20..24].fill(0xff);
     bytes[44..48].fill(0xff);
     bytes.resize(0x20_0000, 0);
-    let memory = Fake::new(AT, bytes);
+    let memory = FakePlatform::new(AT, bytes);
     let boot = Loader::new(&memory, MAGIC1, AT).unwrap().copy();
     assert_eq!(boot.modules.len() as u64, MAX_MODULES);
     assert!(memory.reads.get() < 50_000, "{}", memory.reads.get());
@@ -247,7 +247,7 @@ fn modules_in_wrong_places_are_refused() {
 fn what_held_the_structure_is_left_over() {
     let tags = [map_tag(24, &MACHINE), module(0x40_0000, 0x40_1001, "")];
     let left = |at: u64| {
-        let memory = Fake::new(at, version2(&tags));
+        let memory = FakePlatform::new(at, version2(&tags));
         let boot = Loader::new(&memory, MAGIC2, at).unwrap().copy();
         boot.left_over(0x20_0000..0x30_0000)
     };
@@ -283,7 +283,7 @@ fn no_region_is_told_of_twice() {
 
 /// Whatever the loader leaves: an answer in bounded time that keeps the promises of its types.
 pub fn any_structure(magic: u32, at: u64, bytes: Vec<u8>) {
-    let memory = Fake::new(at, bytes);
+    let memory = FakePlatform::new(at, bytes);
     let Some(loader) = Loader::new(&memory, magic, at) else {
         return;
     };

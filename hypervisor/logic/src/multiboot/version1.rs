@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The information structure of version 1 (Multiboot Specification 0.6.96, 3.3): a fixed one that points at the rest.
+//! The information structure of version 1 (Multiboot Specification 0.6.96, 3.3): a fixed structure with pointers to the
+//! rest.
 
 use core::ops::Range;
 
-use super::{MAX_MODULES, MAX_NAME, MAX_TEXT, Memory, Told, module_range, word};
+use super::{MAX_MODULES, MAX_NAME, MAX_TEXT, Memory, RawModule, module_range, word};
 
-/// Bytes of the structure, up to what is read.
+/// Bytes of the structure that are read.
 const SIZE: u64 = 68;
 /// Bytes of a module's entry.
 const MODULE: u64 = 16;
-/// The least a memory map's entry has behind its size field: address, length, kind.
+/// Least bytes of a memory map's entry behind its size field: address, length, type.
 const REGION: u64 = 20;
-/// The most bytes of a memory map that are looked at.
+/// Most bytes of a memory map that are read.
 const MAX_MAP: u64 = 64 << 10;
 
-/// Bits of the first field: which of the others are there.
+/// Bits of the flags field: which of the other fields are valid.
 mod flag {
     pub const COMMAND_LINE: u32 = 1 << 2;
     pub const MODULES: u32 = 1 << 3;
@@ -23,7 +24,7 @@ mod flag {
     pub const LOADER_NAME: u32 = 1 << 9;
 }
 
-/// The structure's fields that are used; a count or an address is 0 if it is not there.
+/// The fields that are used; 0 for those that are not valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     at: u64,
@@ -82,7 +83,7 @@ impl Info {
         }
     }
 
-    pub fn modules(&self, memory: &impl Memory, each: &mut dyn FnMut(Told)) {
+    pub fn modules(&self, memory: &impl Memory, each: &mut dyn FnMut(RawModule)) {
         for index in 0..self.module_count {
             let at = self.modules + index * MODULE;
             let entry = || {
@@ -95,7 +96,7 @@ impl Info {
             let Some((start, end, text)) = entry() else {
                 return;
             };
-            each(Told {
+            each(RawModule {
                 range: module_range(start, end),
                 text: text_range(u64::from(text), MAX_TEXT),
             });
@@ -110,7 +111,7 @@ impl Info {
         text_range(self.loader, MAX_NAME)
     }
 
-    /// What the structure points at, besides the modules.
+    /// Calls `each` with the memory of the structure and of what it points to, except the modules.
     pub fn in_use(&self, memory: &impl Memory, each: &mut dyn FnMut(Range<u64>)) {
         each(self.at..self.at + SIZE);
         each(self.modules..self.modules + self.module_count * MODULE);
@@ -121,7 +122,8 @@ impl Info {
     }
 }
 
-/// A text that ends with its NUL. Where that is is not known before it is read: as much as is read of it. Address 0 is none.
+/// The range of a string at an address: its NUL is not known before it is read, so up to the limit. Empty for address
+/// 0.
 fn text_range(at: u64, limit: u64) -> Range<u64> {
     at..if at == 0 { 0 } else { at + limit }
 }

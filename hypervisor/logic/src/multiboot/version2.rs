@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The information structure of version 2 (Multiboot2 Specification 2.0, 3.4 to 3.6): tags that follow each other. All
-//! but the modules themselves lies within.
+//! The information structure of version 2 (Multiboot2 Specification 2.0, 3.4 to 3.6): a list of tags, which holds
+//! everything but the modules themselves.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Memory, Told, module_range, number, word};
+use super::{Memory, RawModule, module_range, number, word};
 use crate::acpi::checksum;
 
-/// The largest structure that is believed. The largest that a loader makes has the sections of the image and the firmware's
-/// tables: some ten KiB.
+/// Largest structure that is accepted, in bytes. Real ones have some ten KiB, with the image's sections and firmware
+/// tables.
 const MAX_SIZE: u32 = 1 << 20;
-/// Bytes before the first tag, and of a tag's own header.
+/// Bytes before the first tag, and of a tag's header.
 const HEADER: u64 = 8;
-/// The least bytes of a memory map's entry: address, length, kind, and four that are not used.
+/// Least bytes of a memory map's entry: address, length, type, and four reserved bytes.
 const REGION: u64 = 24;
 
 /// Bytes of the RSDP of ACPI 1.0, and of later ones (ACPI 6.5, 5.2.5.3).
 const RSDP_OLD: usize = 20;
 const RSDP_NEW: usize = 36;
 
-/// Kinds of tags.
+/// Types of tags.
 mod tag {
     pub const END: u32 = 0;
     pub const COMMAND_LINE: u32 = 1;
@@ -32,7 +32,7 @@ mod tag {
     pub const ACPI_NEW: u32 = 15;
 }
 
-/// Where the structure is.
+/// The structure's address.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     at: u64,
@@ -50,7 +50,7 @@ impl Info {
         self.at..self.end
     }
 
-    /// Calls `each` with the kind of a tag and the place of what is behind its header, which lies in the structure.
+    /// Calls `each` with the type of each tag and the range of its content, which lies in the structure.
     fn each_tag(&self, memory: &impl Memory, each: &mut dyn FnMut(u32, Range<u64>)) {
         let mut at = self.at + HEADER;
         while at + HEADER <= self.end {
@@ -66,29 +66,29 @@ impl Info {
         }
     }
 
-    /// The place of the last tag of a kind; an empty one without it.
+    /// The content of the last tag of a type; empty if there is none.
     fn find(&self, memory: &impl Memory, wanted: u32) -> Range<u64> {
         let mut found = 0..0;
-        self.each_tag(memory, &mut |kind, place| {
+        self.each_tag(memory, &mut |kind, content| {
             if kind == wanted {
-                found = place;
+                found = content;
             }
         });
         found
     }
 
     pub fn regions(&self, memory: &impl Memory, each: &mut dyn FnMut(u64, u64, u32)) {
-        let place = self.find(memory, tag::MEMORY_MAP);
-        if place.end - place.start < 8 {
+        let content = self.find(memory, tag::MEMORY_MAP);
+        if content.end - content.start < 8 {
             return;
         }
-        let Some(step) = word(memory, place.start) else {
+        let Some(step) = word(memory, content.start) else {
             return;
         };
-        // Entries may have become longer than those known here.
+        // A later version of the specification may have longer entries.
         let step = u64::from(step).max(REGION);
-        let mut at = place.start + 8;
-        while at + step <= place.end {
+        let mut at = content.start + 8;
+        while at + step <= content.end {
             let entry = || {
                 Some((
                     number::<8>(memory, at)?,
@@ -104,19 +104,19 @@ impl Info {
         }
     }
 
-    pub fn modules(&self, memory: &impl Memory, each: &mut dyn FnMut(Told)) {
+    pub fn modules(&self, memory: &impl Memory, each: &mut dyn FnMut(RawModule)) {
         let mut left = super::MAX_MODULES;
-        self.each_tag(memory, &mut |kind, place| {
-            if kind != tag::MODULE || place.end - place.start < 8 || left == 0 {
+        self.each_tag(memory, &mut |kind, content| {
+            if kind != tag::MODULE || content.end - content.start < 8 || left == 0 {
                 return;
             }
             left -= 1;
             if let (Some(start), Some(end)) =
-                (word(memory, place.start), word(memory, place.start + 4))
+                (word(memory, content.start), word(memory, content.start + 4))
             {
-                each(Told {
+                each(RawModule {
                     range: module_range(start, end),
-                    text: place.start + 8..place.end,
+                    text: content.start + 8..content.end,
                 });
             }
         });
@@ -130,13 +130,13 @@ impl Info {
         self.find(memory, tag::LOADER_NAME)
     }
 
-    /// The RSDP: of two the one that names an XSDT, and none whose checksums are wrong.
+    /// A copy of the RSDP: that of ACPI 2.0 or later if there is one, and only with right checksums.
     pub fn rsdp(&self, memory: &impl Memory) -> Option<Vec<u8>> {
         let copy = |kind, size| {
-            let place = self.find(memory, kind);
+            let content = self.find(memory, kind);
             let mut bytes = alloc::vec![0; size];
-            let whole = place.end - place.start >= size as u64
-                && memory.read(place.start, &mut bytes)
+            let whole = content.end - content.start >= size as u64
+                && memory.read(content.start, &mut bytes)
                 && bytes.starts_with(b"RSD PTR ");
             // The first checksum is over what the first revision has, the second over all.
             let sums = [RSDP_OLD, size].map(|len| checksum(&bytes[..len]));

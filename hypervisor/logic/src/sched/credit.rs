@@ -1,87 +1,90 @@
-//! A scheduler with credits: vCPUs pay for the time they run and are all paid the same in every period. Those that
-//! have credit left run before those that have not, in turns; those that wake up with credit run at once. CPUs without
-//! work take it from others.
+// SPDX-License-Identifier: GPL-2.0
+
+//! A credit scheduler: vCPUs are charged for the time that they run, and all get the same credit in every period. Those
+//! with credit left run before those without, in turns; those that wake up with credit left preempt others. Idle CPUs
+//! take vCPUs from the run queues of other CPUs.
 
 use super::{CpuId, Next, Scheduler};
 use crate::system::vcpu::VcpuId;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-/// How long a vCPU runs while others wait, in nanoseconds: 5 ms.
-pub const SLICE: u64 = 5_000_000;
-/// How often credit is paid: every 30 ms.
+/// Timeslice in nanoseconds: 5 ms.
+pub const TIMESLICE: u64 = 5_000_000;
+/// Accounting period in nanoseconds: 30 ms.
 pub const PERIOD: u64 = 30_000_000;
-/// Most credit that is saved, and most debt that is kept, in nanoseconds.
-const MOST: i64 = PERIOD as i64;
+/// Limit of saved credit, and of debt, in nanoseconds.
+const MAX_CREDIT: i64 = PERIOD as i64;
 
-/// A vCPU.
+/// State of a vCPU.
 #[derive(Clone, Copy, Debug)]
-struct Entity {
-    /// Nanoseconds it may run before others.
+struct CreditVcpu {
+    /// Nanoseconds that it may run before others.
     credit: i64,
-    /// Where it runs or waits.
+    /// The CPU that it runs on, or whose run queue it is in.
     cpu: CpuId,
-    /// It can run.
+    /// It is runnable or running.
     awake: bool,
-    /// It runs, since when it was last charged.
+    /// While it runs: when it was last charged.
     running: Option<u64>,
-    /// When its turn began. It goes on if its CPU asks in between.
+    /// When its timeslice began. A scheduling decision in between does not end it.
     turn: u64,
-    /// It has just been woken and runs before its like.
+    /// It was just woken, and preempts others with credit.
     boosted: bool,
 }
 
-/// A CPU.
+/// State of a CPU.
 #[derive(Debug, Default)]
 struct Cpu {
     running: Option<VcpuId>,
-    /// Those that wait, in the order of their turns.
-    waiting: VecDeque<VcpuId>,
-    yields: bool,
+    /// The run queue, most urgent first.
+    runq: VecDeque<VcpuId>,
+    yielded: bool,
 }
 
-/// The scheduler.
+/// The scheduler's state.
 #[derive(Debug)]
 pub struct Credit {
     cpus: Vec<Cpu>,
-    entities: BTreeMap<VcpuId, Entity>,
-    paid: u64,
+    vcpus: BTreeMap<VcpuId, CreditVcpu>,
+    /// When credit was last given.
+    accounted: u64,
 }
 
-/// How urgent a vCPU is; less is more urgent.
+/// Priority of a vCPU (`CSCHED_PRI_TS_*` in Xen); less is more urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Boosted,
+enum Priority {
+    Boost,
     Under,
     Over,
 }
 
-impl Entity {
-    fn rank(&self) -> Rank {
+impl CreditVcpu {
+    fn priority(&self) -> Priority {
         match (self.boosted, self.credit > 0) {
-            (true, true) => Rank::Boosted,
-            (false, true) => Rank::Under,
-            (_, false) => Rank::Over,
+            (true, true) => Priority::Boost,
+            (false, true) => Priority::Under,
+            (_, false) => Priority::Over,
         }
     }
 }
 
 impl Credit {
-    /// A scheduler of so many CPUs, at least one.
+    /// A scheduler of `cpus` CPUs, at least one.
     pub fn new(cpus: usize) -> Self {
         Self {
             cpus: (0..cpus.max(1)).map(|_| Cpu::default()).collect(),
-            entities: BTreeMap::new(),
-            paid: 0,
+            vcpus: BTreeMap::new(),
+            accounted: 0,
         }
     }
 
-    /// Takes what a running vCPU has used since it was last charged.
+    /// Charges a running vCPU for its time since it was last charged.
     fn charge(&mut self, vcpu: VcpuId, now: u64) {
-        if let Some(entity) = self.entities.get_mut(&vcpu) {
+        if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             if let Some(since) = entity.running {
-                let used = now.saturating_sub(since).min(MOST as u64 * 2) as i64;
-                entity.credit = (entity.credit - used).max(-MOST);
+                let used = now.saturating_sub(since).min(MAX_CREDIT as u64 * 2) as i64;
+                entity.credit = (entity.credit - used).max(-MAX_CREDIT);
                 entity.running = Some(now.max(since));
                 if used > 0 {
                     entity.boosted = false;
@@ -90,115 +93,117 @@ impl Credit {
         }
     }
 
-    /// Pays credit for the periods that have passed: what all CPUs can give, in equal parts to those that can run.
-    fn pay(&mut self, now: u64) {
-        let periods = now.saturating_sub(self.paid) / PERIOD;
+    /// Gives credit for the periods that have passed: the time of all CPUs, in equal parts to the runnable vCPUs.
+    fn account(&mut self, now: u64) {
+        let periods = now.saturating_sub(self.accounted) / PERIOD;
         if periods == 0 {
             return;
         }
-        self.paid += periods * PERIOD;
-        let awake = self.entities.values().filter(|entity| entity.awake).count() as u64;
+        self.accounted += periods * PERIOD;
+        let awake = self.vcpus.values().filter(|entity| entity.awake).count() as u64;
         if awake == 0 {
             return;
         }
         let each = (PERIOD * self.cpus.len() as u64 / awake).min(PERIOD) * periods.min(2);
-        for entity in self.entities.values_mut() {
-            entity.credit = (entity.credit + each as i64).min(MOST);
+        for entity in self.vcpus.values_mut() {
+            entity.credit = (entity.credit + each as i64).min(MAX_CREDIT);
         }
     }
 
-    fn rank(&self, vcpu: VcpuId) -> Rank {
-        self.entities.get(&vcpu).map_or(Rank::Over, Entity::rank)
+    fn priority(&self, vcpu: VcpuId) -> Priority {
+        self.vcpus
+            .get(&vcpu)
+            .map_or(Priority::Over, CreditVcpu::priority)
     }
 
-    /// Puts a vCPU behind those of its rank that wait for a CPU.
+    /// Inserts a vCPU into a run queue, behind those of its priority.
     fn enqueue(&mut self, vcpu: VcpuId, cpu: CpuId) {
-        let rank = self.rank(vcpu);
-        let place = self.cpus[cpu]
-            .waiting
+        let priority = self.priority(vcpu);
+        let index = self.cpus[cpu]
+            .runq
             .iter()
-            .position(|other| self.rank(*other) > rank);
-        let waiting = &mut self.cpus[cpu].waiting;
-        let place = place.unwrap_or(waiting.len());
-        waiting.insert(place, vcpu);
-        if let Some(entity) = self.entities.get_mut(&vcpu) {
+            .position(|other| self.priority(*other) > priority);
+        let runq = &mut self.cpus[cpu].runq;
+        let index = index.unwrap_or(runq.len());
+        runq.insert(index, vcpu);
+        if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             entity.cpu = cpu;
         }
     }
 
     fn dequeue(&mut self, vcpu: VcpuId) {
         for cpu in &mut self.cpus {
-            cpu.waiting.retain(|other| *other != vcpu);
+            cpu.runq.retain(|other| *other != vcpu);
         }
     }
 
-    /// The place in a queue of the most urgent vCPU, the first among equals.
+    /// Index of the most urgent vCPU in a run queue, the first among equals.
     fn most_urgent(&self, cpu: CpuId) -> Option<usize> {
-        let waiting = &self.cpus[cpu].waiting;
-        (0..waiting.len()).min_by_key(|place| self.rank(waiting[*place]))
+        let runq = &self.cpus[cpu].runq;
+        (0..runq.len()).min_by_key(|index| self.priority(runq[*index]))
     }
 
-    /// Takes a vCPU that waits elsewhere, the most urgent one of the longest queue, if it is more urgent than `than`.
-    fn steal(&mut self, cpu: CpuId, than: Option<Rank>) -> Option<VcpuId> {
+    /// Takes the most urgent vCPU from the longest run queue of another CPU, if it is more urgent than `than`.
+    fn steal(&mut self, cpu: CpuId, than: Option<Priority>) -> Option<VcpuId> {
         let others = (0..self.cpus.len()).filter(|other| *other != cpu);
-        let from = others.filter(|other| !self.cpus[*other].waiting.is_empty());
-        let from = from.max_by_key(|other| self.cpus[*other].waiting.len())?;
-        let place = self.most_urgent(from)?;
-        let rank = self.rank(self.cpus[from].waiting[place]);
-        if than.is_some_and(|than| rank >= than) {
+        let from = others.filter(|other| !self.cpus[*other].runq.is_empty());
+        let from = from.max_by_key(|other| self.cpus[*other].runq.len())?;
+        let index = self.most_urgent(from)?;
+        let priority = self.priority(self.cpus[from].runq[index]);
+        if than.is_some_and(|than| priority >= than) {
             return None;
         }
-        self.cpus[from].waiting.remove(place)
+        self.cpus[from].runq.remove(index)
     }
 }
 
 impl Scheduler for Credit {
     fn add(&mut self, vcpu: VcpuId, cpu: CpuId) {
-        let entity = Entity {
-            credit: MOST / 2,
+        let entity = CreditVcpu {
+            credit: MAX_CREDIT / 2,
             cpu: cpu % self.cpus.len(),
             awake: false,
             running: None,
             turn: 0,
             boosted: false,
         };
-        self.entities.entry(vcpu).or_insert(entity);
+        self.vcpus.entry(vcpu).or_insert(entity);
     }
 
     fn remove(&mut self, vcpu: VcpuId) {
         self.dequeue(vcpu);
-        self.entities.remove(&vcpu);
+        self.vcpus.remove(&vcpu);
     }
 
     fn wake(&mut self, vcpu: VcpuId, now: u64) -> Option<CpuId> {
-        self.pay(now);
-        let entity = self.entities.get_mut(&vcpu)?;
+        self.account(now);
+        let entity = self.vcpus.get_mut(&vcpu)?;
         if core::mem::replace(&mut entity.awake, true) {
             return None;
         }
         if entity.running.is_some() {
-            // It has been told to stop and has not yet: it simply goes on.
+            // It was put to sleep and has not left its CPU yet: it just continues.
             return None;
         }
         entity.boosted = entity.credit > 0;
-        let (home, rank) = (entity.cpu, entity.rank());
+        let (home, priority) = (entity.cpu, entity.priority());
         let idle =
-            |cpu: &CpuId| self.cpus[*cpu].running.is_none() && self.cpus[*cpu].waiting.is_empty();
+            |cpu: &CpuId| self.cpus[*cpu].running.is_none() && self.cpus[*cpu].runq.is_empty();
         let free = Some(home)
             .filter(idle)
             .or_else(|| (0..self.cpus.len()).find(idle));
         let cpu = free.unwrap_or(home);
         self.enqueue(vcpu, cpu);
-        let displaces = match self.cpus[cpu].running {
+        let preempts = match self.cpus[cpu].running {
             None => true,
-            Some(other) => rank < self.rank(other),
+            Some(other) => priority < self.priority(other),
         };
-        displaces.then_some(cpu)
+        preempts.then_some(cpu)
     }
 
     fn sleep(&mut self, vcpu: VcpuId, here: CpuId, now: u64) -> Option<CpuId> {
         self.charge(vcpu, now);
-        let entity = self.entities.get_mut(&vcpu)?;
+        let entity = self.vcpus.get_mut(&vcpu)?;
         entity.awake = false;
         let running = entity.running.is_some();
         let cpu = entity.cpu;
@@ -206,26 +211,26 @@ impl Scheduler for Credit {
         (running && cpu != here).then_some(cpu)
     }
 
-    fn yields(&mut self, cpu: CpuId) {
-        self.cpus[cpu].yields = true;
+    fn yield_cpu(&mut self, cpu: CpuId) {
+        self.cpus[cpu].yielded = true;
     }
 
     fn next(&mut self, cpu: CpuId, now: u64) -> Next {
-        self.pay(now);
-        let yields = core::mem::take(&mut self.cpus[cpu].yields);
+        self.account(now);
+        let yielded = core::mem::take(&mut self.cpus[cpu].yielded);
         let mut keeps = None;
         if let Some(before) = self.cpus[cpu].running.take() {
-            let since = self.entities.get(&before).map(|entity| entity.turn);
+            let since = self.vcpus.get(&before).map(|entity| entity.turn);
             self.charge(before, now);
-            if let Some(entity) = self.entities.get_mut(&before) {
+            if let Some(entity) = self.vcpus.get_mut(&before) {
                 entity.running = None;
-                if yields {
+                if yielded {
                     entity.boosted = false;
                 }
                 if entity.awake {
-                    // Its slice is not over as long as it has not run for one; it gives way to the more urgent only.
-                    let early =
-                        since.is_some_and(|since| now.saturating_sub(since) < SLICE) && !yields;
+                    // Until its timeslice is over, it is preempted by more urgent vCPUs only.
+                    let early = since.is_some_and(|since| now.saturating_sub(since) < TIMESLICE)
+                        && !yielded;
                     self.enqueue(before, cpu);
                     keeps = early.then_some(before);
                 }
@@ -233,17 +238,19 @@ impl Scheduler for Credit {
         }
         let local = self
             .most_urgent(cpu)
-            .map(|place| (place, self.rank(self.cpus[cpu].waiting[place])));
+            .map(|index| (index, self.priority(self.cpus[cpu].runq[index])));
         let chosen = match (keeps, local) {
-            (Some(before), Some((_, rank))) if rank >= self.rank(before) => {
+            (Some(before), Some((_, priority))) if priority >= self.priority(before) => {
                 self.dequeue(before);
                 Some(before)
             }
-            // Those without credit here give way to those with credit elsewhere.
-            (_, Some((place, rank))) if rank < Rank::Over => self.cpus[cpu].waiting.remove(place),
-            (_, Some((place, rank))) => match self.steal(cpu, Some(rank)) {
+            // A vCPU without credit here comes after one with credit in another run queue.
+            (_, Some((index, priority))) if priority < Priority::Over => {
+                self.cpus[cpu].runq.remove(index)
+            }
+            (_, Some((index, priority))) => match self.steal(cpu, Some(priority)) {
                 Some(stolen) => Some(stolen),
-                None => self.cpus[cpu].waiting.remove(place),
+                None => self.cpus[cpu].runq.remove(index),
             },
             (_, None) => self.steal(cpu, None),
         };
@@ -253,21 +260,21 @@ impl Scheduler for Credit {
                 until: None,
             };
         };
-        let mut end = now + SLICE;
-        if let Some(entity) = self.entities.get_mut(&vcpu) {
+        let mut end = now + TIMESLICE;
+        if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             entity.running = Some(now);
             entity.cpu = cpu;
             if keeps == chosen {
-                end = entity.turn + SLICE;
+                end = entity.turn + TIMESLICE;
             } else {
                 entity.turn = now;
             }
         }
         self.cpus[cpu].running = Some(vcpu);
-        let waited_for = self.cpus.iter().any(|cpu| !cpu.waiting.is_empty());
+        let contended = self.cpus.iter().any(|cpu| !cpu.runq.is_empty());
         Next {
             vcpu: Some(vcpu),
-            until: waited_for.then_some(end),
+            until: contended.then_some(end),
         }
     }
 

@@ -13,7 +13,7 @@ enum Port {
 }
 
 /// Memory from an address on, of which the bytes from `end` on fault.
-struct Fake {
+struct FakePlatform {
     start: u64,
     bytes: Vec<u8>,
     done: Vec<Port>,
@@ -23,7 +23,7 @@ struct Fake {
 
 const START: u64 = 0x1000;
 
-impl Fake {
+impl FakePlatform {
     fn new(len: usize) -> Self {
         Self {
             start: START,
@@ -44,7 +44,7 @@ impl Fake {
     }
 }
 
-impl Guest for Fake {
+impl Guest for FakePlatform {
     fn input(&mut self, port: u16, size: u8) -> u32 {
         self.done.push(Port::In(port, size));
         let value = self.next;
@@ -98,12 +98,12 @@ const INSB: Instruction = Instruction {
     ..OUTSB
 };
 
-fn registers(count: u64, index: u64) -> Registers {
-    Registers { count, index }
+fn registers(count: u64, index: u64) -> StringRegs {
+    StringRegs { count, index }
 }
 
-fn exception(vector: u8) -> Outcome {
-    Outcome::Fault(Exception {
+fn exception(vector: u8) -> StringResult {
+    StringResult::Fault(Exception {
         vector,
         code: 0,
         address: None,
@@ -112,13 +112,13 @@ fn exception(vector: u8) -> Outcome {
 
 #[test]
 fn one_element_moves_the_index_and_no_count() {
-    let (mut guest, mut after) = (Fake::new(8), registers(7, START + 2));
-    assert_eq!(run(&OUTSB, &mut after, &mut guest), Outcome::Done);
+    let (mut guest, mut after) = (FakePlatform::new(8), registers(7, START + 2));
+    assert_eq!(run(&OUTSB, &mut after, &mut guest), StringResult::Done);
     assert_eq!(guest.done, [Port::Out(0x3f8, 1, 2)]);
     assert_eq!(after, registers(7, START + 3));
 
     let insd = Instruction { size: 4, ..INSB };
-    assert_eq!(run(&insd, &mut after, &mut guest), Outcome::Done);
+    assert_eq!(run(&insd, &mut after, &mut guest), StringResult::Done);
     assert_eq!(guest.bytes, [0, 1, 2, 1, 2, 3, 4, 7]);
     assert_eq!(after, registers(7, START + 7));
 }
@@ -131,8 +131,8 @@ fn a_repeated_one_counts_down_and_none_is_none() {
         down: true,
         ..OUTSB
     };
-    let (mut guest, mut after) = (Fake::new(8), registers(2, START + 4));
-    assert_eq!(run(&rep, &mut after, &mut guest), Outcome::Done);
+    let (mut guest, mut after) = (FakePlatform::new(8), registers(2, START + 4));
+    assert_eq!(run(&rep, &mut after, &mut guest), StringResult::Done);
     assert_eq!(
         guest.done,
         [Port::Out(0x3f8, 2, 0x0504), Port::Out(0x3f8, 2, 0x0302)]
@@ -140,7 +140,7 @@ fn a_repeated_one_counts_down_and_none_is_none() {
     assert_eq!(after, registers(0, START));
     // Not even the address is looked at.
     let mut none = registers(0, 1 << 60);
-    assert_eq!(run(&rep, &mut none, &mut guest), Outcome::Done);
+    assert_eq!(run(&rep, &mut none, &mut guest), StringResult::Done);
     assert_eq!((none, guest.done.len()), (registers(0, 1 << 60), 2));
 }
 
@@ -150,16 +150,19 @@ fn a_long_one_is_cut_into_pieces() {
         repeated: true,
         ..INSB
     };
-    let count = u64::from(MOST) * 2;
-    let (mut guest, mut after) = (Fake::new(count as usize), registers(count, START));
-    assert_eq!(run(&rep, &mut after, &mut guest), Outcome::Again);
+    let count = u64::from(MAX_ELEMENTS) * 2;
+    let (mut guest, mut after) = (FakePlatform::new(count as usize), registers(count, START));
+    assert_eq!(run(&rep, &mut after, &mut guest), StringResult::Unfinished);
     assert_eq!(after, registers(count / 2, START + count / 2));
-    assert_eq!(run(&rep, &mut after, &mut guest), Outcome::Done);
+    assert_eq!(run(&rep, &mut after, &mut guest), StringResult::Done);
     assert_eq!(after, registers(0, START + count));
     // A guest that asks for all there is has the processor for no longer.
     let mut endless = registers(u64::MAX, START);
-    assert_eq!(run(&rep, &mut endless, &mut guest), Outcome::Again);
-    assert_eq!(endless.count, u64::MAX - u64::from(MOST));
+    assert_eq!(
+        run(&rep, &mut endless, &mut guest),
+        StringResult::Unfinished
+    );
+    assert_eq!(endless.count, u64::MAX - u64::from(MAX_ELEMENTS));
 }
 
 #[test]
@@ -168,13 +171,16 @@ fn a_page_fault_comes_before_the_port_and_keeps_what_was_done() {
         repeated: true,
         ..INSB
     };
-    let (mut guest, mut after) = (Fake::new(3), registers(9, START));
+    let (mut guest, mut after) = (FakePlatform::new(3), registers(9, START));
     let fault = Exception {
         vector: 14,
         code: 2,
         address: Some(START + 3),
     };
-    assert_eq!(run(&rep, &mut after, &mut guest), Outcome::Fault(fault));
+    assert_eq!(
+        run(&rep, &mut after, &mut guest),
+        StringResult::Fault(fault)
+    );
     assert_eq!(after, registers(6, START + 3));
     assert_eq!(guest.done.len(), 3, "the port was read in vain");
 
@@ -182,9 +188,12 @@ fn a_page_fault_comes_before_the_port_and_keeps_what_was_done() {
         repeated: true,
         ..OUTSB
     };
-    let (mut guest, mut after) = (Fake::new(3), registers(9, START));
+    let (mut guest, mut after) = (FakePlatform::new(3), registers(9, START));
     let fault = Exception { code: 0, ..fault };
-    assert_eq!(run(&rep, &mut after, &mut guest), Outcome::Fault(fault));
+    assert_eq!(
+        run(&rep, &mut after, &mut guest),
+        StringResult::Fault(fault)
+    );
     assert_eq!((after.count, guest.done.len()), (6, 3));
 }
 
@@ -197,20 +206,20 @@ fn registers_are_as_wide_as_addresses() {
     };
     let high = 0xabcd_0000_0000_0000;
     // The upper half of neither counts, and both are cleared.
-    let (mut guest, mut after) = (Fake::new(8), registers(high | 1, high | START));
-    assert_eq!(run(&with(32), &mut after, &mut guest), Outcome::Done);
+    let (mut guest, mut after) = (FakePlatform::new(8), registers(high | 1, high | START));
+    assert_eq!(run(&with(32), &mut after, &mut guest), StringResult::Done);
     assert_eq!(after, registers(0, START + 1));
     // Of 16 bits the others stay, and the index begins anew at its end.
-    let (mut guest, mut after) = (Fake::new(8), registers(high | 2, high | 0xffff));
+    let (mut guest, mut after) = (FakePlatform::new(8), registers(high | 2, high | 0xffff));
     guest.start = 0;
     let outcome = run(&with(16), &mut after, &mut guest);
     assert!(matches!(
         outcome,
-        Outcome::Fault(Exception { vector: 14, .. })
+        StringResult::Fault(Exception { vector: 14, .. })
     ));
     after = registers(high | 1, high | 0xffff);
     guest.bytes.resize(0x1_0000, 9);
-    assert_eq!(run(&with(16), &mut after, &mut guest), Outcome::Done);
+    assert_eq!(run(&with(16), &mut after, &mut guest), StringResult::Done);
     assert_eq!(after, registers(high, high));
 }
 
@@ -219,7 +228,7 @@ fn addresses_that_are_not_canonical_fault() {
     let outsd = Instruction { size: 4, ..OUTSB };
     for address in [1u64 << 47, (1 << 47) - 1, (1 << 47) - 3, !0 << 47 - 1 << 1] {
         let mut after = registers(0, address);
-        let outcome = run(&outsd, &mut after, &mut Fake::new(8));
+        let outcome = run(&outsd, &mut after, &mut FakePlatform::new(8));
         let canonical = (address as i64) >> 47 == -1;
         assert_eq!(outcome == exception(13), !canonical, "{address:#x}");
     }
@@ -227,15 +236,19 @@ fn addresses_that_are_not_canonical_fault() {
         canonical: Some(57),
         ..outsd
     };
-    let outcome = run(&five, &mut registers(0, 1 << 47), &mut Fake::new(8));
+    let outcome = run(&five, &mut registers(0, 1 << 47), &mut FakePlatform::new(8));
     assert!(matches!(
         outcome,
-        Outcome::Fault(Exception { vector: 14, .. })
+        StringResult::Fault(Exception { vector: 14, .. })
     ));
     // SS has a vector of its own.
     let mut stack = outsd;
     stack.segment.stack = true;
-    let outcome = run(&stack, &mut registers(0, 1 << 47), &mut Fake::new(8));
+    let outcome = run(
+        &stack,
+        &mut registers(0, 1 << 47),
+        &mut FakePlatform::new(8),
+    );
     assert_eq!(outcome, exception(12));
 }
 
@@ -259,20 +272,20 @@ fn segments_limit_what_is_not_64_bit() {
             segment,
             ..old
         };
-        run(&of, &mut registers(0, index), &mut Fake::new(64))
+        run(&of, &mut registers(0, index), &mut FakePlatform::new(64))
     };
     // Data, writable; its last bytes.
-    assert_eq!(of(true, 4, 0x93, 0x10f, 0x10c), Outcome::Done);
+    assert_eq!(of(true, 4, 0x93, 0x10f, 0x10c), StringResult::Done);
     assert_eq!(of(true, 4, 0x93, 0x10f, 0x10d), exception(13));
     // Read-only, code that can be read and that cannot, not present.
     assert_eq!(of(true, 1, 0x91, 0x10f, 0x100), exception(13));
-    assert_eq!(of(false, 1, 0x91, 0x10f, 0x100), Outcome::Done);
+    assert_eq!(of(false, 1, 0x91, 0x10f, 0x100), StringResult::Done);
     assert_eq!(of(true, 1, 0x9b, 0x10f, 0x100), exception(13));
-    assert_eq!(of(false, 1, 0x9b, 0x10f, 0x100), Outcome::Done);
+    assert_eq!(of(false, 1, 0x9b, 0x10f, 0x100), StringResult::Done);
     assert_eq!(of(false, 1, 0x99, 0x10f, 0x100), exception(13));
     assert_eq!(of(false, 1, 0x13, 0x10f, 0x100), exception(13));
     // Down to the limit, up to the end of 64 KiB or 4 GiB.
-    assert_eq!(of(true, 1, 0x97, 0xff, 0x100), Outcome::Done);
+    assert_eq!(of(true, 1, 0x97, 0xff, 0x100), StringResult::Done);
     assert_eq!(of(true, 1, 0x97, 0x100, 0x100), exception(13));
     assert_eq!(of(true, 2, 0x97, 0xff, 0xffff), exception(13));
     // 32-bit addresses begin anew at their end.
@@ -286,9 +299,9 @@ fn segments_limit_what_is_not_64_bit() {
     let outcome = run(
         &wrapped,
         &mut registers(0, START + 0x100),
-        &mut Fake::new(8),
+        &mut FakePlatform::new(8),
     );
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, StringResult::Done);
 }
 
 #[test]
@@ -298,9 +311,15 @@ fn a_users_elements_have_to_be_aligned_if_it_wants_so() {
         size: 2,
         ..OUTSB
     };
-    let of = |index| run(&aligned, &mut registers(0, index), &mut Fake::new(8));
+    let of = |index| {
+        run(
+            &aligned,
+            &mut registers(0, index),
+            &mut FakePlatform::new(8),
+        )
+    };
     assert_eq!(of(START + 1), exception(17));
-    assert_eq!(of(START + 2), Outcome::Done);
+    assert_eq!(of(START + 2), StringResult::Done);
 }
 
 proptest! {
@@ -326,18 +345,18 @@ proptest! {
             down,
             aligned: false,
         };
-        let (mut guest, mut after) = (Fake::new(256), registers(count, index));
+        let (mut guest, mut after) = (FakePlatform::new(256), registers(count, index));
         let outcome = run(&of, &mut after, &mut guest);
         let done = guest.done.len() as u64;
         let mask = of.mask();
-        prop_assert!(done <= u64::from(MOST));
+        prop_assert!(done <= u64::from(MAX_ELEMENTS));
         if repeated {
             prop_assert_eq!((count & mask).wrapping_sub(after.count & mask) & mask, done);
-            prop_assert_eq!(outcome == Outcome::Done, after.count & mask == 0);
-            prop_assert!(outcome != Outcome::Again || done == u64::from(MOST));
+            prop_assert_eq!(outcome == StringResult::Done, after.count & mask == 0);
+            prop_assert!(outcome != StringResult::Unfinished || done == u64::from(MAX_ELEMENTS));
         } else {
             prop_assert_eq!(after.count, count);
-            prop_assert_eq!(done, u64::from(outcome == Outcome::Done));
+            prop_assert_eq!(done, u64::from(outcome == StringResult::Done));
         }
         let moved = done * u64::from(size);
         let moved = if down { moved.wrapping_neg() } else { moved };

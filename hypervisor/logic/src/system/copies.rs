@@ -1,39 +1,45 @@
-//! Copies of bytes between frames, each granted or the caller's own.
+// SPDX-License-Identifier: GPL-2.0
+
+//! `GNTTABOP_copy`: copies between two pages, each granted or the caller's own.
 
 use super::{Platform, System};
-use crate::grant::{Failed, Outcome};
+use crate::grant::{GntStatus, GnttabResult};
 use crate::mem::frames::DomId;
-use crate::mem::{Gfn, Hold, Mfn, PAGE_SIZE};
+use crate::mem::{Gfn, Mfn, PAGE_SIZE, PageRef};
 use xen_abi::grant_table::op::{Copy, copy_flag};
 use xen_abi::grant_table::status;
 
-const GENERAL: Failed = Failed(status::GENERAL_ERROR);
+const GENERAL: GntStatus = GntStatus(status::GENERAL_ERROR);
 
-/// One side of a copy.
-struct Side {
+/// Source or destination of a copy (`struct gnttab_copy_buf` in Xen).
+struct CopyBuf {
     mfn: Mfn,
     start: u64,
     length: u64,
-    hold: Hold,
-    /// The grant that is in use for it: granter and reference.
+    page: PageRef,
+    /// The grant that was acquired for it: granter and reference.
     grant: Option<(DomId, u32)>,
     readonly: bool,
 }
 
 impl<P: Platform> System<P> {
-    /// Copies bytes between two frames, each granted or the caller's own.
-    pub fn copy_granted(&mut self, id: DomId, args: &Copy) -> Outcome<()> {
+    /// Performs one copy.
+    ///
+    /// # Errors
+    ///
+    /// The `GNTST_*` status of the operation.
+    pub fn grant_copy(&mut self, id: DomId, args: &Copy) -> GnttabResult<()> {
         if args.len == 0 {
             return Ok(());
         }
-        let source = self.side(
+        let source = self.claim_buf(
             id,
             args.source.domid,
             args.source.frame_or_gref,
             args.flags & copy_flag::SOURCE_GREF != 0,
             true,
         )?;
-        let dest = match self.side(
+        let dest = match self.claim_buf(
             id,
             args.dest.domid,
             args.dest.frame_or_gref,
@@ -42,82 +48,82 @@ impl<P: Platform> System<P> {
         ) {
             Ok(dest) => dest,
             Err(failed) => {
-                self.end_side(source);
+                self.release_buf(source);
                 return Err(failed);
             }
         };
-        let result = self.copy_sides(args, &source, &dest);
-        self.end_side(source);
-        self.end_side(dest);
+        let result = self.copy_bufs(args, &source, &dest);
+        self.release_buf(source);
+        self.release_buf(dest);
         result
     }
 
-    /// Finds one side's frame. Whether the word is a grant or a frame number is said by the flag alone, each time
-    /// anew: nothing of an earlier copy is used again (XSA-500).
-    fn side(
+    /// Acquires the page of one buf. The flag alone decides whether the word is a grant reference or a frame number,
+    /// and it is looked at for each copy: nothing of an earlier copy is used again (XSA-500).
+    fn claim_buf(
         &mut self,
         id: DomId,
         of: DomId,
         word: u64,
         is_grant: bool,
         readonly: bool,
-    ) -> Outcome<Side> {
+    ) -> GnttabResult<CopyBuf> {
         let own = of == xen_abi::xen::domid::SELF;
         if !own && !is_grant {
-            return Err(Failed(status::PERMISSION_DENIED));
+            return Err(GntStatus(status::PERMISSION_DENIED));
         }
         let of = if own { id } else { of };
-        self.domain(of).map_err(|_| Failed(status::BAD_DOMAIN))?;
+        self.domain(of).map_err(|_| GntStatus(status::BAD_DOMAIN))?;
         if is_grant {
-            // A reference has 32 bits; the rest of the word is not looked at.
+            // A grant reference has 32 bits; the rest of the word is ignored, as in Xen.
             let reference = word as u32;
-            let (active, hold) = self.use_grant(of, reference, id, readonly, false)?;
-            return Ok(Side {
+            let (active, page) = self.acquire_grant(of, reference, id, readonly, false)?;
+            return Ok(CopyBuf {
                 mfn: active.mfn,
                 start: active.start.into(),
                 length: active.length.into(),
-                hold,
+                page,
                 grant: Some((of, reference)),
                 readonly,
             });
         }
-        let hold = self.hold_granted(of, Gfn(word), readonly)?;
-        Ok(Side {
-            mfn: hold.mfn(),
+        let page = self.get_granted_page(of, Gfn(word), readonly)?;
+        Ok(CopyBuf {
+            mfn: page.mfn(),
             start: 0,
             length: PAGE_SIZE,
-            hold,
+            page,
             grant: None,
             readonly,
         })
     }
 
-    fn end_side(&mut self, side: Side) {
-        match side.grant {
+    fn release_buf(&mut self, buf: CopyBuf) {
+        match buf.grant {
             Some((granter, reference)) => {
-                self.end_use(granter, reference, side.readonly, side.hold)
+                self.release_grant(granter, reference, buf.readonly, buf.page)
             }
-            None => self.let_go(side.hold),
+            None => self.put_page(buf.page),
         }
     }
 
-    fn copy_sides(&mut self, args: &Copy, source: &Side, dest: &Side) -> Outcome<()> {
+    fn copy_bufs(&mut self, args: &Copy, source: &CopyBuf, dest: &CopyBuf) -> GnttabResult<()> {
         let length = u64::from(args.len);
-        let inside = |side: &Side, offset: u16| {
+        let inside = |buf: &CopyBuf, offset: u16| {
             let offset = u64::from(offset);
             if offset + length > PAGE_SIZE {
-                return Err(Failed(status::BAD_COPY_ARG));
+                return Err(GntStatus(status::BAD_COPY_ARG));
             }
-            if offset < side.start || offset + length > side.start + side.length {
+            if offset < buf.start || offset + length > buf.start + buf.length {
                 return Err(GENERAL);
             }
-            Ok(side.mfn.address() + offset)
+            Ok(buf.mfn.address() + offset)
         };
         let from = inside(source, args.source.offset)?;
         let to = inside(dest, args.dest.offset)?;
         let mut bytes = [0; 512];
         let mut done = 0;
-        // By way of a buffer, so that frames that overlap do no harm to anybody but their guests.
+        // Through a buffer, so that overlapping pages are harmless to the hypervisor.
         while done < length {
             let now = bytes.len().min((length - done) as usize);
             self.platform.read(from + done, &mut bytes[..now]);

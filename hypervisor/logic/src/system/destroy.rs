@@ -1,53 +1,59 @@
-//! The end of a domain: everything that was its goes back, except what others still use, which goes back with them.
+// SPDX-License-Identifier: GPL-2.0
 
-use super::{Errno, Platform, Result, System, Tables};
+//! Destroying a domain: all its resources are freed, except frames that others still hold references to.
+
+use super::{Errno, P2mTables, Platform, Result, System};
 use crate::mem::frames::{DomId, Released};
-use crate::mem::p2m::Kind;
-use crate::mem::{Hold, Mfn, Owner};
-use crate::system::vcpu::Area;
+use crate::mem::p2m::P2mType;
+use crate::mem::{Mfn, Owner, PageRef};
+use crate::system::vcpu::GuestArea;
 use alloc::vec::Vec;
 
 impl<P: Platform> System<P> {
-    /// Ends a domain whose vCPUs do not run any more. [`Errno::EBUSY`] as long as another domain sees a frame of its
-    /// grant table; nothing has changed then.
+    /// Destroys a domain whose vCPUs no longer run. Frames that others have mapped, by grants or as foreign frames, are
+    /// freed when the last of them is unmapped.
     ///
-    /// Frames that others have mapped by grants, or as foreign ones, stay until those let go of them.
+    /// # Errors
+    ///
+    /// [`Errno::EBUSY`] as long as another domain maps a frame of its grant table; nothing has changed then.
     pub fn destroy_domain(&mut self, id: DomId) -> Result<()> {
         let grants = &self.domain(id)?.grants;
         let mut of_table = grants.frames(false).iter().chain(grants.frames(true));
-        if of_table.any(|(frame, _)| self.is_shown_elsewhere(frame.mfn())) {
+        if of_table.any(|(frame, _)| self.has_resource_mappings(frame.mfn())) {
             return Err(Errno::EBUSY);
         }
-        self.platform.flush(id);
-        self.reset_events(id)?;
-        for hold in self.take_holds(id)? {
-            self.let_go(hold);
+        self.platform.flush_tlb(id);
+        self.evtchn_reset(id)?;
+        for page in self.take_page_refs(id)? {
+            self.put_page(page);
         }
-        for mapping in self.domain_mut(id)?.grants.take_mappings() {
-            self.end_use(
+        for mapping in self.domain_mut(id)?.grants.maptrack.take_all() {
+            self.release_grant(
                 mapping.granter,
                 mapping.reference,
                 mapping.readonly,
-                mapping.hold,
+                mapping.page,
             );
         }
         let Some(mut domain) = self.domains.remove(&id) else {
             return Err(Errno::ESRCH);
         };
-        let mut seen = Vec::new();
-        let mut tables = Tables {
+        let mut resources = Vec::new();
+        let mut tables = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
             owned: &mut domain.tables,
         };
         domain.p2m.for_each(&tables, |_, leaf| {
-            if leaf.kind == Kind::Foreign {
-                seen.push(leaf.mfn);
+            if leaf.p2mt == P2mType::MapForeignRw {
+                resources.push(leaf.mfn);
             }
         });
         domain.p2m.destroy(&mut tables);
-        // What it saw of others' tables was counted, and only that: the holds of other foreign frames are gone.
-        seen.into_iter().for_each(|mfn| self.unshow(mfn));
+        // References to foreign frames of domains were put above; resource frames are counted in `resource_mappings`.
+        resources
+            .into_iter()
+            .for_each(|mfn| self.put_resource_frame(mfn));
         for status in [false, true] {
             let frames = core::mem::take(domain.grants.frames_mut(status));
             frames
@@ -55,33 +61,33 @@ impl<P: Platform> System<P> {
                 .for_each(|(frame, _)| self.frames.free(frame));
         }
         self.frames.free(domain.shared_info.0);
-        self.take_all(id);
+        self.release_all_pages(id);
         Ok(())
     }
 
-    /// The holds that the hypervisor has for a domain: pages of its vCPUs, frames of others.
-    fn take_holds(&mut self, id: DomId) -> Result<Vec<Hold>> {
+    /// Takes the references that the hypervisor pages for a domain: to pages of its vCPUs, and to foreign frames.
+    fn take_page_refs(&mut self, id: DomId) -> Result<Vec<PageRef>> {
         let domain = self.domain_mut(id)?;
-        let mut holds: Vec<Hold> = core::mem::take(&mut domain.foreign).into_values().collect();
+        let mut pages: Vec<PageRef> = core::mem::take(&mut domain.foreign).into_values().collect();
         for vcpu in &mut domain.vcpus {
-            holds.extend(vcpu.info.take().map(|(hold, _)| hold));
+            pages.extend(vcpu.vcpu_info.take().map(|(page, _)| page));
             for area in [&mut vcpu.runstate_area, &mut vcpu.time_area] {
-                if let Area::Physical(hold, _) = core::mem::take(area) {
-                    holds.push(hold);
+                if let GuestArea::Physical(page, _) = core::mem::take(area) {
+                    pages.push(page);
                 }
             }
         }
-        Ok(holds)
+        Ok(pages)
     }
 
-    /// Takes all of a domain's frames, those that it has given back too.
-    fn take_all(&mut self, id: DomId) {
+    /// Releases all frames that a domain owns, mapped or not.
+    fn release_all_pages(&mut self, id: DomId) {
         for frame in 0..self.frames.end() {
-            if self.frames.count_of(id) == 0 {
+            if self.frames.tot_pages(id) == 0 {
                 break;
             }
             if self.frames.owner(Mfn(frame)) == Owner::Domain(id) {
-                if let Ok(Released::Now(frame)) = self.frames.take(Mfn(frame), id) {
+                if let Ok(Released::Now(frame)) = self.frames.release(Mfn(frame), id) {
                     self.frames.free(frame);
                 }
             }

@@ -1,124 +1,126 @@
-//! What the hypervisor knows of a domain.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a domain.
 
 use crate::error::{Errno, Result};
-use crate::event::{Events, Places};
+use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2m;
-use crate::mem::{Gfn, Hold, HypFrames};
+use crate::mem::{Gfn, HypFrames, PageRef};
 use crate::system::vcpu::{Vcpu, VcpuId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use xen_abi::hvm::params;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// An entry of a memory map in E820's layout, which is packed to 20 bytes.
+/// An entry of an E820 memory map, packed to 20 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, packed(4))]
 pub struct E820Entry {
-    /// Guest-physical address.
+    /// Guest-physical address of the first byte.
     pub address: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// See [`xen_abi::hvm::start_info::memory`].
+    /// Type of the memory, see [`xen_abi::hvm::start_info::memory`].
     pub kind: u32,
 }
 
-/// What a domain may do and have.
+/// The configuration of a domain: its privileges and limits.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Its number.
+    /// Its domid.
     pub id: DomId,
     /// Its UUID.
     pub handle: [u8; 16],
-    /// It may control other domains and the machine: dom0.
+    /// It may control other domains and the machine, as dom0 does.
     pub privileged: bool,
-    /// It sees its memory where the machine has it. What it gives back stays its own, so that devices that it drives
-    /// never reach somebody else's memory.
+    /// gfn and mfn of its memory are equal, so that DMA of its devices works without an IOMMU. Frames that it balloons
+    /// out stay its own, so that its devices never reach another domain's memory.
     pub direct_mapped: bool,
-    /// Number of vCPUs.
+    /// How many vCPUs it has.
     pub vcpus: u32,
-    /// Frames it may have.
+    /// How many frames it may own.
     pub max_pages: u64,
-    /// Its highest port.
+    /// Its highest event channel port.
     pub max_port: u32,
-    /// Frames its grant table may have.
+    /// How many frames its grant table may have.
     pub max_grant_frames: u32,
-    /// Frames its mappings of others' grants may be tracked in.
+    /// How many frames of maptrack entries it may use, as Xen counts them.
     pub max_maptrack_frames: u32,
-    /// What it is told of its memory.
+    /// The memory map that `XENMEM_memory_map` returns.
     pub memory_map: Vec<E820Entry>,
 }
 
-/// How a domain is told of events where a vCPU has not chosen a vector of its own.
+/// How upcalls reach vCPUs that have not set a vector of their own (`HVM_PARAM_CALLBACK_IRQ`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Callback {
-    /// Not at all.
+    /// There are none.
     #[default]
     None,
-    /// By a vector, without the local APIC.
+    /// By a vector that is injected without the local APIC.
     Vector(u8),
-    /// By an interrupt line, which nothing uses any more: served as none.
-    Line(u64),
+    /// By a GSI or PCI INTx, which no supported kernel uses: treated as none.
+    Intx(u64),
 }
 
-/// A domain.
+/// State of a domain.
 pub struct Domain {
-    /// What it may do and have.
+    /// Its configuration.
     pub config: Config,
-    /// Where it sees which frame.
+    /// Its p2m.
     pub p2m: P2m,
-    /// The frames of the tables that say so.
+    /// The frames of the p2m's tables, by mfn.
     pub tables: BTreeMap<u64, HypFrames>,
     /// Its event channels.
     pub events: Events,
-    /// What it grants, and what it has mapped of others' grants.
+    /// Its grant table and maptrack entries.
     pub grants: GrantTable,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
-    /// Where the words of its events are.
-    pub places: Places,
-    /// Its shared info page, and where it sees it.
+    /// Machine addresses of its shared info page and of its vCPUs' `vcpu_info`.
+    pub areas: SharedAreas,
+    /// Its shared info page, and the gfn at which it maps the page.
     pub shared_info: (HypFrames, Option<Gfn>),
-    /// Frames of others that it sees outside of grants, by where it sees them.
-    pub foreign: BTreeMap<u64, Hold>,
-    /// Frames that are its own and that it does not see, having given them back.
-    pub absent: u64,
-    /// Its parameters.
+    /// References to the foreign frames that it maps, by gfn.
+    pub foreign: BTreeMap<u64, PageRef>,
+    /// Number of frames that it owns and has ballooned out, so that they are not in its p2m.
+    pub ballooned_out: u64,
+    /// Its HVM parameters.
     pub params: [u64; params::COUNT as usize],
-    /// How it is told of events.
+    /// How its upcalls are delivered.
     pub callback: Callback,
-    /// The highest frame it has ever seen.
+    /// The highest gfn that was ever mapped.
     pub max_gfn: u64,
-    /// Why it has shut down.
+    /// The reason, once it has shut down.
     pub shutdown: Option<u8>,
-    /// Why it says it will.
+    /// The reason that `SCHEDOP_shutdown_code` has set for its next shutdown.
     pub shutdown_code: Option<u8>,
-    /// How often the toolstack has paused it.
-    pub pauses: u32,
-    /// It wants to see when its runstates are being changed.
-    pub runstate_flag: bool,
-    /// Seconds that its wall clock is off.
+    /// How many times the toolstack has paused it and not unpaused it.
+    pub pause_count: u32,
+    /// It has enabled `VMASST_TYPE_runstate_update_flag`.
+    pub runstate_update_flag: bool,
+    /// Seconds that its wall clock is ahead of the machine's.
     pub time_offset: i64,
 }
 
 impl Domain {
-    /// Its number.
+    /// Its domid.
     pub fn id(&self) -> DomId {
         self.config.id
     }
 
-    /// Its vCPU of a number.
+    /// One of its vCPUs.
     pub fn vcpu(&self, vcpu: u32) -> Option<&Vcpu> {
         self.vcpus.get(vcpu as usize)
     }
 
-    /// The same, to change.
+    /// One of its vCPUs, mutably. [`Errno::ENOENT`] if there is none.
     pub fn vcpu_mut(&mut self, vcpu: u32) -> Result<&mut Vcpu> {
         self.vcpus.get_mut(vcpu as usize).ok_or(Errno::ENOENT)
     }
 
-    /// Names one of its vCPUs.
+    /// The [`VcpuId`] of one of its vCPUs.
     pub fn vcpu_id(&self, vcpu: u32) -> VcpuId {
         VcpuId {
             domain: self.id(),

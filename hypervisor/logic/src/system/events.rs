@@ -1,38 +1,41 @@
-//! Events between domains, from the hypervisor, and how a vCPU is told of them.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event channels across domains: binding, sending, and the upcall of the vCPU that a port notifies.
 
 use super::{Callback, Errno, Platform, Result, System, Upcall, VcpuInfo, domid, offset_of};
-use crate::event::{Binding, Port, Raised};
+use crate::event::{Binding, Port, SetPending};
 use crate::mem::frames::DomId;
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::system::vcpu::{NR_VIRQS, VcpuId, virq_is_global};
 use xen_abi::event_channel::{FifoControlBlock, Status, status};
 
 impl<P: Platform> System<P> {
-    /// Raises an event on a domain's port, for the vCPU it is bound to.
-    fn raise(&mut self, id: DomId, port: u32) {
+    /// Sets a port pending, and notifies the vCPU that it is bound to.
+    fn set_pending(&mut self, id: DomId, port: u32) {
         let vcpu = self
             .domain(id)
             .and_then(|d| d.events.port(port))
             .map(|port| port.vcpu);
         if let Ok(vcpu) = vcpu {
-            self.raise_for(id, port, vcpu);
+            self.set_pending_on(id, port, vcpu);
         }
     }
 
-    fn raise_for(&mut self, id: DomId, port: u32, vcpu: u32) {
+    fn set_pending_on(&mut self, id: DomId, port: u32, vcpu: u32) {
         if let Some(domain) = self.domains.get_mut(&id) {
-            let raised = domain
+            let set = domain
                 .events
-                .raise(&self.platform, &domain.places, port, vcpu);
-            self.deliver(id, port, raised);
+                .set_pending(&self.platform, &domain.areas, port, vcpu);
+            self.after_set_pending(id, port, set);
         }
     }
 
-    fn deliver(&mut self, id: DomId, port: u32, raised: Raised) {
-        if let Some(vcpu) = raised.tell {
-            self.mark_pending(VcpuId { domain: id, vcpu });
+    /// Marks events pending for the vCPU that has to be notified, and wakes vCPUs that poll for the port.
+    fn after_set_pending(&mut self, id: DomId, port: u32, set: SetPending) {
+        if let Some(vcpu) = set.notify {
+            self.mark_events_pending(VcpuId { domain: id, vcpu });
         }
-        if !raised.newly {
+        if !set.newly_pending {
             return;
         }
         let Some(domain) = self.domains.get_mut(&id) else {
@@ -45,46 +48,46 @@ impl<P: Platform> System<P> {
                 .is_some()
             {
                 let vcpu = number as u32;
-                self.platform.wake(VcpuId { domain: id, vcpu });
+                self.platform.vcpu_wake(VcpuId { domain: id, vcpu });
             }
         }
     }
 
-    /// Says in a vCPU's info that an event is pending, and tells it if that is news.
-    pub fn mark_pending(&mut self, vcpu: VcpuId) {
+    /// Sets a vCPU's `evtchn_upcall_pending` and, if it was clear, interrupts the vCPU.
+    pub fn mark_events_pending(&mut self, vcpu: VcpuId) {
         let Ok(domain) = self.domain(vcpu.domain) else {
             return;
         };
-        let Some(Some(info)) = domain.places.vcpu_info.get(vcpu.vcpu as usize).copied() else {
+        let Some(Some(info)) = domain.areas.vcpu_info.get(vcpu.vcpu as usize).copied() else {
             return;
         };
         let flag = info + offset_of!(VcpuInfo, evtchn_upcall_pending) as u64;
         if self.platform.swap_u8(flag, 1) == 0 {
-            self.assert_upcall(vcpu);
+            self.assert_evtchn_irq(vcpu);
         }
     }
 
-    /// Interrupts a vCPU as it has asked for.
-    pub fn assert_upcall(&mut self, vcpu: VcpuId) {
+    /// Delivers an upcall to a vCPU, by the vector that the guest has chosen.
+    pub fn assert_evtchn_irq(&mut self, vcpu: VcpuId) {
         let Ok(domain) = self.domain(vcpu.domain) else {
             return;
         };
         let chosen = domain.vcpu(vcpu.vcpu).and_then(|vcpu| vcpu.upcall_vector);
         let how = match (chosen, domain.callback) {
-            (Some(vector), _) => Upcall::Lapic(vector),
-            (None, Callback::Vector(vector)) => Upcall::Direct(vector),
+            (Some(vector), _) => Upcall::LapicVector(vector),
+            (None, Callback::Vector(vector)) => Upcall::CallbackVector(vector),
             (None, _) => Upcall::WakeOnly,
         };
         self.platform.upcall(vcpu, how);
     }
 
-    /// Whether a vCPU's info says that an event is pending: as long as it does, [`Upcall::Direct`] is to be injected
-    /// whenever the vCPU takes interrupts.
-    pub fn upcall_pending(&self, vcpu: VcpuId) -> bool {
-        let places = self.domain(vcpu.domain).map(|domain| &domain.places);
-        let info = places
+    /// Whether a vCPU's `evtchn_upcall_pending` is set. As long as it is, the machine injects
+    /// [`Upcall::CallbackVector`] whenever the vCPU takes interrupts.
+    pub fn evtchn_upcall_pending(&self, vcpu: VcpuId) -> bool {
+        let areas = self.domain(vcpu.domain).map(|domain| &domain.areas);
+        let info = areas
             .ok()
-            .and_then(|places| *places.vcpu_info.get(vcpu.vcpu as usize)?);
+            .and_then(|areas| *areas.vcpu_info.get(vcpu.vcpu as usize)?);
         info.is_some_and(|info| {
             let mut flag = [0];
             let at = info + offset_of!(VcpuInfo, evtchn_upcall_pending) as u64;
@@ -93,8 +96,8 @@ impl<P: Platform> System<P> {
         })
     }
 
-    /// Raises a vCPU's own virtual interrupt. Nothing happens if the guest has not bound it.
-    pub fn raise_vcpu_virq(&mut self, vcpu: VcpuId, virq: u32) {
+    /// Sends a virq to one vCPU. Nothing happens if the guest has not bound it.
+    pub fn send_vcpu_virq(&mut self, vcpu: VcpuId, virq: u32) {
         let state = self
             .domain(vcpu.domain)
             .ok()
@@ -103,22 +106,22 @@ impl<P: Platform> System<P> {
             .and_then(|state| state.virqs.get(virq as usize))
             .copied();
         if let Some(port) = port.filter(|port| *port != 0) {
-            self.raise_for(vcpu.domain, port, vcpu.vcpu);
+            self.set_pending_on(vcpu.domain, port, vcpu.vcpu);
         }
     }
 
-    /// Raises a virtual interrupt of a whole domain.
-    pub fn raise_virq(&mut self, id: DomId, virq: u32) {
+    /// Sends a global virq, which is bound to vCPU 0. Nothing happens if the guest has not bound it.
+    pub fn send_global_virq(&mut self, id: DomId, virq: u32) {
         let state = self.domain(id).ok().and_then(|domain| domain.vcpu(0));
         let port = state
             .and_then(|state| state.virqs.get(virq as usize))
             .copied();
         if let Some(port) = port.filter(|port| *port != 0) {
-            self.raise(id, port);
+            self.set_pending(id, port);
         }
     }
 
-    /// Makes a port of a domain to which another may connect.
+    /// Allocates a port of a domain to which `remote` may bind.
     pub fn alloc_unbound(&mut self, id: DomId, remote: DomId) -> Result<u32> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         domain
@@ -126,7 +129,7 @@ impl<P: Platform> System<P> {
             .bind(&self.platform, Binding::Unbound(remote), 0)
     }
 
-    /// Connects a domain to a port that waits for it.
+    /// Binds a port of a domain to an unbound port of `remote`.
     pub fn bind_interdomain(&mut self, id: DomId, remote: DomId, remote_port: u32) -> Result<u32> {
         self.domain(remote)?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
@@ -134,7 +137,7 @@ impl<P: Platform> System<P> {
             domain
                 .events
                 .bind(&self.platform, Binding::Interdomain(remote, remote_port), 0)?;
-        // A port of its own that was just made is not waiting, so a domain cannot connect a port to itself.
+        // The new port is not unbound, so a domain cannot bind a port to itself.
         let far = self
             .domains
             .get_mut(&remote)
@@ -148,18 +151,18 @@ impl<P: Platform> System<P> {
                 return Err(Errno::EINVAL);
             }
         }
-        // Events that were sent to the port while it waited were lost: this one makes up for them.
-        self.raise(id, local);
+        // Events that were sent to the port while it was unbound are lost; this one stands for them, as in Xen.
+        self.set_pending(id, local);
         Ok(local)
     }
 
     fn free_port(&mut self, id: DomId, port: u32) {
         if let Some(domain) = self.domains.get_mut(&id) {
-            domain.events.free(&self.platform, &domain.places, port);
+            domain.events.free(&self.platform, &domain.areas, port);
         }
     }
 
-    /// Binds a virtual interrupt.
+    /// Binds a virq to a port.
     pub fn bind_virq(&mut self, id: DomId, virq: u32, vcpu: u32) -> Result<u32> {
         if virq as usize >= NR_VIRQS || (virq_is_global(virq) && vcpu != 0) {
             return Err(Errno::EINVAL);
@@ -176,14 +179,14 @@ impl<P: Platform> System<P> {
         Ok(*slot)
     }
 
-    /// Makes a port by which a domain's vCPUs interrupt one of them.
+    /// Allocates a port for IPIs to a vCPU of the same domain.
     pub fn bind_ipi(&mut self, id: DomId, vcpu: u32) -> Result<u32> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         domain.vcpu(vcpu).ok_or(Errno::ENOENT)?;
         domain.events.bind(&self.platform, Binding::Ipi, vcpu)
     }
 
-    /// Closes a port; the far end of a connection waits for the domain again.
+    /// Closes a port. The far end of an interdomain channel becomes unbound.
     pub fn close(&mut self, id: DomId, port: u32) -> Result<()> {
         let domain = self.domain_mut(id)?;
         let Port { binding, vcpu, .. } = *domain.events.port(port)?;
@@ -209,26 +212,26 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Sends an event by a port.
+    /// Sends an event through a port.
     pub fn send(&mut self, id: DomId, port: u32) -> Result<()> {
         match self.domain(id)?.events.port(port)?.binding {
-            Binding::Interdomain(remote, remote_port) => self.raise(remote, remote_port),
-            Binding::Ipi => self.raise(id, port),
-            // Nobody is there to hear it.
+            Binding::Interdomain(remote, remote_port) => self.set_pending(remote, remote_port),
+            Binding::Ipi => self.set_pending(id, port),
+            // Nothing is bound to it yet: the event is lost.
             Binding::Unbound(_) => {}
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
     }
 
-    /// Tells what a port is bound to.
-    pub fn port_status(&self, id: DomId, port: u32, into: &mut Status) -> Result<()> {
+    /// Fills in what a port is bound to.
+    pub fn evtchn_status(&self, id: DomId, port: u32, into: &mut Status) -> Result<()> {
         let port = self.domain(id)?.events.port(port)?;
         into.vcpu = port.vcpu;
         into.status = match port.binding {
             Binding::Free | Binding::Reserved => status::CLOSED,
             Binding::Unbound(remote) => {
-                // Half of the word: the rest stays what the caller had there.
+                // The domid is the low half of the word; the high half keeps the caller's value.
                 into.detail = (into.detail & 0xffff_0000) | u32::from(remote);
                 status::UNBOUND
             }
@@ -246,7 +249,7 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Has a port tell another vCPU.
+    /// Binds a port's notifications to another vCPU.
     pub fn bind_vcpu(&mut self, id: DomId, port: u32, vcpu: u32) -> Result<()> {
         let domain = self.domain_mut(id)?;
         domain.vcpu(vcpu).ok_or(Errno::ENOENT)?;
@@ -260,28 +263,28 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Unmasks a port.
+    /// Unmasks a port, and delivers what is pending on it.
     pub fn unmask(&mut self, id: DomId, port: u32) -> Result<()> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let raised = domain.events.unmask(&self.platform, &domain.places, port)?;
-        self.deliver(id, port, raised);
+        let set = domain.events.unmask(&self.platform, &domain.areas, port)?;
+        self.after_set_pending(id, port, set);
         Ok(())
     }
 
-    /// Closes all of a domain's ports and goes back to the 2-level ABI.
-    pub fn reset_events(&mut self, id: DomId) -> Result<()> {
+    /// Closes all ports of a domain, and switches it back to the 2-level ABI.
+    pub fn evtchn_reset(&mut self, id: DomId) -> Result<()> {
         let count = self.domain(id)?.events.ports().len();
         for port in 1..count {
-            // Free ones are not an error here.
+            // Free ports are not an error here.
             let _ = self.close(id, port);
         }
-        for hold in self.domain_mut(id)?.events.leave_fifo() {
-            self.let_go(hold);
+        for page in self.domain_mut(id)?.events.leave_fifo() {
+            self.put_page(page);
         }
         Ok(())
     }
 
-    /// Gives a vCPU its control block of the FIFO ABI.
+    /// Sets the FIFO control block of a vCPU. The first one switches the domain to the FIFO ABI.
     pub fn init_control(&mut self, id: DomId, vcpu: u32, gfn: u64, offset: u32) -> Result<()> {
         let vcpus = self.domain(id)?.vcpus.len() as u32;
         if vcpu >= vcpus {
@@ -290,19 +293,20 @@ impl<P: Platform> System<P> {
         if offset > PAGE_SIZE as u32 - size_of::<FifoControlBlock>() as u32 || offset % 8 != 0 {
             return Err(Errno::EINVAL);
         }
-        let hold = self.hold_shared(id, Gfn(gfn))?;
+        let page = self.get_shared_page(id, Gfn(gfn))?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let given = (hold, offset);
-        let result = domain
-            .events
-            .init_control(&self.platform, &domain.places, vcpu, given, vcpus);
-        result.map_err(|hold| {
-            self.let_go(hold);
+        let control = (page, offset);
+        let result =
+            domain
+                .events
+                .init_control(&self.platform, &domain.areas, vcpu, control, vcpus);
+        result.map_err(|page| {
+            self.put_page(page);
             Errno::EINVAL
         })
     }
 
-    /// Adds a page of event words, and raises what has waited for it.
+    /// Adds a page to the event array, and sets those ports pending whose events came before they had a word.
     pub fn expand_array(&mut self, id: DomId, gfn: u64) -> Result<()> {
         if self.domain(id)?.events.fifo().is_none() {
             return Err(Errno::EOPNOTSUPP);
@@ -315,20 +319,22 @@ impl<P: Platform> System<P> {
         {
             return Err(Errno::ENOSPC);
         }
-        let hold = self.hold_shared(id, Gfn(gfn))?;
-        match self.domain_mut(id)?.events.expand(hold) {
+        let page = self.get_shared_page(id, Gfn(gfn))?;
+        match self.domain_mut(id)?.events.expand(page) {
             Ok(waiting) => {
-                waiting.into_iter().for_each(|port| self.raise(id, port));
+                waiting
+                    .into_iter()
+                    .for_each(|port| self.set_pending(id, port));
                 Ok(())
             }
-            Err((error, hold)) => {
-                self.let_go(hold);
+            Err((error, page)) => {
+                self.put_page(page);
                 Err(error)
             }
         }
     }
 
-    /// Whether an event waits on a port, for a poll: [`Errno::EINVAL`] if there is no such port.
+    /// Whether a port is pending, for `SCHEDOP_poll`. [`Errno::EINVAL`] if it is not bound.
     pub fn poll_port(&self, id: DomId, port: u32) -> Result<bool> {
         let domain = self.domain(id)?;
         if !domain.events.port(port)?.is_bound() {
@@ -336,10 +342,10 @@ impl<P: Platform> System<P> {
         }
         Ok(domain
             .events
-            .is_pending(&self.platform, &domain.places, port))
+            .is_pending(&self.platform, &domain.areas, port))
     }
 
-    /// The remote domain an argument names, where `DOMID_SELF` is the caller.
+    /// The domid that an argument names, where `DOMID_SELF` is the caller.
     pub fn remote(caller: DomId, remote: DomId) -> DomId {
         if remote == domid::SELF {
             caller

@@ -1,8 +1,11 @@
-//! A machine on the heap, for tests and fuzzing: memory, a clock that is set by hand, and a record of what was asked.
+// SPDX-License-Identifier: GPL-2.0
+
+//! A machine for tests and fuzzing: memory on the heap, a clock that is set by hand, and a record of the calls it got.
 
 use super::{HostInfo, Platform, System, Upcall};
 use crate::error::{Errno, Result};
-use crate::mem::frames::{DomId, Record};
+use crate::mem::access::forward_to_memory;
+use crate::mem::frames::{DomId, PageInfo};
 use crate::mem::heap::HeapMemory;
 use crate::mem::walk::Paging;
 use crate::mem::{FrameTable, Gfn, MachineMemory, Mfn};
@@ -14,56 +17,36 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use xen_abi::hvm::vcpu::Context;
 
-/// The machine.
-pub struct Fake {
+/// The machine's state.
+pub struct FakePlatform {
     memory: HeapMemory,
-    /// Nanoseconds of system time.
+    /// System time in nanoseconds.
     pub time: u64,
-    /// What was asked, in order.
-    pub asked: Vec<Asked>,
+    /// The calls, in order.
+    pub calls: Vec<PlatformCall>,
     wall_clock: u64,
 }
 
-/// Something that was asked of the machine.
+/// A call of a function of [`Platform`].
 #[allow(missing_docs, reason = "named as the functions of `Platform`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum PlatformCall {
     Upcall(VcpuId, Upcall),
-    Wake(VcpuId),
-    Stop(VcpuId),
-    Timer(VcpuId, Option<u64>),
-    Flush(DomId),
-    Initialise(VcpuId),
-    ShutDown(DomId, u8),
-    Sleep(u32),
+    VcpuWake(VcpuId),
+    VcpuSleep(VcpuId),
+    SetTimer(VcpuId, Option<u64>),
+    FlushTlb(DomId),
+    InitialiseVcpu(VcpuId),
+    DomainShutdown(DomId, u8),
+    EnterAcpiSleep(u32),
 }
 
-macro_rules! forward {
-    ($($name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        $(fn $name(&self, $($arg: $type),*) $(-> $result)? {
-            self.memory.$name($($arg),*)
-        })*
-    };
+impl MachineMemory for FakePlatform {
+    forward_to_memory!(accesses);
+    forward_to_memory!(exchanges);
 }
 
-impl MachineMemory for Fake {
-    forward! {
-        read(address: u64, to: &mut [u8]);
-        write(address: u64, from: &[u8]);
-        clear_frame(address: u64);
-        swap_u8(address: u64, value: u8) -> u8;
-        load_u16(address: u64) -> u16;
-        load_u32(address: u64) -> u32;
-        store_u32(address: u64, value: u32);
-        load_u64(address: u64) -> u64;
-        store_u64(address: u64, value: u64);
-        compare_exchange_u16(address: u64, old: u16, new: u16) -> core::result::Result<u16, u16>;
-        compare_exchange_u32(address: u64, old: u32, new: u32) -> core::result::Result<u32, u32>;
-        compare_exchange_u64(address: u64, old: u64, new: u64) -> core::result::Result<u64, u64>;
-    }
-}
-
-impl Platform for Fake {
+impl Platform for FakePlatform {
     fn now(&self) -> u64 {
         self.time
     }
@@ -80,32 +63,33 @@ impl Platform for Fake {
     }
 
     fn upcall(&mut self, vcpu: VcpuId, how: Upcall) {
-        self.asked.push(Asked::Upcall(vcpu, how));
+        self.calls.push(PlatformCall::Upcall(vcpu, how));
     }
 
-    fn wake(&mut self, vcpu: VcpuId) {
-        self.asked.push(Asked::Wake(vcpu));
+    fn vcpu_wake(&mut self, vcpu: VcpuId) {
+        self.calls.push(PlatformCall::VcpuWake(vcpu));
     }
 
-    fn stop(&mut self, vcpu: VcpuId) {
-        self.asked.push(Asked::Stop(vcpu));
+    fn vcpu_sleep(&mut self, vcpu: VcpuId) {
+        self.calls.push(PlatformCall::VcpuSleep(vcpu));
     }
 
     fn set_timer(&mut self, vcpu: VcpuId, at: Option<u64>) {
-        self.asked.push(Asked::Timer(vcpu, at));
+        self.calls.push(PlatformCall::SetTimer(vcpu, at));
     }
 
-    fn flush(&mut self, domain: DomId) {
-        self.asked.push(Asked::Flush(domain));
+    fn flush_tlb(&mut self, domain: DomId) {
+        self.calls.push(PlatformCall::FlushTlb(domain));
     }
 
-    fn initialise(&mut self, vcpu: VcpuId, _: &Context) -> Result<()> {
-        self.asked.push(Asked::Initialise(vcpu));
+    fn initialise_vcpu(&mut self, vcpu: VcpuId, _: &Context) -> Result<()> {
+        self.calls.push(PlatformCall::InitialiseVcpu(vcpu));
         Ok(())
     }
 
-    fn shut_down(&mut self, domain: DomId, reason: u8) {
-        self.asked.push(Asked::ShutDown(domain, reason));
+    fn domain_shutdown(&mut self, domain: DomId, reason: u8) {
+        self.calls
+            .push(PlatformCall::DomainShutdown(domain, reason));
     }
 
     fn wall_clock(&self) -> u64 {
@@ -127,8 +111,8 @@ impl Platform for Fake {
         if gsi < 24 { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    fn enter_sleep(&mut self, state: u32, _: u16, _: u16) -> Result<()> {
-        self.asked.push(Asked::Sleep(state));
+    fn enter_acpi_sleep(&mut self, state: u32, _: u16, _: u16) -> Result<()> {
+        self.calls.push(PlatformCall::EnterAcpiSleep(state));
         Ok(())
     }
 
@@ -136,29 +120,29 @@ impl Platform for Fake {
         Ok(())
     }
 
-    fn pci_window(&mut self, _: u64, _: u16, _: RangeInclusive<u8>) -> Result<()> {
+    fn pci_mmcfg_reserved(&mut self, _: u64, _: u16, _: RangeInclusive<u8>) -> Result<()> {
         Ok(())
     }
 }
 
-/// A domain that makes hypercalls without paging of its own.
+/// The paging mode of a vCPU that makes hypercalls with guest-physical addresses.
 pub const UNPAGED: Paging = Paging {
     cr3: 0,
     levels: 0,
     write_protect: true,
 };
 
-/// What memory holds that nobody has cleared: whatever its last owner left there.
-pub const LEFT_BEHIND: u8 = 0xa5;
+/// The byte that memory is full of before it is cleared, standing for what its last owner left there.
+pub const STALE_BYTE: u8 = 0xa5;
 
-/// A machine of so many frames, all free and full of [`LEFT_BEHIND`].
-pub fn machine(frames: usize) -> System<Fake> {
-    let mut table = FrameTable::new(vec![Record::default(); frames]);
+/// A machine of `frames` frames, all free and full of [`STALE_BYTE`].
+pub fn machine(frames: usize) -> System<FakePlatform> {
+    let mut table = FrameTable::new(vec![PageInfo::default(); frames]);
     table.add_free(0..frames as u64);
-    let platform = Fake {
-        memory: HeapMemory::filled(frames, LEFT_BEHIND),
+    let platform = FakePlatform {
+        memory: HeapMemory::filled(frames, STALE_BYTE),
         time: 1_000_000,
-        asked: Vec::new(),
+        calls: Vec::new(),
         wall_clock: 1_700_000_000_000_000_000,
     };
     let host = HostInfo {
@@ -173,7 +157,7 @@ pub fn machine(frames: usize) -> System<Fake> {
     System::new(platform, table, host)
 }
 
-/// What a domain is like, unless a test wants it otherwise.
+/// The configuration of the domains in tests.
 pub fn config(id: DomId) -> Config {
     Config {
         id,
@@ -193,10 +177,10 @@ pub fn config(id: DomId) -> Config {
     }
 }
 
-/// Adds a domain that sees `frames` frames of its own from `gfn` on, cleared as by a builder; dom0 where the machine
-/// has them.
-pub fn add_domain(system: &mut System<Fake>, id: DomId, gfn: u64, frames: u64) {
-    // Its memory before its tables, which would be put in between.
+/// Creates a domain that maps `frames` frames of its own from `gfn` on, cleared as by a domain builder. For dom0 gfn
+/// and mfn are equal.
+pub fn add_domain(system: &mut System<FakePlatform>, id: DomId, gfn: u64, frames: u64) {
+    // Allocated before its p2m tables, which would lie in between.
     let mut page = |frame| {
         let page = match id {
             0 => system.frames.alloc_at(Mfn(frame), 0),
@@ -213,7 +197,7 @@ pub fn add_domain(system: &mut System<Fake>, id: DomId, gfn: u64, frames: u64) {
     for (frame, page) in pages {
         system.platform.clear_frame(page.mfn().address());
         system
-            .give_memory(id, Gfn(frame), page)
+            .assign_and_map(id, Gfn(frame), page)
             .expect("memory for its tables");
     }
     for vcpu in &mut system.domain_mut(id).expect("it was made").vcpus {

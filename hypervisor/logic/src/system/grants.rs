@@ -1,22 +1,25 @@
-//! Grants between domains: maps, the table's frames, its version. Copies are in [`super::copies`].
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants between domains: mapping and unmapping, the table's frames, its version. Copies are in [`super::copies`].
 
 use super::{Errno, Platform, Result, System};
-use crate::grant::{Active, Failed, GrantTable, Mapping, Outcome};
+use crate::grant::maptrack::GrantMapping;
+use crate::grant::{ActiveEntry, GntStatus, GnttabResult, GrantTable};
 use crate::mem::frames::DomId;
-use crate::mem::p2m::Kind;
-use crate::mem::{Gfn, Hold, Mfn, PAGE_SIZE};
+use crate::mem::p2m::P2mType;
+use crate::mem::{Gfn, Mfn, PAGE_SIZE, PageRef};
 use alloc::vec::Vec;
 use xen_abi::grant_table::op::{MapGrantRef, UnmapGrantRef, map_flag};
 use xen_abi::grant_table::{EntryV1, EntryV2, flag, reserved, status};
 use zerocopy::{FromZeros, IntoBytes};
 
-const GENERAL: Failed = Failed(status::GENERAL_ERROR);
+const GENERAL: GntStatus = GntStatus(status::GENERAL_ERROR);
 
 impl<P: Platform> System<P> {
-    /// Lets a domain's table have so many frames of entries: [`Errno::EINVAL`] if that is more than it may have.
-    pub fn grow_grants(&mut self, id: DomId, frames: u32) -> Result<()> {
+    /// Grows a domain's table to so many frames of entries. [`Errno::EINVAL`] if the domain may not have as many.
+    pub fn grow_grant_table(&mut self, id: DomId, frames: u32) -> Result<()> {
         let table = &self.domain(id)?.grants;
-        if frames > table.most_frames(false) {
+        if frames > table.max_frames(false) {
             return Err(Errno::EINVAL);
         }
         let words = if table.version() == 1 {
@@ -40,18 +43,24 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Finds a frame of a domain's table, which grows if it has to.
-    fn grant_frame(&mut self, id: DomId, status: bool, index: u64) -> Result<(Mfn, Option<Gfn>)> {
+    /// A frame of a domain's table and the gfn at which the domain maps it. The table grows if it has no such frame
+    /// yet.
+    fn get_grant_frame(
+        &mut self,
+        id: DomId,
+        status: bool,
+        index: u64,
+    ) -> Result<(Mfn, Option<Gfn>)> {
         let table = &self.domain(id)?.grants;
         if status && table.version() != 2 {
             return Err(Errno::EINVAL);
         }
         let index = u32::try_from(index).map_err(|_| Errno::EINVAL)?;
-        if index >= table.most_frames(status) {
+        if index >= table.max_frames(status) {
             return Err(Errno::EINVAL);
         }
         if index as usize >= table.frames(status).len() {
-            // A frame of status words serves that many frames of entries.
+            // The first frame of entries whose status words lie in this status frame.
             let entries = if status {
                 index
                     .saturating_mul(PAGE_SIZE as u32 / 2 / 256)
@@ -59,37 +68,38 @@ impl<P: Platform> System<P> {
             } else {
                 index + 1
             };
-            let entries = entries.min(table.most_frames(false));
-            self.grow_grants(id, entries).map_err(|_| Errno::EINVAL)?;
+            let entries = entries.min(table.max_frames(false));
+            self.grow_grant_table(id, entries)
+                .map_err(|_| Errno::EINVAL)?;
         }
         let frames = self.domain(id)?.grants.frames(status);
-        let (frame, place) = frames.get(index as usize).ok_or(Errno::EINVAL)?;
-        Ok((frame.mfn(), *place))
+        let (frame, mapped_at) = frames.get(index as usize).ok_or(Errno::EINVAL)?;
+        Ok((frame.mfn(), *mapped_at))
     }
 
-    /// Lets a domain see a frame of its own table.
-    pub fn show_grant_frame(
+    /// Maps a frame of a domain's own table at a gfn (`XENMAPSPACE_grant_table`).
+    pub fn map_grant_table_frame(
         &mut self,
         id: DomId,
         status: bool,
         index: u64,
         gfn: Gfn,
     ) -> Result<()> {
-        let (mfn, old) = self.grant_frame(id, status, index)?;
-        self.show_special(id, gfn, mfn, old)?;
-        if let Some((_, place)) = self
+        let (mfn, old) = self.get_grant_frame(id, status, index)?;
+        self.map_shared_frame(id, gfn, mfn, old)?;
+        if let Some((_, mapped_at)) = self
             .domain_mut(id)?
             .grants
             .frames_mut(status)
             .get_mut(index as usize)
         {
-            *place = Some(gfn);
+            *mapped_at = Some(gfn);
         }
         Ok(())
     }
 
-    /// Lets a domain see a frame of another one's table.
-    pub fn show_foreign_grant_frame(
+    /// Maps a frame of another domain's table at a gfn (`XENMEM_acquire_resource`).
+    pub fn acquire_grant_table_frame(
         &mut self,
         id: DomId,
         gfn: Gfn,
@@ -97,16 +107,20 @@ impl<P: Platform> System<P> {
         status: bool,
         index: u64,
     ) -> Result<()> {
-        let (mfn, _) = self.grant_frame(of, status, index)?;
-        self.show_hypervisors(id, gfn, mfn)
+        let (mfn, _) = self.get_grant_frame(of, status, index)?;
+        self.map_resource_frame(id, gfn, mfn)
     }
 
-    /// Maps a grant of another domain, or of its own.
-    pub fn map_grant(&mut self, id: DomId, args: &mut MapGrantRef) -> Outcome<()> {
+    /// Maps a grant at a gfn. The granter may be the domain itself.
+    ///
+    /// # Errors
+    ///
+    /// The `GNTST_*` status of the operation.
+    pub fn map_grant(&mut self, id: DomId, args: &mut MapGrantRef) -> GnttabResult<()> {
         if args.flags & (map_flag::HOST_MAP | map_flag::DEVICE_MAP) == 0 {
-            return Err(Failed(status::BAD_GNTREF));
+            return Err(GntStatus(status::BAD_GNTREF));
         }
-        // A translated domain's devices see what it sees, and it has no page-table entries of the hypervisor's.
+        // A translated domain has no device mappings of its own, and no page-table entries that the hypervisor writes.
         let allowed = map_flag::HOST_MAP | map_flag::READONLY;
         let refused = map_flag::DEVICE_MAP | map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE;
         if args.flags & refused != 0 {
@@ -114,105 +128,109 @@ impl<P: Platform> System<P> {
         }
         let readonly = args.flags & map_flag::READONLY != 0;
         self.domain(args.dom)
-            .map_err(|_| Failed(status::BAD_DOMAIN))?;
+            .map_err(|_| GntStatus(status::BAD_DOMAIN))?;
         if !self
             .domain(id)
-            .is_ok_and(|domain| domain.grants.has_handle())
+            .is_ok_and(|domain| domain.grants.maptrack.has_free_handle())
         {
-            return Err(Failed(status::NO_SPACE));
+            return Err(GntStatus(status::NO_SPACE));
         }
-        let (active, hold) = self.use_grant(args.dom, args.gref, id, readonly, true)?;
+        let (active, page) = self.acquire_grant(args.dom, args.gref, id, readonly, true)?;
         let gfn = Gfn::of(args.host_addr);
-        let kind = if readonly {
-            Kind::GrantReadOnly
+        let p2mt = if readonly {
+            P2mType::GrantMapRo
         } else {
-            Kind::Grant
+            P2mType::GrantMapRw
         };
-        let shown = if args.flags & !allowed != 0 {
+        let mapped = if args.flags & !allowed != 0 {
             Err(Errno::EINVAL)
         } else {
-            self.show_granted(id, gfn, active.mfn, kind)
+            self.map_grant_page(id, gfn, active.mfn, p2mt)
         };
-        if shown.is_err() {
-            self.end_use(args.dom, args.gref, readonly, hold);
+        if mapped.is_err() {
+            self.release_grant(args.dom, args.gref, readonly, page);
             return Err(GENERAL);
         }
-        let mapping = Mapping {
+        let mapping = GrantMapping {
             granter: args.dom,
             reference: args.gref,
             readonly,
             gfn,
-            hold,
+            page,
         };
         let domain = self.domain_mut(id).map_err(|_| GENERAL)?;
-        args.handle = domain.grants.add_mapping(mapping);
+        args.handle = domain.grants.maptrack.add(mapping);
         args.dev_bus_addr = active.mfn.address();
         Ok(())
     }
 
     /// Unmaps a grant.
-    pub fn unmap_grant(&mut self, id: DomId, args: &UnmapGrantRef) -> Outcome<()> {
-        let bad_handle = Failed(status::BAD_HANDLE);
+    ///
+    /// # Errors
+    ///
+    /// The `GNTST_*` status of the operation.
+    pub fn unmap_grant(&mut self, id: DomId, args: &UnmapGrantRef) -> GnttabResult<()> {
+        let bad_handle = GntStatus(status::BAD_HANDLE);
         let domain = self.domain(id).map_err(|_| bad_handle)?;
-        let mapping = domain.grants.mapping(args.handle).ok_or(bad_handle)?;
-        // Without an address nothing is asked for.
+        let mapping = domain.grants.maptrack.get(args.handle).ok_or(bad_handle)?;
+        // As in Xen, an address of 0 means that there is nothing to unmap.
         if args.host_addr == 0 {
             return Ok(());
         }
-        let (gfn, mfn) = (Gfn::of(args.host_addr), mapping.hold.mfn());
-        let seen = self.lookup(id, gfn).ok_or(GENERAL)?;
-        if !matches!(seen.kind, Kind::Grant | Kind::GrantReadOnly) || seen.mfn != mfn {
+        let (gfn, mfn) = (Gfn::of(args.host_addr), mapping.page.mfn());
+        let entry = self.lookup(id, gfn).ok_or(GENERAL)?;
+        if !matches!(entry.p2mt, P2mType::GrantMapRw | P2mType::GrantMapRo) || entry.mfn != mfn {
             return Err(GENERAL);
         }
-        self.hide_granted(id, gfn).map_err(|_| GENERAL)?;
+        self.unmap_grant_page(id, gfn).map_err(|_| GENERAL)?;
         let domain = self.domain_mut(id).map_err(|_| bad_handle)?;
-        if let Some(mapping) = domain.grants.remove_mapping(args.handle) {
-            self.end_use(
+        if let Some(mapping) = domain.grants.maptrack.remove(args.handle) {
+            self.release_grant(
                 mapping.granter,
                 mapping.reference,
                 mapping.readonly,
-                mapping.hold,
+                mapping.page,
             );
         }
         Ok(())
     }
 
-    /// Starts a use of a grant.
-    pub(super) fn use_grant(
+    /// Pins a grant for a use: checks the entry, sets its status bits and takes a reference to the page.
+    pub(super) fn acquire_grant(
         &mut self,
         granter: DomId,
         reference: u32,
         user: DomId,
         readonly: bool,
         map: bool,
-    ) -> Outcome<(Active, Hold)> {
+    ) -> GnttabResult<(ActiveEntry, PageRef)> {
         let domain = self
             .domain(granter)
-            .map_err(|_| Failed(status::BAD_DOMAIN))?;
+            .map_err(|_| GntStatus(status::BAD_DOMAIN))?;
         let granted = domain
             .grants
-            .claim(&self.platform, reference, user, readonly, map)?;
+            .set_status(&self.platform, reference, user, readonly, map)?;
         let known = domain.grants.active(reference).copied();
         let result = match (known, granted) {
-            // What is in use stays what it was, whatever the entry says now.
+            // A grant in use keeps its page, whatever its entry says now.
             (Some(active), _) => self
                 .frames
-                .hold(active.mfn, granter, !readonly)
+                .get_page(active.mfn, granter, !readonly)
                 .map_err(|_| GENERAL)
-                .map(|hold| (active, hold)),
+                .map(|page| (active, page)),
             (None, Some(granted)) => {
-                self.hold_granted(granter, granted.gfn, readonly)
-                    .map(|hold| {
-                        let active = Active {
+                self.get_granted_page(granter, granted.gfn, readonly)
+                    .map(|page| {
+                        let active = ActiveEntry {
                             user,
-                            mfn: hold.mfn(),
+                            mfn: page.mfn(),
                             start: granted.start,
                             length: granted.length,
                             sub_page: granted.sub_page,
                             readers: 0,
                             writers: 0,
                         };
-                        (active, hold)
+                        (active, page)
                     })
             }
             (None, None) => Err(GENERAL),
@@ -220,37 +238,53 @@ impl<P: Platform> System<P> {
         let domain = self
             .domains
             .get_mut(&granter)
-            .ok_or(Failed(status::BAD_DOMAIN))?;
+            .ok_or(GntStatus(status::BAD_DOMAIN))?;
         match result {
-            Ok((active, hold)) => {
+            Ok((active, page)) => {
                 let active = domain.grants.pin(reference, readonly, active);
-                Ok((active, hold))
+                Ok((active, page))
             }
             Err(failed) => {
-                domain.grants.clear_marks(&self.platform, reference);
+                domain
+                    .grants
+                    .reduce_status_for_pin(&self.platform, reference);
                 Err(failed)
             }
         }
     }
 
-    /// Holds a frame that its domain grants or copies: its own memory.
-    pub(super) fn hold_granted(&mut self, id: DomId, gfn: Gfn, readonly: bool) -> Outcome<Hold> {
-        let bad = Failed(status::BAD_PAGE);
-        let seen = self.lookup(id, gfn).ok_or(bad)?;
-        if !seen.kind.is_ram() || (!readonly && seen.kind != Kind::Ram) {
+    /// Takes a reference to a page that its domain grants or copies, which is memory of its own.
+    pub(super) fn get_granted_page(
+        &mut self,
+        id: DomId,
+        gfn: Gfn,
+        readonly: bool,
+    ) -> GnttabResult<PageRef> {
+        let bad = GntStatus(status::BAD_PAGE);
+        let entry = self.lookup(id, gfn).ok_or(bad)?;
+        if !entry.p2mt.is_ram() || (!readonly && entry.p2mt != P2mType::RamRw) {
             return Err(bad);
         }
-        self.frames.hold(seen.mfn, id, !readonly).map_err(|_| bad)
+        self.frames
+            .get_page(entry.mfn, id, !readonly)
+            .map_err(|_| bad)
     }
 
-    pub(super) fn end_use(&mut self, granter: DomId, reference: u32, readonly: bool, hold: Hold) {
-        self.let_go(hold);
+    /// Unpins a grant and drops the reference to its page.
+    pub(super) fn release_grant(
+        &mut self,
+        granter: DomId,
+        reference: u32,
+        readonly: bool,
+        page: PageRef,
+    ) {
+        self.put_page(page);
         if let Some(domain) = self.domains.get_mut(&granter) {
             domain.grants.unpin(&self.platform, reference, readonly);
         }
     }
 
-    /// Changes the version of a domain's table, which loses all entries but the reserved ones.
+    /// Sets the version of a domain's table. All entries but the reserved ones are lost.
     pub fn set_grant_version(&mut self, id: DomId, version: u32) -> Result<()> {
         let table = &self.domain(id)?.grants;
         if version != 1 && version != 2 {
@@ -262,19 +296,19 @@ impl<P: Platform> System<P> {
         if table.is_used_beyond(reserved::COUNT) {
             return Err(Errno::EBUSY);
         }
-        let kept = self.reserved_entries(id)?;
+        let reserved = self.reserved_entries(id)?;
         if version == 2 {
             let words = GrantTable::status_frames(table_len(&self.domain(id)?.grants));
             self.grow(id, true, words)?;
         } else {
-            self.drop_status_frames(id)?;
+            self.unpopulate_status_frames(id)?;
         }
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         for (frame, _) in domain.grants.frames(false) {
             self.platform.clear_frame(frame.mfn().address());
         }
         domain.grants.set_version(version);
-        for (reference, entry) in kept.into_iter().enumerate() {
+        for (reference, entry) in reserved.into_iter().enumerate() {
             let (Some(at), Some(word)) = (
                 domain.grants.entry(reference as u32),
                 domain.grants.status_word(reference as u32),
@@ -299,7 +333,7 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// The reserved entries in the layout of version 1: [`Errno::ERANGE`] if one cannot be said in it.
+    /// The reserved entries in the layout of version 1. [`Errno::ERANGE`] if one has no such form.
     fn reserved_entries(&self, id: DomId) -> Result<Vec<EntryV1>> {
         let table = &self.domain(id)?.grants;
         let mut kept = Vec::new();
@@ -311,13 +345,13 @@ impl<P: Platform> System<P> {
                 } else {
                     let mut full = EntryV2::new_zeroed();
                     self.platform.read(at, full.as_mut_bytes());
-                    let kind = full.flags & flag::TYPE_MASK;
-                    if kind == flag::TRANSITIVE
-                        || (kind == flag::PERMIT_ACCESS && full.frame >> 32 != 0)
+                    let entry_type = full.flags & flag::TYPE_MASK;
+                    if entry_type == flag::TRANSITIVE
+                        || (entry_type == flag::PERMIT_ACCESS && full.frame >> 32 != 0)
                     {
                         return Err(Errno::ERANGE);
                     }
-                    if kind == flag::PERMIT_ACCESS {
+                    if entry_type == flag::PERMIT_ACCESS {
                         let used = table
                             .status_word(reference)
                             .map_or(0, |word| self.platform.load_u16(word));
@@ -332,20 +366,20 @@ impl<P: Platform> System<P> {
         Ok(kept)
     }
 
-    /// Takes the status frames away, also where the domain sees them (XSA-379: it must not go on seeing them). If another
-    /// domain sees one, none is taken.
-    fn drop_status_frames(&mut self, id: DomId) -> Result<()> {
+    /// Frees the status frames, after they were unmapped from the domain (XSA-379: no mapping may stay).
+    /// [`Errno::EBUSY`] if another domain maps one; none is freed then.
+    fn unpopulate_status_frames(&mut self, id: DomId) -> Result<()> {
         let mut frames = self.domain(id)?.grants.frames(true).iter();
-        if frames.any(|(frame, _)| self.is_shown_elsewhere(frame.mfn())) {
+        if frames.any(|(frame, _)| self.has_resource_mappings(frame.mfn())) {
             return Err(Errno::EBUSY);
         }
-        while let Some((frame, place)) = self.domain_mut(id)?.grants.frames_mut(true).pop() {
-            if let Some(gfn) = place {
+        while let Some((frame, mapped_at)) = self.domain_mut(id)?.grants.frames_mut(true).pop() {
+            if let Some(gfn) = mapped_at {
                 if self
                     .lookup(id, gfn)
-                    .is_some_and(|seen| seen.mfn == frame.mfn())
+                    .is_some_and(|entry| entry.mfn == frame.mfn())
                 {
-                    self.hide_granted(id, gfn)?;
+                    self.unmap_grant_page(id, gfn)?;
                 }
             }
             self.frames.free(frame);
@@ -353,10 +387,10 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Exchanges two entries that nobody uses.
-    pub fn swap_grants(&mut self, id: DomId, a: u32, b: u32) -> Outcome<()> {
+    /// Swaps two entries, neither of which may be in use.
+    pub fn swap_grant_refs(&mut self, id: DomId, a: u32, b: u32) -> GnttabResult<()> {
         let table = &self.domain(id).map_err(|_| GENERAL)?.grants;
-        let bad = Failed(status::BAD_GNTREF);
+        let bad = GntStatus(status::BAD_GNTREF);
         let known = |reference: u32| {
             table
                 .entry(reference)
@@ -367,7 +401,7 @@ impl<P: Platform> System<P> {
             return Ok(());
         }
         if table.active(a).is_some() || table.active(b).is_some() {
-            return Err(Failed(status::EAGAIN));
+            return Err(GntStatus(status::EAGAIN));
         }
         let size = if table.version() == 1 {
             size_of::<EntryV1>()

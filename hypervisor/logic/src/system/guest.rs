@@ -1,33 +1,35 @@
-//! The vCPU that makes a hypercall, and its memory by virtual addresses.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The vCPU that makes a hypercall, and access to a domain's memory by guest-virtual and guest-physical addresses.
 
 use super::{Domain, Errno, Platform, Result, System};
 use core::ops::Range;
 
 use crate::mem::access::{GuestMemory, by_page};
 use crate::mem::frames::DomId;
-use crate::mem::p2m::Kind;
-use crate::mem::walk::{Access, Paging, TableMemory, walk};
+use crate::mem::p2m::P2mType;
+use crate::mem::walk::{Access, GuestTables, Paging, walk};
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::strings::PageFault;
 use crate::system::vcpu::VcpuId;
 
-/// A vCPU in a hypercall.
+/// A vCPU that makes a hypercall.
 pub struct Caller<'a, P> {
-    /// Everything.
+    /// The state of the hypervisor, locked.
     pub system: &'a mut System<P>,
-    /// Who calls.
+    /// The vCPU that calls.
     pub vcpu: VcpuId,
-    /// What its control registers say about paging.
+    /// Its paging mode at the call.
     pub paging: Paging,
 }
 
-/// A domain's memory as its page-table walks see it.
+/// A domain's page tables, in its guest-physical memory.
 struct Walked<'a, P> {
     system: &'a mut System<P>,
     domain: DomId,
 }
 
-impl<P: Platform> TableMemory for Walked<'_, P> {
+impl<P: Platform> GuestTables for Walked<'_, P> {
     fn load(&mut self, gpa: u64) -> Option<u64> {
         let address = self.system.machine_address(self.domain, gpa, false)?;
         Some(self.system.platform.load_u64(address))
@@ -46,15 +48,15 @@ impl<P: Platform> TableMemory for Walked<'_, P> {
 }
 
 impl<P: Platform> System<P> {
-    /// The machine address of a guest-physical one, if there is memory (not a device) that may be read or written.
+    /// Translates a guest-physical address to a machine address, if RAM is mapped there and may be read or written.
     pub fn machine_address(&mut self, domain: DomId, gpa: u64, write: bool) -> Option<u64> {
-        let seen = self.lookup(domain, Gfn::of(gpa))?;
-        let memory = seen.kind != Kind::Mmio && seen.mfn.0 < self.frames.end();
-        let allowed = memory && (!write || seen.kind.writable());
-        allowed.then(|| seen.mfn.address() | (gpa & 0xfff))
+        let entry = self.lookup(domain, Gfn::of(gpa))?;
+        let memory = entry.p2mt != P2mType::MmioDirect && entry.mfn.0 < self.frames.end();
+        let allowed = memory && (!write || entry.p2mt.writable());
+        allowed.then(|| entry.mfn.address() | (gpa & 0xfff))
     }
 
-    /// Finds the machine address of a virtual one.
+    /// Translates a guest-virtual address to a machine address, for a hypercall.
     fn translate(
         &mut self,
         domain: DomId,
@@ -62,11 +64,11 @@ impl<P: Platform> System<P> {
         address: u64,
         write: bool,
     ) -> Result<u64> {
-        let found = self.find(domain, paging, address, Access::supervisor(write));
+        let found = self.translate_access(domain, paging, address, Access::supervisor(write));
         found.ok().flatten().ok_or(Errno::EFAULT)
     }
 
-    /// Copies from a domain's virtual memory.
+    /// Copies from a domain's memory at a guest-virtual address.
     pub fn read_virtual(
         &mut self,
         domain: DomId,
@@ -81,7 +83,7 @@ impl<P: Platform> System<P> {
         })
     }
 
-    /// Copies to a domain's virtual memory.
+    /// Copies to a domain's memory at a guest-virtual address.
     pub fn write_virtual(
         &mut self,
         domain: DomId,
@@ -96,9 +98,9 @@ impl<P: Platform> System<P> {
         })
     }
 
-    /// Finds the machine address of a virtual one for an instruction of the domain's. `None` if there is no memory, which no
-    /// page fault tells of.
-    fn find(
+    /// Translates a guest-virtual address to a machine address. `Ok(None)` if the page tables map it to a
+    /// guest-physical address without RAM, which is no page fault.
+    fn translate_access(
         &mut self,
         domain: DomId,
         paging: &Paging,
@@ -116,8 +118,12 @@ impl<P: Platform> System<P> {
         Ok(self.machine_address(domain, gpa, access.write))
     }
 
-    /// Has an instruction of the domain's access `length` bytes, page by page: `each` gets a machine address, or none where
-    /// there is no memory, and which of the bytes are there. Nothing is done if any of the pages faults.
+    /// Performs the memory access of an emulated instruction, page by page: `each` gets a machine address, or `None`
+    /// where there is no RAM, and the range of bytes that lie there.
+    ///
+    /// # Errors
+    ///
+    /// The page fault of the first page that has one; `each` is not called then.
     pub fn access_virtual(
         &mut self,
         domain: DomId,
@@ -127,13 +133,13 @@ impl<P: Platform> System<P> {
         access: Access,
         mut each: impl FnMut(&P, Option<u64>, Range<usize>),
     ) -> core::result::Result<(), PageFault> {
-        // As on a processor, a fault in the second page comes before the first one is changed.
+        // As on a processor, a fault in the second page is raised before the first page is changed.
         for first in [true, false] {
             let mut done = 0;
             while done < length {
                 let at = address.wrapping_add(done as u64);
                 let piece = (PAGE_SIZE - at % PAGE_SIZE).min((length - done) as u64) as usize;
-                let machine = self.find(domain, paging, at, access)?;
+                let machine = self.translate_access(domain, paging, at, access)?;
                 if !first {
                     each(&self.platform, machine, done..done + piece);
                 }
@@ -143,7 +149,7 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Copies from a domain's physical memory.
+    /// Copies from a domain's memory at a guest-physical address.
     pub fn read_physical(&mut self, domain: DomId, gpa: u64, to: &mut [u8]) -> Result<()> {
         by_page(gpa, to.len(), |at, range| {
             let machine = self
@@ -154,7 +160,7 @@ impl<P: Platform> System<P> {
         })
     }
 
-    /// Copies to a domain's physical memory.
+    /// Copies to a domain's memory at a guest-physical address.
     pub fn write_physical(&mut self, domain: DomId, gpa: u64, from: &[u8]) -> Result<()> {
         by_page(gpa, from.len(), |at, range| {
             let machine = self
@@ -167,24 +173,24 @@ impl<P: Platform> System<P> {
 }
 
 impl<P: Platform> GuestMemory for Caller<'_, P> {
-    fn copy_in(&mut self, address: u64, to: &mut [u8]) -> Result<()> {
+    fn raw_copy_from_guest(&mut self, address: u64, to: &mut [u8]) -> Result<()> {
         self.system
             .read_virtual(self.vcpu.domain, &self.paging, address, to)
     }
 
-    fn copy_out(&mut self, address: u64, from: &[u8]) -> Result<()> {
+    fn raw_copy_to_guest(&mut self, address: u64, from: &[u8]) -> Result<()> {
         self.system
             .write_virtual(self.vcpu.domain, &self.paging, address, from)
     }
 }
 
 impl<P: Platform> Caller<'_, P> {
-    /// The domain that calls.
+    /// The calling domain.
     pub fn domain(&self) -> Result<&Domain> {
         self.system.domain(self.vcpu.domain)
     }
 
-    /// The same, to be changed.
+    /// The calling domain, mutably.
     pub fn domain_mut(&mut self) -> Result<&mut Domain> {
         self.system.domain_mut(self.vcpu.domain)
     }
@@ -194,10 +200,14 @@ impl<P: Platform> Caller<'_, P> {
         self.domain().is_ok_and(|domain| domain.config.privileged)
     }
 
-    /// The domain that a number in an argument means: itself, or another one that it may control.
-    /// [`Errno::ESRCH`] if there is none, [`Errno::EPERM`] if it may not.
-    pub fn target(&self, id: DomId) -> Result<DomId> {
-        let id = self.named(id)?;
+    /// The domain that a domid in an argument names, for an operation that a domain may do on itself, and only a
+    /// privileged one on others (`XSM_TARGET` in Xen).
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::ESRCH`] if there is no such domain, [`Errno::EPERM`] without permission.
+    pub fn target_by_any_id(&self, id: DomId) -> Result<DomId> {
+        let id = self.domain_by_any_id(id)?;
         if id == self.vcpu.domain || self.is_privileged() {
             Ok(id)
         } else {
@@ -205,8 +215,9 @@ impl<P: Platform> Caller<'_, P> {
         }
     }
 
-    /// The domain that a number in an argument means.
-    pub fn named(&self, id: DomId) -> Result<DomId> {
+    /// The domain that a domid in an argument names, where `DOMID_SELF` is the caller. No permission is checked.
+    /// [`Errno::ESRCH`] if there is none.
+    pub fn domain_by_any_id(&self, id: DomId) -> Result<DomId> {
         if id == xen_abi::xen::domid::SELF {
             return Ok(self.vcpu.domain);
         }

@@ -1,12 +1,15 @@
-//! What a domain sees where: its own memory, devices, frames of the hypervisor, frames of other domains.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changes of a domain's p2m: its own memory, devices, shared frames of the hypervisor, foreign frames.
 
 use super::{
-    Callback, Config, Domain, Errno, Events, GrantTable, Places, Platform, Result, System, Tables,
+    Callback, Config, Domain, Errno, Events, GrantTable, P2mTables, Platform, Result, SharedAreas,
+    System,
 };
 use crate::mem::frames::{DomId, Released};
-use crate::mem::p2m::{GFN_LIMIT, Kind, MapError, P2m, Seen};
-use crate::mem::{Gfn, Hold, HypFrames, Mfn, Owner};
-use crate::system::vcpu::{Times, Vcpu, VcpuId};
+use crate::mem::p2m::{GFN_LIMIT, MapError, P2m, P2mEntry, P2mType};
+use crate::mem::{Gfn, HypFrames, Mfn, Owner, PageRef};
+use crate::system::vcpu::{RunstateTimes, Vcpu, VcpuId};
 use alloc::collections::BTreeMap;
 
 impl From<MapError> for Errno {
@@ -19,7 +22,7 @@ impl From<MapError> for Errno {
 }
 
 impl<P: Platform> System<P> {
-    /// Makes a domain without memory, whose vCPUs are down.
+    /// Creates a domain without memory, whose vCPUs are down.
     pub fn create_domain(&mut self, config: Config) -> Result<()> {
         if self.domains.contains_key(&config.id) {
             return Err(Errno::EEXIST);
@@ -27,7 +30,7 @@ impl<P: Platform> System<P> {
         let shared_info = self.frames.alloc(0, None).ok_or(Errno::ENOMEM)?;
         self.platform.clear_frame(shared_info.mfn().address());
         let mut tables = BTreeMap::new();
-        let mut memory = Tables {
+        let mut memory = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
             owned: &mut tables,
@@ -40,7 +43,7 @@ impl<P: Platform> System<P> {
         let address = shared_info.mfn().address();
         let vcpu = |_| Vcpu {
             down: true,
-            times: Times::new(now),
+            runstate: RunstateTimes::new(now),
             ..Vcpu::default()
         };
         let domain = Domain {
@@ -49,45 +52,45 @@ impl<P: Platform> System<P> {
             events: Events::new(config.max_port),
             grants: GrantTable::new(config.max_grant_frames, config.max_maptrack_frames),
             vcpus: (0..config.vcpus).map(vcpu).collect(),
-            places: Places::new(address, config.vcpus),
+            areas: SharedAreas::new(address, config.vcpus),
             shared_info: (shared_info, None),
             foreign: BTreeMap::new(),
-            absent: 0,
+            ballooned_out: 0,
             params: [0; xen_abi::hvm::params::COUNT as usize],
             callback: Callback::None,
             max_gfn: 0,
             shutdown: None,
             shutdown_code: None,
-            pauses: 0,
-            runstate_flag: false,
+            pause_count: 0,
+            runstate_update_flag: false,
             time_offset: 0,
             config,
         };
         let id = domain.id();
         self.domains.insert(id, domain);
         self.update_wall_clock(id);
-        self.grow_grants(id, 1)
+        self.grow_grant_table(id, 1)
     }
 
-    /// A domain by its number.
+    /// A domain. [`Errno::ESRCH`] if there is none.
     pub fn domain(&self, id: DomId) -> Result<&Domain> {
         self.domains.get(&id).ok_or(Errno::ESRCH)
     }
 
-    /// The same, to be changed.
+    /// A domain, mutably.
     pub fn domain_mut(&mut self, id: DomId) -> Result<&mut Domain> {
         self.domains.get_mut(&id).ok_or(Errno::ESRCH)
     }
 
-    /// A vCPU.
+    /// A vCPU, mutably.
     pub fn vcpu_mut(&mut self, id: VcpuId) -> Result<&mut Vcpu> {
         self.domain_mut(id.domain)?.vcpu_mut(id.vcpu)
     }
 
-    /// A domain's tables, and the memory they are in.
-    fn tables(&mut self, id: DomId) -> Result<(&mut P2m, Tables<'_, P>)> {
+    /// A domain's p2m, and the memory of its tables.
+    fn tables(&mut self, id: DomId) -> Result<(&mut P2m, P2mTables<'_, P>)> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let tables = Tables {
+        let tables = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
             owned: &mut domain.tables,
@@ -95,42 +98,42 @@ impl<P: Platform> System<P> {
         Ok((&mut domain.p2m, tables))
     }
 
-    /// What a domain sees at a frame.
-    pub fn lookup(&mut self, id: DomId, gfn: Gfn) -> Option<Seen> {
+    /// What a gfn of a domain maps to.
+    pub fn lookup(&mut self, id: DomId, gfn: Gfn) -> Option<P2mEntry> {
         let (p2m, tables) = self.tables(id).ok()?;
         p2m.lookup(&tables, gfn)
     }
 
-    /// Lets a domain see frames, and its CPUs forget what was there before.
-    fn show(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, count: u64, kind: Kind) -> Result<()> {
+    /// Maps frames in a domain's p2m, and flushes TLBs if something else was mapped there.
+    fn p2m_map(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, count: u64, p2mt: P2mType) -> Result<()> {
         let (p2m, mut tables) = self.tables(id)?;
-        let result = p2m.map(&mut tables, gfn, mfn, count, kind);
-        if p2m.take_stale() {
-            self.platform.flush(id);
+        let result = p2m.map(&mut tables, gfn, mfn, count, p2mt);
+        if p2m.take_needs_flush() {
+            self.platform.flush_tlb(id);
         }
         let domain = self.domain_mut(id)?;
         domain.max_gfn = domain.max_gfn.max(gfn.0.saturating_add(count - 1));
         Ok(result?)
     }
 
-    /// Lets a domain no longer see a frame, in its tables alone.
-    fn hide(&mut self, id: DomId, gfn: Gfn) -> Result<Option<Seen>> {
+    /// Unmaps a gfn in a domain's p2m and flushes TLBs. References to the frame stay.
+    fn p2m_unmap(&mut self, id: DomId, gfn: Gfn) -> Result<Option<P2mEntry>> {
         let (p2m, mut tables) = self.tables(id)?;
-        let seen = p2m.unmap(&mut tables, gfn)?;
-        if p2m.take_stale() {
-            self.platform.flush(id);
+        let entry = p2m.unmap(&mut tables, gfn)?;
+        if p2m.take_needs_flush() {
+            self.platform.flush_tlb(id);
         }
-        Ok(seen)
+        Ok(entry)
     }
 
-    /// Gives frames to a domain and lets it see them.
-    pub fn give_memory(&mut self, id: DomId, gfn: Gfn, frames: HypFrames) -> Result<()> {
+    /// Makes a domain the owner of frames and maps them.
+    pub fn assign_and_map(&mut self, id: DomId, gfn: Gfn, frames: HypFrames) -> Result<()> {
         let (mfn, count) = (frames.mfn(), frames.count());
-        self.frames.give(frames, id);
-        self.show(id, gfn, mfn, count, Kind::Ram)
+        self.frames.assign_pages(frames, id);
+        self.p2m_map(id, gfn, mfn, count, P2mType::RamRw)
     }
 
-    /// Lets a domain see device memory: [`Errno::EPERM`] if some of it is memory or the hypervisor's device.
+    /// Maps device memory. [`Errno::EPERM`] if some of it is RAM or belongs to a device of the hypervisor.
     pub fn map_mmio(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, count: u64) -> Result<()> {
         let end = mfn.0.checked_add(count).ok_or(Errno::EINVAL)?;
         if count == 0 || end > GFN_LIMIT {
@@ -139,135 +142,154 @@ impl<P: Platform> System<P> {
         if !self.frames.is_mmio(mfn.0..end) {
             return Err(Errno::EPERM);
         }
-        self.show(id, gfn, mfn, count, Kind::Mmio)
+        self.p2m_map(id, gfn, mfn, count, P2mType::MmioDirect)
     }
 
-    /// Lets a domain no longer see device memory. Nothing happens if it sees none there.
+    /// Unmaps device memory. Nothing happens if none is mapped there.
     pub fn unmap_mmio(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
         match self.lookup(id, gfn) {
-            Some(seen) if seen.kind == Kind::Mmio => self.hide(id, gfn).map(|_| ()),
+            Some(entry) if entry.p2mt == P2mType::MmioDirect => self.p2m_unmap(id, gfn).map(|_| ()),
             _ => Ok(()),
         }
     }
 
-    /// Takes what a domain sees at a frame away. Its own memory goes back to the hypervisor, unless it is directly
-    /// mapped; of what is others' only the view goes. [`Errno::ENOENT`] if there is nothing, [`Errno::EPERM`] for
-    /// devices and grants, which have calls of their own.
-    pub fn remove_page(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
-        let seen = self.lookup(id, gfn).ok_or(Errno::ENOENT)?;
-        match seen.kind {
-            Kind::Mmio | Kind::Grant | Kind::GrantReadOnly => return Err(Errno::EPERM),
-            Kind::Foreign | Kind::ForeignReadOnly => {
-                self.hide(id, gfn)?;
+    /// Unmaps a gfn (`XENMEM_remove_from_physmap`). The domain's own memory is freed, unless the domain is
+    /// direct-mapped; the reference to a foreign frame is put.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::ENOENT`] if nothing is mapped, [`Errno::EPERM`] for devices and grants, which have hypercalls of their
+    /// own.
+    pub fn remove_from_physmap(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
+        let entry = self.lookup(id, gfn).ok_or(Errno::ENOENT)?;
+        match entry.p2mt {
+            P2mType::MmioDirect | P2mType::GrantMapRw | P2mType::GrantMapRo => {
+                return Err(Errno::EPERM);
+            }
+            P2mType::MapForeignRw | P2mType::MapForeignRo => {
+                self.p2m_unmap(id, gfn)?;
                 match self.domain_mut(id)?.foreign.remove(&gfn.0) {
-                    Some(hold) => self.let_go(hold),
-                    None => self.unshow(seen.mfn),
+                    Some(page) => self.put_page(page),
+                    None => self.put_resource_frame(entry.mfn),
                 }
                 return Ok(());
             }
-            Kind::Ram | Kind::RamReadOnly => {}
+            P2mType::RamRw | P2mType::RamRo => {}
         }
-        self.hide(id, gfn)?;
-        match self.frames.owner(seen.mfn) {
+        self.p2m_unmap(id, gfn)?;
+        match self.frames.owner(entry.mfn) {
             Owner::Domain(owner) if owner == id => {
                 let domain = self.domain_mut(id)?;
-                // Also what it has moved: a device may go on using the address that the frame had before.
+                // Also a frame that it has moved: a device may go on using the frame's former address.
                 if domain.config.direct_mapped {
-                    domain.absent += 1;
-                } else if let Ok(Released::Now(frame)) = self.frames.take(seen.mfn, id) {
+                    domain.ballooned_out += 1;
+                } else if let Ok(Released::Now(frame)) = self.frames.release(entry.mfn, id) {
                     self.frames.free(frame);
                 }
             }
-            // The shared info page or a grant table: unhooked, and free to be seen elsewhere.
+            // The shared info page or a grant table frame: it may be mapped again.
             _ => {
                 let domain = self.domain_mut(id)?;
                 if domain.shared_info.1 == Some(gfn) {
                     domain.shared_info.1 = None;
                 }
-                domain.grants.forget_place(gfn);
+                domain.grants.clear_frame_gfn(gfn);
             }
         }
         Ok(())
     }
 
-    /// Ends a use of a frame.
-    pub fn let_go(&mut self, hold: Hold) {
-        if let Some(frame) = self.frames.let_go(hold) {
+    /// Drops a reference to a page, and frees the frame if it was the last one to a released frame.
+    pub fn put_page(&mut self, page: PageRef) {
+        if let Some(frame) = self.frames.put_page(page) {
             self.frames.free(frame);
         }
     }
 
-    /// Makes room at a frame for something else.
-    fn vacate(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
+    /// Unmaps what a gfn maps to, for something else to be mapped there. Nothing to unmap is no error.
+    fn remove_previous(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
         if gfn.0 >= GFN_LIMIT {
             return Err(Errno::EINVAL);
         }
-        match self.remove_page(id, gfn) {
+        match self.remove_from_physmap(id, gfn) {
             Err(Errno::ENOENT) => Ok(()),
             result => result,
         }
     }
 
-    /// Lets a domain see a frame of the hypervisor that is shared with it, in one place at a time.
-    pub fn show_special(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, old: Option<Gfn>) -> Result<()> {
-        self.vacate(id, gfn)?;
+    /// Maps a frame of the hypervisor that is shared with the domain. It is mapped at one gfn at a time: `old` is the
+    /// one before.
+    pub fn map_shared_frame(
+        &mut self,
+        id: DomId,
+        gfn: Gfn,
+        mfn: Mfn,
+        old: Option<Gfn>,
+    ) -> Result<()> {
+        self.remove_previous(id, gfn)?;
         if let Some(old) = old.filter(|old| *old != gfn) {
-            // The guest may have put something else there meanwhile.
-            if self.lookup(id, old).is_some_and(|seen| seen.mfn == mfn) {
-                self.hide(id, old)?;
+            // The guest may have mapped something else there meanwhile.
+            if self.lookup(id, old).is_some_and(|entry| entry.mfn == mfn) {
+                self.p2m_unmap(id, old)?;
             }
         }
-        self.show(id, gfn, mfn, 1, Kind::Ram)
+        self.p2m_map(id, gfn, mfn, 1, P2mType::RamRw)
     }
 
-    /// Moves one of a domain's own frames to another place.
+    /// Moves one of a domain's own frames to another gfn (`XENMAPSPACE_gmfn`).
     pub fn move_page(&mut self, id: DomId, from: Gfn, to: Gfn) -> Result<()> {
-        let seen = self.lookup(id, from).ok_or(Errno::EACCES)?;
-        if seen.kind != Kind::Ram {
+        let entry = self.lookup(id, from).ok_or(Errno::EACCES)?;
+        if entry.p2mt != P2mType::RamRw {
             return Err(Errno::EACCES);
         }
-        if self.frames.owner(seen.mfn) != Owner::Domain(id) {
+        if self.frames.owner(entry.mfn) != Owner::Domain(id) {
             return Err(Errno::EINVAL);
         }
         if from == to {
             return Ok(());
         }
-        self.vacate(id, to)?;
-        self.hide(id, from)?;
-        self.show(id, to, seen.mfn, 1, Kind::Ram)
+        self.remove_previous(id, to)?;
+        self.p2m_unmap(id, from)?;
+        self.p2m_map(id, to, entry.mfn, 1, P2mType::RamRw)
     }
 
-    /// Lets a domain see a frame of another one.
+    /// Maps a frame of another domain (`XENMAPSPACE_gmfn_foreign`).
     pub fn map_foreign(&mut self, id: DomId, gfn: Gfn, of: DomId, foreign: Gfn) -> Result<()> {
-        let seen = self.lookup(of, foreign).ok_or(Errno::EINVAL)?;
-        if !seen.kind.is_ram() {
+        let entry = self.lookup(of, foreign).ok_or(Errno::EINVAL)?;
+        if !entry.p2mt.is_ram() {
             return Err(Errno::EINVAL);
         }
-        let writable = seen.kind.writable();
-        let hold = match self.frames.hold(seen.mfn, of, writable) {
-            Ok(hold) => hold,
+        let writable = entry.p2mt.writable();
+        let page = match self.frames.get_page(entry.mfn, of, writable) {
+            Ok(page) => page,
             Err(_) => return Err(Errno::EINVAL),
         };
-        let kind = if writable {
-            Kind::Foreign
+        let p2mt = if writable {
+            P2mType::MapForeignRw
         } else {
-            Kind::ForeignReadOnly
+            P2mType::MapForeignRo
         };
         let result = self
-            .vacate(id, gfn)
-            .and_then(|()| self.show(id, gfn, seen.mfn, 1, kind));
+            .remove_previous(id, gfn)
+            .and_then(|()| self.p2m_map(id, gfn, entry.mfn, 1, p2mt));
         match result {
             Ok(()) => {
-                self.domain_mut(id)?.foreign.insert(gfn.0, hold);
+                self.domain_mut(id)?.foreign.insert(gfn.0, page);
             }
-            Err(_) => self.let_go(hold),
+            Err(_) => self.put_page(page),
         }
         result
     }
 
-    /// Gives a domain `1 << order` frames where it wants to see them. A directly mapped domain gets back what it has
-    /// given there, and nothing else.
-    pub fn populate(&mut self, id: DomId, gfn: Gfn, order: u8, below: Option<u64>) -> Result<()> {
+    /// Allocates `1 << order` frames for a domain, clears them and maps them. A direct-mapped domain gets back the
+    /// frames that it has ballooned out there, and no others.
+    pub fn populate_physmap(
+        &mut self,
+        id: DomId,
+        gfn: Gfn,
+        order: u8,
+        below: Option<u64>,
+    ) -> Result<()> {
         let count = 1u64 << order;
         let domain = self.domain(id)?;
         let end = gfn
@@ -275,23 +297,23 @@ impl<P: Platform> System<P> {
             .filter(|end| end.0 <= GFN_LIMIT)
             .ok_or(Errno::EINVAL)?;
         if domain.config.direct_mapped {
-            return self.repopulate(id, gfn.0..end.0);
+            return self.populate_direct_mapped(id, gfn.0..end.0);
         }
-        if self.frames.count_of(id) + count > domain.config.max_pages {
+        if self.frames.tot_pages(id) + count > domain.config.max_pages {
             return Err(Errno::ENOMEM);
         }
         for frame in gfn.0..end.0 {
-            self.vacate(id, Gfn(frame))?;
+            self.remove_previous(id, Gfn(frame))?;
         }
         let frames = self.frames.alloc(order, below).ok_or(Errno::ENOMEM)?;
         for frame in 0..count {
             self.platform
                 .clear_frame(Mfn(frames.mfn().0 + frame).address());
         }
-        self.give_memory(id, gfn, frames)
+        self.assign_and_map(id, gfn, frames)
     }
 
-    fn repopulate(&mut self, id: DomId, range: core::ops::Range<u64>) -> Result<()> {
+    fn populate_direct_mapped(&mut self, id: DomId, range: core::ops::Range<u64>) -> Result<()> {
         let own =
             |frames: &crate::mem::FrameTable, frame| frames.owner(Mfn(frame)) == Owner::Domain(id);
         if !range.clone().all(|frame| own(&self.frames, frame)) {
@@ -299,68 +321,75 @@ impl<P: Platform> System<P> {
         }
         for frame in range {
             match self.lookup(id, Gfn(frame)) {
-                // It is there already: nothing was given back.
-                Some(seen) if seen.mfn.0 == frame && seen.kind == Kind::Ram => continue,
-                Some(_) => self.vacate(id, Gfn(frame))?,
+                // It was not ballooned out.
+                Some(entry) if entry.mfn.0 == frame && entry.p2mt == P2mType::RamRw => continue,
+                Some(_) => self.remove_previous(id, Gfn(frame))?,
                 None => {}
             }
-            self.show(id, Gfn(frame), Mfn(frame), 1, Kind::Ram)?;
+            self.p2m_map(id, Gfn(frame), Mfn(frame), 1, P2mType::RamRw)?;
             let domain = self.domain_mut(id)?;
-            domain.absent = domain.absent.saturating_sub(1);
+            domain.ballooned_out = domain.ballooned_out.saturating_sub(1);
         }
         Ok(())
     }
 
-    /// Holds a frame that a domain shares with the hypervisor: memory of its own that it may write.
-    pub fn hold_shared(&mut self, id: DomId, gfn: Gfn) -> Result<Hold> {
-        let seen = self
+    /// Takes a reference to a page that a domain shares with the hypervisor, which is writable memory of its own.
+    pub fn get_shared_page(&mut self, id: DomId, gfn: Gfn) -> Result<PageRef> {
+        let entry = self
             .lookup(id, gfn)
-            .filter(|seen| seen.kind == Kind::Ram)
+            .filter(|entry| entry.p2mt == P2mType::RamRw)
             .ok_or(Errno::EINVAL)?;
         self.frames
-            .hold(seen.mfn, id, true)
+            .get_page(entry.mfn, id, true)
             .map_err(|_| Errno::EINVAL)
     }
 
-    /// Frames that a domain sees of its own.
-    pub fn current_pages(&self, domain: &Domain) -> u64 {
+    /// Number of its own frames that a domain maps (`XENMEM_current_reservation`).
+    pub fn current_reservation(&self, domain: &Domain) -> u64 {
         self.frames
-            .count_of(domain.id())
-            .saturating_sub(domain.absent)
+            .tot_pages(domain.id())
+            .saturating_sub(domain.ballooned_out)
     }
 }
 
 impl<P: Platform> System<P> {
-    /// Lets a domain see a granted frame.
-    pub(super) fn show_granted(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, kind: Kind) -> Result<()> {
-        self.vacate(id, gfn)?;
-        self.show(id, gfn, mfn, 1, kind)
+    /// Maps the page of a grant.
+    pub(super) fn map_grant_page(
+        &mut self,
+        id: DomId,
+        gfn: Gfn,
+        mfn: Mfn,
+        p2mt: P2mType,
+    ) -> Result<()> {
+        self.remove_previous(id, gfn)?;
+        self.p2m_map(id, gfn, mfn, 1, p2mt)
     }
 
-    /// Lets a domain no longer see a granted frame.
-    pub(super) fn hide_granted(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
-        self.hide(id, gfn).map(|_| ())
+    /// Unmaps the page of a grant.
+    pub(super) fn unmap_grant_page(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
+        self.p2m_unmap(id, gfn).map(|_| ())
     }
 
-    /// Lets a domain see a frame of the hypervisor that belongs to another domain's table. It is counted, so that the
-    /// frame is not freed meanwhile.
-    pub(super) fn show_hypervisors(&mut self, id: DomId, gfn: Gfn, mfn: Mfn) -> Result<()> {
-        self.vacate(id, gfn)?;
-        self.show(id, gfn, mfn, 1, Kind::Foreign)?;
-        *self.shown.entry(mfn.0).or_default() += 1;
+    /// Maps a resource frame of the hypervisor, which belongs to another domain's grant table. The mapping is counted,
+    /// so that the frame is not freed meanwhile.
+    pub(super) fn map_resource_frame(&mut self, id: DomId, gfn: Gfn, mfn: Mfn) -> Result<()> {
+        self.remove_previous(id, gfn)?;
+        self.p2m_map(id, gfn, mfn, 1, P2mType::MapForeignRw)?;
+        *self.resource_mappings.entry(mfn.0).or_default() += 1;
         Ok(())
     }
 
-    /// Whether another domain sees a frame of the hypervisor.
-    pub(super) fn is_shown_elsewhere(&self, mfn: Mfn) -> bool {
-        self.shown.contains_key(&mfn.0)
+    /// Whether a domain maps a resource frame of another one.
+    pub(super) fn has_resource_mappings(&self, mfn: Mfn) -> bool {
+        self.resource_mappings.contains_key(&mfn.0)
     }
 
-    pub(super) fn unshow(&mut self, mfn: Mfn) {
-        if let Some(count) = self.shown.get_mut(&mfn.0) {
+    /// Counts a mapping of a resource frame less.
+    pub(super) fn put_resource_frame(&mut self, mfn: Mfn) {
+        if let Some(count) = self.resource_mappings.get_mut(&mfn.0) {
             *count -= 1;
             if *count == 0 {
-                self.shown.remove(&mfn.0);
+                self.resource_mappings.remove(&mfn.0);
             }
         }
     }

@@ -1,79 +1,87 @@
-//! What the hypervisor knows of a vCPU besides its registers: where the guest wants to be told things, what its timers
-//! are, where its time went.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a vCPU besides its registers: areas that the guest has registered, timers, virqs, runstate.
 
 pub mod runstate;
 
-use crate::mem::Hold;
+use crate::mem::PageRef;
 use crate::mem::frames::DomId;
 use alloc::vec::Vec;
-pub use runstate::{State, Times};
+use core::fmt;
+pub use runstate::{Runstate, RunstateTimes};
 
-/// Number of virtual interrupts (`NR_VIRQS`).
+/// Number of virqs (`NR_VIRQS`).
 pub const NR_VIRQS: usize = 24;
 
-/// Names a vCPU.
+/// Identifies a vCPU, printed as `dXvY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VcpuId {
-    /// Its domain.
+    /// The domid of its domain.
     pub domain: DomId,
     /// Its number in the domain.
     pub vcpu: u32,
 }
 
-/// Where the guest wants a structure to be kept up to date.
-#[derive(Debug, Default)]
-pub enum Area {
-    /// Nowhere.
-    #[default]
-    None,
-    /// At a virtual address, which is looked up each time, in the page tables of that time.
-    Virtual(u64),
-    /// In a frame, at an offset.
-    Physical(Hold, u32),
+impl fmt::Display for VcpuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "d{}v{}", self.domain, self.vcpu)
+    }
 }
 
-/// What a vCPU waits for in a poll.
+/// Memory of a guest in which the hypervisor keeps a structure up to date (`struct guest_area` in Xen).
+#[derive(Debug, Default)]
+pub enum GuestArea {
+    /// None is registered.
+    #[default]
+    None,
+    /// At a guest-virtual address, which is translated at each write.
+    Virtual(u64),
+    /// In a page, at an offset.
+    Physical(PageRef, u32),
+}
+
+/// What a vCPU waits for in `SCHEDOP_poll`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Poll {
-    /// Any of these ports.
+    /// The ports: any of them ends the poll.
     pub ports: Vec<u32>,
-    /// Until when at most, in system time.
+    /// When the poll times out, in nanoseconds of system time.
     pub until: Option<u64>,
 }
 
-/// A vCPU.
+/// State of a vCPU.
 #[derive(Debug, Default)]
 pub struct Vcpu {
-    /// The frame and offset of its info, if it has registered one.
-    pub info: Option<(Hold, u32)>,
-    /// Its first registers are set.
+    /// Page and offset of its `vcpu_info`, if the guest has registered one.
+    pub vcpu_info: Option<(PageRef, u32)>,
+    /// Its initial registers were set (`is_initialised` in Xen).
     pub initialised: bool,
-    /// It has not been told to run, or told to stop.
+    /// It has not been brought up, or was taken down (`VPF_down` in Xen).
     pub down: bool,
-    /// Port of each virtual interrupt, 0 if none. Global ones stand at vCPU 0.
+    /// The port that each virq is bound to, 0 if none. Global virqs stand at vCPU 0.
     pub virqs: [u32; NR_VIRQS],
-    /// Vector of the local APIC that events raise, if the guest has chosen one.
+    /// Vector of its local APIC for upcalls, if the guest has set one.
     pub upcall_vector: Option<u8>,
     /// When the single-shot timer fires, in nanoseconds of system time.
     pub single_shot: Option<u64>,
-    /// Period of the periodic timer in nanoseconds, and when it fires next.
+    /// Period of the periodic timer, and when it fires next, both in nanoseconds.
     pub periodic: Option<(u64, u64)>,
-    /// It polls.
+    /// What it polls for, while it does.
     pub poll: Option<Poll>,
-    /// The CPU it runs or ran on, for those who ask.
+    /// The CPU that it runs on or ran on last, for the toolstack.
     pub cpu: u32,
-    /// A non-maskable interrupt waits.
+    /// An NMI of `VCPUOP_send_nmi` is pending.
     pub nmi_pending: bool,
-    /// Where its runstate goes.
-    pub runstate_area: Area,
-    /// Where its clock goes, besides its info.
-    pub time_area: Area,
-    /// Where its time went.
-    pub times: Times,
+    /// The area for its runstate.
+    pub runstate_area: GuestArea,
+    /// The area for its clock, besides its `vcpu_info`.
+    pub time_area: GuestArea,
+    /// Its runstate and the time spent in each.
+    pub runstate: RunstateTimes,
 }
 
 impl Vcpu {
-    /// When its next timer fires.
+    /// When the next of its timers fires, in nanoseconds of system time.
     pub fn deadline(&self) -> Option<u64> {
         let periodic = self.periodic.map(|(_, next)| next);
         let poll = self.poll.as_ref().and_then(|poll| poll.until);
@@ -85,9 +93,9 @@ impl Vcpu {
     }
 }
 
-/// Whether a virtual interrupt is the whole domain's; else each vCPU has its own.
+/// Whether a virq is global, that is of the whole domain; else each vCPU has its own.
 pub fn virq_is_global(virq: u32) -> bool {
     use xen_abi::xen::virq::{ARCH_0, DEBUG, TIMER, XENOPROF, XENPMU};
-    // MCA, the first of the architecture's, is global on x86.
+    // VIRQ_MCA, which is VIRQ_ARCH_0, is global on x86.
     !matches!(virq, TIMER | DEBUG | XENOPROF | XENPMU) && virq < ARCH_0 + 8
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The firmware's tables, as far as the hypervisor itself needs them (ACPI 6.5): processors, interrupt
-//! controllers, a timer, how to turn the machine off. Lengths and checksums are verified before use.
+//! The firmware's ACPI tables, as far as the hypervisor uses them (ACPI 6.5): processors, interrupt controllers,
+//! timers, power control. Lengths and checksums are verified before use.
 
 use alloc::vec::Vec;
 
-use paravane::acpi::Maker;
+use paravane::acpi::Oem;
 use paravane::acpi::madt::{self, IoApic, Override};
+use paravane::multiboot::BootInfo;
 
 use super::phys::{read_bytes, read_u8, read_u16, read_u32, read_u64};
-use crate::boot::BootInfo;
 
-/// Bytes of the header every table has.
+/// Bytes of a table's header.
 const HEADER: u64 = 36;
-/// A table longer than this is nonsense.
+/// Longest table that is accepted, in bytes.
 const MAX_TABLE: u64 = 16 << 20;
 
-/// A table's place.
+/// A table in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Its four-letter name.
+    /// Its signature.
     pub signature: [u8; 4],
     /// Physical address.
     pub at: u64,
@@ -27,24 +27,24 @@ pub struct Table {
     pub len: u64,
 }
 
-/// What the tables say.
+/// The contents of the tables.
 #[derive(Clone, Debug, Default)]
 pub struct Acpi {
     /// The RSDP as it was found, revision 2 with 36 bytes or 0 with 20.
     pub rsdp: Vec<u8>,
-    /// Who made them.
-    pub maker: Option<Maker>,
+    /// The OEM fields of the MADT.
+    pub oem: Option<Oem>,
     /// All tables of the XSDT or RSDT, with the DSDT.
     pub tables: Vec<Table>,
-    /// APIC ids of the processors that can be used.
+    /// APIC ids of the enabled processors.
     pub apic_ids: Vec<u32>,
     /// The I/O APICs.
     pub io_apics: Vec<IoApic>,
-    /// ISA interrupts that are not where they were.
+    /// The interrupt source overrides.
     pub overrides: Vec<Override>,
     /// Physical address of the HPET's registers.
     pub hpet: Option<u64>,
-    /// The PCI segments' configuration space: address, first and last bus.
+    /// Windows of PCI configuration space: address of bus 0, first and last bus.
     pub mcfg: Vec<(u64, u8, u8)>,
     /// I/O port of the PM timer.
     pub pm_timer: Option<u16>,
@@ -52,7 +52,7 @@ pub struct Acpi {
     pub pm1_control: [u16; 2],
 }
 
-/// Reads the tables. `None` if there are none.
+/// Reads the tables. `None` if there is no RSDP.
 pub fn read(boot: &BootInfo) -> Option<Acpi> {
     let rsdp = match &boot.rsdp {
         Some(copy) => copy.clone(),
@@ -85,14 +85,14 @@ pub fn read(boot: &BootInfo) -> Option<Acpi> {
             u64::from(read_u32(at))
         };
         if let Some(table) = table(address) {
-            acpi.take(table);
+            acpi.add(table);
         }
     }
     Some(acpi)
 }
 
 impl Acpi {
-    fn take(&mut self, found: Table) {
+    fn add(&mut self, found: Table) {
         match &found.signature {
             b"APIC" => self.madt(&found),
             b"HPET" if found.len >= 56 => self.hpet = Some(read_u64(found.at + 44)),
@@ -128,14 +128,14 @@ impl Acpi {
     fn madt(&mut self, madt: &Table) {
         let mut bytes = alloc::vec![0; madt.len as usize];
         read_bytes(madt.at, &mut bytes);
-        self.maker = Maker::of(&bytes);
+        self.oem = Oem::of(&bytes);
         self.apic_ids = madt::processors(&bytes);
         self.io_apics = madt::io_apics(&bytes);
         self.overrides = madt::overrides(&bytes);
     }
 }
 
-/// The table at an address, if it is whole.
+/// The table at a physical address, if its length and checksum are right.
 fn table(at: u64) -> Option<Table> {
     if at == 0 {
         return None;
@@ -143,24 +143,24 @@ fn table(at: u64) -> Option<Table> {
     let mut signature = [0; 4];
     read_bytes(at, &mut signature);
     let len = u64::from(read_u32(at + 4));
-    let whole = (HEADER..MAX_TABLE).contains(&len) && checksum(at, len) == 0;
-    if !whole {
+    let valid = (HEADER..MAX_TABLE).contains(&len) && checksum(at, len) == 0;
+    if !valid {
         log::warn!("ACPI: the table at {at:#x} is damaged and not used");
     }
-    whole.then_some(Table { signature, at, len })
+    valid.then_some(Table { signature, at, len })
 }
 
 fn checksum(at: u64, len: u64) -> u8 {
     (at..at + len).fold(0, |sum: u8, at| sum.wrapping_add(read_u8(at)))
 }
 
-/// Looks where a BIOS leaves the RSDP (5.2.5.1): the extended BIOS data area and the last 128 KiB of the first MiB.
+/// Searches for the RSDP of a BIOS (5.2.5.1): in the extended BIOS data area and in the last 128 KiB of the first MiB.
 fn find_rsdp() -> Option<Vec<u8>> {
     let ebda = u64::from(read_u16(0x40e)) << 4;
-    let places = (ebda..ebda + 1024)
+    let addresses = (ebda..ebda + 1024)
         .step_by(16)
         .chain((0xe_0000..0x10_0000u64).step_by(16));
-    for at in places {
+    for at in addresses {
         let mut name = [0; 8];
         read_bytes(at, &mut name);
         if &name == b"RSD PTR " && checksum(at, 20) == 0 {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What this processor is and can do, and the bits that turn its protections on.
+//! Identification of the processor, and its control registers.
 
 use arrayvec::ArrayString;
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
-/// The processor's identification leaves.
+/// Reader of the processor's CPUID leaves.
 pub fn id() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
 }
 
-/// A leaf and subleaf as they are: EAX, EBX, ECX, EDX.
+/// A CPUID leaf and subleaf of the processor: EAX, EBX, ECX, EDX.
 pub fn leaf(leaf: u32, sub: u32) -> [u32; 4] {
     let result = raw_cpuid::native_cpuid::cpuid_count(leaf, sub);
     [result.eax, result.ebx, result.ecx, result.edx]
@@ -26,19 +26,19 @@ pub fn brand() -> ArrayString<64> {
     name
 }
 
-/// Whether page tables may map 1 GiB at once.
+/// Whether page tables may have leaves of 1 GiB.
 pub fn has_1g_pages() -> bool {
     id().get_extended_processor_and_feature_identifiers()
         .is_some_and(|f| f.has_1gib_pages())
 }
 
-/// Bits of a physical address: no page table may say more.
+/// Bits of a physical address.
 pub fn physical_bits() -> u32 {
     let bits = leaf(0x8000_0008, 0)[0] & 0xff;
     if bits == 0 { 36 } else { bits.min(52) }
 }
 
-/// Write protection in the kernel, global pages, SMEP and SMAP where there are any.
+/// Enables write protection for ring 0, global pages, and SMEP and SMAP if the processor has them.
 pub fn enable_protections() {
     let extended = id().get_extended_feature_info();
     let mut cr4 = Cr4Flags::PAGE_GLOBAL;
@@ -51,10 +51,12 @@ pub fn enable_protections() {
     if id().get_feature_info().is_some_and(|f| f.has_xsave()) {
         cr4 |= Cr4Flags::OSXSAVE;
     }
-    // SAFETY: the hypervisor writes to no read-only page, executes and reads no user page, and there are none; its
-    // own code uses no extended state, XSAVE being enabled is for the guests'.
+    // SAFETY:
+    // - There are no user pages, so SMEP and SMAP forbid nothing that the hypervisor does.
+    // - The hypervisor's code uses no extended state, so enabling XSAVE and FXSAVE does not affect it.
     unsafe { Cr4::update(|flags| *flags |= cr4 | Cr4Flags::OSFXSR) };
-    // SAFETY: as above; caches are on as they always should be.
+    // SAFETY: the hypervisor writes to no read-only page, and x87 and cache control bits do not change what its code
+    // does.
     unsafe {
         Cr0::update(|flags| {
             flags.insert(
@@ -68,21 +70,21 @@ pub fn enable_protections() {
 
 /// The time-stamp counter.
 pub fn tsc() -> u64 {
-    // SAFETY: reading the counter has no precondition in ring 0.
+    // SAFETY: RDTSC is always allowed in ring 0 and has no side effect.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Writes the reset control register (Intel ICH9 data sheet, 13.7.5), as dom0 wants: the machine may start again.
+/// Writes the reset control register (Intel ICH9 data sheet, 13.7.5), which may reset the machine.
 pub fn write_reset_control(value: u8) {
-    // SAFETY: a reset ends everything; other bits only say of what kind it will be.
+    // SAFETY: a write resets the machine, which ends this program, or only selects the kind of reset.
     unsafe { x86_64::instructions::port::Port::<u8>::new(0xcf9).write(value) };
 }
 
-/// Starts the machine again: by the reset control register, else the keyboard controller, else a triple fault.
+/// Reboots the machine: by the reset control register, else by the keyboard controller.
 pub fn reboot() -> ! {
     write_reset_control(2);
     write_reset_control(6);
-    // SAFETY: as above.
+    // SAFETY: the command pulses the processor's reset line, which ends this program.
     unsafe { x86_64::instructions::port::Port::<u8>::new(0x64).write(0xfe) };
     super::halt_forever()
 }

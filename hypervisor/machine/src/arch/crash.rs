@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last words: what happened, where, with which registers, and who called.
+//! Crash reports: what happened and where, the registers, and the call trace.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use paravane::symbols::Table;
+use paravane::symbols::SymbolTable;
 
+use super::image;
 use super::serial::{self, Console};
 use super::traps::Frame;
-use crate::boot::image;
+use super::{lapic, percpu};
 
+/// Names of the exceptions, by vector.
 const NAMES: [&str; 22] = [
     "divide error",
     "debug",
@@ -37,44 +39,44 @@ const NAMES: [&str; 22] = [
     "control protection",
 ];
 
-/// Callers that are printed.
-const DEPTH: usize = 24;
+/// Most callers that are printed.
+const MAX_CALLERS: usize = 24;
 
 static CRASHED: AtomicBool = AtomicBool::new(false);
-/// Halt after a crash instead of starting again: `noreboot`.
-pub static STAY: AtomicBool = AtomicBool::new(false);
+/// Halt after a crash instead of rebooting (`noreboot`).
+pub static NO_REBOOT: AtomicBool = AtomicBool::new(false);
 
 /// Reports a Rust panic and stops the machine.
 pub fn panic(info: &PanicInfo<'_>) -> ! {
     begin();
-    let _ = write!(Console, "(PV) *** Paravane stops: {}", info.message());
+    let _ = write!(Console, "(PVN) *** Paravane stops: {}", info.message());
     if let Some(place) = info.location() {
         let _ = write!(Console, " ({}:{})", place.file(), place.line());
     }
     let _ = writeln!(Console);
     let base: u64;
-    // SAFETY: reading a register.
+    // SAFETY: reading RBP has no side effect.
     unsafe {
         core::arch::asm!("mov {}, rbp", out(reg) base, options(nomem, nostack, preserves_flags))
     };
-    callers(base);
+    print_callers(base);
     end()
 }
 
-/// Says that dom0 is at its end by its own doing, and ends the machine with it: nothing of the hypervisor's went wrong, so
-/// there are no registers and no callers of its.
+/// Reports that dom0 has crashed, and stops the machine with it. The hypervisor itself did not fail, so there is no
+/// call trace.
 pub fn dom0_crashed(why: &str) -> ! {
     begin();
-    let _ = writeln!(Console, "(PV) *** Hardware Dom0 crashed: {why}");
+    let _ = writeln!(Console, "(PVN) *** Hardware Dom0 crashed: {why}");
     end()
 }
 
-/// `crash-test`: a fault of the hypervisor's own, to see its report. Nobody else has a reason to call this.
+/// `crash-test`: provokes an exception in the hypervisor, to show its report.
 #[inline(never)]
 pub fn test() {
     log::warn!("crash-test: Paravane is told to crash");
     let constants = image::text_end() as *mut u64;
-    // SAFETY: constants cannot be written to. So this changes nothing, and faults.
+    // SAFETY: the constants are mapped read-only (`paging::init`), so the write faults and changes nothing.
     unsafe { constants.write_volatile(0) };
     log::error!("crash-test: constants can be written to");
 }
@@ -86,11 +88,11 @@ pub fn exception(frame: &Frame) -> ! {
     let fault = x86_64::registers::control::Cr2::read_raw();
     let _ = writeln!(
         Console,
-        "(PV) *** Paravane stops: {name} (vector {}, error {:#x}) at {:#018x} {}",
+        "(PVN) *** Paravane stops: {name} (vector {}, error {:#x}) at {:#018x} {}",
         frame.vector,
         frame.error,
         frame.rip,
-        Name(frame.rip)
+        Symbol(frame.rip)
     );
     let registers = [
         ("rax", frame.rax, "rbx", frame.rbx, "rcx", frame.rcx),
@@ -101,28 +103,30 @@ pub fn exception(frame: &Frame) -> ! {
         ("r15", frame.r15, "cr2", fault, "flg", frame.rflags),
     ];
     for (a, x, b, y, c, z) in registers {
-        let _ = writeln!(Console, "(PV) {a} {x:016x}  {b} {y:016x}  {c} {z:016x}");
+        let _ = writeln!(Console, "(PVN) {a} {x:016x}  {b} {y:016x}  {c} {z:016x}");
     }
-    callers(frame.rbp);
+    print_callers(frame.rbp);
     end()
 }
 
-/// Prints the return addresses along the chain of frame pointers, as far as it stays within the hypervisor's half
-/// of the address space and goes upward.
-fn callers(mut base: u64) {
+/// Prints the return addresses along the chain of frame pointers, as long as they rise within the hypervisor's half of
+/// the address space.
+fn print_callers(mut base: u64) {
     let code = image::start()..image::text_end();
-    let _ = writeln!(Console, "(PV) called from:");
-    for _ in 0..DEPTH {
+    let _ = writeln!(Console, "(PVN) called from:");
+    for _ in 0..MAX_CALLERS {
         if base < 0xffff_8000_0000_0000 || base % 8 != 0 {
             return;
         }
-        // SAFETY: a frame pointer on a stack of ours: the value before and the return address stand there.
+        // SAFETY: the address is aligned and lies in the hypervisor's half of the address space, in which frame
+        // pointers point to stacks; the caller's frame pointer and the return address lie there. If it is none, the
+        // read may fault: `CRASHED` makes the fault end here, which is as good as this report can be.
         let [before, back] = unsafe { *(base as *const [u64; 2]) };
         if !code.contains(&back) {
             return;
         }
-        // A call may be a function's last instruction: the one before the return address is in it for sure.
-        let _ = writeln!(Console, "(PV)   {back:#018x} {}", Name(back - 1));
+        // A call may be the last instruction of a function: only the byte before the return address is surely in it.
+        let _ = writeln!(Console, "(PVN)   {back:#018x} {}", Symbol(back - 1));
         if before <= base {
             return;
         }
@@ -130,13 +134,13 @@ fn callers(mut base: u64) {
     }
 }
 
-/// An address's function and the place in it.
-struct Name(u64);
+/// Prints the function of an address and the offset in it.
+struct Symbol(u64);
 
-impl fmt::Display for Name {
+impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let offset = self.0.checked_sub(image::start()).map(u32::try_from);
-        let table = Table::new(image::symbols());
+        let table = SymbolTable::new(image::symbols());
         match (table, offset) {
             (Some(table), Some(Ok(offset))) => match table.find(offset) {
                 Some((name, at)) => write!(f, "{name}+{at:#x}"),
@@ -147,21 +151,25 @@ impl fmt::Display for Name {
     }
 }
 
+/// Stops the other processors and takes the console.
 fn begin() {
     x86_64::instructions::interrupts::disable();
     if CRASHED.swap(true, Ordering::SeqCst) {
-        // A crash while reporting one, or a second processor's: the first report is the one that counts.
+        // Another processor crashes too, or the report itself does: only the first report is printed.
         super::halt_forever();
     }
     serial::break_lock();
-    super::smp::stop_others();
+    if percpu::all().len() > 1 {
+        lapic::send_nmi_to_others();
+    }
 }
 
+/// Halts or reboots.
 fn end() -> ! {
-    if STAY.load(Ordering::Relaxed) {
-        let _ = writeln!(Console, "(PV) *** the machine is halted");
+    if NO_REBOOT.load(Ordering::Relaxed) {
+        let _ = writeln!(Console, "(PVN) *** the machine is halted");
         super::halt_forever()
     }
-    let _ = writeln!(Console, "(PV) *** the machine starts again");
+    let _ = writeln!(Console, "(PVN) *** the machine starts again");
     super::cpu::reboot()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A processor's segment and task-state descriptors, with stacks of their own for what may strike at any time.
+//! A processor's GDT and TSS, with separate stacks for double faults, NMIs and machine checks.
 
 use alloc::boxed::Box;
 
@@ -12,10 +12,10 @@ use x86_64::structures::tss::TaskStateSegment;
 
 use super::{paging, traps};
 
-/// The interrupt stacks in the TSS: of double fault, NMI and machine check, each with a guard page below.
+/// Number of interrupt stacks in the TSS: for double fault, NMI and machine check, each with a guard page below.
 const STACKS: usize = 3;
 
-/// A processor's GDT, which points at its TSS.
+/// The GDT and its selectors.
 pub struct Descriptors {
     gdt: &'static GlobalDescriptorTable,
     code: SegmentSelector,
@@ -24,7 +24,7 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// Makes the tables and the interrupt stacks; they stay for ever.
+    /// Allocates the tables and the interrupt stacks, which are never freed.
     pub fn new() -> Self {
         let mut tss = Box::new(TaskStateSegment::new());
         let mut stacks = tss.interrupt_stack_table;
@@ -44,18 +44,18 @@ impl Descriptors {
         }
     }
 
-    /// Loads all of them, and the interrupt table that the processors share, on the calling processor.
+    /// Loads GDT, segments and TSS, and the IDT that all processors share, on the calling processor.
     pub fn load(&self) {
         self.gdt.load();
-        // SAFETY: the code segment of the table just loaded, flat and of ring 0.
+        // SAFETY: the selector is that of the 64-bit ring 0 code segment in the GDT just loaded.
         unsafe { CS::set_reg(self.code) };
-        // SAFETY: its data segment.
+        // SAFETY: the selector is that of the ring 0 data segment in the GDT just loaded.
         unsafe { SS::set_reg(self.data) };
-        // SAFETY: the same.
+        // SAFETY: the selector is that of the ring 0 data segment in the GDT just loaded.
         unsafe { DS::set_reg(self.data) };
-        // SAFETY: the same.
+        // SAFETY: the selector is that of the ring 0 data segment in the GDT just loaded.
         unsafe { ES::set_reg(self.data) };
-        // SAFETY: its task segment, which is never freed.
+        // SAFETY: the selector is that of the TSS in the GDT just loaded, which `new` has leaked.
         unsafe { load_tss(self.task) };
         traps::load();
     }

@@ -1,45 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames of the hypervisor's own: page tables, stacks, control blocks. While it starts they come from all of the
-//! machine's memory, from the top down; then [`hand_over`] sets some apart for it and makes the table of all frames,
-//! which owns the rest ([`crate::platform`]). A frame taken is a value; who drops it gives it back.
+//! The boot allocator: frames for the hypervisor's page tables, stacks and control blocks. At boot it allocates from
+//! all of the machine's memory, from the top down. Then [`into_frame_table`] keeps a fixed part of it, and puts the
+//! rest into the frame table. Allocated frames are a value; dropping it frees them.
 
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use paravane::mem::frames::Record;
-use paravane::mem::{FrameTable, HypFrames, Mfn};
-use paravane::multiboot::ENTRIES;
-use spin::Mutex;
+use paravane::mem::frames::PageInfo;
+use paravane::mem::{FrameTable, HypFrames};
+use paravane::multiboot::MAX_ENTRIES;
+use spin::{Mutex, Once};
 
 use super::phys;
-use crate::platform::system;
 
-/// Bytes in a frame.
+/// Bytes of a frame.
 pub const FRAME: u64 = 4096;
-/// Frames that stay the hypervisor's own once the table exists, for stacks, control blocks and device mappings: 8 MiB,
-/// which serves some 40 processors of 180 KiB each.
-const OWN: u64 = 8 << 20 >> 12;
+/// Frames that this allocator keeps when the frame table is made: 8 MiB, which serves some 40 processors of 180 KiB
+/// each.
+const KEPT: u64 = 8 << 20 >> 12;
 
-/// The free pieces: as many as a memory map can tell of. More that modules cut it into are lost.
-type Pieces = ArrayVec<Range<u64>, ENTRIES>;
+/// Free ranges, as many as a memory map can have. Further ones, into which modules cut them, are lost.
+type FreeRanges = ArrayVec<Range<u64>, MAX_ENTRIES>;
 
-static FREE: Mutex<Pieces> = Mutex::new(Pieces::new_const());
+static FREE: Mutex<FreeRanges> = Mutex::new(FreeRanges::new_const());
 
-/// A run of frames that belongs to whoever holds this value, filled with zeroes when taken.
+/// Contiguous frames of the hypervisor. Dropping the value frees them.
 #[derive(Debug)]
 pub struct Frames {
     range: Range<u64>,
-    /// Where the table of all frames gave them.
+    /// The frames, if the frame table allocated them.
     from_table: Option<HypFrames>,
 }
 
 impl Frames {
-    /// Takes `count` contiguous frames, the highest there are, aligned to their own number (a power of two) and
-    /// below `limit`. `None` if there are none.
-    pub fn take(count: u64, limit: u64) -> Option<Self> {
-        let range = take_range(count * FRAME, count.next_power_of_two() * FRAME, limit)?;
-        // SAFETY: the range was free and is nobody's but ours now.
+    /// Allocates `count` contiguous zeroed frames, the highest that are free, aligned to `count` rounded up to a power
+    /// of two, below the address `limit`. `None` if there are none.
+    pub fn alloc(count: u64, limit: u64) -> Option<Self> {
+        let range = alloc_range(count * FRAME, count.next_power_of_two() * FRAME, limit)?;
+        // SAFETY: `alloc_range` has removed the range from the free RAM, so nothing else uses it.
         unsafe { phys::zero(range.start, range.end - range.start) };
         Some(Self {
             range,
@@ -47,37 +46,38 @@ impl Frames {
         })
     }
 
-    /// Takes `count` contiguous frames from the table, the highest there are, not zeroed: the caller overwrites them.
-    /// To be dropped where the system is not locked.
-    pub fn take_run(count: u64) -> Option<Self> {
-        let order = count.next_power_of_two().trailing_zeros() as u8;
-        let frames = &mut system().frames;
-        let fits = |block: &Range<u64>| block.end - block.start >= 1 << order;
-        let ends = frames.free_blocks().filter(fits).map(|block| block.end);
-        let start = ends.max()? - (1 << order);
-        let taken = frames.alloc_at(Mfn(start), order)?;
-        Some(Self {
-            range: start * FRAME..(start + count) * FRAME,
-            from_table: Some(taken),
-        })
+    /// The first `count` of frames that the frame table has allocated, not zeroed. They must not be dropped while the
+    /// frame table is locked.
+    ///
+    /// # Panics
+    ///
+    /// If `frames` are fewer than `count`.
+    pub fn from_table(frames: HypFrames, count: u64) -> Self {
+        assert!(count <= frames.count(), "more frames than were allocated");
+        let start = frames.mfn().address();
+        Self {
+            range: start..start + count * FRAME,
+            from_table: Some(frames),
+        }
     }
 
-    /// Takes one frame.
+    /// Allocates one zeroed frame.
     pub fn one() -> Option<Self> {
-        Self::take(1, u64::MAX)
+        Self::alloc(1, u64::MAX)
     }
 
-    /// The first byte's physical address.
+    /// Physical address of the first byte.
     pub fn start(&self) -> u64 {
         self.range.start
     }
 
-    /// The range of physical addresses.
+    /// Physical addresses of the frames.
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// Keeps the frames for ever: page tables and other things the processor refers to.
+    /// Keeps the frames for ever, for page tables and other structures that the processor refers to. Returns their
+    /// physical address.
     pub fn leak(self) -> u64 {
         let start = self.range.start;
         core::mem::forget(self);
@@ -95,7 +95,9 @@ impl Frames {
             end.is_some_and(|end| end <= self.range.end - self.range.start),
             "write beyond frames"
         );
-        // SAFETY: the frames are ours, the range was checked.
+        // SAFETY:
+        // - The frames are owned by `self`, which is borrowed exclusively.
+        // - The assertion above keeps the write within them.
         unsafe { phys::write_bytes(self.range.start + offset, data) };
     }
 }
@@ -103,21 +105,36 @@ impl Frames {
 impl Drop for Frames {
     fn drop(&mut self) {
         match self.from_table.take() {
-            Some(frames) => system().frames.free(frames),
-            None => give(self.range.clone()),
+            // Without the function the frames are lost; it is set before the frame table allocates any.
+            Some(frames) => {
+                if let Some(free) = FREE_TO_TABLE.get() {
+                    free(frames);
+                }
+            }
+            None => add_free(self.range.clone()),
         }
     }
 }
 
-/// Adds free memory; only whole frames count.
-pub fn give(range: Range<u64>) {
+/// Gives frames back to the frame table.
+pub type FreeToTable = fn(HypFrames);
+
+static FREE_TO_TABLE: Once<FreeToTable> = Once::new();
+
+/// Sets how frames of the frame table are given back, once. The function takes the lock of the frame table.
+pub fn set_free_to_table(free: FreeToTable) {
+    FREE_TO_TABLE.call_once(|| free);
+}
+
+/// Adds the whole frames of a range to the free memory.
+pub fn add_free(range: Range<u64>) {
     let range = range.start.next_multiple_of(FRAME)..range.end / FRAME * FRAME;
     if range.is_empty() {
         return;
     }
     let mut free = FREE.lock();
     let mut joined = range;
-    // Neighbours on both sides become one range with it.
+    // Merged with adjacent ranges on both sides.
     free.retain(|other| {
         let touches = other.end == joined.start || other.start == joined.end;
         if touches {
@@ -125,54 +142,59 @@ pub fn give(range: Range<u64>) {
         }
         !touches
     });
-    // More holes than there is room to remember: the memory is lost, nothing else is.
+    // Without room for another range this memory is lost.
     let _ = free.try_push(joined);
 }
 
-/// Takes a range out of the free memory, wherever it overlaps it.
-pub fn withhold(range: Range<u64>) {
+/// Removes a range from the free memory.
+pub fn reserve(range: Range<u64>) {
     let range = range.start / FRAME * FRAME..range.end.next_multiple_of(FRAME);
     let mut free = FREE.lock();
-    let mut pieces = Pieces::new();
+    let mut rest = FreeRanges::new();
     for other in free.iter() {
         for piece in [
             other.start..other.end.min(range.start),
             other.start.max(range.end)..other.end,
         ] {
             if !piece.is_empty() {
-                let _ = pieces.try_push(piece);
+                let _ = rest.try_push(piece);
             }
         }
     }
-    *free = pieces;
+    *free = rest;
 }
 
-/// Makes the table of all frames below `top`, in which what is free now is free, but for the hypervisor's own.
+/// Makes the frame table of all frames below the address `top`. What is free now is free in the table, except the
+/// frames that this allocator keeps.
 ///
 /// # Panics
 ///
-/// Without memory for it.
-pub fn hand_over(top: u64) -> FrameTable {
+/// Without memory for the table.
+pub fn into_frame_table(top: u64) -> FrameTable {
     let count = top / FRAME;
-    let bytes = (count * size_of::<Record>() as u64).next_multiple_of(FRAME);
-    let place = take_range(bytes, FRAME, u64::MAX).expect("memory for the table of frames");
-    let own = take_range(OWN * FRAME, FRAME, u64::MAX).expect("memory for the hypervisor's own");
-    // SAFETY: the range was free and is nobody's but ours now.
-    unsafe { phys::zero(place.start, bytes) };
-    // SAFETY: the frames are in the direct map, taken for ever and reached by this reference alone; zeroes are records.
-    let records = unsafe {
-        core::slice::from_raw_parts_mut(phys::pointer::<Record>(place.start), count as usize)
+    let bytes = (count * size_of::<PageInfo>() as u64).next_multiple_of(FRAME);
+    let array = alloc_range(bytes, FRAME, u64::MAX).expect("memory for the frame table");
+    let kept = alloc_range(KEPT * FRAME, FRAME, u64::MAX).expect("memory for the boot allocator");
+    // SAFETY: `alloc_range` has removed the range from the free RAM, so nothing else uses it.
+    unsafe { phys::zero(array.start, bytes) };
+    // SAFETY:
+    // - `alloc_range` has removed the frames from the free RAM for ever, so this is the only reference to them.
+    // - The direct map maps them, aligned, and `bytes` covers `count` elements.
+    // - All-zero bytes are valid `PageInfo`s.
+    let pages = unsafe {
+        core::slice::from_raw_parts_mut(phys::pointer::<PageInfo>(array.start), count as usize)
     };
-    let mut table = FrameTable::new(&mut *records);
+    let mut table = FrameTable::new(&mut *pages);
     let mut free = FREE.lock();
     for range in free.drain(..) {
         table.add_free(range.start / FRAME..range.end / FRAME);
     }
-    let _ = free.try_push(own);
+    let _ = free.try_push(kept);
     table
 }
 
-fn take_range(bytes: u64, align: u64, limit: u64) -> Option<Range<u64>> {
+/// Removes a range of `bytes` from the free memory: the highest below `limit`, aligned to `align`.
+fn alloc_range(bytes: u64, align: u64, limit: u64) -> Option<Range<u64>> {
     let mut free = FREE.lock();
     let mut best: Option<(usize, u64)> = None;
     for (index, range) in free.iter().enumerate() {
@@ -191,7 +213,7 @@ fn take_range(bytes: u64, align: u64, limit: u64) -> Option<Range<u64>> {
         range.end = start;
     }
     if !rest.is_empty() && free.try_push(rest.clone()).is_err() {
-        // No room to remember the rest: take it too.
+        // Without room for another range the rest is lost.
         free[index].end = start;
     }
     free.retain(|range| !range.is_empty());

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The processor's local APIC: interrupts between processors, the end of an interrupt, the timer. x2APIC where
-//! there is one, else the registers in memory (Intel SDM volume 3, chapter 11; AMD APM volume 2, chapter 16).
+//! The processor's local APIC: IPIs, EOI, the timer. In x2APIC mode if the processor has it, else with the registers in
+//! memory (Intel SDM volume 3, chapter 11; AMD APM volume 2, chapter 16).
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::Once;
 
 use super::mmio::Window;
-use super::{cpu, msr, percpu};
+use super::{cpu, msr};
 
-/// Vector of interrupts that were none.
+/// Vector of spurious interrupts.
 pub const SPURIOUS: u8 = 0xff;
-/// Vector that only makes a processor look at what others want of it.
+/// Vector of the IPI that makes a processor leave its guest or its idle loop, and check its state.
 pub const KICK: u8 = 0xfe;
 /// Vector of the timer.
 pub const TIMER: u8 = 0xfd;
@@ -37,17 +37,18 @@ static WINDOW: Once<Window> = Once::new();
 /// Timer ticks in 2^20 nanoseconds.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Physical address of the registers, which no domain gets.
+/// Physical address of the registers, which no domain may map.
 pub fn address() -> u64 {
     msr::read(APIC_BASE).unwrap_or(0xfee0_0000) & 0xf_ffff_f000
 }
 
-/// Turns the calling processor's APIC on.
+/// Enables the calling processor's APIC.
 pub fn init() {
     let wide = cpu::id().get_feature_info().is_some_and(|f| f.has_x2apic());
     X2APIC.store(wide, Ordering::Relaxed);
     let base = msr::read(APIC_BASE).unwrap_or(0xfee0_0000);
-    // SAFETY: turning the APIC on changes no memory of ours; its registers are mapped as a device.
+    // SAFETY: the value keeps the address and enables the APIC, whose registers are mapped as a device and hold no Rust
+    // object.
     unsafe { msr::write(APIC_BASE, base | 1 << 11 | if wide { 1 << 10 } else { 0 }) };
     if !wide {
         WINDOW.call_once(|| Window::map(address(), 4096));
@@ -71,7 +72,8 @@ fn write(register: usize, value: u32) {
     match WINDOW.get() {
         Some(window) if !X2APIC.load(Ordering::Relaxed) => window.write(register, value),
         _ => {
-            // SAFETY: an APIC register; interrupts go to vectors of ours only.
+            // SAFETY: the MSR is a register of the APIC. Callers set up interrupts with vectors that have a stub in the
+            // IDT.
             unsafe { msr::write(X2APIC_FIRST + (register >> 4) as u32, u64::from(value)) };
         }
     }
@@ -86,14 +88,15 @@ pub fn id() -> u32 {
     }
 }
 
-/// Ends the interrupt that is being served.
-pub fn end_of_interrupt() {
+/// Signals the EOI of the interrupt that is being handled.
+pub fn eoi() {
     write(END, 0);
 }
 
-fn command(destination: u32, low: u32) {
+fn write_icr(destination: u32, low: u32) {
     if X2APIC.load(Ordering::Relaxed) {
-        // SAFETY: as in `write`; INIT and start-up are sent to processors the hypervisor starts.
+        // SAFETY: the MSR is the ICR. Fixed IPIs have vectors with a stub in the IDT; INIT and start-up IPIs are sent
+        // by `smp` only, to processors that do not run Rust code yet.
         unsafe {
             msr::write(
                 X2APIC_FIRST + 0x30,
@@ -109,27 +112,27 @@ fn command(destination: u32, low: u32) {
     }
 }
 
-/// Sends an interrupt to the processor of an APIC id.
-pub fn send(destination: u32, vector: u8) {
-    command(destination, 1 << 14 | u32::from(vector));
+/// Sends an IPI to the processor with an APIC id.
+fn send(destination: u32, vector: u8) {
+    write_icr(destination, 1 << 14 | u32::from(vector));
 }
 
-/// Sends a non-maskable interrupt to all other processors.
+/// Sends an NMI to all other processors.
 pub fn send_nmi_to_others() {
-    command(0, 3 << 18 | 1 << 14 | 4 << 8);
+    write_icr(0, 3 << 18 | 1 << 14 | 4 << 8);
 }
 
-/// Resets another processor into its wait for a start.
+/// Sends INIT to a processor: it waits for a start-up IPI.
 pub fn send_init(destination: u32) {
-    command(destination, 1 << 14 | 5 << 8);
+    write_icr(destination, 1 << 14 | 5 << 8);
 }
 
-/// Starts another processor in real mode at `page` times 4096.
+/// Sends a start-up IPI: the processor starts in real mode at `page` times 4096.
 pub fn send_startup(destination: u32, page: u8) {
-    command(destination, 1 << 14 | 6 << 8 | u32::from(page));
+    write_icr(destination, 1 << 14 | 6 << 8 | u32::from(page));
 }
 
-/// Measures the timer against the time-stamp counter; once, on the first processor.
+/// Measures the timer's rate against the TSC; once, on the first processor.
 pub fn calibrate() {
     write(DIVIDE, 0b1011);
     write(LVT_TIMER, 1 << 16 | u32::from(TIMER));
@@ -152,7 +155,7 @@ pub fn calibrate() {
     );
 }
 
-/// Has the timer's interrupt come `nanoseconds` from now, or sooner if that is too far for it; `None` stops it.
+/// Sets the timer to interrupt in `nanoseconds`, or earlier if that exceeds its range; `None` stops it.
 pub fn set_timer(nanoseconds: Option<u64>) {
     write(DIVIDE, 0b1011);
     write(LVT_TIMER, u32::from(TIMER));
@@ -163,7 +166,7 @@ pub fn set_timer(nanoseconds: Option<u64>) {
     write(INITIAL_COUNT, count);
 }
 
-/// Makes another processor leave its guest or its sleep.
-pub fn kick(cpu: &percpu::PerCpu) {
-    send(cpu.apic_id, KICK);
+/// Makes another processor leave its guest or its idle loop.
+pub fn kick(apic_id: u32) {
+    send(apic_id, KICK);
 }

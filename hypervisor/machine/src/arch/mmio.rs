@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device's registers in memory.
+//! Access to device registers in memory.
 
 use core::ptr;
 
 use super::paging;
 
-/// A window onto a device's registers, mapped uncached for ever.
+/// Registers of a device, mapped uncached for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     base: usize,
@@ -14,7 +14,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Maps `len` bytes at a physical address. The hypervisor gives the frames to no domain.
+    /// Maps `len` bytes of registers at a physical address.
     pub fn map(physical: u64, len: u64) -> Self {
         Self {
             base: paging::map_device(physical, len) as usize,
@@ -22,6 +22,11 @@ impl Window {
         }
     }
 
+    /// A pointer to the register at an offset.
+    ///
+    /// # Panics
+    ///
+    /// If it is misaligned or not within the window.
     fn at<T>(&self, offset: usize) -> *mut T {
         assert!(
             offset % size_of::<T>() == 0 && offset + size_of::<T>() <= self.len,
@@ -32,22 +37,24 @@ impl Window {
 
     /// Reads a 32-bit register.
     pub fn read(&self, offset: usize) -> u32 {
-        // SAFETY: within the window, aligned; a device's register is no object of Rust's.
+        // SAFETY: `at` returns an aligned pointer into the window, which is mapped for ever; a register is not a Rust
+        // object.
         unsafe { ptr::read_volatile(self.at(offset)) }
     }
 
     /// Writes a 32-bit register.
     pub fn write(&self, offset: usize, value: u32) {
-        // SAFETY: as for `read`; the hypervisor's drivers set up no access of a device's to memory of ours.
+        // SAFETY: `at` returns an aligned pointer into the window, which is mapped for ever; a register is not a Rust
+        // object. Registers that start DMA are written on behalf of dom0 only, which is trusted with its devices.
         unsafe { ptr::write_volatile(self.at(offset), value) }
     }
 
     /// Writes a part of a register: 1, 2 or 4 bytes at a multiple of as many.
     pub fn write_part(&self, offset: usize, size: u8, value: u32) {
         match size {
-            // SAFETY: as for `write`.
+            // SAFETY: `at` returns an aligned pointer into the window, as in `write`.
             1 => unsafe { ptr::write_volatile(self.at(offset), value as u8) },
-            // SAFETY: the same.
+            // SAFETY: `at` returns an aligned pointer into the window, as in `write`.
             2 => unsafe { ptr::write_volatile(self.at(offset), value as u16) },
             _ => self.write(offset, value),
         }

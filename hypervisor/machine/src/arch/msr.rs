@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Model-specific registers, with an access that survives one that does not exist.
+//! Model-specific registers. An access to one that does not exist is an error, not a crash.
 
 use core::arch::global_asm;
 
@@ -10,7 +10,7 @@ global_asm!(
     .global msr_read_at
     .global msr_write_at
     .global msr_failed
-    # rdi: number; rsi: where the value goes. Returns 0, or 1 if the processor objects.
+    # rdi: number; rsi: address for the value. Returns 0, or 1 after a #GP.
     .global msr_read
 msr_read:
     mov ecx, edi
@@ -45,7 +45,7 @@ unsafe extern "C" {
     static msr_failed: u8;
 }
 
-/// Where to go on after a general-protection fault at `rip`, if it is one of the accesses below.
+/// The address at which to continue after a #GP at `rip`, if that is RDMSR or WRMSR below.
 pub fn fixup(rip: u64) -> Option<u64> {
     let places = [
         (&raw const msr_read_at) as u64,
@@ -56,20 +56,20 @@ pub fn fixup(rip: u64) -> Option<u64> {
         .then_some((&raw const msr_failed) as u64)
 }
 
-/// Reads a register; `None` if the processor has none of this number.
+/// Reads an MSR; `None` if it does not exist.
 pub fn read(number: u32) -> Option<u64> {
     let mut value = 0;
-    // SAFETY: reading has no effect on memory, and a fault is fixed up.
+    // SAFETY: `value` is valid for writes, reading an MSR does not affect memory, and a #GP has a fixup.
     let failed = unsafe { msr_read(number, &raw mut value) };
     (failed == 0).then_some(value)
 }
 
-/// Writes a register; false if the processor refuses.
+/// Writes an MSR; false on a #GP.
 ///
 /// # Safety
 ///
-/// The value does not change how the hypervisor's own memory or code is reached.
+/// The value must not change how the hypervisor's memory or code is accessed.
 pub unsafe fn write(number: u32, value: u64) -> bool {
-    // SAFETY: the caller's promise; a fault is fixed up.
+    // SAFETY: by the function's contract the value is harmless; a #GP has a fixup.
     unsafe { msr_write(number, value) == 0 }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hypervisor's own address space: the image with W^X, all other memory writable and not executable,
-//! devices uncached, stacks between guard pages. One set of tables for all processors.
+//! The hypervisor's address space: the image with W^X, the direct map of all other memory, devices uncached, stacks
+//! between guard pages. All processors use the same tables.
 
 use spin::Mutex;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -12,32 +12,33 @@ use x86_64::structures::paging::{
 use x86_64::{PhysAddr, VirtAddr};
 
 use super::frames::{FRAME, Frames};
+use super::image;
 use super::{cpu, phys};
-use crate::boot::image;
 
-/// Where devices are mapped; grows upward.
+/// Address of the first device mapping; later ones follow.
 const DEVICES: u64 = 0xffff_9000_0000_0000;
-/// Where stacks are mapped; grows upward.
+/// Address of the first stack; later ones follow.
 const STACKS: u64 = 0xffff_9100_0000_0000;
 
 struct Direct;
 
-// SAFETY: the direct map maps each frame a table can lie in at the address this returns.
+// SAFETY: tables are allocated from RAM outside of the image, and the direct map maps all of that at the address that
+// this returns.
 unsafe impl PageTableFrameMapping for Direct {
     fn frame_to_pointer(&self, frame: PhysFrame) -> *mut PageTable {
         phys::pointer(frame.start_address().as_u64())
     }
 }
 
-/// Gives tables their frames; below 4 GiB as long as the boot tables are in use.
+/// Allocates frames for tables, below 4 GiB as long as the boot tables are in use.
 struct Tables {
     limit: u64,
 }
 
-// SAFETY: `Frames` hands out each frame once, and these are kept for ever.
+// SAFETY: `Frames` allocates each frame once, and these are leaked.
 unsafe impl FrameAllocator<Size4KiB> for Tables {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        let frame = Frames::take(1, self.limit)?.leak();
+        let frame = Frames::alloc(1, self.limit)?.leak();
         Some(PhysFrame::containing_address(PhysAddr::new(frame)))
     }
 }
@@ -56,17 +57,18 @@ static SPACE: Mutex<Space> = Mutex::new(Space {
 
 impl Space {
     fn mapper(&mut self) -> MappedPageTable<'static, Direct> {
-        // SAFETY: the root is a table of ours; the lock on `SPACE` keeps this the only reference to it.
+        // SAFETY: `init` has allocated the root table for ever, and the lock on `SPACE` makes this the only reference
+        // to it.
         let root = unsafe { &mut *phys::pointer(self.root) };
-        // SAFETY: it and all below it are mapped where `Direct` says.
+        // SAFETY: the tables below the root were allocated by `Tables`, in frames that `Direct` translates.
         unsafe { MappedPageTable::new(root, Direct) }
     }
 }
 
-/// Makes the tables for memory up to `top` and switches to them.
+/// Makes the tables for memory up to the physical address `top`, and switches to them.
 pub fn init(top: u64) {
     let mut tables = Tables { limit: 4 << 30 };
-    let root = Frames::take(1, tables.limit)
+    let root = Frames::alloc(1, tables.limit)
         .expect("a frame for the page table")
         .leak();
     let mut space = SPACE.lock();
@@ -81,15 +83,16 @@ pub fn init(top: u64) {
         let address = virt(phys::address(at));
         if giant && clear(1 << 30) {
             let page = Page::<Size1GiB>::containing_address(address);
-            // SAFETY: these tables are not in use yet, and map each frame once: the image only at its own addresses,
-            // everything else only in the direct map.
+            // SAFETY: these tables are not in use yet, and map each frame once: the image at its own addresses only,
+            // all other frames in the direct map only.
             unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
                 .expect("the direct map")
                 .ignore();
             at += 1 << 30;
         } else if clear(2 << 20) {
             let page = Page::<Size2MiB>::containing_address(address);
-            // SAFETY: see above.
+            // SAFETY: these tables are not in use yet, and the direct map leaves the image out, so each frame is mapped
+            // once.
             unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
                 .expect("the direct map")
                 .ignore();
@@ -97,7 +100,8 @@ pub fn init(top: u64) {
         } else {
             if clear(FRAME) {
                 let page = Page::<Size4KiB>::containing_address(address);
-                // SAFETY: see above.
+                // SAFETY: these tables are not in use yet, and the direct map leaves the image out, so each frame is
+                // mapped once.
                 unsafe { mapper.map_to(page, frame(at), data, &mut tables) }
                     .expect("the direct map")
                     .ignore();
@@ -120,7 +124,7 @@ pub fn init(top: u64) {
     for (range, flags) in parts {
         for at in range.step_by(FRAME as usize) {
             let page = Page::<Size4KiB>::containing_address(virt(at));
-            // SAFETY: see above.
+            // SAFETY: these tables are not in use yet, and the image's frames are mapped here only.
             unsafe { mapper.map_to(page, frame(at - image::VIRT), flags, &mut tables) }
                 .expect("the image")
                 .ignore();
@@ -130,16 +134,16 @@ pub fn init(top: u64) {
     load();
 }
 
-/// Switches this processor to the hypervisor's tables and turns on what guards them.
+/// Switches the calling processor to the hypervisor's tables, and enables its protections.
 pub fn load() {
     cpu::enable_protections();
     let root = SPACE.lock().root;
-    // SAFETY: the tables map the code that runs, its data, and the stack it runs on (the boot stack, in the image,
-    // or one of ours).
+    // SAFETY: `init` has mapped the image, with the code that runs and the boot stack, and `make_stack` all other
+    // stacks.
     unsafe { Cr3::write(frame(root), Cr3Flags::empty()) };
 }
 
-/// Maps a device's registers, uncached, for ever. The address need not be aligned.
+/// Maps registers of a device, uncached, for ever. The address need not be aligned.
 pub fn map_device(physical: u64, len: u64) -> *mut u8 {
     let mut space = SPACE.lock();
     let first = physical / FRAME * FRAME;
@@ -155,7 +159,7 @@ pub fn map_device(physical: u64, len: u64) -> *mut u8 {
     let mut mapper = space.mapper();
     for offset in (0..end - first).step_by(FRAME as usize) {
         let page = Page::<Size4KiB>::containing_address(virt(start + offset));
-        // SAFETY: the page was not mapped before, and a device's registers hold no object of Rust's.
+        // SAFETY: `next_device` only rises, so the page was not mapped before; registers are not Rust objects.
         let mapped = unsafe {
             mapper.map_to(
                 page,
@@ -169,7 +173,7 @@ pub fn map_device(physical: u64, len: u64) -> *mut u8 {
     (start + (physical - first)) as *mut u8
 }
 
-/// Makes a stack of `frames` frames with an unmapped page below it; returns the address behind its end.
+/// Allocates a stack of `frames` frames with an unmapped guard page below it. Returns the address of its end.
 pub fn make_stack(frames: u64) -> u64 {
     let mut space = SPACE.lock();
     let start = space.next_stack + FRAME;
@@ -180,7 +184,8 @@ pub fn make_stack(frames: u64) -> u64 {
     for at in (start..end).step_by(FRAME as usize) {
         let memory = Frames::one().expect("memory for a stack").leak();
         let page = Page::<Size4KiB>::containing_address(virt(at));
-        // SAFETY: the page was not mapped before; the frame is ours and used through this mapping only.
+        // SAFETY: `next_stack` only rises, so the page was not mapped before; the frame was just allocated for ever and
+        // is used through this mapping only.
         let mapped =
             unsafe { mapper.map_to(page, frame(memory), flags, &mut Tables { limit: u64::MAX }) };
         mapped.expect("a stack is mapped").ignore();

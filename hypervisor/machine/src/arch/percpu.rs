@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What belongs to one processor. The GS base points at it while the hypervisor runs.
+//! Per-CPU data. The GS base points to it while the hypervisor runs.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,41 +13,42 @@ use x86_64::registers::model_specific::GsBase;
 use super::descriptors::Descriptors;
 use super::paging;
 
-/// Frames of a processor's stack.
+/// Size of a processor's stack in frames.
 const STACK_FRAMES: u64 = 16;
-/// Frames of the first processor's, which unpacks dom0's kernel: a block of zstd's, 128 KiB, lies on the stack.
+/// Size of the first processor's stack in frames. It unpacks dom0's kernel, and a zstd block of 128 KiB lies on the
+/// stack.
 const FIRST_STACK_FRAMES: u64 = 80;
 
-/// A processor's own data; lives for ever.
+/// Data of one processor, which are never freed.
 #[repr(C)]
 pub struct PerCpu {
-    /// Its own address, for [`this`] to read.
+    /// The address of this structure, which [`this`] reads.
     me: AtomicPtr<PerCpu>,
     /// Number of the processor, from 0 in the order in which they came up.
     pub index: usize,
     /// The local APIC's id.
     pub apic_id: u32,
-    /// Behind the end of the stack this processor runs on.
+    /// End of its stack.
     pub stack: u64,
     descriptors: Descriptors,
     /// Set once the processor runs its main loop.
     pub ready: AtomicBool,
-    /// Set when the timer's interrupt came: it has to be armed again.
+    /// Set by the timer interrupt: the timer has to be armed again.
     pub timer_fired: AtomicBool,
-    /// Set when the scheduler has something more urgent for it than what it runs.
+    /// Set when a more urgent vCPU waits for it.
     pub reschedule: AtomicBool,
-    /// Nanoseconds it had nothing to run.
+    /// Nanoseconds that it was idle.
     pub idle: AtomicU64,
-    /// The number of the vCPU whose extended state it has; `usize::MAX` for none.
+    /// Number of the vCPU whose extended state is in its registers; `usize::MAX` for none.
     pub last_vcpu: AtomicUsize,
 }
 
 static ALL: RwLock<Vec<&'static PerCpu>> = RwLock::new(Vec::new());
-static MAKING: Mutex<()> = Mutex::new(());
+static ALLOCATING: Mutex<()> = Mutex::new(());
 
-/// Makes the data of a processor that will come up.
-pub fn make(apic_id: u32) -> &'static PerCpu {
-    let _one_at_a_time = MAKING.lock();
+/// Allocates the data of a processor that will be started.
+pub fn alloc(apic_id: u32) -> &'static PerCpu {
+    let _guard = ALLOCATING.lock();
     let index = ALL.read().len();
     let frames = match index {
         0 => FIRST_STACK_FRAMES,
@@ -71,25 +72,25 @@ pub fn make(apic_id: u32) -> &'static PerCpu {
     cpu
 }
 
-/// Makes `cpu` the data of the processor that calls, and loads its descriptor tables.
-pub fn adopt(cpu: &'static PerCpu) {
+/// Makes `cpu` the data of the calling processor, and loads its descriptor tables.
+pub fn load(cpu: &'static PerCpu) {
     cpu.descriptors.load();
     GsBase::write(VirtAddr::from_ptr(cpu));
 }
 
-/// The data of the processor that calls.
+/// The data of the calling processor.
 pub fn this() -> &'static PerCpu {
     let cpu: *const PerCpu;
-    // SAFETY: the GS base points at a `PerCpu` from `adopt` on, which is called before anything that comes here, and
-    // its first field is its address.
+    // SAFETY: `load`, which each processor calls first, points the GS base to a `PerCpu`, whose first field is its
+    // address.
     unsafe {
         core::arch::asm!("mov {}, gs:[0]", out(reg) cpu, options(nostack, readonly, preserves_flags));
     }
-    // SAFETY: it is never freed, and what changes in it is atomic or locked.
+    // SAFETY: a `PerCpu` is never freed, and its fields change by interior mutability only.
     unsafe { &*cpu }
 }
 
-/// The data of all processors known so far.
+/// The data of all processors.
 pub fn all() -> Vec<&'static PerCpu> {
     ALL.read().clone()
 }
@@ -99,14 +100,16 @@ pub fn get(index: usize) -> Option<&'static PerCpu> {
     ALL.read().get(index).copied()
 }
 
-/// Forgets the processor that was made last: it does not come up.
-pub fn forget_last() {
+/// Removes the data that were allocated last: the processor does not come up.
+pub fn remove_last() {
     ALL.write().pop();
 }
 
-/// Leaves the present stack for ever and goes on in `then` on this processor's own.
+/// Leaves the present stack for ever and continues in `then` on the processor's own stack.
 pub fn switch_stack(cpu: &'static PerCpu, then: extern "C" fn() -> !) -> ! {
-    // SAFETY: the stack is mapped, large, and nobody else's; nothing of the old one is used again.
+    // SAFETY:
+    // - `make_stack` has mapped the stack, for this processor only.
+    // - `then` does not return, so nothing on the old stack is used again.
     unsafe {
         core::arch::asm!(
             "mov rsp, {stack}",

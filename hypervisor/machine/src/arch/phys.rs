@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Access to physical memory through the direct map. Nothing here makes a reference: bytes are copied with
-//! volatile accesses, for a device or a guest may write at the same time.
+//! Access to physical memory through the direct map. Nothing here makes a Rust reference to it: bytes are copied, and
+//! words that guests change at the same time are accessed atomically.
 
 use core::ptr;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// Where physical address 0 appears in the hypervisor's address space. The boot tables map 4 GiB here, the final
-/// ones all memory that is not the image's.
+/// Virtual address of the direct map. The boot tables map 4 GiB there, the final ones all memory but the image.
 pub const DIRECT: u64 = 0xffff_8880_0000_0000;
 
-/// The virtual address of a byte of physical memory.
+/// The virtual address of a physical one.
 pub fn address(physical: u64) -> u64 {
     DIRECT + physical
 }
 
-/// A pointer to physical memory; whoever uses it needs a reason why the frame is there and whose it is.
+/// A pointer to physical memory. Its user has to know that the frame is mapped and who owns it.
 pub fn pointer<T>(physical: u64) -> *mut T {
     address(physical) as *mut T
 }
@@ -25,8 +24,8 @@ macro_rules! read {
     ($($name:ident: $type:ty),*) => {$(
         /// Reads a little-endian number at a physical address, of any alignment, in mapped RAM.
         pub fn $name(physical: u64) -> $type {
-            // SAFETY: reading mapped RAM through a raw pointer changes nothing and makes no reference. An address
-            // without RAM is a fault of the hypervisor's own and ends in its crash report.
+            // SAFETY: the direct map maps all RAM, and a read through a raw pointer makes no reference. Callers pass
+            // addresses of firmware tables and of the hypervisor's frames.
             unsafe { ptr::read_unaligned(pointer::<$type>(physical)) }
         }
     )*};
@@ -36,7 +35,7 @@ read!(read_u8: u8, read_u16: u16, read_u32: u32, read_u64: u64);
 
 /// Copies physical memory to `out`.
 pub fn read_bytes(physical: u64, out: &mut [u8]) {
-    // SAFETY: as above; `out` is ours and cannot overlap memory that somebody else changes.
+    // SAFETY: the direct map maps all RAM; `out` is borrowed exclusively, so it does not overlap the source.
     unsafe { ptr::copy_nonoverlapping(pointer::<u8>(physical), out.as_mut_ptr(), out.len()) };
 }
 
@@ -44,9 +43,10 @@ pub fn read_bytes(physical: u64, out: &mut [u8]) {
 ///
 /// # Safety
 ///
-/// The whole range is RAM in which no object of the hypervisor's lives: a guest's, or a frame the caller owns.
+/// The whole range must be RAM without Rust objects: memory of a guest, or frames that the caller owns.
 pub unsafe fn write_bytes(physical: u64, data: &[u8]) {
-    // SAFETY: the caller's promise.
+    // SAFETY: by the function's contract the range is mapped RAM without Rust objects, so it does not overlap `data`
+    // either.
     unsafe { ptr::copy_nonoverlapping(data.as_ptr(), pointer::<u8>(physical), data.len()) };
 }
 
@@ -56,7 +56,8 @@ pub unsafe fn write_bytes(physical: u64, data: &[u8]) {
 ///
 /// As for [`write_bytes`], for the destination.
 pub unsafe fn copy(from: u64, to: u64, len: u64) {
-    // SAFETY: the caller's promise.
+    // SAFETY: by the function's contract the destination is mapped RAM without Rust objects; `ptr::copy` allows
+    // overlap.
     unsafe { ptr::copy(pointer::<u8>(from), pointer::<u8>(to), len as usize) };
 }
 
@@ -66,12 +67,12 @@ pub unsafe fn copy(from: u64, to: u64, len: u64) {
 ///
 /// As for [`write_bytes`].
 pub unsafe fn zero(physical: u64, len: u64) {
-    // SAFETY: the caller's promise.
+    // SAFETY: by the function's contract the range is mapped RAM without Rust objects.
     unsafe { ptr::write_bytes(pointer::<u8>(physical), 0, len as usize) };
 }
 
-/// The machine's memory as the library's logic reaches it: only addresses of a guest's frames, or of frames the
-/// hypervisor shares with one, which the caller has looked up.
+/// The machine, for the library. Its memory is accessed at addresses of frames that the caller has looked up: of a
+/// guest, or of the hypervisor and shared with a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine;
 
@@ -79,8 +80,10 @@ macro_rules! atomic {
     ($type:ty, $address:expr) => {{
         let address: u64 = $address;
         assert!(address % size_of::<$type>() as u64 == 0, "misaligned word");
-        // SAFETY: the caller looked the frame up, so it is mapped RAM and no object of the hypervisor's; all that the
-        // hypervisor does to words there is atomic or volatile.
+        // SAFETY:
+        // - By the contract of `MachineMemory` the frame is RAM of a guest or shared with one, so the direct map maps
+        //   it and no Rust object lies there.
+        // - The address is aligned, and the hypervisor accesses words there atomically only.
         unsafe { <$type>::from_ptr(pointer(address)) }
     }};
 }
@@ -91,12 +94,14 @@ impl paravane::mem::MachineMemory for Machine {
     }
 
     fn write(&self, address: u64, from: &[u8]) {
-        // SAFETY: by the trait's contract the bytes lie in a frame that a guest may change at any time anyway.
+        // SAFETY: by the contract of `MachineMemory` the bytes lie in a frame of a guest or shared with one, where no
+        // Rust object is.
         unsafe { write_bytes(address, from) };
     }
 
     fn clear_frame(&self, address: u64) {
-        // SAFETY: as above.
+        // SAFETY: by the contract of `MachineMemory` the frame is about to become a guest's or a table of one, where no
+        // Rust object is.
         unsafe { zero(address & !0xfff, 4096) };
     }
 
@@ -136,7 +141,7 @@ impl paravane::mem::MachineMemory for Machine {
         atomic!(AtomicU64, address).compare_exchange(old, new, SeqCst, SeqCst)
     }
 
-    // Single locked instructions: a guest that changes the word all the time cannot make them be tried again.
+    // Single locked instructions: a guest that keeps changing the word cannot delay them.
 
     fn fetch_or_u16(&self, address: u64, bits: u16) -> u16 {
         atomic!(AtomicU16, address).fetch_or(bits, SeqCst)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filling dom0's memory before it runs: from frames of the hypervisor's to frames that are nobody's yet.
+//! Filling dom0's memory before it runs.
 
 use core::ops::Range;
 
 use super::frames::Frames;
+use super::image;
 use super::{memory, phys};
-use crate::boot::image;
 
-/// The bytes of a file in frames of the hypervisor's.
+/// A file in frames of the hypervisor.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes {
     start: u64,
@@ -16,7 +16,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// The first `len` bytes of `frames`, which stay as they are while this is used.
+    /// The first `len` bytes of `frames`, which must not be freed while this is used.
     pub fn of(frames: &Frames, len: u64) -> Self {
         Self {
             start: frames.start(),
@@ -24,7 +24,7 @@ impl Bytes {
         }
     }
 
-    /// A number of up to 8 bytes; `None` beyond the end.
+    /// A little-endian number of up to 8 bytes; `None` beyond the end.
     pub fn number(&self, at: u64, size: u64) -> Option<u64> {
         let mut bytes = [0; 8];
         if size > 8 || at.checked_add(size)? > self.len {
@@ -38,7 +38,7 @@ impl Bytes {
     ///
     /// # Panics
     ///
-    /// If they are not all there.
+    /// If they are not all in the file.
     pub fn read(&self, at: u64, to: &mut [u8]) {
         let end = at.checked_add(to.len() as u64);
         assert!(
@@ -48,18 +48,18 @@ impl Bytes {
         phys::read_bytes(self.start + at, to);
     }
 
-    /// How many bytes there are.
+    /// Length of the file in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether a range lies within.
+    /// Whether a range lies in the file.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         range.start <= range.end && range.end <= self.len
     }
 }
 
-/// That nothing of the hypervisor's lies in a range of dom0's memory: what [`place`] and [`write`] rest on.
+/// Checks that a range is RAM and not of the image, which [`place`] and [`write`] rely on.
 fn check(to: &Range<u64>) {
     let own = image::physical();
     assert!(
@@ -80,30 +80,33 @@ pub fn place(to: &Range<u64>, file: &Bytes, part: Range<u64>) {
         file.contains(&part) && size <= room,
         "part of a file that is not there"
     );
-    // SAFETY: the caller places what was taken for dom0, which does not run yet; `check` saw that it is RAM and not
-    // the image. The file lies in frames of its own.
+    // SAFETY:
+    // - `check` has made sure that the destination is RAM and not the image.
+    // - The frames were allocated for dom0, which does not run yet, so no Rust object lies there.
     unsafe { phys::copy(file.start + part.start, to.start, size) };
-    // SAFETY: the same.
+    // SAFETY: the rest of the same range, for which the same holds.
     unsafe { phys::zero(to.start + size, room - size) };
 }
 
 /// Copies bytes to dom0's memory.
 pub fn write(to: u64, bytes: &[u8]) {
     check(&(to..to + bytes.len() as u64));
-    // SAFETY: as above.
+    // SAFETY:
+    // - `check` has made sure that the destination is RAM and not the image.
+    // - The frames were allocated for dom0, which does not run yet, so no Rust object lies there.
     unsafe { phys::write_bytes(to, bytes) };
 }
 
-/// Copies memory the loader filled to frames of the hypervisor's.
+/// Copies a module of the boot loader to frames of the hypervisor.
 ///
 /// # Panics
 ///
 /// If it does not fit.
-pub fn copy_in(to: &Frames, from: u64, len: u64) {
+pub fn copy_module(to: &Frames, from: u64, len: u64) {
     assert!(
         len <= to.range().end - to.start(),
         "a copy that does not fit"
     );
-    // SAFETY: the frames are the caller's own.
+    // SAFETY: the frames are allocated, hold no Rust object, and the assertion keeps the copy within them.
     unsafe { phys::copy(from, to.start(), len) };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The battery-backed clock, read once for the wall clock (Motorola MC146818).
+//! The real-time clock (Motorola MC146818), which is read once for the wall clock.
 
 use super::legacy::{input, output};
 
@@ -9,19 +9,20 @@ fn register(index: u8) -> u8 {
     input(0x71)
 }
 
-fn once() -> [u8; 6] {
+/// Reads seconds, minutes, hours, day, month and year.
+fn read_fields() -> [u8; 6] {
     while register(0x0a) & 0x80 != 0 {
         core::hint::spin_loop();
     }
     [0, 2, 4, 7, 8, 9].map(register)
 }
 
-/// Seconds since 1970, taking the clock to run in UTC.
+/// Seconds since 1970, if the clock runs in UTC.
 pub fn read() -> u64 {
-    let mut fields = once();
-    // Twice the same: no tick between.
+    let mut fields = read_fields();
+    // Two equal readings: there was no tick in between.
     for _ in 0..8 {
-        let again = once();
+        let again = read_fields();
         if again == fields {
             break;
         }
@@ -45,7 +46,7 @@ pub fn read() -> u64 {
         number(fields[4]),
         2000 + number(fields[5]),
     );
-    // Days since the civil epoch, with the year starting in March.
+    // Days since 1970, with years that start in March.
     let (y, m) = if month > 2 {
         (year, month - 3)
     } else {

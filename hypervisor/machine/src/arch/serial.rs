@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The serial console: the machine's log, and later dom0's.
+//! The serial console, for the log of the hypervisor and for dom0.
 
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -9,15 +9,15 @@ use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 use uart_16550::SerialPort;
 
-/// The global interrupt of the first serial port, which no domain gets either.
+/// GSI of the first serial port, which no domain gets.
 pub const GSI: u32 = 4;
 
 static PORT: Mutex<Option<SerialPort>> = Mutex::new(None);
 static BASE: AtomicU16 = AtomicU16::new(0);
 
-/// Makes the 16550 at I/O port `base` the console, at 115200 baud, and the place where [`log`] goes.
+/// Initialises the 16550 at I/O port `base` as the console, at 115200 baud, and lets [`log`] print there.
 pub fn init(base: u16) {
-    // SAFETY: the hypervisor is alone on the machine and gives these ports to no domain ([`ports`]).
+    // SAFETY: `base` is a 16550's, and no domain may access the ports: the I/O permission map intercepts [`ports`].
     let mut port = unsafe { SerialPort::new(base) };
     port.init();
     *PORT.lock() = Some(port);
@@ -45,16 +45,17 @@ pub fn write_bytes(bytes: &[u8]) {
     }
 }
 
-/// A byte somebody typed, if there is one.
+/// A byte of input, if there is one.
 pub fn try_read() -> Option<u8> {
     PORT.lock()
         .as_mut()
         .and_then(|port| port.try_receive().ok())
 }
 
-/// Takes the console from whoever holds it: only for a crash, when nothing runs on.
+/// Takes the console even if its lock is held. For crash reports only.
 pub fn break_lock() {
-    // SAFETY: the other processors are being stopped and this one will not return to the holder.
+    // SAFETY: the caller reports a crash: the other processors are being stopped, and this one does not return to the
+    // code that holds the lock, so nobody uses the port at the same time for long.
     unsafe { PORT.force_unlock() };
 }
 
@@ -68,17 +69,17 @@ impl Write for Console {
     }
 }
 
-/// What was logged and is not in the console ring yet: who logs may hold the lock that the ring is behind.
-static SAID: Mutex<arrayvec::ArrayVec<u8, { 16 << 10 }>> =
+/// Log lines that are not in the console ring yet. A line may be logged while the lock that the ring is behind is held.
+static UNREAD: Mutex<arrayvec::ArrayVec<u8, { 16 << 10 }>> =
     Mutex::new(arrayvec::ArrayVec::new_const());
-static NEWS: AtomicBool = AtomicBool::new(false);
+static HAS_UNREAD: AtomicBool = AtomicBool::new(false);
 
-/// Calls `each` with what was logged since the last time, if there is any.
-pub fn take_said(each: impl FnOnce(&[u8])) {
-    if NEWS.swap(false, Ordering::Relaxed) {
-        let mut said = SAID.lock();
-        each(&said);
-        said.clear();
+/// Calls `each` with what was logged since the last call, if there is anything.
+pub fn take_unread(each: impl FnOnce(&[u8])) {
+    if HAS_UNREAD.swap(false, Ordering::Relaxed) {
+        let mut unread = UNREAD.lock();
+        each(&unread);
+        unread.clear();
     }
 }
 
@@ -95,18 +96,18 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let mut line = Line::default();
             // A line that is too long is cut; nothing else can fail here.
-            let _ = writeln!(line, "(PV) {}", record.args());
+            let _ = writeln!(line, "(PVN) {}", record.args());
             write_bytes(&line.bytes);
-            // What finds no room is missing in `xl dmesg`, and stands on the serial line.
-            let _ = SAID.lock().try_extend_from_slice(&line.bytes);
-            NEWS.store(true, Ordering::Relaxed);
+            // Without room the line is missing in `xl dmesg`; it was printed on the serial port.
+            let _ = UNREAD.lock().try_extend_from_slice(&line.bytes);
+            HAS_UNREAD.store(true, Ordering::Relaxed);
         }
     }
 
     fn flush(&self) {}
 }
 
-/// One line, put together before the port is locked so that the lines of two processors do not mix.
+/// One line, formatted before the port is locked, so that lines of two processors do not mix.
 #[derive(Default)]
 struct Line {
     bytes: arrayvec::ArrayVec<u8, 512>,

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The other processors: a trampoline below 1 MiB takes each from real mode to [`crate::processor`], one at a time.
+//! Application processors: a trampoline below 1 MiB takes each from real mode to long mode, one at a time.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use spin::Once;
+
 use super::acpi::Acpi;
+use super::percpu::PerCpu;
 use super::{lapic, paging, percpu, phys, time};
 
-/// Where the trampoline goes: a page below 640 KiB that neither the firmware's data nor a loader's structures
-/// occupy, and that belongs to no domain yet.
-const PAGE: u64 = 0x8000;
+/// Physical address of the trampoline: a page below 640 KiB that neither the firmware nor loaders use, and that belongs
+/// to no domain yet.
+const TRAMPOLINE: u64 = 0x8000;
 
-/// How long a processor may take to come up, in nanoseconds.
-const PATIENCE: u64 = 1_000_000_000;
+/// How long to wait for a processor to come up, in nanoseconds.
+const START_TIMEOUT: u64 = 1_000_000_000;
 
 global_asm!(
     r#"
@@ -69,7 +72,7 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
-/// The stack of the processor that is being started: of the boot stack's kind, mapped by the boot tables.
+/// Initial stack pointer of the processor that is being started; the boot tables map that stack.
 static STACK: AtomicU64 = AtomicU64::new(0);
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -78,36 +81,43 @@ struct BootStack([u8; 32768]);
 
 static BOOT_STACK: spin::Mutex<BootStack> = spin::Mutex::new(BootStack([0; 32768]));
 
-/// Brings all other processors up.
-pub fn start_others(acpi: &Acpi) {
+/// What a processor runs once it is up, on its own stack.
+pub type Entry = fn(&'static PerCpu) -> !;
+
+static ENTRY: Once<Entry> = Once::new();
+
+/// Starts all other processors; each continues in `entry`.
+pub fn start_others(acpi: &Acpi, entry: Entry) {
+    ENTRY.call_once(|| entry);
     let me = lapic::id();
     let (from, to) = (
         (&raw const trampoline_start) as u64,
         (&raw const trampoline_end) as u64,
     );
-    // SAFETY: the trampoline lies between these symbols of the image and never changes.
+    // SAFETY: the assembly above defines both symbols around the trampoline, which is code of the image and never
+    // changes.
     let code = unsafe { core::slice::from_raw_parts(from as *const u8, (to - from) as usize) };
-    // SAFETY: the page is RAM that no object of ours lives in.
-    unsafe { phys::write_bytes(PAGE, code) };
+    // SAFETY: the first MiB is RAM that `memory::init` has reserved, so no object of the hypervisor lies there.
+    unsafe { phys::write_bytes(TRAMPOLINE, code) };
     let mut stack = BOOT_STACK.lock();
     STACK.store(
         (&raw mut *stack) as u64 + size_of::<BootStack>() as u64,
         Ordering::SeqCst,
     );
     for &apic_id in acpi.apic_ids.iter().filter(|&&id| id != me) {
-        percpu::make(apic_id);
+        percpu::alloc(apic_id);
         STARTED.store(false, Ordering::SeqCst);
         lapic::send_init(apic_id);
         time::delay(10_000_000);
-        lapic::send_startup(apic_id, (PAGE >> 12) as u8);
+        lapic::send_startup(apic_id, (TRAMPOLINE >> 12) as u8);
         if !wait(200_000) {
-            lapic::send_startup(apic_id, (PAGE >> 12) as u8);
+            lapic::send_startup(apic_id, (TRAMPOLINE >> 12) as u8);
         }
-        if !wait(PATIENCE) {
+        if !wait(START_TIMEOUT) {
             log::error!("processor with APIC id {apic_id} does not come up");
-            // It may still come late, on the stack that the next one would get.
+            // It may still come up late, on the stack that the next one gets: INIT stops it.
             lapic::send_init(apic_id);
-            percpu::forget_last();
+            percpu::remove_last();
         }
     }
     log::info!(
@@ -130,14 +140,14 @@ fn wait(nanoseconds: u64) -> bool {
     true
 }
 
-/// Where the trampoline ends: on the boot tables and the boot stack for processors.
+/// The end of the trampoline: on the boot tables and the shared boot stack.
 extern "C" fn start() -> ! {
     paging::load();
     lapic::init();
     let id = lapic::id();
     match percpu::all().into_iter().find(|cpu| cpu.apic_id == id) {
         Some(cpu) => {
-            percpu::adopt(cpu);
+            percpu::load(cpu);
             percpu::switch_stack(cpu, on_own_stack)
         }
         None => super::halt_forever(),
@@ -147,14 +157,10 @@ extern "C" fn start() -> ! {
 extern "C" fn on_own_stack() -> ! {
     let cpu = percpu::this();
     cpu.ready.store(true, Ordering::SeqCst);
-    // The boot stack is free for the next one from here on.
+    // From here on the next processor may use the boot stack.
     STARTED.store(true, Ordering::SeqCst);
-    crate::processor(cpu)
-}
-
-/// Stops all other processors, for a crash.
-pub fn stop_others() {
-    if percpu::all().len() > 1 {
-        lapic::send_nmi_to_others();
+    match ENTRY.get() {
+        Some(entry) => entry(cpu),
+        None => super::halt_forever(),
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! AMD's secure virtual machine (APM volume 2, chapter 15): turned on, and a guest entered and left.
+//! AMD's secure virtual machine (SVM; APM volume 2, chapter 15): enabling it, and entering guests.
 
 pub mod enter;
 pub mod extended;
@@ -18,16 +18,16 @@ const VM_CR: u32 = 0xc001_0114;
 const VM_CR_SVMDIS: u64 = 1 << 4;
 const VM_HSAVE_PA: u32 = 0xc001_0117;
 
-/// Whether the VMCB tells where the instruction after an intercepted one starts.
+/// Whether the VMCB has the address of the instruction behind an intercepted one (NRIPS).
 pub fn has_next_rip() -> bool {
     cpu::id().get_svm_info().is_some_and(|svm| svm.has_nrip())
 }
 
-/// Turns SVM on for the calling processor. Returns how many address-space identifiers it has.
+/// Enables SVM on the calling processor. Returns the number of ASIDs.
 ///
 /// # Errors
 ///
-/// Says what is missing.
+/// A message about what is missing.
 pub fn init() -> Result<u32, &'static str> {
     let id = cpu::id();
     let Some(svm) = id.get_svm_info() else {
@@ -43,9 +43,9 @@ pub fn init() -> Result<u32, &'static str> {
         .ok_or("no memory for the host save area")?
         .leak();
     let efer = msr::read(EFER).ok_or("the processor has no EFER")?;
-    // SAFETY: SVME only makes the instructions of SVM valid.
+    // SAFETY: EFER.SVME only enables SVM's instructions.
     let on = unsafe { msr::write(EFER, efer | EFER_SVME) };
-    // SAFETY: the save area is a frame kept for ever.
+    // SAFETY: the host save area is a frame that was just allocated and leaked.
     let saves = unsafe { msr::write(VM_HSAVE_PA, area) };
     if !on || !saves {
         return Err("the processor refuses to turn SVM on");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Time: nanoseconds since the hypervisor started, from the time-stamp counter, whose rate is measured once
-//! against the HPET or, where there is none, the PIT. The hypervisor keeps both for itself.
+//! System time: nanoseconds since the hypervisor's start, from the TSC, whose rate is measured once against the HPET
+//! or, without one, the PIT. No domain gets these two.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,14 +13,14 @@ use super::cpu;
 use super::legacy::{input, output};
 use super::mmio::Window;
 
-/// Measured for this long, in nanoseconds.
+/// Duration of the measurement in nanoseconds.
 const MEASURE: u64 = 50_000_000;
 /// Rate of the PIT in Hz.
 const PIT_HZ: u64 = 1_193_182;
 
 static HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 static CLOCK: Once<Clock> = Once::new();
-/// As if the counter ran at 1 GHz, before its rate is known.
+/// The clock before the TSC's rate is known: as if it were 1 GHz.
 const UNKNOWN: Clock = Clock {
     tsc: 0,
     system_time: 0,
@@ -29,7 +29,7 @@ const UNKNOWN: Clock = Clock {
     stable: true,
 };
 
-/// Measures the counter's rate.
+/// Measures the TSC's rate.
 pub fn init(acpi: &Acpi) {
     let hz = acpi.hpet.and_then(by_hpet).unwrap_or_else(by_pit);
     HZ.store(hz, Ordering::Relaxed);
@@ -47,28 +47,28 @@ pub fn init(acpi: &Acpi) {
     );
 }
 
-/// The counter's rate in Hz.
+/// The TSC's rate in Hz.
 pub fn tsc_hz() -> u64 {
     HZ.load(Ordering::Relaxed)
 }
 
-/// How the counter becomes time, which guests are told.
+/// How the TSC is converted to system time; guests use the same.
 pub fn clock() -> Clock {
     CLOCK.get().copied().unwrap_or(UNKNOWN)
 }
 
-/// Nanoseconds since the start.
+/// System time in nanoseconds.
 pub fn now() -> u64 {
     at(cpu::tsc())
 }
 
-/// The time at which the counter has a value, computed exactly as guests do; 0 before the start.
+/// System time at a value of the TSC, computed as guests do; 0 before the start.
 pub fn at(tsc: u64) -> u64 {
     let clock = clock();
     clock.at(tsc.max(clock.tsc))
 }
 
-/// Waits without sleeping.
+/// Busy-waits.
 pub fn delay(nanoseconds: u64) {
     let end = now() + nanoseconds;
     while now() < end {
@@ -76,7 +76,7 @@ pub fn delay(nanoseconds: u64) {
     }
 }
 
-/// Against the HPET's main counter (IA-PC HPET specification 1.0a, 2.3).
+/// Measures against the HPET's main counter (IA-PC HPET specification 1.0a, 2.3).
 fn by_hpet(address: u64) -> Option<u64> {
     let hpet = Window::map(address, 1024);
     let period = u64::from(hpet.read(4));
@@ -100,7 +100,8 @@ fn by_hpet(address: u64) -> Option<u64> {
     }
 }
 
-/// Against channel 2 of the PIT, which counts down once while its gate is open (Intel 8254 data sheet, mode 0).
+/// Measures against channel 2 of the PIT, which counts down once while its gate is open (Intel 8254 data sheet, mode
+/// 0).
 fn by_pit() -> u64 {
     const COMMAND: u16 = 0x43;
     const DATA: u16 = 0x42;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupts and exceptions while the hypervisor runs. An exception is a fault of the hypervisor's own and ends
-//! in a crash report, save where a table of fix-ups says where to go on; an interrupt goes to its handler.
+//! Interrupts and exceptions while the hypervisor runs. An exception is a bug of the hypervisor and leads to a crash
+//! report, except at the few instructions that have a fixup. An interrupt goes to the handler of its vector.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-use super::{crash, lapic};
+use super::{halt_forever, lapic, msr};
 
-/// The registers at a trap, as the stub below pushes them.
+/// The registers at a trap, in the order in which the stub below pushes them.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -51,12 +51,12 @@ trap_stubs:
     .set vector_number, 0
     .rept 256
     .balign 16
-    # The processor pushes an error code for some exceptions; the others get a zero in its place.
+    # The processor pushes an error code for some exceptions; for the others the stub pushes 0.
     .if (vector_number == 8) || ((vector_number >= 10) && (vector_number <= 14)) || (vector_number == 17) || (vector_number == 21) || (vector_number == 29) || (vector_number == 30)
     .else
     push 0
     .endif
-    # push of a 32-bit constant, spelled out because the assembler would take the name for an address.
+    # push imm32, spelled out because the assembler would take the name for an address.
     .byte 0x68
     .long vector_number
     jmp trap_common
@@ -110,7 +110,7 @@ unsafe extern "C" {
     static trap_stubs: u8;
 }
 
-/// Bytes between two stubs.
+/// Distance of two stubs in bytes.
 const STUB: u64 = 16;
 
 /// A gate of the interrupt table (AMD APM volume 2, 4.8.4).
@@ -121,14 +121,14 @@ struct Gate {
     high: u64,
 }
 
-/// The gates; only the processor reads them.
-struct Table(#[allow(dead_code)] [Gate; 256]);
+/// The IDT, which only the processor reads.
+struct Idt(#[allow(dead_code)] [Gate; 256]);
 
-static TABLE: Once<Table> = Once::new();
+static IDT: Once<Idt> = Once::new();
 
-/// Loads the interrupt table on the calling processor.
+/// Loads the IDT on the calling processor.
 pub fn load() {
-    let table = TABLE.call_once(|| {
+    let table = IDT.call_once(|| {
         let mut gates = [Gate { low: 0, high: 0 }; 256];
         let first = (&raw const trap_stubs) as u64;
         for (vector, gate) in (0u64..).zip(&mut gates) {
@@ -144,41 +144,53 @@ pub fn load() {
                 (at & 0xffff) | 8 << 16 | stack << 32 | 0x8e << 40 | (at >> 16 & 0xffff) << 48;
             gate.high = at >> 32;
         }
-        Table(gates)
+        Idt(gates)
     });
     let pointer = DescriptorTablePointer {
         limit: 256 * 16 - 1,
         base: VirtAddr::from_ptr(table),
     };
-    // SAFETY: the table lives for ever and each gate leads to a stub above.
+    // SAFETY: `IDT` is a static that is never changed after `call_once`, and each gate points to one of the stubs
+    // above.
     unsafe { lidt(&pointer) };
 }
 
-/// First vector that is no exception.
-pub const FIRST_INTERRUPT: u8 = 32;
+/// Vector of #GP.
+const GENERAL_PROTECTION: u8 = 13;
+/// First vector that is not an exception.
+const FIRST_INTERRUPT: u8 = 32;
 
-/// A handler of an interrupt, with its vector. It runs with interrupts off and may send the end of interrupt itself
-/// if [`set_handler`] was told so.
+/// The handler of exceptions that are bugs of the hypervisor; it reports the crash.
+pub type ExceptionHandler = fn(&Frame) -> !;
+
+static EXCEPTION_HANDLER: Once<ExceptionHandler> = Once::new();
+
+/// Sets the handler of exceptions, once. Before that an exception halts the processor.
+pub fn set_exception_handler(handler: ExceptionHandler) {
+    EXCEPTION_HANDLER.call_once(|| handler);
+}
+
+/// The handler of an interrupt; it gets the vector. It runs with interrupts off and signals the EOI itself.
 pub type Handler = fn(u8);
 
 static HANDLERS: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
 
-/// Has `handler` called for interrupts of `vector`.
+/// Sets the handler of a vector.
 pub fn set_handler(vector: u8, handler: Handler) {
     HANDLERS[usize::from(vector)].store(handler as usize, Ordering::Release);
 }
 
-/// Calls an interrupt's handler; for spurious ones there is none.
+/// Calls the handler of an interrupt. Spurious interrupts have none.
 fn interrupt(vector: u8) {
     let handler = HANDLERS[usize::from(vector)].load(Ordering::Acquire);
     if handler == 0 {
         if vector != lapic::SPURIOUS {
             log::warn!("interrupt {vector:#x} has no handler");
-            lapic::end_of_interrupt();
+            lapic::eoi();
         }
         return;
     }
-    // SAFETY: only `set_handler` stores here, and it stores a `Handler`.
+    // SAFETY: the value is not 0, and `set_handler`, which alone stores other values to `HANDLERS`, stores a `Handler`.
     let handler = unsafe { core::mem::transmute::<usize, Handler>(handler) };
     handler(vector);
 }
@@ -189,23 +201,30 @@ extern "C" fn handle(frame: &mut Frame) {
         interrupt(vector);
         return;
     }
-    if vector == 13 {
-        if let Some(at) = super::msr::fixup(frame.rip) {
+    if vector == GENERAL_PROTECTION {
+        if let Some(at) = msr::fixup(frame.rip) {
             frame.rip = at;
             return;
         }
     }
-    crash::exception(frame);
+    match EXCEPTION_HANDLER.get() {
+        Some(handler) => handler(frame),
+        None => halt_forever(),
+    }
 }
 
-/// Takes the interrupts that wait, and returns.
+/// Takes the interrupts that are pending, and returns.
 pub fn take_pending() {
-    // SAFETY: the interrupt table is loaded; handlers expect to be called here, where the hypervisor holds no lock.
+    // SAFETY:
+    // - `load` has loaded the IDT: this is called by the loop that runs vCPUs only.
+    // - That loop holds no lock here, so handlers may take any.
     unsafe { core::arch::asm!("sti", "nop", "cli", options(nostack)) };
 }
 
-/// Sleeps until the next interrupt and takes it.
+/// Halts until the next interrupt and takes it.
 pub fn wait() {
-    // SAFETY: as above.
+    // SAFETY:
+    // - `load` has loaded the IDT: this is called by the idle loop only.
+    // - That loop holds no lock here, so handlers may take any.
     unsafe { core::arch::asm!("sti", "hlt", "cli", options(nostack)) };
 }

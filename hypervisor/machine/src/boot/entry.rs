@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The first instructions. A multiboot loader enters in 32-bit protected mode without paging; this maps the
-//! first 4 GiB three times (at 0 for the jump, at the direct map, and at the image's own addresses), enters
-//! long mode and calls [`crate::start`]. These tables are replaced soon, by ones that keep W^X.
+//! The first instructions. A multiboot loader enters in 32-bit protected mode without paging. This code maps the first
+//! 4 GiB three times (at 0 for the jump, at the direct map, and at the image's addresses), enters long mode and calls
+//! [`crate::start`]. [`crate::arch::paging`] replaces these boot tables by ones with W^X.
 
 use core::arch::global_asm;
 
@@ -60,7 +60,7 @@ multiboot_entry:
     movl %ebx, boot_info - VIRT
     movl $(boot_stack_top - VIRT), %esp
 
-    # Long mode, or there is nothing to be done here.
+    # Without long mode there is only a message.
     movl $0x80000000, %eax
     cpuid
     cmpl $0x80000001, %eax
@@ -103,8 +103,7 @@ boot_low:
     movabsq $boot_high, %rax
     jmp *%rax
 
-    # Switches the mode on the boot tables and goes on at EBX in 64-bit code. An application processor comes
-    # here too.
+    # Enters long mode on the boot tables and continues at EBX in 64-bit code. Application processors use it too.
     .code32
     .global enter_long_mode
 enter_long_mode:
@@ -135,7 +134,7 @@ in_long_mode:
 boot_high:
     movabsq $boot_stack_top, %rsp
     xorl %ebp, %ebp
-    # The low addresses go away with the boot tables: the same descriptors, by their address in the image.
+    # The low addresses go away with the boot tables: the same GDT by its address in the image.
     lgdt boot_gdt_pointer_high(%rip)
     movl boot_magic(%rip), %edi
     movl boot_info(%rip), %esi
@@ -197,83 +196,5 @@ extern "C" fn start(magic: u32, info: u32) -> ! {
     match magic {
         MAGIC1 | MAGIC2 => crate::start(magic, u64::from(info)),
         _ => crate::arch::halt_forever(),
-    }
-}
-
-/// Where the image's parts lie; all page-aligned, virtual and physical differ by [`image::VIRT`].
-pub mod image {
-    /// Difference of the image's virtual and physical addresses.
-    pub const VIRT: u64 = 0xffff_ffff_8000_0000;
-
-    // Symbols of the linker script.
-    unsafe extern "C" {
-        #[link_name = "image_start"]
-        static IMAGE_START: u8;
-        #[link_name = "text_end"]
-        static TEXT_END: u8;
-        #[link_name = "rodata_end"]
-        static RODATA_END: u8;
-        #[link_name = "image_end"]
-        static IMAGE_END: u8;
-        #[link_name = "symbols_start"]
-        static SYMBOLS_START: u8;
-        #[link_name = "symbols_end"]
-        static SYMBOLS_END: u8;
-        #[link_name = "build_id_start"]
-        static BUILD_ID_START: u8;
-        #[link_name = "build_id_end"]
-        static BUILD_ID_END: u8;
-    }
-
-    fn address(symbol: *const u8) -> u64 {
-        symbol as u64
-    }
-
-    /// Start of the code, virtual.
-    pub fn start() -> u64 {
-        address(&raw const IMAGE_START)
-    }
-
-    /// End of the code and start of the constants, virtual.
-    pub fn text_end() -> u64 {
-        address(&raw const TEXT_END)
-    }
-
-    /// End of the constants and start of the data, virtual.
-    pub fn rodata_end() -> u64 {
-        address(&raw const RODATA_END)
-    }
-
-    /// End of everything, virtual.
-    pub fn end() -> u64 {
-        address(&raw const IMAGE_END)
-    }
-
-    /// Constants between two symbols of the linker script.
-    ///
-    /// # Safety
-    ///
-    /// By the linker script, all from the first to the second lies in the image's constants, which nobody changes while it
-    /// runs.
-    unsafe fn constants(start: *const u8, end: *const u8) -> &'static [u8] {
-        // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts(start, (address(end) - address(start)) as usize) }
-    }
-
-    /// The room for the functions' names.
-    pub fn symbols() -> &'static [u8] {
-        // SAFETY: that room is in `.symbols`, among the constants.
-        unsafe { constants(&raw const SYMBOLS_START, &raw const SYMBOLS_END) }
-    }
-
-    /// The linker's note with the build's digest.
-    pub fn build_id() -> &'static [u8] {
-        // SAFETY: the note is in `.note`, among the constants.
-        unsafe { constants(&raw const BUILD_ID_START, &raw const BUILD_ID_END) }
-    }
-
-    /// The frames the image occupies, as physical byte addresses.
-    pub fn physical() -> core::ops::Range<u64> {
-        start() - VIRT..end() - VIRT
     }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory a multiboot loader wrote to, for the library's [`paravane::multiboot`] to read.
+//! Access to the memory that a multiboot loader wrote to, for [`paravane::multiboot`].
 
 use paravane::multiboot::{Loader, Memory};
 
-use super::image;
-use crate::arch::{memory, phys};
+use crate::arch::{image, memory, phys};
 
-/// Physical memory, as far as it is mapped both by the boot tables and by the final ones: loaders put nothing above 4 GiB.
+/// Physical memory below 4 GiB, as far as the page tables in use map it. Loaders put nothing above.
 #[derive(Clone, Copy, Debug)]
 pub struct Physical;
 
@@ -17,7 +16,7 @@ impl Memory for Physical {
             return false;
         };
         let own = image::physical();
-        let mapped = end <= memory::mapped().min(1 << 32);
+        let mapped = end <= memory::direct_map_end().min(1 << 32);
         let reached = mapped && (end <= own.start || own.end <= address);
         if reached {
             phys::read_bytes(address, to);
@@ -26,12 +25,12 @@ impl Memory for Physical {
     }
 }
 
-/// What the loader left that gave this magic number and this address.
+/// The structures of the loader that passed this magic number and address.
 ///
 /// # Panics
 ///
-/// If there is nothing that can be read.
+/// If they cannot be read.
 pub fn loader(magic: u32, info: u64) -> Loader<Physical> {
     let loader = Loader::new(Physical, magic, info);
-    loader.expect("what the boot loader tells can be read")
+    loader.expect("the boot loader's information can be read")
 }

@@ -13,12 +13,12 @@ const MAGIC: u64 = 0x0102_464c_457f;
 const LOAD: u64 = 1;
 const NOTE: u64 = 4;
 
-/// Calls `place` for each loadable segment with its physical address, its bytes in the file and its size in memory;
-/// returns the entry.
+/// Calls `place` for each loadable segment with its physical address, its range in the file and its size in memory.
+/// Returns the PVH entry.
 ///
 /// # Errors
 ///
-/// Says why the file is none, or passes on what `place` says.
+/// A message about what is wrong with the file, or the error of `place`.
 pub fn load(
     file: Bytes,
     mut place: impl FnMut(u64, Range<u64>, u64) -> Result<(), &'static str>,
@@ -52,7 +52,7 @@ pub fn load(
     entry.ok_or("the dom0 kernel has no PVH entry: it needs CONFIG_XEN_PVH or CONFIG_PVH")
 }
 
-/// Looks through a segment of notes (System V ABI, chapter 5).
+/// Searches a segment of notes (System V ABI, chapter 5).
 fn find_entry(file: &Bytes, notes: Range<u64>) -> Option<u32> {
     let mut at = notes.start;
     while at + 12 <= notes.end {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's ELF file: the loader's module itself, or what is packed in it.
+//! dom0's kernel as an ELF file: the boot loader's module itself, or unpacked from a bzImage.
 
 use paravane::bzimage::{self, File};
 
 use crate::arch::frames::{FRAME, Frames};
 use crate::arch::{memory, ram, time};
+use crate::platform;
 
 impl File for ram::Bytes {
     fn len(&self) -> u64 {
@@ -17,28 +18,29 @@ impl File for ram::Bytes {
     }
 }
 
-/// Unpacks a module of so many bytes if it is a packed kernel; returns the kernel and its size.
+/// Unpacks a module, given with its size, if it is a bzImage. Returns the ELF file and its size.
 ///
 /// # Errors
 ///
-/// Says why it cannot be unpacked.
+/// A message about why it cannot be unpacked.
 pub fn unpack(module: (Frames, u64)) -> Result<(Frames, u64), &'static str> {
     const NO_MEMORY: &str = "no memory to unpack the kernel";
     let file = ram::Bytes::of(&module.0, module.1);
-    let packed = bzimage::find(&file).map_err(said)?;
+    let packed = bzimage::find(&file).map_err(log_error)?;
     let Some(packed) = packed else {
         return Ok(module);
     };
     let started = time::now();
-    let mut frames = Frames::take_run(packed.size.div_ceil(FRAME)).ok_or(NO_MEMORY)?;
+    let mut frames = platform::alloc_frames(packed.size.div_ceil(FRAME)).ok_or(NO_MEMORY)?;
     let mut at = 0;
-    let result = memory::with_room(packed.room(), || {
+    let room = platform::alloc_frames(packed.room().div_ceil(FRAME)).ok_or(NO_MEMORY)?;
+    let result = memory::with_room(room, || {
         packed.unpack(&file, &mut |bytes| {
             frames.write(at, bytes);
             at += bytes.len() as u64;
         })
     });
-    result.ok_or(NO_MEMORY)?.map_err(said)?;
+    result.ok_or(NO_MEMORY)?.map_err(log_error)?;
     log::info!(
         "the kernel was packed by {:?}: {} KiB became {} KiB in {} ms",
         packed.format,
@@ -49,7 +51,8 @@ pub fn unpack(module: (Frames, u64)) -> Result<(Frames, u64), &'static str> {
     Ok((frames, packed.size))
 }
 
-fn said(error: bzimage::Error) -> &'static str {
+/// Logs an error, and returns the message for the caller.
+fn log_error(error: bzimage::Error) -> &'static str {
     log::error!("{error}");
     "its kernel cannot be unpacked"
 }

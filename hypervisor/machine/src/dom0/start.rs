@@ -21,7 +21,7 @@ const RAM: u32 = 1;
 const ACPI: u32 = 3;
 const UNUSABLE: u32 = 5;
 
-/// The map dom0 gets: its own memory, the firmware's regions, and the rest of the machine's memory as unusable.
+/// dom0's memory map: its own memory, the firmware's regions, and the machine's other memory as unusable.
 pub fn memory_map(
     boot: &BootInfo,
     memory: &[Range<u64>],
@@ -41,7 +41,7 @@ pub fn memory_map(
             if shared.is_empty() {
                 continue;
             }
-            // Memory of the machine that is not dom0's: its kernel maps what others grant it there.
+            // Memory that is not dom0's is unusable: its kernel maps grants and foreign frames there.
             map.push((at..shared.start, UNUSABLE));
             at = shared.end;
             if shared.contains(&tables.start) {
@@ -58,7 +58,7 @@ pub fn memory_map(
     map
 }
 
-/// The pages of start information, to be placed at `at`.
+/// The start information, for address `at`.
 pub fn build(
     at: u64,
     command_line: &str,

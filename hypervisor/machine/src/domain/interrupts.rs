@@ -1,107 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupts of a domain: from its I/O APICs' lines, devices' messages, its vCPUs' commands and the console to local
-//! APICs.
+//! Interrupt delivery to the vLAPICs of a domain: from I/O APIC pins, MSIs, IPIs and the console.
 
 use core::sync::atomic::Ordering;
 
 use paravane::irq::vioapic::{MASKED, VIoApic, storm};
-use paravane::irq::vlapic::{Command, Destination};
+use paravane::irq::vlapic::{Destination, Icr};
 use xen_abi::xen::virq;
 
-use super::{Activity, Domain, Vcpu};
+use super::{Domain, MpState, Vcpu};
 use crate::arch::{ioapic, percpu, serial, time};
-use crate::io::msi::{self, Source};
+use crate::io::vectors::{self, IrqSource};
 use crate::platform::system;
 
 impl Domain {
-    /// Brings an interrupt to the vCPUs it is for, or to the least busy of them.
-    pub fn deliver(&self, to: Destination, vector: u8, level: bool, lowest: bool) {
-        let meant = self
+    /// Delivers an interrupt to the vCPUs in its destination, or to the one of them with the lowest priority.
+    pub fn deliver_irq(&self, to: Destination, vector: u8, level: bool, lowest: bool) {
+        let targets = self
             .vcpus
             .iter()
-            .filter(|vcpu| vcpu.apic.lock().matches(to));
-        let bring = |vcpu: &Vcpu| {
-            let taken = vcpu.apic.lock().request(vector, level);
-            if taken {
+            .filter(|vcpu| vcpu.apic.lock().match_dest(to));
+        let deliver = |vcpu: &Vcpu| {
+            let accepted = vcpu.apic.lock().set_irq(vector, level);
+            if accepted {
                 vcpu.kick();
             }
         };
         if lowest {
-            let least = meant.min_by_key(|vcpu| vcpu.apic.lock().task_priority());
-            least.into_iter().for_each(bring);
+            let lowest = targets.min_by_key(|vcpu| vcpu.apic.lock().tpr());
+            lowest.into_iter().for_each(deliver);
         } else {
-            meant.for_each(bring);
+            targets.for_each(deliver);
         }
     }
 
-    /// Carries out an interrupt command of a vCPU's (Intel SDM volume 3, 11.6.1).
-    pub fn command(&self, sender: &Vcpu, command: Command) {
-        let (vector, kind, shorthand) = (
-            command.low as u8,
-            command.low >> 8 & 7,
-            command.low >> 18 & 3,
-        );
+    /// Sends the IPI that a vCPU has written to its ICR (Intel SDM volume 3, 11.6.1).
+    pub fn send_ipi(&self, sender: &Vcpu, icr: Icr) {
+        let (vector, mode, shorthand) = (icr.low as u8, icr.low >> 8 & 7, icr.low >> 18 & 3);
         let to = Destination {
-            id: command.destination,
-            logical: command.low & 1 << 11 != 0,
+            id: icr.destination,
+            logical: icr.low & 1 << 11 != 0,
         };
         for vcpu in &self.vcpus {
-            let myself = vcpu.id == sender.id;
-            let meant = match shorthand {
-                0 => vcpu.apic.lock().matches(to),
-                1 => myself,
+            let is_self = vcpu.id == sender.id;
+            let targeted = match shorthand {
+                0 => vcpu.apic.lock().match_dest(to),
+                1 => is_self,
                 2 => true,
-                _ => !myself,
+                _ => !is_self,
             };
-            if !meant {
+            if !targeted {
                 continue;
             }
-            match kind {
+            match mode {
                 0 | 1 => {
-                    vcpu.apic.lock().request(vector, false);
+                    vcpu.apic.lock().set_irq(vector, false);
                 }
                 4 => vcpu.nmi.store(true, Ordering::SeqCst),
-                // INIT: a de-assert is a relic that does nothing.
+                // INIT; a de-assert does nothing.
                 5 => {
-                    let mut activity = vcpu.activity.lock();
-                    // One that waits already keeps its APIC: it may have been told of events before its start.
-                    if command.low & 1 << 14 != 0 && *activity == Activity::On {
-                        *activity = Activity::WaitForStart;
-                        drop(activity);
+                    let mut mp_state = vcpu.mp_state.lock();
+                    // A vCPU that waits already keeps its vLAPIC: it may have upcalls from before its start.
+                    if icr.low & 1 << 14 != 0 && *mp_state == MpState::Runnable {
+                        *mp_state = MpState::InitReceived;
+                        drop(mp_state);
                         vcpu.apic.lock().reset();
                     }
                 }
                 6 => {
-                    let mut activity = vcpu.activity.lock();
-                    if *activity == Activity::WaitForStart {
-                        *activity = Activity::Start(vector);
+                    let mut mp_state = vcpu.mp_state.lock();
+                    if *mp_state == MpState::InitReceived {
+                        *mp_state = MpState::SipiReceived(vector);
                     }
                 }
                 _ => log::warn!(
-                    "d0v{}: interrupt command {:#x} is not carried out",
-                    sender.id.vcpu,
-                    command.low
+                    "{}: IPI with ICR {:#x} is not supported",
+                    sender.id,
+                    icr.low
                 ),
             }
             vcpu.kick();
         }
     }
 
-    /// A global interrupt came. Its level line is masked until [`Domain::level_ended`].
-    pub fn line_asserted(&self, gsi: u32) {
+    /// A GSI was asserted. A level-triggered one is masked until [`Domain::eoi_level`].
+    pub fn assert_gsi(&self, gsi: u32) {
         let mut io_apics = self.io_apics.lock();
         let Some(io_apic) = io_apics.iter_mut().rev().find(|apic| apic.gsi_base <= gsi) else {
             return;
         };
-        let line = gsi - io_apic.gsi_base;
-        let delivery = io_apic.asserted(line);
+        let pin = gsi - io_apic.gsi_base;
+        let delivery = io_apic.assert_pin(pin);
         if delivery.is_none_or(|delivery| delivery.level) {
             ioapic::mask(gsi);
         }
         drop(io_apics);
         if let Some(delivery) = delivery {
-            self.deliver(
+            self.deliver_irq(
                 delivery.to,
                 delivery.vector,
                 delivery.level,
@@ -110,26 +105,27 @@ impl Domain {
         }
     }
 
-    /// A vCPU ended a level interrupt. A line that is up every time is paused; the vCPU's timers see to its going on.
-    pub fn level_ended(&self, by: &Vcpu, vector: u8) {
+    /// EOI of a level-triggered interrupt by a vCPU. A pin that is asserted at every EOI is paused; a timer of the vCPU
+    /// resumes it.
+    pub fn eoi_level(&self, by: &Vcpu, vector: u8) {
         for io_apic in self.io_apics.lock().iter_mut() {
-            for line in io_apic.ended(vector) {
-                if io_apic.line(line) & MASKED != 0 {
+            for pin in io_apic.eoi(vector) {
+                if io_apic.redir_entry(pin) & MASKED != 0 {
                     continue;
                 }
-                let gsi = io_apic.gsi_base + line;
-                let up = ioapic::unmask(gsi);
-                let Some(pause) = io_apic.unmasked(line, up, time::now()) else {
+                let gsi = io_apic.gsi_base + pin;
+                let asserted = ioapic::unmask(gsi);
+                let Some(pause) = io_apic.unmasked(pin, asserted, time::now()) else {
                     continue;
                 };
-                // The interrupt that has come by now finds the line paused.
+                // An interrupt that is pending by now is dropped by the pause.
                 ioapic::mask(gsi);
-                by.lines_resume.fetch_min(pause.until, Ordering::SeqCst);
-                if pause.news {
+                by.gsi_resume.fetch_min(pause.until, Ordering::SeqCst);
+                if pause.log {
                     log::warn!(
-                        "GSI {gsi} was up at {} ends of its interrupt in a row: a device holds its line up, and no driver \
-                         of dom0's makes it stop. From now on the line is masked for {} ms each time",
-                        storm::ENDS,
+                        "GSI {gsi} was still asserted at {} EOIs in a row: a device holds its INTx asserted, and no driver of \
+                         dom0 makes it stop. From now on the GSI is masked for {} ms each time",
+                        storm::MAX_EOIS,
                         storm::PAUSE / 1_000_000
                     );
                 }
@@ -137,27 +133,27 @@ impl Domain {
         }
     }
 
-    /// Unmasks the lines whose pause is over. Returns when the next one's is, in nanoseconds.
-    pub fn resume_lines(&self, now: u64) -> Option<u64> {
+    /// Unmasks the GSIs whose pause is over. Returns when the next pause ends, in nanoseconds of system time.
+    pub fn resume_gsis(&self, now: u64) -> Option<u64> {
         let mut io_apics = self.io_apics.lock();
         for io_apic in io_apics.iter_mut() {
-            for line in io_apic.resumed(now) {
-                ioapic::unmask(io_apic.gsi_base + line);
+            for pin in io_apic.resumed(now) {
+                ioapic::unmask(io_apic.gsi_base + pin);
             }
         }
         io_apics.iter().filter_map(VIoApic::deadline).min()
     }
 
-    /// Writes a register of a virtual I/O APIC, and what follows from it to the real one.
+    /// Writes a register of a vIOAPIC, and programs the real I/O APIC accordingly.
     pub fn write_io_apic(&self, index: usize, offset: u64, value: u32) {
         let mut io_apics = self.io_apics.lock();
         let Some(io_apic) = io_apics.get_mut(index) else {
             return;
         };
-        let Some(line) = io_apic.write(offset, value) else {
+        let Some(pin) = io_apic.write(offset, value) else {
             return;
         };
-        let gsi = io_apic.gsi_base + line;
+        let gsi = io_apic.gsi_base + pin;
         if gsi == serial::GSI {
             return;
         }
@@ -165,26 +161,26 @@ impl Domain {
         let Some(slot) = vectors.get_mut(gsi as usize) else {
             return;
         };
-        let masked = io_apic.line(line) & MASKED != 0;
+        let masked = io_apic.redir_entry(pin) & MASKED != 0;
         if slot.is_none() && !masked {
-            *slot = msi::take(1, |_| Source::Gsi(gsi));
+            *slot = vectors::alloc(1, |_| IrqSource::Gsi(gsi));
         }
-        // A masked one needs none.
+        // A masked entry needs no vector.
         let Some(vector) = slot.or(masked.then_some(0)) else {
             log::error!("no vector for GSI {gsi}");
             return;
         };
-        let to = io_apic.destination(line);
+        let to = io_apic.destination(pin);
         let cpu = self
             .vcpus
             .iter()
-            .find(|vcpu| vcpu.apic.lock().matches(to))
+            .find(|vcpu| vcpu.apic.lock().match_dest(to))
             .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
             .map_or(0, |cpu| cpu.apic_id);
-        ioapic::set(gsi, io_apic.real(line, vector, cpu as u8));
+        ioapic::set(gsi, io_apic.hw_entry(pin, vector, cpu as u8));
     }
 
-    /// Which virtual I/O APIC an address belongs to.
+    /// The vIOAPIC at a guest-physical address, and the offset of its register.
     pub fn io_apic_at(&self, gpa: u64) -> Option<(usize, u64)> {
         let io_apics = self.io_apics.lock();
         let index = io_apics
@@ -193,7 +189,7 @@ impl Domain {
         Some((index, gpa - io_apics.get(index)?.address))
     }
 
-    /// Reads a register of a virtual I/O APIC.
+    /// Reads a register of a vIOAPIC.
     pub fn read_io_apic(&self, index: usize, offset: u64) -> u32 {
         self.io_apics
             .lock()
@@ -201,8 +197,8 @@ impl Domain {
             .map_or(!0, |apic| apic.read(offset))
     }
 
-    /// Bytes came on the console: dom0 may read them.
+    /// There is input on the console: sends `VIRQ_CONSOLE`.
     pub fn console_input(&self) {
-        system().raise_virq(self.id, virq::CONSOLE);
+        system().send_global_virq(self.id, virq::CONSOLE);
     }
 }

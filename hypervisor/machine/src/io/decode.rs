@@ -1,34 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an instruction that touched a device's registers wanted: its length, the size, where the value comes from
-//! or goes to. Only plain moves are known; a guest that uses others on a device's registers is told to be stopped.
+//! Decoding of instructions that access emulated registers or ports. On registers only plain moves are supported.
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
-/// A decoded access.
+/// A decoded memory access.
 #[derive(Clone, Copy, Debug)]
 pub enum Access {
-    /// A register is loaded.
+    /// A load into a register.
     Load {
-        /// Which.
+        /// The register.
         to: Register,
-        /// Bytes read.
+        /// Number of bytes.
         size: usize,
-        /// Whether the value is extended with its sign, else with zeroes.
+        /// Whether the value is sign-extended, else zero-extended.
         signed: bool,
     },
-    /// A register's value is stored.
+    /// A store of a register.
     StoreRegister {
-        /// Which.
+        /// The register.
         from: Register,
-        /// Bytes written.
+        /// Number of bytes.
         size: usize,
     },
-    /// A constant is stored.
-    StoreValue {
-        /// The constant.
+    /// A store of an immediate.
+    StoreImmediate {
+        /// The immediate.
         value: u64,
-        /// Bytes written.
+        /// Number of bytes.
         size: usize,
     },
 }
@@ -45,14 +44,14 @@ pub enum Segment {
     Gs,
 }
 
-/// Decodes the instruction at `rip`.
+/// Decodes the instruction at `rip`, in 16-, 32- or 64-bit code.
 pub fn decode(bytes: &[u8], rip: u64, bits: u32) -> Option<Instruction> {
     let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
     (!instruction.is_invalid()).then_some(instruction)
 }
 
-/// What an instruction does to the memory it names.
+/// The memory access of an instruction; `None` if it is not supported.
 pub fn access(instruction: &Instruction) -> Option<Access> {
     let size = instruction.memory_size().size();
     let (first, second) = (instruction.op0_kind(), instruction.op1_kind());
@@ -62,7 +61,7 @@ pub fn access(instruction: &Instruction) -> Option<Access> {
                 from: instruction.op1_register(),
                 size,
             }),
-            _ => Some(Access::StoreValue {
+            _ => Some(Access::StoreImmediate {
                 value: instruction.try_immediate(1).ok()?,
                 size,
             }),
@@ -81,7 +80,7 @@ pub fn access(instruction: &Instruction) -> Option<Access> {
     }
 }
 
-/// Of INS, if `input`, or OUTS: the bits of its addresses, and the segment of its memory. Nothing of any other instruction.
+/// Address size in bits and memory segment of INS, if `input`, or OUTS. `None` for any other instruction.
 pub fn string(instruction: &Instruction, input: bool) -> Option<(u32, Segment)> {
     let memory = match (instruction.mnemonic(), input) {
         (Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd, true) => instruction.op0_kind(),

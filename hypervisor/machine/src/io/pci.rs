@@ -1,57 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI configuration space for dom0, by mechanism 1 (PCI local bus specification 3.0, 3.2.2.3.2) and in memory (PCI
-//! Express base specification, 7.2.2). All of it passes through but the messages of MSI and MSI-X: dom0 sees what it wrote,
-//! the device carries vectors of the hypervisor's.
+//! PCI configuration space for dom0, by mechanism 1 (PCI local bus specification 3.0, 3.2.2.3.2) and in memory (ECAM;
+//! PCI Express base specification, 7.2.2). Everything is passed through except MSI ([`msi`]) and MSI-X ([`msix`]).
+
+mod msi;
+mod msix;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::msi::{self, Source};
 use crate::arch::mmio::Window;
-use crate::arch::{memory, pci as hardware};
+use crate::arch::pci as hardware;
+use msi::Msi;
+use msix::Msix;
 
 const CAPABILITY_MSI: u8 = 5;
 const CAPABILITY_MSIX: u8 = 0x11;
 const COMMAND_MEMORY: u32 = 1 << 1;
 
-/// A device that can send messages.
+/// A function with MSI or MSI-X.
 struct Device {
     msi: Option<Msi>,
     msix: Option<Msix>,
 }
 
 impl Device {
-    fn examine(bdf: u16) -> Self {
+    /// Reads the capabilities of a function.
+    fn new(bdf: u16) -> Self {
         let mut device = Self {
             msi: None,
             msix: None,
         };
-        hardware::capabilities(bdf, |id, at| match id {
-            // One that would not fit into the space is damaged.
-            CAPABILITY_MSI if at <= 0xe8 => {
-                let wide = hardware::read(bdf, at, 4) >> 16 & 1 << 7 != 0;
-                device.msi = Some(Msi {
-                    at,
-                    wide,
-                    address: 0,
-                    data: 0,
-                    vectors: None,
-                });
-            }
-            CAPABILITY_MSIX => {
-                let count = (hardware::read(bdf, at, 4) >> 16 & 0x7ff) as usize + 1;
-                let place = hardware::read(bdf, at + 4, 4);
-                device.msix = Some(Msix {
-                    at,
-                    bar: (place & 7) as u8,
-                    offset: u64::from(place & !7),
-                    table: 0..0,
-                    window: None,
-                    entries: alloc::vec![Entry::default(); count],
-                });
-            }
+        hardware::for_each_capability(bdf, |id, offset| match id {
+            CAPABILITY_MSI => device.msi = Msi::new(bdf, offset).or(device.msi.take()),
+            CAPABILITY_MSIX => device.msix = Some(Msix::new(bdf, offset)),
             _ => {}
         });
         if let Some(msix) = &mut device.msix {
@@ -61,112 +44,55 @@ impl Device {
     }
 }
 
-/// The MSI capability (6.8.1): what dom0 wrote.
-struct Msi {
-    at: u8,
-    wide: bool,
-    address: u64,
-    data: u32,
-    /// First vector and how many, while it is enabled.
-    vectors: Option<(u8, u8)>,
-}
-
-impl Msi {
-    fn data_at(&self) -> u16 {
-        u16::from(self.at) + if self.wide { 12 } else { 8 }
-    }
-
-    /// The registers that are not as dom0 sees them, or mean something to us: control, address, data.
-    fn registers(&self) -> Range<u16> {
-        u16::from(self.at) + 2..self.data_at() + 2
-    }
-
-    /// The place of a register's byte in the message as dom0 wrote it: whether in its data, and how far to shift.
-    fn place(&self, register: u16) -> Option<(bool, u32)> {
-        let address = u16::from(self.at) + 4;
-        if (address..self.data_at()).contains(&register) {
-            Some((false, 8 * u32::from(register - address)))
-        } else if (self.data_at()..self.data_at() + 2).contains(&register) {
-            Some((true, 8 * u32::from(register - self.data_at())))
-        } else {
-            None
-        }
-    }
-
-    fn source(&self, index: u8) -> Source {
-        // The device puts the message's number into the low bits of the data.
-        Source::Message {
-            address: self.address,
-            data: self.data | u32::from(index),
-        }
-    }
-}
-
-/// The MSI-X capability (6.8.2): its table's place and what dom0 wrote there.
-struct Msix {
-    at: u8,
-    bar: u8,
-    offset: u64,
-    /// Physical addresses of the table, once its BAR has one.
-    table: Range<u64>,
-    window: Option<Window>,
-    entries: Vec<Entry>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    address: u64,
-    data: u32,
-    vector: Option<u8>,
-}
-
-/// A piece of configuration space in memory: some buses of the first segment.
-struct InMemory {
-    /// Physical addresses.
+/// A window of configuration space in memory: some buses of segment 0.
+struct EcamWindow {
+    /// Its physical addresses.
     range: Range<u64>,
     /// Its first bus.
     first: u8,
-    /// Each function's page beyond what the ports reach, once it was touched.
-    windows: BTreeMap<u16, Window>,
+    /// Mappings of the configuration space of functions, by BDF, once their extended registers were accessed.
+    mapped: BTreeMap<u16, Window>,
 }
 
-/// dom0's view of all devices.
+/// PCI configuration space of dom0.
 pub struct Pci {
-    latch: u32,
+    /// The address register, port 0xcf8.
+    config_address: u32,
+    /// The functions with MSI or MSI-X, by BDF.
     devices: BTreeMap<u16, Device>,
-    in_memory: Vec<InMemory>,
-    /// APIC id of the processor that devices' interrupts go to.
-    target: u32,
+    ecam: Vec<EcamWindow>,
+    /// APIC id of the processor that MSIs go to.
+    apic_id: u32,
 }
 
 impl Pci {
-    /// Finds the devices that can send messages.
-    pub fn new(target: u32) -> Self {
+    /// Finds the functions with MSI or MSI-X.
+    pub fn new(apic_id: u32) -> Self {
         let mut pci = Self {
-            latch: 0,
+            config_address: 0,
             devices: BTreeMap::new(),
-            in_memory: Vec::new(),
-            target,
+            ecam: Vec::new(),
+            apic_id,
         };
-        hardware::each(|bdf| {
+        hardware::for_each_function(|bdf| {
             pci.add(bdf);
         });
-        log::info!("PCI: {} functions send messages", pci.devices.len());
+        log::info!("PCI: {} functions have MSI or MSI-X", pci.devices.len());
         pci
     }
 
-    /// Serves configuration space in memory as well; of each piece the address of bus 0, the first and the last bus. All of
-    /// it has to be withheld from dom0.
-    pub fn serve_memory(&mut self, pieces: &[(u64, u8, u8)]) {
-        let piece = |&(base, first, last): &(u64, u8, u8)| InMemory {
+    /// Emulates configuration space in memory as well. Each window has the address of bus 0 and its first and last bus.
+    /// dom0 must not be able to map any of it.
+    pub fn add_ecam(&mut self, windows: &[(u64, u8, u8)]) {
+        let window = |&(base, first, last): &(u64, u8, u8)| EcamWindow {
             range: base + (u64::from(first) << 20)..base + ((u64::from(last) + 1) << 20),
             first,
-            windows: BTreeMap::new(),
+            mapped: BTreeMap::new(),
         };
-        self.in_memory = pieces.iter().map(piece).collect();
+        self.ecam = windows.iter().map(window).collect();
     }
 
-    /// Looks at a function that dom0 found, if it is not known yet. False if there is none.
+    /// Adds a function that dom0 has found, if it is not known yet. False if there is none.
     pub fn add(&mut self, bdf: u16) -> bool {
         if hardware::read(bdf, 0, 4) as u16 == 0xffff {
             return false;
@@ -174,20 +100,20 @@ impl Pci {
         if self.devices.contains_key(&bdf) {
             return true;
         }
-        let device = Device::examine(bdf);
+        let device = Device::new(bdf);
         if device.msi.is_some() || device.msix.is_some() {
             self.devices.insert(bdf, device);
         }
         true
     }
 
-    /// The function and register an access to the data ports means; none if it leaves the four ports.
+    /// The function and register of an access to the data ports; `None` if it exceeds the four ports.
     fn selected(&self, port: u16, size: u8) -> Option<(u16, u16)> {
         let offset = port & 3;
-        let enabled = self.latch & 1 << 31 != 0 && offset + u16::from(size) <= 4;
+        let enabled = self.config_address & 1 << 31 != 0 && offset + u16::from(size) <= 4;
         enabled.then_some((
-            (self.latch >> 8) as u16,
-            (self.latch & 0xfc) as u16 + offset,
+            (self.config_address >> 8) as u16,
+            (self.config_address & 0xfc) as u16 + offset,
         ))
     }
 
@@ -195,7 +121,7 @@ impl Pci {
     pub fn read(&mut self, port: u16, size: u8) -> u32 {
         if port < 0xcfc {
             return if port == 0xcf8 && size == 4 {
-                self.latch
+                self.config_address
             } else {
                 !0
             };
@@ -210,7 +136,7 @@ impl Pci {
     pub fn write(&mut self, port: u16, size: u8, value: u32) {
         if port < 0xcfc {
             if port == 0xcf8 && size == 4 {
-                self.latch = value & 0x80ff_fffc;
+                self.config_address = value & 0x80ff_fffc;
             }
             return;
         }
@@ -219,33 +145,22 @@ impl Pci {
         }
     }
 
-    /// Reads `size` bytes of a function's register, which do not cross 4 bytes.
+    /// Reads `size` bytes of a register, which do not cross a multiple of 4 bytes.
     fn read_register(&mut self, bdf: u16, register: u16, size: u8) -> u32 {
         let Ok(low) = u8::try_from(register) else {
             return self.extended(bdf).map_or(!0, |window| {
                 window.read(usize::from(register & !3)) >> (8 * (register & 3))
             });
         };
-        let mut value = hardware::read(bdf, low, size);
-        let msi = self
-            .devices
-            .get(&bdf)
-            .and_then(|device| device.msi.as_ref());
-        if let Some(msi) = msi {
-            // What dom0 wrote stands in place of what the device carries.
-            for index in 0..u16::from(size) {
-                let byte = match msi.place(register + index) {
-                    Some((false, shift)) => (msi.address >> shift) as u8,
-                    Some((true, shift)) => (msi.data >> shift) as u8,
-                    None => continue,
-                };
-                value = value & !(0xff << (8 * index)) | u32::from(byte) << (8 * index);
-            }
+        let value = hardware::read(bdf, low, size);
+        let device = self.devices.get(&bdf);
+        match device.and_then(|device| device.msi.as_ref()) {
+            Some(msi) => msi.patch_read(register, size, value),
+            None => value,
         }
-        value
     }
 
-    /// Writes to a function's register as above.
+    /// Writes `size` bytes of a register, which do not cross a multiple of 4 bytes.
     fn write_register(&mut self, bdf: u16, register: u16, size: u8, value: u32) {
         let Ok(low) = u8::try_from(register) else {
             if let Some(window) = self.extended(bdf) {
@@ -253,13 +168,13 @@ impl Pci {
             }
             return;
         };
-        let target = self.target;
+        let apic_id = self.apic_id;
         let Some(device) = self.devices.get_mut(&bdf) else {
             hardware::write(bdf, low, size, value);
             return;
         };
         if let Some(msi) = &mut device.msi {
-            if msi.write(bdf, register, size, value, target) {
+            if msi.write(bdf, register, size, value, apic_id) {
                 return;
             }
         }
@@ -271,100 +186,94 @@ impl Pci {
         }
     }
 
-    /// The registers of a function that only memory reaches, if the function is there.
+    /// A mapping of a function's extended registers, if the function exists.
     fn extended(&mut self, bdf: u16) -> Option<Window> {
         let bus = (bdf >> 8) as u8;
-        let piece = self.in_memory.iter_mut().find(|piece| {
-            let buses = (piece.range.end - piece.range.start) >> 20;
-            bus.checked_sub(piece.first)
+        let window = self.ecam.iter_mut().find(|window| {
+            let buses = (window.range.end - window.range.start) >> 20;
+            bus.checked_sub(window.first)
                 .is_some_and(|bus| u64::from(bus) < buses)
         })?;
-        if let Some(window) = piece.windows.get(&bdf) {
-            return Some(*window);
+        if let Some(mapping) = window.mapped.get(&bdf) {
+            return Some(*mapping);
         }
-        // Reads of a function that is not there would each cost a page that is mapped for ever.
+        // Mappings are never removed, so absent functions get none.
         if hardware::read(bdf, 0, 4) as u16 == 0xffff {
             return None;
         }
-        let at = piece.range.start + (u64::from(bdf - (u16::from(piece.first) << 8)) << 12);
-        let window = Window::map(at, 4096);
-        piece.windows.insert(bdf, window);
-        Some(window)
+        let at = window.range.start + (u64::from(bdf - (u16::from(window.first) << 8)) << 12);
+        let mapping = Window::map(at, 4096);
+        window.mapped.insert(bdf, mapping);
+        Some(mapping)
     }
 
-    /// The function and the register at an address of configuration space in memory.
-    fn in_memory(&self, address: u64) -> Option<(u16, u16)> {
-        let piece = self
-            .in_memory
+    /// The function and register at an address of configuration space in memory.
+    fn ecam_register(&self, address: u64) -> Option<(u16, u16)> {
+        let window = self
+            .ecam
             .iter()
-            .find(|piece| piece.range.contains(&address))?;
-        let offset = address - piece.range.start;
-        let bdf = (u64::from(piece.first) << 8) + (offset >> 12);
+            .find(|window| window.range.contains(&address))?;
+        let offset = address - window.range.start;
+        let bdf = (u64::from(window.first) << 8) + (offset >> 12);
         Some((bdf as u16, (offset & 0xfff) as u16))
     }
 
-    /// Whether a page holds an MSI-X table and must not be mapped for dom0.
+    /// Whether an MSI-X table lies in a page, which must not be mapped for dom0.
     pub fn is_table(&self, page: u64) -> bool {
         self.devices
             .values()
             .filter_map(|device| device.msix.as_ref())
-            .any(|msix| {
-                !msix.table.is_empty()
-                    && (msix.table.start & !0xfff..msix.table.end).contains(&page)
-            })
+            .any(|msix| msix.is_in_page(page))
     }
 
-    fn table_at(&mut self, address: u64) -> Option<&mut Msix> {
+    /// The MSI-X capability whose table's pages contain an address.
+    fn msix_at(&mut self, address: u64) -> Option<&mut Msix> {
         self.devices
             .values_mut()
             .filter_map(|device| device.msix.as_mut())
-            .find(|msix| {
-                !msix.table.is_empty()
-                    && (msix.table.start & !0xfff..msix.table.end.next_multiple_of(4096))
-                        .contains(&address)
-            })
+            .find(|msix| msix.contains(address))
     }
 
     /// Reads from a page with an MSI-X table, or from configuration space in memory.
-    pub fn read_table(&mut self, address: u64, size: usize) -> Option<u64> {
-        if let Some((bdf, register)) = self.in_memory(address) {
-            return Some(pieces(address, size).fold(0, |sum, (offset, size)| {
+    pub fn read_mmio(&mut self, address: u64, size: usize) -> Option<u64> {
+        if let Some((bdf, register)) = self.ecam_register(address) {
+            return Some(split_access(address, size).fold(0, |sum, (offset, size)| {
                 let value = self.read_register(bdf, register + offset, size);
                 let value = u64::from(value) & (u64::MAX >> (64 - 8 * u32::from(size)));
                 sum | value << (8 * offset)
             }));
         }
-        // An access across the end of the page is none a driver makes.
+        // Drivers make no accesses across the end of a page.
         let msix = self
-            .table_at(address)
+            .msix_at(address)
             .filter(|_| address % 4096 + size as u64 <= 4096)?;
         Some(msix.read(address, size))
     }
 
     /// Writes to a page with an MSI-X table, or to configuration space in memory.
-    pub fn write_table(&mut self, address: u64, size: usize, value: u64) -> Option<()> {
-        if let Some((bdf, register)) = self.in_memory(address) {
-            for (offset, size) in pieces(address, size) {
+    pub fn write_mmio(&mut self, address: u64, size: usize, value: u64) -> Option<()> {
+        if let Some((bdf, register)) = self.ecam_register(address) {
+            for (offset, size) in split_access(address, size) {
                 self.write_register(bdf, register + offset, size, (value >> (8 * offset)) as u32);
             }
             return Some(());
         }
-        let target = self.target;
+        let apic_id = self.apic_id;
         let msix = self
-            .table_at(address)
+            .msix_at(address)
             .filter(|_| address % 4096 + size as u64 <= 4096)?;
-        // A 64-bit access is two of 32 bits.
-        msix.write(address, value as u32, target);
+        // A 64-bit write is two 32-bit writes.
+        msix.write(address, value as u32, apic_id);
         if size == 8 {
-            msix.write(address + 4, (value >> 32) as u32, target);
+            msix.write(address + 4, (value >> 32) as u32, apic_id);
         }
         Some(())
     }
 }
 
-/// Cuts an access into pieces of 1, 2 or 4 bytes that do not cross 4 bytes: offset and size of each. An access across a
-/// page's end, which no driver makes, is cut off there.
-fn pieces(address: u64, size: usize) -> impl Iterator<Item = (u16, u8)> {
+/// Splits an access into parts of 1, 2 or 4 bytes that do not cross a multiple of 4 bytes: offset and size of each. An
+/// access across the end of a page, which no driver makes, is cut off there.
+fn split_access(address: u64, size: usize) -> impl Iterator<Item = (u16, u8)> {
     let start = (address & 0xfff) as u16;
     let end = (start + size.min(8) as u16).min(4096);
     let mut at = start;
@@ -372,190 +281,8 @@ fn pieces(address: u64, size: usize) -> impl Iterator<Item = (u16, u8)> {
         let largest = [4, 2, 1]
             .into_iter()
             .find(|size| at % size == 0 && at + size <= end)?;
-        let piece = (at - start, largest as u8);
+        let part = (at - start, largest as u8);
         at += largest;
-        Some(piece)
+        Some(part)
     })
-}
-
-impl Msi {
-    /// Takes a write to the capability, of any size. False if it is to be passed on as it is.
-    fn write(&mut self, bdf: u16, register: u16, size: u8, value: u32, target: u32) -> bool {
-        let (ours, size) = (self.registers(), u16::from(size));
-        if register >= ours.end || register + size <= ours.start {
-            return false;
-        }
-        let control_at = u16::from(self.at) + 2;
-        let mut control = None;
-        for index in 0..size {
-            let at = register + index;
-            let byte = value >> (8 * index) & 0xff;
-            if let Some((is_data, shift)) = self.place(at) {
-                if is_data {
-                    self.data = self.data & !(0xff << shift) | byte << shift;
-                } else {
-                    self.address = self.address & !(0xff << shift) | u64::from(byte) << shift;
-                }
-            } else if (control_at..control_at + 2).contains(&at) {
-                let old = control.unwrap_or_else(|| hardware::read(bdf, self.at + 2, 2));
-                let shift = 8 * u32::from(at - control_at);
-                control = Some(old & !(0xff << shift) | byte << shift);
-            } else if at >= ours.end {
-                // What is behind the data is the device's own, such as its mask.
-                hardware::write(bdf, at as u8, 1, byte);
-            }
-        }
-        if let Some((first, count)) = self.vectors {
-            (0..count).for_each(|index| msi::set(first + index, self.source(index)));
-        }
-        if let Some(control) = control {
-            self.set_control(bdf, control, target);
-        }
-        true
-    }
-
-    /// Writes the control word. The device has vectors of ours exactly as long as it may send, and as many as it may send.
-    fn set_control(&mut self, bdf: u16, control: u32, target: u32) {
-        let enable = control & 1 != 0;
-        let wanted = 1 << (control >> 4 & 7).min(5);
-        if let Some((first, count)) = self.vectors {
-            if enable && count == wanted {
-                hardware::write(bdf, self.at + 2, 2, control);
-                return;
-            }
-            hardware::write(bdf, self.at + 2, 2, control & !1);
-            msi::give(first, count);
-            self.vectors = None;
-        }
-        if enable {
-            let Some(first) = msi::take(wanted, |index| self.source(index)) else {
-                log::error!("no {wanted} vectors for the messages of {bdf:#06x}");
-                return;
-            };
-            self.vectors = Some((first, wanted));
-            let (address, data) = msi::message(target, first);
-            hardware::write(bdf, self.at + 4, 4, address);
-            if self.wide {
-                hardware::write(bdf, self.at + 8, 4, 0);
-            }
-            hardware::write(bdf, self.data_at() as u8, 2, data);
-        }
-        hardware::write(bdf, self.at + 2, 2, control);
-    }
-}
-
-impl Msix {
-    /// Finds the table by the BAR it lies in.
-    fn locate(&mut self, bdf: u16) {
-        let register = 0x10 + self.bar * 4;
-        let low = hardware::read(bdf, register, 4);
-        if low & 1 != 0 || self.bar > 5 {
-            return;
-        }
-        let high = if low & 6 == 4 {
-            u64::from(hardware::read(bdf, register + 4, 4)) << 32
-        } else {
-            0
-        };
-        let base = high | u64::from(low & !0xf);
-        let Some(start) = base.checked_add(self.offset) else {
-            return;
-        };
-        if base == 0 || start == self.table.start {
-            return;
-        }
-        let Some(end) = start.checked_add(self.entries.len() as u64 * 16) else {
-            return;
-        };
-        // A BAR that dom0 gave a value that cannot be: there is no table then.
-        if end >= 1 << 46 || memory::is_ram(&(start & !0xfff..end.next_multiple_of(4096))) {
-            (self.table, self.window) = (0..0, None);
-            return;
-        }
-        self.table = start..end;
-        let pages = self.table.start & !0xfff..self.table.end.next_multiple_of(4096);
-        self.window = Some(Window::map(pages.start, pages.end - pages.start));
-        log::info!(
-            "PCI {bdf:#06x}: MSI-X table of {} at {:#x}, capability at {:#x}",
-            self.entries.len(),
-            start,
-            self.at
-        );
-        crate::domain::forget(pages);
-    }
-
-    fn hardware(&self, address: u64) -> usize {
-        (address - (self.table.start & !0xfff)) as usize
-    }
-
-    fn read(&self, address: u64, size: usize) -> u64 {
-        let word = |address: u64| -> u32 {
-            if let Some(offset) = address.checked_sub(self.table.start) {
-                let entry = self.entries.get((offset / 16) as usize);
-                if let (Some(entry), part @ 0..=2) = (entry, offset % 16 / 4) {
-                    return [
-                        entry.address as u32,
-                        (entry.address >> 32) as u32,
-                        entry.data,
-                    ][part as usize];
-                }
-            }
-            self.window
-                .map_or(!0, |window| window.read(self.hardware(address) & !3))
-        };
-        let low = u64::from(word(address & !3)) >> (8 * (address & 3));
-        if size == 8 {
-            low | u64::from(word(address + 4)) << 32
-        } else {
-            low
-        }
-    }
-
-    fn write(&mut self, address: u64, value: u32, target: u32) {
-        let Some(window) = self.window else { return };
-        let at = self.hardware(address) & !3;
-        let offset = address.wrapping_sub(self.table.start);
-        let Some(entry) = self.entries.get_mut((offset / 16) as usize) else {
-            window.write(at, value);
-            return;
-        };
-        match offset % 16 / 4 {
-            0 => entry.address = entry.address & !0xffff_ffff | u64::from(value),
-            1 => entry.address = entry.address & 0xffff_ffff | u64::from(value) << 32,
-            2 => entry.data = value,
-            _ => {
-                if value & 1 == 0 && entry.vector.is_none() {
-                    entry.vector = msi::take(1, |_| Source::Free);
-                    let Some(vector) = entry.vector else {
-                        log::error!("no vector for a message of MSI-X");
-                        return;
-                    };
-                    let (address, data) = msi::message(target, vector);
-                    window.write(at - 12, address);
-                    window.write(at - 8, 0);
-                    window.write(at - 4, data);
-                }
-                if let Some(vector) = entry.vector {
-                    msi::set(
-                        vector,
-                        Source::Message {
-                            address: entry.address,
-                            data: entry.data,
-                        },
-                    );
-                }
-                window.write(at, value);
-                return;
-            }
-        }
-        if let Some(vector) = entry.vector {
-            msi::set(
-                vector,
-                Source::Message {
-                    address: entry.address,
-                    data: entry.data,
-                },
-            );
-        }
-    }
 }

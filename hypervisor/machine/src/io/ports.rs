@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The I/O ports dom0 shares with nobody, and those it does not get: the hypervisor's console, the interrupt
-//! controllers and the timer of the PC, PCI configuration (which [`super::pci`] does).
+//! The I/O ports of dom0. It accesses all of them directly, except those of the hypervisor's console, the PC's
+//! interrupt controllers and timer, and PCI configuration ([`super::pci`]).
 
 use core::ops::Range;
 
-use crate::arch::{serial, svm::maps::Ports};
+use crate::arch::{serial, svm::maps::IoPermissions};
 
 /// The ports of PCI configuration mechanism 1.
 pub const PCI: Range<u32> = 0xcf8..0xd00;
-/// The reset control register, which lies among PCI's and is dom0's to write.
+/// The reset control register, which lies among PCI's ports. dom0 may write it.
 pub const RESET: u16 = 0xcf9;
 
-/// The PC's interrupt controllers, its timer and the timer's gate.
-const WITHHELD: [Range<u32>; 5] = [0x20..0x22, 0xa0..0xa2, 0x4d0..0x4d2, 0x40..0x44, 0x61..0x62];
+/// Ports of the PC's interrupt controllers, the PIT and its gate.
+const INTERCEPTED: [Range<u32>; 5] = [0x20..0x22, 0xa0..0xa2, 0x4d0..0x4d2, 0x40..0x44, 0x61..0x62];
 
-/// A map for dom0: everything but the above.
-pub fn for_dom0() -> Option<Ports> {
-    let mut map = Ports::new()?;
+/// The I/O permission map of dom0.
+pub fn for_dom0() -> Option<IoPermissions> {
+    let mut map = IoPermissions::new()?;
     map.allow(0..0x1_0000);
-    for range in WITHHELD {
+    for range in INTERCEPTED {
         map.intercept(range);
     }
     map.intercept(PCI);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why the guest exited and what is done about it.
+//! Handling of VMEXITs.
 
 use core::sync::atomic::Ordering;
 
-use paravane::cpuid::{self, Tsc, Virtual};
-use paravane::hypercall::{self, After, Call};
+use paravane::cpuid::{self, Tsc, VcpuState};
+use paravane::hypercall::{self, Call, VcpuAction};
 use paravane::system::Caller;
 
-use super::inject::UNDEFINED;
-use super::{Runner, Wait};
+use super::inject::INVALID_OPCODE;
+use super::{BlockedOn, SvmVcpu};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::decode;
@@ -17,21 +17,21 @@ use crate::platform::system;
 use crate::schedule;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
-/// Leaf 0x80000007 EDX: the time-stamp counter's rate never changes.
+/// Leaf 0x80000007 EDX: the TSC is invariant.
 const INVARIANT_TSC: u32 = 1 << 8;
 /// Leaf 0x80000001 EDX.
 const RDTSCP: u32 = 1 << 27;
 
-impl Runner {
-    /// Deals with an exit.
-    pub fn exit(&mut self) {
+impl SvmVcpu {
+    /// Handles a VMEXIT.
+    pub fn handle_vmexit(&mut self) {
         let vmcb = self.vmcb();
         let (code, info1, info2) = (vmcb.exitcode, vmcb.exitinfo1, vmcb.exitinfo2);
         match code {
-            // Interrupts were taken already; a window for one is used at the next entry.
-            // What the firmware's management mode wanted it got meanwhile.
+            // Interrupts were handled already; an interrupt window is used at the next VMRUN. An SMI was handled by the
+            // firmware.
             exit::INTR | exit::VINTR | exit::NMI | exit::SMI | exit::INIT => {}
-            exit::NESTED_FAULT => self.nested_fault(info1, info2),
+            exit::NPF => self.nested_page_fault(info1, info2),
             exit::CPUID => self.cpuid(),
             exit::MSR => {
                 if info1 & 1 != 0 {
@@ -40,21 +40,21 @@ impl Runner {
                     self.read_msr()
                 }
             }
-            exit::IOIO => self.port(info1 as u32, info2),
+            exit::IOIO => self.io_port(info1 as u32, info2),
             exit::VMMCALL => self.hypercall(),
             exit::HLT => {
-                let length = self.length();
-                self.skip(length);
-                self.wait = Wait::Halt;
+                let length = self.instruction_length();
+                self.advance_rip(length);
+                self.blocked_on = BlockedOn::Halt;
             }
-            exit::IRET => self.nmi_ends(),
+            exit::IRET => self.nmi_iret(),
             exit::XSETBV => self.xsetbv(),
-            // The processor keeps caches coherent; dom0's devices are its own affair.
+            // Caches are coherent; without pass-through to other domains there is nothing to flush.
             exit::WBINVD | exit::INVD => {
-                let length = self.length();
-                self.skip(length);
+                let length = self.instruction_length();
+                self.advance_rip(length);
             }
-            exit::RDPMC => self.general_protection(),
+            exit::RDPMC => self.inject_gp(),
             exit::VMRUN..=exit::SKINIT
             | exit::INVLPGA
             | exit::MONITOR
@@ -62,17 +62,17 @@ impl Runner {
             | exit::MWAIT_ARMED
                 if code != exit::VMMCALL =>
             {
-                self.raise(UNDEFINED, None);
+                self.inject_exception(INVALID_OPCODE, None);
             }
-            exit::SHUTDOWN => self.stop("triple fault"),
-            exit::INVALID => self.stop("the processor refuses the state of the vCPU"),
-            _ => self.stop("an exit that nobody asked for"),
+            exit::SHUTDOWN => self.crash_domain("triple fault"),
+            exit::INVALID => self.crash_domain("the processor refuses the state of the vCPU"),
+            _ => self.crash_domain("an unexpected VMEXIT"),
         }
     }
 
-    /// 16, 32 or 64: how the guest's code is to be read.
+    /// Size of the guest's code: 16, 32 or 64 bits.
     pub fn bits(&mut self) -> u32 {
-        if self.wide() {
+        if self.long_mode() {
             64
         } else if self.vmcb().cs.attributes & 1 << 10 != 0 {
             32
@@ -81,17 +81,17 @@ impl Runner {
         }
     }
 
-    /// Length of the instruction that exited, in bytes.
-    pub fn length(&mut self) -> u64 {
+    /// Length in bytes of the instruction that exited.
+    pub fn instruction_length(&mut self) -> u64 {
         let (next, rip) = (self.vmcb().next_rip, self.vmcb().rip);
         if self.next_rip && next > rip {
             return next - rip;
         }
-        let (bytes, len) = self.fetch();
+        let (bytes, len) = self.fetch_instruction();
         let bits = self.bits();
         match decode::decode(&bytes[..len], rip, bits) {
             Some(instruction) => instruction.len() as u64,
-            None => self.stop("the instruction that exited cannot be read"),
+            None => self.crash_domain("the instruction that exited cannot be decoded"),
         }
     }
 
@@ -99,7 +99,7 @@ impl Runner {
         let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
         let osxsave = self.vmcb().cr4 & CR4_OSXSAVE != 0;
         let apic = self.vcpu.apic.lock();
-        let of = Virtual {
+        let state = VcpuState {
             apic_id: apic.id(),
             vcpus: self.domain.vcpus.len() as u32,
             osxsave,
@@ -109,7 +109,7 @@ impl Runner {
         drop(apic);
         let host = |leaf, sub| {
             let [a, b, c, d] = arch::cpu::leaf(leaf, sub);
-            cpuid::Registers { a, b, c, d }
+            cpuid::CpuidRegs { a, b, c, d }
         };
         let clock = arch::time::clock();
         let time = Tsc {
@@ -119,13 +119,13 @@ impl Runner {
             offset: self.vmcb().tsc_offset,
             scale: (clock.mul, clock.shift),
         };
-        let out = cpuid::leaf(leaf, sub, self.vcpu.id, &of, &time, host);
+        let out = cpuid::leaf(leaf, sub, self.vcpu.id, &state, &time, host);
         self.vmcb().rax = u64::from(out.a);
         let registers = &mut self.context.registers;
         (registers.rbx, registers.rcx, registers.rdx) =
             (u64::from(out.b), u64::from(out.c), u64::from(out.d));
-        let length = self.length();
-        self.skip(length);
+        let length = self.instruction_length();
+        self.advance_rip(length);
     }
 
     fn xsetbv(&mut self) {
@@ -134,17 +134,17 @@ impl Runner {
             && self.context.registers.rcx as u32 == 0
             && self.extended.set_xcr0(value);
         if !allowed {
-            self.general_protection();
+            self.inject_gp();
             return;
         }
-        let length = self.length();
-        self.skip(length);
+        let length = self.instruction_length();
+        self.advance_rip(length);
     }
 
     fn hypercall(&mut self) {
-        let length = self.length();
+        let length = self.instruction_length();
         let next = self.vmcb().rip.wrapping_add(length);
-        let (wide, cpl, rax) = (self.wide(), self.vmcb().cpl, self.vmcb().rax);
+        let (wide, cpl, rax) = (self.long_mode(), self.vmcb().cpl, self.vmcb().rax);
         let registers = &self.context.registers;
         let call = Call {
             number: rax,
@@ -160,25 +160,22 @@ impl Runner {
         };
         let (paging, vcpu) = (self.paging(), self.vcpu.id);
         let mut system = system();
-        // What comes from here on ends the wait that the call may begin.
-        self.vcpu.woken.store(false, Ordering::SeqCst);
+        // What happens from here on ends the blocking that the call may begin.
+        self.vcpu.event_pending.store(false, Ordering::SeqCst);
         let mut caller = Caller {
             system: &mut *system,
             vcpu,
             paging,
         };
         let outcome = hypercall::dispatch(&mut caller, call);
-        let pending = system.upcall_pending(vcpu);
+        let pending = system.evtchn_upcall_pending(vcpu);
         drop(system);
-        if let Some((number, command)) = outcome.news {
+        if let Some((number, command)) = outcome.first_error {
             let error = outcome.value as i64;
-            log::debug!(
-                "d0v{}: hypercall {number}, command {command}: {error}",
-                vcpu.vcpu
-            );
+            log::debug!("{vcpu}: hypercall {number}, command {command}: {error}");
         }
-        match outcome.after {
-            After::Again(args) => {
+        match outcome.action {
+            VcpuAction::Continuation(args) => {
                 let registers = &mut self.context.registers;
                 [
                     registers.rdi,
@@ -189,29 +186,29 @@ impl Runner {
                 ] = args;
                 return;
             }
-            // Events may have come before it asked: then it does not wait.
-            After::Block if pending => {}
-            After::Block => self.wait = Wait::Block,
-            After::Poll => self.wait = Wait::Poll,
-            After::Yield => {
-                schedule::yields();
-                self.gives_way = true;
+            // If an event is pending already, it does not block.
+            VcpuAction::Block if pending => {}
+            VcpuAction::Block => self.blocked_on = BlockedOn::Block,
+            VcpuAction::Poll => self.blocked_on = BlockedOn::Poll,
+            VcpuAction::Yield => {
+                schedule::yield_cpu();
+                self.yielded = true;
             }
-            // One that is down is not run again.
-            After::Resume | After::Stop => {}
+            // A vCPU that is down does not run again until it is brought up.
+            VcpuAction::Resume | VcpuAction::Stop => {}
         }
         self.vmcb().rax = outcome.value;
-        self.go_on_at(next);
+        self.set_rip(next);
     }
 
-    /// Stops the domain for good, and with dom0 the machine.
-    pub fn stop(&mut self, why: &str) -> ! {
-        let id = self.vcpu.id.vcpu;
+    /// Reports the vCPU's state and stops the machine: without dom0 it cannot go on.
+    pub fn crash_domain(&mut self, why: &str) -> ! {
+        let id = self.vcpu.id;
         let registers = self.context.registers;
-        let (bytes, len) = self.fetch();
+        let (bytes, len) = self.fetch_instruction();
         let vmcb = self.vmcb();
         log::error!(
-            "d0v{id}: {why} (exit {:#x}, {:#x}, {:#x})",
+            "{id}: {why} (exit {:#x}, {:#x}, {:#x})",
             vmcb.exitcode,
             vmcb.exitinfo1,
             vmcb.exitinfo2
@@ -235,6 +232,6 @@ impl Runner {
         );
         log::error!("  code {:02x?}", &bytes[..len]);
         log::error!("  {registers:x?}");
-        crate::arch::crash::dom0_crashed(why)
+        arch::crash::dom0_crashed(why)
     }
 }

@@ -1,56 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the guest is interrupted by at its next entry: exceptions, non-maskable interrupts, interrupts.
+//! Event injection at the next VMRUN: exceptions, NMIs, interrupts.
 
 use core::sync::atomic::Ordering;
 
-use super::{RFLAGS_IF, Runner};
+use super::{RFLAGS_IF, SvmVcpu};
 use crate::arch::svm::vmcb::{event, int_ctl, intercept1};
 use crate::platform::system;
 
-/// The exception of an instruction that there is not.
-pub const UNDEFINED: u8 = 6;
-/// General protection.
-const PROTECTION: u8 = 13;
-/// The vector of non-maskable interrupts.
+/// Vector of #UD.
+pub const INVALID_OPCODE: u8 = 6;
+/// Vector of #GP.
+const GENERAL_PROTECTION: u8 = 13;
+/// Vector of NMIs.
 const NMI: u64 = 2;
 
-/// Whether the guest takes a non-maskable interrupt: not while it deals with one.
+/// Whether NMIs of the guest are masked, as they are while it handles one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nmi {
-    /// It does.
-    Open,
-    /// It deals with one and has not come to its IRET.
-    Busy,
-    /// It is about to execute the IRET at this address: from anywhere else it takes the next one.
-    Returns(u64),
+pub enum NmiState {
+    /// They are not.
+    Unmasked,
+    /// It handles an NMI and has not reached IRET.
+    Masked,
+    /// It is at the IRET at this address: once RIP differs, NMIs are unmasked.
+    Iret(u64),
 }
 
-impl Runner {
-    /// The interrupt to deliver next: the vector, and whether it comes from the local APIC.
-    fn pending(&self) -> Option<(u8, bool)> {
-        if self.vcpu.direct.load(Ordering::SeqCst) != 0 {
-            // Under the system's lock, under which it is set.
+impl SvmVcpu {
+    /// The next interrupt: its vector, and whether it comes from the vLAPIC.
+    fn pending_interrupt(&self) -> Option<(u8, bool)> {
+        if self.vcpu.callback_vector.load(Ordering::SeqCst) != 0 {
+            // Read again under the system's lock, under which it is set.
             let system = system();
-            let vector = self.vcpu.direct.load(Ordering::SeqCst);
-            if system.upcall_pending(self.vcpu.id) {
+            let vector = self.vcpu.callback_vector.load(Ordering::SeqCst);
+            if system.evtchn_upcall_pending(self.vcpu.id) {
                 return Some((vector, false));
             }
-            self.vcpu.direct.store(0, Ordering::SeqCst);
+            self.vcpu.callback_vector.store(0, Ordering::SeqCst);
         }
-        self.vcpu.apic.lock().pending().map(|vector| (vector, true))
+        self.vcpu
+            .apic
+            .lock()
+            .pending_irq()
+            .map(|vector| (vector, true))
     }
 
-    /// Whether something waits to be delivered.
+    /// Whether an event can be injected.
     pub fn has_interrupt(&self) -> bool {
-        self.exception.is_some() || self.nmi_waits() || self.pending().is_some()
+        self.exception.is_some() || self.nmi_pending() || self.pending_interrupt().is_some()
     }
 
-    /// Injects what is to be injected, or asks to exit when the guest can take it (15.20, 15.21.4).
+    /// Injects the next event, or requests an interrupt window if the guest cannot take it now (APM volume 2, 15.20,
+    /// 15.21.4).
     pub fn inject(&mut self) {
-        let priority = self.vcpu.apic.lock().task_priority() >> 4;
+        let priority = self.vcpu.apic.lock().tpr() >> 4;
         let first = self.exception.take().or_else(|| self.nmi());
-        let pending = self.pending();
+        let pending = self.pending_interrupt();
         let vmcb = self.context.vmcb();
         vmcb.eventinj = first.unwrap_or(0);
         vmcb.int_ctl = int_ctl::V_INTR_MASKING | priority;
@@ -63,7 +68,7 @@ impl Runner {
         if open {
             vmcb.eventinj = event::VALID | event::INTERRUPT | u64::from(vector);
             if from_apic {
-                self.vcpu.apic.lock().accept(vector);
+                self.vcpu.apic.lock().ack_pending_irq(vector);
             }
         } else {
             vmcb.int_ctl |= int_ctl::V_IRQ | int_ctl::V_IGN_TPR | 0xf << 16;
@@ -72,42 +77,46 @@ impl Runner {
         }
     }
 
-    /// Has the guest take an exception.
-    pub fn raise(&mut self, vector: u8, error: Option<u32>) {
+    /// Injects an exception at the next VMRUN.
+    pub fn inject_exception(&mut self, vector: u8, error: Option<u32>) {
         let code = error.map_or(0, |error| event::ERROR_VALID | u64::from(error) << 32);
         self.exception = Some(event::VALID | event::EXCEPTION | u64::from(vector) | code);
     }
 
-    pub fn general_protection(&mut self) {
-        self.raise(PROTECTION, Some(0));
+    /// Injects a #GP with error code 0.
+    pub fn inject_gp(&mut self) {
+        self.inject_exception(GENERAL_PROTECTION, Some(0));
     }
 
-    /// The non-maskable interrupt that is to be delivered now, if there is one and the guest takes it.
+    /// The NMI to inject, if one is pending and the guest can take it.
     fn nmi(&mut self) -> Option<u64> {
-        if let Nmi::Returns(rip) = self.nmi {
+        if let NmiState::Iret(rip) = self.nmi {
             if self.vmcb().rip != rip {
-                self.nmi = Nmi::Open;
+                self.nmi = NmiState::Unmasked;
             }
         }
-        if self.nmi != Nmi::Open || self.vmcb().interrupt_shadow & 1 != 0 || !self.nmi_waits() {
+        if self.nmi != NmiState::Unmasked
+            || self.vmcb().interrupt_shadow & 1 != 0
+            || !self.nmi_pending()
+        {
             return None;
         }
         self.vcpu.nmi.store(false, Ordering::SeqCst);
         self.context.vmcb().intercept_1 |= intercept1::IRET;
-        self.nmi = Nmi::Busy;
+        self.nmi = NmiState::Masked;
         Some(event::VALID | event::NMI | NMI)
     }
 
-    /// The guest returns from a non-maskable interrupt; the instruction is executed at the next entry.
-    pub fn nmi_ends(&mut self) {
+    /// The guest is at the IRET of its NMI handler, which is executed at the next VMRUN.
+    pub fn nmi_iret(&mut self) {
         let vmcb = self.context.vmcb();
         vmcb.intercept_1 &= !intercept1::IRET;
-        self.nmi = Nmi::Returns(vmcb.rip);
+        self.nmi = NmiState::Iret(vmcb.rip);
     }
 
-    /// Whether a non-maskable interrupt waits, from a local APIC or from `VCPUOP_send_nmi`.
-    fn nmi_waits(&self) -> bool {
-        if self.vcpu.checks_nmi.swap(false, Ordering::SeqCst) {
+    /// Whether an NMI is pending, of an IPI or of `VCPUOP_send_nmi`.
+    fn nmi_pending(&self) -> bool {
+        if self.vcpu.check_nmi.swap(false, Ordering::SeqCst) {
             let mut system = system();
             let vcpu = system.vcpu_mut(self.vcpu.id);
             if vcpu.is_ok_and(|vcpu| core::mem::take(&mut vcpu.nmi_pending)) {

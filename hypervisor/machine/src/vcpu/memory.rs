@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of the guest that exited, by its own addresses.
+//! The paging mode of the guest, and the instruction that it is at.
 
 use paravane::mem::walk::Paging;
 
-use super::Runner;
+use super::SvmVcpu;
 use crate::platform::system;
 
-/// CR0: paging, and write protection of read-only pages.
+/// CR0.PG: paging is enabled.
 const CR0_PG: u64 = 1 << 31;
+/// CR0.WP: read-only pages are write-protected for supervisors.
 const CR0_WP: u64 = 1 << 16;
-/// CR4: five levels of page tables.
+/// CR4.LA57: five levels of page tables.
 const CR4_LA57: u64 = 1 << 12;
 
-impl Runner {
-    /// What the guest's control registers say of its page tables.
+impl SvmVcpu {
+    /// The paging mode, from the guest's control registers.
     pub fn paging(&mut self) -> Paging {
         let vmcb = self.vmcb();
         let levels = match (vmcb.cr0 & CR0_PG != 0, vmcb.cr4 & CR4_LA57 != 0) {
@@ -29,16 +30,16 @@ impl Runner {
         }
     }
 
-    /// The bytes of the instruction the guest is at; fewer than 15 where its memory ends.
-    pub fn fetch(&mut self) -> ([u8; 15], usize) {
-        let wide = self.wide();
+    /// The bytes of the instruction that the guest is at, and how many could be read.
+    pub fn fetch_instruction(&mut self) -> ([u8; 15], usize) {
+        let wide = self.long_mode();
         let base = if wide { 0 } else { self.vmcb().cs.base };
         let at = base.wrapping_add(self.vmcb().rip);
         let paging = self.paging();
         let id = self.vcpu.id.domain;
         let mut system = system();
         let mut bytes = [0; 15];
-        // Often all of it lies in one page; else the part up to its end may be all there is.
+        // If not all 15 bytes are mapped, the instruction may end with the page.
         if system.read_virtual(id, &paging, at, &mut bytes).is_ok() {
             return (bytes, 15);
         }

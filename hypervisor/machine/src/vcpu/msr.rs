@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Model-specific registers that exit: the library says what each is to a guest ([`cpuid::msr`]), here are those that
-//! hold something of the vCPU's.
+//! RDMSR and WRMSR: the library decides about each MSR ([`policy::policy`]); here are those that are state of the vCPU.
 
 use core::sync::atomic::Ordering;
 
-use paravane::cpuid::{self, Msr};
+use paravane::msr::{self as policy, MsrPolicy};
 
-use super::Runner;
+use super::SvmVcpu;
 use crate::arch::svm::{EFER, EFER_SVME};
 use crate::arch::{cpu, msr, time};
 use crate::platform::system;
@@ -20,42 +19,42 @@ const TSC_DEADLINE: u32 = 0x6e0;
 const X2APIC_FIRST: u32 = 0x800;
 const X2APIC_COMMAND: u32 = 0x830;
 
-/// Bits of EFER a guest may set: SCE, LME, LMA (ignored), NXE, FFXSR, TCE.
+/// Bits of EFER that a guest may set: SCE, LME, LMA (ignored), NXE, FFXSR, TCE.
 const EFER_GUEST: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15;
 const EFER_LMA: u64 = 1 << 10;
 const EFER_LME: u64 = 1 << 8;
 
-impl Runner {
-    /// RDMSR.
+impl SvmVcpu {
+    /// Emulates RDMSR.
     pub fn read_msr(&mut self) {
         let number = self.context.registers.rcx as u32;
         match self.msr_value(number) {
             Some(value) => {
                 self.vmcb().rax = value & 0xffff_ffff;
                 self.context.registers.rdx = value >> 32;
-                let length = self.length();
-                self.skip(length);
+                let length = self.instruction_length();
+                self.advance_rip(length);
             }
             None => {
-                log::debug!("d0v{}: rdmsr {number:#x}", self.vcpu.id.vcpu);
-                self.general_protection();
+                log::debug!("{}: rdmsr {number:#x}", self.vcpu.id);
+                self.inject_gp();
             }
         }
     }
 
     fn msr_value(&mut self, number: u32) -> Option<u64> {
-        match cpuid::msr(number) {
-            Msr::Guest => self.own_msr(number),
-            Msr::Apic => self.apic_msr(number),
-            Msr::Constant(value) => Some(value),
-            Msr::HostReadOnly => msr::read(number),
-            Msr::Ignored => Some(0),
-            Msr::HypercallPage | Msr::Fault => None,
+        match policy::policy(number) {
+            MsrPolicy::Guest => self.vcpu_msr(number),
+            MsrPolicy::Apic => self.apic_msr(number),
+            MsrPolicy::Constant(value) => Some(value),
+            MsrPolicy::HostReadOnly => msr::read(number),
+            MsrPolicy::Ignored => Some(0),
+            MsrPolicy::HypercallPage | MsrPolicy::Fault => None,
         }
     }
 
-    /// What the VMCB keeps; the others of the guest's own do not exit.
-    fn own_msr(&mut self, number: u32) -> Option<u64> {
+    /// MSRs in the VMCB that are intercepted; the guest accesses its other MSRs without an exit.
+    fn vcpu_msr(&mut self, number: u32) -> Option<u64> {
         Some(match number {
             TSC => cpu::tsc().wrapping_add(self.vmcb().tsc_offset),
             DEBUGCTL => self.vmcb().dbgctl,
@@ -71,51 +70,54 @@ impl Runner {
             APIC_BASE => Some(apic.base),
             TSC_DEADLINE => Some(apic.tsc_deadline()),
             _ if !apic.x2apic() => None,
-            X2APIC_COMMAND => Some(apic.command()),
+            X2APIC_COMMAND => Some(apic.icr()),
             _ => apic
                 .read((number - X2APIC_FIRST) << 4, time::now())
                 .map(u64::from),
         }
     }
 
-    /// WRMSR.
+    /// Emulates WRMSR.
     pub fn write_msr(&mut self) {
         let number = self.context.registers.rcx as u32;
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         if self.set_msr(number, value) {
-            let length = self.length();
-            self.skip(length);
+            let length = self.instruction_length();
+            self.advance_rip(length);
         } else {
-            log::debug!("d0v{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id.vcpu);
-            self.general_protection();
+            log::debug!("{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id);
+            self.inject_gp();
         }
     }
 
-    /// False for a fault.
+    /// Writes an MSR; false for a #GP.
     fn set_msr(&mut self, number: u32, value: u64) -> bool {
-        match cpuid::msr(number) {
-            Msr::Guest => self.set_own_msr(number, value),
-            Msr::Apic => self.set_apic_msr(number, value),
-            // What cannot be changed may be written back as it is.
-            Msr::Constant(constant) => value == constant,
-            Msr::HypercallPage => self.write_hypercall_page(value),
-            Msr::Ignored => true,
-            Msr::HostReadOnly | Msr::Fault => false,
+        match policy::policy(number) {
+            MsrPolicy::Guest => self.set_vcpu_msr(number, value),
+            MsrPolicy::Apic => self.set_apic_msr(number, value),
+            // A constant may be written back.
+            MsrPolicy::Constant(constant) => value == constant,
+            MsrPolicy::HypercallPage => self.write_hypercall_page(value),
+            MsrPolicy::Ignored => true,
+            MsrPolicy::HostReadOnly | MsrPolicy::Fault => false,
         }
     }
 
-    fn set_own_msr(&mut self, number: u32, value: u64) -> bool {
+    fn set_vcpu_msr(&mut self, number: u32, value: u64) -> bool {
         match number {
             TSC => {
                 let offset = value.wrapping_sub(cpu::tsc());
                 self.vmcb().tsc_offset = offset;
                 self.vcpu.tsc_offset.store(offset, Ordering::Relaxed);
-                system().update_clock(self.vcpu.id);
+                system().update_system_time(self.vcpu.id);
             }
             DEBUGCTL if value & !3 == 0 => self.vmcb().dbgctl = value,
             PAT => {
-                let kinds = value.to_le_bytes();
-                if !kinds.iter().all(|kind| matches!(kind, 0 | 1 | 4..=7)) {
+                let types = value.to_le_bytes();
+                if !types
+                    .iter()
+                    .all(|memory_type| matches!(memory_type, 0 | 1 | 4..=7))
+                {
                     return false;
                 }
                 self.vmcb().g_pat = value;
@@ -145,7 +147,7 @@ impl Runner {
             return false;
         }
         let effect = if number == X2APIC_COMMAND {
-            Some(apic.write_command(value))
+            Some(apic.write_icr(value))
         } else {
             let offset = (number - X2APIC_FIRST) << 4;
             u32::try_from(value)
@@ -155,7 +157,7 @@ impl Runner {
         drop(apic);
         match effect {
             Some(effect) => {
-                self.apply(effect);
+                self.apply_effect(effect);
                 true
             }
             None => false,
@@ -165,7 +167,7 @@ impl Runner {
     fn set_efer(&mut self, value: u64) -> bool {
         let paged = self.vmcb().cr0 & 1 << 31 != 0;
         let old = self.vmcb().efer;
-        // Long mode is turned on and off only while paging is off.
+        // LME can be changed only while paging is disabled.
         if value & !EFER_GUEST != 0 || (paged && (old ^ value) & EFER_LME != 0) {
             return false;
         }
@@ -173,7 +175,7 @@ impl Runner {
         true
     }
 
-    /// Fills the page the guest names with one stub a hypercall: `mov eax, N; vmmcall; ret`.
+    /// Fills a hypercall page with one stub for each hypercall: `mov eax, N; vmmcall; ret`.
     fn write_hypercall_page(&mut self, value: u64) -> bool {
         let mut bytes = [0xcc; 4096];
         for (number, stub) in (0u32..).zip(bytes.chunks_exact_mut(32)) {

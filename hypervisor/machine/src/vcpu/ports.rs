@@ -1,50 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Accesses to intercepted ports, of one value or of a string of them.
+//! Emulation of IN, OUT, INS and OUTS on intercepted ports.
 
 use paravane::mem::MachineMemory;
 use paravane::mem::walk::{Access, Paging};
-use paravane::strings::{self, Guest, Instruction, Outcome, PageFault, Segment};
+use paravane::strings::{self, Guest, Instruction, PageFault, Segment, StringResult};
 
-use super::Runner;
+use super::SvmVcpu;
 use crate::arch;
 use crate::arch::svm::vmcb;
 use crate::io::{decode, ports};
 use crate::platform::system;
 
-/// What the exit tells of the access (APM volume 2, 15.10.2).
+/// Bits of EXITINFO1 (APM volume 2, 15.10.2).
 mod info {
     pub const INPUT: u32 = 1 << 0;
     pub const STRING: u32 = 1 << 2;
     pub const REPEATED: u32 = 1 << 3;
 }
 
-/// RFLAGS: strings go down, and a user program has its accesses' alignment checked or the kernel reaches users' pages.
+/// RFLAGS.DF: string instructions go down.
 const RFLAGS_DF: u64 = 1 << 10;
+/// RFLAGS.AC: alignment is checked at CPL 3; a supervisor may access user pages despite SMAP.
 const RFLAGS_AC: u64 = 1 << 18;
-/// CR0: alignment is checked.
+/// CR0.AM: alignment checking is possible.
 const CR0_AM: u64 = 1 << 18;
-/// CR4: the kernel does not reach users' pages.
+/// CR4.SMAP: a supervisor may not access user pages.
 const CR4_SMAP: u64 = 1 << 21;
 
-impl Runner {
-    /// An access to an intercepted port. The exit tells the next instruction's address.
-    pub fn port(&mut self, info: u32, next: u64) {
+impl SvmVcpu {
+    /// Emulates an access to an intercepted port. `next` is the address of the next instruction (EXITINFO2).
+    pub fn io_port(&mut self, info: u32, next: u64) {
         let port = (info >> 16) as u16;
         let size = (info >> 4 & 7) as u8;
         if info & info::STRING != 0 {
-            self.string(info, next);
+            self.string_io(info, next);
         } else if info & info::INPUT != 0 {
             let (value, rax) = (self.read_port(port, size), self.vmcb().rax);
             self.vmcb().rax = match size {
                 4 => u64::from(value),
                 _ => rax & !u64::from(mask(size)) | u64::from(value),
             };
-            self.go_on_at(next);
+            self.set_rip(next);
         } else {
             let value = self.vmcb().rax as u32 & mask(size);
             self.write_port(port, size, value);
-            self.go_on_at(next);
+            self.set_rip(next);
         }
     }
 
@@ -64,10 +65,11 @@ impl Runner {
         }
     }
 
-    /// INS or OUTS. Not every processor tells the address' size and the segment: both are read from the instruction. If that
-    /// is no longer the one that exited, another vCPU has just changed it, and the guest goes on with what it is now.
-    fn string(&mut self, info: u32, next: u64) {
-        let (bytes, len) = self.fetch();
+    /// Emulates INS or OUTS. Not every processor has address size and segment in EXITINFO1, so both are decoded from
+    /// the instruction. If that is no longer the one that exited, another vCPU has changed it, and the guest executes
+    /// the new one.
+    fn string_io(&mut self, info: u32, next: u64) {
+        let (bytes, len) = self.fetch_instruction();
         let (rip, bits) = (self.vmcb().rip, self.bits());
         let input = info & info::INPUT != 0;
         let decoded = decode::decode(&bytes[..len], rip, bits);
@@ -78,7 +80,7 @@ impl Runner {
         };
         let paging = self.paging();
         let user = self.vmcb().cpl == 3;
-        let wide = self.wide();
+        let wide = self.long_mode();
         let segment = self.segment(segment, wide);
         let vmcb = self.vmcb();
         let alignment = vmcb.rflags & RFLAGS_AC != 0;
@@ -95,17 +97,17 @@ impl Runner {
         };
         let smap = vmcb.cr4 & CR4_SMAP != 0 && !user && !alignment;
         let registers = &self.context.registers;
-        let mut after = strings::Registers {
+        let mut after = strings::StringRegs {
             count: registers.rcx,
             index: if input { registers.rdi } else { registers.rsi },
         };
-        let mut memory = Memory {
-            runner: self,
+        let mut guest = StringIo {
+            svm_vcpu: self,
             paging,
             user,
             smap,
         };
-        let outcome = strings::run(&of, &mut after, &mut memory);
+        let result = strings::run(&of, &mut after, &mut guest);
         let registers = &mut self.context.registers;
         registers.rcx = after.count;
         let index = match input {
@@ -113,20 +115,20 @@ impl Runner {
             false => &mut registers.rsi,
         };
         *index = after.index;
-        match outcome {
-            Outcome::Done => self.go_on_at(next),
+        match result {
+            StringResult::Done => self.set_rip(next),
             // Interrupts are taken between elements.
-            Outcome::Again => self.vmcb().interrupt_shadow &= !1,
-            Outcome::Fault(exception) => {
+            StringResult::Unfinished => self.vmcb().interrupt_shadow &= !1,
+            StringResult::Fault(exception) => {
                 if let Some(address) = exception.address {
                     self.vmcb().cr2 = address;
                 }
-                self.raise(exception.vector, Some(exception.code));
+                self.inject_exception(exception.vector, Some(exception.code));
             }
         }
     }
 
-    /// A segment as its use is checked; in 64-bit mode of most nothing is left.
+    /// A segment, as far as an access depends on it. In 64-bit mode only FS and GS have a base.
     fn segment(&mut self, which: decode::Segment, wide: bool) -> Segment {
         use decode::Segment as Name;
         let vmcb = self.vmcb();
@@ -153,7 +155,7 @@ impl Runner {
     }
 }
 
-/// The bits of a value of so many bytes.
+/// Mask of a value of `size` bytes.
 fn mask(size: u8) -> u32 {
     match size {
         1 => 0xff,
@@ -162,15 +164,15 @@ fn mask(size: u8) -> u32 {
     }
 }
 
-/// The ports and the memory of a guest at a string instruction.
-struct Memory<'a> {
-    runner: &'a mut Runner,
+/// Ports and memory of the guest for a string instruction.
+struct StringIo<'a> {
+    svm_vcpu: &'a mut SvmVcpu,
     paging: Paging,
     user: bool,
     smap: bool,
 }
 
-impl Memory<'_> {
+impl StringIo<'_> {
     fn access(&self, write: bool) -> Access {
         Access {
             write,
@@ -180,23 +182,23 @@ impl Memory<'_> {
     }
 }
 
-/// What is no memory is a device's: reading it gives ones, and what is written there is lost.
-impl Guest for Memory<'_> {
+/// Memory operands that are not RAM read as all ones, and writes to them are lost.
+impl Guest for StringIo<'_> {
     fn input(&mut self, port: u16, size: u8) -> u32 {
-        self.runner.read_port(port, size)
+        self.svm_vcpu.read_port(port, size)
     }
 
     fn output(&mut self, port: u16, size: u8, value: u32) {
-        self.runner.write_port(port, size, value);
+        self.svm_vcpu.write_port(port, size, value);
     }
 
     fn probe(&mut self, address: u64, length: usize) -> Result<(), PageFault> {
-        let (id, access) = (self.runner.vcpu.id.domain, self.access(true));
+        let (id, access) = (self.svm_vcpu.vcpu.id.domain, self.access(true));
         system().access_virtual(id, &self.paging, address, length, access, |_, _, _| ())
     }
 
     fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), PageFault> {
-        let (id, access) = (self.runner.vcpu.id.domain, self.access(false));
+        let (id, access) = (self.svm_vcpu.vcpu.id.domain, self.access(false));
         let length = to.len();
         system().access_virtual(
             id,
@@ -212,7 +214,7 @@ impl Guest for Memory<'_> {
     }
 
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), PageFault> {
-        let (id, access) = (self.runner.vcpu.id.domain, self.access(true));
+        let (id, access) = (self.svm_vcpu.vcpu.id.domain, self.access(true));
         system().access_virtual(
             id,
             &self.paging,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's general registers by their names in an instruction.
+//! The guest's general registers, by the operands of a decoded instruction.
 
 use iced_x86::Register;
 
-use super::Runner;
+use super::SvmVcpu;
 
-impl Runner {
-    /// The 64 bits of a general register by its number in an instruction.
+impl SvmVcpu {
+    /// A general register, by its number in the instruction encoding.
     fn slot(&mut self, number: usize) -> &mut u64 {
         if number == 0 {
             return &mut self.context.vmcb().rax;
@@ -51,7 +51,7 @@ impl Runner {
         }
     }
 
-    /// Writes a general register of any size; 32 bits clear the rest, fewer leave it.
+    /// Writes a general register of any size. A 32-bit write clears the upper half, smaller ones keep the rest.
     pub fn set_register(&mut self, register: Register, value: u64) {
         let high = matches!(
             register,

@@ -174,7 +174,7 @@ mod tests {
         thread::sleep(Duration::from_millis(20));
         fs::write(&log, "Paravane\n").unwrap();
         thread::sleep(Duration::from_millis(60));
-        fs::write(&log, "Paravane\n(PV) dom0 starts\n").unwrap();
+        fs::write(&log, "Paravane\n(PVN) dom0 starts\n").unwrap();
         thread::sleep(Duration::from_millis(60));
         let (first, words) = marks.seen().unwrap();
         assert!(words - first >= Duration::from_millis(20));

@@ -82,7 +82,7 @@ fn toolstack_answers(ctx: &mut Ctx<'_>) -> Result<()> {
     // The hypervisor's own first words, and what dom0 writes to its console.
     let said = dom0.sh("xl dmesg")?;
     ensure!(
-        said.contains("(PV) Paravane ") && said.contains("vCPUs"),
+        said.contains("(PVN) Paravane ") && said.contains("vCPUs"),
         "{said}"
     );
     dom0.sh("echo '<4>paravane: heard' > /dev/kmsg; n=0; until xl dmesg | grep -q 'paravane: heard' || [ $n -gt $((50 * PACE)) ]; do sleep 0.1; n=$((n+1)); done; [ $n -le $((50 * PACE)) ]")?;

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Versions, lists of calls, what the toolstack asks, and who may call at all.
 
 use super::*;
 
 #[test]
-fn the_version_and_its_strings_are_told() {
+fn the_version_and_its_strings_are_returned() {
     let mut system = two_domains();
     assert_eq!(call(&mut system, 0, nr::XEN_VERSION, &[0]).value, 0x4_0014);
     assert_eq!(call(&mut system, 0, nr::XEN_VERSION, &[7, 0]).value, 4096);
@@ -48,7 +50,7 @@ fn the_version_and_its_strings_are_told() {
 #[test]
 fn the_build_is_named_by_its_digest_if_it_has_one() {
     let mut system = two_domains();
-    let ask = |system: &mut System<Fake>, domain: u16, at: u64| {
+    let ask = |system: &mut System<FakePlatform>, domain: u16, at: u64| {
         let op = version::op::BUILD_ID.into();
         call(system, domain, nr::XEN_VERSION, &[op, at]).value as i64
     };
@@ -63,11 +65,13 @@ fn the_build_is_named_by_its_digest_if_it_has_one() {
     ] {
         let at = ARG[0];
         caller(&mut system, 0)
-            .put(at, &[room, 0x1111_1111u32])
+            .copy_to_guest(at, &[room, 0x1111_1111u32])
             .expect("memory");
         assert_eq!(ask(&mut system, 0, at), expected);
     }
-    let written: [u32; 2] = caller(&mut system, 0).get(ARG[0]).expect("memory");
+    let written: [u32; 2] = caller(&mut system, 0)
+        .copy_from_guest(ARG[0])
+        .expect("memory");
     assert_eq!(written, [2, 0x1111_cdab]);
 }
 
@@ -108,35 +112,39 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
     let mut system = two_domains();
     let list = ARG[0] + 1024;
     for index in 0..100 {
-        let entry = multicall::Entry {
+        let entry = multicall::MulticallEntry {
             op: nr::XEN_VERSION.into(),
             result: 7,
             args: [index % 2 * 7, 0, 0, 0, 0, 0],
         };
         caller(&mut system, 0)
-            .put_at(list, index, &entry)
+            .copy_to_guest_offset(list, index, &entry)
             .expect("memory");
     }
     assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 100]).value, 0);
     for index in 0..100u64 {
-        let entry: multicall::Entry = caller(&mut system, 0).get_at(list, index).expect("memory");
+        let entry: multicall::MulticallEntry = caller(&mut system, 0)
+            .copy_from_guest_offset(list, index)
+            .expect("memory");
         assert_eq!(entry.result, if index % 2 == 0 { 0x4_0014 } else { 4096 });
     }
-    let nested = multicall::Entry {
+    let nested = multicall::MulticallEntry {
         op: nr::MULTICALL.into(),
         result: 0,
         args: [list, 1, 0, 0, 0, 0],
     };
     caller(&mut system, 0)
-        .put_at(list, 0, &nested)
+        .copy_to_guest_offset(list, 0, &nested)
         .expect("memory");
     assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 1]).value, 0);
-    let entry: multicall::Entry = caller(&mut system, 0).get(list).expect("memory");
+    let entry: multicall::MulticallEntry = caller(&mut system, 0)
+        .copy_from_guest(list)
+        .expect("memory");
     assert_eq!(entry.result, Errno::EINVAL.register());
 }
 
 #[test]
-fn the_toolstack_is_told_of_domains() {
+fn the_toolstack_gets_information_about_domains() {
     let mut system = two_domains();
     let list = ARG[0] + 2048;
     let mut args = xen_abi::sysctl::Header {
@@ -150,21 +158,28 @@ fn the_toolstack_is_told_of_domains() {
         ..Default::default()
     };
     args.u.as_mut_bytes()[..size_of_val(&inner)].copy_from_slice(inner.as_bytes());
-    caller(&mut system, 0).put(ARG[0], &args).expect("memory");
+    caller(&mut system, 0)
+        .copy_to_guest(ARG[0], &args)
+        .expect("memory");
     assert_eq!(call(&mut system, 0, nr::SYSCTL, &[ARG[0]]).value, 0);
-    let infos: [xen_abi::domctl::Getdomaininfo; 2] =
-        caller(&mut system, 0).get(list).expect("memory");
+    let infos: [xen_abi::domctl::Getdomaininfo; 2] = caller(&mut system, 0)
+        .copy_from_guest(list)
+        .expect("memory");
     assert_eq!(
         infos.map(|info| (info.domain, info.tot_pages, info.max_vcpu_id)),
         [(0, 64, 1), (1, 64, 1)]
     );
-    caller(&mut system, 1).put(ARG[1], &args).expect("memory");
+    caller(&mut system, 1)
+        .copy_to_guest(ARG[1], &args)
+        .expect("memory");
     assert_eq!(
         call(&mut system, 1, nr::SYSCTL, &[ARG[1]]).value as i64,
         errno(Errno::EPERM)
     );
     args.interface_version += 1;
-    caller(&mut system, 0).put(ARG[0], &args).expect("memory");
+    caller(&mut system, 0)
+        .copy_to_guest(ARG[0], &args)
+        .expect("memory");
     assert_eq!(
         call(&mut system, 0, nr::SYSCTL, &[ARG[0]]).value as i64,
         errno(Errno::EACCES)
@@ -174,7 +189,7 @@ fn the_toolstack_is_told_of_domains() {
 #[test]
 fn a_call_that_fails_is_news_once_a_command() {
     let mut system = two_domains();
-    let mut news = |number, command| call(&mut system, 0, number, &[command]).news;
+    let mut news = |number, command| call(&mut system, 0, number, &[command]).first_error;
     assert_eq!(news(nr::XEN_VERSION, 0), None, "it succeeds");
     assert_eq!(news(nr::SCHED_OP, 99), Some((nr::SCHED_OP, 99)));
     assert_eq!(news(nr::SCHED_OP, 99), None);

@@ -1,14 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Whom a port may connect, what it tells, and how many there are.
 
 use super::*;
 use crate::hypercall::tests::events::check;
 use xen_abi::xen::virq;
 
-fn port(system: &mut System<Fake>, domain: u16, op: u32, port: u32) -> i64 {
+fn port(system: &mut System<FakePlatform>, domain: u16, op: u32, port: u32) -> i64 {
     event(system, domain, op, ec::Port { port }).0
 }
 
-fn status_of(system: &mut System<Fake>, domain: u16, port: u32) -> (i64, ec::Status) {
+fn status_of(system: &mut System<FakePlatform>, domain: u16, port: u32) -> (i64, ec::Status) {
     let asked = ec::Status {
         port,
         dom: 0x7ff0,
@@ -19,7 +21,7 @@ fn status_of(system: &mut System<Fake>, domain: u16, port: u32) -> (i64, ec::Sta
     event(system, domain, ec::op::STATUS, asked)
 }
 
-fn offer(system: &mut System<Fake>, domain: u16, dom: u16, remote_dom: u16) -> (i64, u32) {
+fn offer(system: &mut System<FakePlatform>, domain: u16, dom: u16, remote_dom: u16) -> (i64, u32) {
     let wanted = ec::AllocUnbound {
         dom,
         remote_dom,
@@ -29,7 +31,12 @@ fn offer(system: &mut System<Fake>, domain: u16, dom: u16, remote_dom: u16) -> (
     (result, offer.port)
 }
 
-fn bind(system: &mut System<Fake>, domain: u16, remote_dom: u16, remote_port: u32) -> (i64, u32) {
+fn bind(
+    system: &mut System<FakePlatform>,
+    domain: u16,
+    remote_dom: u16,
+    remote_port: u32,
+) -> (i64, u32) {
     let wanted = ec::BindInterdomain {
         remote_dom,
         remote_port,
@@ -39,7 +46,7 @@ fn bind(system: &mut System<Fake>, domain: u16, remote_dom: u16, remote_port: u3
     (result, bound.local_port)
 }
 
-fn virq(system: &mut System<Fake>, domain: u16, virq: u32, vcpu: u32) -> u32 {
+fn virq(system: &mut System<FakePlatform>, domain: u16, virq: u32, vcpu: u32) -> u32 {
     let wanted = ec::BindVirq {
         virq,
         vcpu,
@@ -50,7 +57,7 @@ fn virq(system: &mut System<Fake>, domain: u16, virq: u32, vcpu: u32) -> u32 {
     bound.port
 }
 
-fn ipi(system: &mut System<Fake>, domain: u16, vcpu: u32) -> u32 {
+fn ipi(system: &mut System<FakePlatform>, domain: u16, vcpu: u32) -> u32 {
     let wanted = ec::BindIpi { vcpu, port: 0 };
     let (result, bound) = event(system, domain, ec::op::BIND_IPI, wanted);
     assert_eq!(result, 0);
@@ -63,8 +70,9 @@ fn only_the_domain_that_is_invited_connects() {
     add_domain(&mut system, 2, 0x40, 16);
     let (result, invites_one) = offer(&mut system, 0, 0x7ff0, 1);
     assert_eq!(result, 0);
-    let ports =
-        |system: &System<Fake>, id| system.domain(id).expect("alive").events.ports().bound();
+    let ports = |system: &System<FakePlatform>, id| {
+        system.domain(id).expect("alive").events.ports().bound()
+    };
     let before = [ports(&system, 1), ports(&system, 2)];
     let einval = errno(Errno::EINVAL);
     assert_eq!(bind(&mut system, 2, 0, invites_one).0, einval);
@@ -125,7 +133,7 @@ fn others_ports_are_dom0s_alone_to_make_and_to_see() {
         "as Xen, which looks there first"
     );
     // A reset of another domain waits until that is paused.
-    let reset = |system: &mut System<Fake>, domain, dom| {
+    let reset = |system: &mut System<FakePlatform>, domain, dom| {
         event(system, domain, ec::op::RESET, ec::Reset { dom }).0
     };
     assert_eq!(reset(&mut system, 1, 0), eperm);
@@ -142,7 +150,7 @@ fn a_port_says_what_it_is_bound_to() {
     let (_, unbound) = offer(&mut system, 0, 0x7ff0, 1);
     let timer = virq(&mut system, 0, virq::TIMER, 1);
     let ipi = ipi(&mut system, 0, 1);
-    let says = |system: &mut System<Fake>, port| {
+    let says = |system: &mut System<FakePlatform>, port| {
         let (result, said) = status_of(system, 0, port);
         assert_eq!(result, 0);
         (said.status, said.vcpu, said.detail, said.remote_port)
@@ -233,19 +241,21 @@ fn an_event_tells_the_vcpu_that_its_port_is_bound_to() {
         assert_eq!(with(&mut system, 0, nr::HVM_OP, op, vector(vcpu)).0, 0);
     }
     // A domain that has said nothing is only woken.
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     let (zero, one) = connected(&mut system);
-    let woken = Asked::Upcall(VcpuId { domain: 1, vcpu: 0 }, Upcall::WakeOnly);
-    assert_eq!(system.platform.asked, [woken]);
-    let told = |system: &mut System<Fake>, domain, port| {
-        system.platform.asked.clear();
+    let woken = PlatformCall::Upcall(VcpuId { domain: 1, vcpu: 0 }, Upcall::WakeOnly);
+    assert_eq!(system.platform.calls, [woken]);
+    let upcalls = |system: &mut System<FakePlatform>, domain, port| {
+        system.platform.calls.clear();
         assert_eq!(send(system, domain, port), 0);
-        system.platform.asked.clone()
+        system.platform.calls.clone()
     };
-    let upcall = |vcpu, vector| Asked::Upcall(VcpuId { domain: 0, vcpu }, Upcall::Lapic(vector));
-    assert_eq!(told(&mut system, 1, one), [upcall(0, 0xf0)]);
+    let upcall = |vcpu, vector| {
+        PlatformCall::Upcall(VcpuId { domain: 0, vcpu }, Upcall::LapicVector(vector))
+    };
+    assert_eq!(upcalls(&mut system, 1, one), [upcall(0, 0xf0)]);
     let elsewhere = |port, vcpu| ec::BindVcpu { port, vcpu };
-    let bind_vcpu = |system: &mut System<Fake>, port, vcpu| {
+    let bind_vcpu = |system: &mut System<FakePlatform>, port, vcpu| {
         event(system, 0, ec::op::BIND_VCPU, elsewhere(port, vcpu)).0
     };
     assert_eq!(bind_vcpu(&mut system, zero, 1), 0);
@@ -253,12 +263,12 @@ fn an_event_tells_the_vcpu_that_its_port_is_bound_to() {
     let own = ipi(&mut system, 0, 0);
     assert_eq!(bind_vcpu(&mut system, own, 1), errno(Errno::EINVAL));
     // The event before has not been taken.
-    assert_eq!(told(&mut system, 1, one), []);
+    assert_eq!(upcalls(&mut system, 1, one), []);
     assert_eq!(port(&mut system, 0, ec::op::CLOSE, zero), 0);
     assert_eq!(port(&mut system, 1, ec::op::CLOSE, one), 0);
     let (zero, one) = connected(&mut system);
     assert_eq!(bind_vcpu(&mut system, zero, 1), 0);
-    assert_eq!(told(&mut system, 1, one), [upcall(1, 0xf1)]);
+    assert_eq!(upcalls(&mut system, 1, one), [upcall(1, 0xf1)]);
 }
 
 #[test]
@@ -267,7 +277,7 @@ fn a_poll_is_woken_by_its_own_ports_alone() {
     let ports: Vec<u32> = (0..3).map(|_| ipi(&mut system, 0, 1)).collect();
     let list = ARG[0] + 256;
     caller(&mut system, 0)
-        .put(list, &[ports[0], ports[1]])
+        .copy_to_guest(list, &[ports[0], ports[1]])
         .expect("memory");
     let poll = xen_abi::sched::Poll {
         ports: list,
@@ -275,17 +285,19 @@ fn a_poll_is_woken_by_its_own_ports_alone() {
         pad: 0,
         timeout: 0,
     };
-    let wait = |system: &mut System<Fake>, poll: xen_abi::sched::Poll| {
-        caller(system, 0).put(ARG[0], &poll).expect("memory");
+    let wait = |system: &mut System<FakePlatform>, poll: xen_abi::sched::Poll| {
+        caller(system, 0)
+            .copy_to_guest(ARG[0], &poll)
+            .expect("memory");
         let op = xen_abi::sched::op::POLL.into();
         call(system, 0, nr::SCHED_OP, &[op, ARG[0]])
     };
-    assert_eq!(wait(&mut system, poll).after, After::Poll);
-    let woken = |system: &mut System<Fake>, port| {
-        system.platform.asked.clear();
+    assert_eq!(wait(&mut system, poll).action, VcpuAction::Poll);
+    let woken = |system: &mut System<FakePlatform>, port| {
+        system.platform.calls.clear();
         assert_eq!(send(system, 0, port), 0);
-        let wake = Asked::Wake(VcpuId { domain: 0, vcpu: 0 });
-        system.platform.asked.contains(&wake)
+        let wake = PlatformCall::VcpuWake(VcpuId { domain: 0, vcpu: 0 });
+        system.platform.calls.contains(&wake)
     };
     assert!(!woken(&mut system, ports[2]));
     assert!(woken(&mut system, ports[1]));
@@ -304,9 +316,9 @@ fn a_poll_is_woken_by_its_own_ports_alone() {
         assert_eq!(refused.value as i64, errno(Errno::EINVAL));
     }
     // What is pending for the vCPU ends it at once.
-    system.mark_pending(VcpuId { domain: 0, vcpu: 0 });
+    system.mark_events_pending(VcpuId { domain: 0, vcpu: 0 });
     assert_eq!(wait(&mut system, many).value as i64, errno(Errno::EINVAL));
-    assert_eq!(wait(&mut system, closed).after, After::Resume);
+    assert_eq!(wait(&mut system, closed).action, VcpuAction::Resume);
 }
 
 #[test]
@@ -334,7 +346,7 @@ fn a_domain_has_as_many_ports_as_it_may() {
 #[test]
 fn queues_are_given_where_there_is_room_and_memory() {
     let mut system = two_domains();
-    let control = |system: &mut System<Fake>, control_gfn, offset, vcpu| {
+    let control = |system: &mut System<FakePlatform>, control_gfn, offset, vcpu| {
         let args = ec::InitControl {
             control_gfn,
             offset,
@@ -358,8 +370,8 @@ fn queues_are_given_where_there_is_room_and_memory() {
     assert_eq!(result, errno(Errno::ENOSYS), "the 2-level ABI has none");
     assert_eq!(control(&mut system, 0x110, 4096 - size, 0), 0);
     assert_eq!(control(&mut system, 0x110, 0, 0), einval, "it has one");
-    assert_eq!(system.frames.holds(Mfn(0x110)), (1, 1));
-    let expand = |system: &mut System<Fake>, array_gfn| {
+    assert_eq!(system.frames.page_refs(Mfn(0x110)), (1, 1));
+    let expand = |system: &mut System<FakePlatform>, array_gfn| {
         event(
             system,
             0,
@@ -373,7 +385,7 @@ fn queues_are_given_where_there_is_room_and_memory() {
         assert_eq!(expand(&mut system, 0x111), 0);
     }
     assert_eq!(expand(&mut system, 0x111), errno(Errno::ENOSPC));
-    assert_eq!(system.frames.holds(Mfn(0x111)), (128, 128));
+    assert_eq!(system.frames.page_refs(Mfn(0x111)), (128, 128));
     // With queues there are more ports than without.
     for _ in 2..5000 {
         ipi(&mut system, 0, 0);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Copies between frames, granted or one's own.
 
 use super::*;
@@ -26,7 +28,7 @@ const OUT: u16 = gnttab::copy_flag::SOURCE_GREF;
 const IN: u16 = gnttab::copy_flag::DEST_GREF;
 
 fn copy(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     source: gnttab::CopyPtr,
     dest: gnttab::CopyPtr,
     len: u16,
@@ -48,16 +50,18 @@ fn every_byte_goes_where_it_is_said_and_no_other_changes() {
     granting(&mut system, flag::PERMIT_ACCESS);
     let theirs: [u8; 4096] = core::array::from_fn(|i| (i % 251) as u8);
     caller(&mut system, 1)
-        .put(0x4_4000, &theirs)
+        .copy_to_guest(0x4_4000, &theirs)
         .expect("memory");
     caller(&mut system, 0)
-        .put(0x10_1000, &[0xeeu8; 4096])
+        .copy_to_guest(0x10_1000, &[0xeeu8; 4096])
         .expect("memory");
     assert_eq!(
         copy(&mut system, granted(100), own(7), 1500, OUT),
         status::OKAY
     );
-    let ours: [u8; 4096] = caller(&mut system, 0).get(0x10_1000).expect("memory");
+    let ours: [u8; 4096] = caller(&mut system, 0)
+        .copy_from_guest(0x10_1000)
+        .expect("memory");
     assert_eq!(ours[..7], [0xee; 7]);
     assert_eq!(ours[7..1507], theirs[100..1600]);
     assert!(ours[1507..].iter().all(|byte| *byte == 0xee));
@@ -66,7 +70,9 @@ fn every_byte_goes_where_it_is_said_and_no_other_changes() {
         copy(&mut system, own(7), granted(3000), 600, IN),
         status::OKAY
     );
-    let now: [u8; 4096] = caller(&mut system, 1).get(0x4_4000).expect("memory");
+    let now: [u8; 4096] = caller(&mut system, 1)
+        .copy_from_guest(0x4_4000)
+        .expect("memory");
     assert_eq!(now[..3000], theirs[..3000]);
     assert_eq!(now[3000..3600], theirs[100..700]);
     assert_eq!(now[3600..], theirs[3600..]);
@@ -98,7 +104,7 @@ fn frames_of_others_are_copied_by_their_grants_alone() {
     let frame = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
     let mine = system.lookup(0, Gfn(0x101)).expect("memory").mfn;
     caller(&mut system, 1)
-        .put(0x4_4000, b"secret")
+        .copy_to_guest(0x4_4000, b"secret")
         .expect("memory");
     let named = gnttab::CopyPtr {
         frame_or_gref: 0x44,
@@ -132,18 +138,24 @@ fn frames_of_others_are_copied_by_their_grants_alone() {
         (own(0), granted(0), IN, status::GENERAL_ERROR),
     ] {
         assert_eq!(copy(&mut system, source, dest, 6, flags), expected);
-        let words: [u16; 1] = caller(&mut system, 1).get(entry).expect("memory");
+        let words: [u16; 1] = caller(&mut system, 1)
+            .copy_from_guest(entry)
+            .expect("memory");
         let unused = flag::PERMIT_ACCESS | flag::READONLY;
         assert_eq!(words[0], unused, "nothing is in use any more");
-        assert_eq!(system.frames.holds(frame), (0, 0));
-        assert_eq!(system.frames.holds(mine), (0, 0));
+        assert_eq!(system.frames.page_refs(frame), (0, 0));
+        assert_eq!(system.frames.page_refs(mine), (0, 0));
     }
-    let ours: [u8; 6] = caller(&mut system, 0).get(0x10_1000).expect("memory");
+    let ours: [u8; 6] = caller(&mut system, 0)
+        .copy_from_guest(0x10_1000)
+        .expect("memory");
     assert_eq!(ours, [0; 6], "nothing was copied");
-    let theirs: [u8; 6] = caller(&mut system, 1).get(0x4_4000).expect("memory");
+    let theirs: [u8; 6] = caller(&mut system, 1)
+        .copy_from_guest(0x4_4000)
+        .expect("memory");
     assert_eq!(&theirs, b"secret");
     assert_eq!(copy(&mut system, granted(0), own(0), 6, OUT), status::OKAY);
-    assert_eq!(system.frames.holds(frame), (0, 0));
+    assert_eq!(system.frames.page_refs(frame), (0, 0));
 }
 
 #[test]
@@ -160,10 +172,10 @@ fn of_a_part_that_is_granted_only_the_part_is_copied() {
         frame: 0x44,
     };
     caller(&mut system, 1)
-        .put(0x6_0000 + 9 * 16, &part)
+        .copy_to_guest(0x6_0000 + 9 * 16, &part)
         .expect("memory");
     caller(&mut system, 1)
-        .put(0x4_4100, b"part")
+        .copy_to_guest(0x4_4100, b"part")
         .expect("memory");
     for (offset, len, expected) in [
         (0x100, 0x80, status::OKAY),
@@ -176,7 +188,9 @@ fn of_a_part_that_is_granted_only_the_part_is_copied() {
         let done = copy(&mut system, granted(offset), own(0), len, OUT);
         assert_eq!(done, expected, "{len:#x} from {offset:#x}");
     }
-    let ours: [u8; 4] = caller(&mut system, 0).get(0x10_1000).expect("memory");
+    let ours: [u8; 4] = caller(&mut system, 0)
+        .copy_from_guest(0x10_1000)
+        .expect("memory");
     assert_eq!(&ours, b"part");
     let wanted = gnttab::MapGrantRef {
         host_addr: 0x13_0000,
@@ -192,7 +206,7 @@ fn of_a_part_that_is_granted_only_the_part_is_copied() {
         "a mapping would show the whole frame"
     );
     assert_ne!(
-        system.lookup(0, Gfn(0x130)).map(|seen| seen.mfn),
-        system.lookup(1, Gfn(0x44)).map(|seen| seen.mfn)
+        system.lookup(0, Gfn(0x130)).map(|entry| entry.mfn),
+        system.lookup(1, Gfn(0x44)).map(|entry| entry.mfn)
     );
 }

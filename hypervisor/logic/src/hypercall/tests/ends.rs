@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The end of a domain.
 
 use super::*;
@@ -52,7 +54,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
         frame: 0x44,
     };
     caller(&mut system, 1)
-        .put(0x6_0000 + 9 * 8, &entry)
+        .copy_to_guest(0x6_0000 + 9 * 8, &entry)
         .expect("memory");
     let map = gnttab::MapGrantRef {
         host_addr: 0x13_0000,
@@ -65,7 +67,7 @@ fn a_destroyed_domain_leaves_what_others_use_until_they_do_not() {
     assert_eq!(mapped.status, status::OKAY);
     // Dom0 looks at its grant table.
     caller(&mut system, 0)
-        .put(ARG[0] + 512, &0x131u64)
+        .copy_to_guest(ARG[0] + 512, &0x131u64)
         .expect("memory");
     let acquire = mem::AcquireResource {
         domid: 1,

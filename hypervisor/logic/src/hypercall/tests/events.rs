@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Event channels, of both ABIs.
 
 use super::*;
@@ -17,17 +19,17 @@ fn events_between_domains_arrive_and_wake() {
         0
     );
     let (zero, one) = connected(&mut system);
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     assert_eq!(send(&mut system, 1, one), 0);
     let vcpu = VcpuId { domain: 0, vcpu: 0 };
     assert_eq!(
-        system.platform.asked,
-        [Asked::Upcall(vcpu, Upcall::Direct(0xf3))]
+        system.platform.calls,
+        [PlatformCall::Upcall(vcpu, Upcall::CallbackVector(0xf3))]
     );
-    assert!(system.upcall_pending(vcpu));
+    assert!(system.evtchn_upcall_pending(vcpu));
     // A second one changes nothing.
     assert_eq!(send(&mut system, 1, one), 0);
-    assert_eq!(system.platform.asked.len(), 1);
+    assert_eq!(system.platform.calls.len(), 1);
     let close = ec::Port { port: one };
     assert_eq!(event(&mut system, 1, ec::op::CLOSE, close).0, 0);
     let asked = ec::Status {
@@ -80,12 +82,12 @@ fn a_vector_of_a_vcpus_own_goes_before_the_domains() {
         ec::op::BIND_IPI,
         ec::BindIpi { vcpu: 1, port: 0 },
     );
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     assert_eq!(send(&mut system, 0, ipi.port), 0);
     let vcpu = VcpuId { domain: 0, vcpu: 1 };
     assert_eq!(
-        system.platform.asked,
-        [Asked::Upcall(vcpu, Upcall::Lapic(0xf3))]
+        system.platform.calls,
+        [PlatformCall::Upcall(vcpu, Upcall::LapicVector(0xf3))]
     );
 }
 
@@ -143,16 +145,16 @@ fn masked_events_wait_for_the_unmask() {
     let mut system = two_domains();
     let (zero, one) = connected(&mut system);
     let domain = system.domain(0).expect("dom0");
-    let mask = domain.places.shared_info + offset_of!(vc::SharedInfo, evtchn_mask) as u64;
+    let mask = domain.areas.shared_info + offset_of!(vc::SharedInfo, evtchn_mask) as u64;
     system.platform.store_u64(mask, u64::MAX);
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     assert_eq!(send(&mut system, 1, one), 0);
-    assert_eq!(system.platform.asked, []);
+    assert_eq!(system.platform.calls, []);
     assert_eq!(
         event(&mut system, 0, ec::op::UNMASK, ec::Port { port: zero }).0,
         0
     );
-    assert_eq!(system.platform.asked.len(), 1);
+    assert_eq!(system.platform.calls.len(), 1);
     assert_eq!(
         event(&mut system, 0, ec::op::UNMASK, ec::Port { port: 4000 }).0,
         errno(Errno::EINVAL)
@@ -160,7 +162,7 @@ fn masked_events_wait_for_the_unmask() {
 }
 
 /// Gives dom0 control blocks at frame 0x110 and an array page at frame 0x111.
-fn with_queues(system: &mut System<Fake>) {
+fn with_queues(system: &mut System<FakePlatform>) {
     for vcpu in 0..2 {
         let control = ec::InitControl {
             control_gfn: 0x110,
@@ -192,20 +194,20 @@ fn queues_are_linked_in_order() {
             .port,
         );
     }
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     for port in &ports {
         assert_eq!(send(&mut system, 0, *port), 0);
     }
-    assert_eq!(system.platform.asked.len(), 1, "told once");
+    assert_eq!(system.platform.calls.len(), 1, "one upcall");
     let queue = fifo::PRIORITY_DEFAULT as usize;
     let head = 0x11_0000 + (offset_of!(ec::FifoControlBlock, head) + 4 * queue) as u64;
     let mut port = system.platform.load_u32(head);
-    let mut seen = Vec::new();
+    let mut queued = Vec::new();
     while port != 0 {
-        seen.push(port);
+        queued.push(port);
         port = system.platform.load_u32(0x11_1000 + u64::from(port) * 4) & fifo::LINK_MASK;
     }
-    assert_eq!(seen, ports);
+    assert_eq!(queued, ports);
     let far = ec::SetPriority {
         port: ports[0],
         priority: 16,
@@ -256,7 +258,7 @@ fn a_linked_port_is_not_bound_again() {
 
 #[test]
 fn a_reset_gives_the_queues_pages_back() {
-    // What raced in XSA-505 is one step after the other here; both orders are seen.
+    // What raced in XSA-505 is one step after the other here; both orders are entry.
     let mut system = two_domains();
     let expand = ec::ExpandArray { array_gfn: 0x111 };
     assert_eq!(
@@ -264,14 +266,14 @@ fn a_reset_gives_the_queues_pages_back() {
         errno(Errno::EOPNOTSUPP)
     );
     with_queues(&mut system);
-    assert_eq!(system.frames.holds(Mfn(0x111)), (1, 1));
-    assert_eq!(system.frames.holds(Mfn(0x110)), (2, 2));
+    assert_eq!(system.frames.page_refs(Mfn(0x111)), (1, 1));
+    assert_eq!(system.frames.page_refs(Mfn(0x110)), (2, 2));
     assert_eq!(
         event(&mut system, 0, ec::op::RESET, ec::Reset { dom: 0x7ff0 }).0,
         0
     );
-    assert_eq!(system.frames.holds(Mfn(0x111)), (0, 0));
-    assert_eq!(system.frames.holds(Mfn(0x110)), (0, 0));
+    assert_eq!(system.frames.page_refs(Mfn(0x111)), (0, 0));
+    assert_eq!(system.frames.page_refs(Mfn(0x110)), (0, 0));
     assert_eq!(
         event(&mut system, 0, ec::op::EXPAND_ARRAY, expand).0,
         errno(Errno::EOPNOTSUPP)
@@ -280,7 +282,7 @@ fn a_reset_gives_the_queues_pages_back() {
 }
 
 /// What must hold whatever guests do.
-pub fn check(system: &System<Fake>) {
+pub fn check(system: &System<FakePlatform>) {
     for domain in system.domains.values() {
         let ports = domain.events.ports();
         let mut bound = 0;
@@ -318,8 +320,8 @@ pub fn check(system: &System<Fake>) {
                 );
             }
         }
-        for hold in domain.foreign.values() {
-            assert!(system.frames.holds(hold.mfn()).0 > 0);
+        for page in domain.foreign.values() {
+            assert!(system.frames.page_refs(page.mfn()).0 > 0);
         }
     }
 }
@@ -341,7 +343,7 @@ proptest! {
                 ec::op::EXPAND_ARRAY => [0x112, 0, 0, 0, 0, 0],
                 _ => [a, b, 0, 0, 0, 0],
             };
-            caller(&mut system, domain).put(at, &words).expect("memory");
+            caller(&mut system, domain).copy_to_guest(at, &words).expect("memory");
             call(&mut system, domain, nr::EVENT_CHANNEL_OP, &[op.into(), at]);
             check(&system);
         }

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Where domains see what.
 
 use super::*;
-use crate::mem::p2m::Kind;
+use crate::mem::p2m::P2mType;
 
 #[test]
-fn the_shared_info_is_seen_in_one_place() {
+fn the_shared_info_is_mapped_at_one_gfn() {
     let mut system = two_domains();
     let shared = system.domain(1).expect("it is there").shared_info.0.mfn();
     let mut place = |gpfn: u64| {
@@ -18,13 +20,15 @@ fn the_shared_info_is_seen_in_one_place() {
             memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP, args).0,
             0
         );
-        let at = |system: &mut System<Fake>, gfn| system.lookup(1, Gfn(gfn)).map(|seen| seen.mfn);
+        let at = |system: &mut System<FakePlatform>, gfn| {
+            system.lookup(1, Gfn(gfn)).map(|entry| entry.mfn)
+        };
         (at(&mut system, 0x50), at(&mut system, 0x900))
     };
     assert_eq!(place(0x50).0, Some(shared));
     assert_eq!(place(0x900), (None, Some(shared)));
     assert_eq!(
-        system.frames.count_of(1),
+        system.frames.tot_pages(1),
         63,
         "what was in its place is freed"
     );
@@ -36,7 +40,7 @@ fn what_dom0_gives_back_is_kept_for_it() {
     let free = system.frames.free_count();
     let list = ARG[0] + 512;
     caller(&mut system, 0)
-        .put(list, &[0x120u64, 0x121])
+        .copy_to_guest(list, &[0x120u64, 0x121])
         .expect("memory");
     let args = mem::Reservation {
         extent_start: list,
@@ -57,12 +61,12 @@ fn what_dom0_gives_back_is_kept_for_it() {
         2
     );
     assert_eq!(
-        system.lookup(0, Gfn(0x121)).map(|seen| seen.mfn),
+        system.lookup(0, Gfn(0x121)).map(|entry| entry.mfn),
         Some(Mfn(0x121))
     );
     // Elsewhere it gets nothing.
     caller(&mut system, 0)
-        .put(list, &[0x300u64])
+        .copy_to_guest(list, &[0x300u64])
         .expect("memory");
     let one = mem::Reservation {
         nr_extents: 1,
@@ -75,9 +79,11 @@ fn what_dom0_gives_back_is_kept_for_it() {
 }
 
 /// Asks for one extent at a place, or gives it back; says how many were done.
-fn extent(system: &mut System<Fake>, domain: u16, op: u32, gfn: u64, order: u32) -> i64 {
+fn extent(system: &mut System<FakePlatform>, domain: u16, op: u32, gfn: u64, order: u32) -> i64 {
     let list = ARG[usize::from(domain != 0)] + 512;
-    caller(system, domain).put(list, &[gfn]).expect("memory");
+    caller(system, domain)
+        .copy_to_guest(list, &[gfn])
+        .expect("memory");
     let args = mem::Reservation {
         extent_start: list,
         nr_extents: 1,
@@ -89,8 +95,10 @@ fn extent(system: &mut System<Fake>, domain: u16, op: u32, gfn: u64, order: u32)
 }
 
 /// All bytes of a frame, as its domain reads them.
-fn contents(system: &mut System<Fake>, domain: u16, gfn: u64) -> [u8; 4096] {
-    caller(system, domain).get(gfn << 12).expect("memory")
+fn contents(system: &mut System<FakePlatform>, domain: u16, gfn: u64) -> [u8; 4096] {
+    caller(system, domain)
+        .copy_from_guest(gfn << 12)
+        .expect("memory")
 }
 
 #[test]
@@ -103,14 +111,14 @@ fn another_domain_gets_memory_that_is_clear() {
     for gfn in 0x44..0x48 {
         secrets.push(system.lookup(1, Gfn(gfn)).expect("memory").mfn);
         caller(&mut system, 1)
-            .put(gfn << 12, &[0x77u8; 4096])
+            .copy_to_guest(gfn << 12, &[0x77u8; 4096])
             .expect("memory");
         assert_eq!(
             extent(&mut system, 1, mem::op::DECREASE_RESERVATION, gfn, 0),
             1
         );
     }
-    let read = |system: &System<Fake>, mfn: Mfn| {
+    let read = |system: &System<FakePlatform>, mfn: Mfn| {
         let mut bytes = [0; 4096];
         system.platform.read(mfn.address(), &mut bytes);
         bytes
@@ -163,15 +171,15 @@ fn a_domain_gets_no_more_than_it_may_have() {
     let mut system = two_domains();
     let populate = mem::op::POPULATE_PHYSMAP;
     assert_eq!(extent(&mut system, 1, populate, 0x80, 2), 1);
-    assert_eq!(system.frames.count_of(1), 68);
+    assert_eq!(system.frames.tot_pages(1), 68);
     let decrease = mem::op::DECREASE_RESERVATION;
     assert_eq!(extent(&mut system, 1, decrease, 0x80, 2), 1);
-    assert_eq!(system.frames.count_of(1), 64);
+    assert_eq!(system.frames.tot_pages(1), 64);
     assert_eq!(extent(&mut system, 1, populate, 0x80, 9), 0);
     let most = system.domain(1).expect("it is there").config.max_pages;
     assert_eq!(extent(&mut system, 1, populate, 0x80, 7), 1);
     assert_eq!(extent(&mut system, 1, populate, 0x100, 6), 1);
-    assert_eq!(system.frames.count_of(1), most, "the last frame too");
+    assert_eq!(system.frames.tot_pages(1), most, "the last frame too");
     assert_eq!(extent(&mut system, 1, populate, 0x140, 0), 0);
     let args = mem::Reservation {
         extent_start: ARG[1] + 512,
@@ -187,10 +195,10 @@ fn only_dom0_sees_others_frames() {
     let mut system = two_domains();
     let lists = ARG[0] + 1024;
     caller(&mut system, 0)
-        .put(lists, &[0x44u64, 0x999, 0x45])
+        .copy_to_guest(lists, &[0x44u64, 0x999, 0x45])
         .expect("memory");
     caller(&mut system, 0)
-        .put(lists + 24, &[0x120u64, 0x121, 0x122])
+        .copy_to_guest(lists + 24, &[0x120u64, 0x121, 0x122])
         .expect("memory");
     let args = mem::AddToPhysmapBatch {
         domid: 0x7ff0,
@@ -205,14 +213,16 @@ fn only_dom0_sees_others_frames() {
         memory_op(&mut system, 0, mem::op::ADD_TO_PHYSMAP_BATCH, args).0,
         0
     );
-    let errors: [i32; 3] = caller(&mut system, 0).get(lists + 48).expect("memory");
+    let errors: [i32; 3] = caller(&mut system, 0)
+        .copy_from_guest(lists + 48)
+        .expect("memory");
     assert_eq!(errors, [0, -22, 0]);
     let theirs = system.lookup(1, Gfn(0x44)).expect("memory").mfn;
     assert_eq!(
-        system.lookup(0, Gfn(0x120)).map(|seen| seen.mfn),
+        system.lookup(0, Gfn(0x120)).map(|entry| entry.mfn),
         Some(theirs)
     );
-    assert_eq!(system.frames.holds(theirs), (1, 1));
+    assert_eq!(system.frames.page_refs(theirs), (1, 1));
     let remove = mem::RemoveFromPhysmap {
         domid: 0x7ff0,
         pad: [0; 3],
@@ -222,7 +232,7 @@ fn only_dom0_sees_others_frames() {
         memory_op(&mut system, 0, mem::op::REMOVE_FROM_PHYSMAP, remove).0,
         0
     );
-    assert_eq!(system.frames.holds(theirs), (0, 0));
+    assert_eq!(system.frames.page_refs(theirs), (0, 0));
     let lists = ARG[1] + 1024;
     let args = mem::AddToPhysmapBatch {
         foreign_domid: 0,
@@ -235,7 +245,9 @@ fn only_dom0_sees_others_frames() {
         memory_op(&mut system, 1, mem::op::ADD_TO_PHYSMAP_BATCH, args).0,
         0
     );
-    let errors: [i32; 3] = caller(&mut system, 1).get(lists + 48).expect("memory");
+    let errors: [i32; 3] = caller(&mut system, 1)
+        .copy_from_guest(lists + 48)
+        .expect("memory");
     assert_eq!(errors, [-1; 3]);
 }
 
@@ -243,8 +255,8 @@ fn only_dom0_sees_others_frames() {
 fn devices_are_mapped_and_taken_away_memory_is_not() {
     let mut system = two_domains();
     let device = system.frames.end() + 0x1000;
-    system.frames.withhold(device + 0x300..device + 0x301);
-    let map = |system: &mut System<Fake>, from: u64, count: u64| {
+    system.frames.deny_iomem(device + 0x300..device + 0x301);
+    let map = |system: &mut System<FakePlatform>, from: u64, count: u64| {
         system.map_mmio(0, Gfn(from), Mfn(from), count)
     };
     assert_eq!(map(&mut system, device, 0x200), Ok(()));
@@ -254,11 +266,12 @@ fn devices_are_mapped_and_taken_away_memory_is_not() {
         "a part of it is the hypervisor's"
     );
     assert_eq!(map(&mut system, 0x120, 1), Err(Errno::EPERM), "memory");
-    let kind = |system: &mut System<Fake>, gfn| system.lookup(0, Gfn(gfn)).map(|seen| seen.kind);
-    assert_eq!(kind(&mut system, device + 7), Some(Kind::Mmio));
+    let kind =
+        |system: &mut System<FakePlatform>, gfn| system.lookup(0, Gfn(gfn)).map(|entry| entry.p2mt);
+    assert_eq!(kind(&mut system, device + 7), Some(P2mType::MmioDirect));
     assert_eq!(system.unmap_mmio(0, Gfn(device + 7)), Ok(()));
     assert_eq!(kind(&mut system, device + 7), None);
-    assert_eq!(kind(&mut system, device + 8), Some(Kind::Mmio));
+    assert_eq!(kind(&mut system, device + 8), Some(P2mType::MmioDirect));
     // What is no device stays as it is.
     for gfn in [0x120, device + 7] {
         let before = kind(&mut system, gfn);

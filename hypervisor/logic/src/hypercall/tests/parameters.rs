@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A domain's parameters, and what the machine's own matters are to those who are not dom0.
 
 use super::*;
@@ -5,7 +7,7 @@ use crate::system::domain::Callback;
 use xen_abi::hvm::hvm_op::{GetMemType, PagetableDying, Param, mem_type, op};
 
 fn hvm<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
@@ -13,7 +15,7 @@ fn hvm<T: FromBytes + IntoBytes + Immutable>(
     with(system, domain, nr::HVM_OP, op, args)
 }
 
-fn set(system: &mut System<Fake>, domain: u16, domid: u16, index: u32, value: u64) -> i64 {
+fn set(system: &mut System<FakePlatform>, domain: u16, domid: u16, index: u32, value: u64) -> i64 {
     let args = Param {
         domid,
         pad: 0,
@@ -24,7 +26,7 @@ fn set(system: &mut System<Fake>, domain: u16, domid: u16, index: u32, value: u6
 }
 
 fn get(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     domid: u16,
     index: u32,
@@ -148,7 +150,7 @@ fn values_that_mean_nothing_are_refused() {
 #[test]
 fn a_callback_is_a_vector_or_none() {
     let mut system = two_domains();
-    let callback = |system: &mut System<Fake>, value| {
+    let callback = |system: &mut System<FakePlatform>, value| {
         assert_eq!(set(system, 1, 0x7ff0, params::CALLBACK_IRQ, value), 0);
         system.domain(1).expect("there").callback
     };
@@ -157,18 +159,18 @@ fn a_callback_is_a_vector_or_none() {
         Callback::Vector(0xf3)
     );
     assert_eq!(callback(&mut system, 0), Callback::None);
-    assert_eq!(callback(&mut system, 5), Callback::Line(5));
-    assert_eq!(callback(&mut system, 1 << 56), Callback::Line(1 << 56));
+    assert_eq!(callback(&mut system, 5), Callback::Intx(5));
+    assert_eq!(callback(&mut system, 1 << 56), Callback::Intx(1 << 56));
 }
 
 #[test]
-fn what_a_frame_is_to_its_domain_is_told() {
+fn the_memory_type_of_a_gfn_is_returned() {
     let mut system = two_domains();
     let device = system.frames.end() + 0x1000;
     system
         .map_mmio(0, Gfn(device), Mfn(device), 1)
         .expect("a device");
-    let kind = |system: &mut System<Fake>, domain, domid, pfn| {
+    let kind = |system: &mut System<FakePlatform>, domain, domid, pfn| {
         let args = GetMemType {
             domid,
             mem_type: 99,
@@ -187,15 +189,15 @@ fn what_a_frame_is_to_its_domain_is_told() {
 #[test]
 fn small_requests_are_answered() {
     let mut system = two_domains();
-    let flush = |system: &mut System<Fake>, arg| {
+    let flush = |system: &mut System<FakePlatform>, arg| {
         let op = op::FLUSH_TLBS.into();
         call(system, 1, nr::HVM_OP, &[op, arg]).value as i64
     };
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     assert_eq!(flush(&mut system, 1), errno(Errno::EINVAL));
-    assert_eq!(system.platform.asked, []);
+    assert_eq!(system.platform.calls, []);
     assert_eq!(flush(&mut system, 0), 0);
-    assert_eq!(system.platform.asked, [Asked::Flush(1)]);
+    assert_eq!(system.platform.calls, [PlatformCall::FlushTlb(1)]);
     let now = system.platform.time;
     assert_eq!(hvm(&mut system, 1, op::GET_TIME, 0u64), (0, now));
     for (domid, expected) in [
@@ -239,11 +241,15 @@ fn the_machine_is_dom0s_alone() {
             let at = ARG[1];
             let mut header = [0u32; 64];
             (header[0], header[1]) = (command, version);
-            caller(&mut system, 1).put(at, &header).expect("memory");
+            caller(&mut system, 1)
+                .copy_to_guest(at, &header)
+                .expect("memory");
             let result = call(&mut system, 1, number, &[at]).value as i64;
             assert_eq!(result, eperm, "{number} {command}");
             header[1] = version + 1;
-            caller(&mut system, 1).put(at, &header).expect("memory");
+            caller(&mut system, 1)
+                .copy_to_guest(at, &header)
+                .expect("memory");
             let result = call(&mut system, 1, number, &[at]).value as i64;
             assert_eq!(result, errno(Errno::EACCES), "{number} {command}");
         }
@@ -253,7 +259,7 @@ fn the_machine_is_dom0s_alone() {
         assert_eq!(console.value as i64, eperm);
     }
     fn physdev<T: FromBytes + IntoBytes + Immutable>(
-        system: &mut System<Fake>,
+        system: &mut System<FakePlatform>,
         op: u32,
         args: T,
         by_dom0: Option<Errno>,
@@ -262,13 +268,13 @@ fn the_machine_is_dom0s_alone() {
         assert_eq!(result, errno(Errno::ENOSYS), "{op}");
         let at = ARG[0];
         let copy = args_of(system);
-        caller(system, 0).put(at, &copy).expect("memory");
+        caller(system, 0).copy_to_guest(at, &copy).expect("memory");
         let result = call(system, 0, nr::PHYSDEV_OP, &[op.into(), at]).value as i64;
         assert_eq!(result, by_dom0.map_or(0, errno), "{op}");
     }
     /// What domain 1 has just asked with.
-    fn args_of(system: &mut System<Fake>) -> [u8; 64] {
-        caller(system, 1).get(ARG[1]).expect("memory")
+    fn args_of(system: &mut System<FakePlatform>) -> [u8; 64] {
+        caller(system, 1).copy_from_guest(ARG[1]).expect("memory")
     }
     let gsi = |gsi| SetupGsi {
         gsi,

@@ -1,13 +1,15 @@
-//! Frames that are moved, shown elsewhere, and taken away.
+// SPDX-License-Identifier: GPL-2.0
+
+//! The p2m: frames that are moved, mapped elsewhere, and unmapped.
 
 use super::*;
-use crate::mem::p2m::Kind;
+use crate::mem::p2m::P2mType;
 
-fn at(system: &mut System<Fake>, domain: u16, gfn: u64) -> Option<Mfn> {
-    system.lookup(domain, Gfn(gfn)).map(|seen| seen.mfn)
+fn at(system: &mut System<FakePlatform>, domain: u16, gfn: u64) -> Option<Mfn> {
+    system.lookup(domain, Gfn(gfn)).map(|entry| entry.mfn)
 }
 
-fn add(system: &mut System<Fake>, domain: u16, args: mem::AddToPhysmap) -> i64 {
+fn add(system: &mut System<FakePlatform>, domain: u16, args: mem::AddToPhysmap) -> i64 {
     memory_op(system, domain, mem::op::ADD_TO_PHYSMAP, args).0
 }
 
@@ -32,11 +34,11 @@ fn range(idx: u64, gpfn: u64, size: u16) -> mem::AddToPhysmap {
 }
 
 #[test]
-fn a_frame_that_is_moved_is_seen_in_one_place() {
+fn a_frame_that_is_moved_is_mapped_at_one_gfn() {
     let mut system = two_domains();
     let frame = at(&mut system, 1, 0x50);
     let free = system.frames.free_count();
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     assert_eq!(add(&mut system, 1, moved(0x50, 0x51)), 0);
     assert_eq!(at(&mut system, 1, 0x50), None);
     assert_eq!(at(&mut system, 1, 0x51), frame);
@@ -46,7 +48,7 @@ fn a_frame_that_is_moved_is_seen_in_one_place() {
         "what was there is freed"
     );
     assert!(
-        system.platform.asked.contains(&Asked::Flush(1)),
+        system.platform.calls.contains(&PlatformCall::FlushTlb(1)),
         "no processor goes on seeing it"
     );
     assert_eq!(add(&mut system, 1, moved(0x51, 0x51)), 0);
@@ -130,7 +132,7 @@ fn arguments_that_name_no_place_are_refused() {
 }
 
 #[test]
-fn what_is_seen_of_others_goes_without_harm_to_them() {
+fn unmapping_a_foreign_frame_does_not_harm_its_owner() {
     let mut system = two_domains();
     let theirs = at(&mut system, 1, 0x44).expect("memory");
     system
@@ -140,11 +142,11 @@ fn what_is_seen_of_others_goes_without_harm_to_them() {
     system
         .map_foreign(0, Gfn(0x200), 1, Gfn(0x45))
         .expect("memory");
-    assert_eq!(system.frames.holds(theirs), (0, 0));
+    assert_eq!(system.frames.page_refs(theirs), (0, 0));
     assert_eq!(remove(&mut system, 0, 0x200), 0);
     assert_eq!(system.frames.owner(theirs), Owner::Domain(1));
     assert_eq!(remove(&mut system, 0, 0x200), errno(Errno::ENOENT));
-    // A frame that its domain gives back stays as long as dom0 sees it.
+    // A frame that its domain releases stays as long as dom0 maps it.
     system
         .map_foreign(0, Gfn(0x200), 1, Gfn(0x44))
         .expect("memory");
@@ -154,15 +156,15 @@ fn what_is_seen_of_others_goes_without_harm_to_them() {
     assert_eq!(again, Err(Errno::EINVAL));
     assert_eq!(remove(&mut system, 0, 0x200), 0);
     assert_eq!(system.frames.owner(theirs), Owner::Free);
-    // Only what is the other's own memory is shown.
+    // Only the other domain's own memory can be mapped.
     let shared = mem::AddToPhysmap {
         space: mem::space::SHARED_INFO.into(),
         ..moved(0, 0x53)
     };
     assert_eq!(add(&mut system, 1, shared), 0);
     for gfn in [0x53, 0x44, 0x9999] {
-        let shown = system.map_foreign(0, Gfn(0x200), 1, Gfn(gfn));
-        assert_eq!(shown, Err(Errno::EINVAL), "{gfn:#x}");
+        let mapped = system.map_foreign(0, Gfn(0x200), 1, Gfn(gfn));
+        assert_eq!(mapped, Err(Errno::EINVAL), "{gfn:#x}");
         assert_eq!(at(&mut system, 0, 0x200), None);
     }
 }
@@ -177,8 +179,8 @@ fn devices_and_shared_pages_have_calls_of_their_own() {
         "a device"
     );
     assert_eq!(remove(&mut system, 0, device), errno(Errno::EPERM));
-    let kind = system.lookup(0, Gfn(device)).map(|seen| seen.kind);
-    assert_eq!(kind, Some(Kind::Mmio));
+    let kind = system.lookup(0, Gfn(device)).map(|entry| entry.p2mt);
+    assert_eq!(kind, Some(P2mType::MmioDirect));
     for (count, expected) in [
         (0, Errno::EINVAL),
         (u64::MAX, Errno::EINVAL),
@@ -187,7 +189,7 @@ fn devices_and_shared_pages_have_calls_of_their_own() {
         let mapped = system.map_mmio(0, Gfn(device), Mfn(device), count);
         assert_eq!(mapped, Err(expected));
     }
-    // The shared info is taken away, and shown elsewhere then.
+    // The shared info is unmapped, and then mapped elsewhere.
     let shared = |gpfn| mem::AddToPhysmap {
         space: mem::space::SHARED_INFO.into(),
         ..moved(0, gpfn)
@@ -210,7 +212,7 @@ fn devices_and_shared_pages_have_calls_of_their_own() {
         ..moved(0, gpfn)
     };
     assert_eq!(add(&mut system, 1, table(0x202)), 0);
-    let place = |system: &System<Fake>| {
+    let place = |system: &System<FakePlatform>| {
         let domain = system.domain(1).expect("alive");
         domain.grants.frames(false)[0].1
     };
@@ -228,7 +230,7 @@ fn a_long_batch_is_done_to_its_end() {
     for index in 0..70u64 {
         for (list, value) in [(0, 0x44 + index), (1, 0x200 + index)] {
             caller(&mut system, 0)
-                .put(lists + list * 1024 + index * 8, &value)
+                .copy_to_guest(lists + list * 1024 + index * 8, &value)
                 .expect("memory");
         }
     }
@@ -241,7 +243,7 @@ fn a_long_batch_is_done_to_its_end() {
         gpfns: lists + 1024,
         errs: lists + 2048,
     };
-    let batch = |system: &mut System<Fake>, args| {
+    let batch = |system: &mut System<FakePlatform>, args| {
         memory_op(system, 0, mem::op::ADD_TO_PHYSMAP_BATCH, args).0
     };
     assert_eq!(batch(&mut system, args), 0);
@@ -270,14 +272,18 @@ fn a_long_batch_is_done_to_its_end() {
             ..args
         };
         assert_eq!(batch(&mut system, args), 0);
-        let error: i32 = caller(&mut system, 0).get(lists + 2048).expect("memory");
+        let error: i32 = caller(&mut system, 0)
+            .copy_from_guest(lists + 2048)
+            .expect("memory");
         let expected = if foreign_domid == 9 { -3 } else { -22 };
         assert_eq!(error, expected);
     }
     // Where a list is gone on with is the guest's own business, but not beyond its end.
     let command = |start: u64| u64::from(mem::op::ADD_TO_PHYSMAP_BATCH) | start << 6;
     for (start, expected) in [(69, 0), (70, -84), (71, -84), (0x1_0000, -33)] {
-        caller(&mut system, 0).put(ARG[0], &args).expect("memory");
+        caller(&mut system, 0)
+            .copy_to_guest(ARG[0], &args)
+            .expect("memory");
         let outcome = call(&mut system, 0, nr::MEMORY_OP, &[command(start), ARG[0]]);
         assert_eq!(outcome.value as i64, expected, "{start}");
     }
@@ -292,16 +298,16 @@ fn a_directly_mapped_domain_keeps_what_it_moves_and_gives_back() {
     // A device may still reach it by the address that it had.
     assert_eq!(system.frames.owner(Mfn(0x120)), Owner::Domain(0));
     assert_eq!(system.frames.free_count(), free);
-    let pages = |system: &System<Fake>| {
+    let pages = |system: &System<FakePlatform>| {
         let domain = system.domain(0).expect("alive");
-        system.current_pages(domain)
+        system.current_reservation(domain)
     };
     assert_eq!(pages(&system), 63);
-    assert_eq!(system.populate(0, Gfn(0x120), 0, None), Ok(()));
+    assert_eq!(system.populate_physmap(0, Gfn(0x120), 0, None), Ok(()));
     assert_eq!(at(&mut system, 0, 0x120), Some(Mfn(0x120)));
     assert_eq!(pages(&system), 64);
     // What it has already is not given twice.
-    assert_eq!(system.populate(0, Gfn(0x120), 0, None), Ok(()));
+    assert_eq!(system.populate_physmap(0, Gfn(0x120), 0, None), Ok(()));
     assert_eq!(pages(&system), 64);
 }
 
@@ -316,7 +322,7 @@ fn the_vcpus_of_a_new_domain_are_down_from_now_on() {
     assert_eq!(vcpus.len(), 2);
     for vcpu in vcpus {
         assert!(vcpu.down && !vcpu.initialised);
-        let info = vcpu.times.info();
+        let info = vcpu.runstate.info();
         assert_eq!(info.state, vc::runstate::OFFLINE);
         assert_eq!((info.state_entry_time, info.time), (7_000_000, [0; 4]));
     }
@@ -331,7 +337,7 @@ fn a_domain_that_cannot_be_made_leaves_nothing() {
     // One frame is enough for its shared info and not for its tables.
     while system.frames.free_count() > 1 {
         let frame = system.frames.alloc(0, None).expect("free");
-        system.frames.give(frame, 1);
+        system.frames.assign_pages(frame, 1);
     }
     let made = system.create_domain(crate::system::fake::config(2));
     assert_eq!(made, Err(Errno::ENOMEM));

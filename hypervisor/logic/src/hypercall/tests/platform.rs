@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What dom0 asks of the machine.
 
 use super::*;
 use xen_abi::platform::{FirmwareInfo, Header, INTERFACE_VERSION, SetPminfo, firmware, op, pm};
 
 fn platform<T: IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     cmd: u32,
     args: &T,
@@ -16,7 +18,9 @@ fn platform<T: IntoBytes + Immutable>(
     };
     header.u.as_mut_bytes()[..size_of::<T>()].copy_from_slice(args.as_bytes());
     let at = ARG[usize::from(domain)];
-    caller(system, domain).put(at, &header).expect("memory");
+    caller(system, domain)
+        .copy_to_guest(at, &header)
+        .expect("memory");
     call(system, domain, nr::PLATFORM_OP, &[at]).value as i64
 }
 
@@ -49,7 +53,7 @@ fn dom0_announces_no_states_that_need_mwait() {
     let list = ARG[0] + 1024;
     let mut ask = |id, kind, list, capabilities: [u32; 3]| {
         caller(&mut system, 0)
-            .put(ARG[0] + 1024, &capabilities)
+            .copy_to_guest(ARG[0] + 1024, &capabilities)
             .expect("memory");
         let args = SetPminfo {
             id,
@@ -58,7 +62,9 @@ fn dom0_announces_no_states_that_need_mwait() {
             ..Default::default()
         };
         let result = platform(&mut system, 0, op::SET_PROCESSOR_PMINFO, &args);
-        let [.., left]: [u32; 3] = caller(&mut system, 0).get(ARG[0] + 1024).expect("memory");
+        let [.., left]: [u32; 3] = caller(&mut system, 0)
+            .copy_from_guest(ARG[0] + 1024)
+            .expect("memory");
         (result, left)
     };
     assert_eq!(ask(u32::MAX, pm::PDC, list, [1, 1, 0x1fff]), (0, 0x8ff));

@@ -1,11 +1,13 @@
-//! How much memory a domain has and may have, and what it is told of it.
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reservations and memory maps of a domain.
 
 use super::*;
 use crate::system::domain::E820Entry;
 
 /// Makes a call of which only the result counts.
 fn asked<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
@@ -13,9 +15,9 @@ fn asked<T: FromBytes + IntoBytes + Immutable>(
     memory_op(system, domain, op, args).0
 }
 
-/// A list of extents at these places, given or given back.
+/// A list of extents at these gfns, given or given back.
 fn extents(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     list: &[u64],
@@ -25,7 +27,7 @@ fn extents(
     let at = ARG[usize::from(domain != 0)] + 4096;
     for (index, gfn) in (0..).zip(list) {
         caller(system, domain)
-            .put_at(at, index, gfn)
+            .copy_to_guest_offset(at, index, gfn)
             .expect("memory");
     }
     let args = mem::Reservation {
@@ -46,7 +48,7 @@ const SELF: mem::Reservation = mem::Reservation {
 };
 
 #[test]
-fn sizes_are_told_to_those_who_may_know() {
+fn sizes_are_returned_to_those_with_permission() {
     let mut system = two_domains();
     let end = system.frames.end() as i64;
     assert_eq!(asked(&mut system, 1, mem::op::MAXIMUM_RAM_PAGE, 0u64), end);
@@ -83,18 +85,18 @@ fn long_lists_are_done_as_far_as_they_can() {
     let mut system = machine(2048);
     add_domain(&mut system, 0, 0x100, 64);
     add_domain(&mut system, 1, 0x40, 64);
-    let places: Vec<u64> = (0x200..0x246).collect();
+    let gfns: Vec<u64> = (0x200..0x246).collect();
     let populate = mem::op::POPULATE_PHYSMAP;
-    assert_eq!(extents(&mut system, 1, populate, &places, SELF), 70);
-    for gfn in &places {
+    assert_eq!(extents(&mut system, 1, populate, &gfns, SELF), 70);
+    for gfn in &gfns {
         assert!(system.lookup(1, Gfn(*gfn)).is_some());
     }
-    assert_eq!(system.frames.count_of(1), 64 + 70);
+    assert_eq!(system.frames.tot_pages(1), 64 + 70);
     let decrease = mem::op::DECREASE_RESERVATION;
-    let mut with_a_hole = places.clone();
+    let mut with_a_hole = gfns.clone();
     with_a_hole[67] = 0x9999;
     assert_eq!(extents(&mut system, 1, decrease, &with_a_hole, SELF), 67);
-    assert_eq!(system.frames.count_of(1), 64 + 3);
+    assert_eq!(system.frames.tot_pages(1), 64 + 3);
     assert_eq!(system.lookup(1, Gfn(0x242)), None);
     assert!(system.lookup(1, Gfn(0x243)).is_some());
     // Extents of four frames: those before the end of the address space, and none beyond.
@@ -108,7 +110,7 @@ fn long_lists_are_done_as_far_as_they_can() {
     assert_eq!(extents(&mut system, 1, decrease, &ends[..2], four), 2);
     assert_eq!(extents(&mut system, 1, decrease, &[u64::MAX], four), 0);
     let increase = mem::op::INCREASE_RESERVATION;
-    assert_eq!(extents(&mut system, 1, increase, &places, SELF), 0);
+    assert_eq!(extents(&mut system, 1, increase, &gfns, SELF), 0);
 }
 
 #[test]
@@ -139,9 +141,9 @@ fn reservations_that_ask_for_too_much_get_nothing() {
         mem_flags: 21,
         ..SELF
     };
-    let places: Vec<u64> = (0x300..0x320).collect();
-    assert_eq!(extents(&mut system, 1, populate, &places, below), 32);
-    for gfn in places {
+    let gfns: Vec<u64> = (0x300..0x320).collect();
+    assert_eq!(extents(&mut system, 1, populate, &gfns, below), 32);
+    for gfn in gfns {
         let frame = system.lookup(1, Gfn(gfn)).expect("given").mfn;
         assert!(frame.0 < 512, "{frame:?}");
     }
@@ -149,12 +151,14 @@ fn reservations_that_ask_for_too_much_get_nothing() {
         mem_flags: 13,
         ..SELF
     };
-    let places: Vec<u64> = (0x400..0x402).collect();
-    let done = extents(&mut system, 1, populate, &places, tight);
+    let gfns: Vec<u64> = (0x400..0x402).collect();
+    let done = extents(&mut system, 1, populate, &gfns, tight);
     assert!(done <= 1, "frame 0 is nobody's");
     // More extents than can be counted: none, though the first could be had.
     let list = ARG[1] + 512;
-    caller(&mut system, 1).put(list, &0x500u64).expect("memory");
+    caller(&mut system, 1)
+        .copy_to_guest(list, &0x500u64)
+        .expect("memory");
     for (nr_extents, done) in [(1 << 26, 0), (u64::MAX, 0), (1, 1)] {
         let args = mem::Reservation {
             extent_start: list,
@@ -162,8 +166,8 @@ fn reservations_that_ask_for_too_much_get_nothing() {
             ..SELF
         };
         assert_eq!(asked(&mut system, 1, populate, args), done, "{nr_extents}");
-        let seen = system.lookup(1, Gfn(0x500)).is_some();
-        assert_eq!(seen, done == 1);
+        let entry = system.lookup(1, Gfn(0x500)).is_some();
+        assert_eq!(entry, done == 1);
     }
     // An argument that is not there, and a list that is not.
     let nowhere = call(&mut system, 1, nr::MEMORY_OP, &[populate.into(), 1 << 40]);
@@ -177,7 +181,7 @@ fn reservations_that_ask_for_too_much_get_nothing() {
 }
 
 #[test]
-fn memory_maps_are_told_as_far_as_there_is_room() {
+fn memory_maps_are_copied_as_far_as_there_is_room() {
     let mut system = two_domains();
     let entry = |address, size, kind| E820Entry {
         address,
@@ -197,7 +201,9 @@ fn memory_maps_are_told_as_far_as_there_is_room() {
         map,
     };
     let (get, set) = (mem::op::MEMORY_MAP, mem::op::SET_MEMORY_MAP);
-    caller(&mut system, 1).put(buffer, &list).expect("memory");
+    caller(&mut system, 1)
+        .copy_to_guest(buffer, &list)
+        .expect("memory");
     assert_eq!(asked(&mut system, 1, set, of(0x7ff0, map)), 0);
     assert_eq!(asked(&mut system, 1, set, of(0, map)), errno(Errno::EPERM));
     let long = mem::MemoryMap {
@@ -208,16 +214,20 @@ fn memory_maps_are_told_as_far_as_there_is_room() {
         asked(&mut system, 1, set, of(0x7ff0, long)),
         errno(Errno::EINVAL)
     );
-    for (room, told) in [(1, 1), (2, 2), (128, 2)] {
+    for (room, copied) in [(1, 1), (2, 2), (128, 2)] {
         let blank = [entry(7, 7, 7); 2];
-        caller(&mut system, 1).put(buffer, &blank).expect("memory");
+        caller(&mut system, 1)
+            .copy_to_guest(buffer, &blank)
+            .expect("memory");
         let ask = mem::MemoryMap {
             nr_entries: room,
             ..map
         };
         let (result, said) = memory_op(&mut system, 1, get, ask);
-        assert_eq!((result, said.nr_entries), (0, told));
-        let read: [E820Entry; 2] = caller(&mut system, 1).get(buffer).expect("memory");
+        assert_eq!((result, said.nr_entries), (0, copied));
+        let read: [E820Entry; 2] = caller(&mut system, 1)
+            .copy_from_guest(buffer)
+            .expect("memory");
         assert_eq!(read[0], list[0]);
         assert_eq!(read[1], if room > 1 { list[1] } else { blank[1] });
     }
@@ -234,7 +244,7 @@ fn the_machines_map_is_dom0s_to_know() {
     let mut system = two_domains();
     let op = mem::op::MACHINE_MEMORY_MAP;
     let buffer = ARG[0] + 1024;
-    let ask = |system: &mut System<Fake>, domain, nr_entries, buffer| {
+    let ask = |system: &mut System<FakePlatform>, domain, nr_entries, buffer| {
         let args = mem::MemoryMap {
             nr_entries,
             pad: 0,
@@ -247,7 +257,9 @@ fn the_machines_map_is_dom0s_to_know() {
     assert_eq!(ask(&mut system, 0, 0, 0), (0, 1), "how many there are");
     assert_eq!(ask(&mut system, 0, 1, buffer).0, errno(Errno::EINVAL));
     assert_eq!(ask(&mut system, 0, 2, buffer), (0, 1));
-    let read: E820Entry = caller(&mut system, 0).get(buffer).expect("memory");
+    let read: E820Entry = caller(&mut system, 0)
+        .copy_from_guest(buffer)
+        .expect("memory");
     assert_eq!(read, system.host.memory_map[0]);
 }
 
@@ -265,7 +277,7 @@ fn an_exchange_says_what_is_wrong_with_it_first() {
         nr_exchanged: 0,
     };
     let of = |domid, args: mem::Reservation| mem::Reservation { domid, ..args };
-    let ask = |system: &mut System<Fake>, domain, args| {
+    let ask = |system: &mut System<FakePlatform>, domain, args| {
         memory_op(system, domain, mem::op::EXCHANGE, args).0
     };
     let (small, large) = (frames(512, 0), frames(1, 9));
@@ -308,8 +320,9 @@ fn an_exchange_says_what_is_wrong_with_it_first() {
 #[test]
 fn a_claim_of_more_than_there_is_fails() {
     let mut system = two_domains();
-    let claim =
-        |system: &mut System<Fake>, domain, args| asked(system, domain, mem::op::CLAIM_PAGES, args);
+    let claim = |system: &mut System<FakePlatform>, domain, args| {
+        asked(system, domain, mem::op::CLAIM_PAGES, args)
+    };
     let most = system.frames.free_count() + 64;
     let args = mem::Reservation {
         nr_extents: most,

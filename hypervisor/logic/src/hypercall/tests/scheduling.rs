@@ -1,34 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Waiting, shutting down, timers, and where a vCPU's time went.
 
 use super::*;
-use crate::system::vcpu::State;
+use crate::system::vcpu::Runstate;
 use xen_abi::sched;
 use xen_abi::xen::virq;
 
 fn sched_op<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     domain: u16,
     op: u32,
     args: T,
-) -> Outcome {
+) -> HypercallOutcome {
     let at = ARG[usize::from(domain != 0)];
-    caller(system, domain).put(at, &args).expect("memory");
+    caller(system, domain)
+        .copy_to_guest(at, &args)
+        .expect("memory");
     call(system, domain, nr::SCHED_OP, &[op.into(), at])
 }
 
 fn vcpu_op<T: FromBytes + IntoBytes + Immutable>(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     op: u32,
     vcpu: u64,
     args: T,
 ) -> i64 {
-    caller(system, 1).put(ARG[1], &args).expect("memory");
+    caller(system, 1)
+        .copy_to_guest(ARG[1], &args)
+        .expect("memory");
     call(system, 1, nr::VCPU_OP, &[op.into(), vcpu, ARG[1]]).value as i64
 }
 
 const FIRST: VcpuId = VcpuId { domain: 1, vcpu: 0 };
 
-fn timer_port(system: &mut System<Fake>) -> u32 {
+fn timer_port(system: &mut System<FakePlatform>) -> u32 {
     let wanted = ec::BindVirq::default();
     event(system, 1, ec::op::BIND_VIRQ, wanted).1.port
 }
@@ -42,22 +48,26 @@ fn a_domain_shuts_down_once_for_its_first_reason() {
     };
     let port = event(&mut system, 0, ec::op::BIND_VIRQ, global).1.port;
     let said = sched_op(&mut system, 1, sched::op::SHUTDOWN_CODE, 3u32);
-    assert_eq!((said.value, said.after), (0, After::Resume));
+    assert_eq!((said.value, said.action), (0, VcpuAction::Resume));
     sched_op(&mut system, 1, sched::op::SHUTDOWN_CODE, 1u32);
-    system.platform.asked.clear();
+    system.platform.calls.clear();
     let done = sched_op(&mut system, 1, sched::op::SHUTDOWN, 0u32);
-    assert_eq!(done.after, After::Stop);
+    assert_eq!(done.action, VcpuAction::Stop);
     assert_eq!(system.domain(1).expect("there").shutdown, Some(3));
-    let stop = |vcpu| Asked::Stop(VcpuId { domain: 1, vcpu });
+    let stop = |vcpu| PlatformCall::VcpuSleep(VcpuId { domain: 1, vcpu });
     assert_eq!(
-        system.platform.asked[..3],
-        [stop(0), stop(1), Asked::ShutDown(1, 3)]
+        system.platform.calls[..3],
+        [stop(0), stop(1), PlatformCall::DomainShutdown(1, 3)]
     );
-    assert_eq!(system.poll_port(0, port), Ok(true), "the toolstack is told");
-    system.platform.asked.clear();
+    assert_eq!(
+        system.poll_port(0, port),
+        Ok(true),
+        "the toolstack is notified"
+    );
+    system.platform.calls.clear();
     sched_op(&mut system, 1, sched::op::SHUTDOWN, 1u32);
     assert_eq!(system.domain(1).expect("there").shutdown, Some(3));
-    assert_eq!(system.platform.asked, []);
+    assert_eq!(system.platform.calls, []);
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn only_dom0_shuts_others_down() {
         pad: 0,
         reason: 1,
     };
-    let ask = |system: &mut System<Fake>, domain, args| {
+    let ask = |system: &mut System<FakePlatform>, domain, args| {
         sched_op(system, domain, sched::op::REMOTE_SHUTDOWN, args).value as i64
     };
     let eperm = errno(Errno::EPERM);
@@ -76,14 +86,14 @@ fn only_dom0_shuts_others_down() {
     assert_eq!(ask(&mut system, 1, remote(1)), eperm);
     assert_eq!(ask(&mut system, 0, remote(0)), eperm);
     assert_eq!(ask(&mut system, 0, remote(0x7ff0)), errno(Errno::ESRCH));
-    let shutdown = |system: &System<Fake>, id| system.domain(id).expect("there").shutdown;
+    let shutdown = |system: &System<FakePlatform>, id| system.domain(id).expect("there").shutdown;
     assert_eq!((shutdown(&system, 0), shutdown(&system, 1)), (None, None));
     assert_eq!(ask(&mut system, 0, remote(1)), 0);
     assert_eq!(
         (shutdown(&system, 0), shutdown(&system, 1)),
         (None, Some(1))
     );
-    let pin = |system: &mut System<Fake>, domain| {
+    let pin = |system: &mut System<FakePlatform>, domain| {
         sched_op(system, domain, sched::op::PIN_OVERRIDE, 0u32).value as i64
     };
     assert_eq!(pin(&mut system, 1), eperm);
@@ -93,14 +103,14 @@ fn only_dom0_shuts_others_down() {
 #[test]
 fn a_vcpu_that_blocks_takes_upcalls() {
     let mut system = two_domains();
-    let info = system.domain(1).expect("there").places.vcpu_info[0].expect("in the page");
+    let info = system.domain(1).expect("there").areas.vcpu_info[0].expect("in the page");
     let mask = info + offset_of!(vc::VcpuInfo, evtchn_upcall_mask) as u64;
     system.platform.swap_u8(mask, 1);
     let done = sched_op(&mut system, 1, sched::op::YIELD, 0u32);
-    assert_eq!((done.value, done.after), (0, After::Yield));
+    assert_eq!((done.value, done.action), (0, VcpuAction::Yield));
     assert_eq!(system.platform.swap_u8(mask, 1), 1);
     let done = sched_op(&mut system, 1, sched::op::BLOCK, 0u32);
-    assert_eq!((done.value, done.after), (0, After::Block));
+    assert_eq!((done.value, done.action), (0, VcpuAction::Block));
     assert_eq!(system.platform.swap_u8(mask, 1), 0);
 }
 
@@ -114,17 +124,17 @@ fn a_periodic_timer_ticks_and_does_not_make_up_for_lost_ticks() {
     assert_eq!(vcpu_op(&mut system, set, 0, 999_999u64), einval);
     assert_eq!(vcpu_op(&mut system, set, 0, 1u64 << 56), einval);
     assert_eq!(vcpu_op(&mut system, set, 0, 1_000_000u64), 0);
-    let asked = |system: &System<Fake>| system.platform.asked.last().copied();
-    let timer = |at| Some(Asked::Timer(FIRST, at));
+    let asked = |system: &System<FakePlatform>| system.platform.calls.last().copied();
+    let timer = |at| Some(PlatformCall::SetTimer(FIRST, at));
     assert_eq!(asked(&system), timer(Some(now + 1_000_000)));
-    let fired = |system: &mut System<Fake>, at| {
+    let fired = |system: &mut System<FakePlatform>, at| {
         system.platform.time = at;
-        system.platform.asked.clear();
-        system.timer(FIRST);
+        system.platform.calls.clear();
+        system.timer_expired(FIRST);
         let pending = system.poll_port(1, port).expect("bound");
         let domain = system.domains.get_mut(&1).expect("there");
-        domain.events.free(&system.platform, &domain.places, 0);
-        let shared = domain.places.shared_info;
+        domain.events.free(&system.platform, &domain.areas, 0);
+        let shared = domain.areas.shared_info;
         let bits = offset_of!(vc::SharedInfo, evtchn_pending) as u64;
         system.platform.store_u64(shared + bits, 0);
         pending
@@ -159,10 +169,10 @@ fn a_single_shot_in_the_past_fires_at_once() {
     assert_eq!(vcpu_op(&mut system, stop, 1, 0u64), einval);
     assert_eq!(vcpu_op(&mut system, set, 0, at(now)), 0);
     assert_eq!(system.poll_port(1, port), Ok(false), "it is now");
-    let timer = |at| Some(Asked::Timer(FIRST, at));
-    assert_eq!(system.platform.asked.last().copied(), timer(Some(now)));
+    let timer = |at| Some(PlatformCall::SetTimer(FIRST, at));
+    assert_eq!(system.platform.calls.last().copied(), timer(Some(now)));
     assert_eq!(vcpu_op(&mut system, stop, 0, 0u64), 0);
-    assert_eq!(system.platform.asked.last().copied(), timer(None));
+    assert_eq!(system.platform.calls.last().copied(), timer(None));
     assert_eq!(vcpu_op(&mut system, set, 0, at(now - 1)), 0);
     assert_eq!(system.poll_port(1, port), Ok(true));
     assert_eq!(system.domain(1).expect("there").vcpus[0].single_shot, None);
@@ -171,7 +181,8 @@ fn a_single_shot_in_the_past_fires_at_once() {
 #[test]
 fn the_earliest_of_a_vcpus_timers_is_the_next() {
     let mut system = two_domains();
-    let deadline = |system: &System<Fake>| system.domain(1).expect("there").vcpus[0].deadline();
+    let deadline =
+        |system: &System<FakePlatform>| system.domain(1).expect("there").vcpus[0].deadline();
     assert_eq!(deadline(&system), None);
     for (single, period, poll, expected) in [
         (Some(5), Some(7), Some(9), 5),
@@ -205,8 +216,12 @@ fn far_times_are_those_that_have_wrapped() {
         (1, 1),
     ] {
         assert_eq!(call(&mut system, 0, nr::SET_TIMER_OP, &[at]).value, 0);
-        let asked = system.platform.asked.last().copied();
-        assert_eq!(asked, Some(Asked::Timer(vcpu, Some(expected))), "{at:#x}");
+        let asked = system.platform.calls.last().copied();
+        assert_eq!(
+            asked,
+            Some(PlatformCall::SetTimer(vcpu, Some(expected))),
+            "{at:#x}"
+        );
     }
 }
 
@@ -215,18 +230,18 @@ fn runstates_are_written_where_the_guest_wants_them() {
     let mut system = two_domains();
     let phys = vc::op::REGISTER_RUNSTATE_PHYS_AREA;
     let virt = vc::op::REGISTER_RUNSTATE_MEMORY_AREA;
-    let info = |system: &mut System<Fake>, at: u64| -> vc::RunstateInfo {
-        caller(system, 1).get(at).expect("memory")
+    let info = |system: &mut System<FakePlatform>, at: u64| -> vc::RunstateInfo {
+        caller(system, 1).copy_from_guest(at).expect("memory")
     };
     let start = system.platform.time;
     assert_eq!(vcpu_op(&mut system, phys, 0, 0x5_0040u64), 0);
     let frame = system.lookup(1, Gfn(0x50)).expect("memory").mfn;
-    assert_eq!(system.frames.holds(frame), (1, 1));
+    assert_eq!(system.frames.page_refs(frame), (1, 1));
     assert_eq!(info(&mut system, 0x5_0040).state, vc::runstate::OFFLINE);
     system.platform.time = start + 10;
-    system.enter_state(FIRST, State::Running, None);
+    system.runstate_change(FIRST, Runstate::Running, None);
     system.platform.time = start + 30;
-    system.enter_state(FIRST, State::Blocked, None);
+    system.runstate_change(FIRST, Runstate::Blocked, None);
     let expected = vc::RunstateInfo {
         state: vc::runstate::BLOCKED,
         pad: 0,
@@ -234,26 +249,26 @@ fn runstates_are_written_where_the_guest_wants_them() {
         time: [20, 0, 0, 10],
     };
     assert_eq!(info(&mut system, 0x5_0040), expected);
-    // A virtual one is written with the page tables of the time only; the old one is let go of.
+    // A virtual area is written with the present page tables only; the reference of the old area is put.
     assert_eq!(vcpu_op(&mut system, virt, 0, 0x5_1040u64), 0);
-    assert_eq!(system.frames.holds(frame), (0, 0));
+    assert_eq!(system.frames.page_refs(frame), (0, 0));
     assert_eq!(info(&mut system, 0x5_1040), expected);
     system.platform.time = start + 35;
-    system.enter_state(FIRST, State::Runnable, None);
+    system.runstate_change(FIRST, Runstate::Runnable, None);
     assert_eq!(info(&mut system, 0x5_1040), expected);
-    system.enter_state(FIRST, State::Running, Some(&UNPAGED));
+    system.runstate_change(FIRST, Runstate::Running, Some(&UNPAGED));
     let later = info(&mut system, 0x5_1040);
     assert_eq!((later.state, later.state_entry_time), (0, start + 35));
     assert_eq!(later.time, [20, 0, 5, 10]);
     assert_eq!(info(&mut system, 0x5_0040), expected, "no more");
-    // Asked for, it counts up to now.
+    // PlatformCall for, it counts up to now.
     system.platform.time = start + 40;
     let get = [vc::op::GET_RUNSTATE_INFO.into(), 0, ARG[1]];
     assert_eq!(call(&mut system, 1, nr::VCPU_OP, &get).value, 0);
     assert_eq!(info(&mut system, ARG[1]).time, [25, 0, 5, 10]);
     // All ones, or null, take the area away.
     assert_eq!(vcpu_op(&mut system, virt, 0, 0u64), 0);
-    system.enter_state(FIRST, State::Blocked, Some(&UNPAGED));
+    system.runstate_change(FIRST, Runstate::Blocked, Some(&UNPAGED));
     assert_eq!(info(&mut system, 0x5_1040), later);
     for (op, address, expected) in [
         (phys, u64::MAX, 0),
@@ -269,10 +284,11 @@ fn runstates_are_written_where_the_guest_wants_them() {
 #[test]
 fn an_area_that_is_being_written_is_marked_for_those_who_asked() {
     let mut system = two_domains();
-    let assist = |system: &mut System<Fake>, command, kind| {
+    let assist = |system: &mut System<FakePlatform>, command, kind| {
         call(system, 1, nr::VM_ASSIST, &[command, kind]).value as i64
     };
-    let flag = |system: &System<Fake>| system.domain(1).expect("there").runstate_flag;
+    let flag =
+        |system: &System<FakePlatform>| system.domain(1).expect("there").runstate_update_flag;
     assert_eq!(assist(&mut system, 0, 5), 0);
     assert!(flag(&system));
     assert_eq!(assist(&mut system, 1, 5), 0);
@@ -287,8 +303,10 @@ fn an_area_that_is_being_written_is_marked_for_those_who_asked() {
         vc::op::REGISTER_RUNSTATE_MEMORY_AREA,
     ] {
         assert_eq!(vcpu_op(&mut system, op, 0, 0x5_0040u64), 0);
-        system.enter_state(FIRST, State::Running, Some(&UNPAGED));
-        let info: vc::RunstateInfo = caller(&mut system, 1).get(0x5_0040).expect("memory");
+        system.runstate_change(FIRST, Runstate::Running, Some(&UNPAGED));
+        let info: vc::RunstateInfo = caller(&mut system, 1)
+            .copy_from_guest(0x5_0040)
+            .expect("memory");
         assert_eq!(info.state_entry_time, system.platform.time);
     }
 }
@@ -302,7 +320,7 @@ fn clocks_are_written_where_the_guest_wants_them() {
         (vc::op::REGISTER_VCPU_TIME_MEMORY_AREA, 0x5_1040),
     ] {
         assert_eq!(vcpu_op(&mut system, op, 0, at), 0);
-        let clock: vc::TimeInfo = caller(&mut system, 1).get(at).expect("memory");
+        let clock: vc::TimeInfo = caller(&mut system, 1).copy_from_guest(at).expect("memory");
         assert_eq!(
             (clock.tsc_timestamp, clock.system_time),
             (7_000_000, 7_000_000)
@@ -314,10 +332,10 @@ fn clocks_are_written_where_the_guest_wants_them() {
     }
     // From now on only the last one is.
     system.platform.time = 8_000_000;
-    system.update_clock(FIRST);
-    system.update_virtual_clock(FIRST, &UNPAGED);
-    let time = |system: &mut System<Fake>, at| {
-        let clock: vc::TimeInfo = caller(system, 1).get(at).expect("memory");
+    system.update_system_time(FIRST);
+    system.update_secondary_system_time(FIRST, &UNPAGED);
+    let time = |system: &mut System<FakePlatform>, at| {
+        let clock: vc::TimeInfo = caller(system, 1).copy_from_guest(at).expect("memory");
         clock.system_time
     };
     assert_eq!(time(&mut system, 0x5_0040), 7_000_000);
@@ -327,17 +345,17 @@ fn clocks_are_written_where_the_guest_wants_them() {
 #[test]
 fn an_nmi_waits_once_and_wakes() {
     let mut system = two_domains();
-    system.platform.asked.clear();
-    let nmi = |system: &mut System<Fake>, vcpu, arg| {
+    system.platform.calls.clear();
+    let nmi = |system: &mut System<FakePlatform>, vcpu, arg| {
         let args = [vc::op::SEND_NMI.into(), vcpu, arg];
         call(system, 1, nr::VCPU_OP, &args).value as i64
     };
     assert_eq!(nmi(&mut system, 1, 1), errno(Errno::EINVAL));
-    assert_eq!(system.platform.asked, []);
+    assert_eq!(system.platform.calls, []);
     let second = VcpuId { domain: 1, vcpu: 1 };
     for _ in 0..2 {
         assert_eq!(nmi(&mut system, 1, 0), 0);
-        assert_eq!(system.platform.asked, [Asked::Wake(second)]);
+        assert_eq!(system.platform.calls, [PlatformCall::VcpuWake(second)]);
     }
     let vcpus = &system.domain(1).expect("there").vcpus;
     assert!(vcpus[1].nmi_pending && !vcpus[0].nmi_pending);
@@ -352,8 +370,8 @@ fn the_wall_clock_is_every_domains_with_its_own_offset() {
     let mut system = two_domains();
     system.domain_mut(1).expect("there").time_offset = -3;
     system.set_wall_clock(5_000_000_007);
-    let clock = |system: &System<Fake>, id| {
-        let shared = system.domain(id).expect("there").places.shared_info;
+    let clock = |system: &System<FakePlatform>, id| {
+        let shared = system.domain(id).expect("there").areas.shared_info;
         let read = |offset: usize| system.platform.load_u32(shared + offset as u64);
         (
             read(offset_of!(vc::SharedInfo, wc_sec)),

@@ -1,15 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Grant tables: how large they may be, who sees them, their two versions.
 
 use super::*;
 use xen_abi::grant_table::{EntryV2, EntryV2Transitive};
 
-fn set_version(system: &mut System<Fake>, version: u32) -> i64 {
+fn set_version(system: &mut System<FakePlatform>, version: u32) -> i64 {
     let args = gnttab::SetVersion { version };
     grant_op(system, 1, gnttab::SET_VERSION, args).0
 }
 
 /// Lets domain 1 see a frame of its table.
-fn show(system: &mut System<Fake>, idx: u64, gpfn: u64) -> i64 {
+fn map_table_frame(system: &mut System<FakePlatform>, idx: u64, gpfn: u64) -> i64 {
     let args = mem::AddToPhysmap {
         domid: 0x7ff0,
         space: mem::space::GRANT_TABLE.into(),
@@ -21,9 +23,11 @@ fn show(system: &mut System<Fake>, idx: u64, gpfn: u64) -> i64 {
 }
 
 /// Lets dom0 see a frame of domain 1's table.
-fn acquire(system: &mut System<Fake>, id: u32, frame: u64, gpfn: u64) -> i64 {
+fn acquire(system: &mut System<FakePlatform>, id: u32, frame: u64, gpfn: u64) -> i64 {
     let list = ARG[0] + 1024;
-    caller(system, 0).put(list, &gpfn).expect("memory");
+    caller(system, 0)
+        .copy_to_guest(list, &gpfn)
+        .expect("memory");
     let args = mem::AcquireResource {
         domid: 1,
         kind: mem::resource::GRANT_TABLE as u16,
@@ -36,7 +40,7 @@ fn acquire(system: &mut System<Fake>, id: u32, frame: u64, gpfn: u64) -> i64 {
     memory_op(system, 0, mem::op::ACQUIRE_RESOURCE, args).0
 }
 
-fn map(system: &mut System<Fake>, gref: u32, gfn: u64, flags: u32) -> gnttab::MapGrantRef {
+fn map(system: &mut System<FakePlatform>, gref: u32, gfn: u64, flags: u32) -> gnttab::MapGrantRef {
     let wanted = gnttab::MapGrantRef {
         host_addr: gfn << 12,
         flags,
@@ -47,8 +51,8 @@ fn map(system: &mut System<Fake>, gref: u32, gfn: u64, flags: u32) -> gnttab::Ma
     grant_op(system, 0, gnttab::MAP_GRANT_REF, wanted).1
 }
 
-/// Writes an entry of version 2 that grants to dom0; the table is seen at frame 0x60.
-fn grant(system: &mut System<Fake>, gref: u64, flags: u16, frame: u64) {
+/// Writes an entry of version 2 that grants to dom0; the table is mapped at gfn 0x60.
+fn grant(system: &mut System<FakePlatform>, gref: u64, flags: u16, frame: u64) {
     let entry = EntryV2 {
         flags,
         domid: 0,
@@ -56,14 +60,14 @@ fn grant(system: &mut System<Fake>, gref: u64, flags: u16, frame: u64) {
         frame,
     };
     caller(system, 1)
-        .put_at(0x6_0000, gref, &entry)
+        .copy_to_guest_offset(0x6_0000, gref, &entry)
         .expect("memory");
 }
 
 #[test]
 fn a_table_grows_to_what_the_domain_may_have() {
     let mut system = two_domains();
-    let size = |system: &mut System<Fake>| {
+    let size = |system: &mut System<FakePlatform>| {
         let args = gnttab::QuerySize {
             dom: 0x7ff0,
             ..Default::default()
@@ -72,9 +76,9 @@ fn a_table_grows_to_what_the_domain_may_have() {
         (said.status, said.nr_frames, said.max_nr_frames)
     };
     assert_eq!(size(&mut system), (status::OKAY, 1, 4));
-    assert_eq!(show(&mut system, 0, 0x60), 0);
+    assert_eq!(map_table_frame(&mut system, 0, 0x60), 0);
     let list = ARG[1] + 1024;
-    let setup = |system: &mut System<Fake>, dom, nr_frames, frame_list| {
+    let setup = |system: &mut System<FakePlatform>, dom, nr_frames, frame_list| {
         let args = gnttab::SetupTable {
             dom,
             nr_frames,
@@ -86,8 +90,10 @@ fn a_table_grows_to_what_the_domain_may_have() {
         said.status
     };
     assert_eq!(setup(&mut system, 0x7ff0, 3, list), status::OKAY);
-    let places: [u64; 3] = caller(&mut system, 1).get(list).expect("memory");
-    assert_eq!(places, [0x60, u64::MAX, u64::MAX]);
+    let gfns: [u64; 3] = caller(&mut system, 1)
+        .copy_from_guest(list)
+        .expect("memory");
+    assert_eq!(gfns, [0x60, u64::MAX, u64::MAX]);
     assert_eq!(size(&mut system), (status::OKAY, 3, 4));
     assert_eq!(map(&mut system, 3 * 512 - 1, 0x130, 2).status, -1);
     assert_eq!(map(&mut system, 3 * 512, 0x130, 2).status, -3);
@@ -96,7 +102,7 @@ fn a_table_grows_to_what_the_domain_may_have() {
     assert_eq!(setup(&mut system, 9, 1, list), status::BAD_DOMAIN);
     assert_eq!(setup(&mut system, 1, 1, 0), status::BAD_VIRT_ADDR);
     assert_eq!(setup(&mut system, 1, 5, list), status::GENERAL_ERROR);
-    assert_eq!(show(&mut system, 4, 0x61), errno(Errno::EINVAL));
+    assert_eq!(map_table_frame(&mut system, 4, 0x61), errno(Errno::EINVAL));
     assert_eq!(size(&mut system), (status::OKAY, 3, 4));
     assert_eq!(setup(&mut system, 1, 4, list), status::OKAY);
     assert_eq!(size(&mut system), (status::OKAY, 4, 4));
@@ -106,9 +112,9 @@ fn a_table_grows_to_what_the_domain_may_have() {
 }
 
 #[test]
-fn a_version_is_told_to_those_who_may_know() {
+fn a_version_is_returned_to_those_with_permission() {
     let mut system = two_domains();
-    let version = |system: &mut System<Fake>, domain, dom| {
+    let version = |system: &mut System<FakePlatform>, domain, dom| {
         let args = gnttab::GetVersion {
             dom,
             ..Default::default()
@@ -129,15 +135,23 @@ fn a_version_is_told_to_those_who_may_know() {
 fn in_version_2_uses_are_marked_in_the_status_words() {
     let mut system = two_domains();
     let status = mem::GRANT_TABLE_STATUS;
-    assert_eq!(show(&mut system, status, 0x61), errno(Errno::EINVAL));
+    assert_eq!(
+        map_table_frame(&mut system, status, 0x61),
+        errno(Errno::EINVAL)
+    );
     assert_eq!(set_version(&mut system, 2), 0);
-    assert_eq!(show(&mut system, 0, 0x60), 0);
-    assert_eq!(show(&mut system, status, 0x61), 0);
-    assert_eq!(show(&mut system, status | 1, 0x62), errno(Errno::EINVAL));
+    assert_eq!(map_table_frame(&mut system, 0, 0x60), 0);
+    assert_eq!(map_table_frame(&mut system, status, 0x61), 0);
+    assert_eq!(
+        map_table_frame(&mut system, status | 1, 0x62),
+        errno(Errno::EINVAL)
+    );
     grant(&mut system, 9, flag::PERMIT_ACCESS, 0x44);
     grant(&mut system, 10, flag::PERMIT_ACCESS | flag::READONLY, 0x45);
-    let words = |system: &mut System<Fake>| {
-        let words: [u16; 2] = caller(system, 1).get(0x6_1000 + 18).expect("memory");
+    let words = |system: &mut System<FakePlatform>| {
+        let words: [u16; 2] = caller(system, 1)
+            .copy_from_guest(0x6_1000 + 18)
+            .expect("memory");
         words
     };
     let first = map(&mut system, 9, 0x130, 2);
@@ -152,7 +166,9 @@ fn in_version_2_uses_are_marked_in_the_status_words() {
         words(&mut system),
         [flag::READING | flag::WRITING, flag::READING]
     );
-    let flags: u16 = caller(&mut system, 1).get(0x6_0000 + 144).expect("memory");
+    let flags: u16 = caller(&mut system, 1)
+        .copy_from_guest(0x6_0000 + 144)
+        .expect("memory");
     assert_eq!(flags, flag::PERMIT_ACCESS, "the entry is the guest's");
     for (gfn, handle) in [(0x130, first.handle), (0x131, second.handle)] {
         let args = gnttab::UnmapGrantRef {
@@ -170,13 +186,13 @@ fn in_version_2_uses_are_marked_in_the_status_words() {
 }
 
 #[test]
-fn status_frames_are_seen_by_nobody_once_they_are_gone() {
+fn status_frames_are_mapped_nowhere_once_they_are_freed() {
     // XSA-379.
     let mut system = two_domains();
     let status = mem::GRANT_TABLE_STATUS;
     let free = system.frames.free_count();
     assert_eq!(set_version(&mut system, 2), 0);
-    assert_eq!(show(&mut system, status, 0x200), 0);
+    assert_eq!(map_table_frame(&mut system, status, 0x200), 0);
     assert!(system.lookup(1, Gfn(0x200)).is_some());
     assert_eq!(acquire(&mut system, 1, 0, 0x130), 0);
     assert_eq!(set_version(&mut system, 1), errno(Errno::EBUSY));
@@ -191,11 +207,11 @@ fn status_frames_are_seen_by_nobody_once_they_are_gone() {
     assert_eq!(free - system.frames.free_count(), tables, "they are freed");
     // What the domain sees in their place meanwhile stays.
     assert_eq!(set_version(&mut system, 2), 0);
-    assert_eq!(show(&mut system, status, 0x200), 0);
+    assert_eq!(map_table_frame(&mut system, status, 0x200), 0);
     system.move_page(1, Gfn(0x44), Gfn(0x200)).expect("its own");
-    let mine = system.lookup(1, Gfn(0x200)).map(|seen| seen.mfn);
+    let mine = system.lookup(1, Gfn(0x200)).map(|entry| entry.mfn);
     assert_eq!(set_version(&mut system, 1), 0);
-    assert_eq!(system.lookup(1, Gfn(0x200)).map(|seen| seen.mfn), mine);
+    assert_eq!(system.lookup(1, Gfn(0x200)).map(|entry| entry.mfn), mine);
 }
 
 #[test]
@@ -205,8 +221,8 @@ fn a_change_of_version_that_fails_changes_nothing() {
     let domain = system.domain_mut(1).expect("alive");
     domain.grants = crate::grant::GrantTable::new(9, 1);
     assert_eq!(set_version(&mut system, 2), 0);
-    system.grow_grants(1, 9).expect("memory");
-    let frames = |system: &System<Fake>| {
+    system.grow_grant_table(1, 9).expect("memory");
+    let frames = |system: &System<FakePlatform>| {
         let domain = system.domain(1).expect("alive");
         domain.grants.frames(true).len()
     };
@@ -223,7 +239,7 @@ fn a_change_of_version_that_fails_changes_nothing() {
 fn a_version_stays_while_grants_are_used_or_cannot_be_said_in_the_other() {
     let mut system = two_domains();
     assert_eq!(set_version(&mut system, 2), 0);
-    assert_eq!(show(&mut system, 0, 0x60), 0);
+    assert_eq!(map_table_frame(&mut system, 0, 0x60), 0);
     grant(&mut system, 8, flag::PERMIT_ACCESS, 0x44);
     let mapped = map(&mut system, 8, 0x130, 6);
     assert_eq!(mapped.status, status::OKAY);
@@ -242,7 +258,7 @@ fn a_version_stays_while_grants_are_used_or_cannot_be_said_in_the_other() {
         ..Default::default()
     };
     caller(&mut system, 1)
-        .put_at(0x6_0000, 7, &transitive)
+        .copy_to_guest_offset(0x6_0000, 7, &transitive)
         .expect("memory");
     assert_eq!(set_version(&mut system, 1), errno(Errno::ERANGE));
     // Of no kind at all: it is dropped.
@@ -254,8 +270,10 @@ fn a_version_stays_while_grants_are_used_or_cannot_be_said_in_the_other() {
         0xffff_ffff,
     );
     assert_eq!(set_version(&mut system, 1), 0);
-    let entry = |system: &mut System<Fake>, gref| {
-        let entry: EntryV1 = caller(system, 1).get_at(0x6_0000, gref).expect("memory");
+    let entry = |system: &mut System<FakePlatform>, gref| {
+        let entry: EntryV1 = caller(system, 1)
+            .copy_from_guest_offset(0x6_0000, gref)
+            .expect("memory");
         (entry.flags, entry.frame)
     };
     assert_eq!(entry(&mut system, 7), (0, 0));
@@ -264,20 +282,20 @@ fn a_version_stays_while_grants_are_used_or_cannot_be_said_in_the_other() {
 }
 
 #[test]
-fn entries_change_places_whole() {
+fn entries_are_swapped_whole() {
     for version in [1, 2] {
         let mut system = two_domains();
         set_version(&mut system, version);
-        assert_eq!(show(&mut system, 0, 0x60), 0);
+        assert_eq!(map_table_frame(&mut system, 0, 0x60), 0);
         let size = 8 * u64::from(version);
         let entries = [[0x11u8; 16], [0x22; 16], [0x33; 16]];
         for (index, entry) in (0..).zip(&entries) {
             let at = 0x6_0000 + (9 + index) * size;
             caller(&mut system, 1)
-                .copy_out(at, &entry[..size as usize])
+                .raw_copy_to_guest(at, &entry[..size as usize])
                 .expect("memory");
         }
-        let swap = |system: &mut System<Fake>, ref_a, ref_b| {
+        let swap = |system: &mut System<FakePlatform>, ref_a, ref_b| {
             let args = gnttab::SwapGrantRef {
                 ref_a,
                 ref_b,
@@ -291,7 +309,7 @@ fn entries_change_places_whole() {
             let mut entry = [0xff; 16];
             let entry = &mut entry[..size as usize];
             caller(&mut system, 1)
-                .copy_in(0x6_0000 + index * size, entry)
+                .raw_copy_from_guest(0x6_0000 + index * size, entry)
                 .expect("memory");
             assert!(entry.iter().all(|found| *found == byte), "{index}");
         }
@@ -305,16 +323,16 @@ fn entries_change_places_whole() {
 #[test]
 fn only_dom0_sees_others_tables() {
     let mut system = two_domains();
-    assert_eq!(show(&mut system, 0, 0x60), 0);
+    assert_eq!(map_table_frame(&mut system, 0, 0x60), 0);
     caller(&mut system, 1)
-        .put(0x6_0000, b"an entry")
+        .copy_to_guest(0x6_0000, b"an entry")
         .expect("memory");
-    let ask = |system: &mut System<Fake>, domain: u16, args: mem::AcquireResource| {
+    let ask = |system: &mut System<FakePlatform>, domain: u16, args: mem::AcquireResource| {
         memory_op(system, domain, mem::op::ACQUIRE_RESOURCE, args)
     };
     let list = ARG[0] + 1024;
     caller(&mut system, 0)
-        .put(list, &[0x200u64, 0x201])
+        .copy_to_guest(list, &[0x200u64, 0x201])
         .expect("memory");
     let good = mem::AcquireResource {
         domid: 1,
@@ -370,11 +388,15 @@ fn only_dom0_sees_others_tables() {
         );
     }
     assert_eq!(ask(&mut system, 0, good).0, 0);
-    let seen: [u8; 8] = caller(&mut system, 0).get(0x20_0000).expect("memory");
-    assert_eq!(&seen, b"an entry");
-    let second: [u8; 8] = caller(&mut system, 0).get(0x20_1000).expect("memory");
+    let entry: [u8; 8] = caller(&mut system, 0)
+        .copy_from_guest(0x20_0000)
+        .expect("memory");
+    assert_eq!(&entry, b"an entry");
+    let second: [u8; 8] = caller(&mut system, 0)
+        .copy_from_guest(0x20_1000)
+        .expect("memory");
     assert_eq!(second, [0; 8]);
-    // It counts as seen until it is seen nowhere.
+    // It counts as mapped until the last mapping is gone.
     assert_eq!(acquire(&mut system, 0, 0, 0x202), 0);
     for gfn in [0x200, 0x201, 0x202] {
         assert_eq!(system.destroy_domain(1), Err(Errno::EBUSY));
@@ -384,14 +406,14 @@ fn only_dom0_sees_others_tables() {
 }
 
 #[test]
-fn long_lists_of_table_frames_are_shown_to_their_end() {
+fn long_lists_of_table_frames_are_mapped_to_their_end() {
     let mut system = two_domains();
     let domain = system.domain_mut(1).expect("alive");
     domain.grants = crate::grant::GrantTable::new(70, 1);
     let list = ARG[0] + 1024;
     for index in 0..70 {
         caller(&mut system, 0)
-            .put_at(list, index, &(0x200 + index))
+            .copy_to_guest_offset(list, index, &(0x200 + index))
             .expect("memory");
     }
     let args = mem::AcquireResource {
@@ -406,7 +428,7 @@ fn long_lists_of_table_frames_are_shown_to_their_end() {
     for index in 0..70u64 {
         let frames = system.domain(1).expect("alive").grants.frames(false);
         let expected = frames[index as usize].0.mfn();
-        let seen = system.lookup(0, Gfn(0x200 + index)).map(|seen| seen.mfn);
-        assert_eq!(seen, Some(expected), "{index}");
+        let entry = system.lookup(0, Gfn(0x200 + index)).map(|entry| entry.mfn);
+        assert_eq!(entry, Some(expected), "{index}");
     }
 }

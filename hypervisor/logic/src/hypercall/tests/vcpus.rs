@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! vCPUs: their info, timers, polls, going up and down.
 
 use super::*;
@@ -11,25 +13,29 @@ fn a_vcpus_info_is_registered_once_and_keeps_its_frame() {
         rsvd: 0,
     };
     let at = ARG[1];
-    caller(&mut system, 1).put(at, &args).expect("memory");
+    caller(&mut system, 1)
+        .copy_to_guest(at, &args)
+        .expect("memory");
     let register =
-        |system: &mut System<Fake>| call(system, 1, nr::VCPU_OP, &[10, 1, at]).value as i64;
+        |system: &mut System<FakePlatform>| call(system, 1, nr::VCPU_OP, &[10, 1, at]).value as i64;
     assert_eq!(register(&mut system), 0);
     assert_eq!(register(&mut system), errno(Errno::EBUSY));
     let mfn = system.lookup(1, Gfn(0x41)).expect("memory").mfn;
-    assert_eq!(system.frames.holds(mfn), (1, 1));
+    assert_eq!(system.frames.page_refs(mfn), (1, 1));
     let time = mfn.address() + 64 + offset_of!(vc::VcpuInfo, time) as u64;
     assert_eq!(system.platform.load_u32(time) % 2, 0, "a whole clock");
     assert_eq!(system.platform.load_u64(time + 16), system.platform.time);
     // The guest gives the frame away: it stays until the hypervisor needs it no more.
-    system.remove_page(1, Gfn(0x41)).expect("its own");
+    system.remove_from_physmap(1, Gfn(0x41)).expect("its own");
     assert_eq!(system.frames.owner(mfn), Owner::Released(1));
     let beyond = vc::RegisterVcpuInfo {
         mfn: 0x42,
         offset: 4096 - 32,
         rsvd: 0,
     };
-    caller(&mut system, 1).put(at, &beyond).expect("memory");
+    caller(&mut system, 1)
+        .copy_to_guest(at, &beyond)
+        .expect("memory");
     assert_eq!(
         call(&mut system, 1, nr::VCPU_OP, &[10, 0, at]).value as i64,
         errno(Errno::ENXIO)
@@ -48,24 +54,24 @@ fn timers_fire_when_it_is_time() {
         0
     );
     assert_eq!(
-        system.platform.asked.last(),
-        Some(&Asked::Timer(vcpu, Some(2_000_000)))
+        system.platform.calls.last(),
+        Some(&PlatformCall::SetTimer(vcpu, Some(2_000_000)))
     );
-    let pending = |system: &System<Fake>| system.poll_port(0, port).expect("bound");
-    system.timer(vcpu);
+    let pending = |system: &System<FakePlatform>| system.poll_port(0, port).expect("bound");
+    system.timer_expired(vcpu);
     assert!(!pending(&system), "it is not time");
     system.platform.time = 2_000_000;
-    system.timer(vcpu);
+    system.timer_expired(vcpu);
     assert!(pending(&system));
     assert_eq!(call(&mut system, 0, nr::SET_TIMER_OP, &[u64::MAX]).value, 0);
     assert_eq!(
-        system.platform.asked.last(),
-        Some(&Asked::Timer(vcpu, Some(102_000_000)))
+        system.platform.calls.last(),
+        Some(&PlatformCall::SetTimer(vcpu, Some(102_000_000)))
     );
     assert_eq!(call(&mut system, 0, nr::SET_TIMER_OP, &[0]).value, 0);
     assert_eq!(
-        system.platform.asked.last(),
-        Some(&Asked::Timer(vcpu, None))
+        system.platform.calls.last(),
+        Some(&PlatformCall::SetTimer(vcpu, None))
     );
 }
 
@@ -81,7 +87,7 @@ fn a_poll_ends_with_the_event_or_the_time() {
     .1
     .port;
     caller(&mut system, 0)
-        .put(ARG[0] + 256, &port)
+        .copy_to_guest(ARG[0] + 256, &port)
         .expect("memory");
     let poll = xen_abi::sched::Poll {
         ports: ARG[0] + 256,
@@ -89,28 +95,36 @@ fn a_poll_ends_with_the_event_or_the_time() {
         pad: 0,
         timeout: 5_000_000,
     };
-    caller(&mut system, 0).put(ARG[0], &poll).expect("memory");
+    caller(&mut system, 0)
+        .copy_to_guest(ARG[0], &poll)
+        .expect("memory");
     let vcpu = VcpuId { domain: 0, vcpu: 0 };
     assert_eq!(
-        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).after,
-        After::Poll
+        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).action,
+        VcpuAction::Poll
     );
     assert_eq!(
-        system.platform.asked.last(),
-        Some(&Asked::Timer(vcpu, Some(5_000_000)))
+        system.platform.calls.last(),
+        Some(&PlatformCall::SetTimer(vcpu, Some(5_000_000)))
     );
     system.platform.time = 5_000_000;
-    system.timer(vcpu);
-    assert_eq!(system.platform.asked.last(), Some(&Asked::Wake(vcpu)));
+    system.timer_expired(vcpu);
     assert_eq!(
-        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).after,
-        After::Poll
+        system.platform.calls.last(),
+        Some(&PlatformCall::VcpuWake(vcpu))
+    );
+    assert_eq!(
+        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).action,
+        VcpuAction::Poll
     );
     assert_eq!(send(&mut system, 0, port), 0);
-    assert_eq!(system.platform.asked.last(), Some(&Asked::Wake(vcpu)));
     assert_eq!(
-        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).after,
-        After::Resume,
+        system.platform.calls.last(),
+        Some(&PlatformCall::VcpuWake(vcpu))
+    );
+    assert_eq!(
+        call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).action,
+        VcpuAction::Resume,
         "it is pending"
     );
 }
@@ -120,24 +134,28 @@ fn vcpus_go_up_and_down() {
     let mut system = two_domains();
     let domain = system.domain_mut(1).expect("it is there");
     (domain.vcpus[1].initialised, domain.vcpus[1].down) = (false, true);
-    let vcpu = |system: &mut System<Fake>, op: u64, which: u64| {
+    let vcpu = |system: &mut System<FakePlatform>, op: u64, which: u64| {
         call(system, 1, nr::VCPU_OP, &[op, which, ARG[1]])
     };
     assert_eq!(vcpu(&mut system, 3, 1).value, 0);
     assert_eq!(vcpu(&mut system, 1, 1).value as i64, errno(Errno::EINVAL));
     caller(&mut system, 1)
-        .put(ARG[1], &xen_abi::hvm::vcpu::Context::new_zeroed())
+        .copy_to_guest(ARG[1], &xen_abi::hvm::vcpu::Context::new_zeroed())
         .expect("memory");
     assert_eq!(vcpu(&mut system, 0, 1).value, 0);
     assert_eq!(vcpu(&mut system, 0, 1).value as i64, errno(Errno::EEXIST));
     assert_eq!(vcpu(&mut system, 1, 1).value, 0);
     assert_eq!(
-        system.platform.asked.last(),
-        Some(&Asked::Wake(VcpuId { domain: 1, vcpu: 1 }))
+        system.platform.calls.last(),
+        Some(&PlatformCall::VcpuWake(VcpuId { domain: 1, vcpu: 1 }))
     );
     assert_eq!(vcpu(&mut system, 3, 1).value, 1);
-    assert_eq!(vcpu(&mut system, 2, 1).after, After::Resume);
-    assert_eq!(vcpu(&mut system, 2, 0).after, After::Stop, "the last one");
+    assert_eq!(vcpu(&mut system, 2, 1).action, VcpuAction::Resume);
+    assert_eq!(
+        vcpu(&mut system, 2, 0).action,
+        VcpuAction::Stop,
+        "the last one"
+    );
     assert_eq!(system.domain(1).expect("it is there").shutdown, Some(0));
     assert_eq!(vcpu(&mut system, 3, 2).value as i64, errno(Errno::ENOENT));
 }

@@ -1,97 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A level line that stays up without end, as of a device that no driver serves. The end of its interrupt brings the next one
-//! before the guest's next instruction, so the vCPU that it goes to would do nothing else. Such a line is paused: as with
-//! KVM's I/O APIC (Linux, arch/x86/kvm/ioapic.c: `IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT`, `HZ / 100`), after 10,000 ends in a row at
-//! which it was still up it stays masked for 10 ms. The guest goes on meanwhile, slowly, and has the time to give the line up:
-//! Linux does after 100,000 interrupts that none of its drivers wanted.
+//! Interrupt storms: a level-triggered pin that stays asserted without end, as of a device that no driver serves. The
+//! EOI of its interrupt brings the next one before the guest's next instruction, so that the vCPU that it interrupts
+//! does nothing else. Such a pin is paused, as by KVM's I/O APIC (Linux, arch/x86/kvm/ioapic.c:
+//! `IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT`, `HZ / 100`): after 10,000 EOIs in a row at which it was still asserted, it is
+//! masked for 10 ms. The guest continues meanwhile, slowly, and can give the interrupt up: Linux does so after 100,000
+//! interrupts that none of its drivers handled.
 //!
-//! That a line is still up is read back from the real I/O APIC right after it was unmasked ([`is_up`]). When the next
-//! interrupt comes would tell it without that access, but not for certain: a busy device that was served asserts its line soon
-//! again and must not be paused, and a processor of an emulated machine that had to wait makes the next interrupt of a storm
-//! come late. The access is one uncached read per level interrupt, beside two to mask and two to unmask the line, which are
-//! writes and are not waited for.
+//! Whether a pin is still asserted is read back from the real I/O APIC right after it was unmasked ([`is_asserted`]).
+//! The time of the next interrupt would tell it without that access, but not reliably: a busy device that was served
+//! asserts its pin again soon and must not be paused, and on an emulated machine that had to wait the next interrupt of
+//! a storm comes late. The access is one uncached read for each level-triggered interrupt, beside the writes that mask
+//! and unmask the pin.
 
 #[cfg(test)]
 mod tests;
 
-/// Ends of a line's interrupt in a row at which it was still up, before it is paused.
-pub const ENDS: u32 = 10_000;
-/// How long a pause is, in nanoseconds.
+/// EOIs in a row at which a pin was still asserted, before it is paused.
+pub const MAX_EOIS: u32 = 10_000;
+/// Length of a pause, in nanoseconds.
 pub const PAUSE: u64 = 10_000_000;
-/// The least time between two messages about a line, in nanoseconds.
-pub const QUIET: u64 = 1_000_000_000;
+/// Least time between two messages about a pin, in nanoseconds.
+pub const MESSAGE_INTERVAL: u64 = 1_000_000_000;
 
-/// The I/O APIC has a line's message on its way to a local APIC (82093AA data sheet, 3.2.4: Delivery Status).
-const ON_ITS_WAY: u32 = 1 << 12;
-/// A local APIC has accepted a level line's message and has not ended it (the same: Remote IRR).
-const ACCEPTED: u32 = 1 << 14;
+/// Delivery Status: the I/O APIC has not delivered the pin's interrupt yet (82093AA data sheet, 3.2.4).
+const SEND_PENDING: u32 = 1 << 12;
+/// Remote IRR: a local APIC has accepted the interrupt, and there was no EOI (82093AA data sheet, 3.2.4).
+const REMOTE_IRR: u32 = 1 << 14;
 
-/// Whether the low half of a level line's real entry, read back right after it was unmasked, says that the line is up: it
-/// has interrupted again at once.
-pub fn is_up(low: u32) -> bool {
-    low & (ON_ITS_WAY | ACCEPTED) != 0
+/// Whether a level-triggered pin is asserted, by the low half of its real redirection entry read right after it was
+/// unmasked: it has interrupted again at once.
+pub fn is_asserted(low: u32) -> bool {
+    low & (SEND_PENDING | REMOTE_IRR) != 0
 }
 
-/// A line is to be masked for a while.
+/// A pause: the pin stays masked until a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// Until when, in nanoseconds.
+    /// When it ends, in nanoseconds of system time.
     pub until: u64,
-    /// Whether it is worth a message: the first pause since the line was down, and none was told of in the last second.
-    pub news: bool,
+    /// Whether to log it: it is the first pause since the pin was deasserted, and the last message is a second old.
+    pub log: bool,
 }
 
-/// What is known of a line's ends.
+/// The state of one pin.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Storm {
-    /// Ends in a row at which the line was still up, since the last pause.
-    ends: u32,
-    /// The line is paused until then, in nanoseconds.
+pub struct IrqStorm {
+    /// EOIs in a row at which the pin was still asserted, since the last pause.
+    eois: u32,
+    /// When the present pause ends, in nanoseconds of system time.
     until: Option<u64>,
-    /// There was a message since the line was down.
-    told: bool,
-    /// When the last message was, in nanoseconds.
-    told_at: Option<u64>,
+    /// There was a message since the pin was deasserted.
+    logged: bool,
+    /// When the last message was, in nanoseconds of system time.
+    logged_at: Option<u64>,
 }
 
-impl Storm {
-    /// The line's interrupt was ended, and the line was or was not still `up`. Says whether it is paused now.
-    pub fn ended(&mut self, up: bool, now: u64) -> Option<Pause> {
-        if !up {
-            self.forget();
+impl IrqStorm {
+    /// There was an EOI, and the pin was or was not still asserted. Returns a pause if one begins.
+    pub fn eoi(&mut self, asserted: bool, now: u64) -> Option<Pause> {
+        if !asserted {
+            self.reset();
             return None;
         }
-        self.ends += 1;
-        if self.ends < ENDS {
+        self.eois += 1;
+        if self.eois < MAX_EOIS {
             return None;
         }
         let until = now.saturating_add(PAUSE);
         let quiet = self
-            .told_at
-            .is_none_or(|at| now.saturating_sub(at) >= QUIET);
-        let news = !self.told && quiet;
-        if news {
-            (self.told, self.told_at) = (true, Some(now));
+            .logged_at
+            .is_none_or(|at| now.saturating_sub(at) >= MESSAGE_INTERVAL);
+        let log = !self.logged && quiet;
+        if log {
+            (self.logged, self.logged_at) = (true, Some(now));
         }
-        (self.ends, self.until) = (0, Some(until));
-        Some(Pause { until, news })
+        (self.eois, self.until) = (0, Some(until));
+        Some(Pause { until, log })
     }
 
-    /// The line was down, or the guest wrote its entry: it is not paused, and counting starts anew.
-    pub fn forget(&mut self) {
+    /// The pin was deasserted, or the guest wrote its entry: a pause ends, and counting starts anew.
+    pub fn reset(&mut self) {
         *self = Self {
-            told_at: self.told_at,
+            logged_at: self.logged_at,
             ..Self::default()
         };
     }
 
-    /// Until when the line is paused, in nanoseconds; `None` if it is not.
+    /// When the present pause ends, in nanoseconds of system time; `None` without one.
     pub fn paused_until(&self) -> Option<u64> {
         self.until
     }
 
-    /// Ends a pause that is over; whether there was one.
+    /// Ends a pause whose time is over. Returns whether there was one.
     pub fn resume(&mut self, now: u64) -> bool {
         let over = self.until.is_some_and(|until| until <= now);
         if over {

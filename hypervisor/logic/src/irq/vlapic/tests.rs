@@ -2,6 +2,7 @@
 
 //! A local APIC's registers, its interrupts and its timer.
 
+use super::timer::TICK;
 use super::*;
 
 /// Turned on by its spurious-vector register.
@@ -15,33 +16,33 @@ fn on(id: u32) -> VLapic {
 fn the_highest_vector_comes_first_and_blocks_its_class() {
     let mut apic = on(0);
     for vector in [0x31, 0x52, 0x35] {
-        assert!(apic.request(vector, false));
+        assert!(apic.set_irq(vector, false));
     }
-    assert_eq!(apic.pending(), Some(0x52));
-    apic.accept(0x52);
-    apic.request(0x5f, false);
+    assert_eq!(apic.pending_irq(), Some(0x52));
+    apic.ack_pending_irq(0x52);
+    apic.set_irq(0x5f, false);
     // Of the same class: it waits for the end of the one before.
-    assert_eq!(apic.pending(), None);
+    assert_eq!(apic.pending_irq(), None);
     assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
-    assert_eq!(apic.pending(), Some(0x5f));
+    assert_eq!(apic.pending_irq(), Some(0x5f));
 }
 
 #[test]
 fn task_priority_holds_back_lower_classes() {
     let mut apic = on(0);
-    apic.request(0x41, false);
+    apic.set_irq(0x41, false);
     apic.write(0x80, 0x40, 0);
-    assert_eq!(apic.pending(), None);
+    assert_eq!(apic.pending_irq(), None);
     apic.write(0x80, 0x30, 0);
-    assert_eq!(apic.pending(), Some(0x41));
+    assert_eq!(apic.pending_irq(), Some(0x41));
 }
 
 #[test]
 fn the_end_of_a_level_interrupt_is_told() {
     let mut apic = on(0);
-    apic.request(0x41, true);
-    apic.accept(0x41);
-    assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::LevelEnded(0x41)));
+    apic.set_irq(0x41, true);
+    apic.ack_pending_irq(0x41);
+    assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::LevelEoi(0x41)));
     assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
 }
 
@@ -53,19 +54,19 @@ fn the_logical_id_outlives_init() {
         id: 1 << 16 | 1 << 2,
         logical: true,
     };
-    assert!(apic.matches(to));
+    assert!(apic.match_dest(to));
     apic.reset();
-    assert!(apic.matches(to));
+    assert!(apic.match_dest(to));
 }
 
 #[test]
 fn while_off_only_events_are_kept() {
     let mut apic = VLapic::new(0, true);
-    assert!(!apic.request(0x41, false));
-    apic.request_event(0xf3);
-    assert_eq!(apic.pending(), None);
+    assert!(!apic.set_irq(0x41, false));
+    apic.set_evtchn_irq(0xf3);
+    assert_eq!(apic.pending_irq(), None);
     apic.write(0xf0, 0x1ff, 0);
-    assert_eq!(apic.pending(), Some(0xf3));
+    assert_eq!(apic.pending_irq(), Some(0xf3));
 }
 
 #[test]
@@ -76,8 +77,8 @@ fn a_periodic_timer_skips_what_nobody_took() {
     apic.write(0x380, 100, 1000);
     let period = 100 * TICK;
     assert_eq!(apic.deadline(), Some(1000 + period));
-    apic.tick(1000 + period * 3 + 1);
-    assert_eq!(apic.pending(), Some(0x40));
+    apic.check_timer(1000 + period * 3 + 1);
+    assert_eq!(apic.pending_irq(), Some(0x40));
     assert_eq!(apic.deadline(), Some(1000 + period * 4));
     // The counter runs down within a period.
     assert_eq!(apic.read(0x390, 1000 + period / 2), Some(50));
@@ -89,10 +90,10 @@ fn a_one_shot_timer_fires_once() {
     apic.write(0x3e0, 0b1011, 0);
     apic.write(0x320, 0x40, 0);
     apic.write(0x380, 100, 0);
-    apic.tick(100 * TICK - 1);
-    assert_eq!(apic.pending(), None);
-    apic.tick(100 * TICK);
-    assert_eq!((apic.pending(), apic.deadline()), (Some(0x40), None));
+    apic.check_timer(100 * TICK - 1);
+    assert_eq!(apic.pending_irq(), None);
+    apic.check_timer(100 * TICK);
+    assert_eq!((apic.pending_irq(), apic.deadline()), (Some(0x40), None));
     assert_eq!(apic.read(0x390, 100 * TICK + 1), Some(0));
 }
 
@@ -104,8 +105,8 @@ fn the_deadline_works_in_its_mode_only() {
     apic.write(0x320, 2 << 17 | 0x40, 0);
     apic.set_tsc_deadline(77, 500);
     assert_eq!((apic.tsc_deadline(), apic.deadline()), (77, Some(500)));
-    apic.tick(500);
-    assert_eq!((apic.pending(), apic.tsc_deadline()), (Some(0x40), 0));
+    apic.check_timer(500);
+    assert_eq!((apic.pending_irq(), apic.tsc_deadline()), (Some(0x40), 0));
 }
 
 #[test]
@@ -127,14 +128,14 @@ fn modes_change_as_the_manual_allows() {
 fn destinations_match_by_id_and_by_set() {
     let mut apic = on(2);
     let to = |id, logical| Destination { id, logical };
-    assert!(apic.matches(to(2, false)) && apic.matches(to(0xff, false)));
-    assert!(!apic.matches(to(0, false)));
+    assert!(apic.match_dest(to(2, false)) && apic.match_dest(to(0xff, false)));
+    assert!(!apic.match_dest(to(0, false)));
     apic.write(0xd0, 0b100 << 24, 0);
-    assert!(apic.matches(to(0b110, true)) && !apic.matches(to(0b011, true)));
+    assert!(apic.match_dest(to(0b110, true)) && !apic.match_dest(to(0b011, true)));
     // The cluster model: the high half names a cluster.
     apic.write(0xe0, 0x0fff_ffff, 0);
     apic.write(0xd0, 0x12 << 24, 0);
-    assert!(apic.matches(to(0x13, true)) && !apic.matches(to(0x22, true)));
+    assert!(apic.match_dest(to(0x13, true)) && !apic.match_dest(to(0x22, true)));
 }
 
 const X2: u64 = ADDRESS | BASE_ENABLE | BASE_X2APIC;
@@ -197,19 +198,19 @@ fn of_an_x2apic_some_registers_are_others() {
         assert_eq!(apic.write(offset, 0, 0), None, "{offset:#x}");
     }
     assert_eq!(apic.read(0xe0, 0), None);
-    let sent = Command {
+    let sent = Icr {
         low: 0x4041,
         destination: 0x1_0001,
     };
     assert_eq!(
-        apic.write_command(0x1_0001 << 32 | 0x4041),
-        Effect::Send(sent)
+        apic.write_icr(0x1_0001 << 32 | 0x4041),
+        Effect::SendIpi(sent)
     );
-    assert_eq!(apic.command(), 0x1_0001 << 32 | 0x4041);
+    assert_eq!(apic.icr(), 0x1_0001 << 32 | 0x4041);
     assert_eq!(apic.read(0x310, 0), Some(0x1_0001));
     // To itself.
     assert_eq!(apic.write(0x3f0, 0x61, 0), Some(Effect::None));
-    assert_eq!(apic.pending(), Some(0x61));
+    assert_eq!(apic.pending_irq(), Some(0x61));
 }
 
 #[test]
@@ -223,22 +224,22 @@ fn requests_are_seen_in_the_registers_until_they_are_served() {
         word == Some(1 << (vector % 32))
     };
     for vector in [0x10u32, 0x1f, 0x20, 0x41, 0xff] {
-        apic.request(vector as u8, true);
+        apic.set_irq(vector as u8, true);
         assert!(word(&apic, 0x200, vector) && word(&apic, 0x180, vector));
-        assert_eq!(apic.pending(), Some(vector as u8));
-        apic.accept(vector as u8);
-        assert!(word(&apic, 0x100, vector) && apic.pending().is_none());
+        assert_eq!(apic.pending_irq(), Some(vector as u8));
+        apic.ack_pending_irq(vector as u8);
+        assert!(word(&apic, 0x100, vector) && apic.pending_irq().is_none());
         assert_eq!(apic.read(0xa0, 0), Some(vector & 0xf0));
         let ended = apic.write(0xb0, 0, 0);
-        assert_eq!(ended, Some(Effect::LevelEnded(vector as u8)));
+        assert_eq!(ended, Some(Effect::LevelEoi(vector as u8)));
         assert_eq!(apic.read(0xa0, 0), Some(0));
         // An edge of the same vector is none of a level any more.
-        apic.request(vector as u8, false);
+        apic.set_irq(vector as u8, false);
         assert_eq!(apic.read(0x180 + vector / 32 * 16, 0), Some(0));
-        apic.accept(vector as u8);
+        apic.ack_pending_irq(vector as u8);
         assert_eq!(apic.write(0xb0, 0, 0), Some(Effect::None));
     }
-    assert!(!apic.request(15, false) && apic.pending().is_none());
+    assert!(!apic.set_irq(15, false) && apic.pending_irq().is_none());
 }
 
 #[test]
@@ -246,23 +247,20 @@ fn what_is_served_and_the_task_set_the_priority_together() {
     let mut apic = on(0);
     apic.write(0x80, 0x35, 0);
     assert_eq!(apic.read(0xa0, 0), Some(0x35));
-    apic.request(0x52, false);
-    apic.accept(0x52);
+    apic.set_irq(0x52, false);
+    apic.ack_pending_irq(0x52);
     assert_eq!(apic.read(0xa0, 0), Some(0x50));
-    apic.set_task_priority(0x158);
-    assert_eq!(
-        (apic.task_priority(), apic.read(0xa0, 0)),
-        (0x58, Some(0x58))
-    );
-    apic.request(0x5f, false);
-    assert_eq!(apic.pending(), None);
-    apic.request(0x60, false);
-    assert_eq!(apic.pending(), Some(0x60));
+    apic.set_tpr(0x158);
+    assert_eq!((apic.tpr(), apic.read(0xa0, 0)), (0x58, Some(0x58)));
+    apic.set_irq(0x5f, false);
+    assert_eq!(apic.pending_irq(), None);
+    apic.set_irq(0x60, false);
+    assert_eq!(apic.pending_irq(), Some(0x60));
     // The lower ones end after the higher ones.
-    apic.accept(0x60);
+    apic.ack_pending_irq(0x60);
     apic.write(0xb0, 0, 0);
     apic.write(0xb0, 0, 0);
-    apic.set_task_priority(0);
+    apic.set_tpr(0);
     assert_eq!(apic.read(0xa0, 0), Some(0));
 }
 
@@ -273,32 +271,32 @@ fn an_apic_that_is_off_takes_nothing_and_masks_all() {
         apic.write(offset, 0x41, 0);
         assert_eq!(apic.read(offset, 0), Some(0x41));
     }
-    apic.request(0x51, false);
+    apic.set_irq(0x51, false);
     apic.write(0xf0, 0xff, 0);
-    assert_eq!(apic.pending(), None);
+    assert_eq!(apic.pending_irq(), None);
     for offset in (0x320..=0x370).step_by(16) {
         assert_eq!(apic.read(offset, 0), Some(0x1_0041));
         apic.write(offset, 0x42, 0);
         assert_eq!(apic.read(offset, 0), Some(0x1_0042), "it stays masked");
     }
     apic.write(0xf0, 0x1ff, 0);
-    assert_eq!(apic.pending(), Some(0x51));
+    assert_eq!(apic.pending_irq(), Some(0x51));
     assert!(apic.set_base(ADDRESS) && !apic.is_on());
-    assert_eq!((apic.pending(), apic.request(0x41, false)), (None, false));
+    assert_eq!(
+        (apic.pending_irq(), apic.set_irq(0x41, false)),
+        (None, false)
+    );
 }
 
 #[test]
 fn init_keeps_the_ids_and_nothing_else() {
     let mut apic = on(7);
     assert!(apic.is_on() && apic.id() == 7 && !apic.x2apic());
-    apic.request(0x41, false);
+    apic.set_irq(0x41, false);
     apic.write(0x80, 0x30, 0);
     apic.write(0xd0, 1 << 24, 0);
     apic.reset();
-    assert_eq!(
-        (apic.id(), apic.pending(), apic.task_priority()),
-        (7, None, 0)
-    );
+    assert_eq!((apic.id(), apic.pending_irq(), apic.tpr()), (7, None, 0));
     assert_eq!(
         (apic.read(0xd0, 0), apic.read(0xf0, 0)),
         (Some(0), Some(0xff))
@@ -310,7 +308,7 @@ fn init_keeps_the_ids_and_nothing_else() {
 #[test]
 fn x2apics_are_found_by_cluster_and_by_broadcast() {
     let apic = on_x2(0x25);
-    let matches = |id, logical| apic.matches(Destination { id, logical });
+    let matches = |id, logical| apic.match_dest(Destination { id, logical });
     assert!(matches(0x25, false) && matches(!0, false) && matches(0xff, false));
     assert!(!matches(0x24, false) && !matches(0x1_0025, false));
     assert!(matches(2 << 16 | 1 << 5, true) && matches(2 << 16 | 0xffff, true));
@@ -320,11 +318,11 @@ fn x2apics_are_found_by_cluster_and_by_broadcast() {
     let mut apic = on(2);
     apic.write(0xe0, 0, 0);
     apic.write(0xd0, 0x12 << 24, 0);
-    let matches = |id| apic.matches(Destination { id, logical: true });
+    let matches = |id| apic.match_dest(Destination { id, logical: true });
     assert!(matches(0x12) && matches(0x1f));
     assert!(!matches(0x11) && !matches(0x02) && !matches(0x10));
     assert!(
-        !apic.matches(Destination {
+        !apic.match_dest(Destination {
             id: !0,
             logical: false
         }),
@@ -364,8 +362,8 @@ fn a_timer_that_is_masked_or_changes_its_mode_does_not_interrupt() {
     apic.write(0x3e0, 0b1011, 0);
     apic.write(0x320, 1 << 17 | LVT_MASKED | 0x40, 0);
     apic.write(0x380, 100, 0);
-    apic.tick(100 * TICK);
-    assert_eq!(apic.pending(), None);
+    apic.check_timer(100 * TICK);
+    assert_eq!(apic.pending_irq(), None);
     assert_eq!(apic.deadline(), Some(200 * TICK), "it runs all the same");
     // Another mode stops it; the same one does not.
     apic.write(0x320, 1 << 17 | 0x40, 0);

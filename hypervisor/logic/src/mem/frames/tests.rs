@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Random operations on the table: no frame has two owners, none is lost.
 
 use super::*;
 use proptest::prelude::*;
 
 pub fn table(frames: usize) -> FrameTable {
-    FrameTable::new(vec![Record::default(); frames])
+    FrameTable::new(vec![PageInfo::default(); frames])
 }
 
 #[test]
@@ -27,9 +29,9 @@ fn what_is_said_twice_counts_once() {
 }
 
 #[test]
-fn withheld_devices_are_the_hypervisors() {
+fn denied_devices_are_the_hypervisors() {
     let mut frames = table(16);
-    frames.withhold(0xfee00..0xfee01);
+    frames.deny_iomem(0xfee00..0xfee01);
     assert_eq!(frames.owner(Mfn(0xfee00)), Owner::Hypervisor);
     assert_eq!(frames.owner(Mfn(0xfee01)), Owner::Mmio);
 }
@@ -52,68 +54,51 @@ fn blocks_are_aligned_and_low_if_asked_for() {
 }
 
 #[test]
-fn a_held_frame_outlives_its_domains_interest() {
+fn a_frame_outlives_its_domain_as_long_as_there_are_references() {
     let mut frames = table(64);
     frames.add_free(1..64);
     let page = frames.alloc(0, None).expect("free");
     let mfn = page.mfn();
-    frames.give(page, 7);
-    assert_eq!(frames.hold(mfn, 8, false), Err(FrameError::NotOwner));
-    let first = frames.hold(mfn, 7, true).expect("owned");
-    let second = frames.hold(mfn, 7, false).expect("owned");
-    assert_eq!(frames.holds(mfn), (2, 1));
-    assert_eq!(frames.take(mfn, 7), Ok(Released::Later));
-    assert_eq!(frames.take(mfn, 7), Err(FrameError::NotOwner), "once");
-    assert_eq!(frames.hold(mfn, 7, false), Err(FrameError::NotOwner));
+    frames.assign_pages(page, 7);
+    assert_eq!(frames.get_page(mfn, 8, false), Err(FrameError::NotOwner));
+    let first = frames.get_page(mfn, 7, true).expect("owned");
+    let second = frames.get_page(mfn, 7, false).expect("owned");
+    assert_eq!(frames.page_refs(mfn), (2, 1));
+    assert_eq!(frames.release(mfn, 7), Ok(Released::WithLastRef));
+    assert_eq!(frames.release(mfn, 7), Err(FrameError::NotOwner), "once");
+    assert_eq!(frames.get_page(mfn, 7, false), Err(FrameError::NotOwner));
     assert_eq!(frames.owner(mfn), Owner::Released(7));
-    assert_eq!(frames.let_go(first), None);
-    let page = frames.let_go(second).expect("the last one gets it");
+    assert_eq!(frames.put_page(first), None);
+    let page = frames
+        .put_page(second)
+        .expect("the last reference returns it");
     assert_eq!(frames.owner(mfn), Owner::Hypervisor);
     frames.free(page);
     assert_eq!(frames.free_count(), 63);
 }
 
 #[test]
-fn halves_are_whole_again_when_freed() {
-    let mut frames = table(64);
-    frames.add_free(1..64);
-    let block = frames.alloc(5, None).expect("free");
-    let (left, right) = frames.split(block).expect("large enough");
-    let single = frames.alloc(0, None).expect("free");
-    assert!(
-        frames
-            .split(single)
-            .map_err(|single| frames.free(single))
-            .is_err()
-    );
-    frames.free(right);
-    frames.free(left);
-    assert_eq!(frames.free_count(), 63);
-    assert!(frames.alloc(5, None).is_some());
-}
-
-#[test]
-fn a_frame_is_held_as_often_as_can_be_counted() {
+fn the_reference_count_does_not_overflow() {
     let mut frames = table(4);
     frames.add_free(1..4);
     let page = frames.alloc(0, None).expect("free");
     let mfn = page.mfn();
-    frames.give(page, 1);
-    frames.records[mfn.0 as usize].a = u32::MAX - 1;
-    let last = frames.hold(mfn, 1, true).expect("one more");
-    assert_eq!(frames.holds(mfn), (u32::MAX, 1));
-    assert_eq!(frames.hold(mfn, 1, true), Err(FrameError::TooManyHolds));
-    assert_eq!(frames.holds(mfn), (u32::MAX, 1), "nothing was counted");
-    assert_eq!(frames.let_go(last), None);
-    assert_eq!(frames.holds(mfn), (u32::MAX - 1, 0));
+    frames.assign_pages(page, 1);
+    frames.pages[mfn.0 as usize].refs_or_next = u32::MAX - 1;
+    let last = frames.get_page(mfn, 1, true).expect("one more");
+    assert_eq!(frames.page_refs(mfn), (u32::MAX, 1));
+    assert_eq!(frames.get_page(mfn, 1, true), Err(FrameError::TooManyRefs));
+    assert_eq!(frames.page_refs(mfn), (u32::MAX, 1), "nothing was counted");
+    assert_eq!(frames.put_page(last), None);
+    assert_eq!(frames.page_refs(mfn), (u32::MAX - 1, 0));
 }
 
 #[test]
-fn devices_are_what_is_neither_memory_nor_withheld() {
+fn mmio_is_what_is_neither_memory_nor_denied() {
     let mut frames = table(64);
     frames.add_free(8..16);
     frames.add_hypervisor(20..24);
-    frames.withhold(100..104);
+    frames.deny_iomem(100..104);
     for (range, device) in [
         (0..8, true),
         (7..9, false),
@@ -174,9 +159,9 @@ fn the_largest_blocks_are_of_a_gib() {
 }
 
 #[test]
-fn records_that_lie_apart_are_used_in_place() {
-    let records: &'static mut [Record] = Box::leak(vec![Record::default(); 32].into());
-    let mut frames = FrameTable::new(records);
+fn an_array_in_frames_is_used_in_place() {
+    let pages: &'static mut [PageInfo] = Box::leak(vec![PageInfo::default(); 32].into());
+    let mut frames = FrameTable::new(pages);
     assert_eq!((frames.end(), frames.add_free(0..100)), (32, 31));
     let page = frames.alloc(0, None).expect("free");
     assert_eq!(frames.owner(page.mfn()), Owner::Hypervisor);
@@ -188,10 +173,10 @@ enum Step {
     Alloc(u8, Option<u64>),
     AllocAt(u64, u8),
     Free(usize),
-    Give(usize, DomId),
-    Take(u64, DomId),
-    Hold(u64, DomId, bool),
-    LetGo(usize),
+    Assign(usize, DomId),
+    Release(u64, DomId),
+    GetPage(u64, DomId, bool),
+    PutPage(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -199,10 +184,10 @@ fn step() -> impl Strategy<Value = Step> {
         (0u8..8, proptest::option::of(0u64..600)).prop_map(|(o, b)| Step::Alloc(o, b)),
         (0u64..520, 0u8..6).prop_map(|(m, o)| Step::AllocAt(m, o)),
         any::<usize>().prop_map(Step::Free),
-        (any::<usize>(), 0u16..3).prop_map(|(i, d)| Step::Give(i, d)),
-        (0u64..520, 0u16..3).prop_map(|(m, d)| Step::Take(m, d)),
-        (0u64..520, 0u16..3, any::<bool>()).prop_map(|(m, d, w)| Step::Hold(m, d, w)),
-        any::<usize>().prop_map(Step::LetGo),
+        (any::<usize>(), 0u16..3).prop_map(|(i, d)| Step::Assign(i, d)),
+        (0u64..520, 0u16..3).prop_map(|(m, d)| Step::Release(m, d)),
+        (0u64..520, 0u16..3, any::<bool>()).prop_map(|(m, d, w)| Step::GetPage(m, d, w)),
+        any::<usize>().prop_map(Step::PutPage),
     ]
 }
 
@@ -218,8 +203,8 @@ proptest! {
         model[5..8].fill(Owner::Hypervisor);
         model.resize(END as usize, Owner::Mmio);
         let mut ours: Vec<HypFrames> = Vec::new();
-        let mut holds: Vec<(Hold, DomId)> = Vec::new();
-        fn taken(model: &mut [Owner], block: &HypFrames) {
+        let mut refs: Vec<(PageRef, DomId)> = Vec::new();
+        fn mark_allocated(model: &mut [Owner], block: &HypFrames) {
             let range = block.mfn().0 as usize..(block.mfn().0 + block.count()) as usize;
             assert!(block.mfn().0 % block.count() == 0);
             for owner in &mut model[range] {
@@ -232,7 +217,7 @@ proptest! {
                 Step::Alloc(order, below) => {
                     if let Some(block) = frames.alloc(order, below) {
                         prop_assert!(block.mfn().0 + block.count() <= below.unwrap_or(u64::MAX));
-                        taken(&mut model, &block);
+                        mark_allocated(&mut model, &block);
                         ours.push(block);
                     } else if order == 0 && below.is_none() {
                         prop_assert!(!model.contains(&Owner::Free), "there is a free frame");
@@ -244,7 +229,7 @@ proptest! {
                     let block = frames.alloc_at(Mfn(mfn), order);
                     prop_assert_eq!(block.is_some(), free && mfn + (1 << order) <= END);
                     if let Some(block) = block {
-                        taken(&mut model, &block);
+                        mark_allocated(&mut model, &block);
                         ours.push(block);
                     }
                 }
@@ -254,44 +239,44 @@ proptest! {
                     model[start..start + block.count() as usize].fill(Owner::Free);
                     frames.free(block);
                 }
-                Step::Give(at, domain) if !ours.is_empty() => {
+                Step::Assign(at, domain) if !ours.is_empty() => {
                     let block = ours.swap_remove(at % ours.len());
                     let start = block.mfn().0 as usize;
                     model[start..start + block.count() as usize].fill(Owner::Domain(domain));
-                    frames.give(block, domain);
+                    frames.assign_pages(block, domain);
                 }
-                Step::Take(mfn, domain) => {
-                    let held = holds.iter().any(|(hold, _)| hold.mfn() == Mfn(mfn));
+                Step::Release(mfn, domain) => {
+                    let referenced = refs.iter().any(|(page_ref, _)| page_ref.mfn() == Mfn(mfn));
                     let owned = model[mfn as usize] == Owner::Domain(domain);
-                    match frames.take(Mfn(mfn), domain) {
+                    match frames.release(Mfn(mfn), domain) {
                         Err(_) => prop_assert!(!owned),
-                        Ok(Released::Later) => {
-                            prop_assert!(owned && held);
+                        Ok(Released::WithLastRef) => {
+                            prop_assert!(owned && referenced);
                             model[mfn as usize] = Owner::Released(domain);
                         }
                         Ok(Released::Now(block)) => {
-                            prop_assert!(owned && !held);
+                            prop_assert!(owned && !referenced);
                             model[mfn as usize] = Owner::Hypervisor;
                             ours.push(block);
                         }
                     }
                 }
-                Step::Hold(mfn, domain, writable) => {
+                Step::GetPage(mfn, domain, writable) => {
                     let owned = model[mfn as usize] == Owner::Domain(domain);
-                    match frames.hold(Mfn(mfn), domain, writable) {
-                        Ok(hold) => {
+                    match frames.get_page(Mfn(mfn), domain, writable) {
+                        Ok(page_ref) => {
                             prop_assert!(owned);
-                            holds.push((hold, domain));
+                            refs.push((page_ref, domain));
                         }
                         Err(_) => prop_assert!(!owned),
                     }
                 }
-                Step::LetGo(at) if !holds.is_empty() => {
-                    let (hold, domain) = holds.swap_remove(at % holds.len());
-                    let mfn = hold.mfn();
-                    let last = !holds.iter().any(|(other, _)| other.mfn() == mfn);
+                Step::PutPage(at) if !refs.is_empty() => {
+                    let (page_ref, domain) = refs.swap_remove(at % refs.len());
+                    let mfn = page_ref.mfn();
+                    let last = !refs.iter().any(|(other, _)| other.mfn() == mfn);
                     let released = model[mfn.0 as usize] == Owner::Released(domain);
-                    let back = frames.let_go(hold);
+                    let back = frames.put_page(page_ref);
                     prop_assert_eq!(back.is_some(), last && released);
                     if let Some(block) = back {
                         model[mfn.0 as usize] = Owner::Hypervisor;
@@ -302,10 +287,10 @@ proptest! {
             }
             for mfn in 0..END {
                 prop_assert_eq!(frames.owner(Mfn(mfn)), model[mfn as usize], "frame {}", mfn);
-                let of_frame = holds.iter().filter(|(hold, _)| hold.mfn() == Mfn(mfn));
-                let writers = of_frame.clone().filter(|(hold, _)| hold.writable()).count();
+                let of_frame = refs.iter().filter(|(page_ref, _)| page_ref.mfn() == Mfn(mfn));
+                let writers = of_frame.clone().filter(|(page_ref, _)| page_ref.writable()).count();
                 let count = (of_frame.count() as u32, writers as u32);
-                prop_assert_eq!(frames.holds(Mfn(mfn)), count);
+                prop_assert_eq!(frames.page_refs(Mfn(mfn)), count);
             }
             let free = model.iter().filter(|o| **o == Owner::Free).count();
             prop_assert_eq!(frames.free_count(), free as u64);
@@ -313,7 +298,7 @@ proptest! {
             prop_assert_eq!(listed, free as u64);
             for domain in 0..3 {
                 let count = model.iter().filter(|o| **o == Owner::Domain(domain)).count();
-                prop_assert_eq!(frames.count_of(domain), count as u64);
+                prop_assert_eq!(frames.tot_pages(domain), count as u64);
             }
         }
     }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Random maps and unmaps against a map of frames.
 
 use super::*;
@@ -12,7 +14,7 @@ pub struct Tables {
     pub limit: Option<usize>,
 }
 
-impl TableMemory for Tables {
+impl P2mMemory for Tables {
     fn alloc(&mut self) -> Option<Mfn> {
         if self.limit.is_some_and(|limit| self.tables.len() >= limit) {
             return None;
@@ -47,7 +49,7 @@ fn memory_is_mapped_in_the_largest_leaves_that_fit() {
         Gfn(start),
         Mfn(start),
         (1 << 18) + 511,
-        Kind::Ram,
+        P2mType::RamRw,
     )
     .expect("fits");
     let order = |gfn| p2m.lookup(&memory, Gfn(gfn)).map(|seen| seen.order);
@@ -65,13 +67,19 @@ fn memory_is_mapped_in_the_largest_leaves_that_fit() {
 fn a_hole_in_a_large_leaf_leaves_the_rest() {
     let mut memory = Tables::default();
     let mut p2m = P2m::new(&mut memory).expect("memory");
-    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
-        .expect("fits");
-    assert!(!p2m.take_stale(), "nothing was replaced");
+    p2m.map(
+        &mut memory,
+        Gfn(1 << 18),
+        Mfn(1 << 18),
+        1 << 18,
+        P2mType::RamRw,
+    )
+    .expect("fits");
+    assert!(!p2m.take_needs_flush(), "nothing was replaced");
     let hole = Gfn((1 << 18) + 777);
     let seen = p2m.unmap(&mut memory, hole).expect("memory for two tables");
     assert_eq!(seen.map(|s| (s.mfn, s.order)), Some((Mfn(hole.0), 18)));
-    assert!(p2m.take_stale() && !p2m.take_stale());
+    assert!(p2m.take_needs_flush() && !p2m.take_needs_flush());
     assert_eq!(p2m.lookup(&memory, hole), None);
     for other in [hole.0 - 1, hole.0 + 1, 1 << 18, (1 << 19) - 1] {
         assert_eq!(
@@ -79,8 +87,14 @@ fn a_hole_in_a_large_leaf_leaves_the_rest() {
             Some(Mfn(other))
         );
     }
-    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
-        .expect("fits");
+    p2m.map(
+        &mut memory,
+        Gfn(1 << 18),
+        Mfn(1 << 18),
+        1 << 18,
+        P2mType::RamRw,
+    )
+    .expect("fits");
     assert_eq!(memory.tables.len(), 2, "the small tables are freed");
     p2m.destroy(&mut memory);
     assert!(memory.tables.is_empty());
@@ -91,38 +105,41 @@ fn what_is_out_of_reach_is_refused() {
     let mut memory = Tables::default();
     let mut p2m = P2m::new(&mut memory).expect("memory");
     for (gfn, count) in [(GFN_LIMIT, 1), (u64::MAX, 2), (GFN_LIMIT - 1, 2)] {
-        let result = p2m.map(&mut memory, Gfn(gfn), Mfn(0), count, Kind::Ram);
+        let result = p2m.map(&mut memory, Gfn(gfn), Mfn(0), count, P2mType::RamRw);
         assert_eq!(result, Err(MapError::OutOfReach));
     }
     assert_eq!(p2m.lookup(&memory, Gfn(u64::MAX)), None);
     memory.limit = Some(2);
-    let result = p2m.map(&mut memory, Gfn(1), Mfn(1), 1, Kind::Ram);
+    let result = p2m.map(&mut memory, Gfn(1), Mfn(1), 1, P2mType::RamRw);
     assert_eq!(result, Err(MapError::NoMemory));
     assert_eq!(p2m.lookup(&memory, Gfn(1)), None);
 }
 
 #[test]
 fn kinds_say_what_the_processor_may_do() {
-    for kind in Kind::ALL {
-        assert_eq!(Kind::of(leaf(3, kind, 0)), kind);
+    for kind in P2mType::ALL {
+        assert_eq!(P2mType::of(leaf(3, kind, 0)), kind);
         assert_eq!(leaf(3, kind, 0) & WRITE != 0, kind.writable());
     }
     let always = PRESENT | USER | ACCESSED | DIRTY;
-    for kind in Kind::ALL {
-        let bits = leaf(3, kind, 0) & !KIND_MASK;
+    for kind in P2mType::ALL {
+        let bits = leaf(3, kind, 0) & !TYPE_MASK;
         let own = match kind {
-            Kind::Ram => WRITE,
-            Kind::RamReadOnly => 0,
-            Kind::Mmio => WRITE | CACHE_DISABLE | WRITE_THROUGH,
-            Kind::Grant | Kind::Foreign => WRITE | NO_EXECUTE,
-            Kind::GrantReadOnly | Kind::ForeignReadOnly => NO_EXECUTE,
+            P2mType::RamRw => WRITE,
+            P2mType::RamRo => 0,
+            P2mType::MmioDirect => WRITE | CACHE_DISABLE | WRITE_THROUGH,
+            P2mType::GrantMapRw | P2mType::MapForeignRw => WRITE | NO_EXECUTE,
+            P2mType::GrantMapRo | P2mType::MapForeignRo => NO_EXECUTE,
         };
         assert_eq!(bits, 3 << 12 | always | own, "{kind:?}");
         assert_eq!(
-            leaf(1 << 18, kind, 2) & !KIND_MASK,
+            leaf(1 << 18, kind, 2) & !TYPE_MASK,
             1 << 30 | always | own | LARGE
         );
-        assert_eq!(kind.is_ram(), matches!(kind, Kind::Ram | Kind::RamReadOnly));
+        assert_eq!(
+            kind.is_ram(),
+            matches!(kind, P2mType::RamRw | P2mType::RamRo)
+        );
     }
     assert_eq!(table(Mfn(3)), 3 << 12 | PRESENT | WRITE | USER | ACCESSED);
 }
@@ -132,8 +149,14 @@ fn a_large_leaf_that_cannot_be_split_stays_whole() {
     let mut memory = Tables::default();
     let mut p2m = P2m::new(&mut memory).expect("memory");
     assert_eq!(p2m.root(), Mfn(1));
-    p2m.map(&mut memory, Gfn(1 << 18), Mfn(1 << 18), 1 << 18, Kind::Ram)
-        .expect("fits");
+    p2m.map(
+        &mut memory,
+        Gfn(1 << 18),
+        Mfn(1 << 18),
+        1 << 18,
+        P2mType::RamRw,
+    )
+    .expect("fits");
     // A hole needs two tables, and there is one.
     memory.limit = Some(memory.tables.len() + 1);
     let hole = Gfn((1 << 18) + 777);
@@ -145,7 +168,7 @@ fn a_large_leaf_that_cannot_be_split_stays_whole() {
     // What is seen nowhere needs none to be taken away.
     memory.limit = Some(0);
     assert_eq!(p2m.unmap(&mut memory, Gfn(5)), Ok(None));
-    assert!(!p2m.take_stale());
+    assert!(!p2m.take_needs_flush());
 }
 
 #[test]
@@ -153,7 +176,7 @@ fn leaves_are_as_large_as_both_numbers_allow() {
     let order_at = |gfn: u64, mfn: u64, count: u64| {
         let mut memory = Tables::default();
         let mut p2m = P2m::new(&mut memory).expect("memory");
-        p2m.map(&mut memory, Gfn(gfn), Mfn(mfn), count, Kind::Ram)
+        p2m.map(&mut memory, Gfn(gfn), Mfn(mfn), count, P2mType::RamRw)
             .expect("fits");
         p2m.lookup(&memory, Gfn(gfn)).map(|seen| seen.order)
     };
@@ -171,10 +194,10 @@ fn leaves_are_as_large_as_both_numbers_allow() {
     }
 }
 
-fn operation() -> impl Strategy<Value = (u64, u64, u64, Option<Kind>)> {
+fn operation() -> impl Strategy<Value = (u64, u64, u64, Option<P2mType>)> {
     let gfn = prop_oneof![0u64..2048, Just(512), Just(1024)];
     let count = prop_oneof![1u64..20, Just(512), Just(1024), Just(600)];
-    let kind = proptest::option::of(proptest::sample::select(&Kind::ALL[..]));
+    let kind = proptest::option::of(proptest::sample::select(&P2mType::ALL[..]));
     // Frames that are as well aligned as their places, or one off.
     (gfn, count, 0u64..2, kind)
 }
@@ -198,14 +221,14 @@ proptest! {
                 }
                 None => {
                     let seen = p2m.unmap(&mut memory, Gfn(gfn)).expect("memory");
-                    prop_assert_eq!(seen.map(|s| (s.mfn, s.kind)), model.remove(&gfn));
+                    prop_assert_eq!(seen.map(|s| (s.mfn, s.p2mt)), model.remove(&gfn));
                 }
             }
             // What was there has to be forgotten, and so has a table that is gone, be it empty.
             let freed = core::mem::take(&mut memory.freed) > 0;
-            prop_assert_eq!(p2m.take_stale(), before || freed);
+            prop_assert_eq!(p2m.take_needs_flush(), before || freed);
             for gfn in 0..3200 {
-                let seen = p2m.lookup(&memory, Gfn(gfn)).map(|s| (s.mfn, s.kind));
+                let seen = p2m.lookup(&memory, Gfn(gfn)).map(|s| (s.mfn, s.p2mt));
                 prop_assert_eq!(seen, model.get(&gfn).copied());
             }
         }
@@ -215,7 +238,7 @@ proptest! {
         p2m.for_each(&memory, |gfn, seen| {
             in_order &= last.replace(gfn) < Some(gfn);
             for i in 0..1 << seen.order {
-                seen_by_leaves.insert(gfn.0 + i, (Mfn(seen.mfn.0 + i), seen.kind));
+                seen_by_leaves.insert(gfn.0 + i, (Mfn(seen.mfn.0 + i), seen.p2mt));
             }
         });
         prop_assert!(in_order);

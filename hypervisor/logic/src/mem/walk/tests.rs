@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Page tables in a map of words.
 
 use super::*;
@@ -6,7 +8,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 struct Words(BTreeMap<u64, u64>);
 
-impl TableMemory for Words {
+impl GuestTables for Words {
     fn load(&mut self, gpa: u64) -> Option<u64> {
         self.0.get(&gpa).copied()
     }
@@ -70,7 +72,7 @@ fn read_only_pages_are_not_written_unless_protection_is_off() {
     let mut words = tables(PRESENT);
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, WRITING, &mut words),
-        Err(Fault::Forbidden)
+        Err(WalkFault::Forbidden)
     );
     let unprotected = Paging {
         write_protect: false,
@@ -87,7 +89,7 @@ fn a_user_does_not_reach_the_kernels_pages() {
     let user = Access { user: true, ..READ };
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, user, &mut tables(PRESENT | WRITE)),
-        Err(Fault::Forbidden)
+        Err(WalkFault::Forbidden)
     );
     assert_eq!(
         walk(
@@ -113,7 +115,7 @@ fn large_pages_end_the_walk() {
     words.0.insert(0x1000 + 256 * 8, 0x2000 | PRESENT | LARGE);
     assert_eq!(
         walk(&PAGING, ADDRESS_MAPPED, READ, &mut words),
-        Err(Fault::Reserved),
+        Err(WalkFault::Reserved),
         "no such large page"
     );
 }
@@ -130,7 +132,7 @@ fn what_is_not_there_is_not_mapped() {
     ] {
         assert_eq!(
             walk(&PAGING, address, READ, &mut words),
-            Err(Fault::NotMapped),
+            Err(WalkFault::NotMapped),
             "{address:#x}"
         );
     }
@@ -140,7 +142,7 @@ fn what_is_not_there_is_not_mapped() {
     };
     assert_eq!(
         walk(&nowhere, ADDRESS_MAPPED, READ, &mut words),
-        Err(Fault::NotMapped)
+        Err(WalkFault::NotMapped)
     );
 }
 
@@ -160,17 +162,17 @@ fn without_paging_addresses_are_physical() {
 fn the_kernel_does_not_reach_users_pages_where_smap_forbids() {
     let smap = Access { smap: true, ..READ };
     let of = |bits| walk(&PAGING, ADDRESS_MAPPED, smap, &mut tables(PRESENT | bits));
-    assert_eq!(of(USER), Err(Fault::Forbidden));
+    assert_eq!(of(USER), Err(WalkFault::Forbidden));
     assert_eq!(of(0), Ok(0x55000));
 }
 
 #[test]
 fn error_codes_are_the_processors() {
     let user = Access { user: true, ..READ };
-    assert_eq!(Fault::NotMapped.code(READ), 0);
-    assert_eq!(Fault::NotMapped.code(user), 4);
-    assert_eq!(Fault::Forbidden.code(WRITING), 3);
-    assert_eq!(Fault::Reserved.code(READ), 9);
+    assert_eq!(WalkFault::NotMapped.code(READ), 0);
+    assert_eq!(WalkFault::NotMapped.code(user), 4);
+    assert_eq!(WalkFault::Forbidden.code(WRITING), 3);
+    assert_eq!(WalkFault::Reserved.code(READ), 9);
 }
 
 /// Tables in which others change entries too: so many replacements fail because the entry has changed, or none is
@@ -193,7 +195,7 @@ impl Shared {
     }
 }
 
-impl TableMemory for Shared {
+impl GuestTables for Shared {
     fn load(&mut self, gpa: u64) -> Option<u64> {
         self.words.load(gpa)
     }
@@ -228,19 +230,23 @@ fn every_level_has_its_say() {
             *words.0.get_mut(&at).expect("an entry") &= !bit;
             walk(&PAGING, ADDRESS_MAPPED, access, &mut words)
         };
-        assert_eq!(without(WRITE, WRITING), Err(Fault::Forbidden), "{at:#x}");
-        assert_eq!(without(WRITE, user_write), Err(Fault::Forbidden));
+        assert_eq!(
+            without(WRITE, WRITING),
+            Err(WalkFault::Forbidden),
+            "{at:#x}"
+        );
+        assert_eq!(without(WRITE, user_write), Err(WalkFault::Forbidden));
         assert_eq!(without(WRITE, READ), Ok(0x55000));
-        assert_eq!(without(USER, user), Err(Fault::Forbidden));
-        assert_eq!(without(USER, user_write), Err(Fault::Forbidden));
+        assert_eq!(without(USER, user), Err(WalkFault::Forbidden));
+        assert_eq!(without(USER, user_write), Err(WalkFault::Forbidden));
         assert_eq!(without(USER, smap), Ok(0x55000), "it is the kernel's");
-        assert_eq!(without(PRESENT, READ), Err(Fault::NotMapped));
+        assert_eq!(without(PRESENT, READ), Err(WalkFault::NotMapped));
     }
     let all = |access| {
         let mut words = tables(PRESENT | WRITE | USER);
         walk(&PAGING, ADDRESS_MAPPED, access, &mut words)
     };
-    assert_eq!(all(smap), Err(Fault::Forbidden));
+    assert_eq!(all(smap), Err(WalkFault::Forbidden));
     assert_eq!(all(user_write), Ok(0x55000));
     // A user's write to a page that is read-only fails whatever the kernel's own may do.
     let unprotected = Paging {
@@ -249,7 +255,7 @@ fn every_level_has_its_say() {
     };
     let mut words = tables(PRESENT | USER);
     let written = walk(&unprotected, ADDRESS_MAPPED, user_write, &mut words);
-    assert_eq!(written, Err(Fault::Forbidden));
+    assert_eq!(written, Err(WalkFault::Forbidden));
     assert_eq!(words.0[&(0x4000 + 24)] & (ACCESSED | DIRTY), 0, "no mark");
 }
 
@@ -258,7 +264,7 @@ fn an_entry_that_changes_is_looked_at_again_a_few_times() {
     for (changes, expected) in [
         (0, Ok(0x55000)),
         (3, Ok(0x55000)),
-        (4, Err(Fault::NotMapped)),
+        (4, Err(WalkFault::NotMapped)),
     ] {
         let mut shared = Shared::new(tables(PRESENT | WRITE), changes, false);
         let found = walk(&PAGING, ADDRESS_MAPPED, READ, &mut shared);
@@ -321,12 +327,12 @@ fn five_levels_reach_further_than_four() {
     let beyond = 1 << 48 | ADDRESS_MAPPED & 0xffff_ffff_ffff;
     assert_eq!(walk(&five, beyond, READ, &mut words), Ok(0x55000));
     let four = walk(&PAGING, beyond, READ, &mut words);
-    assert_eq!(four, Err(Fault::NotMapped), "not canonical there");
+    assert_eq!(four, Err(WalkFault::NotMapped), "not canonical there");
     let high = walk(&five, 1 << 57, READ, &mut words);
-    assert_eq!(high, Err(Fault::NotMapped));
+    assert_eq!(high, Err(WalkFault::NotMapped));
     words.0.insert(0x9000 + 8, 0x1000 | PRESENT | LARGE);
     let large = walk(&five, beyond, READ, &mut words);
-    assert_eq!(large, Err(Fault::Reserved));
+    assert_eq!(large, Err(WalkFault::Reserved));
 }
 
 #[test]
@@ -356,8 +362,8 @@ fn faults_say_who_did_what() {
         user: true,
         ..WRITING
     };
-    assert_eq!(Fault::NotMapped.code(WRITING), 2);
-    assert_eq!(Fault::NotMapped.code(user_write), 6);
-    assert_eq!(Fault::Forbidden.code(READ), 1);
-    assert_eq!(Fault::Reserved.code(user_write), 15);
+    assert_eq!(WalkFault::NotMapped.code(WRITING), 2);
+    assert_eq!(WalkFault::NotMapped.code(user_write), 6);
+    assert_eq!(WalkFault::Forbidden.code(READ), 1);
+    assert_eq!(WalkFault::Reserved.code(user_write), 15);
 }

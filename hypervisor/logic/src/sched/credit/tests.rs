@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Random lives of vCPUs: none is lost, none runs twice, all get their share.
 
 use super::*;
@@ -17,10 +19,10 @@ fn run(scheduler: &mut Credit, cpus: usize, vcpus: u32, duration: u64) -> Vec<u6
     while now < duration {
         for cpu in 0..cpus {
             if let Some(vcpu) = scheduler.running(cpu) {
-                ran[vcpu.vcpu as usize] += SLICE;
+                ran[vcpu.vcpu as usize] += TIMESLICE;
             }
         }
-        now += SLICE;
+        now += TIMESLICE;
         for cpu in 0..cpus {
             scheduler.next(cpu, now);
         }
@@ -54,7 +56,7 @@ fn busy_vcpus_get_equal_shares() {
 #[test]
 fn who_is_asked_often_has_no_longer_turns() {
     let mut scheduler = Credit::new(1);
-    let (step, steps) = (SLICE / 7, 1400);
+    let (step, steps) = (TIMESLICE / 7, 1400);
     for number in 0..2 {
         scheduler.add(vcpu(number), 0);
         scheduler.wake(vcpu(number), 0);
@@ -66,7 +68,7 @@ fn who_is_asked_often_has_no_longer_turns() {
             ran[vcpu.vcpu as usize] += step;
         }
         let next = scheduler.next(0, now);
-        assert!(next.until.is_some_and(|until| until <= now + SLICE));
+        assert!(next.until.is_some_and(|until| until <= now + TIMESLICE));
     }
     let fair = steps * step / 2;
     assert!(ran[0].abs_diff(fair) < fair / 5, "{ran:?}");
@@ -81,11 +83,11 @@ fn who_wakes_with_credit_runs_at_once() {
     scheduler.wake(vcpu(0), 0);
     scheduler.wake(vcpu(1), 0);
     assert!(scheduler.next(0, 0).until.is_some(), "the other waits");
-    assert!(scheduler.next(0, SLICE).vcpu.is_some());
+    assert!(scheduler.next(0, TIMESLICE).vcpu.is_some());
     // What runs is charged, and so has no more claim to run at once.
-    scheduler.next(0, SLICE + 500);
-    assert_eq!(scheduler.wake(vcpu(2), SLICE + 1000), Some(0));
-    assert_eq!(scheduler.next(0, SLICE + 2000).vcpu, Some(vcpu(2)));
+    scheduler.next(0, TIMESLICE + 500);
+    assert_eq!(scheduler.wake(vcpu(2), TIMESLICE + 1000), Some(0));
+    assert_eq!(scheduler.next(0, TIMESLICE + 2000).vcpu, Some(vcpu(2)));
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn an_idle_cpu_takes_work_from_a_busy_one() {
     assert_eq!(scheduler.wake(vcpu(1), 10), Some(1), "the other CPU idles");
     assert_eq!(scheduler.next(1, 20).vcpu, Some(vcpu(1)));
     assert_eq!(
-        scheduler.next(0, SLICE),
+        scheduler.next(0, TIMESLICE),
         Next {
             vcpu: Some(vcpu(0)),
             until: None
@@ -116,12 +118,12 @@ fn a_vcpu_that_yields_lets_its_equal_run() {
     scheduler.wake(vcpu(1), 0);
     // Both have run once, so neither runs before the other for having been woken.
     scheduler.next(0, 0);
-    scheduler.next(0, SLICE);
-    let first = scheduler.next(0, 2 * SLICE).vcpu;
-    let later = scheduler.next(0, 2 * SLICE + 1000).vcpu;
+    scheduler.next(0, TIMESLICE);
+    let first = scheduler.next(0, 2 * TIMESLICE).vcpu;
+    let later = scheduler.next(0, 2 * TIMESLICE + 1000).vcpu;
     assert_eq!(later, first, "its slice is not over");
-    scheduler.yields(0);
-    let second = scheduler.next(0, 2 * SLICE + 2000).vcpu;
+    scheduler.yield_cpu(0);
+    let second = scheduler.next(0, 2 * TIMESLICE + 2000).vcpu;
     assert_ne!(second, first);
 }
 
@@ -151,7 +153,7 @@ proptest! {
                     }
                     awake[number as usize] = false;
                 }
-                3 => scheduler.yields(cpu),
+                3 => scheduler.yield_cpu(cpu),
                 _ => {
                     let next = scheduler.next(cpu, now);
                     prop_assert_eq!(next.vcpu, scheduler.running(cpu));
@@ -159,13 +161,13 @@ proptest! {
                         prop_assert!(awake[vcpu.vcpu as usize]);
                     } else {
                         // No CPU idles while somebody waits.
-                        prop_assert!(scheduler.cpus.iter().all(|cpu| cpu.waiting.is_empty()));
+                        prop_assert!(scheduler.cpus.iter().all(|cpu| cpu.runq.is_empty()));
                     }
                 }
             }
             for number in 0..6u32 {
                 let runs = scheduler.cpus.iter().filter(|cpu| cpu.running == Some(vcpu(number))).count();
-                let waits: usize = scheduler.cpus.iter().map(|cpu| cpu.waiting.iter().filter(|v| **v == vcpu(number)).count()).sum();
+                let waits: usize = scheduler.cpus.iter().map(|cpu| cpu.runq.iter().filter(|v| **v == vcpu(number)).count()).sum();
                 prop_assert!(runs + waits <= 1);
                 if awake[number as usize] {
                     prop_assert_eq!(runs + waits, 1, "vCPU {} is lost", number);

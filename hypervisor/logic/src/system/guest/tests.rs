@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Instructions' accesses to a domain's virtual memory.
 
 use super::*;
 use crate::mem::MachineMemory;
-use crate::system::fake::{Fake, add_domain, machine};
+use crate::system::fake::{FakePlatform, add_domain, machine};
 use std::vec::Vec;
 
 /// The tables are in frames 0x41 to 0x44.
@@ -15,7 +17,7 @@ const READ: Access = Access::supervisor(false);
 const WRITE: Access = Access::supervisor(true);
 
 /// A domain that sees at 0x1000 a page of its own, at 0x2000 one that it may read, at 0x3000 none, and nothing else.
-fn system() -> System<Fake> {
+fn system() -> System<FakePlatform> {
     let mut system = machine(1024);
     add_domain(&mut system, 1, 0x40, 64);
     let entries = [
@@ -36,7 +38,7 @@ fn system() -> System<Fake> {
 type Pieces = Vec<(bool, Range<usize>)>;
 
 fn access(
-    system: &mut System<Fake>,
+    system: &mut System<FakePlatform>,
     address: u64,
     access: Access,
 ) -> core::result::Result<Pieces, PageFault> {
@@ -166,7 +168,7 @@ fn a_number_in_an_argument_means_a_domain_that_the_caller_may_control() {
             vcpu: VcpuId { domain, vcpu: 0 },
             paging: PAGING,
         };
-        (caller.named(id), caller.target(id))
+        (caller.domain_by_any_id(id), caller.target_by_any_id(id))
     };
     assert_eq!(ask(1, own), (Ok(1), Ok(1)));
     assert_eq!(ask(1, 1), (Ok(1), Ok(1)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Into a guest and back.
+//! VMRUN: entering a guest, and returning at the next VMEXIT.
 
 use core::arch::global_asm;
 
@@ -8,11 +8,11 @@ use super::vmcb::Vmcb;
 use crate::arch::frames::Frames;
 use crate::arch::phys;
 
-/// The guest's registers that the VMCB does not keep. The assembly below knows the order.
+/// The guest's general registers that the VMCB does not hold, in the order that the assembly below uses.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 #[allow(missing_docs)]
-pub struct Registers {
+pub struct GuestRegs {
     pub rbx: u64,
     pub rcx: u64,
     pub rdx: u64,
@@ -33,8 +33,8 @@ global_asm!(
     r#"
     .section .text.svm, "ax"
     .global svm_enter
-    # rdi: guest's VMCB, physical; rsi: Registers; rdx: host's VMCB, physical, for what VMSAVE keeps.
-    # Interrupts are off and stay off for the caller; while the guest runs a pending one makes it exit.
+    # rdi: guest's VMCB, physical; rsi: GuestRegs; rdx: host's VMCB, physical, for what VMSAVE keeps.
+    # Interrupts are off for the caller. A physical interrupt makes the guest exit and stays pending.
 svm_enter:
     push rbp
     push rbx
@@ -99,41 +99,43 @@ svm_enter:
 );
 
 unsafe extern "C" {
-    fn svm_enter(guest: u64, registers: *mut Registers, host: u64);
+    fn svm_enter(guest: u64, registers: *mut GuestRegs, host: u64);
 }
 
-/// A guest processor's VMCB, the host's beside it, and the registers neither keeps.
-pub struct Context {
+/// The VMCB of a vCPU, the VMCB for the host's state, and the registers that neither holds.
+pub struct SvmContext {
     vmcb: Frames,
     host: Frames,
-    /// The registers.
-    pub registers: Registers,
+    /// The guest's general registers.
+    pub registers: GuestRegs,
 }
 
-impl Context {
-    /// A VMCB of zeroes; `None` without memory.
+impl SvmContext {
+    /// With a zeroed VMCB; `None` without memory.
     pub fn new() -> Option<Self> {
         Some(Self {
             vmcb: Frames::one()?,
             host: Frames::one()?,
-            registers: Registers::default(),
+            registers: GuestRegs::default(),
         })
     }
 
-    /// The VMCB. The processor reads and writes it only in [`Context::enter`], which borrows it mutably.
+    /// The VMCB. The processor accesses it in [`SvmContext::vmrun`] only, which borrows `self` mutably.
     pub fn vmcb(&mut self) -> &mut Vmcb {
-        // SAFETY: the frame is ours, zeroed when taken, aligned, as large as the block, and reached only through
-        // this exclusive borrow; any bits are a valid `Vmcb`.
+        // SAFETY:
+        // - The frame is owned by `self`, which is borrowed exclusively; it was zeroed when it was allocated.
+        // - It is aligned and as large as a `Vmcb`, for which all bit patterns are valid.
         unsafe { &mut *phys::pointer(self.vmcb.start()) }
     }
 
-    /// Runs the guest until something makes it exit. Interrupts are off before and after.
+    /// Runs the guest until the next VMEXIT. Interrupts are off before and after.
     ///
-    /// What the guest can reach is what the VMCB's nested tables and permission maps allow: who fills them in
-    /// (`arch` alone writes the entries) answers for it.
-    pub fn enter(&mut self) {
-        // SAFETY: both blocks are whole frames of ours; the assembly saves what the guest overwrites. SVM is on:
-        // contexts are made after `svm::init`.
+    /// The nested page tables and permission maps in the VMCB decide what the guest can access.
+    pub fn vmrun(&mut self) {
+        // SAFETY:
+        // - Both VMCBs are whole frames that `self` owns, and `registers` is valid for reads and writes.
+        // - The assembly saves and restores all host state that the guest overwrites.
+        // - SVM is enabled: `svm::init` is called before the loop that runs vCPUs.
         unsafe {
             svm_enter(
                 self.vmcb.start(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest has in the processor that neither the VMCB nor the registers of [`super::enter`] hold: extended states
-//! (x87, SSE, AVX, …), debug registers, TSC_AUX. The hypervisor itself uses none of them, so they stay in the processor
-//! while the same vCPU runs there, and are saved when it leaves.
+//! State of a vCPU that neither the VMCB nor [`super::enter::GuestRegs`] holds: extended states (x87, SSE, AVX, …),
+//! debug registers, TSC_AUX. The hypervisor uses none of them, so they stay in the processor across exits. They are
+//! saved when the vCPU is descheduled.
 
 use core::arch::asm;
 
@@ -10,26 +10,26 @@ use crate::arch::frames::Frames;
 use crate::arch::{cpu, msr, phys};
 
 const TSC_AUX: u32 = 0xc000_0103;
-/// Place of FCW and of MXCSR in the legacy area, and what they are after a reset (AMD APM volume 2, 11.4.4).
+/// Offsets of FCW and MXCSR in the legacy area, and their reset values (AMD APM volume 2, 11.4.4).
 const FCW: (u64, u16) = (0, 0x37f);
 const MXCSR: (u64, u32) = (24, 0x1f80);
 
-/// Those of one vCPU while it does not run.
+/// The saved state of one vCPU.
 #[derive(Debug)]
-pub struct Extended {
-    /// The area of XSAVE: less than a page for the states that guests are given.
+pub struct ExtendedState {
+    /// The XSAVE area. The states that guests may have need less than a page.
     area: Frames,
-    /// The states that are kept: those guests are given and the processor has; 0 where it has no XSAVE.
+    /// The states that are saved: those that guests may have and the processor has. 0 without XSAVE.
     states: u64,
-    /// The states that the guest has turned on.
+    /// XCR0 of the guest.
     pub xcr0: u64,
     debug: [u64; 4],
-    /// None where the processor has no such register.
+    /// TSC_AUX; `None` if the processor does not have it.
     tsc_aux: Option<u64>,
 }
 
-impl Extended {
-    /// As after a reset; `None` without memory.
+impl ExtendedState {
+    /// The reset state; `None` without memory.
     pub fn new() -> Option<Self> {
         let mut area = Frames::one()?;
         area.write(FCW.0, &FCW.1.to_le_bytes());
@@ -49,23 +49,22 @@ impl Extended {
         })
     }
 
-    /// Takes them out of the processor.
+    /// Saves the processor's state.
     pub fn save(&mut self) {
         let area = phys::pointer::<u8>(self.area.start());
         if self.states == 0 {
-            // SAFETY: the area is a page of ours; the instruction writes 512 bytes of it.
+            // SAFETY: the area is a page that `self` owns; FXSAVE writes 512 bytes.
             unsafe { asm!("fxsave64 [{}]", in(reg) area, options(nostack)) };
         } else {
             write_xcr0(self.states);
-            // SAFETY: the area is a page of ours, zeroed at first and written by this alone, aligned, and larger than all
-            // states of `states` need.
+            // SAFETY: the area is an aligned page that `self` owns, which is larger than all states of `states`.
             unsafe {
                 asm!("xsave64 [{}]", in(reg) area, in("eax") self.states as u32, in("edx") 0, options(nostack));
             }
-            // The vCPU may come back with nobody in between, and is not loaded then.
+            // If no other vCPU runs here in between, the state is not loaded again.
             write_xcr0(self.xcr0);
         }
-        // SAFETY: reading debug registers changes nothing.
+        // SAFETY: reading debug registers has no side effect.
         unsafe {
             asm!(
                 "mov {}, dr0", "mov {}, dr1", "mov {}, dr2", "mov {}, dr3",
@@ -76,22 +75,22 @@ impl Extended {
         self.tsc_aux = self.tsc_aux.and_then(|_| msr::read(TSC_AUX));
     }
 
-    /// Puts them into the processor.
+    /// Loads the state into the processor.
     pub fn load(&self) {
         let area = phys::pointer::<u8>(self.area.start());
         if self.states == 0 {
-            // SAFETY: the area holds what FXSAVE or `new` left.
+            // SAFETY: the area has the format of FXSAVE, written by it or by `new`.
             unsafe { asm!("fxrstor64 [{}]", in(reg) area, options(nostack)) };
         } else {
             write_xcr0(self.states);
-            // SAFETY: the area holds what XSAVE or `new` left: nothing that the instruction objects to. The hypervisor's
-            // code uses none of these registers.
+            // SAFETY: XSAVE or `new` has written the area, so it is valid for XRSTOR. The hypervisor's code does not
+            // use these registers.
             unsafe {
                 asm!("xrstor64 [{}]", in(reg) area, in("eax") self.states as u32, in("edx") 0, options(nostack));
             }
             write_xcr0(self.xcr0);
         }
-        // SAFETY: breakpoints are off while the hypervisor runs: DR7 is the VMCB's in the guest and clear outside.
+        // SAFETY: breakpoints are disabled while the hypervisor runs: DR7 is cleared at each VMEXIT.
         unsafe {
             asm!(
                 "mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}",
@@ -100,12 +99,12 @@ impl Extended {
             );
         }
         if let Some(value) = self.tsc_aux {
-            // SAFETY: only RDTSCP and RDPID read it, which the hypervisor does not use.
+            // SAFETY: only RDTSCP and RDPID return it, which the hypervisor does not use.
             unsafe { msr::write(TSC_AUX, value) };
         }
     }
 
-    /// Turns states on and off for the guest, whose they are in the processor now. False if they do not go together.
+    /// Sets XCR0 of the guest whose state is in the processor. False if the value is not allowed.
     pub fn set_xcr0(&mut self, value: u64) -> bool {
         // x87 always; AVX needs SSE; the three parts of AVX-512 go together and need AVX (Intel SDM volume 1, 13.3).
         let (avx, wide) = (value & 4 != 0, value & 0xe0);
@@ -120,9 +119,9 @@ impl Extended {
     }
 }
 
-/// Sets which extended states the calling processor keeps. The value is one that [`Extended::set_xcr0`] lets pass.
+/// Writes XCR0. The value is one that [`ExtendedState::set_xcr0`] allows, or all states that are saved.
 fn write_xcr0(value: u64) {
-    // SAFETY: the value is one the processor accepts, and the hypervisor itself uses no extended state.
+    // SAFETY: callers pass values that the processor accepts, and the hypervisor uses no extended state.
     unsafe {
         asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nomem, nostack));
     }

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The permission maps: which I/O ports and model-specific registers a guest reaches without an exit
-//! (APM volume 2, 15.10 and 15.11). Everything is intercepted until allowed.
+//! The permission maps: which I/O ports and MSRs a guest accesses without an exit (APM volume 2, 15.10 and 15.11).
+//! Everything is intercepted until it is allowed.
 
 use core::ops::Range;
 
 use crate::arch::frames::Frames;
 
-/// Frames of the map of I/O ports: a bit a port, and one byte more.
+/// Frames of the I/O permission map: one bit for each port, and one more byte.
 const PORT_FRAMES: u64 = 3;
-/// Frames of the map of registers: two bits a register, three ranges.
+/// Frames of the MSR permission map: two bits for each MSR, in three ranges.
 const MSR_FRAMES: u64 = 2;
 
-/// A map with all bits set, in memory that is contiguous for the processor.
+/// A bitmap in contiguous frames.
 #[derive(Debug)]
-struct Map {
+struct Bitmap {
     frames: Frames,
     bits: alloc::vec::Vec<u8>,
 }
 
-impl Map {
+/// A set bit intercepts.
+impl Bitmap {
     fn new(count: u64) -> Option<Self> {
-        let mut frames = Frames::take(count, u64::MAX)?;
+        let mut frames = Frames::alloc(count, u64::MAX)?;
         let bits = alloc::vec![0xff; (count * 4096) as usize];
         frames.write(0, &bits);
         Some(Self { frames, bits })
@@ -42,43 +43,43 @@ impl Map {
     }
 }
 
-/// The map of I/O ports.
+/// The I/O permission map (IOPM).
 #[derive(Debug)]
-pub struct Ports(Map);
+pub struct IoPermissions(Bitmap);
 
-impl Ports {
-    /// A map that intercepts every port; `None` without memory.
+impl IoPermissions {
+    /// Intercepts all ports; `None` without memory.
     pub fn new() -> Option<Self> {
-        Map::new(PORT_FRAMES).map(Self)
+        Bitmap::new(PORT_FRAMES).map(Self)
     }
 
-    /// Lets the guest use ports.
+    /// Lets the guest access ports without an exit.
     pub fn allow(&mut self, ports: Range<u32>) {
         ports.for_each(|port| self.0.clear(port as usize));
     }
 
-    /// Has accesses to ports exit.
+    /// Intercepts ports.
     pub fn intercept(&mut self, ports: Range<u32>) {
         ports.for_each(|port| self.0.set(port as usize));
     }
 
-    /// Physical address for the VMCB.
+    /// Physical address, for the VMCB.
     pub fn address(&self) -> u64 {
         self.0.frames.start()
     }
 }
 
-/// The map of model-specific registers.
+/// The MSR permission map (MSRPM).
 #[derive(Debug)]
-pub struct Registers(Map);
+pub struct MsrPermissions(Bitmap);
 
-impl Registers {
-    /// A map that intercepts every register; `None` without memory.
+impl MsrPermissions {
+    /// Intercepts all MSRs; `None` without memory.
     pub fn new() -> Option<Self> {
-        Map::new(MSR_FRAMES).map(Self)
+        Bitmap::new(MSR_FRAMES).map(Self)
     }
 
-    /// Lets the guest read and, if `write`, write a register.
+    /// Lets the guest read and, if `write`, write an MSR without an exit.
     pub fn allow(&mut self, number: u32, write: bool) {
         let base = match number {
             0..0x2000 => 0,
@@ -93,7 +94,7 @@ impl Registers {
         }
     }
 
-    /// Physical address for the VMCB.
+    /// Physical address, for the VMCB.
     pub fn address(&self) -> u64 {
         self.0.frames.start()
     }

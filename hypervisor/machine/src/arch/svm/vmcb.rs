@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtual machine control block, APM volume 2, appendix B. Offsets are checked at compile time.
+//! The virtual machine control block (VMCB; APM volume 2, appendix B). Offsets are checked at compile time.
 
 use core::mem::offset_of;
 
@@ -175,7 +175,7 @@ pub mod exit {
     pub const MWAIT: u64 = 0x8b;
     pub const MWAIT_ARMED: u64 = 0x8c;
     pub const XSETBV: u64 = 0x8d;
-    pub const NESTED_FAULT: u64 = 0x400;
+    pub const NPF: u64 = 0x400;
     pub const INVALID: u64 = u64::MAX;
 }
 

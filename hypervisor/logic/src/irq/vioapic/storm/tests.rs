@@ -53,7 +53,7 @@ impl Machine {
     fn paused() -> Self {
         let mut machine = Self::new();
         machine.assert();
-        machine.storm(ENDS);
+        machine.storm(MAX_EOIS);
         assert_eq!(machine.pauses.len(), 1);
         // What was sent before the line was masked.
         assert!(machine.sent && !machine.take());
@@ -71,7 +71,7 @@ impl Machine {
     fn unmask(&mut self) -> bool {
         self.masked = false;
         self.send();
-        is_up(u32::from(self.remote_irr) << 14)
+        is_asserted(u32::from(self.remote_irr) << 14)
     }
 
     /// The device asserts the line.
@@ -86,7 +86,7 @@ impl Machine {
             self.apic.write(0, 0x10 + LINE * 2 + half);
             assert_eq!(self.apic.write(0x10, value), Some(LINE));
         }
-        self.masked = self.apic.real(LINE, 0x55, 0) & MASKED != 0;
+        self.masked = self.apic.hw_entry(LINE, 0x55, 0) & MASKED != 0;
         self.send();
     }
 
@@ -95,7 +95,7 @@ impl Machine {
         if !core::mem::take(&mut self.sent) {
             return false;
         }
-        let delivered = self.apic.asserted(LINE).is_some();
+        let delivered = self.apic.assert_pin(LINE).is_some();
         self.masked = true;
         self.remote_irr = false;
         self.interrupts += u32::from(delivered);
@@ -105,8 +105,8 @@ impl Machine {
     /// The guest ends what it has of the line's.
     fn end(&mut self) {
         self.now += COST;
-        for line in self.apic.ended(VECTOR) {
-            if self.apic.line(line) & MASKED != 0 {
+        for line in self.apic.eoi(VECTOR) {
+            if self.apic.redir_entry(line) & MASKED != 0 {
                 continue;
             }
             let up = self.unmask();
@@ -162,13 +162,13 @@ fn a_line_that_stays_up_leaves_the_processor_time() {
     machine.assert();
     machine.run(SECOND);
     // A pause for every 10,000 interrupts.
-    let cycle = u64::from(ENDS) * COST + PAUSE;
+    let cycle = u64::from(MAX_EOIS) * COST + PAUSE;
     assert!(
         machine.free >= SECOND / cycle * PAUSE,
         "{} ns",
         machine.free
     );
-    assert!(u64::from(machine.interrupts) <= (SECOND / cycle + 1) * u64::from(ENDS));
+    assert!(u64::from(machine.interrupts) <= (SECOND / cycle + 1) * u64::from(MAX_EOIS));
     // Linux gives a line up after 100,000, which are not withheld.
     machine.run(2 * SECOND);
     assert!(machine.interrupts > 100_000);
@@ -178,12 +178,12 @@ fn a_line_that_stays_up_leaves_the_processor_time() {
 fn a_line_that_goes_down_in_between_is_never_paused() {
     let mut machine = Machine::new();
     for _ in 0..3 {
-        machine.served_after(ENDS - 1);
+        machine.served_after(MAX_EOIS - 1);
         assert_eq!((machine.apic.deadline(), machine.masked), (None, false));
     }
-    assert_eq!(machine.interrupts, 3 * ENDS);
+    assert_eq!(machine.interrupts, 3 * MAX_EOIS);
     machine.assert();
-    machine.storm(ENDS);
+    machine.storm(MAX_EOIS);
     assert_eq!(machine.pauses.len(), 1, "{:?}", machine.pauses);
 }
 
@@ -203,10 +203,10 @@ fn the_line_is_delivered_again_after_the_pause() {
     machine.timers();
     assert_eq!((machine.apic.deadline(), machine.masked), (None, false));
     // Counting starts anew.
-    machine.storm(ENDS - 1);
+    machine.storm(MAX_EOIS - 1);
     assert_eq!(
         (machine.interrupts - before, machine.pauses.len()),
-        (ENDS - 1, 1)
+        (MAX_EOIS - 1, 1)
     );
     machine.storm(1);
     assert_eq!(machine.pauses.len(), 2);
@@ -219,7 +219,7 @@ fn a_line_that_went_down_during_the_pause_is_as_any_other_after_it() {
     machine.up = false;
     machine.run(machine.now + 2 * PAUSE);
     assert_eq!((machine.interrupts, machine.masked), (before, false));
-    machine.served_after(ENDS - 1);
+    machine.served_after(MAX_EOIS - 1);
     assert_eq!((machine.pauses.len(), machine.masked), (1, false));
 }
 
@@ -234,7 +234,7 @@ fn masking_ends_the_pause() {
     machine.write(ENTRY);
     assert!(!machine.masked && machine.take());
     machine.end();
-    machine.storm(ENDS - 2);
+    machine.storm(MAX_EOIS - 2);
     assert_eq!(machine.pauses.len(), 1, "counting started anew");
 }
 
@@ -247,28 +247,28 @@ fn writing_the_entry_ends_the_pause_and_puts_it_in_force() {
     // An edge is not masked until its end, and cannot be paused.
     let mut machine = Machine::paused();
     machine.write(u64::from(VECTOR));
-    assert_eq!(machine.apic.real(LINE, 0x55, 0), 0x55);
+    assert_eq!(machine.apic.hw_entry(LINE, 0x55, 0), 0x55);
     assert_eq!(machine.apic.deadline(), None);
 }
 
 #[test]
-fn a_pause_is_told_once_until_the_line_was_down_and_once_a_second() {
-    let news = |machine: &Machine| -> Vec<bool> {
-        let news = machine.pauses.iter().map(|pause| pause.news);
-        news.collect()
+fn a_pause_is_logged_once_until_the_line_is_down_and_once_a_second() {
+    let logged = |machine: &Machine| -> Vec<bool> {
+        let logged = machine.pauses.iter().map(|pause| pause.log);
+        logged.collect()
     };
     let mut machine = Machine::new();
     machine.assert();
     machine.run(3 * SECOND);
-    let told = news(&machine);
-    assert!(told.len() > 50 && told[0] && !told[1..].contains(&true));
+    let messages = logged(&machine);
+    assert!(messages.len() > 50 && messages[0] && !messages[1..].contains(&true));
     // Down and up again: news.
     machine.run(machine.apic.deadline().unwrap_or(machine.now));
     machine.served_after(0);
     machine.pauses.clear();
     machine.assert();
-    machine.storm(ENDS);
-    assert_eq!(news(&machine), [true]);
+    machine.storm(MAX_EOIS);
+    assert_eq!(logged(&machine), [true]);
     // Less than a second later none, but a storm that lasts is told of as soon as a second is over.
     machine.run(machine.now + PAUSE);
     machine.served_after(0);
@@ -276,30 +276,30 @@ fn a_pause_is_told_once_until_the_line_was_down_and_once_a_second() {
     let start = machine.now;
     machine.assert();
     machine.run(start + 2 * SECOND);
-    let told = news(&machine);
-    assert_eq!(told.iter().filter(|news| **news).count(), 1);
-    assert!(!told[0]);
+    let messages = logged(&machine);
+    assert_eq!(messages.iter().filter(|logged| **logged).count(), 1);
+    assert!(!messages[0]);
     // Writing the entry does not shorten the second.
     machine.run(machine.now + SECOND);
     machine.write(ENTRY);
-    machine.storm(ENDS);
+    machine.storm(MAX_EOIS);
     machine.write(ENTRY);
-    machine.storm(ENDS);
-    let last = news(&machine);
+    machine.storm(MAX_EOIS);
+    let last = logged(&machine);
     assert_eq!(last[last.len() - 2..], [true, false]);
 }
 
 #[test]
-fn a_message_that_is_on_its_way_tells_of_a_line_that_is_up() {
-    assert!(is_up(1 << 14 | 0x8055) && is_up(1 << 12 | 0x8055));
-    assert!(!is_up(0x1_a055));
+fn a_line_is_asserted_while_its_interrupt_is_in_flight() {
+    assert!(is_asserted(1 << 14 | 0x8055) && is_asserted(1 << 12 | 0x8055));
+    assert!(!is_asserted(0x1_a055));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn no_device_that_is_served_is_ever_paused(bursts in proptest::collection::vec((0..ENDS, 0..SECOND), 1..12)) {
+    fn no_device_that_is_served_is_ever_paused(bursts in proptest::collection::vec((0..MAX_EOIS, 0..SECOND), 1..12)) {
         let mut machine = Machine::new();
         for (count, idle) in bursts {
             machine.served_after(count);
@@ -310,7 +310,7 @@ proptest! {
 
     #[test]
     fn a_line_is_masked_for_a_reason_and_no_interrupt_is_lost(
-        steps in proptest::collection::vec((0u8..9, 0..2 * ENDS, 0..2 * PAUSE), 1..40)
+        steps in proptest::collection::vec((0u8..9, 0..2 * MAX_EOIS, 0..2 * PAUSE), 1..40)
     ) {
         let mut machine = Machine::new();
         let mut closed = false;
@@ -334,9 +334,9 @@ proptest! {
             }
             let pause = machine.apic.deadline();
             prop_assert!(pause.is_none_or(|until| !closed && until <= machine.now + PAUSE));
-            let reason = closed || machine.apic.waits(LINE) || pause.is_some();
+            let reason = closed || machine.apic.remote_irr(LINE) || pause.is_some();
             prop_assert_eq!(machine.masked, reason);
-            prop_assert_eq!(machine.apic.real(LINE, 0x55, 0) & MASKED != 0, reason);
+            prop_assert_eq!(machine.apic.hw_entry(LINE, 0x55, 0) & MASKED != 0, reason);
         }
         // Whatever it was: a line that is up and open interrupts within a pause.
         if closed {
