@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names the linker script of the guest; host builds need none.
+//! Passes the linker script to builds for the machine.
 
 fn main() {
     println!("cargo:rerun-if-changed=guest.ld");

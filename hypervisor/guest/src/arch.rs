@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All of the guest that is unsafe: its first instructions, the window, traps, and accesses that may fault.
+//! All unsafe code of the guest: its entry, the window's page tables, traps, and accesses that may fault.
 
 mod access;
 mod boot;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which hypercalls are made, with which arguments, and what lies where they point. Left out is only what an honest guest
-//! asks for to end or to sleep: it would be granted.
+//! Random hypercalls and their arguments. Left out are only those that end the guest or put it to sleep: they would be
+//! granted.
 
 use xen_abi::xen::hypercall;
 use xen_abi::{domctl, platform, sched, sysctl, vcpu};
@@ -9,7 +9,7 @@ use xen_abi::{domctl, platform, sched, sysctl, vcpu};
 use crate::random::Random;
 use crate::scratch::Scratch;
 
-/// 8-byte words that are written where a call's argument points.
+/// Number of 8-byte words that are written where the argument points.
 pub const WORDS: usize = 16;
 
 /// A multicall's entries (`multicall_entry`): number, result, six arguments.
@@ -18,28 +18,28 @@ const ENTRY: usize = 8;
 /// One hypercall.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Its number, all bits of it.
+    /// The hypercall's number, with all bits of RAX.
     pub number: u64,
     /// Its arguments.
     pub arguments: [u64; 5],
-    /// Where the words go before it is made, if anywhere.
+    /// Address at which the words are written before the hypercall.
     pub at: u64,
-    /// What is written there.
+    /// The words.
     pub words: [u64; WORDS],
 }
 
-/// A random one.
+/// A random hypercall.
 pub fn random(scratch: &Scratch, random: &mut Random) -> Call {
     let number = match random.below(8) {
         0 => random.next(),
         1 => random.below(256),
-        // Those that there are; 48 to 55 are the architecture's.
+        // Existing ones; 48 to 55 are the architecture's.
         _ => random.below(56),
     };
     of_number(number, scratch, random)
 }
 
-/// One with this number.
+/// A random hypercall with this number.
 pub fn of_number(number: u64, scratch: &Scratch, random: &mut Random) -> Call {
     let at = Scratch::good(random, 8 * WORDS as u64);
     let mut call = Call {
@@ -62,14 +62,14 @@ pub fn of_number(number: u64, scratch: &Scratch, random: &mut Random) -> Call {
 }
 
 impl Call {
-    /// Whether it must not be made unless its words are where it points: earlier calls may have put something else there
-    /// that cannot be written to, and the words that such a call finds there may ask for anything.
+    /// Whether it must not be made unless its words could be written: an earlier hypercall may have made the page
+    /// read-only, and a multicall that lies there would be arbitrary.
     pub fn needs_its_words(&self) -> bool {
         self.number as u32 == hypercall::MULTICALL
     }
 }
 
-/// Makes a call one that the guest comes back from, and one that means a little more than noise.
+/// Changes a hypercall so that it returns, and so that its argument is plausible.
 fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
     let command = call.arguments[0] as u32;
     // The number is read as 32 bits.
@@ -82,14 +82,14 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
             sched::op::POLL => call.arguments[1] = Scratch::bad(random) | 1 << 46,
             _ => {}
         },
-        // The old form of the same: 1 sleeps, 2 ends the domain.
+        // `sched_op_compat`: 1 blocks, 2 shuts the domain down.
         6 if matches!(command, 1 | 2) => call.arguments[0] = 0,
-        // Of the only vCPU, which is the domain's end.
+        // Taking the only vCPU down shuts the domain down.
         hypercall::VCPU_OP if command == vcpu::op::DOWN => {
             call.arguments[0] = vcpu::op::IS_UP.into();
         }
         hypercall::CONSOLE_IO if command == 0 => {
-            // What it writes is seen by people.
+            // Short, since it is printed on the console.
             call.arguments[1] = random.below(8);
             if random.one_in(2) {
                 call.arguments[1] = random.next();
@@ -123,7 +123,8 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
             );
         }
         hypercall::MULTICALL => {
-            // Its entries are tamed as well. The first asks for the version: a random one might change the next.
+            // Its entries are tamed as well. The first one asks for the version, as a random one might change the
+            // second.
             let count = random.below(3);
             call.arguments = [call.at, count, 0, 0, 0];
             let number = match random.below(56) {
@@ -136,7 +137,7 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
             call.words[first + 2] = 0;
             call.words[second] = number;
             call.words[second + 2..second + 7].copy_from_slice(&inner.arguments);
-            // Where its own argument would point, there is something else.
+            // The inner argument's memory has other contents, so it points elsewhere.
             for word in &mut call.words[second + 2..second + 7] {
                 if *word == inner.at {
                     *word = Scratch::bad(random) | 1 << 46;
@@ -151,7 +152,7 @@ fn tame(call: &mut Call, scratch: &Scratch, random: &mut Random) {
     }
 }
 
-/// A command in the first 32 bits and the version of the interface in the next, which is mostly right.
+/// Sets the command, in the first 32 bits, and the interface version, which is mostly right.
 fn version(call: &mut Call, command: u32, version: u32, random: &mut Random) {
     let version = if random.one_in(8) {
         version + 1

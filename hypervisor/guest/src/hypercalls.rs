@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random hypercalls, and those that an honest guest makes, whose answers do not change.
+//! Random hypercalls, and those of an honest guest, whose results do not change.
 
 use misbehaving::calls;
 use misbehaving::random::Random;
@@ -16,16 +16,16 @@ use crate::report::{failed, say};
 /// `-ENOSPC`: random calls may have taken all ports.
 const NO_SPACE: i64 = -28;
 
-/// Makes so many random calls; returns how many did not fail.
+/// Makes `count` random hypercalls; returns how many succeeded.
 pub fn random(count: u64, scratch: &Scratch, random: &mut Random) -> u64 {
     let mut succeeded = 0;
     for number in 0..count {
-        // What was given away comes back, or there would soon be nothing to point at.
+        // Memory that was given away is populated again, or there would soon be none left.
         if number % 256 == 0 {
             repopulate(scratch);
         }
         let call = match number {
-            // Each number there is comes first.
+            // First each existing number once.
             0..56 => calls::of_number(number, scratch, random),
             _ => calls::random(scratch, random),
         };
@@ -43,7 +43,7 @@ pub fn random(count: u64, scratch: &Scratch, random: &mut Random) -> u64 {
     succeeded
 }
 
-/// Asks for the window's memory again, page by page. A hypervisor that does not know the call has not taken any.
+/// Populates the window's memory again, page by page.
 fn repopulate(scratch: &Scratch) {
     for index in 0..scratch::MEMORY {
         let frame = scratch.first_frame + index;
@@ -62,14 +62,14 @@ fn repopulate(scratch: &Scratch) {
     }
 }
 
-/// What the hypervisor answered before anything happened.
+/// Results of hypercalls before anything happened.
 pub struct Honest {
     version: i64,
     features: u32,
 }
 
 impl Honest {
-    /// Asks.
+    /// Makes the hypercalls for the first time.
     pub fn ask() -> Self {
         Self {
             version: version(),
@@ -77,7 +77,7 @@ impl Honest {
         }
     }
 
-    /// Asks again, and says so; a wrong answer is the end.
+    /// Makes them again, and prints a line. A different result is a failure.
     pub fn still(&self, after: &str, scratch: &Scratch) {
         repopulate(scratch);
         let found = (version(), features());
@@ -100,7 +100,7 @@ fn version() -> i64 {
     make(hypercall::XEN_VERSION.into(), [0; 5])
 }
 
-/// XENVER_get_features of the first 32, in which no random call has a part.
+/// `XENVER_get_features` of submap 0.
 fn features() -> u32 {
     let mut words = [0u32; 2];
     let arguments = [6, words.as_mut_ptr() as u64, 0, 0, 0];
@@ -111,7 +111,7 @@ fn features() -> u32 {
     words[1]
 }
 
-/// Opens a port, asks what it is, and closes it.
+/// Allocates an event channel port, reads its status, and closes it.
 fn port(after: &str) {
     let events = |command: u32, argument: &mut [u8]| {
         let arguments = [command.into(), argument.as_mut_ptr() as u64, 0, 0, 0];
@@ -123,7 +123,7 @@ fn port(after: &str) {
     match events(op::ALLOC_UNBOUND, open.as_mut_bytes()) {
         0 => {}
         NO_SPACE => {
-            // All are taken: as good an answer. The next phase gets them back.
+            // All ports are in use, which is a valid result. They are closed for the next phase.
             let mut reset = event_channel::Reset { dom: domid::SELF };
             events(op::RESET, reset.as_mut_bytes());
             return;

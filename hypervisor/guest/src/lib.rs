@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest that misbehaves, to be booted as dom0: it makes every hypercall with arguments that mean nothing, touches
-//! registers, ports and memory that are not its own, scribbles on what it shares with the hypervisor, and in the end dies of
-//! a triple fault. In between it looks whether the hypervisor still answers as it should.
+//! A guest that misbehaves, to be booted as dom0: it makes every hypercall with random arguments, accesses registers,
+//! ports and memory that are not its own, scribbles on memory that it shares with the hypervisor, and ends with a
+//! triple fault. In between it checks that the hypervisor still works.
 //!
-//! Here is what it is going to do; the program beside it does it. Everything follows from a seed.
+//! This library chooses what is tried, all of it from a seed; the program does it.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

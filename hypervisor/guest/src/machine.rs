@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registers, instructions, ports and memory that are not the guest's.
+//! Accesses to registers, instructions, ports and memory that are not the guest's.
 
 use misbehaving::random::Random;
 use misbehaving::registers;
@@ -9,7 +9,7 @@ use misbehaving::scratch::Scratch;
 use crate::arch::{self, Instruction};
 use crate::report::{failed, say};
 
-/// All model-specific registers of some ranges, and some of all others, are read and written.
+/// Reads and writes all MSRs of some ranges, and some others.
 pub fn registers(random: &mut Random) {
     let (mut faults, mut tried) = (0, 0);
     let others: [u32; 500] = core::array::from_fn(|_| random.next() as u32);
@@ -20,7 +20,7 @@ pub fn registers(random: &mut Random) {
         tried += 2;
         faults += u32::from(read.is_none()) + u32::from(!written);
     }
-    // There is no machine on which most of them exist.
+    // Most of them exist on no machine.
     if faults < tried / 2 {
         failed(format_args!(
             "of {tried} accesses to registers only {faults} faulted"
@@ -32,7 +32,7 @@ pub fn registers(random: &mut Random) {
     ));
 }
 
-/// Instructions that a guest has no business with.
+/// Executes instructions that a guest must not use.
 pub fn instructions(random: &mut Random) {
     for instruction in Instruction::ALL {
         for _ in 0..20 {
@@ -52,7 +52,7 @@ pub fn instructions(random: &mut Random) {
     ));
 }
 
-/// Every port is read, those of the hypervisor's devices are written.
+/// Reads every port, and writes those of the hypervisor's devices.
 pub fn ports(random: &mut Random) {
     for port in 0..=u16::MAX {
         if registers::is_read(port) {
@@ -73,12 +73,12 @@ fn read_config(bdf: u32, register: u32) -> u32 {
     arch::read_port(DATA, 4)
 }
 
-/// PCI's configuration: read everywhere, in any size, and the message capabilities of all devices written to.
+/// Reads PCI configuration space everywhere, in any size, and writes to the MSI and MSI-X capabilities of all devices.
 pub fn pci(random: &mut Random) {
     for _ in 0..5000 {
         arch::write_port(ADDRESS, 4, random.next() as u32);
         arch::read_port(DATA + random.below(4) as u16, random.one_of(&[1, 2, 4]));
-        // Of no access that is not to all of it.
+        // The address register accepts 32-bit accesses only.
         arch::write_port(ADDRESS + random.below(4) as u16 & !1, 2, 0);
         arch::read_port(ADDRESS, random.one_of(&[1, 2, 4]));
     }
@@ -90,7 +90,7 @@ pub fn pci(random: &mut Random) {
         let mut at = read_config(bdf, 0x34) & 0xfc;
         for _ in 0..48 {
             let head = read_config(bdf, at);
-            // MSI and MSI-X: what is written to their control words, addresses and data means the hypervisor's vectors.
+            // MSI and MSI-X: the hypervisor emulates their control, address and data.
             if at >= 0x40 && matches!(head as u8, 5 | 0x11) {
                 for _ in 0..300 {
                     let offset = 2 + random.below(18) as u32;
@@ -102,7 +102,7 @@ pub fn pci(random: &mut Random) {
                     arch::read_port(port, size);
                     written += 1;
                 }
-                // Off again.
+                // Disabled again.
                 arch::write_port(ADDRESS, 4, 1 << 31 | bdf << 8 | at);
                 arch::write_port(DATA, 4, 0);
             }
@@ -112,12 +112,11 @@ pub fn pci(random: &mut Random) {
             }
         }
     }
-    say(format_args!(
-        "PCI: {written} writes to message capabilities"
-    ));
+    say(format_args!("PCI: {written} writes to MSI capabilities"));
 }
 
-/// Memory of the hypervisor's, its devices, nothing at all: by plain moves of all sizes, which the hypervisor carries out.
+/// Accesses memory and devices of the hypervisor, and addresses without any, by plain moves of all sizes, which the
+/// hypervisor emulates.
 pub fn memory(scratch: &Scratch, random: &mut Random) {
     let mut disclosed = 0;
     for _ in 0..6000 {
@@ -127,7 +126,7 @@ pub fn memory(scratch: &Scratch, random: &mut Random) {
             arch::write(address, size, random.next());
         }
         let value = arch::read(address, size);
-        // The hypervisor's image: nothing is there for the guest.
+        // Reads of the hypervisor's image have to return ones.
         let whole = (0x20_0000..0x28_0000 - 8).contains(&address);
         disclosed += u32::from(whole && value != u64::MAX >> (64 - 8 * size));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest: what its library plans, done.
+//! The guest's program, which does what its library chooses.
 
 #![no_std]
 #![no_main]
@@ -19,7 +19,7 @@ use misbehaving::options::Options;
 use misbehaving::random::Random;
 use misbehaving::scratch::Scratch;
 
-/// Where the boot code ends: in 64-bit mode, interrupts off and never on.
+/// Called by the boot code in 64-bit mode. Interrupts are off and stay off.
 fn start(info: &StartInfo) -> ! {
     let options = Options::parse(&info.command_line);
     let scratch = Scratch {

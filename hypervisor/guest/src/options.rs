@@ -2,12 +2,12 @@
 
 //! The guest's command line.
 
-/// What is asked for.
+/// The parsed command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `seed=N`: what everything follows from.
+    /// `seed=N`: the seed of all random numbers.
     pub seed: u64,
-    /// `calls=N`: how many random hypercalls are made.
+    /// `calls=N`: number of random hypercalls.
     pub calls: u64,
     /// `end=N`: how it ends.
     pub end: End,
@@ -15,30 +15,30 @@ pub struct Options {
     pub memory: u64,
 }
 
-/// A guest's end.
+/// How the guest ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// An exception without a table of exceptions.
+    /// An exception with an empty IDT.
     TripleFault,
-    /// Long mode's tables are not what is written to CR4: a fault on a real processor, the end on QEMU's.
+    /// Clears CR4.PAE in long mode: a fault on a real processor, the end on QEMU's.
     NoPhysicalExtension,
-    /// Paging without protection, in CR0: the same.
+    /// CR0.PG without CR0.PE: a fault on a real processor, the end on QEMU's.
     NoProtection,
-    /// Bits that CR4 does not have: the same.
+    /// Reserved bits of CR4: a fault on a real processor, the end on QEMU's.
     ControlBits,
-    /// Bits that DR7 does not have: the same.
+    /// Reserved bits of DR7: a fault on a real processor, the end on QEMU's.
     DebugBits,
-    /// An exchange with an emulated register.
+    /// XCHG with an emulated register.
     ExchangeWithDevice,
-    /// It jumps to where nothing is.
+    /// A jump to an address without memory.
     Nowhere,
 }
 
 impl End {
-    /// How many there are.
+    /// Number of variants.
     pub const COUNT: u64 = 7;
 
-    /// The one with a number, counted round and round.
+    /// The variant of a number, modulo their count.
     pub fn of(number: u64) -> Self {
         match number % Self::COUNT {
             0 => Self::TripleFault,
@@ -53,7 +53,7 @@ impl End {
 }
 
 impl Options {
-    /// Reads a command line; other words are somebody else's.
+    /// Parses a command line; unknown words are ignored.
     pub fn parse(line: &str) -> Self {
         let mut options = Self {
             seed: 1,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Strings of accesses to ports that the hypervisor keeps, which it carries out itself.
+//! INS and OUTS on ports that the hypervisor intercepts and emulates.
 
 use misbehaving::random::Random;
 use misbehaving::strings::PortString;
@@ -8,15 +8,15 @@ use misbehaving::strings::PortString;
 use crate::arch;
 use crate::report::{failed, say};
 
-/// What bytes are before something is read to them. No kept port reads as that.
+/// Value of the bytes before INS writes to them. No intercepted port reads as that.
 const OLD: u64 = 0x5a;
-/// How many bytes on both sides are looked at, too.
+/// Bytes on both sides that have to stay as they are.
 const AROUND: u64 = 8;
 
-/// PCI's address register, which reads as what was written.
+/// PCI's address register, which reads back what was written.
 const ADDRESS: u16 = 0xcf8;
 
-/// All kinds of them, in good and in bad memory.
+/// Executes all variants, in valid and in invalid memory.
 pub fn try_all(random: &mut Random) {
     let mut elements = 0;
     for _ in 0..300 {
@@ -52,7 +52,7 @@ pub fn try_all(random: &mut Random) {
     ));
 }
 
-/// One that does not fault: it does as much as it says.
+/// Executes one that has to finish without a fault.
 fn good(one: &PortString) {
     let (start, bytes) = one.bytes();
     let all = start - AROUND..start + bytes + AROUND;
@@ -72,7 +72,7 @@ fn good(one: &PortString) {
     }
 }
 
-/// The values that go through a port are those in memory.
+/// Checks that OUTS and INS move the values in memory.
 fn moves_values(random: &mut Random) {
     for _ in 0..200 {
         let place = PortString::good(random);
@@ -83,7 +83,7 @@ fn moves_values(random: &mut Random) {
             count: 1,
             ..place
         };
-        // Bits that the register has.
+        // Implemented bits of the register.
         let value = random.next() & 0x80ff_fffc;
         let (out, back) = (
             PortString {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FIFO event queues whose control block and event words the guest scribbles on while events are sent.
+//! FIFO event queues, on whose control block and event words the guest scribbles while events are sent.
 
 use misbehaving::random::Random;
 use misbehaving::scratch::{self, Scratch};
@@ -13,8 +13,9 @@ use crate::report::say;
 
 /// Rounds of sending and scribbling.
 const ROUNDS: u32 = 4000;
-/// Pages of the window with the control block and the event words.
+/// Page of the window with the control block.
 const CONTROL: u64 = scratch::READ_ONLY;
+/// Page of the window with the event words.
 const WORDS: u64 = scratch::READ_ONLY + 1;
 /// Ports that are sent to.
 const PORTS: usize = 16;
@@ -30,7 +31,7 @@ where
     )
 }
 
-/// Sets queues up, first wrongly and then rightly, and misuses them.
+/// Sets queues up, first with invalid and then with valid arguments, and misuses them.
 pub fn scribble(scratch: &Scratch, random: &mut Random) {
     let mut reset = event_channel::Reset { dom: domid::SELF };
     events(op::RESET, &mut reset);
@@ -94,7 +95,7 @@ pub fn scribble(scratch: &Scratch, random: &mut Random) {
     say(format_args!("queues: {sent} events sent"));
 }
 
-/// Changes a word in the first bytes of a page: to a link to any port, with any flags.
+/// Changes a word in the first bytes of a page to a link to any port, with any flags.
 fn scribble_on(page: u64, bytes: u64, random: &mut Random) {
     let at = scratch::page(page) + random.below(bytes / 4) * 4;
     let link = match random.below(3) {

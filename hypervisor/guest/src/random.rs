@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that look random (xorshift64*, Vigna 2016): the same from the same seed.
+//! A pseudo-random number generator (xorshift64*, Vigna 2016).
 
-/// A generator.
+/// The generator's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// One that starts from a seed.
+    /// Starts from a seed.
     pub fn new(seed: u64) -> Self {
-        // It would stay at 0; seeds that are close to each other are to begin differently.
+        // The state must not be 0; the first numbers of similar seeds are dropped.
         let mut random = Self(seed ^ 0x9e37_79b9_7f4a_7c15 | 1);
         for _ in 0..8 {
             random.next();
@@ -31,12 +31,12 @@ impl Random {
         (self.next() >> 16) % limit
     }
 
-    /// One of several.
+    /// A random element.
     pub fn one_of<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// True in one of so many cases.
+    /// True with probability 1 in `cases`.
     pub fn one_in(&mut self, cases: u64) -> bool {
         self.below(cases) == 0
     }

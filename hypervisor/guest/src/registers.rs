@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which registers, ports and device memory are tried. Left out is what a guest that owns the machine's devices may end the
-//! machine with, or have a device overwrite memory: without an IOMMU that is dom0's to do.
+//! Which registers, ports and device memory are accessed. Left out are those by which a guest that owns the machine's
+//! devices may reset the machine or let a device overwrite memory: without an IOMMU dom0 may do that.
 
 use core::ops::Range;
 
 use crate::random::Random;
 
-/// Ranges of model-specific registers: the architecture's, Xen's, AMD's.
+/// Ranges of MSRs: of the architecture, of Xen, of AMD.
 pub const MSRS: [Range<u32>; 4] = [
     0..0x2000,
     0x4000_0000..0x4000_0200,
@@ -15,20 +15,19 @@ pub const MSRS: [Range<u32>; 4] = [
     0xc001_0000..0xc001_2000,
 ];
 
-/// Of these only bits are tried that there are not: their values are what the guest runs by, or where a page of the
-/// guest's is written.
-const TOUCHY: [u32; 4] = [
+/// MSRs of which only reserved bits are written, since the guest depends on their values.
+const FRAGILE: [u32; 4] = [
     // EFER, the hypercall page, the APIC's base.
     0xc000_0080,
     0x4000_0000,
     0x1b,
-    // The APIC's interrupt command: INIT would be the guest's end.
+    // The APIC's ICR: INIT would end the guest.
     0x830,
 ];
 
-/// A value to write to a register, given the one that was read.
+/// A value to write to an MSR, given the one that was read.
 pub fn msr_value(number: u32, read: Option<u64>, random: &mut Random) -> u64 {
-    if TOUCHY.contains(&number) {
+    if FRAGILE.contains(&number) {
         return match number {
             // A frame that is not the guest's.
             0x4000_0000 => random.one_of(&[0x20_0000, 0xfe00_0000, 1 << 60, u64::MAX]),
@@ -45,7 +44,7 @@ pub fn msr_value(number: u32, read: Option<u64>, random: &mut Random) -> u64 {
     }
 }
 
-/// Ports that are written to: the interrupt controllers, the timer and its gate, the console, what is nobody's.
+/// Ports to write: of the interrupt controllers, the PIT and its gate, the console, and of no device.
 const WRITTEN: [u16; 22] = [
     0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x80, 0xed, 0x3f8, 0x3f9,
     0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0xcfa,
@@ -56,16 +55,16 @@ pub fn written_port(random: &mut Random) -> u16 {
     random.one_of(&WRITTEN)
 }
 
-/// Whether a port may be read: those of PCI's configuration are tried on their own.
+/// Whether a port is read here: those of PCI configuration are accessed separately.
 pub fn is_read(port: u16) -> bool {
     !(0xcf8..0xd00).contains(&port)
 }
 
-/// Guest-physical addresses that are read and written: the hypervisor's memory, its devices', nobody's.
+/// A guest-physical address to read and write: of the hypervisor's memory, of its devices, or of nothing.
 pub fn device_address(frames: u64, random: &mut Random) -> u64 {
     let offset = random.below(4096);
     match random.below(8) {
-        // The local APIC without the interrupt command, whose INIT would be the guest's end.
+        // The local APIC without the ICR, whose INIT would end the guest.
         0 => {
             let offset = match offset & 0xff0 {
                 0x2f0..=0x310 => 0x320,
@@ -75,13 +74,13 @@ pub fn device_address(frames: u64, random: &mut Random) -> u64 {
         }
         1 => 0xfec0_0000 + offset,
         2 => 0xfed0_0000 + offset,
-        // The hypervisor's image, and the end of memory, where it takes its own from.
+        // The hypervisor's image, and the end of memory, from which it allocates.
         3 => 0x20_0000 + random.below(0x8_0000),
         4 => (frames << 12) - 1 - random.below(16 << 20),
-        // PCI's configuration in memory, by the places where QEMU has it.
+        // PCI configuration space in memory, where QEMU has it.
         5 => random.one_of(&[0xb000_0000, 0xe000_0000]) + random.below(1 << 20),
         6 => 0xfe00_0000 + random.below(1 << 16),
-        // Beyond what the hypervisor leaves of memory, and straddling a page.
+        // Behind dom0's memory, and straddling a page.
         _ => 0xfff - random.below(8) + (random.below(frames) << 12) | 0x8000_0000,
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the guest says, by the hypervisor's console.
+//! Output on the hypervisor's console.
 
 use core::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use xen_abi::xen::hypercall;
 
 use crate::arch;
 
-/// A line's text, up to its end.
+/// A line, truncated to the buffer.
 struct Line {
     bytes: [u8; 256],
     len: usize,
@@ -33,14 +33,14 @@ pub fn say(text: fmt::Arguments<'_>) {
         len: 0,
     };
     let _ = write!(line, "(guest) {text}");
-    // What random calls wrote may not have ended its line.
+    // Output of a random hypercall may not have ended its line.
     for part in [&b"\n"[..], &line.bytes[..line.len], b"\n"] {
         let arguments = [0, part.len() as u64, part.as_ptr() as u64, 0, 0];
         arch::hypercall(hypercall::CONSOLE_IO.into(), arguments);
     }
 }
 
-/// Says what went wrong, and stays.
+/// Prints what went wrong, and halts.
 pub fn failed(text: fmt::Arguments<'_>) -> ! {
     say(format_args!("FAILED: {text}"));
     arch::halt()

@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the guest points hypercalls at. Its page tables map all memory below 4 GiB at its own address, and this window:
+//! Addresses and frame numbers for hypercalls. The guest's page tables map all memory below 4 GiB at its own address,
+//! and this window:
 //!
 //! | pages | what |
 //! |---|---|
-//! | 0, 1 | memory that can only be read |
+//! | 0, 1 | read-only memory |
 //! | 2 to 13 | memory |
-//! | 14 and 15 | nothing |
+//! | 14 and 15 | not mapped |
 //! | 16 | a frame with the hypervisor's code |
-//! | 17 | a frame that is no memory |
+//! | 17 | a frame without RAM |
 //!
-//! An address shortly before a change is a straddling one. Nothing else of the guest's is ever pointed at, so what
-//! hypercalls write does not change the guest.
+//! An address shortly before a boundary is straddling. Arguments never point to other memory of the guest, so
+//! hypercalls do not change the guest itself.
 
 use crate::random::Random;
 
-/// Where the window begins.
+/// Address of the window.
 pub const START: u64 = 0x40_0000_0000;
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
-/// Pages that can only be read, at the window's start.
+/// Number of read-only pages at the window's start.
 pub const READ_ONLY: u64 = 2;
-/// Pages with memory.
+/// Number of pages with RAM, read-only ones included.
 pub const MEMORY: u64 = 14;
 /// The page with the hypervisor's code.
 pub const HYPERVISORS: u64 = 16;
-/// The page that is no memory.
+/// The page without RAM.
 pub const NOTHING: u64 = 17;
 /// Pages in all.
 pub const PAGES: u64 = 18;
 
 /// The frame of the hypervisor's code: it is loaded at 2 MiB (hypervisor.ld).
 pub const HYPERVISORS_FRAME: u64 = 0x200;
-/// A frame that no machine has memory at: below the firmware.
+/// A frame without RAM on any machine: below the firmware.
 pub const NO_FRAME: u64 = 0xfe00_0000 >> 12;
 
-/// What pointers and frame numbers are made of.
+/// The parameters of the window.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch {
     /// The first frame of the window's memory; the others follow.
@@ -56,25 +57,25 @@ impl Scratch {
         page(READ_ONLY) + random.below(span) / 8 * 8
     }
 
-    /// An address with which something is wrong, sooner or later.
+    /// An invalid address, or one that becomes invalid within the argument.
     pub fn bad(random: &mut Random) -> u64 {
         let near = 1 + random.below(64);
         match random.below(9) {
             0 => near,
-            // Across the end of what can be read, or written to.
+            // Across the end of readable or of writable memory.
             1 => page(MEMORY) - near,
             2 => page(READ_ONLY) - near,
             3 => page(random.below(READ_ONLY)) + random.below(PAGE),
             4 => page(MEMORY) + random.below(2 * PAGE),
             5 => page(HYPERVISORS) + random.below(PAGE),
             6 => page(NOTHING) + random.below(PAGE),
-            // Not canonical, and the last ones there are.
+            // Non-canonical ones, and the last ones of the address space.
             7 => 0x8000_0000_0000 | random.next() >> 17,
             _ => u64::MAX - near,
         }
     }
 
-    /// A frame number: of the window, the hypervisor's, nobody's, or far beyond.
+    /// A frame number: of the window, of the hypervisor, without RAM, or out of range.
     pub fn frame(&self, random: &mut Random) -> u64 {
         match random.below(8) {
             0..=3 => self.first_frame + random.below(MEMORY),
@@ -85,7 +86,7 @@ impl Scratch {
         }
     }
 
-    /// A number that might mean something.
+    /// A plausible number for an argument.
     pub fn value(&self, random: &mut Random) -> u64 {
         match random.below(16) {
             0..=4 => random.below(33),

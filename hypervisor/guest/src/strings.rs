@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Strings of port accesses that are tried, and what has to come of them.
+//! INS and OUTS that are tried, and their expected results.
 
 use crate::random::Random;
 use crate::scratch::{HYPERVISORS, MEMORY, PAGE, READ_ONLY, page};
 
-/// INS or OUTS.
+/// An INS or OUTS instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortString {
     /// The port.
     pub port: u16,
     /// Bytes of an element.
     pub size: u32,
-    /// INS.
+    /// It is INS.
     pub input: bool,
-    /// With REP.
+    /// It has a REP prefix.
     pub repeated: bool,
-    /// Addresses go down.
+    /// Addresses go down (RFLAGS.DF).
     pub down: bool,
-    /// How many elements, if it is repeated.
+    /// Number of elements, with REP.
     pub count: u64,
-    /// Where the first one is.
+    /// Address of the first element.
     pub address: u64,
 }
 
-/// Ports of which the hypervisor does not let the guest have anything: they read as ones, and writing does nothing. The
-/// interrupt controllers, the timer, the console.
-const KEPT: [u16; 6] = [0x21, 0xa1, 0x4d0, 0x40, 0x3f8, 0x3fd];
+/// Ports that the hypervisor intercepts: they read as ones, and writes are ignored. Of the interrupt controllers, the
+/// PIT, the console.
+const INTERCEPTED: [u16; 6] = [0x21, 0xa1, 0x4d0, 0x40, 0x3f8, 0x3fd];
 
 impl PortString {
-    /// Any, of elements in memory that can be written.
+    /// A random one in writable memory.
     pub fn good(random: &mut Random) -> Self {
         let size = random.one_of(&[1, 2, 4]);
         let count = random.below(300);
         let down = random.one_in(2);
-        // Room for neighbours, which have to stay as they are.
+        // With room on both sides, which has to stay as it is.
         let span = (MEMORY - READ_ONLY) * PAGE;
         let first = page(READ_ONLY) + 8 + random.below(span - 300 * 4 - 16);
         let last = count.saturating_sub(1) * u64::from(size);
         Self {
-            port: random.one_of(&KEPT),
+            port: random.one_of(&INTERCEPTED),
             size,
             input: random.one_in(2),
             repeated: !random.one_in(4),
@@ -49,11 +49,11 @@ impl PortString {
         }
     }
 
-    /// One that leaves what can be accessed after fewer elements than it has, and has a fault there: the bytes up to where.
+    /// A random one that leaves accessible memory before its last element, and faults there.
     pub fn bad(random: &mut Random) -> Self {
         let good = Self::good(random);
         let (input, address) = match random.below(4) {
-            // Up to the end of memory, and down to what can only be read.
+            // Up to the end of memory, and down to read-only memory.
             0 => (good.input, page(MEMORY) - random.below(64)),
             1 => (true, page(READ_ONLY) + random.below(64)),
             2 => (true, page(random.below(READ_ONLY)) + random.below(PAGE - 8)),
@@ -69,7 +69,7 @@ impl PortString {
         }
     }
 
-    /// One from what is the hypervisor's, to a port whose value can be read back.
+    /// An OUTS from memory of the hypervisor, to a port whose value can be read back.
     pub fn from_hypervisor(random: &mut Random) -> Self {
         Self {
             port: 0xcf8,
@@ -82,12 +82,12 @@ impl PortString {
         }
     }
 
-    /// How many elements it has.
+    /// Number of its elements.
     pub fn elements(&self) -> u64 {
         if self.repeated { self.count } else { 1 }
     }
 
-    /// Count and address after so many of them.
+    /// Count and address after `elements` elements.
     pub fn after(&self, elements: u64) -> (u64, u64) {
         let bytes = elements * u64::from(self.size);
         let address = match self.down {
@@ -98,7 +98,7 @@ impl PortString {
         (count, address)
     }
 
-    /// The lowest address it touches and how many bytes there are.
+    /// The lowest address that it accesses, and the number of bytes.
     pub fn bytes(&self) -> (u64, u64) {
         let bytes = self.elements() * u64::from(self.size);
         match self.down {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions, most of which may fault: after a fault the guest goes on behind them.
+//! Instructions, most of which may fault: after a fault the guest continues behind them.
 
 use core::arch::asm;
 
@@ -10,11 +10,12 @@ use misbehaving::strings::PortString;
 
 use super::traps::{RECOVER, faults};
 
-/// An instruction after which it goes on at label 2, whatever happens.
+/// An instruction that continues at label 2, also after a fault.
 macro_rules! guarded {
     ($text:literal, $($operands:tt)*) => {
-        // SAFETY: a fault goes on behind the instruction, and registers are as they were. What it changes when it does
-        // not fault, the guest lives with: it is chosen so.
+        // SAFETY:
+        // - After a fault the trap handler continues behind the instruction with all registers restored.
+        // - Callers choose operands by which the instruction does not change memory that Rust uses.
         unsafe {
             asm!(
                 "lea {recover}, [rip + 2f]",
@@ -29,11 +30,12 @@ macro_rules! guarded {
     };
 }
 
-/// Makes a hypercall, by AMD's instruction.
+/// Makes a hypercall, by VMMCALL.
 pub fn hypercall(number: u64, arguments: [u64; 5]) -> i64 {
     let result;
     let [a, b, c, d, e] = arguments;
-    // SAFETY: what the hypervisor writes is where the arguments say: in the window, or in what the caller lends it.
+    // SAFETY: the hypervisor writes where the arguments point: into the window, or into memory of the caller that is
+    // passed as a raw pointer.
     unsafe {
         asm!(
             "vmmcall",
@@ -49,7 +51,7 @@ pub fn hypercall(number: u64, arguments: [u64; 5]) -> i64 {
     result
 }
 
-/// Reads a model-specific register; nothing if that faults.
+/// Reads an MSR; `None` if that faults.
 pub fn read_msr(number: u32) -> Option<u64> {
     let (mut low, mut high) = (0u32, 0u32);
     let faulted = faults(|| {
@@ -58,7 +60,7 @@ pub fn read_msr(number: u32) -> Option<u64> {
     (!faulted).then_some(u64::from(high) << 32 | u64::from(low))
 }
 
-/// Writes a model-specific register; says whether it could be.
+/// Writes an MSR; false if that faults.
 pub fn write_msr(number: u32, value: u64) -> bool {
     !faults(|| {
         guarded!(
@@ -74,7 +76,7 @@ pub fn write_msr(number: u32, value: u64) -> bool {
 /// Reads from a port.
 pub fn read_port(port: u16, size: u32) -> u32 {
     let mut value = 0u32;
-    // SAFETY: reading ports of devices that are not in use.
+    // SAFETY: the guest uses no devices, so no read of a port affects it.
     unsafe {
         match size {
             1 => asm!("in al, dx", in("dx") port, inout("eax") value, options(nostack)),
@@ -87,7 +89,7 @@ pub fn read_port(port: u16, size: u32) -> u32 {
 
 /// Writes to a port.
 pub fn write_port(port: u16, size: u32, value: u32) {
-    // SAFETY: the library chooses ports that the hypervisor keeps to itself, or that are nobody's.
+    // SAFETY: the library chooses ports that the hypervisor intercepts, or that no device has.
     unsafe {
         match size {
             1 => asm!("out dx, al", in("dx") port, in("eax") value, options(nostack)),
@@ -97,13 +99,16 @@ pub fn write_port(port: u16, size: u32, value: u32) {
     }
 }
 
-/// Moves a string between a port and memory; says whether it faulted, and what count and address are then.
+/// Executes INS or OUTS. Returns whether it faulted, and count and address afterwards.
 pub fn port_string(of: &PortString) -> (bool, u64, u64) {
     let (mut count, mut address) = (of.count, of.address);
     let down = u32::from(of.down);
     macro_rules! one {
         ($text:literal, $index:tt) => {
-            // SAFETY: as for `guarded`, and for ports as above. The library chooses addresses in the window only.
+            // SAFETY:
+            // - After a fault the trap handler continues behind the instruction with RCX and the address as they are
+            //   then.
+            // - The library chooses ports that the hypervisor intercepts, and addresses in the window.
             unsafe {
                 asm!(
                     "lea {recover}, [rip + 2f]",
@@ -181,10 +186,10 @@ pub fn write(address: u64, size: u32, value: u64) {
     });
 }
 
-/// What CPUID says.
+/// A CPUID leaf and subleaf.
 pub fn cpuid(leaf: u32, sub: u32) -> [u32; 4] {
     let (mut a, mut b, mut c, mut d) = (leaf, 0u64, sub, 0u32);
-    // SAFETY: it only changes registers; RBX, which the compiler keeps to itself, is as it was afterwards.
+    // SAFETY: CPUID only changes registers, and RBX, which the compiler reserves, is restored.
     unsafe {
         asm!(
             "xchg {b}, rbx",
@@ -200,11 +205,11 @@ pub fn cpuid(leaf: u32, sub: u32) -> [u32; 4] {
     [a, b as u32, c, d]
 }
 
-/// Writes values to control and debug registers that they cannot have; says how many of the writes faulted. What can be set
-/// is set back.
+/// Writes invalid values to control and debug registers. Returns how many of the writes faulted. Registers that can be
+/// changed are restored.
 pub fn wild_control_registers(random: &mut Random) -> u32 {
     let mut count = 0;
-    // XSETBV is only there if this is said (CR4.OSXSAVE).
+    // XSETBV needs CR4.OSXSAVE.
     faults(|| guarded!("mov cr4, {v}", v = in(reg) 0x20u64 | 1 << 18, options(nostack)));
     for _ in 0..50 {
         let wild = random.next();
@@ -219,7 +224,7 @@ pub fn wild_control_registers(random: &mut Random) -> u32 {
         ];
         count += results.iter().filter(|&&faulted| faulted).count() as u32;
         for _ in 0..4 {
-            // Any value is good for an address.
+            // Any value is valid for an address.
             faults(|| guarded!("mov dr0, {v}", v = in(reg) wild, options(nostack)));
             faults(|| guarded!("mov cr2, {v}", v = in(reg) wild, options(nostack)));
         }
@@ -228,8 +233,7 @@ pub fn wild_control_registers(random: &mut Random) -> u32 {
     count
 }
 
-/// Does something that a processor may refuse and a hypervisor need not carry out, if it says so. After a refusal it
-/// comes back.
+/// Does something that ends the guest, or that the processor refuses with a fault, after which this returns.
 pub fn end(how: End) {
     faults(|| match how {
         End::TripleFault => super::triple_fault(),
@@ -255,7 +259,7 @@ pub fn end(how: End) {
     });
 }
 
-/// Instructions that are the hypervisor's, or that it watches.
+/// Instructions that are for hypervisors, or that one intercepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Instruction {
@@ -279,7 +283,7 @@ pub enum Instruction {
 }
 
 impl Instruction {
-    /// All of them.
+    /// All instructions.
     pub const ALL: [Self; 17] = [
         Self::Vmrun,
         Self::Vmload,
@@ -300,7 +304,7 @@ impl Instruction {
         Self::Pause,
     ];
 
-    /// Whether a guest that has no virtual machines of its own must not get away with it.
+    /// Whether it has to fault in a guest without nested SVM.
     pub fn has_to_fault(self) -> bool {
         matches!(
             self,
@@ -319,7 +323,7 @@ impl Instruction {
     }
 }
 
-/// Runs an instruction with a value in RAX; says whether it faulted.
+/// Executes an instruction with a value in RAX. Returns whether it faulted.
 pub fn run(instruction: Instruction, value: u64) -> bool {
     let mut room = [0u8; 16];
     let room = room.as_mut_ptr();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From the PVH entry to 64-bit mode: all memory below 4 GiB at its own address, and the window ([`misbehaving::scratch`]).
+//! From the PVH entry to 64-bit mode: all memory below 4 GiB at its own address, and the window
+//! ([`misbehaving::scratch`]).
 
 use core::arch::global_asm;
 
@@ -42,7 +43,7 @@ pvh_entry:
     addl $4096, %eax
     addl $8, %edi
     loop 2b
-    # The window at 256 GiB: half of what an entry of the first table maps, whose entries Rust fills in.
+    # The window at 256 GiB. Rust fills in the entries of its page table.
     movl $(low_pdpt + 3), pml4
     movl $(window_pd + 3), low_pdpt + 256 * 8
     movl $(window_pt + 3), window_pd
@@ -56,7 +57,7 @@ pvh_entry:
     rdmsr
     orl $0x900, %eax
     wrmsr
-    # With write protection, which read-only pages need.
+    # With CR0.WP, so that read-only pages are.
     movl %cr0, %eax
     orl $0x80010001, %eax
     movl %eax, %cr0
@@ -115,7 +116,7 @@ pub fn scratch_frame() -> u64 {
     (&raw const window_memory) as u64 / scratch::PAGE
 }
 
-/// What the guest was started with, as far as it is of interest.
+/// The start information, as far as it is used.
 pub struct StartInfo {
     /// The command line.
     pub command_line: &'static str,
@@ -134,12 +135,14 @@ extern "C" fn enter(info: u64) -> ! {
             scratch::NOTHING => scratch::NO_FRAME << 12 | PRESENT | WRITABLE,
             _ => 0,
         };
-        // SAFETY: the table has 512 entries, and nothing was read through these yet.
+        // SAFETY: the assembly reserves 512 entries for the table, which only this code writes; nothing was accessed
+        // through them yet.
         unsafe { table.add(index as usize).write_volatile(entry) };
     }
-    // SAFETY: the start information, version 1: at 24 the address of the command line.
+    // SAFETY: `info` is the start information that RBX pointed to at the PVH entry; `cmdline_paddr` is at offset 24 of
+    // it.
     let text = unsafe { ((info + 24) as *const u64).read() } as *const core::ffi::c_char;
-    // SAFETY: it ends with a zero and lies in memory that is not written to.
+    // SAFETY: the command line ends with NUL, and lies in memory that neither the guest nor its hypercalls write to.
     let text = unsafe { core::ffi::CStr::from_ptr(text) };
     crate::start(&StartInfo {
         command_line: text.to_str().unwrap_or(""),

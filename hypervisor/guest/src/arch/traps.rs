@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Exceptions: an access that may fault says where to go on then; any other is a bug of the guest's.
+//! Exceptions. An access that may fault sets where to continue; any other exception is a bug of the guest.
 
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::report;
 
-/// Where to go on after a fault; 0: nowhere.
+/// The address at which to continue after a fault; 0 for none.
 pub(super) static RECOVER: AtomicU64 = AtomicU64::new(0);
-/// The last fault's vector; [`NONE`] before there is one.
+/// Vector of the last fault, or [`NONE`].
 static FAULT: AtomicU64 = AtomicU64::new(NONE);
 const NONE: u64 = u64::MAX;
 
-/// What the stub below pushes, and the processor.
+/// What the stub below and the processor push.
 #[repr(C)]
 struct Frame {
     vector: u64,
@@ -87,7 +87,7 @@ struct Pointer {
     base: u64,
 }
 
-/// Loads the table of exceptions. Called once.
+/// Loads the IDT. Called once.
 pub(super) fn load() {
     let first = (&raw const trap_stubs) as u64;
     let table = &raw mut TABLE;
@@ -95,7 +95,7 @@ pub(super) fn load() {
         let at = first + vector * 16;
         // An interrupt gate of ring 0, code segment 8 (AMD APM volume 2, 4.8.4).
         let low = at & 0xffff | 8 << 16 | 0x8e << 40 | (at >> 16 & 0xffff) << 48;
-        // SAFETY: nobody else has the table before it is loaded.
+        // SAFETY: there is one processor and the IDT is not loaded yet, so nothing else accesses it.
         unsafe { (*table).0[vector as usize] = [low, at >> 32] };
     }
     lidt(&Pointer {
@@ -105,12 +105,13 @@ pub(super) fn load() {
 }
 
 fn lidt(pointer: &Pointer) {
-    // SAFETY: the table stays, or is one that the guest means to die of.
+    // SAFETY: the IDT is a static whose gates lead to the stubs, or an empty one, after which the next exception ends
+    // the guest.
     unsafe { asm!("lidt [{}]", in(reg) pointer, options(readonly, nostack)) };
 }
 
 extern "C" fn handle(frame: &mut Frame) {
-    // An NMI that a random call asked for, and what debug registers were told.
+    // An NMI that a random hypercall has sent, or a breakpoint of random debug registers.
     if matches!(frame.vector, 1 | 2) {
         return;
     }
@@ -124,7 +125,7 @@ extern "C" fn handle(frame: &mut Frame) {
     }
 }
 
-/// Runs something that may fault; says whether it did.
+/// Runs something that may fault. Returns whether it did.
 pub(super) fn faults(work: impl FnOnce()) -> bool {
     FAULT.store(NONE, Ordering::Relaxed);
     work();
@@ -132,17 +133,17 @@ pub(super) fn faults(work: impl FnOnce()) -> bool {
     FAULT.load(Ordering::Relaxed) != NONE
 }
 
-/// Stops for good.
+/// Halts for ever.
 pub fn halt() -> ! {
     loop {
-        // SAFETY: no interrupt wakes it, as it takes none.
+        // SAFETY: halting has no effect on memory; interrupts are off.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
     }
 }
 
-/// An exception without a table of exceptions.
+/// Raises an exception with an empty IDT: a triple fault.
 pub fn triple_fault() -> ! {
     lidt(&Pointer { limit: 0, base: 0 });
-    // SAFETY: there is no way back, which is the point.
+    // SAFETY: the exception cannot be delivered, so nothing is executed behind it.
     unsafe { asm!("ud2", options(noreturn)) }
 }
