@@ -184,7 +184,7 @@ impl GrantTable {
     /// Checks that an entry allows a use, and sets its status bits. Returns what it grants, or `None` if the grant is
     /// in use already and its status bits need no change.
     ///
-    /// `map` tells that the grant is to be mapped, which a sub-page grant does not allow.
+    /// `map` tells that the use is a mapping, which a sub-page grant does not allow.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest is told of each leaf and register, and what it is not.
+//! The CPUID and MSR policies.
 
 use super::*;
 use crate::msr::{self, MsrPolicy};
@@ -308,7 +308,7 @@ fn addresses_are_as_long_as_four_levels_reach() {
 
 #[test]
 fn a_state_without_a_place_of_its_own_has_no_size() {
-    // Only what the processor saves in another form is told besides the sizes.
+    // Besides the sizes only the formats that the processor has are announced.
     let host = |_: u32, subleaf: u32| CpuidRegs {
         a: [7, 0xff, 256][subleaf.min(2) as usize],
         b: 576,

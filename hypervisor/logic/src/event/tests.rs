@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest can do to its own queues while the hypervisor appends to them: whatever it is, ports stay ports.
+//! Event channels in both ABIs, with guests that change queues and words while the hypervisor uses them.
 
 use super::*;
 use crate::mem::FrameTable;
@@ -368,7 +368,7 @@ fn a_guest_that_changes_the_last_port_all_the_time_loses_an_event() {
     let kept = flag(abi::PENDING) | flag(abi::LINKED) | flag(abi::MASKED);
     assert_eq!((word, memory.load_u32(head)), (kept | 2, 1));
     assert!(busy.get() > 0, "the word was marked busy");
-    // The queue goes on from there, though this guest never leaves it alone.
+    // The queue continues from there, although this guest changes it all the time.
     tries.set(0);
     let at = array + 8;
     let endless = RacingMemory {

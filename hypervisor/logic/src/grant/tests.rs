@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Entries that the granter changes while the hypervisor looks at them, and how often a grant may be used.
+//! Entries that the granter changes while the hypervisor checks them, and limits of the use of a grant.
 
 use super::*;
 use crate::mem::FrameTable;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hypercalls as guests make them, on a machine on the heap.
+//! Hypercalls of guests, on a machine on the heap.
 //!
 //! dom0 maps gfns 0x100 to 0x13f with equal mfns, domain 1 maps 64 frames from gfn 0x40 on. Neither has paging, so
 //! addresses are guest-physical.

@@ -238,7 +238,7 @@ impl FrameTable {
         }
     }
 
-    /// Gives frames back to the allocator. They are not cleared here: whoever allocates for a guest clears them.
+    /// Gives frames back to the allocator. They are not cleared here but when they are allocated for a guest.
     pub fn free(&mut self, frames: HypFrames) {
         let HypFrames { mfn, order } = frames;
         let inside = PageInfo {

@@ -59,7 +59,7 @@ impl<P: Platform> System<P> {
     }
 
     /// Acquires the page of one buf. The flag alone decides whether the word is a grant reference or a frame number,
-    /// and it is looked at for each copy: nothing of an earlier copy is used again (XSA-500).
+    /// and it is checked for each copy: nothing of an earlier copy is used again (XSA-500).
     fn claim_buf(
         &mut self,
         id: DomId,

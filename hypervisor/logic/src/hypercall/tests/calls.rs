@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Versions, lists of calls, what the toolstack asks, and who may call at all.
+//! Dispatch and permission, `xen_version`, `multicall`, and the toolstack's information hypercalls.
 
 use super::*;
 

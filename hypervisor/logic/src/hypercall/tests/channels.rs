@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whom a port may connect, what it tells, and how many there are.
+//! Binding of ports, their status, and their limit.
 
 use super::*;
 use crate::hypercall::tests::events::check;
@@ -240,7 +240,7 @@ fn an_event_tells_the_vcpu_that_its_port_is_bound_to() {
         let op = hvm_op::op::SET_EVTCHN_UPCALL_VECTOR;
         assert_eq!(with(&mut system, 0, nr::HVM_OP, op, vector(vcpu)).0, 0);
     }
-    // A domain that has said nothing is only woken.
+    // A domain that has set no vector is only woken.
     system.platform.calls.clear();
     let (zero, one) = connected(&mut system);
     let woken = PlatformCall::Upcall(VcpuId { domain: 1, vcpu: 0 }, Upcall::WakeOnly);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies between frames, granted or one's own.
+//! `GNTTABOP_copy` between pages, granted or the caller's own.
 
 use super::*;
 

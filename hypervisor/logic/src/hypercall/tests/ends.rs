@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a domain.
+//! Destroying a domain.
 
 use super::*;
 

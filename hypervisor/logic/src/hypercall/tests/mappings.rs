@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mappings of grants: whom a grant is for, status bits, references, handles.
+//! Mappings of grants: the domain that a grant is for, status bits, page references, handles.
 
 use super::grants::flags_of;
 use super::*;

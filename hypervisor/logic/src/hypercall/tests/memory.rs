@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where domains see what.
+//! `memory_op`: the shared info page, foreign frames, devices, memory maps.
 
 use super::*;
 use crate::mem::p2m::P2mType;

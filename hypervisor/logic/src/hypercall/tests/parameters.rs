@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domain's parameters, and what the machine's own matters are to those who are not dom0.
+//! HVM parameters of a domain, and hypercalls for dom0 that others may not make.
 
 use super::*;
 use crate::system::domain::Callback;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What dom0 asks of the machine.
+//! `platform_op` of dom0.
 
 use super::*;
 use xen_abi::platform::{FirmwareInfo, Header, INTERFACE_VERSION, SetPminfo, firmware, op, pm};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting, shutting down, timers, and where a vCPU's time went.
+//! Blocking, shutting down, timers and runstates.
 
 use super::*;
 use crate::system::vcpu::Runstate;

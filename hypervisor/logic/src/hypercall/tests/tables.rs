@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grant tables: how large they may be, who sees them, their two versions.
+//! Grant tables: their size, mappings of their frames, their two versions.
 
 use super::*;
 use xen_abi::grant_table::{EntryV2, EntryV2Transitive};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! vCPUs: their info, timers, polls, going up and down.
+//! `vcpu_op`: `vcpu_info`, timers, polls, going up and down.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A local APIC's registers, its interrupts and its timer.
+//! Registers, interrupts and timer of the vLAPIC.
 
 use super::timer::TICK;
 use super::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random operations on the table: no frame has two owners, none is lost.
+//! The frame table, also with random operations: no frame has two owners, none is lost.
 
 use super::*;
 use proptest::prelude::*;

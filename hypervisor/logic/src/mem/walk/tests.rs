@@ -279,7 +279,7 @@ fn entries_that_are_marked_are_not_written_again() {
         let found = walk(&PAGING, ADDRESS_MAPPED, access, &mut shared);
         assert_eq!((found, shared.replaced), (Ok(0x55000), replaced));
     }
-    // Where no mark can be made the access goes on without.
+    // An access succeeds where its bits cannot be set.
     let mut shared = Shared::new(tables(PRESENT | WRITE), 0, true);
     let found = walk(&PAGING, ADDRESS_MAPPED, WRITING, &mut shared);
     assert_eq!(found, Ok(0x55000));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random lives of vCPUs: none is lost, none runs twice, all get their share.
+//! The credit scheduler with random vCPUs: none is lost, none runs twice, all get their share.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions' accesses to a domain's virtual memory.
+//! Accesses of emulated instructions to a domain's virtual memory.
 
 use super::*;
 use crate::mem::MachineMemory;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One line from its device to a guest: a real I/O APIC, a processor that does what the library decides, time.
+//! A model of one interrupt line from its device to a guest: a real I/O APIC, a processor, time.
 
 use proptest::prelude::*;
 
@@ -269,7 +269,7 @@ fn a_pause_is_logged_once_until_the_line_is_down_and_once_a_second() {
     machine.assert();
     machine.storm(MAX_EOIS);
     assert_eq!(logged(&machine), [true]);
-    // Less than a second later none, but a storm that lasts is told of as soon as a second is over.
+    // Less than a second later none, but a storm that lasts is logged as soon as a second is over.
     machine.run(machine.now + PAUSE);
     machine.served_after(0);
     machine.pauses.clear();
