@@ -158,6 +158,36 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_has_every_option_with_its_values() {
+        let page = include_str!("../../../docs/reference/hypervisor-options.md");
+        let rows = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let mut listed = Vec::new();
+        for (option, rest) in rows {
+            listed.push(option);
+            let values = rest.split('|').nth(1).unwrap_or_default();
+            let values = values.split('`').skip(1).step_by(2);
+            // Others are placeholders, or parts of a value.
+            let whole =
+                |value: &&str| value.ends_with(char::is_alphanumeric) && !value.contains("SIZE");
+            for value in values.filter(whole) {
+                assert_eq!(parse(&format!("{option}{value}")).1, [""; 0]);
+            }
+        }
+        let words = KNOWN
+            .split([' ', ','])
+            .filter(|word| !["", "it", "knows", "and"].contains(word));
+        let mut known: Vec<_> = words
+            .map(|word| word.split_inclusive('=').next().unwrap_or(word))
+            .chain(["placeholder"])
+            .collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
     fn every_option_does_something() {
         let (options, refused) = parse(
             "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all noreboot crash-test",
