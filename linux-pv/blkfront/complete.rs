@@ -61,7 +61,9 @@ impl OnEvent {
             let mut ring = ring.lock();
             let Ring { link, stats } = &mut *ring;
             let result = match link {
-                Link::Connected(c) => c.collect(&self.core, stats, &mut total, done, &mut to_copy),
+                Link::Connected(c) | Link::Closing(c) => {
+                    c.collect(&self.core, stats, &mut total, done, &mut to_copy)
+                }
                 _ => Ok(()),
             };
             stats.interrupts = stats.interrupts.wrapping_add(1);
@@ -79,7 +81,8 @@ impl OnEvent {
             }
             let mut ring = ring.lock();
             while let Some(mut rq) = copied.pop() {
-                let (Link::Connected(c) | Link::Dead(c, _)) = &mut ring.link else {
+                let (Link::Connected(c) | Link::Closing(c) | Link::Dead(c, _)) = &mut ring.link
+                else {
                     // The connection is gone, and the pages go with it.
                     done.push(InFlight::Plain(rq).abandon());
                     continue;

@@ -8,9 +8,9 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::block::{RequestList, TagSet};
+use kernel_ext::block::TagSet;
 use kernel_ext::show::Show;
-use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, State, Transaction};
+use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
 use xen::event::EventChannel;
 use xen::ring::{IdSlot, IdTable, SharedRing};
 use xen_abi::io::protocols;
@@ -79,7 +79,6 @@ impl Offer {
             trusted,
         };
         transact(|t| offer.write(dev, t, order)).or_fatal("writing the rings to the xenstore")?;
-        dev.switch_state(State::Initialised);
         Ok(offer)
     }
 
@@ -261,11 +260,4 @@ impl Agreed {
             core.rings().len(),
         );
     }
-}
-
-/// Ends all connections of a disk, and returns the requests that the back end had not answered.
-pub(crate) fn disconnect(core: &Core, then: impl Fn() -> Link) -> RequestList<Blk> {
-    let mut requests = RequestList::new();
-    core.disconnect(&mut requests, then);
-    requests
 }

@@ -1,70 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a device: what the driver does when the bus calls.
+//! A device, from probe to remove: the steps that [`bus::Frontend`] asks for.
 //!
-//! | back end | front end |
+//! | step | what is done to the disk |
 //! |---|---|
-//! | InitWait | makes an offer of rings, becomes Initialised |
-//! | Connected | reads what the disk is, connects, makes the disk, becomes Connected |
-//! | Connected again | adapts the disk's size |
-//! | Closing, Closed | fails new I/O, waits for what is in flight, becomes Closed |
-//! | its folder is gone | as before, without waiting |
-//!
-//! When the domain is resumed elsewhere all this happens again, with the disk that there is: see
-//! [`crate::recover`].
-
-use core::time::Duration;
+//! | offer, connect | rings are made; at the first connection the Linux disk is too |
+//! | back end is Connected again | the disk's size is read anew |
+//! | quiesce, close | new requests fail; those in flight may be answered, then fail too |
+//! | resume, offer, connect | requests wait meanwhile; those that were not answered are submitted again |
+//! | remove | what is still to be written is written, the disk goes |
 
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::sync::Arc;
 use kernel_ext::block::RequestList;
-use kernel_ext::show::Show;
-use xen::bus::{self, wait_until, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
+use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, OrFail, Protocol};
 use xen::domain;
+use kernel_ext::show::Show;
+use xen_abi::io::xenbus::State;
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
-use crate::connect::{disconnect, Offer};
-use crate::disk::Vdisk;
-use crate::queue::{Blk, Core, Link};
+use crate::connect::Offer;
+use crate::disk::{limits, Vdisk};
+use crate::queue::{fail, Blk, Core, Link};
 
-/// How long a back end that closes gets to answer what is in flight.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The driver, to the bus.
-pub(crate) struct Blkfront;
-
-/// A device from probe to remove.
-#[pin_data]
-pub(crate) struct Vbd {
+/// A device.
+pub(crate) struct Blkfront {
     /// The number that requests name the disk by.
-    pub(crate) handle: u16,
+    handle: u16,
     /// Where it belongs among the disks.
-    pub(crate) placement: Placement,
-    #[pin]
-    pub(crate) life: Mutex<Life>,
-}
-
-/// How far a device is.
-pub(crate) struct Life {
-    /// Offered to the back end, which has not connected yet.
-    pub(crate) offer: Option<Offer>,
-    /// Since the first offer.
-    pub(crate) core: Option<Arc<Core>>,
+    placement: Placement,
+    /// The rings, since the first offer.
+    core: Option<Arc<Core>>,
     /// Since the first connection.
-    pub(crate) disk: Option<Vdisk>,
-    /// Requests that the back end before had not answered.
-    pub(crate) pending: RequestList<Blk>,
-    /// The back end has closed, or is gone: there is no way back.
-    pub(crate) closed: bool,
+    disk: Option<Vdisk>,
+    /// Requests that the back end before the resume had not answered.
+    unanswered: RequestList<Blk>,
 }
 
-#[vtable]
-impl bus::Driver for Blkfront {
-    type Data = Arc<Vbd>;
+impl FrontendDriver for Blkfront {
+    type Offer = Offer;
 
     const IDS: IdTable = xen::device_ids![c"vbd"];
 
-    fn probe(dev: &Device<Bound>, _id: &DeviceId) -> Result<Arc<Vbd>, Failure> {
+    const PROTOCOL: Protocol = Protocol {
+        // C's driver makes an offer to a back end that is Connected, too.
+        offer_when: &[State::InitWait, State::Connected],
+        connects_first: false,
+        reconfigures: false,
+        // The disk is dead then, and a file system on it shut down.
+        reopens: false,
+    };
+
+    fn probe(dev: &Device<Bound>, _handle: FrontendHandle<Self>) -> Result<Self, Failure> {
         let node = dev.node();
         let number = match node.read_opt::<u32>(c"virtual-device") {
             Ok(Some(number)) => number,
@@ -77,70 +64,109 @@ impl bus::Driver for Blkfront {
             pr_warn!("vdevice {:#x}: {}; ignoring\n", number, Show(bad));
             Failure::silent(ENODEV)
         })?;
-        // Our folder is called like the number that requests have to carry.
-        let handle = dev.number().ok_or(EINVAL)? as u16;
-        let life = Life {
-            offer: None,
+        Ok(Self {
+            // Our folder is called like the number that requests have to carry.
+            handle: dev.number().ok_or(EINVAL)? as u16,
+            placement,
             core: None,
             disk: None,
-            pending: RequestList::new(),
-            closed: false,
-        };
-        let vbd = pin_init!(Vbd { handle, placement, life <- new_mutex!(life) });
-        let vbd = Arc::pin_init(vbd, GFP_KERNEL)?;
-        dev.begin_again(PATIENCE);
-        Ok(vbd)
-    }
-
-    fn otherend_changed(
-        vbd: kernel::sync::ArcBorrow<'_, Vbd>,
-        dev: &Device<Bound>,
-        state: State,
-    ) -> Result<(), Failure> {
-        let mut life = vbd.life.lock();
-        if life.closed {
-            return Ok(());
-        }
-        match state {
-            State::InitWait if dev.state() == State::Initialising => vbd.offer(dev, &mut life),
-            State::Connected => {
-                if !matches!(dev.state(), State::Initialised | State::Connected) {
-                    vbd.offer(dev, &mut life)?;
-                }
-                vbd.connected(dev, &mut life)
-            }
-            State::Closing => life.close(dev, PATIENCE),
-            // While we are Initialising there is nothing to close, and this may be how the back end was
-            // left: see `Device::begin_again`.
-            State::Closed if !matches!(dev.state(), State::Closed | State::Initialising) => {
-                life.close(dev, PATIENCE)
-            }
-            State::Unknown => life.check_for_loss(dev),
-            _ => Ok(()),
-        }
-    }
-
-    fn resume(vbd: kernel::sync::ArcBorrow<'_, Vbd>, dev: &Device<Bound>) -> Result<(), Failure> {
-        vbd.life.lock().resume(dev)
-    }
-
-    fn is_ready(vbd: kernel::sync::ArcBorrow<'_, Vbd>, _dev: &Device<Bound>) -> bool {
-        let life = vbd.life.try_lock();
-        life.is_some_and(|life| {
-            life.disk
-                .as_ref()
-                .is_some_and(|disk| disk.disk().is_added())
+            unanswered: RequestList::new(),
         })
     }
 
-    fn remove(vbd: kernel::sync::ArcBorrow<'_, Vbd>, dev: &Device<Bound>) {
-        let mut life = vbd.life.lock();
-        let alive = !life.closed && !dev.has_vanished() && dev.otherend_state() == State::Connected;
-        life.remove(dev, alive);
+    fn offer(&mut self, dev: &Device<Bound>) -> Result<Offer, Failure> {
+        let offer = Offer::make(dev, self.core.as_ref(), self.handle, &self.placement)?;
+        self.core = Some(offer.core.clone());
+        Ok(offer)
+    }
+
+    fn connect(&mut self, dev: &Device<Bound>, offer: Offer) -> Result<(), Failure> {
+        match &self.disk {
+            None => self.connect_first(dev, offer),
+            Some(disk) => reconnect(dev, offer, disk),
+        }
+    }
+
+    fn connected(&mut self, _dev: &Device<Bound>) -> Result<(), Failure> {
+        if let Some(disk) = &self.disk {
+            // Before all that is newer.
+            while let Some(rq) = self.unanswered.pop() {
+                rq.requeue(false);
+            }
+            disk.disk().queue().kick_requeue_list();
+            disk.disk().go_on();
+            disk.announce();
+            disk.watch_idle();
+        }
+        Ok(())
+    }
+
+    /// That can only mean that the disk's size has changed.
+    fn backend_connected(&mut self, _dev: &Device<Bound>) {
+        if let Some(disk) = &self.disk {
+            disk.announce();
+        }
+    }
+
+    fn quiesce(&mut self) {
+        if let Some(core) = &self.core {
+            core.quiesce();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.core.as_ref().is_none_or(|core| core.in_flight() == 0)
+    }
+
+    fn close(&mut self) {
+        if let Some(core) = &self.core {
+            // The rings stay granted until the device goes, since the back end may still use them.
+            core.shut("closed");
+        }
+        self.fail_unanswered();
+        if let Some(disk) = &self.disk {
+            // Not before requests in flight have failed: file systems wait for theirs.
+            disk.disk().mark_dead();
+        }
+    }
+
+    fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        let (Some(core), Some(disk)) = (&self.core, &self.disk) else {
+            // Nothing was connected yet.
+            return Ok(());
+        };
+        disk.disk().hold();
+        core.disconnect(&mut self.unanswered, || Link::Suspended);
+        disk.moved(dev.otherend())?;
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.disk
+            .as_ref()
+            .is_some_and(|disk| disk.disk().is_added())
+    }
+
+    fn remove(&mut self, backend_alive: bool) {
+        if !backend_alive {
+            self.disconnect_for_good();
+            if let Some(disk) = &self.disk {
+                disk.disk().mark_dead();
+            }
+        }
+        self.fail_unanswered();
+        self.disk = None;
     }
 }
 
-/// In a domain with emulated devices, whoever set it up may have meant a disk to be one of those.
+impl Drop for Blkfront {
+    fn drop(&mut self) {
+        self.disk = None;
+        self.disconnect_for_good();
+    }
+}
+
+/// In a domain with emulated devices, the toolstack may have meant a disk to be one of those.
 fn refuse_emulated(dev: &Device<Bound>, number: u32) -> Result<(), Failure> {
     if !domain::is_hvm() {
         return Ok(());
@@ -157,31 +183,9 @@ fn refuse_emulated(dev: &Device<Bound>, number: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-impl Vbd {
-    fn offer(&self, dev: &Device<Bound>, life: &mut Life) -> Result<(), Failure> {
-        // One that the back end did not take up ends before there is another.
-        life.offer = None;
-        let offer = Offer::make(dev, life.core.as_ref(), self.handle, &self.placement)?;
-        life.core = Some(offer.core.clone());
-        life.offer = Some(offer);
-        Ok(())
-    }
-
-    fn connected(&self, dev: &Device<Bound>, life: &mut Life) -> Result<(), Failure> {
-        match (life.offer.take(), &life.disk) {
-            (Some(offer), None) => self.connect(dev, life, offer),
-            (Some(offer), Some(_)) => life.recover(dev, offer),
-            // The back end says that something has changed, which can only be the size.
-            (None, Some(disk)) => {
-                disk.announce();
-                Ok(())
-            }
-            (None, None) => Ok(()),
-        }
-    }
-
-    /// The first connection.
-    fn connect(&self, dev: &Device<Bound>, life: &mut Life, offer: Offer) -> Result<(), Failure> {
+impl Blkfront {
+    /// The first connection makes the disk.
+    fn connect_first(&mut self, dev: &Device<Bound>, offer: Offer) -> Result<(), Failure> {
         let agreed = offer.agree(dev, None)?;
         let (core, slots) = (offer.core.clone(), offer.slots());
         let disk = Vdisk::new(
@@ -195,79 +199,44 @@ impl Vbd {
         .or_fatal("making the disk")?;
         offer.accept(dev, &agreed, disk.disk().tag_set())?;
         agreed.log(&core);
-        dev.switch_state(State::Connected);
-        disk.announce();
-        disk.watch_idle();
-        life.disk = Some(disk);
-        Ok(())
-    }
-}
-
-impl Life {
-    /// The back end closes, or has done so.
-    fn close(&mut self, dev: &Device<Bound>, patience: Duration) -> Result<(), Failure> {
-        self.closed = true;
-        self.offer = None;
-        if let Some(disk) = &self.disk {
-            // New I/O fails from here on.
-            disk.disk().mark_dead();
-        }
-        if let Some(core) = &self.core {
-            wait_until(patience, || core.in_flight() == 0);
-            // The rings stay granted until the device goes, since the back end may still use them.
-            core.shut("closed");
-        }
-        self.fail_pending();
-        dev.frontend_closed();
+        self.disk = Some(disk);
         Ok(())
     }
 
-    /// Whether the back end's folder has vanished, with or without its domain, so that nobody will ever
-    /// answer. This is no step of the protocol, but what is left of a driver domain that was destroyed.
-    fn check_for_loss(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
-        let connected = dev.state() == State::Connected;
-        let gone = dev
-            .otherend_node()
-            .exists(c"state")
-            .is_ok_and(|exists| !exists);
-        if connected && gone {
-            pr_warn!("{:?}: the back end has vanished\n", dev.nodename());
-            return self.close(dev, Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    /// Fails what waits for a back end that will not come, and lets the disk go on to fail the rest.
-    fn fail_pending(&mut self) {
-        crate::queue::fail(core::mem::take(&mut self.pending));
+    /// Fails what waits for a back end that will not come, and lets the disk fail the rest.
+    fn fail_unanswered(&mut self) {
+        fail(core::mem::take(&mut self.unanswered));
         if let Some(disk) = &self.disk {
             disk.disk().unquiesce();
         }
     }
 
-    /// The device goes, or the driver. If the back end is alive, what is still to be written to the disk
-    /// is written, and the back end then gets to close its side, so that all memory can be freed at once.
-    fn remove(&mut self, dev: &Device<Bound>, alive: bool) {
-        self.closed = true;
-        self.offer = None;
-        if !alive {
-            if let Some(core) = &self.core {
-                crate::queue::fail(disconnect(core, || Link::Disconnected));
-            }
-            if let Some(disk) = &self.disk {
-                disk.disk().mark_dead();
-            }
-        }
-        self.fail_pending();
-        self.disk = None;
-        if alive {
-            dev.frontend_closed();
-            dev.wait_while(PATIENCE, |state| {
-                matches!(state, State::Connected | State::Closing)
-            });
-        }
-        if let Some(core) = self.core.take() {
-            crate::queue::fail(disconnect(&core, || Link::Disconnected));
+    /// Ends all connections, and fails what the back end has not answered.
+    fn disconnect_for_good(&mut self) {
+        if let Some(core) = &self.core {
+            let mut requests = RequestList::new();
+            core.disconnect(&mut requests, || Link::Disconnected);
+            fail(requests);
         }
     }
+}
+
+/// A connection to the back end of another host, or of a restored snapshot, for the disk that there
+/// is.
+///
+/// What the old back end had not answered is submitted again. It may have carried such a request
+/// out already: then it is carried out twice, with the same data. What it had answered is not
+/// touched again, and requests that came meanwhile wait, so nothing overtakes.
+fn reconnect(dev: &Device<Bound>, offer: Offer, disk: &Vdisk) -> Result<(), Failure> {
+    let data = disk.disk().tag_set().data();
+    let agreed = offer.agree(dev, Some(data.max_segments as u32))?;
+    disk.disk()
+        .queue()
+        .update_limits(&limits(&agreed))
+        .or_fatal("changing the limits of the queue")?;
+    disk.disk().set_read_only(agreed.disk.read_only);
+    let core = offer.core.clone();
+    offer.accept(dev, &agreed, disk.disk().tag_set())?;
+    agreed.log(&core);
+    Ok(())
 }

@@ -135,7 +135,7 @@ impl Core {
         self.rings
             .iter()
             .map(|ring| match &ring.lock().link {
-                Link::Connected(c) => c.requests.taken(),
+                Link::Connected(c) | Link::Closing(c) => c.requests.taken(),
                 _ => 0,
             })
             .sum()
@@ -147,7 +147,7 @@ impl Core {
         for ring in &self.rings {
             let mut ring = ring.lock();
             let mut old = core::mem::replace(&mut ring.link, then());
-            if let Link::Connected(c) | Link::Dead(c, _) = &mut old {
+            if let Link::Connected(c) | Link::Closing(c) | Link::Dead(c, _) = &mut old {
                 let before = c.requests.taken();
                 c.drain(requests);
                 ring.stats.requeued += u64::from(before);
@@ -155,6 +155,17 @@ impl Core {
             // Closing the connection waits for its interrupt handler, which takes the lock.
             drop(ring);
             drop(old);
+        }
+    }
+
+    /// Takes no more requests; those that the back end has may still be answered. Any context.
+    pub(crate) fn quiesce(&self) {
+        for ring in &self.rings {
+            let mut ring = ring.lock();
+            ring.link = match core::mem::replace(&mut ring.link, Link::Disconnected) {
+                Link::Connected(c) => Link::Closing(c),
+                other => other,
+            };
         }
     }
 
@@ -167,7 +178,7 @@ impl Core {
         for ring in &self.rings {
             let mut ring = ring.lock();
             ring.link = match core::mem::replace(&mut ring.link, Link::Disconnected) {
-                Link::Connected(mut c) => {
+                Link::Connected(mut c) | Link::Closing(mut c) => {
                     any = true;
                     c.drain(&mut failed);
                     Link::Dead(c, why)
@@ -203,6 +214,8 @@ pub(crate) enum Link {
     Disconnected,
     /// Requests go to the back end.
     Connected(KBox<Connection>),
+    /// The back end closes: new requests fail, those that it has may still be answered.
+    Closing(KBox<Connection>),
     /// There will be a connection again: requests wait.
     Suspended,
     /// This back end offers fewer rings than the one before: requests go to that ring.
@@ -339,7 +352,9 @@ impl HwQueue {
                 result
             }
             Link::Suspended | Link::Elsewhere(_) => Err(copy.abandon(BlkStatus::RESOURCE)),
-            Link::Disconnected | Link::Dead(..) => Err(copy.abandon(BlkStatus::IOERR)),
+            Link::Disconnected | Link::Closing(_) | Link::Dead(..) => {
+                Err(copy.abandon(BlkStatus::IOERR))
+            }
         }
     }
 }
@@ -404,7 +419,9 @@ impl Operations for Blk {
                 }
             },
             Link::Suspended | Link::Elsewhere(_) => Err(rq.refuse(BlkStatus::RESOURCE)),
-            Link::Disconnected | Link::Dead(..) => Err(rq.refuse(BlkStatus::IOERR)),
+            Link::Disconnected | Link::Closing(_) | Link::Dead(..) => {
+                Err(rq.refuse(BlkStatus::IOERR))
+            }
         }
     }
 

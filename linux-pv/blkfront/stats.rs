@@ -69,6 +69,7 @@ fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let state = match &ring.link {
         Link::Disconnected => "disconnected",
         Link::Connected(_) => "connected",
+        Link::Closing(_) => "closing",
         Link::Suspended => "suspended",
         Link::Elsewhere(_) => "merged",
         Link::Dead(_, why) => why,

@@ -5,13 +5,12 @@
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, blk-mq) and `xen_ring` (ring,
 //! messages). The life of a disk:
 //!
-//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
 //! 2. [`connect`] agrees with the back end on rings and features.
 //! 3. [`disk`] makes the Linux disk, under the name the toolstack chose.
 //! 4. [`queue`] holds a hardware queue's connection; [`submit`] turns requests into messages,
 //!    [`complete`] responses into ends of requests. [`data`] has the ways that data is shown to the
 //!    back end.
-//! 5. [`recover`] gets requests across a suspend, a migration, or the loss of the back end.
 //!
 //! [`params`] are the module's parameters and [`stats`] what debugfs shows.
 //!
@@ -27,7 +26,6 @@ mod device;
 mod disk;
 mod params;
 mod queue;
-mod recover;
 mod stats;
 mod submit;
 
@@ -49,7 +47,7 @@ module! {
 struct Module {
     // Dropped in this order: devices are removed before what they use.
     #[pin]
-    _driver: bus::Registration<device::Blkfront>,
+    _driver: bus::Registration<bus::Frontend<device::Blkfront>>,
     _major: block::Major,
 }
 

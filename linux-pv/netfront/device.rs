@@ -53,7 +53,6 @@ struct Life {
     closed: bool,
 }
 
-#[vtable]
 impl bus::Driver for Netfront {
     type Data = Arc<Interface>;
 

@@ -44,7 +44,6 @@ pub(crate) struct Passed {
     _files: Option<Files>,
 }
 
-#[vtable]
 impl bus::Driver for Pcifront {
     type Data = Arc<Passed>;
 

@@ -2,7 +2,8 @@
 
 //! The xenbus: drivers, devices, their states, and the xenstore they talk through.
 //!
-//! - [`Driver`] is what a front or back end implements.
+//! - [`Driver`] is what a driver of a kind of devices implements.
+//! - [`FrontendDriver`] is what is left of that for a front end, whose states [`Frontend`] goes through.
 //! - [`Device`] is one device; as [`Device<Bound>`] it is in one of its driver's callbacks.
 //! - [`Dir`] reads and writes keys of one folder of the xenstore, [`Transaction`] makes several such
 //!   steps one.
@@ -13,6 +14,7 @@
 mod device;
 mod driver;
 mod failure;
+mod frontend;
 mod ids;
 mod path;
 mod ready;
@@ -25,6 +27,7 @@ mod value;
 pub use device::{wait_until, Bound, Device, Normal};
 pub use driver::Driver;
 pub use failure::{Answer, Failure, OrFail};
+pub use frontend::{Frontend, FrontendDriver, FrontendHandle};
 pub use ids::{DeviceId, IdTable, Ids};
 pub use path::{Key, Path};
 pub use ready::{OnReady, WhenReady};
@@ -33,5 +36,6 @@ pub use state::State;
 pub use store::Dir;
 pub use transaction::{transact, Transaction};
 pub use value::{FromStore, Problem, StoreError, Value};
+pub use xen_ring::xenbus::Protocol;
 
 pub use crate::device_ids;

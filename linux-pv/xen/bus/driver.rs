@@ -2,8 +2,6 @@
 
 //! What a driver on the xenbus implements.
 
-use kernel::build_error;
-use kernel::error::VTABLE_DEFAULT_ERROR;
 use kernel::prelude::*;
 use kernel::types::ForeignOwnable;
 
@@ -16,9 +14,8 @@ pub(super) type Borrowed<'a, T> = <<T as Driver>::Data as ForeignOwnable>::Borro
 ///
 /// All callbacks may sleep. The bus calls `probe` and `remove` once a device, with nothing else
 /// running for it; `otherend_changed` runs in the xenwatch thread, never twice at a time. While one of
-/// `otherend_changed`, `suspend` and `resume` runs, allocations start no I/O (see
+/// `otherend_changed` and `resume` runs, allocations start no I/O (see
 /// [`NoIo`](kernel_ext::sync::NoIo)).
-#[vtable]
 pub trait Driver: 'static {
     /// What is kept for a device from `probe` to `remove`, mostly an `Arc`.
     type Data: ForeignOwnable + Send + Sync;
@@ -54,22 +51,16 @@ pub trait Driver: 'static {
         let _ = (data, dev);
     }
 
-    /// The domain is about to be saved or migrated.
-    fn suspend(data: Borrowed<'_, Self>, dev: &Device<Bound>) -> Result {
-        let _ = (data, dev);
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
     /// The domain was restored, possibly elsewhere: the other end is another one, and all grants and
     /// event channels are gone.
     fn resume(data: Borrowed<'_, Self>, dev: &Device<Bound>) -> Result<(), Failure> {
         let _ = (data, dev);
-        build_error!(VTABLE_DEFAULT_ERROR)
+        Ok(())
     }
 
     /// Whether the device, being connected, can be used; booting waits for it.
     fn is_ready(data: Borrowed<'_, Self>, dev: &Device<Bound>) -> bool {
         let _ = (data, dev);
-        build_error!(VTABLE_DEFAULT_ERROR)
+        true
     }
 }

@@ -67,15 +67,8 @@ impl<T: Driver> Registration<T> {
         raw.probe = Some(Self::probe);
         raw.otherend_changed = Some(Self::otherend_changed);
         raw.remove = Some(Self::remove);
-        if T::HAS_SUSPEND {
-            raw.suspend = Some(Self::suspend);
-        }
-        if T::HAS_RESUME {
-            raw.resume = Some(Self::resume);
-        }
-        if T::HAS_IS_READY {
-            raw.is_ready = Some(Self::is_ready);
-        }
+        raw.resume = Some(Self::resume);
+        raw.is_ready = Some(Self::is_ready);
     }
 
     extern "C" fn probe(
@@ -142,15 +135,9 @@ impl<T: Driver> Registration<T> {
         drop(data);
     }
 
-    extern "C" fn suspend(raw: *mut bindings::xenbus_device) -> c_int {
-        // SAFETY: The bus calls this for bound devices, under the device's lock.
-        let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
-        let _noio = NoIo::new();
-        error::from_result(|| T::suspend(data, dev).map(|()| 0))
-    }
-
     extern "C" fn resume(raw: *mut bindings::xenbus_device) -> c_int {
-        // SAFETY: As for `suspend`; the bus has read the new other end before.
+        // SAFETY: The bus calls this for bound devices, under the device's lock, after it has read
+        // the new other end.
         let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
         let _noio = NoIo::new();
         error::from_result(|| {

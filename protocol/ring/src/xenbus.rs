@@ -83,7 +83,8 @@ pub enum Action {
     Reopen,
     /// Make an offer, publish Initialised.
     Offer,
-    /// Make an offer, connect, publish Connected.
+    /// Make an offer, connect, publish Connected. A protocol in which the back end connects first
+    /// publishes Initialised in between.
     OfferAndConnect,
     /// Connect what was offered, publish Connected.
     Connect,
@@ -99,7 +100,8 @@ pub enum Action {
     Disconnect,
     /// Look whether the back end's `state` node exists; if not, close without waiting.
     LookForLoss,
-    /// Take no more requests, wait for those in flight, publish Closed.
+    /// Take no more requests, wait for those in flight, publish Closed. In phase `Initialising`
+    /// there are none, so Closed is published first.
     Close,
 }
 
@@ -162,9 +164,10 @@ impl Phase {
         self == Phase::Connected
     }
 
-    /// Whether the front end has not begun to close. Only then does the back end expect the steps
-    /// of closing when the device is removed.
+    /// Whether the back end may use what was offered. Only then are the steps of closing taken with
+    /// it when the device is removed.
     pub fn is_open(self) -> bool {
-        !matches!(self, Phase::Failed | Phase::Closing | Phase::Closed)
+        use Phase::*;
+        matches!(self, Offered | Connected | Reconfiguring | Reconnecting)
     }
 }

@@ -236,11 +236,12 @@ fn a_closed_front_end_is_resumed_only_if_its_protocol_lets_it() {
 }
 
 #[test]
-fn what_has_begun_to_close_is_not_open() {
-    for phase in PHASES {
-        let closing = matches!(phase, Phase::Failed | Phase::Closing | Phase::Closed);
-        assert_eq!(phase.is_open(), !closing);
-    }
+fn closing_takes_the_back_end_along_only_if_it_has_an_offer() {
+    let open = PHASES.map(Phase::is_open);
+    assert_eq!(
+        open,
+        [false, false, true, true, true, true, false, false, false]
+    );
 }
 
 proptest! {

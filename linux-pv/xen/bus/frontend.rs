@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Front-end drivers: when to offer, connect, close, resume and remove is decided here, for all of
+//! them; a driver only does these steps ([`FrontendDriver`]).
+//!
+//! The state table is [`xen_ring::xenbus`], which is pure and tested on the host. This module
+//! carries its actions out:
+//!
+//! | thread | what runs in it | may it wait for the back end? |
+//! |---|---|---|
+//! | xenwatch (changes of the back end, resume) | `offer`, `connect`, `quiesce` and others | no: it serves all devices of the domain |
+//! | work item | `is_idle`, `close`, the first step of reconnecting | yes, by running again later |
+//! | task that unbinds the driver or unloads the module | `remove`, then the driver's `drop` | yes, up to [`PATIENCE`] for each step of closing |
+//!
+//! A device whose `state` was changed under it, or whose folder was removed, is removed in the
+//! xenwatch thread, but has vanished then: nobody is waited for.
+//!
+//! States other than Initialising may be published in any thread. Initialising is only left, and
+//! only published, in the xenwatch thread: the bus compares the state in the xenstore with the
+//! device's in that thread whenever something in the device's folder changes, and takes a
+//! difference of which Initialising is one side for a reset, which throws the device away
+//! (`xenbus_dev_changed`).
+
+use core::time::Duration;
+
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::{
+    AtomicFlag,
+    Relaxed, //
+};
+use kernel::sync::{
+    new_mutex,
+    Arc,
+    Mutex, //
+};
+use xen_ring::xenbus::{
+    Phase,
+    Protocol, //
+};
+
+use super::{
+    Bound,
+    Device,
+    DeviceId,
+    Driver,
+    Failure,
+    IdTable,
+    State, //
+};
+use kernel_ext::sync::NoIo;
+use kernel_ext::work::{
+    new_worker,
+    Job,
+    Worker, //
+};
+
+mod machine;
+
+use machine::Machine;
+
+/// How long a back end gets for each step of closing: to answer the requests in flight, and to
+/// follow when the front end closes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the work item looks whether the requests in flight are answered.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A front-end driver; a value of it is one device, from probe to remove.
+///
+/// No two functions run at a time for a device. All may sleep, none but [`close`](Self::close) and
+/// [`remove`](Self::remove) may wait for the back end. Dropping the value ends the connection and
+/// frees what is left; the back end has closed its side before that, or did not in time.
+pub trait FrontendDriver: Sized + Send + Unpin + 'static {
+    /// Rings and event channels that were offered to the back end and are not in use yet. It is
+    /// dropped if the back end does not take it up.
+    type Offer: Send + Unpin;
+
+    /// The kinds of devices.
+    const IDS: IdTable;
+
+    /// The driver's name on the bus; the first kind of device if none is given.
+    const NAME: Option<&'static CStr> = None;
+
+    /// What the state table has to know of the protocol.
+    const PROTOCOL: Protocol;
+
+    /// Starts driving a device. The back end is not asked before [`offer`](Self::offer).
+    fn probe(dev: &Device<Bound>, handle: FrontendHandle<Self>) -> Result<Self, Failure>;
+
+    /// Makes rings and event channels, and writes to the xenstore what the back end needs to
+    /// connect to them. Initialised is published after this.
+    fn offer(&mut self, dev: &Device<Bound>) -> Result<Self::Offer, Failure>;
+
+    /// Takes an offer into use that the back end has connected to, or is about to
+    /// ([`Protocol::connects_first`]). Connected is published after this.
+    fn connect(&mut self, dev: &Device<Bound>, offer: Self::Offer) -> Result<(), Failure>;
+
+    /// Connected was published.
+    fn connected(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        let _ = dev;
+        Ok(())
+    }
+
+    /// The back end has published Connected while the front end is Connected.
+    fn backend_connected(&mut self, dev: &Device<Bound>) {
+        let _ = dev;
+    }
+
+    /// Takes away the parts of the device that the back end takes away. Reconfiguring is published
+    /// after this. `connected` is false if the offer was not connected before; it is dropped then.
+    fn begin_reconfiguring(&mut self, dev: &Device<Bound>, connected: bool) -> Result<(), Failure> {
+        let _ = (dev, connected);
+        Ok(())
+    }
+
+    /// Looks for parts that the back end has added. Connected is published after this.
+    fn end_reconfiguring(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        let _ = dev;
+        Ok(())
+    }
+
+    /// The connection is about to be closed: no further requests are sent.
+    fn quiesce(&mut self);
+
+    /// Whether the back end has answered all requests.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// Ends what the back end has not answered, and fails further requests: it closes, or is lost.
+    /// What it can access stays so until the driver is dropped. Closed is published after this.
+    fn close(&mut self) {}
+
+    /// Ends the connection in order to make another one, see [`FrontendHandle::reconnect`].
+    fn disconnect(&mut self) {}
+
+    /// The domain was resumed: the back end is a new one, and the grants and event channels of the
+    /// connection do not exist any more.
+    fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure>;
+
+    /// Whether the device can be used, once it is Connected; booting waits for it.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// The device or the driver goes. If `backend_alive`, the connection is still in use and the
+    /// back end closes it after this.
+    fn remove(&mut self, backend_alive: bool);
+}
+
+/// A device with its front-end driver, to the bus: [`Registration<Frontend<T>>`](super::Registration).
+pub struct Frontend<T: FrontendDriver>(Arc<Stepper<T>>);
+
+/// Lets the parts of a driver ask for steps. It may outlive the device.
+pub struct FrontendHandle<T: FrontendDriver>(Arc<Stepper<T>>);
+
+impl<T: FrontendDriver> FrontendHandle<T> {
+    /// Closes the connection and makes another one, if there is one. Any context; the steps are
+    /// taken in a work item, and as the back end follows.
+    pub fn reconnect(&self) {
+        self.0.shared().reconnect.store(true, Relaxed);
+        self.0.schedule();
+    }
+}
+
+/// The work item of a device.
+struct Stepper<T: FrontendDriver>(Pin<KBox<Worker<Step<T>>>>);
+
+impl<T: FrontendDriver> Stepper<T> {
+    fn shared(&self) -> &Shared<T> {
+        &self.0.job().0
+    }
+
+    fn schedule(&self) {
+        self.0.as_ref().schedule(Duration::ZERO);
+    }
+}
+
+/// What the bus's callbacks and the work item share.
+#[pin_data]
+struct Shared<T: FrontendDriver> {
+    /// None before the driver has probed the device, and from the beginning of its removal on.
+    #[pin]
+    machine: Mutex<Option<Machine<T>>>,
+    /// Another connection was asked for.
+    reconnect: AtomicFlag,
+    dev: ARef<Device>,
+}
+
+/// One look of the work item at what there is to do.
+struct Step<T: FrontendDriver>(Arc<Shared<T>>);
+
+impl<T: FrontendDriver> Job for Step<T> {
+    fn run(&self) -> Option<Duration> {
+        let Shared {
+            machine,
+            reconnect,
+            dev,
+        } = &*self.0;
+        // The disk that memory could be written to may be the one that is closed here.
+        let _noio = NoIo::new();
+        let mut driver = {
+            let mut machine = machine.lock();
+            let machine = (*machine).as_mut()?;
+            if reconnect.xchg(false, Relaxed) {
+                machine.begin_reconnecting(dev);
+            }
+            match machine.take_to_close()? {
+                Ok(driver) => driver,
+                Err(machine::Busy) => return Some(POLL_INTERVAL),
+            }
+        };
+        // Not under the lock: the back end may go on to its next state meanwhile, and the xenwatch
+        // thread must not wait for the end of this.
+        driver.close();
+        dev.frontend_closed();
+        if let Some(machine) = &mut *machine.lock() {
+            machine.closed(driver);
+        }
+        None
+    }
+}
+
+impl<T: FrontendDriver> Frontend<T> {
+    fn shared(&self) -> &Shared<T> {
+        self.0.shared()
+    }
+}
+
+impl<T: FrontendDriver> Driver for Frontend<T> {
+    type Data = KBox<Self>;
+
+    const IDS: IdTable = T::IDS;
+    const NAME: Option<&'static CStr> = T::NAME;
+
+    fn probe(dev: &Device<Bound>, _id: &DeviceId) -> Result<KBox<Self>, Failure> {
+        let shared = pin_init!(Shared {
+            machine <- new_mutex!(None, "xen::bus::Frontend"),
+            reconnect: AtomicFlag::new(false),
+            dev: ARef::from(&**dev),
+        });
+        let shared = Arc::pin_init(shared, GFP_KERNEL)?;
+        let worker = KBox::pin_init(new_worker!(Step(shared.clone())), GFP_KERNEL)?;
+        let stepper = Arc::new(Stepper(worker), GFP_KERNEL)?;
+        let this = KBox::new(Self(stepper.clone()), GFP_KERNEL)?;
+        let driver = T::probe(dev, FrontendHandle(stepper))?;
+        let phase = match dev.state() {
+            // Another driver had the device, and the back end may not have closed yet.
+            State::Closed => Phase::Reopening,
+            _ => Phase::Initialising,
+        };
+        *shared.machine.lock() = Some(Machine::new(phase, driver));
+        Ok(this)
+    }
+
+    fn otherend_changed(this: &Self, dev: &Device<Bound>, state: State) -> Result<(), Failure> {
+        let mut machine = this.shared().machine.lock();
+        if let Some(machine) = &mut *machine {
+            machine.on_backend(dev, state);
+            if machine.is_closing() {
+                this.0.schedule();
+            }
+        }
+        Ok(())
+    }
+
+    fn resume(this: &Self, dev: &Device<Bound>) -> Result<(), Failure> {
+        match &mut *this.shared().machine.lock() {
+            Some(machine) => machine.resume(dev),
+            None => Ok(()),
+        }
+    }
+
+    fn is_ready(this: &Self, _dev: &Device<Bound>) -> bool {
+        let machine = this.shared().machine.try_lock();
+        machine.is_some_and(|machine| (*machine).as_ref().is_some_and(Machine::is_ready))
+    }
+
+    fn remove(this: &Self, dev: &Device<Bound>) {
+        // It may have the driver.
+        this.0 .0.as_ref().cancel();
+        let machine = this.shared().machine.lock().take();
+        // A driver keeps handles, which keep the machine; taken out, it can be dropped.
+        if let Some(machine) = machine {
+            machine.remove(dev);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The phase of one device, and the steps that lead from one to the next.
+
+use core::time::Duration;
+
+use kernel::prelude::*;
+use kernel::time::{
+    Delta,
+    Instant,
+    Monotonic, //
+};
+use xen_abi::io::xenbus::State as Published;
+use xen_ring::xenbus::{
+    Action,
+    Phase, //
+};
+
+use super::{
+    FrontendDriver,
+    PATIENCE, //
+};
+use crate::bus::{
+    Bound,
+    Device,
+    Failure,
+    State, //
+};
+
+/// Requests are in flight, and the back end may still answer them.
+pub(super) struct Busy;
+
+/// A device between probe and remove.
+pub(super) struct Machine<T: FrontendDriver> {
+    phase: Phase,
+    /// In phase `Offered`.
+    offer: Option<T::Offer>,
+    /// None while the work item closes the device.
+    driver: Option<T>,
+    /// Since when the phase is `Closing`, and for how long the back end may answer.
+    closing_since: Instant<Monotonic>,
+    patience: Delta,
+}
+
+impl<T: FrontendDriver> Machine<T> {
+    pub(super) fn new(phase: Phase, driver: T) -> Self {
+        Self {
+            phase,
+            offer: None,
+            driver: Some(driver),
+            closing_since: Instant::now(),
+            patience: Delta::ZERO,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.driver.as_ref().is_some_and(T::is_ready)
+    }
+
+    /// Whether the work item has to be scheduled.
+    pub(super) fn is_closing(&self) -> bool {
+        self.phase == Phase::Closing
+    }
+
+    /// The back end has published a state. In the xenwatch thread.
+    pub(super) fn on_backend(&mut self, dev: &Device<Bound>, state: State) {
+        let state = Published::from_number(state as u32).unwrap_or(Published::Unknown);
+        let action = self.phase.on_backend(state, &T::PROTOCOL);
+        match self.act(dev, action) {
+            Ok(phase) => self.phase = phase,
+            Err(failure) => {
+                dev.answer(&failure);
+                // That is what a fatal failure has published.
+                if dev.state() == State::Closing {
+                    self.phase = Phase::Failed;
+                }
+            }
+        }
+    }
+
+    /// Carries an action out, and returns the next phase.
+    fn act(&mut self, dev: &Device<Bound>, action: Action) -> Result<Phase, Failure> {
+        let Some(driver) = &mut self.driver else {
+            return Ok(self.phase);
+        };
+        match action {
+            Action::Ignore => {}
+            Action::Reopen => dev.switch_state(State::Initialising),
+            Action::Offer => {
+                self.offer = Some(driver.offer(dev)?);
+                dev.switch_state(State::Initialised);
+            }
+            Action::OfferAndConnect => {
+                let offer = driver.offer(dev)?;
+                if !T::PROTOCOL.connects_first {
+                    dev.switch_state(State::Initialised);
+                }
+                return self.connect(dev, offer);
+            }
+            Action::Connect => {
+                if let Some(offer) = self.offer.take() {
+                    return self.connect(dev, offer);
+                }
+                return Ok(self.phase);
+            }
+            Action::Notice => driver.backend_connected(dev),
+            Action::BeginReconfiguring => {
+                let connected = self.offer.take().is_none();
+                driver.begin_reconfiguring(dev, connected)?;
+                dev.switch_state(State::Reconfiguring);
+            }
+            Action::EndReconfiguring => {
+                driver.end_reconfiguring(dev)?;
+                dev.switch_state(State::Connected);
+            }
+            Action::PublishClosed => dev.switch_state(State::Closed),
+            Action::Disconnect => {
+                driver.disconnect();
+                dev.switch_state(State::Initialising);
+            }
+            Action::LookForLoss => {
+                let exists = dev.otherend_node().exists(c"state");
+                if exists.is_ok_and(|exists| !exists) {
+                    dev_warn!(
+                        dev.as_ref(),
+                        "the back end is lost: it has no state any more\n"
+                    );
+                    return Ok(self.begin_closing(dev, Duration::ZERO));
+                }
+            }
+            Action::Close => return Ok(self.begin_closing(dev, PATIENCE)),
+        }
+        Ok(self.phase.after(action))
+    }
+
+    fn connect(&mut self, dev: &Device<Bound>, offer: T::Offer) -> Result<Phase, Failure> {
+        if let Some(driver) = &mut self.driver {
+            driver.connect(dev, offer)?;
+            self.phase = Phase::Connected;
+            dev.switch_state(State::Connected);
+            driver.connected(dev)?;
+        }
+        Ok(self.phase)
+    }
+
+    /// No further requests; those in flight may be answered for so long. The work item does the
+    /// rest.
+    fn begin_closing(&mut self, dev: &Device<Bound>, patience: Duration) -> Phase {
+        self.offer = None;
+        if let Some(driver) = &mut self.driver {
+            driver.quiesce();
+        }
+        if self.phase == Phase::Initialising {
+            // Not in the work item, see the module's documentation.
+            dev.frontend_closed();
+        }
+        self.closing_since = Instant::now();
+        self.patience = Delta::from_millis(patience.as_millis() as i64);
+        Phase::Closing
+    }
+
+    /// In the work item: the first step of making another connection, if there is one.
+    pub(super) fn begin_reconnecting(&mut self, dev: &Device) {
+        if !self.phase.may_reconnect() {
+            return;
+        }
+        if let Some(driver) = &mut self.driver {
+            driver.quiesce();
+            self.phase = Phase::Reconnecting;
+            dev.switch_state(State::Closing);
+        }
+    }
+
+    /// In the work item: gives out the driver to be closed, if it is time for that. None if the
+    /// device is not in phase `Closing`.
+    pub(super) fn take_to_close(&mut self) -> Option<Result<T, Busy>> {
+        if !self.is_closing() {
+            return None;
+        }
+        let idle = self.driver.as_ref()?.is_idle();
+        if !idle && self.closing_since.elapsed() < self.patience {
+            return Some(Err(Busy));
+        }
+        self.driver.take().map(Ok)
+    }
+
+    /// Takes the driver back, which was closed.
+    pub(super) fn closed(&mut self, driver: T) {
+        self.driver = Some(driver);
+        if self.is_closing() {
+            self.phase = Phase::Closed;
+        }
+    }
+
+    /// The domain was resumed.
+    pub(super) fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        self.offer = None;
+        // No answer comes any more.
+        self.patience = Delta::ZERO;
+        let Some(phase) = self.phase.after_resume(&T::PROTOCOL) else {
+            return Ok(());
+        };
+        self.phase = phase;
+        match &mut self.driver {
+            Some(driver) => driver.resume(dev),
+            None => Ok(()),
+        }
+    }
+
+    /// The device or the driver goes.
+    pub(super) fn remove(self, dev: &Device<Bound>) {
+        let Self {
+            phase,
+            offer,
+            driver,
+            ..
+        } = self;
+        let Some(mut driver) = driver else {
+            return;
+        };
+        drop(offer);
+        let alive =
+            phase.is_open() && !dev.has_vanished() && dev.otherend_state() == State::Connected;
+        driver.remove(alive);
+        if alive {
+            // Memory that the back end has let go of can be freed at once.
+            dev.switch_state(State::Closing);
+            dev.wait_while(PATIENCE, |state| state == State::Connected);
+            dev.frontend_closed();
+            dev.wait_while(PATIENCE, |state| state == State::Closing);
+        }
+        drop(driver);
+    }
+}
