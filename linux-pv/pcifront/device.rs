@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a device: what the driver does when the bus calls.
+//! A device, from probe to remove: the steps that [`bus::Frontend`] asks for.
 //!
-//! | back end | front end |
+//! | step | what is done |
 //! |---|---|
-//! | InitWait, Initialised | makes the shared page and offers it, becomes Initialised |
-//! | Connected | makes the buses and finds the devices, becomes Connected |
-//! | Reconfiguring | takes away devices that the back end takes away, becomes Reconfiguring |
-//! | Reconfigured | looks for devices that the back end has added, becomes Connected |
-//! | Closing, Closed | takes away all buses, becomes Closed |
+//! | offer | the shared page and its event channel are made; they are in use at once |
+//! | connect | the buses that the back end lists are made, and their functions found |
+//! | begin to reconfigure | functions that the back end takes away are removed |
+//! | end reconfiguring | functions that it has added are found |
+//! | close, remove | all buses are removed |
 //!
-//! C offers the page when it is probed. That must not be done here, nor when the domain is resumed: the bus looks at our
-//! folder whenever something in it changes, in the thread that calls [`otherend_changed`](bus::Driver::otherend_changed),
-//! and if it reads our state just before another thread publishes the next one, it takes that for a reset and throws the
-//! device away (7.2's `xenbus_dev_changed`; seen). In that thread nothing comes between.
+//! C makes its offer when it is probed. [`bus::Frontend`] tells why that must not be done.
 //!
-//! When the domain is resumed elsewhere, the page is offered to the new back end, and the buses stay. The devices are
-//! others, perhaps: a domain with devices passed to it can only be saved if the toolstack lets it.
-
-use core::time::Duration;
+//! When the domain is resumed elsewhere, the page is offered to the new back end, and the buses
+//! stay. The devices are others, perhaps: a domain with devices passed to it can only be saved if
+//! the toolstack lets it.
 
 use kernel::prelude::*;
-use kernel::sync::{Arc, ArcBorrow};
-use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, State};
+use kernel::sync::Arc;
+use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, Protocol};
+use xen_abi::io::xenbus::State;
 
 use crate::exchange::Wire;
 use crate::link::Link;
@@ -30,134 +27,108 @@ use crate::recovery::Recoverer;
 use crate::roots::Roots;
 use crate::stats::Files;
 
-/// How long a back end gets to follow.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The driver, to the bus.
-pub(crate) struct Pcifront;
-
-/// A device from probe to remove.
-pub(crate) struct Passed {
+/// A device, which stands for all buses of one back end.
+pub(crate) struct Pcifront {
     wire: Arc<Wire>,
     roots: Arc<Roots>,
     recoverer: Arc<Recoverer>,
+    /// The buses were looked for since the offer.
+    installed: bool,
     _files: Option<Files>,
 }
 
-impl bus::Driver for Pcifront {
-    type Data = Arc<Passed>;
+impl FrontendDriver for Pcifront {
+    /// The page is handed to [`Wire`] when it is offered.
+    type Offer = ();
 
     const IDS: IdTable = xen::device_ids![c"pci"];
 
     const NAME: Option<&'static CStr> = Some(c"pcifront");
 
-    fn probe(dev: &Device<Bound>, _id: &DeviceId) -> Result<Arc<Passed>, Failure> {
+    const PROTOCOL: Protocol = Protocol {
+        // Linux's back end is Initialised when it has listed its buses.
+        offer_when: &[State::InitWait, State::Initialised],
+        connects_first: false,
+        reconfigures: true,
+        reopens: true,
+    };
+
+    fn probe(dev: &Device<Bound>, _handle: FrontendHandle<Self>) -> Result<Self, Failure> {
         let wire = Wire::new(dev)?;
         let roots = Roots::new()?;
         let recoverer = Recoverer::new(&wire, &roots)?;
-        // What is counted is not needed for anything.
+        // Counters are not needed for anything.
         let files = Files::new(dev.number().unwrap_or(0), &wire).ok();
-        let passed = Passed {
+        Ok(Self {
             wire,
             roots,
             recoverer,
+            installed: false,
             _files: files,
-        };
-        let passed = Arc::new(passed, GFP_KERNEL)?;
-        dev.begin_again(PATIENCE);
-        Ok(passed)
+        })
     }
 
-    fn otherend_changed(
-        passed: ArcBorrow<'_, Passed>,
-        dev: &Device<Bound>,
-        state: State,
-    ) -> Result<(), Failure> {
-        match state {
-            State::InitWait | State::Initialised if dev.state() == State::Initialising => {
-                passed.offer(dev)
-            }
-            State::Connected if dev.state() == State::Initialised => {
-                dev_info!(passed.wire.device(), "Installing PCI frontend\n");
-                passed.find(dev)
-            }
-            State::Reconfiguring => match dev.state() {
-                State::Connected => {
-                    passed.roots.detach(dev)?;
-                    dev.switch_state(State::Reconfiguring);
-                    Ok(())
-                }
-                // The back end was Connected for so short a time that nobody saw it.
-                State::Initialised => {
-                    dev_info!(passed.wire.device(), "Installing PCI frontend\n");
-                    dev.switch_state(State::Reconfiguring);
-                    Ok(())
-                }
-                _ => Ok(()),
-            },
-            State::Reconfigured if dev.state() == State::Reconfiguring => passed.find(dev),
-            State::Closing => {
-                passed.close(dev);
-                Ok(())
-            }
-            // While we are Initialising there is nothing to close, and this may be how the back end was left: see
-            // `Device::begin_again`.
-            State::Closed if !matches!(dev.state(), State::Closed | State::Initialising) => {
-                passed.close(dev);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn resume(passed: ArcBorrow<'_, Passed>, _dev: &Device<Bound>) -> Result<(), Failure> {
-        passed.wire.set_link(None);
-        Ok(())
-    }
-
-    fn remove(passed: ArcBorrow<'_, Passed>, dev: &Device<Bound>) {
-        passed.roots.remove_all();
-        let alive = !dev.has_vanished() && dev.otherend_state() == State::Connected;
-        if alive {
-            // The back end gets to let go of the page, so that it can be freed at once.
-            dev.switch_state(State::Closing);
-            dev.wait_while(PATIENCE, |state| state == State::Connected);
-        }
-        passed.wire.set_link(None);
-        // It may be dealing with a report for which no answer is wanted any more.
-        passed.recoverer.stop();
-    }
-}
-
-impl Passed {
-    /// Makes a connection and offers it to the back end.
-    fn offer(&self, dev: &Device<Bound>) -> Result<(), Failure> {
+    fn offer(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         let link = Link::make(dev, &self.wire, &self.recoverer)?;
         let announced = link.announce(dev);
-        // From here on it is the wire's to take apart again: the channel's handler is a part of it.
+        // In any case: the wire takes it apart again, since the channel's handler has the wire.
         self.wire.set_link(Some(link));
-        announced.inspect_err(|_| self.wire.set_link(None))?;
-        dev.switch_state(State::Initialised);
-        Ok(())
+        self.installed = false;
+        announced.inspect_err(|_| self.wire.set_link(None))
     }
 
-    /// Finds what the back end passes.
-    fn find(&self, dev: &Device<Bound>) -> Result<(), Failure> {
-        self.roots.scan(dev, &self.wire)?;
-        dev.switch_state(State::Connected);
-        Ok(())
+    fn connect(&mut self, dev: &Device<Bound>, _offer: ()) -> Result<(), Failure> {
+        self.scan(dev)
     }
 
-    /// The back end closes, or has done so.
-    fn close(&self, dev: &Device<Bound>) {
-        if matches!(dev.state(), State::Closing | State::Closed) {
-            return;
+    fn begin_reconfiguring(&mut self, dev: &Device<Bound>, connected: bool) -> Result<(), Failure> {
+        if !connected {
+            // There are no buses yet. All that the back end lists then is looked for.
+            return Ok(());
         }
+        self.roots.detach(dev)
+    }
+
+    fn end_reconfiguring(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        self.scan(dev)
+    }
+
+    fn quiesce(&mut self) {
         dev_warn!(self.wire.device(), "backend going away!\n");
-        if matches!(dev.state(), State::Connected | State::Reconfiguring) {
+    }
+
+    fn close(&mut self) {
+        if self.installed {
             dev_info!(self.wire.device(), "Disconnecting PCI Frontend Buses\n");
         }
         self.roots.remove_all();
-        dev.switch_state(State::Closed);
+    }
+
+    fn resume(&mut self, _dev: &Device<Bound>) -> Result<(), Failure> {
+        self.wire.set_link(None);
+        Ok(())
+    }
+
+    fn remove(&mut self, _backend_alive: bool) {
+        self.roots.remove_all();
+    }
+}
+
+impl Pcifront {
+    /// Finds what the back end passes.
+    fn scan(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
+        if !core::mem::replace(&mut self.installed, true) {
+            dev_info!(self.wire.device(), "Installing PCI frontend\n");
+        }
+        self.roots.scan(dev, &self.wire)
+    }
+}
+
+impl Drop for Pcifront {
+    fn drop(&mut self) {
+        self.roots.remove_all();
+        self.wire.set_link(None);
+        // It may be dealing with a report for which no answer is wanted any more.
+        self.recoverer.stop();
     }
 }

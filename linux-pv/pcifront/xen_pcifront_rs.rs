@@ -5,7 +5,7 @@
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, PCI buses) and `xen_ring` (the shared page). The
 //! life of a device, which stands for all buses that one back end passes:
 //!
-//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
 //! 2. [`link`] makes the shared page and the event channel and tells the back end.
 //! 3. [`exchange`] hands the back end one operation and waits for the answer, for a bounded time.
 //! 4. [`roots`] has the buses that the back end lists, and what comes and goes on them.
@@ -41,7 +41,7 @@ module! {
 #[pin_data]
 struct Module {
     #[pin]
-    _driver: bus::Registration<device::Pcifront>,
+    _driver: bus::Registration<bus::Frontend<device::Pcifront>>,
     _frontend: pci::Frontend,
     _users: pci::Users,
 }
