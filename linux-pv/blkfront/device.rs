@@ -94,7 +94,7 @@ impl FrontendDriver for Blkfront {
                 rq.requeue(false);
             }
             disk.disk().queue().kick_requeue_list();
-            disk.disk().go_on();
+            disk.disk().unquiesce();
             disk.announce();
             disk.watch_idle();
         }
@@ -135,7 +135,7 @@ impl FrontendDriver for Blkfront {
             // Nothing was connected yet.
             return Ok(());
         };
-        disk.disk().hold();
+        disk.disk().quiesce();
         core.disconnect(&mut self.unanswered, || Link::Suspended);
         disk.moved(dev.otherend())?;
         Ok(())
