@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use anyhow::Error;
 
+use crate::error::{Skip, TimedOut};
 use crate::fault::{Culprit, Fault};
 use crate::health::Lost;
-use crate::scenario::{Skip, TimedOut};
 
 /// How often a scenario is run at most.
 pub const MAX_RUNS: usize = 3;

@@ -21,8 +21,7 @@ use std::process::Command;
 use anyhow::Result;
 use kbuild::{Session, host, process};
 
-use crate::matrix::Cell;
-use crate::scenario::skip;
+use crate::error::skip;
 
 pub use call::{Call, Ended};
 pub use root::{Root, User};
@@ -36,18 +35,23 @@ pub struct Fresh<'s> {
     pub full: bool,
     /// Lines for the report.
     pub notes: Vec<String>,
-    cell: Cell,
+    asked_for: Option<(System, User)>,
     dir: PathBuf,
 }
 
 impl<'s> Fresh<'s> {
-    /// `dir` gets what commands print, and their logs.
-    pub fn new(session: &'s Session, cell: Cell, dir: PathBuf, full: bool) -> Self {
+    /// `asked_for` is what the scenario's matrix names; `dir` gets what commands print, and their logs.
+    pub fn new(
+        session: &'s Session,
+        asked_for: Option<(System, User)>,
+        dir: PathBuf,
+        full: bool,
+    ) -> Self {
         Self {
             session,
             full,
             notes: Vec::new(),
-            cell,
+            asked_for,
             dir,
         }
     }
@@ -58,7 +62,7 @@ impl<'s> Fresh<'s> {
     ///
     /// If its cells name none.
     pub fn system_and_user(&self) -> (System, User) {
-        match self.cell.fresh {
+        match self.asked_for {
             Some(both) => both,
             None => panic!("the scenario's matrix names no system and user"),
         }

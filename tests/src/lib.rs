@@ -27,6 +27,7 @@ pub mod console;
 pub mod context;
 pub mod devices;
 pub mod disk;
+pub mod error;
 pub mod fault;
 pub mod fresh;
 pub mod gdb;

@@ -24,9 +24,9 @@ use agent::message::{Reply, Request};
 use agent::wire::{self, Deframer};
 use anyhow::{Context, Result, bail};
 
+use crate::error::TimedOut;
 use crate::health::Health;
 use crate::pace::{Limit, Pace};
-use crate::scenario::TimedOut;
 
 pub use job::Job;
 pub use output::Output;

@@ -12,12 +12,13 @@ use kbuild::{Images, Session};
 
 use crate::attempts::{Attempt, Verdict, decide, is_lost, repeats};
 use crate::context::{Ctx, Machines};
+use crate::error::{Skip, TimedOut};
 use crate::fault::Fault;
 use crate::fresh::Fresh;
 use crate::health::Lost;
 use crate::host::{Host, Start};
 use crate::matrix::Cell;
-use crate::scenario::{Run, Skip, TimedOut, Variant};
+use crate::scenario::{Run, Variant};
 use crate::selection::Selection;
 use crate::topology::{Hypervisor, Topology};
 
@@ -42,7 +43,7 @@ pub struct ScenarioResult {
 pub fn on_host(session: &Session, scenario: &Variant, selection: &Selection) -> ScenarioResult {
     let started = Instant::now();
     let dir = session.logs().join(&scenario.name);
-    let mut fresh = Fresh::new(session, scenario.cell, dir.clone(), selection.full);
+    let mut fresh = Fresh::new(session, scenario.cell.fresh, dir.clone(), selection.full);
     let result = match scenario.run {
         Run::OnHost(test) => std::fs::create_dir_all(&dir)
             .map_err(Error::new)

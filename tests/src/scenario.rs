@@ -2,8 +2,6 @@
 
 //! What a scenario is: a test, written once, and on what it runs. What a test works with is in [`crate::context`].
 
-use std::fmt;
-
 use anyhow::Result;
 
 use crate::context::{Ctx, Machines};
@@ -188,35 +186,6 @@ impl Variant {
     pub fn is_full_only(&self) -> bool {
         self.tier == Tier::Full
     }
-}
-
-/// The error that means "cannot be run here".
-#[derive(Debug)]
-pub struct Skip(pub String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
-
-/// The error that means "took longer than it may".
-#[derive(Debug)]
-pub struct TimedOut(pub String);
-
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for TimedOut {}
-
-/// Ends a scenario without a verdict.
-pub fn skip<T>(why: impl Into<String>) -> Result<T> {
-    Err(Skip(why.into()).into())
 }
 
 #[cfg(test)]

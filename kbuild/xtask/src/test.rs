@@ -7,6 +7,7 @@ mod checks;
 mod libtest;
 mod plan;
 mod times;
+mod tools;
 mod unit;
 mod vm;
 
@@ -14,13 +15,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use kbuild::{Kernel, Sandbox, Session};
+use kbuild::Session;
 
 use crate::cli::Test;
 use crate::report::{Case, Outcome, Report, RunFacts};
 use batch::Batch;
 use checks::Check;
 use times::Clock;
+use tools::HostTools;
 
 /// What the user wants to see run: names that contain one of the given texts, everything if none is given.
 pub struct Filter(Vec<String>);
@@ -84,13 +86,6 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     })
 }
 
-/// What the tests on the host work with.
-pub struct HostTools<'s> {
-    pub session: &'s Session,
-    pub sandbox: Sandbox,
-    pub kernel: Kernel,
-}
-
 /// What is wanted of the tests on the host.
 struct Host {
     checks: Vec<(&'static str, Check)>,
@@ -127,7 +122,7 @@ impl Host {
         report: &mut Report<'_>,
     ) -> Result<()> {
         let tools = match self.needs_tools() {
-            true => open_tools(session, args, report),
+            true => HostTools::open(session, args, report),
             false => None,
         };
         let skipped = || Outcome::Skipped("what it needs could not be made: see setup".into());
@@ -155,36 +150,6 @@ impl Host {
             }
         }
     }
-}
-
-/// Makes what the tests on the host work with, and reports whether that went well.
-fn open_tools<'s>(
-    session: &'s Session,
-    args: &Test,
-    report: &mut Report<'_>,
-) -> Option<HostTools<'s>> {
-    let started = Instant::now();
-    let opened = session
-        .config
-        .profile(args.versions.kernel.as_deref())
-        .and_then(|profile| Kernel::open(session, profile));
-    let (outcome, tools) = match opened {
-        Ok((kernel, sandbox)) => {
-            let tools = HostTools {
-                session,
-                sandbox,
-                kernel,
-            };
-            (Outcome::Passed, Some(tools))
-        }
-        Err(error) => (Outcome::Failed(format!("{error:#}")), None),
-    };
-    report.add(Case {
-        time: Some(started.elapsed()),
-        log: Some(session.logs().to_owned()),
-        ..Case::new("setup", "kernel_and_sandbox_are_there", outcome)
-    });
-    tools
 }
 
 /// Prints the names, one a line, as filters take them; core and kernel follow in brackets.

@@ -12,7 +12,7 @@ use kbuild::process;
 
 use super::root::{Root, User};
 use super::system::UID;
-use crate::scenario::TimedOut;
+use crate::error::TimedOut;
 
 /// Where on the fresh machine the first process writes how the command ended.
 const REPORT: &str = "/var/lib/fresh";

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use kbuild::process;
 
-use crate::scenario::skip;
+use crate::error::skip;
 
 /// Copies the work tree, with changes that are not committed and without what is ignored, as a clone would have it.
 pub(super) fn copy(workspace: &Path, to: &Path) -> Result<()> {

@@ -10,8 +10,8 @@ use agent::message::{Reply, Request, VERSION};
 use anyhow::{Context, Result, bail};
 
 use super::{DEFAULT_LIMIT, Job, Output, Place};
+use crate::error::TimedOut;
 use crate::pace::{Limit, MAX_SLOWNESS};
-use crate::scenario::TimedOut;
 
 /// How long an agent may take for a sign of life.
 const ALIVE_LIMIT: Duration = Duration::from_secs(20);

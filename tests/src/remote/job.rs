@@ -8,8 +8,8 @@ use agent::message::{Exit, Reply, Request};
 use anyhow::{Context, Result};
 
 use super::{Call, Output};
+use crate::error::TimedOut;
 use crate::pace::{Limit, Pace, Reading};
-use crate::scenario::TimedOut;
 
 /// How long it may take until a command that was killed is gone.
 const GRACE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent::message::Exit;
 use anyhow::{Result, bail};
 
-use crate::scenario::TimedOut;
+use crate::error::TimedOut;
 
 /// How a command went.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ mod rules;
 use anyhow::Result;
 use kbuild::{SandboxCommand, Session};
 
-use super::HostTools;
+use super::tools::HostTools;
 
 /// A check, by what it needs. Notes are for the report.
 #[derive(Clone, Copy)]

@@ -9,8 +9,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use kbuild::process;
 
+use super::Filter;
 use super::libtest::{Program, Reader, is_built, program_of};
-use super::{Filter, HostTools};
+use super::tools::HostTools;
 use crate::cargo;
 use crate::report::{Case, Outcome, Report};
 

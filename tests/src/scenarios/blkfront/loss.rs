@@ -182,7 +182,7 @@ fn detached(ctx: &mut Ctx<'_>) -> Result<()> {
 /// A driver domain that was destroyed does not close its devices: its folder disappears, and that is all.
 fn vanishes(ctx: &mut Ctx<'_>) -> Result<()> {
     if ctx.driver == Driver::C {
-        return crate::scenario::skip(
+        return crate::error::skip(
             "the C driver waits for ever for a back end whose folder has vanished",
         );
     }

@@ -8,9 +8,10 @@ use anyhow::{Result, ensure};
 
 use super::{GUEST, start, start_down};
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Driver, Guest};
 use crate::nic::{Nic, ipv6};
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, both_ways};
 use crate::vif::Vif;
 

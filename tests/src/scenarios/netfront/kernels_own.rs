@@ -15,11 +15,12 @@ use super::forms::set_mtu;
 use super::{GUEST, start, start_down};
 
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Guest};
 use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4, ipv6};
 use crate::remote::Place;
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[

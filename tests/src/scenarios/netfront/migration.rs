@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::{GUEST, dom0_v4, start};
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Guest, Mode};
 use crate::matrix::Cell;
 use crate::nic::{Nic, ipv4};
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 use crate::traffic::{self, Server, expect};
 use crate::vif::Vif;
 

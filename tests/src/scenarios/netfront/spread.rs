@@ -8,9 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::{dom0_v4, start};
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Driver, Guest};
 use crate::nic::Nic;
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 use crate::traffic::{Server, both_ways, spawn_both_ways};
 use crate::vif::Vif;
 

@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 
 use super::{counter, start};
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Driver, Guest};
 use crate::passed::{self, CARD, DISK, FILE, GATEWAY};
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.

@@ -10,9 +10,10 @@ use anyhow::{Context, Result, ensure};
 use super::data::card_brings_content;
 use super::{counter, start};
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Driver, Guest};
 use crate::passed::{self, CARD};
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 use crate::topology::Topology;
 
 /// The scenarios of this file.

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::counter;
 use crate::context::Ctx;
+use crate::error::skip;
 use crate::guest::{Domain, Driver, Guest};
-use crate::scenario::{Scenario, skip};
+use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use kbuild::modules::BuildOptions;
 use kbuild::{Modules, process};
 
-use super::super::HostTools;
+use super::super::tools::HostTools;
 use super::cargo;
 use crate::vendor;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kbuild::process;
 
-use super::super::HostTools;
+use super::super::tools::HostTools;
 use super::cargo;
 
 /// An error if rustfmt would change a file.

@@ -4,18 +4,19 @@
 //!
 //! What lives here: which files are read, and the report. Each rule is a function from a file to what is wrong in it.
 
+mod file;
 mod layout;
 mod lexer;
 mod safety;
 mod words;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use kbuild::Session;
 
+use file::{File, Violation};
 use words::Glossary;
 
 /// Whether a violation fails the check. Until the tree passes, violations are counted and listed in a log.
@@ -26,51 +27,6 @@ const CI: &str = ".ci";
 
 /// Names of folders that hold nothing to read: what cargo and the fuzzer make. Hidden ones are left out too.
 const LEFT_OUT: [&str; 3] = ["target", "corpus", "artifacts"];
-
-/// A file of the work tree.
-struct File<'t> {
-    /// Its path from the top of the work tree.
-    path: &'t str,
-    text: &'t str,
-}
-
-impl File<'_> {
-    /// What follows the last dot of its name.
-    fn extension(&self) -> &str {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
-        name.rsplit_once('.').map_or("", |(_, extension)| extension)
-    }
-
-    /// Whether it is source code; scripts need no extension.
-    fn is_source(&self) -> bool {
-        let is_script = self.text.starts_with("#!/");
-        is_script || ["rs", "c", "h", "S", "ld", "sh"].contains(&self.extension())
-    }
-
-    /// A violation in one of its lines, counted from 1.
-    fn violation(&self, line: usize, what: impl Into<String>) -> Violation {
-        Violation {
-            path: self.path.to_owned(),
-            line,
-            what: what.into(),
-        }
-    }
-}
-
-/// Something that a rule forbids.
-#[derive(Debug, PartialEq, Eq)]
-struct Violation {
-    path: String,
-    line: usize,
-    /// What is wrong, and what to write instead.
-    what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path, self.line, self.what)
-    }
-}
 
 /// A rule that is the same for every work tree.
 type Rule = fn(&File<'_>) -> Vec<Violation>;

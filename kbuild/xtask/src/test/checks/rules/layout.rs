@@ -2,7 +2,7 @@
 
 //! Rules for a file's first line, its length and its width.
 
-use super::{File, Violation};
+use super::file::{File, Violation};
 
 /// How many lines a source file may have.
 const MAX_LINES: usize = 500;

@@ -2,8 +2,8 @@
 
 //! Rules for unsafe code: where it may be, and that its comments name what they rest on.
 
+use super::file::{File, Violation};
 use super::lexer::{Comment, lex};
-use super::{File, Violation};
 
 /// Folders that may have unsafe code.
 const FOLDERS: [&str; 7] = [

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use regex_lite::Regex;
 
-use super::{File, Violation};
+use super::file::{File, Violation};
 
 /// The glossary, which has to name what it forbids.
 pub const GLOSSARY: &str = "docs/glossary.md";
