@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kbuild::{Kernel, Sandbox, Session, docs, process};
 
 use crate::cli::Doc;
@@ -18,8 +18,14 @@ pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
     let (kernel, sandbox) = Kernel::open(session, profile)?;
     let folder = session.cache.state_dir("doc")?;
     let modules = folder.join(format!("modules-{}", kernel.release));
-    let names = docs::kernel_crates(session, &sandbox, &kernel, &modules, args.private)?;
-    let host = host_crates(session, &sandbox, args.private)?;
+    let names = docs::kernel_crates(session, &sandbox, &kernel, &modules, args.private);
+    let host = host_crates(session, &sandbox, args.private);
+    let (names, host) = match (names, host) {
+        (Ok(names), Ok(host)) => (names, host),
+        // Both are said, so that all mistakes can be mended before the next run.
+        (Err(modules), Err(host)) => bail!("{modules:#}\n\n{host:#}"),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
     for name in names {
         println!("{}", modules.join(name).join("index.html").display());
     }
