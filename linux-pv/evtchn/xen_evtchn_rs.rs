@@ -4,7 +4,7 @@
 //!
 //! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_devfile` (the queue).
 //!
-//! - [`file`] is an open file: what a program asks for.
+//! - [`mod@file`] is an open file: what a program asks for.
 //! - [`channels`] are the ports it has bound, each with its handler.
 //! - [`pending`] are the ports that have had an event and wait to be read.
 //! - [`stats`] shows all files in `/sys/kernel/debug/xen_evtchn_rs/files`.

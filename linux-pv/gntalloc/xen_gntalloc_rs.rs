@@ -5,7 +5,7 @@
 //! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space).
 //!
 //! - [`page`] is what a page takes of what all programs may share.
-//! - [`file`] is an open file: the pages that a program has made.
+//! - [`mod@file`] is an open file: the pages that a program has made.
 //! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
 //!
 //! A page goes when it was given up or its file was closed, and no area of an address space shows it any more.

@@ -5,7 +5,7 @@
 //! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space); how a copy is
 //! taken apart is in `xen_devfile`.
 //!
-//! - [`file`] is an open file: what a program has announced to map, and under which offset.
+//! - [`mod@file`] is an open file: what a program has announced to map, and under which offset.
 //! - [`dmabuf`] is the buffers that a file shares with other drivers, in a kernel that knows such buffers.
 //! - [`copy`] has the hypervisor copy between grants and the program's memory.
 //! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.

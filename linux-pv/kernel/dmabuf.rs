@@ -5,7 +5,7 @@
 //! | item | what it gives |
 //! |---|---|
 //! | [`DmaBuf`] | a share in a buffer |
-//! | [`Exporter`], [`export`] | making a buffer of a driver's pages |
+//! | [`Exporter`], [`export()`] | making a buffer of a driver's pages |
 //! | [`Attachment`], [`Mapping`] | seeing another driver's buffer as a device does |
 //! | [`FrameDevice`] | a device that sees memory where it is |
 //!

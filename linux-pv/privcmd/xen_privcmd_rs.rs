@@ -6,7 +6,7 @@
 //! Policy only: mechanism is in crate `xen` (device nodes, areas of an address space, hypercalls); what the
 //! numbers in requests must be like is in `xen_devfile`.
 //!
-//! - [`file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
+//! - [`mod@file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 //! - [`batch`], [`ranges`] and [`resource`] map other domains' frames.
 //! - [`dm_op`] makes a device model's hypercalls.
 //! - [`irqfd`] has eventfds make such hypercalls, [`ioeventfd`] has them signalled by a guest.

@@ -22,6 +22,8 @@
 //! the hypervisor copy from and to them by [`CopyBatch`]; devices see them by `DeviceGrants`.
 //!
 //! C header: `include/xen/grant_table.h`.
+//!
+//! [`GrantablePage`]: crate::page::GrantablePage
 
 mod copy;
 #[cfg(all(CONFIG_MMU_NOTIFIER, CONFIG_DMA_SHARED_BUFFER))]

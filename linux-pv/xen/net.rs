@@ -117,7 +117,7 @@ enum End {
 ///
 /// # Invariants
 ///
-/// `pages` is the number of parts that [`Self::for_each_part`] finds.
+/// `pages` is the number of parts that `for_each_part` finds.
 pub struct PagedPacket {
     packet: Outgoing,
     pages: u32,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! PCI buses whose functions are another domain's: what the kernel asks of them becomes a
-//! [`Request`](xen_ring::pciif::Request), which an [`Access`] carries to the other domain.
+//! [`Request`], which an [`Access`] carries to the other domain.
 //!
 //! | part | what it is |
 //! |---|---|

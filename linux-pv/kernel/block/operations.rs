@@ -57,6 +57,8 @@ pub trait Operations: Sized + 'static {
     /// Ends a request after [`OwnedRequest::complete`], on the CPU and in the context that the block
     /// layer chose: softirq or interrupt. Requests in a [`CompletionBatch`] only come here if the
     /// driver implements this function; without it they are ended with their status.
+    ///
+    /// [`CompletionBatch`]: super::CompletionBatch
     fn complete(rq: OwnedRequest<Self>, status: BlkStatus) {
         rq.end(status);
     }

@@ -63,7 +63,7 @@ impl<T: Operations> Pdu<T> {
 ///
 /// # Invariants
 ///
-/// `0` is a live request of a tag set of `T`, its [`Pdu`] is initialised, and the driver owns it: the
+/// `0` is a live request of a tag set of `T`, its `Pdu` is initialised, and the driver owns it: the
 /// block layer changes neither its bios nor its position until it is handed back.
 #[repr(transparent)]
 pub struct Request<T: Operations>(NonNull<k::request>, PhantomData<T>);

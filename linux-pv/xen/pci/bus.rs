@@ -59,7 +59,7 @@ impl Drop for Rescan {
 ///
 /// # Invariants
 ///
-/// `bus` is a root bus with our [`OPS`], which nobody else removes. Its bridge has a reference of ours and releases what
+/// `bus` is a root bus with our `OPS`, which nobody else removes. Its bridge has a reference of ours and releases what
 /// is behind the bus.
 pub struct RootBus {
     bus: NonNull<k::pci_bus>,

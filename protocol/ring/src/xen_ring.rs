@@ -3,7 +3,7 @@
 //! Shared-ring state machines of the Xen PV protocols, front and back, and the protocols on top.
 //!
 //! Everything here is pure logic, generic over the memory it runs on ([`RingMem`]): the kernel
-//! gives it granted pages, tests give it the heap ([`HeapMem`]) and play the peer on the same
+//! gives it granted pages, tests give it the heap (`HeapMem`) and play the peer on the same
 //! bytes. The crate allocates nothing and contains no unsafe code.
 //!
 //! The rules, which hold for every type in this crate:

@@ -16,7 +16,7 @@ pub const SETUP_TABLE: u32 = 2;
 pub const DUMP_TABLE: u32 = 3;
 /// Takes [`Transfer`].
 pub const TRANSFER: u32 = 4;
-/// Takes [`Copy`](self::Copy).
+/// Takes [`Copy`].
 pub const COPY: u32 = 5;
 /// Takes [`QuerySize`].
 pub const QUERY_SIZE: u32 = 6;
