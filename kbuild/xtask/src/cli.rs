@@ -25,11 +25,10 @@ Environment variables:
   PARAVANE_CACHE            The folder of the cache; otherwise $XDG_CACHE_HOME/paravane, or
                             ~/.cache/paravane
   PARAVANE_MIRROR           The Debian mirror, as with --mirror
-  PARAVANE_SECURITY_MIRROR  With PARAVANE_MIRROR or --mirror: the archive of Debian's security updates
-                            that belongs to it
-  PARAVANE_SLOW             A number from 1 on, by which all time limits in virtual machines are
-                            multiplied. They follow the processors' speed by themselves; this is for
-                            what they cannot see, such as a slow disk";
+  PARAVANE_SECURITY_MIRROR  With a mirror named: its archive of Debian's security updates
+  PARAVANE_SLOW             A number from 1 on, by which all time limits in virtual machines
+                            are multiplied. They follow the processors' speed by themselves;
+                            this is for what they cannot see, such as a slow disk";
 
 /// Where global options stand in help texts.
 const GLOBAL: &str = "Global options";
