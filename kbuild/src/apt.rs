@@ -16,6 +16,7 @@ use crate::mirror::Mirrors;
 use crate::process::{self, Running};
 use crate::session::Session;
 use crate::suite::Suite;
+use crate::ui::Step;
 use crate::version::Version;
 
 /// How old the package lists may be before the archive is asked again.
@@ -215,6 +216,57 @@ impl<'s> Apt<'s> {
         }
     }
 
+    /// Packages and what they depend on, in the versions that an installation would take.
+    pub fn with_dependencies(&self, names: &[String]) -> Result<Vec<Package>> {
+        let mut install = self.command("apt-get");
+        install.args(["--simulate", "--no-install-recommends", "install"]);
+        let plan = process::output("asking apt for dependencies", install.args(names))?;
+        let mut show = self.command("apt-cache");
+        show.arg("show").args(planned(&plan));
+        let text = process::output("reading package records", &mut show)?;
+        Ok(text.split("\n\n").filter_map(parse_record).collect())
+    }
+
+    /// Downloads packages into a folder and returns their files, in order.
+    pub fn download_into(
+        &self,
+        step: &Step,
+        packages: &[Package],
+        folder: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        let bytes: u64 = packages.iter().map(|package| package.size).sum();
+        fsutil::require_space(folder, bytes + (64 << 20))?;
+        self.fetch(step, packages, folder)?;
+        let files = fsutil::read_dir_sorted(folder)?;
+        let file = |package: &Package| {
+            let start = format!("{}_", package.name);
+            let found = files
+                .iter()
+                .find(|path| fsutil::name(path).starts_with(&start));
+            found
+                .cloned()
+                .with_context(|| format!("apt downloaded no file for {}", package.name))
+        };
+        packages.iter().map(file).collect()
+    }
+
+    /// Has apt download packages into a folder, under names of its own.
+    fn fetch(&self, step: &Step, packages: &[Package], folder: &Path) -> Result<()> {
+        let named = packages
+            .iter()
+            .map(|package| format!("{}={}", package.name, package.version));
+        let named: Vec<_> = named.collect();
+        let mut command = self.command("apt-get");
+        command.arg("download").current_dir(folder).args(&named);
+        let log = self.session.log("download");
+        process::run(step, "downloading packages", &mut command, &log).with_context(|| {
+            format!(
+                "the archive did not give us {}. If it replaced that version by a newer one, `--refresh` finds the newer one",
+                named.join(", ")
+            )
+        })
+    }
+
     /// Downloads packages and returns their files, in order. Files already here are not asked for again.
     pub fn download(&self, packages: &[Package]) -> Result<Vec<PathBuf>> {
         let store = self.session.cache.state_dir("debs")?;
@@ -225,7 +277,6 @@ impl<'s> Apt<'s> {
             .collect();
         if !wanted.is_empty() {
             let bytes: u64 = wanted.iter().map(|p| p.size).sum();
-            fsutil::require_space(&store, bytes + (64 << 20))?;
             let title = match wanted.as_slice() {
                 [one] => format!("Downloading {}", one.name),
                 many => format!("Downloading {} packages", many.len()),
@@ -242,24 +293,10 @@ impl<'s> Apt<'s> {
                 fsutil::remove_all(path)?;
             }
             let partial = tempfile::tempdir_in(&store)?;
-            let log = self.session.log("download");
-            let mut command = self.command("apt-get");
-            command.arg("download").current_dir(partial.path());
-            command.args(wanted.iter().map(|p| format!("{}={}", p.name, p.version)));
-            process::run(&step, "downloading packages", &mut command, &log).with_context(|| {
-                let names: Vec<_> = wanted.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
-                format!(
-                    "the archive did not give us {}. If it replaced that version by a newer one, `--refresh` finds the newer one",
-                    names.join(", ")
-                )
-            })?;
-            for package in &wanted {
-                let got = fsutil::read_dir_sorted(partial.path())?
-                    .into_iter()
-                    .find(|path| fsutil::name(path).starts_with(&format!("{}_", package.name)));
-                let got =
-                    got.with_context(|| format!("apt downloaded no file for {}", package.name))?;
-                fs::rename(got, store.join(package.stored_name()))?;
+            let wanted: Vec<Package> = wanted.into_iter().cloned().collect();
+            let files = self.download_into(&step, &wanted, partial.path())?;
+            for (package, file) in wanted.iter().zip(files) {
+                fs::rename(file, store.join(package.stored_name()))?;
             }
             step.done("");
         }
@@ -310,6 +347,18 @@ pub fn unpack_some(deb: &Path, dir: &Path, tar_options: &[&str]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The packages, as `NAME=VERSION`, that `apt-get --simulate install` would unpack:
+/// `Inst gcc (4:14.2.0-1 Debian:13.5/stable [amd64])`.
+fn planned(plan: &str) -> impl Iterator<Item = String> {
+    plan.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+        // A version that is installed already stands between.
+        let name = name.split(' ').next()?;
+        let version = rest.split(' ').next()?;
+        Some(format!("{name}={version}"))
+    })
 }
 
 /// Reads one record of a `Packages` file.
@@ -401,6 +450,15 @@ mod tests {
         Description: Linux 7.2.12\n Version: not this one\n\
         Filename: pool/main/l/linux/linux-headers-7.2.12+deb13-amd64_7.2.12-1~bpo13+1_amd64.deb\nSize: 1776476\n\
         SHA256: f4a0369d09122cf77410d651d7a1ecba8a861970013d566aafd79cdb7d261dd8";
+
+    #[test]
+    fn what_would_be_unpacked_is_named_with_its_version() {
+        let plan = "Inst gcc-14-base (14.2.0-19 Debian:13.5/stable [amd64])\n\
+            Inst make [4.3-1] (4.4.1-2 Debian:13.5/stable [amd64]) []\n\
+            Conf gcc-14-base (14.2.0-19 Debian:13.5/stable [amd64])\n";
+        let named: Vec<_> = planned(plan).collect();
+        assert_eq!(named, ["gcc-14-base=14.2.0-19", "make=4.4.1-2"]);
+    }
 
     #[test]
     fn records_are_read() {

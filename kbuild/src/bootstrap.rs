@@ -33,7 +33,6 @@ pub struct Bootstrap {
     include: Vec<String>,
     hooks: Vec<(&'static str, String)>,
     extra: Vec<String>,
-    is_behind: bool,
 }
 
 impl Bootstrap {
@@ -45,7 +44,6 @@ impl Bootstrap {
             include: vec![],
             hooks: vec![],
             extra: vec![],
-            is_behind: false,
         }
     }
 
@@ -75,13 +73,6 @@ impl Bootstrap {
     #[must_use]
     pub fn option(mut self, option: impl Into<String>) -> Self {
         self.extra.push(option.into());
-        self
-    }
-
-    /// Makes it with a lower priority, because other work waits for the processors that more waits for.
-    #[must_use]
-    pub fn behind(mut self) -> Self {
-        self.is_behind = true;
         self
     }
 
@@ -135,6 +126,7 @@ impl Bootstrap {
         step: &Step,
         sink: impl FnOnce(&Path) -> Result<Stdio>,
     ) -> Result<()> {
+        host::prepare_to_configure(session)?;
         let log = session.log(&format!("mmdebstrap-{}", self.suite.name));
         let what = format!("making a Debian {} root file system", self.suite.name);
         let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
@@ -172,17 +164,13 @@ impl Bootstrap {
     fn command(&self, mirrors: &Mirrors, scratch: &Scratch) -> Result<Command> {
         // As root it mounts a few things where the machine would keep them if it is killed; a namespace of its own ends with
         // it. Otherwise it makes one itself.
-        let tied = match self.is_behind {
-            true => process::tied_behind,
-            false => process::tied,
-        };
         let (mut command, mode) = match host::is_root() {
             true => {
-                let mut command = tied("unshare");
+                let mut command = process::tied("unshare");
                 command.args(["--mount", "--propagation", "private", "--", "mmdebstrap"]);
                 (command, "root")
             }
-            false => (tied("mmdebstrap"), "unshare"),
+            false => (process::tied("mmdebstrap"), "unshare"),
         };
         command.args([
             format!("--mode={mode}"),

@@ -180,6 +180,18 @@ impl<'scope> Branches<'scope, '_> {
             work().map_err(|error| fork.fail(error)).ok()
         }))
     }
+
+    /// Starts a branch with a low priority, which its commands inherit: the others get the processors first.
+    pub fn spawn_behind<T: Send + 'scope>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'scope,
+    ) -> Branch<'scope, T> {
+        self.spawn(|| {
+            // On Linux this is the priority of the calling thread alone. If it cannot be changed, the branch only runs faster.
+            let _ = rustix::process::nice(10);
+            work()
+        })
+    }
 }
 
 impl<T> Branch<'_, T> {

@@ -18,20 +18,24 @@ pub use needs::{Memory, Needs};
 
 /// Programs needed on the machine itself, with the Debian packages that bring them. Everything else is in the
 /// sandbox.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 7] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
-    ("mmdebstrap", "mmdebstrap"),
     ("bwrap", "bubblewrap"),
-    // A bare root lacks it, and mmdebstrap then makes a sandbox without /proc for the packages' scripts.
-    ("mount", "mount"),
     ("setpriv", "util-linux"),
     ("tar", "tar"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
 
-/// Needed when we are not root: maps the many user ids of a root file system.
+/// Needed for a Debian whose packages are configured, as the scenarios of fresh machines and of the guides have it.
+const NEEDED_TO_CONFIGURE: [(&str, &str); 2] = [
+    ("mmdebstrap", "mmdebstrap"),
+    // A bare root lacks it, and mmdebstrap then makes a system without /proc for the packages' scripts.
+    ("mount", "mount"),
+];
+
+/// The same when we are not root: it maps the many user ids of a root file system.
 const NEEDED_ROOTLESS: [(&str, &str); 1] = [("newuidmap", "uidmap")];
 
 /// Whether we run as root.
@@ -50,13 +54,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// Debian packages that are missing here.
 pub fn missing_packages() -> Vec<&'static str> {
-    let rootless: &[(&str, &str)] = if is_root() { &[] } else { &NEEDED_ROOTLESS };
-    let mut missing: Vec<_> = NEEDED
-        .iter()
-        .chain(rootless)
-        .filter(|(program, _)| find_program(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let mut missing = missing_of(&NEEDED);
     if crate::mirror::keyring().is_err() {
         missing.push("debian-archive-keyring");
     }
@@ -66,11 +64,40 @@ pub fn missing_packages() -> Vec<&'static str> {
     missing
 }
 
+/// Debian packages that are missing here for [`prepare_to_configure`].
+pub fn missing_to_configure() -> Vec<&'static str> {
+    let mut missing = missing_of(&NEEDED_TO_CONFIGURE);
+    if !is_root() {
+        missing.extend(missing_of(&NEEDED_ROOTLESS));
+    }
+    missing
+}
+
+fn missing_of(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let missing = needed
+        .iter()
+        .filter(|(program, _)| find_program(program).is_none());
+    missing.map(|(_, package)| *package).collect()
+}
+
 /// Makes sure that the machine has what we need: as root by installing it, otherwise by saying what to install.
 pub fn prepare(session: &Session) -> Result<()> {
-    let missing = missing_packages();
+    install(session, &missing_packages)
+}
+
+/// Makes sure that a Debian with configured packages can be made, in the same way.
+pub fn prepare_to_configure(session: &Session) -> Result<()> {
+    install(session, &missing_to_configure)?;
+    if is_root() { Ok(()) } else { subordinate_ids() }
+}
+
+fn install(
+    session: &Session,
+    what_is_missing: &(dyn Fn() -> Vec<&'static str> + Sync),
+) -> Result<()> {
+    let missing = what_is_missing();
     if missing.is_empty() {
-        return if is_root() { Ok(()) } else { subordinate_ids() };
+        return Ok(());
     }
     let list = missing.join(" ");
     if find_program("apt-get").is_none() {
@@ -84,7 +111,7 @@ pub fn prepare(session: &Session) -> Result<()> {
         );
     }
     prerequisites::Prerequisites {
-        missing: &missing_packages,
+        missing: what_is_missing,
         apt: &prerequisites::apt_get,
         patience: prerequisites::patience(),
     }

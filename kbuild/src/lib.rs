@@ -30,6 +30,7 @@ pub mod mirror;
 pub mod modules;
 pub mod overlay;
 pub mod own;
+pub mod packages;
 pub mod process;
 pub mod resolve;
 pub mod sandbox;

@@ -28,13 +28,6 @@ pub fn tied(program: &str) -> Command {
     command
 }
 
-/// As [`tied`], for work that nothing waits for yet: it runs with a low priority, so that it does not delay the first boot.
-pub fn tied_behind(program: &str) -> Command {
-    let mut command = tied("nice");
-    command.args(["-n", "10", program]);
-    command
-}
-
 /// A command that runs. It ends at once when its branch of the work is to end (see [`branches::fork`]).
 pub struct Running {
     child: Child,

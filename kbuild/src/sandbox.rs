@@ -7,23 +7,26 @@
 //! for root and for everybody else: inside a user namespace the caller appears as root.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::bootstrap::Bootstrap;
 use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::host::{self, Containment};
+use crate::packages;
 use crate::resolve;
 use crate::session::Session;
 use crate::suite::Suite;
+use crate::ui::Step;
 
-/// Room for the archive being unpacked and for mmdebstrap's own copy, in bytes.
-const ROOM: u64 = 6_000_000_000;
+/// Room for the packages and what they hold, in bytes.
+const ROOM: u64 = 2_500_000_000;
 
 /// A sandbox of one Debian suite. Cheap to clone; keeps its cache entry from `clean`.
 #[derive(Clone)]
@@ -37,12 +40,11 @@ impl Sandbox {
     /// Finds the suite's sandbox in the cache or makes it (a minute or two).
     pub fn open(session: &Session, suite: &Suite) -> Result<Self> {
         let containment = host::containment()?;
-        let bootstrap = bootstrap(suite);
         let name = Self::name(session, suite)?;
         let entry = session.cache.get_or_make("sandbox", &name, ROOM, |dir| {
             let title = format!("Making the build sandbox (Debian {})", suite.name);
             let step = session.ui.step_before(title, "what is built in it");
-            bootstrap.make_dir(session, &step, dir)?;
+            make(session, &step, suite, dir)?;
             step.done("");
             Ok(())
         })?;
@@ -55,7 +57,11 @@ impl Sandbox {
 
     /// The key that the suite's current sandbox has or will have: see [`Sandbox::key`].
     pub fn name(session: &Session, suite: &Suite) -> Result<String> {
-        let mut key = Digest::new("sandbox", 1).with("bootstrap", bootstrap(suite).digest());
+        let mut key = Digest::new("sandbox", 2)
+            .with("preferences", suite.preferences())
+            .with_all("pocket", &suite.pockets)
+            .with_all("package", &suite.sandbox)
+            .with_all("left out", LEFT_OUT);
         for (package, version) in resolve::tools(session, suite)? {
             key = key.with(&package, version.as_str());
         }
@@ -93,24 +99,38 @@ impl Sandbox {
     }
 }
 
-/// What the packages' own scripts would do that a compiler's environment needs: the linker's cache, the two files of
-/// users, and the names that Debian's alternatives give.
-const SETTLE: &str = r#"chroot "$1" ldconfig
-for list in passwd group; do cp "$1/usr/share/base-passwd/$list.master" "$1/etc/$list"; done
-for name in cc=gcc c++=g++ awk=mawk yacc=bison.yacc which=which.debianutils; do
-    program=${name#*=}
-    [ ! -e "$1/usr/bin/$program" ] || ln -sf "$program" "$1/usr/bin/${name%%=*}"
-done"#;
+/// Files of packages that are large and that no build here reads: LLVM's own static libraries, and of the compiler's source
+/// what is not its library.
+const LEFT_OUT: [&str; 3] = [
+    "./usr/lib/llvm-*/lib/*.a",
+    "./usr/src/rustc-*/compiler/*",
+    "./usr/src/rustc-*/src/*",
+];
 
-/// Packages are unpacked, not configured: nothing here needs a service, and that takes half of the time.
-fn bootstrap(suite: &Suite) -> Bootstrap {
-    Bootstrap::new(suite)
-        .variant("extract")
-        .include(&suite.sandbox)
-        // A pattern of apt's stands alone.
-        .option("--include=?essential")
-        .option(format!("--extract-hook={SETTLE}"))
-        .option("--skip=cleanup/reproducible")
+/// Links that packages' scripts would make, and what they lead to, in `/usr/bin`.
+const ALTERNATIVES: [(&str, &str); 5] = [
+    ("awk", "mawk"),
+    ("c++", "g++"),
+    ("cc", "gcc"),
+    ("which", "which.debianutils"),
+    ("yacc", "bison.yacc"),
+];
+
+/// Makes the sandbox in an empty folder.
+fn make(session: &Session, step: &Step, suite: &Suite, dir: &Path) -> Result<()> {
+    let mut names = suite.sandbox.clone();
+    names.push(packages::ESSENTIAL.to_owned());
+    packages::unpack_with_dependencies(session, step, suite, &names, &LEFT_OUT, dir)?;
+    for (name, program) in ALTERNATIVES {
+        if dir.join("usr/bin").join(program).exists() {
+            symlink(program, dir.join("usr/bin").join(name))?;
+        }
+    }
+    for list in ["passwd", "group"] {
+        let master = format!("usr/share/base-passwd/{list}.master");
+        fs::copy(dir.join(master), dir.join("etc").join(list))?;
+    }
+    Ok(())
 }
 
 /// A command in the making; [`SandboxCommand::build`] turns it into one of the standard library's.

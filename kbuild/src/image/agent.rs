@@ -21,7 +21,7 @@ pub fn build(session: &Session) -> Result<PathBuf> {
     let folder = session.cache.state_dir("work/agent")?;
     let _lock = session.cache.lock("work.agent")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = process::tied_behind(&cargo.to_string_lossy());
+    let mut command = process::tied(&cargo.to_string_lossy());
     command
         .args([
             "build",

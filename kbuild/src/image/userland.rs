@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail};
 
 use super::cpio::Archive;
 use super::disk;
-use crate::bootstrap::Bootstrap;
 use crate::cache::CacheEntry;
 use crate::digest::Digest;
-use crate::fsutil::{self, read_text};
+use crate::fsutil;
+use crate::packages;
 use crate::process;
 use crate::resolve::XenPackages;
 use crate::sandbox::Sandbox;
@@ -82,9 +82,8 @@ const FIO: &str = "/usr/bin/fio";
 /// What guests with a network have, in the place of busybox's programs of these names.
 const NETWORK: [&str; 3] = ["/sbin/ip", "/sbin/ethtool", "/bin/ping"];
 
-/// Lists that the bootstrap leaves in the root folder for us.
-const LIBRARIES: &str = "usr/share/paravane/libraries";
-const APPLETS: &str = "usr/share/paravane/applets";
+/// What dom0 does not boot by.
+const LEFT_OUT: [&str; 1] = ["./boot/*.efi"];
 
 /// The userland in the cache.
 #[derive(Clone)]
@@ -99,9 +98,12 @@ pub struct Userland {
 impl Userland {
     /// Finds it in the cache or makes it.
     pub fn open(session: &Session, suite: &Suite, xen: &XenPackages) -> Result<Self> {
-        let bootstrap = bootstrap(suite, xen);
-        let key = Digest::new("userland", 2)
-            .with("bootstrap", bootstrap.digest())
+        let names = package_names(xen);
+        let key = Digest::new("userland", 3)
+            .with("preferences", suite.preferences())
+            .with_all("pocket", &suite.pockets)
+            .with_all("package", &names)
+            .with_all("left out", LEFT_OUT)
             .with("xen", xen.hypervisor.version.as_str())
             .hex();
         let name = format!("{}-xen-{}-{key}", suite.name, xen.series);
@@ -113,18 +115,24 @@ impl Userland {
             let step = session.ui.step_before(title, "the machines' disks");
             let tree = dir.join("tree");
             fs::create_dir(&tree)?;
-            bootstrap.make_dir(session, &step, &tree)?;
+            packages::unpack_with_dependencies(session, &step, suite, &names, &LEFT_OUT, &tree)?;
             for folder in ["payload", "disks"] {
                 fs::create_dir_all(tree.join(folder))?;
             }
-            let programs = Programs::read(&tree)?;
+            // Not needed before: it may be made meanwhile.
+            let sandbox = Sandbox::open(session, suite)?;
+            let mut cache = sandbox
+                .command("ldconfig")
+                .args(["-r", TREE])
+                .bind(&tree, TREE)
+                .build()?;
+            process::output("making the dynamic linker's cache", &mut cache)?;
+            let programs = Programs::ask(&sandbox, &tree)?;
             guest_programs(&tree, &programs)?.write_to(&dir.join("guest.cpio"))?;
             for (name, wanted) in [("fio", &[FIO][..]), ("network", &NETWORK[..])] {
                 extra(&tree, &programs, wanted)?.write_to(&dir.join(format!("{name}.cpio")))?;
             }
             fs::copy(resolve_in(&tree, "/bin/busybox")?, dir.join("busybox"))?;
-            // Not needed before: it may be made meanwhile.
-            let sandbox = Sandbox::open(session, suite)?;
             hypervisor(&sandbox, &tree, &xen.series, &dir.join("xen"))?;
             disk::make(session, &step, &sandbox, &tree, &dir.join("root.img"), FREE)?;
             fsutil::remove_all(&tree)?;
@@ -174,42 +182,21 @@ impl Userland {
     }
 }
 
-fn bootstrap(suite: &Suite, xen: &XenPackages) -> Bootstrap {
+/// The names of all packages.
+fn package_names(xen: &XenPackages) -> Vec<String> {
     let series = &xen.series;
-    let programs = GUEST_PROGRAMS
-        .iter()
-        .chain([&FIO])
-        .chain(&NETWORK)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(" ");
-    Bootstrap::new(suite)
-        .behind()
-        .variant("extract")
-        .include(PACKAGES)
-        .include([
-            format!("xen-hypervisor-{series}-amd64"),
-            format!("xen-utils-{series}"),
-            "xenstore-utils".into(),
-        ])
-        .option("--dpkgopt=path-exclude=/boot/*.efi")
-        .option(hook(
-            "chroot \"$1\" ldconfig && mkdir -p \"$1/usr/share/paravane\"",
-        ))
-        .option(hook(&format!(
-            "for p in {programs}; do echo \"$p:\"; chroot \"$1\" ldd $p; done > \"$1/{LIBRARIES}\""
-        )))
-        .option(hook(&format!(
-            "chroot \"$1\" busybox --list-full > \"$1/{APPLETS}\""
-        )))
+    let xen = [
+        format!("xen-hypervisor-{series}-amd64"),
+        format!("xen-utils-{series}"),
+        "xenstore-utils".into(),
+    ];
+    PACKAGES.into_iter().map(str::to_owned).chain(xen).collect()
 }
 
-/// The hook that mmdebstrap still calls when packages are only unpacked.
-fn hook(script: &str) -> String {
-    format!("--extract-hook={script}")
-}
+/// Where commands in the sandbox see the root file system.
+const TREE: &str = "/tree";
 
-/// What the bootstrap says about programs.
+/// What programs of the root file system say about themselves.
 struct Programs {
     /// Absolute paths of the shared libraries a program needs, the dynamic linker among them.
     libraries: BTreeMap<String, Vec<String>>,
@@ -218,12 +205,21 @@ struct Programs {
 }
 
 impl Programs {
-    fn read(tree: &Path) -> Result<Self> {
-        let libraries = parse_libraries(&read_text(&tree.join(LIBRARIES))?)?;
-        let applets = read_text(&tree.join(APPLETS))?
-            .lines()
-            .map(str::to_owned)
-            .collect();
+    fn ask(sandbox: &Sandbox, tree: &Path) -> Result<Self> {
+        let inside = |program: &str| sandbox.command(program).ro_bind(tree, TREE);
+        let mut libraries = BTreeMap::new();
+        for program in GUEST_PROGRAMS.iter().chain([&FIO]).chain(&NETWORK) {
+            let file = resolve_in(tree, program)?;
+            let mut loader = inside("/tree/lib64/ld-linux-x86-64.so.2")
+                .args(["--library-path", "/tree/lib/x86_64-linux-gnu", "--list"])
+                .arg(Path::new(TREE).join(file.strip_prefix(tree)?))
+                .build()?;
+            let text = process::output("asking for a program's libraries", &mut loader)?;
+            libraries.insert((*program).to_owned(), parse_libraries(&text)?);
+        }
+        let mut list = inside("/tree/bin/busybox").arg("--list-full").build()?;
+        let applets = process::output("asking for busybox's applets", &mut list)?;
+        let applets = applets.lines().map(str::to_owned).collect();
         Ok(Self { libraries, applets })
     }
 
@@ -241,26 +237,19 @@ impl Programs {
     }
 }
 
-/// Reads the output of ldd for several programs, each after a line with its name and a colon.
-fn parse_libraries(text: &str) -> Result<BTreeMap<String, Vec<String>>> {
-    let mut all = BTreeMap::new();
-    let mut current: Option<&mut Vec<String>> = None;
-    for line in text.lines() {
-        if let Some(program) = line.strip_suffix(':').filter(|p| p.starts_with('/')) {
-            current = Some(all.entry(program.to_owned()).or_insert_with(Vec::new));
-        } else if line.contains("not found") {
-            bail!(
-                "a library is missing in dom0's root file system: {}",
-                line.trim()
-            );
-        } else if let (Some(path), Some(list)) = (
-            line.split_whitespace().find(|word| word.starts_with('/')),
-            current.as_mut(),
-        ) {
-            list.push(path.to_owned());
-        }
+/// Reads what the dynamic linker lists for a program: `libm.so.6 => /tree/lib/…/libm.so.6 (0x…)`.
+fn parse_libraries(text: &str) -> Result<Vec<String>> {
+    if let Some(missing) = text.lines().find(|line| line.contains("not found")) {
+        bail!(
+            "a library is missing in dom0's root file system: {}",
+            missing.trim()
+        );
     }
-    Ok(all)
+    let path = |line: &str| {
+        let path = line.split_whitespace().find(|word| word.starts_with('/'))?;
+        Some(path.strip_prefix(TREE).unwrap_or(path).to_owned())
+    };
+    Ok(text.lines().filter_map(path).collect())
 }
 
 fn guest_programs(tree: &Path, programs: &Programs) -> Result<Archive> {
@@ -365,16 +354,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_read_from_ldd() {
-        let text = "/bin/a:\n\tlinux-vdso.so.1 (0x0)\n\tlibm.so.6 => /lib/x/libm.so.6 (0x1)\n\
-            \t/lib64/ld-linux-x86-64.so.2 (0x2)\n/bin/b:\n\tnot a dynamic executable\n";
-        let all = parse_libraries(text).unwrap();
+    fn libraries_are_read_from_the_linkers_list() {
+        let text = "\tlinux-vdso.so.1 (0x0)\n\tlibm.so.6 => /tree/lib/x/libm.so.6 (0x1)\n\
+            \t/lib64/ld-linux-x86-64.so.2 => /tree/lib64/ld-linux-x86-64.so.2 (0x2)\n";
         assert_eq!(
-            all["/bin/a"],
+            parse_libraries(text).unwrap(),
             ["/lib/x/libm.so.6", "/lib64/ld-linux-x86-64.so.2"]
         );
-        assert!(all["/bin/b"].is_empty());
-        assert!(parse_libraries("/bin/a:\n\tlibz.so => not found\n").is_err());
+        assert!(parse_libraries("\tlibz.so => not found\n").is_err());
     }
 
     #[test]

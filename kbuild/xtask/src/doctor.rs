@@ -89,14 +89,21 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
             Err(error) => say(false, "sandbox", &format!("{error:#}")),
         }
     }
-    if !host::is_root() {
-        match host::subordinate_ids() {
-            Ok(()) => say(
-                true,
-                "subordinate ids",
-                "this user has a range in /etc/subuid and /etc/subgid",
-            ),
-            Err(error) => say(false, "subordinate ids", &format!("{error:#}")),
+    let missing = host::missing_to_configure();
+    let ids = match host::is_root() {
+        true => Ok(()),
+        false => host::subordinate_ids(),
+    };
+    match (missing.is_empty(), ids) {
+        (true, Ok(())) => say(true, "Debian roots", "scenarios can install Debian"),
+        (false, _) => {
+            let list = missing.join(" ");
+            let detail = format!("some scenarios need {list}; boot and build do not");
+            say(true, "Debian roots", &detail);
+        }
+        (true, Err(error)) => {
+            let detail = format!("some scenarios need this, boot and build do not: {error:#}");
+            say(true, "Debian roots", &detail);
         }
     }
     match Mirrors::detect(session.options.mirror.as_deref()) {

@@ -20,8 +20,8 @@ pub fn prepare(
     let profile = session.config.profile(kernel)?;
     branches::fork(|branches| {
         // The agent needs no sandbox, Debian's part of the images no kernel. Making the images below finds both.
-        let agent = branches.spawn(|| agent::build(session));
-        let userland = branches.spawn(|| make_userland(session, xen));
+        let agent = branches.spawn_behind(|| agent::build(session));
+        let userland = branches.spawn_behind(|| make_userland(session, xen));
         let (kernel, sandbox) = Kernel::open(session, profile)?;
         let modules = match modules {
             true => Some(Modules::build(
