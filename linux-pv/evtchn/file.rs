@@ -55,8 +55,7 @@ impl OpenFile for File {
     const STREAM: bool = true;
     const NOWAIT: bool = true;
 
-    fn open(list: Arc<FileList<Shown>>) -> Result<Pin<KBox<Self>>> {
-        let opener = Opener::current();
+    fn open(list: Arc<FileList<Shown>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let name = CString::try_from_fmt(fmt!("evtchn:{}", opener.name()))?;
         let pending = Pending::new()?;
         let shown = Shown {

@@ -68,9 +68,9 @@ pub(crate) struct File {
 impl OpenFile for File {
     type Shared = Shared;
 
-    fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
-            opener: Opener::current(),
+            opener,
             pages: AtomicUsize::new(0),
         };
         let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;

@@ -125,9 +125,9 @@ pub(crate) struct File {
 impl OpenFile for File {
     type Shared = Shared;
 
-    fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
-            opener: Opener::current(),
+            opener,
             mappings: AtomicUsize::new(0),
             grants: AtomicUsize::new(0),
             copied: AtomicU64::new(0),

@@ -4,7 +4,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::OpenFile;
+use kernel_ext::chardev::{OpenFile, Opener};
 use kernel_ext::vma::NewArea;
 use xen::vma::buffer;
 
@@ -15,7 +15,7 @@ pub(crate) struct Buffers;
 impl OpenFile for Buffers {
     type Shared = ();
 
-    fn open(_shared: Arc<()>) -> Result<Pin<KBox<Self>>> {
+    fn open(_shared: Arc<()>, _opener: Opener) -> Result<Pin<KBox<Self>>> {
         Ok(KBox::pin(Self, GFP_KERNEL)?)
     }
 

@@ -58,9 +58,9 @@ pub(crate) struct File {
 impl OpenFile for File {
     type Shared = Shared;
 
-    fn open(shared: Arc<Shared>) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let shown = Shown {
-            opener: Opener::current(),
+            opener,
             restriction: shared.target.restriction()?,
             hypercalls: AtomicU64::new(0),
             frames: AtomicU64::new(0),

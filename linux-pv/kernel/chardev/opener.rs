@@ -8,16 +8,20 @@ use xen_bindings as bindings;
 /// Bytes of a task's name (`TASK_COMM_LEN`), of which the last is zero.
 const NAME_LEN: usize = 16;
 
-/// Name and number of the process that opened a file, shown as `xenstored[123]`. Others may have got the
-/// file since.
+/// A process that has opened a device file, which only root may unless the administrator says
+/// otherwise. Shown by name and number: `xenstored[123]`. Others may have got the file since.
+///
+/// # Invariants
+///
+/// It was made in [`OpenFile::open`](super::OpenFile::open), for the process that opens the file.
 pub struct Opener {
     name: [u8; NAME_LEN],
     process: i32,
 }
 
 impl Opener {
-    /// The current process.
-    pub fn current() -> Self {
+    /// The current process, which is opening a device file.
+    pub(super) fn current() -> Self {
         let mut name = [0; NAME_LEN];
         // SAFETY: The shim writes `TASK_COMM_LEN` bytes.
         unsafe { bindings::xen_rs_current_comm(name.as_mut_ptr().cast()) };

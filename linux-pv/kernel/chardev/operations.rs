@@ -3,6 +3,8 @@
 //! What a driver does with an open file, and the C callbacks that lead there.
 
 use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_long, c_uint, c_ulong};
@@ -12,7 +14,7 @@ use kernel::sync::Arc;
 use kernel::types::ForeignOwnable;
 use xen_bindings as bindings;
 
-use super::{Node, SignalQueue, WaitQueue};
+use super::{Node, Opener, SignalQueue, WaitQueue};
 use crate::vma::NewArea;
 
 /// What a read may wait for.
@@ -77,8 +79,8 @@ pub trait OpenFile: Sized + Send + Sync + 'static {
     /// Reads take [`Wait::Never`] seriously.
     const NOWAIT: bool = false;
 
-    /// Opens the file. May sleep.
-    fn open(shared: Arc<Self::Shared>) -> Result<Pin<KBox<Self>>>;
+    /// Opens the file for a process. May sleep.
+    fn open(shared: Arc<Self::Shared>, opener: Opener) -> Result<Pin<KBox<Self>>>;
 
     /// Reads bytes and returns how many.
     fn read(&self, _to: &mut IovIterDest<'_>, _wait: Wait) -> Result<usize> {
@@ -106,7 +108,7 @@ pub trait OpenFile: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Where the wish for a signal is kept (`O_ASYNC`).
+    /// The list of those who want a signal (`O_ASYNC`), always the same for a file.
     fn signals(&self) -> &SignalQueue {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -115,7 +117,13 @@ pub trait OpenFile: Sized + Send + Sync + 'static {
 /// The C callbacks of a driver.
 pub(super) struct Callbacks<T: OpenFile>(PhantomData<T>);
 
-type Data<T> = Pin<KBox<T>>;
+/// What is kept for an open file.
+struct Opened<T> {
+    data: Pin<KBox<T>>,
+    /// The list of those who want a signal, once there was one, so that they are taken off the same
+    /// list. It is valid as long as `data`, from which it was borrowed.
+    signals: AtomicPtr<*mut k::fasync_struct>,
+}
 
 impl<T: OpenFile> Callbacks<T> {
     /// The table, of a module that stays loaded while a file is open.
@@ -150,14 +158,24 @@ impl<T: OpenFile> Callbacks<T> {
         }
     }
 
-    /// The driver's data of an open file.
+    /// What is kept for an open file.
     ///
     /// # Safety
     ///
     /// `file` is a file that `open` has succeeded for and that is not released while the result is used.
-    unsafe fn data<'a>(file: *mut k::file) -> Pin<&'a T> {
+    unsafe fn opened<'a>(file: *mut k::file) -> &'a Opened<T> {
         // SAFETY: `open` has stored it, and only `release` takes it out.
-        unsafe { Data::<T>::borrow((*file).private_data) }
+        unsafe { KBox::<Opened<T>>::borrow((*file).private_data) }
+    }
+
+    /// The driver's data of an open file.
+    ///
+    /// # Safety
+    ///
+    /// As for [`opened`](Self::opened).
+    unsafe fn data<'a>(file: *mut k::file) -> Pin<&'a T> {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::opened(file) }.data.as_ref()
     }
 
     /// # Safety
@@ -167,13 +185,20 @@ impl<T: OpenFile> Callbacks<T> {
         // Not found by way of the device, for the file may have been opened through another file system.
         // SAFETY: The table that led here is the first part of a static node of `T`.
         let node = unsafe { &*(*file).f_op.cast::<Node<T>>() };
-        let opened = node.shared().ok_or(ENODEV).and_then(T::open);
-        let data = match opened {
-            Ok(data) => data,
+        let opened = node
+            .shared()
+            .ok_or(ENODEV)
+            .and_then(|shared| T::open(shared, Opener::current()))
+            .and_then(|data| {
+                let signals = AtomicPtr::new(ptr::null_mut());
+                Ok(KBox::new(Opened { data, signals }, GFP_KERNEL_ACCOUNT)?)
+            });
+        let opened = match opened {
+            Ok(opened) => opened,
             Err(error) => return error.to_errno(),
         };
         // SAFETY: The file is being opened, by us alone.
-        unsafe { (*file).private_data = data.into_foreign() };
+        unsafe { (*file).private_data = opened.into_foreign() };
         if T::STREAM {
             // SAFETY: As above. It only changes the file's mode, and cannot fail.
             unsafe { k::stream_open(inode, file) };
@@ -190,7 +215,7 @@ impl<T: OpenFile> Callbacks<T> {
     /// To be called by the file system only, once, for a file that `open` has succeeded for.
     unsafe extern "C" fn release(_inode: *mut k::inode, file: *mut k::file) -> c_int {
         // SAFETY: The last call for this file owns what `open` has stored.
-        drop(unsafe { Data::<T>::from_foreign((*file).private_data) });
+        drop(unsafe { KBox::<Opened<T>>::from_foreign((*file).private_data) });
         0
     }
 
@@ -275,8 +300,19 @@ impl<T: OpenFile> Callbacks<T> {
     /// To be called by the file system only, for an open file of `T`.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut k::file, on: c_int) -> c_int {
         // SAFETY: The file is open during this call; its last one comes before `release`.
-        let queue = unsafe { Self::data(file) }.get_ref().signals().as_raw();
-        // SAFETY: The queue is valid as long as the file's data is.
-        unsafe { k::fasync_helper(fd, file, on, queue) }
+        let opened = unsafe { Self::opened(file) };
+        let list = opened.data.as_ref().get_ref().signals().as_raw();
+        let swapped = opened.signals.compare_exchange(
+            ptr::null_mut(),
+            list,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        let first = swapped.map_or_else(|first| first, |_| list);
+        if on != 0 && list != first {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: The list was borrowed from the file's data, which lives until `release`.
+        unsafe { k::fasync_helper(fd, file, on, first) }
     }
 }
