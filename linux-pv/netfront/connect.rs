@@ -5,10 +5,9 @@
 //! The back end has said all that it can do when it is in state InitWait. Rings and event channels are made then
 //! and offered to it together with what we can do; it connects to them when we are Connected.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use kernel_ext::show::Show;
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
@@ -17,13 +16,15 @@ use xen::ring::SharedRing;
 use xen_ring::netif::features::{Features, Transport};
 use xen_ring::netif::{RxFrontRing, TxFrontRing};
 
+use crate::backend::{Backend, Updates};
 use crate::control::ControlLink;
-use crate::interface::{Nic, Vif};
+use crate::headroom;
+use crate::interface::Nic;
 use crate::params;
 use crate::queue::{Channel, OnEvent, Which};
 use crate::receive::RxLink;
 use crate::transmit::TxLink;
-use crate::xdp;
+use crate::vif::Vif;
 
 /// What a back end offers.
 pub(crate) struct Offered {
@@ -36,6 +37,9 @@ pub(crate) struct Links {
     queues: KVec<(KBox<TxLink>, KBox<RxLink>)>,
     control: Option<KBox<ControlLink>>,
     split: bool,
+    /// The head room that the back end is asked for, in bytes.
+    headroom: u32,
+    updates: Arc<Updates>,
 }
 
 impl Offered {
@@ -71,7 +75,9 @@ impl Links {
                 dev.nodename()
             );
         }
-        let count = offered.transport.max_queues.min(nic.data().wished_queues());
+        let requested = nic.data().requested_queues();
+        let count = offered.transport.max_queues.min(requested);
+        let updates = Updates::new(nic)?;
         let mut queues = KVec::with_capacity(count as usize, GFP_KERNEL)?;
         let mut split = offered.transport.split_event_channels;
         for index in 0..count {
@@ -81,7 +87,7 @@ impl Links {
             let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
             let (tx_channel, rx_channel) =
                 channels(dev, nic, index, &mut split).or_fatal("binding the event channels")?;
-            let tx = TxLink::new(nic, index, tx_channel, tx, to, trusted)?;
+            let tx = TxLink::new(nic, index, tx_channel, tx, to, trusted, &updates)?;
             let rx = RxLink::new(nic, dev.as_ref(), index, rx_channel, rx, to, trusted)?;
             queues.push(
                 (KBox::new(tx, GFP_KERNEL)?, KBox::new(rx, GFP_KERNEL)?),
@@ -89,7 +95,7 @@ impl Links {
             )?;
         }
         let control = if offered.features.ctrl_ring {
-            Some(KBox::new(ControlLink::make(dev)?, GFP_KERNEL)?)
+            Some(KBox::new(ControlLink::make(dev, &updates)?, GFP_KERNEL)?)
         } else {
             None
         };
@@ -97,6 +103,8 @@ impl Links {
             queues,
             control,
             split,
+            headroom: headroom::wanted(nic.data().wants_headroom()),
+            updates,
         })
     }
 
@@ -105,20 +113,23 @@ impl Links {
         self.queues.len() as u32
     }
 
-    /// Tells the back end about them, and what we can do. May sleep.
-    pub(crate) fn announce(
+    /// The back end that is about to connect to them.
+    pub(crate) fn backend(
         &self,
         dev: &Device<Bound>,
-        nic: &Nic,
-        offered: &Offered,
-    ) -> Result<(), Failure> {
-        transact(|t| self.write(dev, nic, offered, t)).or_fatal("writing the rings to the xenstore")
+        features: &Features,
+    ) -> Result<Backend, Failure> {
+        Backend::new(dev, features, self.headroom, self.updates.clone())
+    }
+
+    /// Tells the back end about them, and what we can do. May sleep.
+    pub(crate) fn announce(&self, dev: &Device<Bound>, offered: &Offered) -> Result<(), Failure> {
+        transact(|t| self.write(dev, offered, t)).or_fatal("writing the rings to the xenstore")
     }
 
     fn write(
         &self,
         dev: &Device<Bound>,
-        nic: &Nic,
         offered: &Offered,
         t: &Transaction,
     ) -> Result<(), Failure> {
@@ -158,8 +169,7 @@ impl Links {
             }
         }
         if offered.features.xdp_headroom {
-            let headroom = xdp::headroom(nic.has_program());
-            own.write(c"xdp-headroom", fmt!("{}", headroom))?;
+            own.write(c"xdp-headroom", fmt!("{}", self.headroom))?;
         }
         Ok(())
     }
@@ -251,7 +261,6 @@ fn channels(
 /// Ends all connections of an interface. What the back end has not answered is lost. May sleep.
 pub(crate) fn disconnect(nic: &Nic) {
     let vif: &Vif = nic.data();
-    *vif.bus.lock() = None;
     vif.filter.lock().forget();
     let control = vif.control.lock().take();
     drop(control);

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The control ring: telling the back end how to spread the packets that we receive over our queues.
+//! The control ring: the requests that make the back end use a hash and an indirection table.
 //!
-//! Nobody waits for it in a hurry, so responses are looked for every few milliseconds and events ignored.
+//! There is one request at a time on the ring. Each is sent when the one before is answered; an
+//! answer has the work item of [`crate::backend`] run. Nothing waits here.
 
 use core::time::Duration;
 
 use kernel::prelude::*;
-use kernel_ext::net::{random_rss_key, RssChange};
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
+use kernel::sync::Arc;
+use kernel::time::{Delta, Instant, Monotonic};
 use kernel_ext::show::Show;
-use xen::bus::{wait_until, Bound, Device, Dir, Failure, OrFail};
+use xen::bus::{Bound, Device, Dir, Failure, OrFail};
 use xen::domain::DomId;
 use xen::event::{Eoi, Event, EventChannel, Handler};
 use xen::grant::{Access, Grant};
@@ -18,93 +21,133 @@ use xen::ring::{Corrupt, SharedRing};
 use xen_ring::netif::control::{Algorithm, Answer, Control, HashTypes, Message, Refused};
 use xen_ring::netif::CtrlFrontRing;
 
-/// Bytes of the hash's key (`XEN_NETBK_MAX_HASH_KEY_SIZE`), enough for the addresses and ports of IPv6.
-pub(crate) const KEY_LEN: usize = 40;
-/// Entries of the table (`XEN_NETBK_MAX_HASH_MAPPING_SIZE`).
-pub(crate) const TABLE_LEN: usize = 128;
+use crate::backend::Updates;
+use crate::rss::{RssSettings, KEY_LEN, TABLE_LEN};
 
-/// How long the back end gets to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the back end gets for an answer.
+const PATIENCE: Delta = Delta::from_secs(5);
 
-/// What the user wants, across connections.
-pub(crate) struct Spread {
-    /// The back end is to be told.
-    pub(crate) on: bool,
-    pub(crate) key: [u8; KEY_LEN],
-    /// A queue for each value of the hash modulo the length.
-    pub(crate) table: [u32; TABLE_LEN],
+/// What is called for the control ring's events.
+struct OnAnswer {
+    updates: Arc<Updates>,
+    /// A request was sent and no event has come since.
+    awaited: AtomicFlag,
 }
 
-impl Spread {
-    /// The back end spreads packets as it likes.
-    pub(crate) const fn new() -> Self {
-        Self {
-            on: false,
-            key: [0; KEY_LEN],
-            table: [0; TABLE_LEN],
-        }
-    }
-
-    /// The table that goes round all queues.
-    pub(crate) fn even(queues: u32) -> [u32; TABLE_LEN] {
-        core::array::from_fn(|entry| (entry as u32).checked_rem(queues).unwrap_or(0))
-    }
-
-    /// With what is to be changed; with a random key and an even table if there was nothing before.
-    pub(crate) fn with(&self, change: &RssChange<'_>, queues: u32) -> Self {
-        let mut new = Self {
-            on: true,
-            key: self.key,
-            table: self.table,
-        };
-        if !self.on {
-            random_rss_key(&mut new.key);
-            new.table = Self::even(queues);
-        }
-        if let Some(key) = change.key {
-            if key.len() == KEY_LEN {
-                new.key.copy_from_slice(key);
-            }
-        }
-        if let Some(table) = change.table {
-            if table.len() == TABLE_LEN {
-                new.table.copy_from_slice(table);
-            }
-        }
-        new
-    }
-}
-
-/// What is called for the control ring's events, which nobody needs.
-struct Ignore;
-
-impl Handler for Ignore {
+impl Handler for OnAnswer {
     fn handle(&self, event: Event<'_>) -> Eoi {
-        // The kernel slows down a back end that sends many.
-        event.spurious()
+        let awaited = self.awaited.xchg(false, Relaxed);
+        if awaited {
+            self.updates.schedule();
+        }
+        event.done(awaited)
     }
 }
 
 /// A connection of the control ring.
 pub(crate) struct ControlLink {
     // The channel comes first: once it is closed, no handler is running.
-    channel: Pin<KBox<EventChannel<Ignore>>>,
+    channel: Pin<KBox<EventChannel<OnAnswer>>>,
     ring: CtrlFrontRing<SharedRing>,
     control: Control,
     to: DomId,
+    /// The settings that the back end uses.
+    in_effect: Option<RssSettings>,
+    transfer: Option<Transfer>,
+}
+
+/// Settings on their way to the back end.
+struct Transfer {
+    settings: RssSettings,
+    step: Step,
+    /// Hash types that the back end knows.
+    types: HashTypes,
+    /// The page that the request in flight names.
+    _page: Option<Grant>,
+    /// When the request in flight was sent.
+    sent: Instant<Monotonic>,
+}
+
+/// The requests that make settings take effect, in their order.
+#[derive(Clone, Copy)]
+enum Step {
+    SetAlgorithm,
+    GetHashTypes,
+    SetKey,
+    SetTableSize,
+    SetTable,
+    SetHashTypes,
+}
+
+impl Step {
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::SetAlgorithm => Some(Self::GetHashTypes),
+            Self::GetHashTypes => Some(Self::SetKey),
+            Self::SetKey => Some(Self::SetTableSize),
+            Self::SetTableSize => Some(Self::SetTable),
+            Self::SetTable => Some(Self::SetHashTypes),
+            Self::SetHashTypes => None,
+        }
+    }
+
+    /// The request of this step, and the page that it names, granted to the back end.
+    fn request(
+        self,
+        settings: &RssSettings,
+        types: HashTypes,
+        to: DomId,
+    ) -> Result<(Message, Option<Grant>)> {
+        let granted = |page: GrantablePage| Grant::new(page, to, Access::ReadOnly);
+        Ok(match self {
+            Self::SetAlgorithm => (Message::SetAlgorithm(Algorithm::Toeplitz), None),
+            Self::GetHashTypes => (Message::GetHashTypes, None),
+            Self::SetKey => {
+                let page = GrantablePage::new(GFP_KERNEL)?;
+                page.copy_in(0, &settings.key)?;
+                let grant = granted(page)?;
+                let message = Message::SetKey {
+                    gref: grant.number(),
+                    len: KEY_LEN as u32,
+                };
+                (message, Some(grant))
+            }
+            Self::SetTableSize => (Message::SetMappingSize(TABLE_LEN as u32), None),
+            Self::SetTable => {
+                let page = GrantablePage::new(GFP_KERNEL)?;
+                for (entry, queue) in settings.table.iter().enumerate() {
+                    page.write(entry * size_of::<u32>(), queue)?;
+                }
+                let grant = granted(page)?;
+                let message = Message::SetMapping {
+                    gref: grant.number(),
+                    count: TABLE_LEN as u32,
+                    first: 0,
+                };
+                (message, Some(grant))
+            }
+            Self::SetHashTypes => (Message::SetHashTypes(types.and(HashTypes::ALL)), None),
+        })
+    }
 }
 
 impl ControlLink {
     /// Makes ring and channel. May sleep.
-    pub(crate) fn make(dev: &Device<Bound>) -> Result<Self, Failure> {
+    pub(crate) fn make(dev: &Device<Bound>, updates: &Arc<Updates>) -> Result<Self, Failure> {
         let to = dev.otherend_id();
         let ring = SharedRing::new(to, 1).or_fatal("allocating the control ring")?;
-        let channel = EventChannel::new(dev, c"vif-ctrl", Ok::<_, Error>(Ignore));
+        let handler = OnAnswer {
+            updates: updates.clone(),
+            awaited: AtomicFlag::new(false),
+        };
+        let channel = EventChannel::new(dev, c"vif-ctrl", Ok::<_, Error>(handler));
         Ok(Self {
             channel: KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?,
             ring: CtrlFrontRing::new(ring).map_err(|_| EINVAL)?,
             control: Control::new(),
             to,
+            in_effect: None,
+            transfer: None,
         })
     }
 
@@ -117,70 +160,89 @@ impl ControlLink {
         Ok(())
     }
 
-    /// Tells the back end what the user wants. May sleep.
-    pub(crate) fn apply(&mut self, spread: &Spread) -> Result {
-        if !spread.on {
-            return self.done(Message::SetAlgorithm(Algorithm::None));
+    /// Goes on with making `settings` take effect, as far as the back end has answered. Returns after
+    /// how long to call this again although no answer has come; none if they are in effect.
+    ///
+    /// # Errors
+    ///
+    /// If the back end refuses, does not answer in time, or breaks the protocol.
+    pub(crate) fn update(&mut self, settings: &RssSettings) -> Result<Option<Duration>> {
+        let result = self.advance(settings);
+        if result.is_err() {
+            // Should the back end not let go of a page, page and grant are left to the kernel.
+            self.transfer = None;
+            self.in_effect = None;
         }
-        self.done(Message::SetAlgorithm(Algorithm::Toeplitz))?;
-        let Answer::HashTypes(types) = self.ask(Message::GetHashTypes)? else {
-            return Err(EIO);
-        };
-        let page = GrantablePage::new(GFP_KERNEL)?;
-        page.copy_in(0, &spread.key)?;
-        self.with_page(page, |gref| Message::SetKey {
-            gref,
-            len: KEY_LEN as u32,
-        })?;
-        let page = GrantablePage::new(GFP_KERNEL)?;
-        for (entry, queue) in spread.table.iter().enumerate() {
-            page.write(entry * size_of::<u32>(), queue)?;
-        }
-        self.done(Message::SetMappingSize(TABLE_LEN as u32))?;
-        self.with_page(page, |gref| Message::SetMapping {
-            gref,
-            count: TABLE_LEN as u32,
-            first: 0,
-        })?;
-        self.done(Message::SetHashTypes(types.and(HashTypes::ALL)))
+        result
     }
 
-    /// Asks for something that a page belongs to.
-    fn with_page(&mut self, page: GrantablePage, message: impl FnOnce(u32) -> Message) -> Result {
-        // Should the back end not let go of it, page and grant are left to the kernel.
-        let grant = Grant::new(page, self.to, Access::ReadOnly)?;
-        self.done(message(grant.number()))
-    }
-
-    fn done(&mut self, message: Message) -> Result {
-        match self.ask(message)? {
-            Answer::Done => Ok(()),
-            _ => Err(EIO),
+    fn advance(&mut self, settings: &RssSettings) -> Result<Option<Duration>> {
+        loop {
+            if self.transfer.is_none() {
+                if self.in_effect.as_ref() == Some(settings) {
+                    return Ok(None);
+                }
+                self.in_effect = None;
+                self.send(settings.clone(), Step::SetAlgorithm, HashTypes::default())?;
+            }
+            let Some(answer) = self.answer()? else {
+                let left = PATIENCE.as_millis() - self.waited().as_millis();
+                if left <= 0 {
+                    pr_warn!("the back end does not answer on the control ring\n");
+                    return Err(ETIMEDOUT);
+                }
+                return Ok(Some(Duration::from_millis(left as u64)));
+            };
+            let Some(done) = self.transfer.take() else {
+                continue;
+            };
+            let types = match (done.step, answer) {
+                (Step::GetHashTypes, Answer::HashTypes(types)) => types,
+                (Step::GetHashTypes, _) => return Err(EIO),
+                (_, Answer::Done) => done.types,
+                _ => return Err(EIO),
+            };
+            match done.step.next() {
+                Some(step) => self.send(done.settings, step, types)?,
+                None => self.in_effect = Some(done.settings),
+            }
         }
     }
 
-    /// Puts a request on the ring and waits for the response.
-    fn ask(&mut self, message: Message) -> Result<Answer> {
+    /// How long the request in flight is under way.
+    fn waited(&self) -> Delta {
+        self.transfer
+            .as_ref()
+            .map_or(Delta::ZERO, |transfer| transfer.sent.elapsed())
+    }
+
+    /// Puts the request of a step on the ring.
+    fn send(&mut self, settings: RssSettings, step: Step, types: HashTypes) -> Result {
+        let (message, page) = step.request(&settings, types, self.to)?;
         let request = self.control.ask(message).map_err(|_| EBUSY)?;
         self.ring.push(&request).map_err(|_| EIO)?;
+        self.transfer = Some(Transfer {
+            settings,
+            step,
+            types,
+            _page: page,
+            sent: Instant::now(),
+        });
+        self.channel.handler().awaited.store(true, Relaxed);
         if self.ring.push_requests().needed() {
             self.channel.notify();
         }
-        let mut answer = Ok(None);
-        let there = wait_until(PATIENCE, || {
-            answer = self.answer();
-            !matches!(answer, Ok(None))
-        });
-        match answer {
-            Ok(Some(Ok(answer))) => Ok(answer),
+        Ok(())
+    }
+
+    /// The answer to the request in flight, if it has come.
+    fn answer(&mut self) -> Result<Option<Answer>> {
+        match self.take_response() {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(answer))) => Ok(Some(answer)),
             Ok(Some(Err(refused))) => {
                 pr_info!("control request: {}\n", Show(refused));
                 Err(EINVAL)
-            }
-            Ok(None) => {
-                debug_assert!(!there);
-                pr_warn!("the back end does not answer on the control ring\n");
-                Err(ETIMEDOUT)
             }
             Err(corrupt) => {
                 pr_alert!("control ring: {}\n", Show(corrupt));
@@ -189,17 +251,18 @@ impl ControlLink {
         }
     }
 
-    /// The response, if it has come.
-    fn answer(&mut self) -> Result<Option<Result<Answer, Refused>>, Corrupt> {
-        let response = self.ring.responses()?.next();
-        match response.map(|response| self.control.answered(&response)) {
-            None => {
-                // An event is asked for all the same, since a back end may count on it.
-                self.ring.final_check_for_responses()?;
-                Ok(None)
-            }
-            Some(Ok(answer)) => Ok(Some(answer)),
-            Some(Err(corrupt)) => Err(self.ring.poison(corrupt)),
+    fn take_response(&mut self) -> Result<Option<Result<Answer, Refused>>, Corrupt> {
+        let mut response = self.ring.responses()?.next();
+        // An event is asked for, and the response may have come meanwhile.
+        if response.is_none() && self.ring.final_check_for_responses()? {
+            response = self.ring.responses()?.next();
+        }
+        let Some(response) = response else {
+            return Ok(None);
+        };
+        match self.control.answered(&response) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(corrupt) => Err(self.ring.poison(corrupt)),
         }
     }
 }

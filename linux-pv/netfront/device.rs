@@ -1,146 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a device: what the driver does when the bus calls.
+//! A device, from probe to remove: the steps that [`bus::Frontend`] asks for.
 //!
-//! | back end | front end |
+//! | step | what is done |
 //! |---|---|
-//! | InitWait | makes queues and offers them, registers the interface, becomes Connected |
-//! | Connected | tells the neighbours where the interface is now |
-//! | Closing, Closed | takes the carrier away, becomes Closed |
-//! | Closing, Closed after us, for another number of queues | becomes Closed, then Initialising: another connection |
-//!
-//! When the domain is resumed elsewhere the queues are made anew, for the interface that there is. Packets that the
-//! back end before had not answered are lost, as on a wire.
-
-use core::sync::atomic::Ordering::Relaxed;
-use core::time::Duration;
+//! | offer, connect | queues are made and used at once; the first time the interface is registered |
+//! | back end is Connected | the neighbours are told where the interface is now |
+//! | quiesce | the carrier is taken away |
+//! | disconnect, resume | the queues are taken apart; packets that were not answered are lost, as on a wire |
+//! | remove | the interface is unregistered |
 
 use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::aref::ARef;
-use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
+use kernel::sync::Arc;
 use kernel_ext::net::Registration;
 use kernel_ext::show::Show;
-use xen::bus::{self, Bound, Device, DeviceId, Failure, IdTable, OrFail, State};
+use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, OrFail, Protocol};
+use xen_abi::io::xenbus::State;
 use xen_ring::netif::mac;
 
+use crate::backend::Backend;
 use crate::connect::{disconnect, Links, Offered};
-use crate::interface::{capabilities, Bus, Nic, Vif};
+use crate::features;
+use crate::interface::Nic;
 use crate::params;
 use crate::stats::{files, Files};
 use crate::transmit::Transmitter;
+use crate::vif::Vif;
 
-/// How long a back end that closes gets for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The driver, to the bus.
-pub(crate) struct Netfront;
-
-/// A device from probe to remove.
-#[pin_data]
-pub(crate) struct Interface {
+/// A device.
+pub(crate) struct Netfront {
     nic: Arc<Nic>,
-    #[pin]
-    life: Mutex<Life>,
-}
-
-/// How far a device is.
-struct Life {
+    /// For the back end of the connection that was made last.
+    backend: Option<Backend>,
     /// Since the first connection.
     registration: Option<Registration<Vif>>,
     _files: Option<Files>,
-    /// The back end has closed: there is no way back.
-    closed: bool,
 }
 
-impl bus::Driver for Netfront {
-    type Data = Arc<Interface>;
+/// Queues that were offered, and what is needed to use them.
+pub(crate) struct Offer {
+    links: Links,
+    offered: Offered,
+    /// The interface's Ethernet address.
+    address: [u8; 6],
+}
+
+impl FrontendDriver for Netfront {
+    type Offer = Offer;
 
     const IDS: IdTable = xen::device_ids![c"vif"];
 
-    fn probe(dev: &Device<Bound>, _id: &DeviceId) -> Result<Arc<Interface>, Failure> {
+    const PROTOCOL: Protocol = Protocol {
+        offer_when: &[State::InitWait],
+        connects_first: true,
+        reconfigures: false,
+        reopens: true,
+    };
+
+    fn probe(dev: &Device<Bound>, handle: FrontendHandle<Self>) -> Result<Self, Failure> {
         let queues = params::max_queues();
-        let vif = Vif::new(queues)?;
+        let vif = Vif::new(queues, handle)?;
         let mut transmitters = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
         for _ in 0..queues {
             transmitters.push(Transmitter::new()?, GFP_KERNEL)?;
         }
-        let nic = Nic::new(dev.as_ref(), queues, &capabilities(), vif, || {
+        let nic = Nic::new(dev.as_ref(), queues, &features::capabilities(), vif, || {
             transmitters.pop().unwrap_or_default()
         })
         .or_fatal("creating netdev")?;
-        // What is counted is not needed for anything.
+        // Counters are not needed for anything.
         let files = files(&nic, number(dev)).ok();
-        let life = Life {
+        Ok(Self {
+            nic,
+            backend: None,
             registration: None,
             _files: files,
-            closed: false,
-        };
-        let interface = pin_init!(Interface { nic, life <- new_mutex!(life) });
-        let interface = Arc::pin_init(interface, GFP_KERNEL)?;
-        dev.begin_again(PATIENCE);
-        Ok(interface)
+        })
     }
 
-    fn otherend_changed(
-        interface: ArcBorrow<'_, Interface>,
-        dev: &Device<Bound>,
-        state: State,
-    ) -> Result<(), Failure> {
-        let mut life = interface.life.lock();
-        match state {
-            State::InitWait if dev.state() == State::Initialising && !life.closed => {
-                interface.connect(dev, &mut life)
-            }
-            State::Connected if dev.state() == State::Connected => {
-                interface.nic.notify_peers();
-                interface.nic.data().tell_spread(&interface.nic);
-                // The stack tells again when something changes.
-                let _ = interface.nic.data().tell_groups(&interface.nic);
-                Ok(())
-            }
-            State::Closing | State::Closed if interface.nic.data().renewing.load(Relaxed) => {
-                life.renew(&interface.nic, dev, state);
-                Ok(())
-            }
-            State::Closing => life.close(&interface.nic, dev),
-            // While we are Initialising there is nothing to close, and this may be how the back end was left:
-            // see `Device::begin_again`.
-            State::Closed if !matches!(dev.state(), State::Closed | State::Initialising) => {
-                life.close(&interface.nic, dev)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn resume(interface: ArcBorrow<'_, Interface>, _dev: &Device<Bound>) -> Result<(), Failure> {
-        let mut life = interface.life.lock();
-        life.closed = false;
-        life.end_connection(&interface.nic);
-        Ok(())
-    }
-
-    fn remove(interface: ArcBorrow<'_, Interface>, dev: &Device<Bound>) {
-        let mut life = interface.life.lock();
-        let alive = !life.closed && !dev.has_vanished() && dev.otherend_state() == State::Connected;
-        life.closed = true;
-        interface.nic.carrier_off();
-        if alive {
-            // The back end gets to close its side, so that all memory can be freed at once.
-            dev.switch_state(State::Closing);
-            dev.wait_while(PATIENCE, |state| state == State::Connected);
-            dev.frontend_closed();
-            dev.wait_while(PATIENCE, |state| state == State::Closing);
-        }
-        life.registration = None;
-        disconnect(&interface.nic);
-    }
-}
-
-impl Interface {
-    /// The first connection, or another one after the domain was resumed.
-    fn connect(&self, dev: &Device<Bound>, life: &mut Life) -> Result<(), Failure> {
-        let nic = &self.nic;
+    fn offer(&mut self, dev: &Device<Bound>) -> Result<Offer, Failure> {
         let offered = Offered::read(dev)?;
         let address = dev.node().read_value(c"mac").or_fatal("reading mac")?;
         let address = mac::parse(address.as_bytes()).map_err(|bad| {
@@ -151,65 +89,86 @@ impl Interface {
             Failure::silent(EINVAL)
         })?;
         // Nothing of an earlier connection may be left.
-        disconnect(nic);
-        let links = Links::make(dev, nic, &offered)?;
-        links.announce(dev, nic, &offered)?;
+        disconnect(&self.nic);
+        let links = Links::make(dev, &self.nic, &offered)?;
+        links.announce(dev, &offered)?;
+        Ok(Offer {
+            links,
+            offered,
+            address,
+        })
+    }
+
+    fn connect(&mut self, dev: &Device<Bound>, offer: Offer) -> Result<(), Failure> {
+        let nic = &self.nic;
+        let Offer {
+            links,
+            offered,
+            address,
+        } = offer;
+        let backend = links.backend(dev, &offered.features)?;
         nic.set_address(&address);
         nic.data().repair();
-        nic.data().set_offloads(offered.features.offloads());
+        *nic.data().offloads.lock() = offered.features.offloads();
         nic.use_queues(links.count())
             .or_fatal("setting the number of queues")?;
         links.accept(nic);
-        let known = life.registration.is_some();
+        let known = self.registration.is_some();
         if !known {
             let registration =
                 Registration::new(nic.clone()).or_fatal("registering the interface")?;
-            life.registration = Some(registration);
+            self.registration = Some(registration);
         }
         nic.update_features();
         if known {
             nic.attach();
         }
         nic.carrier_on();
-        dev.switch_state(State::Connected);
-        *nic.data().bus.lock() = Some(Bus {
-            dev: ARef::from(&**dev),
-            backend: CString::try_from_fmt(fmt!("{}", dev.otherend()))?,
-            headroom: offered.features.xdp_headroom,
-            multicast: offered.features.dynamic_multicast_control,
-        });
+        self.backend = Some(backend);
         Ok(())
+    }
+
+    fn connected(&mut self, _dev: &Device<Bound>) -> Result<(), Failure> {
+        *self.nic.data().backend.lock() = self.backend.take();
+        Ok(())
+    }
+
+    fn backend_connected(&mut self, _dev: &Device<Bound>) {
+        self.nic.notify_peers();
+        self.nic.data().update_backend();
+    }
+
+    fn quiesce(&mut self) {
+        self.nic.carrier_off();
+        self.nic.data().stop_updates();
+    }
+
+    // In `close` nothing is done: the rings stay granted until the device goes, since the back end
+    // may still use them.
+
+    fn disconnect(&mut self) {
+        self.nic.data().stop_updates();
+        self.nic.carrier_off();
+        if self.registration.is_some() {
+            self.nic.detach();
+        }
+        disconnect(&self.nic);
+    }
+
+    fn resume(&mut self, _dev: &Device<Bound>) -> Result<(), Failure> {
+        self.disconnect();
+        Ok(())
+    }
+
+    fn remove(&mut self, _backend_alive: bool) {
+        self.quiesce();
     }
 }
 
-impl Life {
-    /// The back end closes, or has done so.
-    fn close(&mut self, nic: &Nic, dev: &Device<Bound>) -> Result<(), Failure> {
-        self.closed = true;
-        // The rings stay granted until the device goes, since the back end may still use them.
-        nic.carrier_off();
-        dev.frontend_closed();
-        Ok(())
-    }
-
-    /// The back end follows us in ending the connection; when it has, another one is made.
-    fn renew(&self, nic: &Nic, dev: &Device<Bound>, state: State) {
-        if state == State::Closing {
-            dev.switch_state(State::Closed);
-        } else {
-            self.end_connection(nic);
-            dev.switch_state(State::Initialising);
-        }
-    }
-
-    /// There is no back end until the next connection is made.
-    fn end_connection(&self, nic: &Nic) {
-        nic.data().renewing.store(false, Relaxed);
-        nic.carrier_off();
-        if self.registration.is_some() {
-            nic.detach();
-        }
-        disconnect(nic);
+impl Drop for Netfront {
+    fn drop(&mut self) {
+        self.registration = None;
+        disconnect(&self.nic);
     }
 }
 

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which groups' packets the back end passes on (`feature-dynamic-multicast-control`).
+//! The multicast filter: which groups' packets the back end passes on
+//! (`feature-dynamic-multicast-control`).
 //!
-//! It passes on those of all groups until it is asked not to, and can be told of 64 groups. Where the stack wants more, or
-//! packets of all groups, it is asked to pass on all again.
+//! It passes on those of all groups until it is asked not to, and can be told of 64 groups. Where
+//! the stack wants more, or packets of all groups, it is asked to pass on all again.
+//!
+//! Requests to the back end are extras on the first queue's transmit ring. When the last one is
+//! answered the work item of [`crate::backend`] runs again, and switches the filter on.
 
 use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel_ext::net::{Address, RxMode};
-use xen::bus::wait_until;
 use xen_ring::netif::tx::Multicast;
 
-use crate::interface::{Bus, Nic};
-use crate::transmit::{stop_if_full, Wishes};
+use crate::backend::Backend;
+use crate::interface::Nic;
+use crate::queue::LATER;
+use crate::transmit::{stop_if_full, MulticastRequests};
 
 /// Groups that a back end can be told of (Linux: `XEN_NETBK_MCAST_MAX`).
-const MOST: usize = 64;
-
-/// How long the back end gets to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_GROUPS: usize = 64;
 
 /// What is wanted, and what the back end was told of that.
 pub(crate) struct Filter {
@@ -44,9 +46,9 @@ impl Filter {
     }
 
     /// Takes note of what the stack wants. May sleep.
-    pub(crate) fn want(&mut self, mode: &RxMode<'_>) -> Result {
+    pub(crate) fn set_wanted(&mut self, mode: &RxMode<'_>) -> Result {
         self.wanted = None;
-        let mut room = [Address::default(); MOST];
+        let mut room = [Address::default(); MAX_GROUPS];
         match mode.groups(&mut room) {
             Some(groups) if !mode.all_multicast() => {
                 let mut wanted = KVec::new();
@@ -65,50 +67,46 @@ impl Filter {
         self.refused = false;
     }
 
-    /// Tells the back end what is wanted. May sleep.
+    /// Tells the back end what is wanted, as far as it has answered.
     ///
     /// # Errors
     ///
-    /// If that is to be tried again.
-    pub(crate) fn tell(&mut self, nic: &Nic, bus: &Bus) -> Result {
-        if !bus.multicast || self.refused {
+    /// `EAGAIN` or `ENOMEM` if that is to be tried again.
+    fn tell(&mut self, nic: &Nic, backend: &Backend) -> Result {
+        if !backend.multicast || self.refused {
             return Ok(());
         }
         let Some(wanted) = &self.wanted else {
-            return self.switch(bus, false);
+            return self.switch(backend, false);
         };
         // Those that are not wanted any more make room for others.
         for &group in self.told.iter().filter(|group| !wanted.contains(group)) {
-            wish(nic, Multicast::Remove(group))?;
+            request(nic, Multicast::Remove(group))?;
         }
         self.told.retain(|group| wanted.contains(group));
         for &group in wanted {
             if !self.told.contains(&group) {
                 self.told.reserve(1, GFP_KERNEL)?;
-                wish(nic, Multicast::Add(group))?;
+                request(nic, Multicast::Add(group))?;
                 self.told.push(group, GFP_KERNEL)?;
             }
         }
-        let mut wishes = Wishes::default();
-        let answered = wait_until(PATIENCE, || {
-            wishes = all_wishes(nic);
-            wishes.open == 0
-        });
-        if wishes.refused {
+        let requests = requests(nic);
+        if requests.refused {
             pr_info!("{}: the back end knows no more groups\n", nic.name());
             self.refused = true;
-            return self.switch(bus, false);
+            return self.switch(backend, false);
         }
-        if !answered {
-            return Err(ETIMEDOUT);
+        if requests.unanswered > 0 {
+            return Ok(());
         }
-        self.switch(bus, true)
+        self.switch(backend, true)
     }
 
     /// Has the back end look at groups, or not.
-    fn switch(&mut self, bus: &Bus, on: bool) -> Result {
+    fn switch(&mut self, backend: &Backend, on: bool) -> Result {
         if self.on != on {
-            let own = bus.dev.node();
+            let own = backend.dev.node();
             own.write(c"request-multicast-control", fmt!("{}", u32::from(on)))
                 .map_err(|_| EIO)?;
             self.on = on;
@@ -117,11 +115,24 @@ impl Filter {
     }
 }
 
+/// Tells a connected back end which groups' packets are wanted. In the work item; returns after how
+/// long to call this again, if no answer comes before.
+pub(crate) fn update(nic: &Nic) -> Option<Duration> {
+    let vif = nic.data();
+    let mut filter = vif.filter.lock();
+    let backend = vif.backend.lock();
+    match filter.tell(nic, backend.as_ref()?) {
+        Err(error) if error == EAGAIN || error == ENOMEM => Some(LATER),
+        // The stack asks again when something changes.
+        _ => None,
+    }
+}
+
 /// Tells the back end one thing. It listens on all queues; the first one will do.
-fn wish(nic: &Nic, wish: Multicast) -> Result {
+fn request(nic: &Nic, request: Multicast) -> Result {
     let mut tx = nic.lock_tx(0).ok_or(ENODEV)?;
     let link = tx.link.as_mut().ok_or(ENODEV)?;
-    link.wish(wish)?;
+    link.request_multicast(request)?;
     if let Some(queue) = nic.data().queues().first() {
         link.publish(&queue.stats);
     }
@@ -129,9 +140,9 @@ fn wish(nic: &Nic, wish: Multicast) -> Result {
     Ok(())
 }
 
-/// What has become of all that was wished.
-fn all_wishes(nic: &Nic) -> Wishes {
+/// What has become of all requests.
+fn requests(nic: &Nic) -> MulticastRequests {
     let tx = nic.lock_tx(0);
-    let wishes = tx.and_then(|tx| tx.link.as_ref().map(|link| link.wishes));
-    wishes.unwrap_or_default()
+    let requests = tx.and_then(|tx| tx.link.as_ref().map(|link| link.multicast));
+    requests.unwrap_or_default()
 }

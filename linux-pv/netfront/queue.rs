@@ -6,20 +6,20 @@
 //! the network stack's lock of the queue, the receive half by a lock that is only contended when a connection
 //! is made or ended.
 
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use kernel::sync::Arc;
 use kernel_ext::count::SharedCounter;
 use kernel_ext::sync::{new_bh_spinlock, BhSpinLock};
 use kernel_ext::work::{new_worker, Job, Worker};
 use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
 
-use crate::interface::{Nic, Vif};
+use crate::interface::Nic;
 use crate::receive::Receive;
 use crate::stats::Stats;
+use crate::vif::Vif;
 
 /// How long a queue may have to wait for what there is no event for.
 pub(crate) const LATER: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ pub(crate) struct Queue {
     /// Events that the poll function deals with, of each channel.
     pub(crate) events: [DeferredCell; 2],
     /// There are two channels.
-    pub(crate) split: AtomicBool,
+    pub(crate) split: AtomicFlag,
     pub(crate) stats: Stats,
     pub(crate) interrupts: SharedCounter,
 }
@@ -55,7 +55,7 @@ impl Queue {
         pin_init!(Self {
             rx <- new_bh_spinlock!(Receive::default(), "netfront rx"),
             events: Default::default(),
-            split: AtomicBool::new(false),
+            split: AtomicFlag::new(false),
             stats: Stats::default(),
             interrupts: SharedCounter::new(),
         })

@@ -21,10 +21,11 @@ use xen_ring::netif::rx::receiver::Receiver;
 use xen_ring::netif::rx::{End, Packet, MAX_PIECES};
 use xen_ring::netif::{Checksum as Said, RxFrontRing};
 
-use crate::interface::{Nic, Vif};
+use crate::interface::Nic;
 use crate::queue::{Channel, PollLater, LATER};
 use crate::stats::Stats;
 use crate::transmit::STILL_MAPPED;
+use crate::vif::Vif;
 use crate::xdp;
 
 /// Packets of up to as many bytes are copied, and of others no more than as many.

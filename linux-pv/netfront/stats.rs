@@ -6,14 +6,18 @@
 //! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
 //! one `name value` a line.
 
+use core::convert::Infallible;
+
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::count::{Counter, Counts, Number};
 use kernel_ext::counters;
+use kernel_ext::net::{Counters, LinkStats};
 use kernel_ext::queue_files::QueueFiles;
 
-use crate::interface::{Nic, Vif};
+use crate::interface::Nic;
+use crate::vif::Vif;
 
 counters! {
     /// What a queue has done since the interface was attached.
@@ -71,32 +75,62 @@ counters! {
     }
 }
 
-/// A queue of an interface.
-pub(crate) struct Shown {
+/// Adds what `ip -s link` shows.
+pub(crate) fn add_link_stats(nic: &Nic, stats: &mut LinkStats<'_>) {
+    for queue in nic.data().queues() {
+        let counted = &queue.stats;
+        stats.received(counted.rx_packets.get(), counted.rx_bytes.get());
+        stats.sent(counted.tx_packets.get(), counted.tx_bytes.get());
+        stats.lost(
+            counted.rx_errors.get(),
+            counted.rx_dropped.get(),
+            counted.tx_dropped.get(),
+        );
+    }
+}
+
+/// Adds what `ethtool -S` shows.
+pub(crate) fn add_counters(nic: &Nic, counters: &mut Counters<'_>) {
+    let queues = nic.data().queues();
+    let fixups = queues
+        .iter()
+        .map(|queue| queue.stats.rx_gso_checksum_fixup.get());
+    // The one that the C driver has, under its name.
+    counters.add(fmt!("rx_gso_checksum_fixup"), fixups.sum());
+    for (index, queue) in queues.iter().enumerate() {
+        let Ok(()) = queue.stats.each(|name, value| {
+            counters.add(fmt!("queue_{}_{}", index, name), value);
+            Ok::<(), Infallible>(())
+        });
+    }
+}
+
+/// A queue, to debugfs.
+pub(crate) struct QueueFile {
     nic: Arc<Nic>,
     index: u32,
 }
 
-fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let vif: &Vif = shown.nic.data();
-    let Some(queue) = vif.queues().get(shown.index as usize) else {
+fn show(file: &QueueFile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let vif: &Vif = file.nic.data();
+    let Some(queue) = vif.queues().get(file.index as usize) else {
         return Ok(());
     };
     writeln!(f, "state {}", queue.state(vif))?;
     queue.stats.show(f)?;
     writeln!(f, "interrupts {}", queue.interrupts.get())?;
-    let (in_flight, posted, spare) = queue.fill(&shown.nic, shown.index);
+    let (in_flight, posted, spare) = queue.fill(&file.nic, file.index);
     writeln!(f, "tx_in_flight {in_flight}")?;
     writeln!(f, "rx_posted {posted}")?;
     writeln!(f, "rx_spare {spare}")
 }
 
 /// The debugfs files of an interface.
-pub(crate) type Files = QueueFiles<Shown>;
+pub(crate) type Files = QueueFiles<QueueFile>;
 
 /// Makes them; `number` is the interface's on the bus.
 pub(crate) fn files(nic: &Arc<Nic>, number: u64) -> Result<Files> {
-    let queues = (0..nic.queues()).map(|index| Shown {
+    let queues = (0..nic.queues()).map(|index| QueueFile {
         nic: nic.clone(),
         index,
     });

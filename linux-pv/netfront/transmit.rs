@@ -20,9 +20,11 @@ use xen_ring::netif::tx::in_flight::{InFlight, SendError};
 use xen_ring::netif::tx::{Multicast, Packet, Piece, MAX_PIECES, MAX_SLOTS};
 use xen_ring::netif::{Checksum, TxFrontRing, ETH_HLEN};
 
-use crate::interface::{Nic, Vif};
+use crate::backend::Updates;
+use crate::interface::Nic;
 use crate::queue::{Channel, PollLater, LATER};
 use crate::stats::Stats;
+use crate::vif::Vif;
 
 mod complete;
 
@@ -53,17 +55,19 @@ pub(crate) struct TxLink {
     trusted: bool,
     /// Slots that were pushed after the last one whose response somebody waits for.
     unawaited: u32,
-    /// What has become of wishes for packets to groups.
-    pub(crate) wishes: Wishes,
+    /// What has become of requests for packets to groups.
+    pub(crate) multicast: MulticastRequests,
+    /// Waits for the answers to those.
+    updates: Arc<Updates>,
     /// Responses have come since an event was last ended.
     pub(crate) worked: bool,
 }
 
-/// Wishes for packets to groups.
+/// Requests for packets to groups, and for no more of them.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Wishes {
-    /// So many are not answered yet.
-    pub(crate) open: u32,
+pub(crate) struct MulticastRequests {
+    /// The number of those that are not answered yet.
+    pub(crate) unanswered: u32,
     /// One was refused.
     pub(crate) refused: bool,
 }
@@ -91,8 +95,8 @@ impl Transmitter {
 enum Request {
     /// A part of a packet.
     Part(LentPart),
-    /// A wish for packets to a group, or for no more of them.
-    Wish,
+    /// Packets to a group, or no more of them.
+    Multicast,
 }
 
 /// What the back end has.
@@ -176,6 +180,7 @@ impl TxLink {
         ring: TxFrontRing<SharedRing>,
         to: DomId,
         trusted: bool,
+        updates: &Arc<Updates>,
     ) -> Result<Self> {
         let slots = ring.slots();
         let mut ids = KVec::with_capacity(slots as usize, GFP_KERNEL)?;
@@ -193,7 +198,8 @@ impl TxLink {
             to,
             trusted,
             unawaited: 0,
-            wishes: Wishes::default(),
+            multicast: MulticastRequests::default(),
+            updates: updates.clone(),
             worked: false,
         })
     }
@@ -335,25 +341,25 @@ impl TxLink {
     }
 
     /// Asks the back end for packets to a group, or for no more of them; what becomes of that is in
-    /// [`wishes`](Self::wishes). [`publish`](Self::publish) has to follow.
+    /// [`multicast`](Self::multicast). [`publish`](Self::publish) has to follow.
     ///
     /// # Errors
     ///
     /// `EAGAIN` if there is no room now.
-    pub(crate) fn wish(&mut self, wish: Multicast) -> Result {
+    pub(crate) fn request_multicast(&mut self, request: Multicast) -> Result {
         let id = self
             .in_flight
-            .check_out(Request::Wish)
+            .check_out(Request::Multicast)
             .map_err(|_| EAGAIN)?;
         if self
             .in_flight
-            .push_multicast(&mut self.ring, id, wish)
+            .push_multicast(&mut self.ring, id, request)
             .is_err()
         {
             drop(self.in_flight.take_back(id));
             return Err(EAGAIN);
         }
-        self.wishes.open += 1;
+        self.multicast.unanswered += 1;
         // A request and its extra.
         self.await_last(2);
         Ok(())
@@ -361,7 +367,7 @@ impl TxLink {
 
     /// Slots of packets that the back end has.
     pub(crate) fn requests(&self) -> u32 {
-        self.in_flight.requests() - self.wishes.open
+        self.in_flight.requests() - self.multicast.unanswered
     }
 
     /// Whether there is no room for any packet that may come.

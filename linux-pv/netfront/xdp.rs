@@ -2,20 +2,16 @@
 
 //! XDP: what becomes of a packet that a program of the user has looked at, and packets that programs send.
 //!
-//! Programs see packets that lie in one page; others are dropped while there is one, which the limit on the MTU makes
-//! rare. A back end that offers to leaves them the room that they want (`feature-xdp-headroom`); else the packet is
-//! moved.
+//! Programs see packets that lie in one page; others are dropped while there is one, which the limit
+//! on the MTU makes rare. A packet that comes without the head room that programs want
+//! ([`crate::headroom`]) is moved.
 
 use kernel::prelude::*;
-use kernel_ext::net::{
-    Poll, PoolPage, Program, TxGuard, XdpAction, XdpFrame, XdpQueue, XDP_HEADROOM,
-};
-use xen::bus::{Dir, State};
+use kernel_ext::net::{Poll, PoolPage, Program, TxGuard, XdpAction, XdpFrame, XdpQueue};
 
-use crate::device::PATIENCE;
-use crate::interface::{Nic, Vif};
 use crate::stats::Stats;
 use crate::transmit::stop_if_full;
+use crate::vif::Vif;
 
 /// Runs a program on the packet in a page. Returns the page with what is left for the stack, if anything.
 pub(crate) fn run(
@@ -63,51 +59,5 @@ pub(crate) fn send(
 pub(crate) fn publish(stats: &Stats, tx: &mut TxGuard<'_, Vif>) {
     if let Some(link) = &mut tx.link {
         link.publish(stats);
-    }
-}
-
-/// The value of the node `xdp-headroom`: bytes that the back end is asked to leave free before packets.
-pub(crate) fn headroom(attached: bool) -> u32 {
-    if attached {
-        XDP_HEADROOM
-    } else {
-        0
-    }
-}
-
-/// Asks the back end for the room that programs want, or not to leave it any more, and waits for its answer.
-pub(crate) fn negotiate(nic: &Nic, attached: bool) -> Result {
-    let vif = nic.data();
-    if vif.is_broken() {
-        return Err(ENODEV);
-    }
-    let bus = vif.bus.lock();
-    let Some(bus) = bus.as_ref() else {
-        // It is asked when it connects.
-        return Ok(());
-    };
-    if !bus.headroom {
-        return Ok(());
-    }
-    let dev = &bus.dev;
-    dev.switch_state(State::Reconfiguring);
-    let written = dev
-        .node()
-        .write(c"xdp-headroom", fmt!("{}", headroom(attached)));
-    if written.is_err() {
-        pr_warn!("Error writing xdp-headroom\n");
-        dev.switch_state(State::Connected);
-        return Err(EIO);
-    }
-    // Packets that are under way may still come without: they are moved.
-    let backend = Dir::new(&bus.backend);
-    let agreed = xen::bus::wait_until(PATIENCE, || {
-        backend.read_or(c"state", 0_u32) == State::Reconfigured as u32
-    });
-    dev.switch_state(State::Connected);
-    if agreed {
-        Ok(())
-    } else {
-        Err(ETIMEDOUT)
     }
 }

@@ -5,30 +5,39 @@
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, network devices) and `xen_ring` (rings,
 //! packets as slots). The life of an interface:
 //!
-//! 1. [`device`] is told by the bus what the back end does, and takes each step.
+//! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
 //! 2. [`connect`] agrees with the back end on queues and features, and makes the rings.
-//! 3. [`interface`] is what the network stack asks of the driver.
-//! 4. [`queue`] holds a queue's connection; [`transmit`] puts packets on the ring, [`receive`] takes them off.
-//! 5. [`control`] tells the back end how to spread packets.
-//! 6. [`xdp`] lets programs of the user at them first.
+//! 3. [`interface`] is what the network stack asks of the driver, [`vif`] what all parts share.
+//! 4. [`queue`] holds a queue's connection; [`transmit`] puts packets on the ring, [`receive`] takes
+//!    them off, [`poll`] has both done.
+//! 5. [`backend`] tells the back end what the stack wants while it is connected: [`rss`] settings, over
+//!    the [`control`] ring; the multicast [`filter`]; [`headroom`] for XDP programs.
+//! 6. [`xdp`] lets programs of the user at packets first.
 //!
-//! [`params`] are the module's parameters and [`stats`] what is counted.
+//! [`features`] are what an interface can do, [`params`] the module's parameters, [`stats`] the
+//! counters.
 //!
 //! The protocol is described in `io/netif.h`. There is no unsafe code here, and nothing that the back end does
 //! can make the driver do more than lose packets.
 
 #![forbid(unsafe_code)]
 
+mod backend;
 mod connect;
 mod control;
 mod device;
+mod features;
 mod filter;
+mod headroom;
 mod interface;
 mod params;
+mod poll;
 mod queue;
 mod receive;
+mod rss;
 mod stats;
 mod transmit;
+mod vif;
 mod xdp;
 
 use kernel::prelude::*;
@@ -46,7 +55,7 @@ module! {
 #[pin_data]
 struct Module {
     #[pin]
-    _driver: bus::Registration<device::Netfront>,
+    _driver: bus::Registration<bus::Frontend<device::Netfront>>,
 }
 
 impl kernel::InPlaceModule for Module {

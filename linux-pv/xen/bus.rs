@@ -24,7 +24,7 @@ mod store;
 mod transaction;
 mod value;
 
-pub use device::{wait_until, Bound, Device, Normal};
+pub use device::{Bound, Device, Normal};
 pub use driver::Driver;
 pub use failure::{Answer, Failure, OrFail};
 pub use frontend::{Frontend, FrontendDriver, FrontendHandle};

@@ -8,8 +8,8 @@ use xen::ring::Corrupt;
 use xen_ring::netif::tx::in_flight::Outcome;
 
 use super::{Request, TxLink};
-use crate::interface::Vif;
 use crate::stats::Stats;
+use crate::vif::Vif;
 
 impl TxLink {
     /// Takes the responses off the ring and frees what was sent.
@@ -20,7 +20,8 @@ impl TxLink {
             in_flight,
             refs,
             pages,
-            wishes,
+            multicast,
+            updates,
             worked,
             ..
         } = self;
@@ -29,9 +30,12 @@ impl TxLink {
             *worked = true;
             let (part, outcome) = match in_flight.complete(&response) {
                 Ok(Some((Request::Part(part), outcome))) => (part, outcome),
-                Ok(Some((Request::Wish, outcome))) => {
-                    wishes.open -= 1;
-                    wishes.refused |= outcome != Outcome::Sent;
+                Ok(Some((Request::Multicast, outcome))) => {
+                    multicast.unanswered -= 1;
+                    multicast.refused |= outcome != Outcome::Sent;
+                    if multicast.unanswered == 0 {
+                        updates.schedule();
+                    }
                     continue;
                 }
                 Ok(None) => continue,

@@ -218,22 +218,6 @@ impl Device<Bound> {
         wait_until(patience, || !busy(self.otherend_state()));
     }
 
-    /// For the `probe` of a front end. A device that a driver was taken from before, by hand or because the
-    /// module was unloaded, is Closed. Its back end stays, and begins anew when it sees us Initialising after it
-    /// has closed too. It looks at the state of the moment when it hears of a change, so one that is overwritten
-    /// at once it never sees. May sleep, up to `patience`.
-    pub fn begin_again(&self, patience: Duration) {
-        if self.state() != State::Closed {
-            return;
-        }
-        self.wait_while(patience, |state| {
-            matches!(state, State::Connected | State::Closing)
-        });
-        if self.otherend_state() == State::Closed {
-            self.switch_state(State::Initialising);
-        }
-    }
-
     /// Whether the other end's id is the number of a domain.
     pub(super) fn has_valid_otherend(&self) -> bool {
         const FIRST_RESERVED: i32 = 0x7ff0;
@@ -243,7 +227,7 @@ impl Device<Bound> {
 }
 
 /// Looks again and again, up to `patience`, until `done` says so; returns whether it has. May sleep.
-pub fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
     /// Milliseconds between two looks.
     const POLL: u64 = 10;
     let mut left = patience.as_millis() as u64;

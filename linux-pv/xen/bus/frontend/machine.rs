@@ -219,13 +219,16 @@ impl<T: FrontendDriver> Machine<T> {
             return;
         };
         drop(offer);
-        let alive =
-            phase.is_open() && !dev.has_vanished() && dev.otherend_state() == State::Connected;
+        let in_use = |state| {
+            use State::{Connected, Reconfigured, Reconfiguring};
+            matches!(state, Connected | Reconfiguring | Reconfigured)
+        };
+        let alive = phase.is_open() && !dev.has_vanished() && in_use(dev.otherend_state());
         driver.remove(alive);
         if alive {
             // Memory that the back end has let go of can be freed at once.
             dev.switch_state(State::Closing);
-            dev.wait_while(PATIENCE, |state| state == State::Connected);
+            dev.wait_while(PATIENCE, in_use);
             dev.frontend_closed();
             dev.wait_while(PATIENCE, |state| state == State::Closing);
         }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Head room for XDP programs in packets' buffers (`feature-xdp-headroom`).
+//!
+//! A back end that offers to leaves the room that programs want. It is asked when it connects, and
+//! again when the first program comes or the last one goes: the front end publishes Reconfiguring
+//! and waits, in the work item of [`crate::backend`], until the back end is Reconfigured. Packets
+//! that come without head room meanwhile are moved in their page.
+
+use core::time::Duration;
+
+use kernel::prelude::*;
+use kernel::time::{Delta, Instant, Monotonic};
+use kernel_ext::net::XDP_HEADROOM;
+use xen::bus::{Dir, State};
+
+use crate::backend::Backend;
+use crate::interface::Nic;
+
+/// How long the back end gets to follow.
+const PATIENCE: Delta = Delta::from_secs(5);
+
+/// How long it gets if its state does not tell whether it has followed: Linux's stays Reconfigured
+/// after it was asked once.
+const BLIND_PATIENCE: Delta = Delta::from_millis(100);
+
+/// Time between two looks at the back end's state.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The head room that a back end leaves.
+pub(crate) struct Headroom {
+    /// Bytes that it was told last.
+    told: u32,
+    asked: Option<Asked>,
+}
+
+/// The back end was told, and may not have followed yet.
+struct Asked {
+    at: Instant<Monotonic>,
+    /// It was Reconfigured before.
+    blind: bool,
+}
+
+/// The value of the node `xdp-headroom`: bytes that the back end is asked to leave free before
+/// packets, if there is a program or not.
+pub(crate) fn wanted(program: bool) -> u32 {
+    if program {
+        XDP_HEADROOM
+    } else {
+        0
+    }
+}
+
+/// Asks a connected back end for the room that programs want. In the work item; returns after how
+/// long to call this again.
+pub(crate) fn update(nic: &Nic) -> Option<Duration> {
+    let vif = nic.data();
+    let wanted = wanted(vif.wants_headroom());
+    let mut backend = vif.backend.lock();
+    (*backend).as_mut()?.update_headroom(wanted)
+}
+
+impl Headroom {
+    /// Of a back end that was told of so many bytes before it connected.
+    pub(crate) fn new(told: u32) -> Self {
+        Self { told, asked: None }
+    }
+}
+
+impl Backend {
+    fn update_headroom(&mut self, wanted: u32) -> Option<Duration> {
+        let headroom = self.headroom.as_mut()?;
+        let state = || Dir::new(&self.folder).read_or(c"state", 0_u32);
+        let is_reconfigured = || state() == State::Reconfigured as u32;
+        if let Some(asked) = &headroom.asked {
+            let waited = asked.at.elapsed();
+            if asked.blind {
+                if waited < BLIND_PATIENCE {
+                    return Some(POLL_INTERVAL);
+                }
+            } else if !is_reconfigured() {
+                if waited < PATIENCE {
+                    return Some(POLL_INTERVAL);
+                }
+                pr_warn!("the back end does not follow to another xdp-headroom\n");
+            }
+            headroom.asked = None;
+            self.dev.switch_state(State::Connected);
+        }
+        if headroom.told == wanted {
+            return None;
+        }
+        let blind = is_reconfigured();
+        headroom.told = wanted;
+        let node = self.dev.node();
+        if node.write(c"xdp-headroom", fmt!("{}", wanted)).is_err() {
+            pr_warn!("Error writing xdp-headroom\n");
+            return None;
+        }
+        self.dev.switch_state(State::Reconfiguring);
+        headroom.asked = Some(Asked {
+            at: Instant::now(),
+            blind,
+        });
+        Some(POLL_INTERVAL)
+    }
+}
