@@ -12,24 +12,23 @@ use kernel_ext::block::TagSet;
 use kernel_ext::show::Show;
 use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
 use xen::event::EventChannel;
-use xen::ring::{IdSlot, IdTable, SharedRing};
+use xen::ring::SharedRing;
 use xen_abi::io::protocols;
 use xen_ring::blkif::features::{Disk, Features, Transport};
-use xen_ring::blkif::segment::indirect_pages;
+use xen_ring::blkif::segment::needs_indirect;
 use xen_ring::blkif::vdev::Placement;
 use xen_ring::blkif::BlkFrontRing;
 
 use crate::complete::OnEvent;
-use crate::data::{Kind, Stock};
+use crate::connection::{Connection, Limits, OfferedRing};
 use crate::params;
-use crate::queue::{Blk, Connection, Core, Limits, Link};
-
-/// An event channel and the ring that it announces responses on.
-type OfferedRing = (Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>);
+use crate::queue::Blk;
+use crate::stock::DataMode;
+use crate::vbd::{Link, Vbd};
 
 /// Rings and event channels that were offered to the back end and are not in use yet.
 pub(crate) struct Offer {
-    pub(crate) core: Arc<Core>,
+    pub(crate) vbd: Arc<Vbd>,
     rings: KVec<OfferedRing>,
     /// Whether persistent grants were offered.
     persistent: bool,
@@ -38,11 +37,11 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// Makes rings and event channels and tells the back end about them. `core` is that of a disk that
+    /// Makes rings and event channels and tells the back end about them. `vbd` is that of a disk that
     /// was connected before, with as many rings as it has for ever.
     pub(crate) fn make(
         dev: &Device<Bound>,
-        core: Option<&Arc<Core>>,
+        vbd: Option<&Arc<Vbd>>,
         handle: u16,
         placement: &Placement,
     ) -> Result<Self, Failure> {
@@ -51,11 +50,11 @@ impl Offer {
         let order = transport
             .max_ring_page_order
             .min(params::max_ring_page_order());
-        let most = core.map_or(params::max_queues(), |core| core.rings().len() as u32);
-        let count = transport.max_queues.min(most) as usize;
-        let core = match core {
-            Some(core) => core.clone(),
-            None => Core::new(handle, placement.name(), count)?,
+        let max_rings = vbd.map_or(params::max_queues(), |vbd| vbd.rings().len() as u32);
+        let count = transport.max_queues.min(max_rings) as usize;
+        let vbd = match vbd {
+            Some(vbd) => vbd.clone(),
+            None => Vbd::new(handle, placement.name(), count)?,
         };
         let mut rings = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in 0..count {
@@ -63,7 +62,7 @@ impl Offer {
                 .or_fatal("allocating the shared ring")?;
             let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
             let handler = OnEvent {
-                core: core.clone(),
+                vbd: vbd.clone(),
                 index,
             };
             let channel = EventChannel::new(dev, c"blkif", Ok::<_, Error>(handler));
@@ -73,7 +72,7 @@ impl Offer {
         }
         let trusted = params::trusted() && dev.node().read_or(c"trusted", true);
         let offer = Self {
-            core,
+            vbd,
             rings,
             persistent: params::persistent(),
             trusted,
@@ -129,12 +128,12 @@ impl Offer {
         self.rings.first().map_or(0, |(_, ring)| ring.slots())
     }
 
-    /// Reads what the back end, now Connected, has said about the disk and itself. `most_segments` is
-    /// for a disk that exists already.
+    /// Reads what the back end, now Connected, has said about the disk and itself. A disk that exists
+    /// already cannot have more than `max_segments` segments in a request.
     pub(crate) fn agree(
         &self,
         dev: &Device<Bound>,
-        most_segments: Option<u32>,
+        max_segments: Option<u32>,
     ) -> Result<Agreed, Failure> {
         let backend = dev.otherend_node();
         let disk = Disk::from_store(|key| backend.lookup(key)).map_err(|bad| {
@@ -149,16 +148,16 @@ impl Offer {
             Failure::silent(EINVAL)
         })?;
         let features = Features::from_store(|key| backend.lookup(key), disk.sector_size);
-        let most = most_segments
+        let max_segments = max_segments
             .unwrap_or(u32::MAX)
             .min(params::max_indirect_segments());
-        let limit = features.transfer_limit(most);
-        let kind = if self.persistent && features.persistent {
-            Kind::Persistent
+        let limit = features.transfer_limit(max_segments);
+        let mode = if self.persistent && features.persistent {
+            DataMode::Persistent
         } else if !self.trusted {
-            Kind::Bounce
+            DataMode::Bounce
         } else {
-            Kind::Lend
+            DataMode::Direct
         };
         let limits = Limits {
             max_segments: limit.segments,
@@ -168,7 +167,7 @@ impl Offer {
             disk,
             features,
             limits,
-            kind,
+            mode,
         })
     }
 
@@ -179,49 +178,25 @@ impl Offer {
         agreed: &Agreed,
         tag_set: &TagSet<Blk>,
     ) -> Result<(), Failure> {
-        let core = self.core;
+        let vbd = self.vbd;
         let count = self.rings.len();
         // One ring may have to serve all hardware queues, if the back end has fewer now than before.
-        let requests = tag_set.depth() as usize * core.rings().len();
-        let segments = agreed.limits.max_segments as usize;
+        let requests = tag_set.depth() as usize * vbd.rings().len();
         let mut links = KVec::with_capacity(count, GFP_KERNEL)?;
-        for (index, (channel, ring)) in self.rings.into_iter().enumerate() {
+        for (index, ring) in self.rings.into_iter().enumerate() {
             if count > 1 {
                 // Where that does not work, the kernel's choice is as good as any.
                 let cpu = tag_set.first_cpu(index as u32);
-                let _ = cpu.map(|cpu| channel.set_cpu(cpu));
+                let _ = cpu.map(|cpu| ring.0.set_cpu(cpu));
             }
-            let mut slots = KVec::with_capacity(requests, GFP_KERNEL)?;
-            for _ in 0..requests {
-                slots.push(IdSlot::new(), GFP_KERNEL)?;
-            }
-            let in_flight = (ring.slots() as usize).min(requests);
-            let descriptors = if segments > 11 {
-                indirect_pages(segments)
-            } else {
-                0
-            };
-            let stock = Stock::new(
-                dev.otherend_id(),
-                agreed.kind,
-                in_flight,
-                segments,
-                descriptors,
-            )?;
-            let connection = Connection {
-                channel,
-                ring,
-                requests: IdTable::new(slots),
-                stock,
-                limits: agreed.limits,
-                wire: KVec::with_capacity(segments, GFP_KERNEL)?,
-            };
-            links.push(KBox::new(connection, GFP_KERNEL)?, GFP_KERNEL)?;
+            let (peer, mode, limits) = (dev.otherend_id(), agreed.mode, agreed.limits);
+            let connection = Connection::new(ring, peer, mode, limits, requests)?;
+            links.push(connection, GFP_KERNEL)?;
         }
-        core.can
+        vbd.capabilities
             .set(agreed.features.durability, agreed.features.discard);
         let mut links = links.into_iter();
-        for (index, ring) in core.rings().iter().enumerate() {
+        for (index, ring) in vbd.rings().iter().enumerate() {
             let link = links
                 .next()
                 .map_or(Link::Elsewhere(index % count.max(1)), Link::Connected);
@@ -237,12 +212,12 @@ pub(crate) struct Agreed {
     pub(crate) disk: Disk,
     pub(crate) features: Features,
     pub(crate) limits: Limits,
-    pub(crate) kind: Kind,
+    pub(crate) mode: DataMode,
 }
 
 impl Agreed {
     /// Says it in the log, as the C driver does.
-    pub(crate) fn log(&self, core: &Core) {
+    pub(crate) fn log(&self, vbd: &Vbd) {
         use xen_ring::blkif::features::Durability;
         let flush = match self.features.durability {
             Durability::None => "barrier or flush: disabled;",
@@ -252,12 +227,12 @@ impl Agreed {
         let on = |on| if on { "enabled" } else { "disabled" };
         pr_info!(
             "{}: {} persistent grants: {}; indirect descriptors: {}; bounce buffer: {}; queues: {}\n",
-            core.name.as_str(),
+            vbd.name.as_str(),
             flush,
-            on(self.kind == Kind::Persistent),
-            on(self.limits.max_segments > 11),
-            on(self.kind != Kind::Lend),
-            core.rings().len(),
+            on(self.mode == DataMode::Persistent),
+            on(needs_indirect(self.limits.max_segments as usize)),
+            on(self.mode != DataMode::Direct),
+            vbd.rings().len(),
         );
     }
 }

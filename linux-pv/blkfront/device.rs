@@ -13,15 +13,17 @@
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::block::RequestList;
+use kernel_ext::show::Show;
 use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, OrFail, Protocol};
 use xen::domain;
-use kernel_ext::show::Show;
 use xen_abi::io::xenbus::State;
 use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
 
 use crate::connect::Offer;
-use crate::disk::{limits, Vdisk};
-use crate::queue::{fail, Blk, Core, Link};
+use crate::disk::Vdisk;
+use crate::limits::limits;
+use crate::queue::Blk;
+use crate::vbd::{fail, Link, Vbd};
 
 /// A device.
 pub(crate) struct Blkfront {
@@ -30,7 +32,7 @@ pub(crate) struct Blkfront {
     /// Where it belongs among the disks.
     placement: Placement,
     /// The rings, since the first offer.
-    core: Option<Arc<Core>>,
+    vbd: Option<Arc<Vbd>>,
     /// Since the first connection.
     disk: Option<Vdisk>,
     /// Requests that the back end before the resume had not answered.
@@ -68,15 +70,15 @@ impl FrontendDriver for Blkfront {
             // Our folder is called like the number that requests have to carry.
             handle: dev.number().ok_or(EINVAL)? as u16,
             placement,
-            core: None,
+            vbd: None,
             disk: None,
             unanswered: RequestList::new(),
         })
     }
 
     fn offer(&mut self, dev: &Device<Bound>) -> Result<Offer, Failure> {
-        let offer = Offer::make(dev, self.core.as_ref(), self.handle, &self.placement)?;
-        self.core = Some(offer.core.clone());
+        let offer = Offer::make(dev, self.vbd.as_ref(), self.handle, &self.placement)?;
+        self.vbd = Some(offer.vbd.clone());
         Ok(offer)
     }
 
@@ -109,19 +111,19 @@ impl FrontendDriver for Blkfront {
     }
 
     fn quiesce(&mut self) {
-        if let Some(core) = &self.core {
-            core.quiesce();
+        if let Some(vbd) = &self.vbd {
+            vbd.quiesce();
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.core.as_ref().is_none_or(|core| core.in_flight() == 0)
+        self.vbd.as_ref().is_none_or(|vbd| vbd.in_flight() == 0)
     }
 
     fn close(&mut self) {
-        if let Some(core) = &self.core {
+        if let Some(vbd) = &self.vbd {
             // The rings stay granted until the device goes, since the back end may still use them.
-            core.shut("closed");
+            vbd.shut("closed");
         }
         self.fail_unanswered();
         if let Some(disk) = &self.disk {
@@ -131,12 +133,12 @@ impl FrontendDriver for Blkfront {
     }
 
     fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
-        let (Some(core), Some(disk)) = (&self.core, &self.disk) else {
+        let (Some(vbd), Some(disk)) = (&self.vbd, &self.disk) else {
             // Nothing was connected yet.
             return Ok(());
         };
         disk.disk().quiesce();
-        core.disconnect(&mut self.unanswered, || Link::Suspended);
+        vbd.disconnect(&mut self.unanswered, || Link::Suspended);
         disk.moved(dev.otherend())?;
         Ok(())
     }
@@ -187,9 +189,9 @@ impl Blkfront {
     /// The first connection makes the disk.
     fn connect_first(&mut self, dev: &Device<Bound>, offer: Offer) -> Result<(), Failure> {
         let agreed = offer.agree(dev, None)?;
-        let (core, slots) = (offer.core.clone(), offer.slots());
+        let (vbd, slots) = (offer.vbd.clone(), offer.slots());
         let disk = Vdisk::new(
-            &core,
+            &vbd,
             &self.placement,
             &agreed,
             slots,
@@ -198,7 +200,7 @@ impl Blkfront {
         )
         .or_fatal("making the disk")?;
         offer.accept(dev, &agreed, disk.disk().tag_set())?;
-        agreed.log(&core);
+        agreed.log(&vbd);
         self.disk = Some(disk);
         Ok(())
     }
@@ -213,9 +215,9 @@ impl Blkfront {
 
     /// Ends all connections, and fails what the back end has not answered.
     fn disconnect_for_good(&mut self) {
-        if let Some(core) = &self.core {
+        if let Some(vbd) = &self.vbd {
             let mut requests = RequestList::new();
-            core.disconnect(&mut requests, || Link::Disconnected);
+            vbd.disconnect(&mut requests, || Link::Disconnected);
             fail(requests);
         }
     }
@@ -235,8 +237,8 @@ fn reconnect(dev: &Device<Bound>, offer: Offer, disk: &Vdisk) -> Result<(), Fail
         .update_limits(&limits(&agreed))
         .or_fatal("changing the limits of the queue")?;
     disk.disk().set_read_only(agreed.disk.read_only);
-    let core = offer.core.clone();
+    let vbd = offer.vbd.clone();
     offer.accept(dev, &agreed, disk.disk().tag_set())?;
-    agreed.log(&core);
+    agreed.log(&vbd);
     Ok(())
 }

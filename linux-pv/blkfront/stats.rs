@@ -12,8 +12,8 @@ use kernel_ext::count::Counts;
 use kernel_ext::counters;
 use kernel_ext::queue_files::QueueFiles;
 
-use crate::data::Way;
-use crate::queue::{Core, Link};
+use crate::stock::DataMode;
+use crate::vbd::{Link, Vbd};
 
 counters! {
     /// What a queue has done since the disk was attached.
@@ -45,11 +45,11 @@ counters! {
         /// Requests handed back to the block layer because the ring was full.
         ring_full,
         /// Requests handed back because grants or pages were short.
-        short,
+        no_grants,
         /// Grants made for requests and ended with them.
         grants,
         /// Bytes copied for lack of zero-copy.
-        copied,
+        copied_bytes,
         /// Requests that were in flight when the back end was lost.
         requeued,
     }
@@ -57,12 +57,12 @@ counters! {
 
 /// A queue of a disk.
 pub(crate) struct Queue {
-    core: Arc<Core>,
+    vbd: Arc<Vbd>,
     index: usize,
 }
 
 fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Some(ring) = queue.core.rings().get(queue.index) else {
+    let Some(ring) = queue.vbd.rings().get(queue.index) else {
         return Ok(());
     };
     let ring = ring.lock();
@@ -77,20 +77,25 @@ fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "state {state}")?;
     ring.stats.show(f)?;
     if let Link::Connected(c) = &ring.link {
-        writeln!(f, "in_flight {}", c.requests.taken())?;
+        writeln!(f, "in_flight {}", c.in_flight.taken())?;
         writeln!(f, "ring_slots {}", c.ring.slots())?;
         writeln!(f, "max_segments {}", c.limits.max_segments)?;
-        let (way, bound, alive, idle) = match &c.stock.way {
-            Way::Lend => ("none", 0, 0, 0),
-            Way::Persistent(pool) => ("persistent", pool.bound(), pool.alive(), pool.idle()),
-            Way::Bounce(pages) => ("bounce", 0, 0, pages.len()),
+        let stock = &c.stock;
+        let mode = match stock.mode {
+            DataMode::Direct => "none",
+            DataMode::Persistent => "persistent",
+            DataMode::Bounce => "bounce",
         };
-        writeln!(f, "copy_mode {way}")?;
-        writeln!(f, "persistent_grants {alive}")?;
-        writeln!(f, "persistent_grants_bound {bound}")?;
-        writeln!(f, "idle_pages {idle}")?;
-        writeln!(f, "descriptor_pages {}", c.stock.descriptors.alive())?;
-        writeln!(f, "spare_grant_refs {}", c.stock.refs.left())?;
+        writeln!(f, "copy_mode {mode}")?;
+        writeln!(f, "persistent_grants {}", stock.persistent.alive())?;
+        writeln!(f, "persistent_grants_bound {}", stock.persistent.bound())?;
+        writeln!(
+            f,
+            "idle_pages {}",
+            stock.persistent.idle() + stock.bounce.len()
+        )?;
+        writeln!(f, "descriptor_pages {}", stock.descriptors.alive())?;
+        writeln!(f, "spare_grant_refs {}", stock.refs.left())?;
     }
     Ok(())
 }
@@ -99,14 +104,10 @@ fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 pub(crate) type Files = QueueFiles<Queue>;
 
 /// Makes them.
-pub(crate) fn files(core: &Arc<Core>) -> Result<Files> {
-    let queues = (0..core.rings().len()).map(|index| Queue {
-        core: core.clone(),
+pub(crate) fn files(vbd: &Arc<Vbd>) -> Result<Files> {
+    let queues = (0..vbd.rings().len()).map(|index| Queue {
+        vbd: vbd.clone(),
         index,
     });
-    QueueFiles::new(
-        fmt!("xen_blkfront_rs-{}", core.name.as_str()),
-        queues,
-        &show,
-    )
+    QueueFiles::new(fmt!("xen_blkfront_rs-{}", vbd.name.as_str()), queues, &show)
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Block-layer requests become messages on the ring.
+//! Block-layer requests become requests on the ring.
 //!
-//! All but copying data happens under the ring's lock, and allocates no memory but for pages that a pool
-//! grows by. A request becomes one message. If it is too large for one, it is submitted in parts, one after
-//! the other: the block layer knows the limits of the queue, but after a migration there may be
-//! requests that were built for another back end, and barriers take fewer segments than writes.
+//! All but copying data happens under the ring's lock, and allocates no memory but for pages that a
+//! pool grows by. A block-layer request becomes one request on the ring. If it is too large for one,
+//! it is submitted in parts, one after the other: the block layer knows the limits of the queue, but
+//! after a migration there may be requests that were built for another back end, and barriers take
+//! fewer segments than writes.
 
 use kernel::prelude::*;
-use kernel_ext::block::{BlkStatus, IdleRequest, Op, OwnedRequest, QueueResult, Refused};
+use kernel_ext::block::{BlkStatus, IdleRequest, Op, OwnedRequest, QueueResult, Refused, Request};
 use xen::block::LentRequest;
 use xen::grant::Access;
 use xen_abi::io::blkif::{
@@ -20,58 +21,64 @@ use xen_ring::blkif::request;
 use xen_ring::blkif::segment::{indirect_pages, needs_indirect, segment};
 use zerocopy::IntoBytes;
 
-use crate::data::{Short, Way};
-use crate::queue::{AnyRequest, Blk, Connection, Core, InFlight};
+use crate::connection::Connection;
+use crate::copy::ToCopy;
+use crate::queue::Blk;
+use crate::request_data::{abandon, abandon_copies, unlent};
 use crate::stats::Stats;
+use crate::stock::{DataMode, NoGrants};
+use crate::vbd::Vbd;
 
-impl Connection {
-    /// Puts a request on the ring, for the next [`publish`](Self::publish), or hands it back. Or returns
-    /// what is to be copied first, which takes its time and does not need the ring's lock.
+/// The submission of a request on a connection, under the ring's lock. Requests that were put on
+/// the ring have to be [published](Connection::publish).
+pub(crate) struct Submission<'a> {
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) vbd: &'a Vbd,
+    pub(crate) stats: &'a mut Stats,
+}
+
+impl Submission<'_> {
+    /// Puts a request on the ring, or hands it back. Or returns what is to be copied first, which
+    /// takes its time and does not need the ring's lock.
     #[inline]
     pub(crate) fn submit(
         &mut self,
-        core: &Core,
-        stats: &mut Stats,
         rq: IdleRequest<'_, Blk>,
     ) -> Result<Option<ToCopy>, Refused<Blk>> {
-        if self.ring.free() == 0 {
-            stats.ring_full += 1;
+        if self.connection.ring.free() == 0 {
+            self.stats.ring_full += 1;
             return Err(rq.refuse(BlkStatus::RESOURCE));
         }
         match rq.op() {
-            Op::Read => self.transfer(core, stats, rq, Operation::Read),
-            Op::Write if rq.is_fua() && core.can.barrier() => {
-                self.transfer(core, stats, rq, Operation::Barrier)
+            Op::Read => self.transfer(rq, Operation::Read),
+            Op::Write if rq.is_fua() && self.vbd.capabilities.barrier() => {
+                self.transfer(rq, Operation::Barrier)
             }
-            Op::Write => self.transfer(core, stats, rq, Operation::Write),
-            _ => self.submit_rare(core, stats, rq).map(|()| None),
+            Op::Write => self.transfer(rq, Operation::Write),
+            _ => self.submit_rare(rq).map(|()| None),
         }
     }
 
     /// Operations that move no data.
     #[cold]
-    fn submit_rare(
-        &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        rq: IdleRequest<'_, Blk>,
-    ) -> QueueResult<Blk> {
+    fn submit_rare(&mut self, rq: IdleRequest<'_, Blk>) -> QueueResult<Blk> {
+        let capabilities = &self.vbd.capabilities;
         match rq.op() {
             Op::Flush => {
-                stats.flushes += 1;
-                let asked = if core.can.barrier() {
+                self.stats.flushes += 1;
+                let operation = if capabilities.barrier() {
                     Operation::Barrier
                 } else {
                     Operation::Flush
                 };
                 let mut rq = rq.start();
                 rq.data_mut().part = None;
-                self.wire.clear();
-                self.send_direct(core, stats, InFlight::Plain(rq), 0, asked)
+                self.connection.segments.clear();
+                self.send_direct(unlent(rq), 0, operation)
             }
-            Op::Discard if core.can.discard() => self.send_discard(core, stats, rq, false),
-            Op::SecureErase if core.can.secure_erase() => self.send_discard(core, stats, rq, true),
-            Op::WriteZeroes => self.write_zeroes(core, stats, rq),
+            Op::Discard if capabilities.discard() => self.send_discard(rq, false),
+            Op::SecureErase if capabilities.secure_erase() => self.send_discard(rq, true),
+            Op::WriteZeroes => self.write_zeroes(rq),
             _ => Err(rq.refuse(BlkStatus::NOTSUPP)),
         }
     }
@@ -80,47 +87,45 @@ impl Connection {
     #[inline]
     fn transfer(
         &mut self,
-        core: &Core,
-        stats: &mut Stats,
         rq: IdleRequest<'_, Blk>,
-        asked: Operation,
+        operation: Operation,
     ) -> Result<Option<ToCopy>, Refused<Blk>> {
-        let most = match asked {
+        let max_segments = match operation {
             Operation::Barrier => MAX_SEGMENTS_PER_REQUEST as u32,
-            _ => self.limits.max_segments,
+            _ => self.connection.limits.max_segments,
         };
-        let (bytes, part) = if rq.nr_segments() <= most {
+        let (bytes, part) = if rq.nr_segments() <= max_segments {
             (rq.bytes(), None)
         } else {
-            match self.first_part(&rq, most) {
+            match self.first_part(&rq, max_segments) {
                 0 => return Err(rq.refuse(BlkStatus::IOERR)),
                 bytes => (bytes, (bytes < rq.bytes()).then_some(bytes)),
             }
         };
         let sector = rq.sector();
-        let expected = rq.nr_segments().min(most) as usize;
+        let expected = rq.nr_segments().min(max_segments) as usize;
         let mut rq = rq.start();
         rq.data_mut().part = part;
         if part.is_some() {
-            stats.partial += 1;
+            self.stats.partial += 1;
         }
-        if let Way::Lend = self.stock.way {
-            return match self.lend(stats, rq, bytes, expected, asked) {
-                Ok(lent) => self.send(core, stats, lent, sector, asked).map(|()| None),
-                Err((rq, trouble)) => Err(self.refuse(stats, rq, trouble)),
+        if self.connection.stock.mode == DataMode::Direct {
+            return match self.lend(rq, bytes, expected, operation) {
+                Ok(lent) => self.send(lent, sector, operation).map(|()| None),
+                Err((rq, why)) => Err(self.refuse(rq, why)),
             };
         }
-        match self.take_pages(stats, &mut rq, bytes) {
-            Err(trouble) => Err(self.refuse(stats, rq, trouble)),
+        match self.take_pages(&mut rq, bytes) {
+            Err(why) => Err(self.refuse(rq, why)),
             Ok(()) => {
                 let copy = ToCopy {
                     rq,
                     bytes,
                     sector,
-                    asked,
+                    operation,
                 };
-                if asked == Operation::Read {
-                    self.send_copied(core, stats, copy).map(|()| None)
+                if operation == Operation::Read {
+                    self.send_copied(copy).map(|()| None)
                 } else {
                     Ok(Some(copy))
                 }
@@ -130,21 +135,17 @@ impl Connection {
 
     /// Takes granted pages for the first `bytes` bytes of a request's data.
     #[inline]
-    fn take_pages(
-        &mut self,
-        stats: &mut Stats,
-        rq: &mut OwnedRequest<Blk>,
-        bytes: u32,
-    ) -> Result<(), Trouble> {
+    fn take_pages(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Unsendable> {
+        let stock = &mut self.connection.stock;
         let count = rq.segments_within(bytes).count();
-        if let Way::Bounce(_) = self.stock.way {
-            self.stock.need_refs(count)?;
-            add(&mut stats.grants, count);
+        if stock.mode == DataMode::Bounce {
+            stock.need_refs(count)?;
+            add(&mut self.stats.grants, count);
         }
         let copies = &mut rq.data_mut().copies;
         for _ in 0..count {
-            let page = self.stock.copy_page()?;
-            // There is room for as many as a message has segments.
+            let page = stock.copy_page()?;
+            // There is room for as many as a request on the ring has segments.
             copies.push_within_capacity(page).map_err(|_| Malformed)?;
         }
         Ok(())
@@ -152,325 +153,284 @@ impl Connection {
 
     /// Sends a request whose data is in its granted pages, or will be.
     #[inline]
-    pub(crate) fn send_copied(
-        &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        copy: ToCopy,
-    ) -> QueueResult<Blk> {
+    pub(crate) fn send_copied(&mut self, copy: ToCopy) -> QueueResult<Blk> {
         let ToCopy {
             rq,
             bytes,
             sector,
-            asked,
+            operation,
         } = copy;
-        if self.ring.free() == 0 {
-            stats.ring_full += 1;
-            return Err(self.refuse(stats, rq, Trouble::Short));
+        if self.connection.ring.free() == 0 {
+            self.stats.ring_full += 1;
+            return Err(self.refuse(rq, Unsendable::NoGrants));
         }
-        self.wire.clear();
+        let segments = &mut self.connection.segments;
+        segments.clear();
         let mut left = bytes;
         for (s, page) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
-            if push(&mut self.wire, page.number(), s.offset(), s.len()).is_err() {
+            if push(segments, page.number(), s.offset(), s.len()).is_err() {
                 break;
             }
             left = left.wrapping_sub(s.len());
         }
         if left != 0 {
-            return Err(self.refuse(stats, rq, Trouble::Malformed));
+            return Err(self.refuse(rq, Unsendable::Malformed));
         }
-        if asked != Operation::Read {
-            add(&mut stats.copied, bytes as usize);
+        if operation != Operation::Read {
+            add(&mut self.stats.copied_bytes, bytes as usize);
         }
-        self.send(core, stats, InFlight::Plain(rq), sector, asked)
+        self.send(unlent(rq), sector, operation)
     }
 
     /// Hands a request back whose data could not be copied.
     #[cold]
-    pub(crate) fn refuse_copy(&mut self, stats: &mut Stats, copy: ToCopy) -> Refused<Blk> {
-        self.refuse(stats, copy.rq, Trouble::Malformed)
+    pub(crate) fn refuse_copy(&mut self, copy: ToCopy) -> Refused<Blk> {
+        self.refuse(copy.rq, Unsendable::Malformed)
     }
 
-    /// Hands a request back that could not be shown to the back end.
+    /// Hands a request back that could not be put on the ring.
     #[cold]
-    fn refuse(
-        &mut self,
-        stats: &mut Stats,
-        mut rq: OwnedRequest<Blk>,
-        trouble: Trouble,
-    ) -> Refused<Blk> {
+    fn refuse(&mut self, mut rq: OwnedRequest<Blk>, why: Unsendable) -> Refused<Blk> {
         // Nothing was published, so nothing can be mapped.
-        let _ = self.stock.take_back(&mut rq);
-        rq.refuse(match trouble {
-            Trouble::Short => {
-                stats.short += 1;
+        let _ = self.connection.stock.take_back(&mut rq);
+        rq.refuse(match why {
+            Unsendable::NoGrants => {
+                self.stats.no_grants += 1;
                 BlkStatus::RESOURCE
             }
-            Trouble::Malformed => BlkStatus::IOERR,
+            Unsendable::Malformed => BlkStatus::IOERR,
         })
     }
 
-    /// How many bytes, from the start, fit into `most` segments: a multiple of the block size.
+    /// How many bytes, from the start, fit into `max_segments` segments: a multiple of the block
+    /// size.
     #[cold]
-    fn first_part(&self, rq: &AnyRequest, most: u32) -> u32 {
+    fn first_part(&self, rq: &Request<Blk>, max_segments: u32) -> u32 {
         let bytes: u32 = rq
             .segments()
-            .take(most as usize)
+            .take(max_segments as usize)
             .map(|segment| segment.len())
             .sum();
-        // A power of two.
-        bytes & !(self.limits.block_size.wrapping_sub(1))
+        bytes & !(self.connection.limits.block_size.wrapping_sub(1))
     }
 
     /// Grants the request's own pages.
     #[inline]
     fn lend(
         &mut self,
-        stats: &mut Stats,
         mut rq: OwnedRequest<Blk>,
         bytes: u32,
         expected: usize,
-        asked: Operation,
-    ) -> Result<InFlight, (OwnedRequest<Blk>, Trouble)> {
-        if self.stock.need_refs(expected).is_err() {
-            return Err((rq, Trouble::Short));
+        operation: Operation,
+    ) -> Result<LentRequest<Blk>, (OwnedRequest<Blk>, Unsendable)> {
+        let Connection {
+            stock, segments, ..
+        } = &mut *self.connection;
+        if stock.need_refs(expected).is_err() {
+            return Err((rq, Unsendable::NoGrants));
         }
         // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so too.
-        let access = match asked {
+        let access = match operation {
             Operation::Read => Access::ReadWrite,
             _ => Access::ReadOnly,
         };
         let loans = core::mem::take(&mut rq.data_mut().loans);
-        let (wire, peer) = (&mut self.wire, self.stock.peer);
-        wire.clear();
+        let peer = stock.peer;
+        segments.clear();
         let mut pushed = Ok(());
-        let lent = LentRequest::new(
-            rq,
-            loans,
-            &mut self.stock.refs,
-            peer,
-            access,
-            bytes,
-            |n, s| {
-                pushed = pushed.and(push(wire, n, s.offset(), s.len()));
-            },
-        );
+        let lent = LentRequest::new(rq, loans, &mut stock.refs, peer, access, bytes, |n, s| {
+            pushed = pushed.and(push(segments, n, s.offset(), s.len()));
+        });
         let (mut rq, loans) = match (lent, pushed) {
             (Ok(lent), Ok(())) => {
-                add(&mut stats.grants, self.wire.len());
-                return Ok(InFlight::Lent(lent));
+                add(&mut self.stats.grants, self.connection.segments.len());
+                return Ok(lent);
             }
             (Ok(lent), Err(Malformed)) => lent.abandon(),
             (Err(parts), _) => parts,
         };
         rq.data_mut().loans = loans;
-        Err((rq, Trouble::Malformed))
+        Err((rq, Unsendable::Malformed))
     }
 
-    /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments of a
-    /// write must differ: all of them name one granted page of zeroes. It costs the guest neither
-    /// memory nor copies.
+    /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments
+    /// of a write must differ: all of them name one granted page of zeroes. It costs the guest
+    /// neither memory nor copies.
     ///
     /// With persistent grants this would make the back end map a grant that it has mapped already,
     /// which Linux's does, but with a complaint for each. There, pages from the pool are zeroed.
-    fn write_zeroes(
-        &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        rq: IdleRequest<'_, Blk>,
-    ) -> QueueResult<Blk> {
+    fn write_zeroes(&mut self, rq: IdleRequest<'_, Blk>) -> QueueResult<Blk> {
         let sector = rq.sector();
-        let most = self.limits.max_segments * PAGE_SIZE as u32;
-        let bytes = rq.bytes().min(most);
+        let max_bytes = self.connection.limits.max_segments * PAGE_SIZE as u32;
+        let bytes = rq.bytes().min(max_bytes);
         let part = (bytes < rq.bytes()).then_some(bytes);
         let mut rq = rq.start();
         rq.data_mut().part = part;
-        stats.write_zeroes += 1;
-        self.wire.clear();
-        match self.show_zeroes(&mut rq, bytes) {
-            Ok(()) => self.send(core, stats, InFlight::Plain(rq), sector, Operation::Write),
-            Err(trouble) => Err(self.refuse(stats, rq, trouble)),
+        self.stats.write_zeroes += 1;
+        self.connection.segments.clear();
+        match self.grant_zeroes(&mut rq, bytes) {
+            Ok(()) => self.send(unlent(rq), sector, Operation::Write),
+            Err(why) => Err(self.refuse(rq, why)),
         }
     }
 
-    fn show_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Trouble> {
-        let persistent = matches!(self.stock.way, Way::Persistent(_));
+    fn grant_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Unsendable> {
+        let Connection {
+            stock, segments, ..
+        } = &mut *self.connection;
         let mut left = bytes;
         while left > 0 {
             let len = left.min(PAGE_SIZE as u32);
-            if persistent {
-                let grant = self.stock.copy_page()?;
+            if stock.mode == DataMode::Persistent {
+                let grant = stock.copy_page()?;
                 grant.page().zero();
-                push(&mut self.wire, grant.number(), 0, len)?;
+                push(segments, grant.number(), 0, len)?;
                 let kept = rq.data_mut().copies.push_within_capacity(grant);
-                kept.map_err(|_| Trouble::Malformed)?;
+                kept.map_err(|_| Malformed)?;
             } else {
-                let number = self.stock.zeroes()?.number();
-                push(&mut self.wire, number, 0, len)?;
+                push(segments, stock.zeroes()?.number(), 0, len)?;
             }
             left -= len;
         }
         Ok(())
     }
 
-    /// Sends a message with the segments in `self.wire`.
+    /// Sends a request with the segments of the connection.
     #[inline]
     fn send(
         &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        rq: InFlight,
+        request: LentRequest<Blk>,
         sector: u64,
-        asked: Operation,
+        operation: Operation,
     ) -> QueueResult<Blk> {
-        add(&mut stats.segments, self.wire.len());
-        if needs_indirect(self.wire.len()) {
-            self.send_indirect(core, stats, rq, sector, asked)
+        let count = self.connection.segments.len();
+        add(&mut self.stats.segments, count);
+        if needs_indirect(count) {
+            self.send_indirect(request, sector, operation)
         } else {
-            self.send_direct(core, stats, rq, sector, asked)
+            self.send_direct(request, sector, operation)
         }
     }
 
     #[inline]
     fn send_direct(
         &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        mut rq: InFlight,
+        mut rq: LentRequest<Blk>,
         sector: u64,
-        asked: Operation,
+        operation: Operation,
     ) -> QueueResult<Blk> {
-        rq.data_mut().asked = asked;
-        let id = self.requests.insert(rq).map_err(unsent)?;
-        let message = request::direct(asked, id, core.handle, sector, &self.wire);
-        let sent = message.is_ok_and(|message| self.ring.push(&message).is_ok());
-        self.sent(stats, id, sent)
+        rq.data_mut().operation = operation;
+        let Connection {
+            ring,
+            in_flight,
+            segments,
+            ..
+        } = &mut *self.connection;
+        let id = in_flight.insert(rq).map_err(unsent)?;
+        let request = request::direct(operation, id, self.vbd.handle, sector, segments);
+        let sent = request.is_ok_and(|request| ring.push(&request).is_ok());
+        self.sent(id, sent)
     }
 
     fn send_indirect(
         &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        mut rq: InFlight,
+        mut rq: LentRequest<Blk>,
         sector: u64,
-        asked: Operation,
+        operation: Operation,
     ) -> QueueResult<Blk> {
-        rq.data_mut().asked = asked;
+        rq.data_mut().operation = operation;
         let mut numbers = [0; MAX_INDIRECT_PAGES_PER_REQUEST];
-        let used = indirect_pages(self.wire.len());
-        for (number, segments) in numbers
-            .iter_mut()
-            .zip(self.wire.chunks(SEGMENTS_PER_INDIRECT_PAGE))
-        {
-            let Ok(grant) = self.stock.descriptor_page() else {
-                return self.short(stats, rq);
+        let count = self.connection.segments.len();
+        let Connection {
+            stock, segments, ..
+        } = &mut *self.connection;
+        let parts = segments.chunks(SEGMENTS_PER_INDIRECT_PAGE);
+        let mut enough = true;
+        for (number, segments) in numbers.iter_mut().zip(parts) {
+            let Ok(grant) = stock.descriptor_page() else {
+                enough = false;
+                break;
             };
             *number = grant.number();
             let copied = grant.page().copy_in(0, segments.as_bytes());
             let kept = rq.data_mut().descriptors.push_within_capacity(grant);
-            if copied.is_err() || kept.is_err() {
-                return self.short(stats, rq);
-            }
+            enough &= copied.is_ok() && kept.is_ok();
         }
-        add(&mut stats.indirect, 1);
-        let id = self.requests.insert(rq).map_err(unsent)?;
-        let count = self.wire.len();
-        let pages = numbers.get(..used).unwrap_or(&[]);
-        let message = request::indirect(asked, id, core.handle, sector, count, pages);
-        let sent = message.is_ok_and(|message| self.ring.push(&message).is_ok());
-        self.sent(stats, id, sent)
+        if !enough {
+            return self.refuse_lent(rq);
+        }
+        add(&mut self.stats.indirect, 1);
+        let Connection {
+            ring, in_flight, ..
+        } = &mut *self.connection;
+        let id = in_flight.insert(rq).map_err(unsent)?;
+        let pages = numbers.get(..indirect_pages(count)).unwrap_or(&[]);
+        let request = request::indirect(operation, id, self.vbd.handle, sector, count, pages);
+        let sent = request.is_ok_and(|request| ring.push(&request).is_ok());
+        self.sent(id, sent)
     }
 
-    fn send_discard(
-        &mut self,
-        core: &Core,
-        stats: &mut Stats,
-        rq: IdleRequest<'_, Blk>,
-        secure: bool,
-    ) -> QueueResult<Blk> {
+    fn send_discard(&mut self, rq: IdleRequest<'_, Blk>, secure: bool) -> QueueResult<Blk> {
         let (sector, sectors) = (rq.sector(), rq.sectors().into());
         let mut rq = rq.start();
-        rq.data_mut().asked = Operation::Discard { secure };
+        rq.data_mut().operation = Operation::Discard { secure };
         rq.data_mut().part = None;
-        stats.discards += 1;
-        let id = self.requests.insert(InFlight::Plain(rq)).map_err(unsent)?;
-        let message = request::discard(id, core.handle, sector, sectors, secure);
-        let sent = self.ring.push(&message).is_ok();
-        self.sent(stats, id, sent)
+        self.stats.discards += 1;
+        let Connection {
+            ring, in_flight, ..
+        } = &mut *self.connection;
+        let id = in_flight.insert(unlent(rq)).map_err(unsent)?;
+        let request = request::discard(id, self.vbd.handle, sector, sectors, secure);
+        let sent = ring.push(&request).is_ok();
+        self.sent(id, sent)
     }
 
-    /// A message is on the ring, or could not be put there after all, which cannot happen: there was
+    /// A request is on the ring, or could not be put there after all, which cannot happen: there was
     /// room, and the ring of a connection in use is not corrupt. If it does, the request fails.
     #[inline]
-    fn sent(&mut self, stats: &mut Stats, id: u64, sent: bool) -> QueueResult<Blk> {
+    fn sent(&mut self, id: u64, sent: bool) -> QueueResult<Blk> {
         if sent {
-            add(&mut stats.requests, 1);
+            add(&mut self.stats.requests, 1);
             return Ok(());
         }
-        match self.requests.complete(id) {
+        match self.connection.in_flight.complete(id) {
             Ok(rq) => Err(unsent(rq)),
             Err(_) => Ok(()),
         }
     }
 
-    /// Hands a request back that was not sent for lack of pages.
+    /// Hands a request back that was not sent for lack of pages for its segments.
     #[cold]
-    fn short(&mut self, stats: &mut Stats, rq: InFlight) -> QueueResult<Blk> {
-        stats.short += 1;
-        Err(match self.take_back(rq) {
+    fn refuse_lent(&mut self, rq: LentRequest<Blk>) -> QueueResult<Blk> {
+        self.stats.no_grants += 1;
+        Err(match self.connection.take_back(rq) {
             Ok(rq) => rq.refuse(BlkStatus::RESOURCE),
-            Err(rq) => unsent(rq),
+            Err(rq) => abandon_copies(rq).refuse(BlkStatus::IOERR),
         })
-    }
-}
-
-/// A request whose data is to be copied to the granted pages that it has, and which is then to be sent.
-pub(crate) struct ToCopy {
-    rq: OwnedRequest<Blk>,
-    bytes: u32,
-    sector: u64,
-    asked: Operation,
-}
-
-impl ToCopy {
-    /// Copies. Without the ring's lock.
-    #[inline]
-    pub(crate) fn copy(&self) -> Result {
-        let pages = self.rq.data().copies.iter();
-        for (s, page) in self.rq.segments_within(self.bytes).zip(pages) {
-            page.page().copy_from_segment(&s)?;
-        }
-        Ok(())
-    }
-
-    /// Hands the request back, because the connection is gone.
-    #[cold]
-    pub(crate) fn abandon(self, status: BlkStatus) -> Refused<Blk> {
-        InFlight::Plain(self.rq).abandon().refuse(status)
     }
 }
 
 /// Fails a request that could not be sent.
 #[cold]
-fn unsent(rq: InFlight) -> Refused<Blk> {
-    rq.abandon().refuse(BlkStatus::IOERR)
+fn unsent(rq: LentRequest<Blk>) -> Refused<Blk> {
+    abandon(rq).refuse(BlkStatus::IOERR)
 }
 
-/// Why a request could not be shown to the back end.
-enum Trouble {
-    /// See [`Short`].
-    Short,
+/// Why a request is not put on the ring.
+enum Unsendable {
+    /// See [`NoGrants`].
+    NoGrants,
     /// It is not what the block layer was told to send.
     Malformed,
 }
 
-impl From<Short> for Trouble {
-    fn from(_: Short) -> Self {
-        Self::Short
+impl From<NoGrants> for Unsendable {
+    fn from(_: NoGrants) -> Self {
+        Self::NoGrants
     }
 }
 
-impl From<Malformed> for Trouble {
+impl From<Malformed> for Unsendable {
     fn from(_: Malformed) -> Self {
         Self::Malformed
     }
@@ -480,11 +440,13 @@ impl From<Malformed> for Trouble {
 #[derive(Clone, Copy)]
 struct Malformed;
 
-/// Adds a segment to a message.
+/// Adds a segment to a request.
 #[inline]
-fn push(wire: &mut KVec<Segment>, number: u32, offset: u32, len: u32) -> Result<(), Malformed> {
+fn push(segments: &mut KVec<Segment>, number: u32, offset: u32, len: u32) -> Result<(), Malformed> {
     let segment = segment(number, offset as usize, len as usize).ok_or(Malformed)?;
-    wire.push_within_capacity(segment).map_err(|_| Malformed)
+    segments
+        .push_within_capacity(segment)
+        .map_err(|_| Malformed)
 }
 
 /// Counts, without a check for overflow, which 64 bits do not need.

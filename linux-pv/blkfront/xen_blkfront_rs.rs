@@ -6,11 +6,14 @@
 //! messages). The life of a disk:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
-//! 2. [`connect`] agrees with the back end on rings and features.
-//! 3. [`disk`] makes the Linux disk, under the name the toolstack chose.
-//! 4. [`queue`] holds a hardware queue's connection; [`submit`] turns requests into messages,
-//!    [`complete`] responses into ends of requests. [`data`] has the ways that data is shown to the
-//!    back end.
+//! 2. [`connect`] agrees with the back end on rings and features ([`capabilities`]).
+//! 3. [`disk`] makes the Linux disk, under the name the toolstack chose, within [`limits`]; [`ioctl`] is
+//!    what processes ask of it, [`idle`] gives back what it has not needed for a while.
+//! 4. [`vbd`] has the rings of a disk, each with a [`connection`] or without. [`queue`] gets requests
+//!    from blk-mq, [`submit`] puts them on a ring, [`complete`] takes responses off it, [`finish`] ends
+//!    the requests.
+//! 5. [`stock`] has the grants and pages that data is transferred by, [`request_data`] those of one
+//!    request; [`copy`] copies where the request's own pages cannot be granted.
 //!
 //! [`params`] are the module's parameters and [`stats`] what debugfs shows.
 //!
@@ -19,15 +22,24 @@
 
 #![forbid(unsafe_code)]
 
+mod capabilities;
 mod complete;
 mod connect;
-mod data;
+mod connection;
+mod copy;
 mod device;
 mod disk;
+mod finish;
+mod idle;
+mod ioctl;
+mod limits;
 mod params;
 mod queue;
+mod request_data;
 mod stats;
+mod stock;
 mod submit;
+mod vbd;
 
 use kernel::prelude::*;
 use kernel_ext::block;

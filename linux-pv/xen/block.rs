@@ -76,6 +76,13 @@ impl<T: Operations> LentRequest<T> {
         Ok(Self { loans, request })
     }
 
+    /// A request of which nothing is lent, since its data is in pages of the driver's or there is none.
+    /// `loans` is kept for the next request.
+    #[inline]
+    pub fn without_loans(request: OwnedRequest<T>, loans: Loans) -> Self {
+        Self { loans, request }
+    }
+
     /// Nothing was published yet, so the access can always be ended.
     #[cold]
     fn take_back(mut self, refs: &mut GrantRefs) -> (OwnedRequest<T>, Loans) {

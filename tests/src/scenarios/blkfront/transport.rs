@@ -136,7 +136,7 @@ fn one(ctx: &Ctx<'_>, guest: &Domain, case: &Case) -> Result<()> {
             mode == case.copy_mode,
             "copy mode {mode} with {parameters} and an {option} disk"
         );
-        let copied = own_counter(guest, "xvda", "copied")?;
+        let copied = own_counter(guest, "xvda", "copied_bytes")?;
         ensure!(
             (copied > 0) == (mode != "none"),
             "{copied} bytes copied in mode {mode}"
