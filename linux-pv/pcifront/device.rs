@@ -21,24 +21,24 @@ use kernel::sync::Arc;
 use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, Protocol};
 use xen_abi::io::xenbus::State;
 
-use crate::exchange::Wire;
+use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::recovery::Recoverer;
 use crate::roots::Roots;
-use crate::stats::Files;
+use crate::stats::AccessesFile;
 
 /// A device, which stands for all buses of one back end.
 pub(crate) struct Pcifront {
-    wire: Arc<Wire>,
+    exchange: Arc<Exchange>,
     roots: Arc<Roots>,
     recoverer: Arc<Recoverer>,
     /// The buses were looked for since the offer.
     installed: bool,
-    _files: Option<Files>,
+    _file: Option<AccessesFile>,
 }
 
 impl FrontendDriver for Pcifront {
-    /// The page is handed to [`Wire`] when it is offered.
+    /// The page is in use by [`Exchange`] as soon as it is offered.
     type Offer = ();
 
     const IDS: IdTable = xen::device_ids![c"pci"];
@@ -54,27 +54,27 @@ impl FrontendDriver for Pcifront {
     };
 
     fn probe(dev: &Device<Bound>, _handle: FrontendHandle<Self>) -> Result<Self, Failure> {
-        let wire = Wire::new(dev)?;
+        let exchange = Exchange::new(dev)?;
         let roots = Roots::new()?;
-        let recoverer = Recoverer::new(&wire, &roots)?;
+        let recoverer = Recoverer::new(&exchange, &roots)?;
         // Counters are not needed for anything.
-        let files = Files::new(dev.number().unwrap_or(0), &wire).ok();
+        let file = AccessesFile::new(dev.number().unwrap_or(0), &exchange).ok();
         Ok(Self {
-            wire,
+            exchange,
             roots,
             recoverer,
             installed: false,
-            _files: files,
+            _file: file,
         })
     }
 
     fn offer(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
-        let link = Link::make(dev, &self.wire, &self.recoverer)?;
+        let link = Link::make(dev, &self.exchange, &self.recoverer)?;
         let announced = link.announce(dev);
-        // In any case: the wire takes it apart again, since the channel's handler has the wire.
-        self.wire.set_link(Some(link));
+        // Even if that failed: the channel's handler keeps the exchange, which has to let go of it.
+        self.exchange.set_link(Some(link));
         self.installed = false;
-        announced.inspect_err(|_| self.wire.set_link(None))
+        announced.inspect_err(|_| self.exchange.set_link(None))
     }
 
     fn connect(&mut self, dev: &Device<Bound>, _offer: ()) -> Result<(), Failure> {
@@ -94,18 +94,18 @@ impl FrontendDriver for Pcifront {
     }
 
     fn quiesce(&mut self) {
-        dev_warn!(self.wire.device(), "backend going away!\n");
+        dev_warn!(self.exchange.device(), "backend going away!\n");
     }
 
     fn close(&mut self) {
         if self.installed {
-            dev_info!(self.wire.device(), "Disconnecting PCI Frontend Buses\n");
+            dev_info!(self.exchange.device(), "Disconnecting PCI Frontend Buses\n");
         }
         self.roots.remove_all();
     }
 
     fn resume(&mut self, _dev: &Device<Bound>) -> Result<(), Failure> {
-        self.wire.set_link(None);
+        self.exchange.set_link(None);
         Ok(())
     }
 
@@ -118,17 +118,17 @@ impl Pcifront {
     /// Finds what the back end passes.
     fn scan(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         if !core::mem::replace(&mut self.installed, true) {
-            dev_info!(self.wire.device(), "Installing PCI frontend\n");
+            dev_info!(self.exchange.device(), "Installing PCI frontend\n");
         }
-        self.roots.scan(dev, &self.wire)
+        self.roots.scan(dev, &self.exchange)
     }
 }
 
 impl Drop for Pcifront {
     fn drop(&mut self) {
         self.roots.remove_all();
-        self.wire.set_link(None);
-        // It may be dealing with a report for which no answer is wanted any more.
+        self.exchange.set_link(None);
+        // It may be handling a report, which nobody waits for any more.
         self.recoverer.stop();
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The connection: a page shared with the back end, and an event channel.
+//! A connection to the back end: the shared page and its event channel.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -9,27 +9,27 @@ use xen::event::EventChannel;
 use xen::ring::SharedRing;
 use xen_ring::pciif::{FrontPage, MAGIC};
 
-use crate::exchange::Wire;
+use crate::exchange::Exchange;
 use crate::recovery::{OnEvent, Recoverer};
 
-/// A page and its channel. Dropping it may sleep.
+/// A connection. Dropping it waits for the channel's handler; it may sleep.
 pub(crate) struct Link {
     pub(crate) page: FrontPage<SharedRing>,
     pub(crate) channel: Arc<EventChannel<OnEvent>>,
 }
 
 impl Link {
-    /// Makes one. May sleep.
+    /// Makes page and channel, which the back end does not know of yet. May sleep.
     pub(crate) fn make(
         dev: &Device<Bound>,
-        wire: &Arc<Wire>,
+        exchange: &Arc<Exchange>,
         recoverer: &Arc<Recoverer>,
     ) -> Result<Self, Failure> {
         let memory =
             SharedRing::new(dev.otherend_id(), 1).or_fatal("Error allocating the shared page")?;
         let page = FrontPage::new(memory).map_err(|_| EINVAL)?;
         let handler = OnEvent {
-            wire: wire.clone(),
+            exchange: exchange.clone(),
             recoverer: recoverer.clone(),
         };
         let channel = EventChannel::new(dev, c"pcifront", Ok::<_, Error>(handler));
@@ -38,7 +38,7 @@ impl Link {
         Ok(Self { page, channel })
     }
 
-    /// Tells the back end of it. May sleep.
+    /// Writes to the xenstore what the back end needs to connect. May sleep.
     pub(crate) fn announce(&self, dev: &Device<Bound>) -> Result<(), Failure> {
         transact(|t| {
             let own = dev.node().within(t);

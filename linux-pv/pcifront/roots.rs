@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The buses that a back end lists in the xenstore, and the functions it takes away again.
+//! The PCI root buses that a back end lists in the xenstore, and the functions on them.
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -9,9 +9,9 @@ use xen::bus::{Bound, Device, Failure, Key, OrFail, State};
 use xen::pci::RootBus;
 use xen_ring::pciif::{Address, Recovery, Report, Root, MAX_LISTED};
 
-use crate::exchange::Wire;
+use crate::exchange::Exchange;
 
-/// The buses of a back end.
+/// The root buses of a back end. The lock is held while functions come and go.
 #[pin_data]
 pub(crate) struct Roots {
     #[pin]
@@ -19,7 +19,7 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// None yet.
+    /// Without buses.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self { all <- new_mutex!(KVec::new(), "pcifront::roots") }),
@@ -27,15 +27,19 @@ impl Roots {
         )
     }
 
-    /// Looks for devices on all buses that the back end lists, and makes those that there are not. May sleep.
-    pub(crate) fn scan(&self, dev: &Device<Bound>, wire: &Arc<Wire>) -> Result<(), Failure> {
+    /// Scans all buses that the back end lists, after making those that do not exist. May sleep.
+    pub(crate) fn scan(
+        &self,
+        dev: &Device<Bound>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<(), Failure> {
         let backend = dev.otherend_node();
         let count = backend
             .read_opt::<u32>(c"root_num")
             .or_fatal("Error reading number of PCI roots")?;
         let Some(count) = count else {
             dev.error(ENOENT, fmt!("No PCI Roots found, trying 0000:00"));
-            return self.scan_one(dev, wire, Root { domain: 0, bus: 0 });
+            return self.scan_one(dev, exchange, Root { domain: 0, bus: 0 });
         };
         if count > MAX_LISTED {
             return Err(EINVAL).or_fatal("Error reading number of PCI roots: there are too many");
@@ -47,13 +51,18 @@ impl Roots {
                 dev.fatal(EINVAL, fmt!("Error reading PCI root {}", index));
                 return Err(Failure::silent(EINVAL));
             };
-            self.scan_one(dev, wire, root)?;
+            self.scan_one(dev, exchange, root)?;
         }
         Ok(())
     }
 
-    fn scan_one(&self, dev: &Device<Bound>, wire: &Arc<Wire>, at: Root) -> Result<(), Failure> {
-        let device = wire.device();
+    fn scan_one(
+        &self,
+        dev: &Device<Bound>,
+        exchange: &Arc<Exchange>,
+        at: Root,
+    ) -> Result<(), Failure> {
+        let device = exchange.device();
         let mut found = |at: Address| {
             dev_info!(device, "New device on {} found.\n", Show(at));
         };
@@ -75,9 +84,9 @@ impl Roots {
             return Err(Failure::silent(EINVAL));
         }
         dev_info!(device, "Creating PCI Frontend Bus {}\n", Show(at));
-        // A place first, for a bus cannot be kept without one.
+        // Room first: a bus without room in the list could not be removed again.
         all.reserve(1, GFP_KERNEL)?;
-        let root = RootBus::new(dev, at, wire.clone(), &mut found).map_err(|error| {
+        let root = RootBus::new(dev, at, exchange.clone(), &mut found).map_err(|error| {
             dev.fatal(error, fmt!("Error scanning PCI root {}", Show(at)));
             Failure::silent(error)
         })?;
@@ -85,7 +94,7 @@ impl Roots {
         Ok(())
     }
 
-    /// Takes away the functions that the back end is about to. May sleep.
+    /// Removes the functions that the back end is about to take away. May sleep.
     pub(crate) fn detach(&self, dev: &Device<Bound>) -> Result<(), Failure> {
         let backend = dev.otherend_node();
         let count = backend
@@ -116,14 +125,15 @@ impl Roots {
         Ok(())
     }
 
-    /// Has the driver of a function take a step. May sleep.
+    /// Has the driver of a function take a step of recovering from an error. None if there is no
+    /// such function, or its driver knows no recovery. May sleep.
     pub(crate) fn recover(&self, report: &Report) -> Option<Recovery> {
         let all = self.all.lock();
         let root = all.iter().find(|root| root.at() == report.at.root)?;
         root.recover(report.at.devfn, report.step, report.channel)
     }
 
-    /// Takes away all buses. May sleep.
+    /// Removes all buses. May sleep.
     pub(crate) fn remove_all(&self) {
         self.all.lock().clear();
     }

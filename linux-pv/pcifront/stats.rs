@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is counted: `/sys/kernel/debug/xen_pcifront_rs-pci-N/accesses` has one `name value` a line.
+//! Counters of accesses, and the debugfs file that shows them.
 
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
@@ -12,38 +12,39 @@ use kernel_ext::count::{Counts, SharedCounter};
 use kernel_ext::counters;
 use xen_ring::pciif::{Answer, Refusal, Request, Step};
 
-use crate::exchange::Wire;
+use crate::exchange::Exchange;
 
 counters! {
     /// What a device has done since it was attached.
     pub(crate) struct Stats: SharedCounter {
         /// Reads of configuration space.
         reads,
-        /// Writes.
+        /// Writes of configuration space.
         writes,
         /// Operations that enabled or disabled MSI.
         msi,
         /// Operations that enabled or disabled MSI-X.
         msix,
-        /// Operations that were not done, whatever the reason. Looking for devices where there are none is among them.
+        /// Operations that were not done, for whatever reason. A scan for devices that do not exist
+        /// counts here too.
         refused,
-        /// Of these, for want of a device.
+        /// Of these, because there is no such device.
         no_device,
-        /// Of these, answered with numbers that make no sense.
-        nonsense,
-        /// Of these, given up on.
+        /// Of these, because the back end's answer was malformed.
+        bad_answers,
+        /// Of these, because the back end did not answer in time.
         timeouts,
-        /// Of these, not begun, since an earlier one was given up on or there is no back end.
+        /// Of these, not begun, because an earlier one had no answer or there is no back end.
         gone,
         /// Of these, under way when the domain was suspended.
         lost,
-        /// Operations given up on that were answered later.
+        /// Answers that came after the timeout.
         late_answers,
-        /// Operations of somebody who could not sleep.
-        hasty,
-        /// Answers that such a one took in for somebody who slept.
+        /// Operations in atomic context, which poll for the answer.
+        atomic_accesses,
+        /// Answers that such an operation took in for a task that sleeps.
         helped,
-        /// The longest time an operation took, queuing included, in microseconds.
+        /// The longest time an operation took, waiting for its turn included, in microseconds.
         longest_us,
         /// The sum of these times.
         total_us,
@@ -53,9 +54,9 @@ counters! {
         errors_mmio_enabled,
         /// The slot was reset.
         errors_slot_reset,
-        /// All is well.
+        /// The device works normally again.
         errors_resume,
-        /// Reports that made no sense.
+        /// Malformed reports of devices' errors.
         bad_reports,
     }
 }
@@ -65,7 +66,7 @@ impl Stats {
     pub(crate) fn count(
         &self,
         request: &Request<'_>,
-        outcome: &Result<Answer, Refusal>,
+        result: &Result<Answer, Refusal>,
         took: Delta,
     ) {
         match request {
@@ -78,19 +79,19 @@ impl Stats {
         let took = u64::try_from(took.as_micros_ceil()).unwrap_or(0);
         self.longest_us.at_least(took);
         self.total_us.add(took);
-        let Err(refusal) = outcome else {
+        let Err(refusal) = result else {
             return;
         };
         self.refused.one();
         match refusal {
             Refusal::NoDevice => self.no_device.one(),
-            Refusal::Nonsense => self.nonsense.one(),
+            Refusal::Nonsense => self.bad_answers.one(),
             Refusal::Gone => self.gone.one(),
             _ => (),
         }
     }
 
-    /// Counts a step of recovering from an error.
+    /// Counts a step of recovering from a device's error.
     pub(crate) fn step(&self, step: Step) {
         match step {
             Step::Detected => &self.errors_detected,
@@ -102,20 +103,20 @@ impl Stats {
     }
 }
 
-/// The file in debugfs; it goes when this is dropped.
-pub(crate) struct Files {
-    _file: Pin<KBox<File<Arc<Wire>>>>,
+/// The file `accesses` in debugfs, with one `name value` a line. Dropping it removes the file.
+pub(crate) struct AccessesFile {
+    _file: Pin<KBox<File<Arc<Exchange>>>>,
     _dir: Dir,
 }
 
-impl Files {
-    /// Makes it. May sleep.
-    pub(crate) fn new(number: u64, wire: &Arc<Wire>) -> Result<Self> {
+impl AccessesFile {
+    /// Makes the file of the device with this number on the xenbus. May sleep.
+    pub(crate) fn new(number: u64, exchange: &Arc<Exchange>) -> Result<Self> {
         let dir = Dir::new(&CString::try_from_fmt(fmt!(
             "xen_pcifront_rs-pci-{}",
             number
         ))?);
-        let file = dir.read_callback_file(c"accesses", Ok::<_, Error>(wire.clone()), &show);
+        let file = dir.read_callback_file(c"accesses", Ok::<_, Error>(exchange.clone()), &show);
         Ok(Self {
             _file: KBox::pin_init(file, GFP_KERNEL)?,
             _dir: dir,
@@ -123,6 +124,6 @@ impl Files {
     }
 }
 
-fn show(wire: &Arc<Wire>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    wire.stats.show(f)
+fn show(exchange: &Arc<Exchange>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    exchange.stats.show(f)
 }

@@ -2,19 +2,20 @@
 
 //! Front end of the Xen PCI protocol: a PV guest drives devices that dom0 has passed to it.
 //!
-//! Policy only: mechanism is in crate `xen` (xenbus, grants, events, PCI buses) and `xen_ring` (the shared page). The
-//! life of a device, which stands for all buses that one back end passes:
+//! Policy only: mechanism is in crate `xen` (xenbus, grants, events, PCI buses) and `xen_ring` (the
+//! shared page). The life of a device, which stands for all buses of one back end:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
 //! 2. [`link`] makes the shared page and the event channel and tells the back end.
 //! 3. [`exchange`] hands the back end one operation and waits for the answer, for a bounded time.
-//! 4. [`roots`] has the buses that the back end lists, and what comes and goes on them.
-//! 5. [`recovery`] answers what the back end reports of devices' errors.
+//! 4. [`roots`] has the buses that the back end lists, and the functions that come and go on them.
+//! 5. [`recovery`] handles errors of devices that the back end reports.
 //!
-//! [`stats`] is what is counted.
+//! [`stats`] are the counters.
 //!
-//! The protocol is described in `io/pciif.h`. There is no unsafe code here, and nothing that the back end does can make
-//! the driver do more than lose devices. The devices themselves are another matter: what they do, they do.
+//! The protocol is described in `io/pciif.h`. There is no unsafe code here, and nothing that the
+//! back end does can make the driver do more than lose devices. A device itself is trusted with as
+//! much as its IOMMU lets it do.
 
 #![forbid(unsafe_code)]
 
@@ -51,12 +52,13 @@ impl kernel::InPlaceModule for Module {
         try_pin_init!(Self {
             _users: pci::Users,
             _frontend: {
-                // Dom0 has the devices themselves, and hardware-assisted guests get them from their device model.
+                // Dom0 has the devices themselves, and hardware-assisted guests get them from their
+                // device model.
                 if !domain::is_pv() || domain::is_initial() || !domain::has_pv_devices() {
                     return Err(ENODEV);
                 }
                 pci::Frontend::register().inspect_err(|_| {
-                    pr_warn!("somebody else drives passed devices: is the C driver xen_pcifront loaded?\n");
+                    pr_warn!("another driver has passed devices: is the C driver xen_pcifront loaded?\n");
                 })?
             },
             _driver <- bus::Registration::new(

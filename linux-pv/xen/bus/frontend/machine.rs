@@ -123,7 +123,7 @@ impl<T: FrontendDriver> Machine<T> {
                 if exists.is_ok_and(|exists| !exists) {
                     dev_warn!(
                         dev.as_ref(),
-                        "the back end is lost: it has no state any more\n"
+                        "the back end is lost: its xenstore folder is gone\n"
                     );
                     return Ok(self.begin_closing(dev, Duration::ZERO));
                 }

@@ -42,7 +42,7 @@ fn with_msi_x(ctx: &mut Ctx<'_>) -> Result<()> {
     if ctx.driver == Driver::Rust {
         let text = guest.sh("cat /sys/kernel/debug/xen_pcifront_rs-pci-0/accesses")?;
         ctx.note(text.split_whitespace().collect::<Vec<_>>().join(" "));
-        for name in ["nonsense", "timeouts", "gone", "bad_reports"] {
+        for name in ["bad_answers", "timeouts", "gone", "bad_reports"] {
             ensure!(counter(&guest, name)? == 0, "{name} in {text}");
         }
     }

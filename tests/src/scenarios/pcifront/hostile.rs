@@ -204,7 +204,7 @@ fn both_ways(ctx: &mut Ctx<'_>, guest: &Domain, content: &str) -> Result<()> {
 }
 
 fn lies(guest: &Domain, backend: &Backend<'_>, content: &str) -> Result<()> {
-    let nonsense = counter(guest, "nonsense")?;
+    let bad_answers = counter(guest, "bad_answers")?;
     for lie in [
         "garbage",
         "error -1",
@@ -216,7 +216,7 @@ fn lies(guest: &Domain, backend: &Backend<'_>, content: &str) -> Result<()> {
         guest.sh(&format!("for n in 1 2 3; do {READ}; done; true"))?;
     }
     backend.tell("honest")?;
-    ensure!(counter(guest, "nonsense")? > nonsense, "lies were believed");
+    ensure!(counter(guest, "bad_answers")? > bad_answers, "lies were believed");
     ensure!(
         guest.sh(READ)? == content,
         "lies have left something behind"
