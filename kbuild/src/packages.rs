@@ -20,15 +20,15 @@ const LINKS: &str = "base-files";
 /// apt's pattern for what each Debian system has.
 pub const ESSENTIAL: &str = "?essential";
 
-/// What nothing here reads. tar's patterns; a star matches slashes too.
+/// What nothing here reads. tar's patterns: a folder stands for all that is in it, and a star does not match slashes.
 const LEFT_OUT: [&str; 7] = [
     "./dev/*",
-    "./usr/share/doc/*",
-    "./usr/share/gtk-doc/*",
-    "./usr/share/help/*",
-    "./usr/share/info/*",
-    "./usr/share/locale/*",
-    "./usr/share/man/*",
+    "./usr/share/doc",
+    "./usr/share/gtk-doc",
+    "./usr/share/help",
+    "./usr/share/info",
+    "./usr/share/locale",
+    "./usr/share/man",
 ];
 
 /// Unpacks `names` and their dependencies into `dir`; `left_out` are further patterns of files that
@@ -50,7 +50,14 @@ pub fn unpack_with_dependencies(
     let store = tempfile::tempdir_in(dir)?;
     step.note(&format!("downloading {} packages", packages.len()));
     let debs = archive.download_into(step, &packages, store.path())?;
-    let mut options = vec!["--keep-directory-symlink".to_owned()];
+    let mut options = [
+        "--keep-directory-symlink",
+        "--anchored",
+        "--wildcards",
+        "--no-wildcards-match-slash",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let patterns = LEFT_OUT.iter().chain(left_out);
     options.extend(patterns.map(|pattern| format!("--exclude={pattern}")));
     let options: Vec<_> = options.iter().map(String::as_str).collect();

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use kbuild::branches::{self, Branch};
 use kbuild::{Images, Session};
 
 use crate::attempts::MAX_RUNS;
@@ -175,19 +176,32 @@ fn guests(
     });
     let domains = host.create_all(wanted)?;
     step.done("");
-    let mut seen = Vec::new();
+    let mut networks = Vec::new();
     for (domain, number) in domains.iter().zip(2..) {
         let name = domain.name();
         let step = session.ui.step(format!("Checking the network of {name}"));
         let network = network::check(host, domain, options.driver, number)
             .with_context(|| format!("the network of {name} does not work"))?;
         step.done(&network.summary());
-        let step = session.ui.step(format!("Checking the disk of {name}"));
-        let found = check(host, domain, options.driver, network)
-            .with_context(|| format!("the disk of {name} does not work"))?;
-        step.done(&format!("{} files verified in both domains", found.files));
-        seen.push(found);
+        networks.push(network);
     }
+    // Side by side: a guest's processors are busy with its checksums, and dom0 serves the other's disk meanwhile.
+    let seen = branches::fork(|branches| {
+        let check = |(domain, network): (&'_ Domain, NetworkReport)| {
+            let name = domain.name();
+            let step = session.ui.step(format!("Checking the disk of {name}"));
+            let found = check(host, domain, options.driver, network)
+                .with_context(|| format!("the disk of {name} does not work"))?;
+            step.done(&format!("{} files verified in both domains", found.files));
+            Ok(found)
+        };
+        let checks: Vec<_> = domains
+            .iter()
+            .zip(networks)
+            .map(|of| branches.spawn(move || check(of)))
+            .collect();
+        checks.into_iter().map(Branch::join).collect()
+    })?;
     Ok((domains, seen))
 }
 
@@ -213,22 +227,24 @@ fn check(
         "set -e; mkdir -p /mnt/tree/random; cp -a /bin /sbin /lib /mnt/tree/\n\
          for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=/mnt/tree/random/$i bs=$((i * i * 65536)) count=1 2>/dev/null; done",
     )?;
-    let list = "cd /mnt/tree && find . -type f | sort | xargs sha256sum";
+    let list = "find . -type f | sort | xargs sha256sum";
     let written = guest.sh(&format!(
-        "{list} > /tmp/written && sha256sum < /tmp/written | cut -d ' ' -f 1 && wc -l < /tmp/written"
+        "cd /mnt/tree && {list} > /tmp/written && sha256sum < /tmp/written | cut -d ' ' -f 1 && wc -l < /tmp/written"
     ))?;
     // Unmounted and mounted again, the data comes from the disk and not from the page cache.
     guest.sh("umount /mnt && e2fsck -fn /dev/xvda && echo 3 > /proc/sys/vm/drop_caches && mount -t ext4 -o ro /dev/xvda /mnt")?;
     guest.sh(&format!(
-        "{list} > /tmp/read && cmp /tmp/written /tmp/read && cd / && umount /mnt"
+        "cd /mnt/tree && {list} > /tmp/read && cmp /tmp/written /tmp/read && cd / && umount /mnt"
     ))?;
     let (digest, files) = written
         .split_once('\n')
         .context("the guest printed no digest")?;
 
     let image = format!("/disks/{}.img", guest.name());
+    let mounted = format!("/mnt/{}", guest.name());
     let in_dom0 = host.dom0().sh(&format!(
-        "mkdir -p /mnt && mount -t ext4 -o loop,ro,noload {image} /mnt && ({list}) | sha256sum | cut -d ' ' -f 1; umount /mnt"
+        "mkdir -p {mounted} && mount -t ext4 -o loop,ro,noload {image} {mounted} && \
+         (cd {mounted}/tree && {list}) | sha256sum | cut -d ' ' -f 1; umount {mounted}"
     ))?;
     ensure!(
         in_dom0 == digest,

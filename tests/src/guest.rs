@@ -247,7 +247,7 @@ pub struct Domain {
     pub(crate) domid: AtomicU32,
     pub(crate) channel: u32,
     pub(crate) console: PathBuf,
-    pub(crate) unfollow: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) unfollow: Option<Box<dyn FnOnce() + Send + Sync>>,
     pub(crate) gone: bool,
 }
 

@@ -339,7 +339,7 @@ impl Host {
         name: &str,
         to: PathBuf,
         health: Health,
-    ) -> Result<impl FnOnce() + Send + use<>> {
+    ) -> Result<impl FnOnce() + Send + Sync + use<>> {
         let mut file =
             File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
         let mut judge = Judge::new(format!("the guest {name}"), health);

@@ -216,7 +216,10 @@ fn lies(guest: &Domain, backend: &Backend<'_>, content: &str) -> Result<()> {
         guest.sh(&format!("for n in 1 2 3; do {READ}; done; true"))?;
     }
     backend.tell("honest")?;
-    ensure!(counter(guest, "bad_answers")? > bad_answers, "lies were believed");
+    ensure!(
+        counter(guest, "bad_answers")? > bad_answers,
+        "lies were believed"
+    );
     ensure!(
         guest.sh(READ)? == content,
         "lies have left something behind"
