@@ -103,7 +103,7 @@ impl Host {
             snapshot.forget(images)?;
             Err(error.context(
                 "a machine does not go on from its snapshot, which is removed now; \
-                 without --snapshots all machines boot",
+                 with --no-snapshots all machines boot",
             ))
         })
     }

@@ -39,10 +39,9 @@ pub struct Test {
     /// without a filter, no limit with one)
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["full", "list"], value_parser = clap::value_parser!(u64).range(1..=10_080))]
     pub time_budget: Option<u64>,
-    /// Start machines from where they had booted to, where an earlier run has kept that; scenarios about the boot boot all the
-    /// same
+    /// Boot every machine, instead of starting those that are as in an earlier run from where they had booted to
     #[arg(long)]
-    pub snapshots: bool,
+    pub no_snapshots: bool,
     /// Where to write the results as JUnit (default: the run's log folder)
     #[arg(long, value_name = "FILE", conflicts_with = "list")]
     pub junit: Option<PathBuf>,

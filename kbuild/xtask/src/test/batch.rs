@@ -14,7 +14,7 @@ pub fn selection(args: &Test) -> Selection {
     Selection {
         filters: args.filter.clone(),
         full: args.full,
-        snapshots: args.snapshots,
+        snapshots: !args.no_snapshots,
         driver: match args.driver {
             cli::Driver::Rust => Driver::Rust,
             cli::Driver::C => Driver::C,
