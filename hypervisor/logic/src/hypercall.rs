@@ -26,6 +26,7 @@ pub mod version;
 
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
+use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
 use xen_abi::xen::hypercall as nr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -55,9 +56,12 @@ pub enum VcpuAction {
     Yield,
     /// It blocks until an interrupt or event is pending for it, even if it has interrupts off.
     Block,
-    /// It blocks until [`Platform::vcpu_wake`] or an interrupt; [`crate::system::vcpu::Vcpu::poll`] has what it waits
+    /// It blocks until [`Platform::vcpu_unblock`] or an interrupt; [`crate::system::vcpu::Vcpu::poll`] has what it waits
     /// for.
     Poll,
+    /// It resumes behind the instruction once no CPU runs a vCPU of this domain, which was paused. Waiting for that is
+    /// short, and done without the system's lock.
+    SyncPause(DomId),
     /// It does not run any more: it is down, or its domain has shut down.
     Stop,
 }

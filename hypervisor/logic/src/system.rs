@@ -63,11 +63,18 @@ pub trait Platform: MachineMemory {
     /// An event has become pending for a vCPU: interrupts it and, if it blocks, wakes it.
     fn upcall(&mut self, vcpu: VcpuId, how: Upcall);
 
-    /// Lets a vCPU run again: it was brought up or unpaused, or what it polls for has come.
+    /// Lets a vCPU run: the last reason not to has gone ([`Domain::vcpu_runnable`]).
     fn vcpu_wake(&mut self, vcpu: VcpuId);
 
-    /// Keeps a vCPU from running. If it runs on another CPU, it has left the guest when this returns.
-    fn vcpu_sleep(&mut self, vcpu: VcpuId);
+    /// Keeps a vCPU from running. If it runs on another CPU, it leaves the guest soon:
+    /// [`Platform::vcpu_is_running`] tells when.
+    fn vcpu_sleep_nosync(&mut self, vcpu: VcpuId);
+
+    /// What a vCPU blocks for in a hypercall has come: it no longer blocks. Whether it may run does not change.
+    fn vcpu_unblock(&mut self, vcpu: VcpuId);
+
+    /// Whether a CPU runs a vCPU or still holds a part of its state.
+    fn vcpu_is_running(&self, vcpu: VcpuId) -> bool;
 
     /// Has [`System::timer_expired`] called for a vCPU at a system time in nanoseconds; `None` stops the timer.
     fn set_timer(&mut self, vcpu: VcpuId, at: Option<u64>);

@@ -98,17 +98,26 @@ impl Platform for Machine {
 
     fn vcpu_wake(&mut self, id: VcpuId) {
         let Some(vcpu) = vcpu(id) else { return };
-        vcpu.paused.store(false, Ordering::SeqCst);
-        vcpu.check_nmi.store(true, Ordering::SeqCst);
-        vcpu.event_pending.store(true, Ordering::SeqCst);
+        vcpu.runnable.store(true, Ordering::SeqCst);
         vcpu.kick();
     }
 
-    fn vcpu_sleep(&mut self, id: VcpuId) {
+    fn vcpu_sleep_nosync(&mut self, id: VcpuId) {
         if let Some(vcpu) = vcpu(id) {
-            vcpu.paused.store(true, Ordering::SeqCst);
-            vcpu.leave_guest(|| false);
+            vcpu.runnable.store(false, Ordering::SeqCst);
+            vcpu.kick();
         }
+    }
+
+    fn vcpu_is_running(&self, id: VcpuId) -> bool {
+        vcpu(id).is_some_and(|vcpu| vcpu.running.load(Ordering::SeqCst))
+    }
+
+    fn vcpu_unblock(&mut self, id: VcpuId) {
+        let Some(vcpu) = vcpu(id) else { return };
+        vcpu.check_nmi.store(true, Ordering::SeqCst);
+        vcpu.event_pending.store(true, Ordering::SeqCst);
+        vcpu.kick();
     }
 
     fn set_timer(&mut self, id: VcpuId, at: Option<u64>) {
@@ -214,6 +223,19 @@ impl Platform for Machine {
             Ok(())
         } else {
             Err(Errno::ENODEV)
+        }
+    }
+}
+
+/// Waits until no processor runs a vCPU of a domain, which was paused. Each leaves within its handling of one VMEXIT.
+/// The system must not be locked, since they may wait for its lock.
+pub fn sync_pause(id: DomId) {
+    let Some(domain) = domain::find(id) else {
+        return;
+    };
+    for vcpu in &domain.vcpus {
+        while vcpu.running.load(Ordering::SeqCst) {
+            core::hint::spin_loop();
         }
     }
 }

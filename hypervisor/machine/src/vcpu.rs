@@ -127,7 +127,7 @@ impl SvmVcpu {
         if self.vcpu.flush_tlb.swap(false, Ordering::SeqCst) {
             self.vmcb().tlb_control = 1;
         }
-        let stopped = self.vcpu.paused.load(Ordering::SeqCst);
+        let stopped = !self.vcpu.runnable.load(Ordering::SeqCst);
         if !stopped {
             self.context.vmrun();
         }
@@ -199,24 +199,17 @@ impl SvmVcpu {
             MpState::Runnable => {}
             MpState::InitReceived => {
                 if self.state != Runstate::Offline {
-                    self.set_down(true);
+                    let _ = system().vcpu_down(self.vcpu.id);
                 }
                 return false;
             }
             MpState::SipiReceived(page) => {
                 log::debug!("{} starts at {:#x}", self.vcpu.id, u64::from(page) << 12);
                 self.reset(page);
-                self.set_down(false);
+                let _ = system().vcpu_up(self.vcpu.id);
             }
         }
-        !self.vcpu.paused.load(Ordering::SeqCst)
-    }
-
-    /// Tells the library whether the vCPU is down.
-    fn set_down(&mut self, down: bool) {
-        if let Ok(vcpu) = system().vcpu_mut(self.vcpu.id) {
-            (vcpu.initialised, vcpu.down) = (true, down);
-        }
+        self.vcpu.runnable.load(Ordering::SeqCst)
     }
 
     /// Fires the timers that are due.

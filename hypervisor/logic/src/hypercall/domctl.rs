@@ -2,9 +2,9 @@
 
 //! `domctl`: what `xl list` and `xl vcpu-list` of Xen 4.20 need.
 
-use super::Reply;
 use super::bitmap::{CpuBitmap, write_bitmap};
 use super::command::Command;
+use super::{Reply, VcpuAction};
 use crate::error::{Errno, Result};
 use crate::mem::frames::DomId;
 use crate::system::vcpu::Runstate;
@@ -34,9 +34,6 @@ pub(super) fn do_domctl<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Re
             let now = caller.system.platform.now();
             let domain = caller.system.domain(id?)?;
             let state = domain.vcpu(args.vcpu).ok_or(Errno::EINVAL)?;
-            if !state.initialised {
-                return Err(Errno::ESRCH);
-            }
             args.online = u8::from(!state.down);
             args.blocked = u8::from(state.runstate.state() == Runstate::Blocked);
             args.running = u8::from(state.runstate.state() == Runstate::Running);
@@ -69,7 +66,11 @@ pub(super) fn do_domctl<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Re
             caller
                 .system
                 .pause(id, command.header.cmd == op::PAUSEDOMAIN)?;
-            Ok(Reply::Value(0))
+            // The caller may rely on it that the domain has stopped.
+            Ok(match command.header.cmd {
+                op::PAUSEDOMAIN => VcpuAction::SyncPause(id).into(),
+                _ => Reply::Value(0),
+            })
         }
         _ => Err(Errno::ENOSYS),
     }
@@ -114,7 +115,7 @@ pub(super) fn domain_info<P: Platform>(system: &System<P>, id: DomId) -> Result<
         flags = 0;
     }
     flags |= dominf::HVM_GUEST | dominf::HAP;
-    if domain.pause_count > 0 {
+    if domain.controller_pause_count > 0 {
         flags |= dominf::PAUSED;
     }
     // All ones stand for "no reason yet".

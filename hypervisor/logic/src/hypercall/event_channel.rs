@@ -63,7 +63,7 @@ pub(super) fn do_event_channel_op<P: Platform>(
         }),
         op::RESET => with_arg(caller, arg, |caller, args: Reset| {
             let of = caller.target_by_any_id(args.dom)?;
-            if of != id && caller.system.domain(of)?.pause_count == 0 {
+            if of != id && caller.system.domain(of)?.controller_pause_count == 0 {
                 return Err(Errno::EINVAL);
             }
             caller.system.evtchn_reset(of)

@@ -14,6 +14,7 @@ mod grants;
 mod mappings;
 mod memory;
 mod parameters;
+mod pauses;
 mod physmap;
 mod platform;
 mod reservations;

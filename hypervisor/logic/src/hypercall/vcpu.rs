@@ -42,33 +42,24 @@ pub(super) fn do_vcpu_op<P: Platform>(
                 return Err(Errno::EINVAL);
             }
             caller.system.platform.initialise_vcpu(target, &context)?;
-            let state = caller.system.vcpu_mut(target)?;
-            state.initialised = true;
-            state.down = true;
+            // It stays down until `VCPUOP_up`.
+            caller.system.vcpu_mut(target)?.initialised = true;
             Ok(())
         }),
         op::UP => {
-            let state = caller.system.vcpu_mut(target)?;
-            if !state.initialised {
+            if !caller.system.vcpu_mut(target)?.initialised {
                 return Err(Errno::EINVAL);
             }
-            if core::mem::take(&mut state.down) {
-                caller.system.platform.vcpu_wake(target);
-            }
+            caller.system.vcpu_up(target)?;
             Ok(Reply::Value(0))
         }
         op::DOWN => {
-            let up = |(number, state): (usize, &crate::system::vcpu::Vcpu)| {
-                number != vcpu as usize && !state.down
-            };
-            if !caller.domain()?.vcpus.iter().enumerate().any(up) {
+            if caller.system.is_last_vcpu_up(target)? {
                 // The last vCPU that goes down powers its domain off.
                 caller.system.shut_down(id, shutdown::POWEROFF as u8)?;
                 return Ok(VcpuAction::Stop.into());
             }
-            if !core::mem::replace(&mut caller.system.vcpu_mut(target)?.down, true) {
-                caller.system.platform.vcpu_sleep(target);
-            }
+            caller.system.vcpu_down(target)?;
             Ok(if own {
                 VcpuAction::Stop.into()
             } else {
@@ -160,8 +151,9 @@ pub(super) fn do_vcpu_op<P: Platform>(
         }),
         op::SEND_NMI if arg != 0 => Err(Errno::EINVAL),
         op::SEND_NMI => {
+            // A vCPU that is down stays down, and takes the NMI when it is brought up.
             if !core::mem::replace(&mut caller.system.vcpu_mut(target)?.nmi_pending, true) {
-                caller.system.platform.vcpu_wake(target);
+                caller.system.platform.vcpu_unblock(target);
             }
             Ok(Reply::Value(0))
         }

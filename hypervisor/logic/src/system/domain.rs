@@ -97,7 +97,7 @@ pub struct Domain {
     /// The reason that `SCHEDOP_shutdown_code` has set for its next shutdown.
     pub shutdown_code: Option<u8>,
     /// How many times the toolstack has paused it and not unpaused it.
-    pub pause_count: u32,
+    pub controller_pause_count: u32,
     /// It has enabled `VMASST_TYPE_runstate_update_flag`.
     pub runstate_update_flag: bool,
     /// Seconds that its wall clock is ahead of the machine's.
@@ -118,6 +118,12 @@ impl Domain {
     /// One of its vCPUs, mutably. [`Errno::ENOENT`] if there is none.
     pub fn vcpu_mut(&mut self, vcpu: u32) -> Result<&mut Vcpu> {
         self.vcpus.get_mut(vcpu as usize).ok_or(Errno::ENOENT)
+    }
+
+    /// Whether a vCPU may run, if it does not wait for an event: it is up, and nothing keeps its domain's vCPUs from
+    /// running. This is the only place that decides so.
+    pub fn vcpu_runnable(&self, vcpu: &Vcpu) -> bool {
+        !vcpu.down && self.controller_pause_count == 0 && self.shutdown.is_none()
     }
 
     /// The [`VcpuId`] of one of its vCPUs.

@@ -48,7 +48,7 @@ impl<P: Platform> System<P> {
                 .is_some()
             {
                 let vcpu = number as u32;
-                self.platform.vcpu_wake(VcpuId { domain: id, vcpu });
+                self.platform.vcpu_unblock(VcpuId { domain: id, vcpu });
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::mem::{FrameTable, Gfn, MachineMemory, Mfn};
 use crate::pvclock::Clock;
 use crate::system::domain::{Config, E820Entry};
 use crate::system::vcpu::VcpuId;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -24,6 +25,8 @@ pub struct FakePlatform {
     pub time: u64,
     /// The calls, in order.
     pub calls: Vec<PlatformCall>,
+    /// The vCPUs that a CPU runs, set by tests.
+    pub running: BTreeSet<VcpuId>,
     wall_clock: u64,
 }
 
@@ -34,6 +37,7 @@ pub enum PlatformCall {
     Upcall(VcpuId, Upcall),
     VcpuWake(VcpuId),
     VcpuSleep(VcpuId),
+    VcpuUnblock(VcpuId),
     SetTimer(VcpuId, Option<u64>),
     FlushTlb(DomId),
     InitialiseVcpu(VcpuId),
@@ -70,8 +74,16 @@ impl Platform for FakePlatform {
         self.calls.push(PlatformCall::VcpuWake(vcpu));
     }
 
-    fn vcpu_sleep(&mut self, vcpu: VcpuId) {
+    fn vcpu_sleep_nosync(&mut self, vcpu: VcpuId) {
         self.calls.push(PlatformCall::VcpuSleep(vcpu));
+    }
+
+    fn vcpu_unblock(&mut self, vcpu: VcpuId) {
+        self.calls.push(PlatformCall::VcpuUnblock(vcpu));
+    }
+
+    fn vcpu_is_running(&self, vcpu: VcpuId) -> bool {
+        self.running.contains(&vcpu)
     }
 
     fn set_timer(&mut self, vcpu: VcpuId, at: Option<u64>) {
@@ -143,6 +155,7 @@ pub fn machine(frames: usize) -> System<FakePlatform> {
         memory: HeapMemory::filled(frames, STALE_BYTE),
         time: 1_000_000,
         calls: Vec::new(),
+        running: BTreeSet::new(),
         wall_clock: 1_700_000_000_000_000_000,
     };
     let host = HostInfo {
@@ -200,8 +213,8 @@ pub fn add_domain(system: &mut System<FakePlatform>, id: DomId, gfn: u64, frames
             .assign_and_map(id, Gfn(frame), page)
             .expect("memory for its tables");
     }
-    for vcpu in &mut system.domain_mut(id).expect("it was made").vcpus {
-        vcpu.initialised = true;
-        vcpu.down = false;
+    for vcpu in 0..config(id).vcpus {
+        let vcpu = VcpuId { domain: id, vcpu };
+        system.vcpu_up(vcpu).expect("it was made");
     }
 }

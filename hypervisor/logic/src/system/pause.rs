@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What keeps all vCPUs of a domain from running: pausing by the toolstack, and shutting down.
+//! What keeps vCPUs from running: pausing by the toolstack, shutting down, being down. Each is a reason of its own in
+//! the domain or the vCPU, and ends by itself: a vCPU runs once no reason is left ([`Domain::vcpu_runnable`](super::Domain::vcpu_runnable)). An event
+//! that a vCPU waits for ends none of them.
+//!
+//! Pausing is synchronous for the toolstack, but nobody waits under the system's lock: the hypercall's vCPU waits after
+//! it was made ([`VcpuAction::SyncPause`](crate::hypercall::VcpuAction::SyncPause)).
 
 use super::{Errno, Platform, Result, System};
 use crate::mem::frames::DomId;
@@ -8,38 +13,81 @@ use crate::system::vcpu::VcpuId;
 use xen_abi::xen::virq;
 
 impl<P: Platform> System<P> {
+    /// Tells the machine which vCPUs of a domain may run, as far as that has changed. To be called after each change of
+    /// what [`Domain::vcpu_runnable`](super::Domain::vcpu_runnable) depends on.
+    pub(super) fn update_runnable(&mut self, id: DomId) {
+        let Some(domain) = self.domains.get_mut(&id) else {
+            return;
+        };
+        for number in 0..domain.vcpus.len() {
+            let runnable = domain.vcpu_runnable(&domain.vcpus[number]);
+            let vcpu = domain.vcpu_id(number as u32);
+            if core::mem::replace(&mut domain.vcpus[number].runnable, runnable) == runnable {
+                continue;
+            }
+            if runnable {
+                self.platform.vcpu_wake(vcpu);
+            } else {
+                self.platform.vcpu_sleep_nosync(vcpu);
+            }
+        }
+    }
+
+    /// Whether a CPU runs one of a domain's vCPUs. False for ever once they may not run and this was false.
+    pub fn has_running_vcpus(&self, id: DomId) -> bool {
+        self.domain(id).is_ok_and(|domain| {
+            let mut vcpus = 0..domain.vcpus.len() as u32;
+            vcpus.any(|vcpu| self.platform.vcpu_is_running(domain.vcpu_id(vcpu)))
+        })
+    }
+
     /// Adds one to a domain's pause count, or subtracts one. [`Errno::EINVAL`] if it is unpaused and was not paused.
     pub fn pause(&mut self, id: DomId, pause: bool) -> Result<()> {
-        let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let before = domain.pause_count;
+        let count = &mut self.domain_mut(id)?.controller_pause_count;
         let changed = if pause {
-            before.checked_add(1)
+            count.checked_add(1)
         } else {
-            before.checked_sub(1)
+            count.checked_sub(1)
         };
-        domain.pause_count = changed.ok_or(Errno::EINVAL)?;
-        let vcpus = 0..domain.vcpus.len() as u32;
-        if pause && before == 0 {
-            vcpus.for_each(|vcpu| self.platform.vcpu_sleep(domain.vcpu_id(vcpu)));
-        } else if domain.pause_count == 0 {
-            let up = vcpus.filter(|vcpu| !domain.vcpus[*vcpu as usize].down);
-            up.for_each(|vcpu| self.platform.vcpu_wake(domain.vcpu_id(vcpu)));
-        }
+        *count = changed.ok_or(Errno::EINVAL)?;
+        self.update_runnable(id);
         Ok(())
+    }
+
+    /// Brings a vCPU up, whose initial registers are set: it runs unless something else keeps it from running. Returns
+    /// whether it was down.
+    pub fn vcpu_up(&mut self, vcpu: VcpuId) -> Result<bool> {
+        let state = self.vcpu_mut(vcpu)?;
+        state.initialised = true;
+        let was_down = core::mem::take(&mut state.down);
+        self.update_runnable(vcpu.domain);
+        Ok(was_down)
+    }
+
+    /// Takes a vCPU down. Returns whether it was up.
+    pub fn vcpu_down(&mut self, vcpu: VcpuId) -> Result<bool> {
+        let was_down = core::mem::replace(&mut self.vcpu_mut(vcpu)?.down, true);
+        self.update_runnable(vcpu.domain);
+        Ok(!was_down)
+    }
+
+    /// Whether a vCPU is the only one of its domain that is up.
+    pub fn is_last_vcpu_up(&self, vcpu: VcpuId) -> Result<bool> {
+        let vcpus = self.domain(vcpu.domain)?.vcpus.iter().zip(0..);
+        let mut others = vcpus.filter(|(_, number)| *number != vcpu.vcpu);
+        Ok(others.all(|(state, _)| state.down))
     }
 
     /// Shuts a domain down: its vCPUs stop, and `VIRQ_DOM_EXC` tells the toolstack.
     pub fn shut_down(&mut self, id: DomId, reason: u8) -> Result<()> {
-        let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
+        let domain = self.domain_mut(id)?;
         if domain.shutdown.is_some() {
             return Ok(());
         }
         // A reason set by `SCHEDOP_shutdown_code` has precedence.
         let reason = domain.shutdown_code.unwrap_or(reason);
         domain.shutdown = Some(reason);
-        for vcpu in 0..domain.vcpus.len() as u32 {
-            self.platform.vcpu_sleep(VcpuId { domain: id, vcpu });
-        }
+        self.update_runnable(id);
         self.platform.domain_shutdown(id, reason);
         if id != 0 {
             self.send_global_virq(0, virq::DOM_EXC);

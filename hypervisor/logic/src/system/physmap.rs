@@ -61,7 +61,7 @@ impl<P: Platform> System<P> {
             max_gfn: 0,
             shutdown: None,
             shutdown_code: None,
-            pause_count: 0,
+            controller_pause_count: 0,
             runstate_update_flag: false,
             time_offset: 0,
             config,

@@ -28,7 +28,7 @@ impl<P: Platform> System<P> {
             self.send_vcpu_virq(vcpu, virq::TIMER);
         }
         if polled {
-            self.platform.vcpu_wake(vcpu);
+            self.platform.vcpu_unblock(vcpu);
         }
     }
 

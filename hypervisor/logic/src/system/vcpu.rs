@@ -56,8 +56,12 @@ pub struct Vcpu {
     pub vcpu_info: Option<(PageRef, u32)>,
     /// Its initial registers were set (`is_initialised` in Xen).
     pub initialised: bool,
-    /// It has not been brought up, or was taken down (`VPF_down` in Xen).
-    pub down: bool,
+    /// It has not been brought up, or was taken down (`VPF_down` in Xen). [`crate::system::System::vcpu_up`] and
+    /// `vcpu_down` change it.
+    pub(crate) down: bool,
+    /// What the machine was last told: it may run. [`crate::system::System::update_runnable`] keeps it equal to
+    /// [`crate::system::domain::Domain::vcpu_runnable`].
+    pub(crate) runnable: bool,
     /// The port that each virq is bound to, 0 if none. Global virqs stand at vCPU 0.
     pub virqs: [u32; NR_VIRQS],
     /// Vector of its local APIC for upcalls, if the guest has set one.
@@ -81,6 +85,11 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
+    /// It has not been brought up, or was taken down.
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
     /// When the next of its timers fires, in nanoseconds of system time.
     pub fn deadline(&self) -> Option<u64> {
         let periodic = self.periodic.map(|(_, next)| next);

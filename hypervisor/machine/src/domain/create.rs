@@ -9,6 +9,7 @@ use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
 use paravane::mem::{Gfn, HypFrames, MachineMemory};
 use paravane::system::domain::{Config, E820Entry};
+use paravane::system::vcpu::VcpuId;
 use spin::Mutex;
 
 use super::{Domain, Vcpu};
@@ -127,11 +128,9 @@ fn create_in_system(
     Machine.read(0, &mut data);
     Machine.write(first.mfn().address(), &data);
     system.assign_and_map(0, Gfn(0), first)?;
-    let domain = system.domain_mut(0)?;
-    if let Some(vcpu) = domain.vcpus.first_mut() {
-        (vcpu.initialised, vcpu.down) = (true, false);
-    }
-    Ok(domain.p2m.root().address())
+    // The others wait for start-up IPIs.
+    system.vcpu_up(VcpuId { domain: 0, vcpu: 0 })?;
+    Ok(system.domain(0)?.p2m.root().address())
 }
 
 /// The MSRs that a guest accesses without an exit: those that the VMCB holds.

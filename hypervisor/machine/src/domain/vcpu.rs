@@ -38,15 +38,16 @@ pub struct Vcpu {
     pub running: AtomicBool,
     /// It sleeps in the scheduler.
     pub asleep: AtomicBool,
-    /// It must not run: it is down, or its domain is paused or has shut down.
-    pub paused: AtomicBool,
+    /// Nothing but an event that it waits for keeps it from running, by what the library has told
+    /// (`vcpu_wake`, `vcpu_sleep_nosync`).
+    pub runnable: AtomicBool,
     /// Something has happened that ends blocking in a hypercall.
     pub event_pending: AtomicBool,
     /// An NMI is pending.
     pub nmi: AtomicBool,
     /// The library may have an NMI for it (`VCPUOP_send_nmi`).
     pub check_nmi: AtomicBool,
-    /// It runs guest code or is about to. After setting this, its processor checks `flush_tlb` and `paused` once more.
+    /// It runs guest code or is about to. After setting this, its processor checks `flush_tlb` and `runnable` once more.
     pub in_guest: AtomicBool,
     /// The TLB has to be flushed before it enters the guest.
     pub flush_tlb: AtomicBool,
@@ -75,7 +76,7 @@ impl Vcpu {
             cpu: AtomicUsize::new(cpu),
             running: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            paused: AtomicBool::new(false),
+            runnable: AtomicBool::new(vcpu == 0),
             event_pending: AtomicBool::new(false),
             nmi: AtomicBool::new(false),
             check_nmi: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use super::{BlockedOn, SvmVcpu};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::decode;
-use crate::platform::system;
+use crate::platform::{sync_pause, system};
 use crate::schedule;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
@@ -194,6 +194,7 @@ impl SvmVcpu {
                 schedule::yield_cpu();
                 self.yielded = true;
             }
+            VcpuAction::SyncPause(id) => sync_pause(id),
             // A vCPU that is down does not run again until it is brought up.
             VcpuAction::Resume | VcpuAction::Stop => {}
         }

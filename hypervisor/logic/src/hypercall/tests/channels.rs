@@ -296,7 +296,7 @@ fn a_poll_is_woken_by_its_own_ports_alone() {
     let woken = |system: &mut System<FakePlatform>, port| {
         system.platform.calls.clear();
         assert_eq!(send(system, 0, port), 0);
-        let wake = PlatformCall::VcpuWake(VcpuId { domain: 0, vcpu: 0 });
+        let wake = PlatformCall::VcpuUnblock(VcpuId { domain: 0, vcpu: 0 });
         system.platform.calls.contains(&wake)
     };
     assert!(!woken(&mut system, ports[2]));

@@ -355,7 +355,7 @@ fn an_nmi_waits_once_and_wakes() {
     let second = VcpuId { domain: 1, vcpu: 1 };
     for _ in 0..2 {
         assert_eq!(nmi(&mut system, 1, 0), 0);
-        assert_eq!(system.platform.calls, [PlatformCall::VcpuWake(second)]);
+        assert_eq!(system.platform.calls, [PlatformCall::VcpuUnblock(second)]);
     }
     let vcpus = &system.domain(1).expect("there").vcpus;
     assert!(vcpus[1].nmi_pending && !vcpus[0].nmi_pending);

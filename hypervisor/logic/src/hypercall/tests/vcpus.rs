@@ -111,7 +111,7 @@ fn a_poll_ends_with_the_event_or_the_time() {
     system.timer_expired(vcpu);
     assert_eq!(
         system.platform.calls.last(),
-        Some(&PlatformCall::VcpuWake(vcpu))
+        Some(&PlatformCall::VcpuUnblock(vcpu))
     );
     assert_eq!(
         call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).action,
@@ -120,7 +120,7 @@ fn a_poll_ends_with_the_event_or_the_time() {
     assert_eq!(send(&mut system, 0, port), 0);
     assert_eq!(
         system.platform.calls.last(),
-        Some(&PlatformCall::VcpuWake(vcpu))
+        Some(&PlatformCall::VcpuUnblock(vcpu))
     );
     assert_eq!(
         call(&mut system, 0, nr::SCHED_OP, &[3, ARG[0]]).action,
@@ -132,8 +132,9 @@ fn a_poll_ends_with_the_event_or_the_time() {
 #[test]
 fn vcpus_go_up_and_down() {
     let mut system = two_domains();
-    let domain = system.domain_mut(1).expect("it is there");
-    (domain.vcpus[1].initialised, domain.vcpus[1].down) = (false, true);
+    let second = VcpuId { domain: 1, vcpu: 1 };
+    system.vcpu_down(second).expect("it is there");
+    system.vcpu_mut(second).expect("it is there").initialised = false;
     let vcpu = |system: &mut System<FakePlatform>, op: u64, which: u64| {
         call(system, 1, nr::VCPU_OP, &[op, which, ARG[1]])
     };
@@ -151,6 +152,10 @@ fn vcpus_go_up_and_down() {
     );
     assert_eq!(vcpu(&mut system, 3, 1).value, 1);
     assert_eq!(vcpu(&mut system, 2, 1).action, VcpuAction::Resume);
+    assert_eq!(
+        system.platform.calls.last(),
+        Some(&PlatformCall::VcpuSleep(second))
+    );
     assert_eq!(
         vcpu(&mut system, 2, 0).action,
         VcpuAction::Stop,
