@@ -2,9 +2,9 @@
 
 //! Responses end requests.
 //!
-//! The event's interrupt takes all responses off the ring under its lock, ends the back end's access
-//! to their pages, and [finishes](crate::finish) the requests afterwards, without the lock. Whatever
-//! is wrong with a response puts the disk into its error state.
+//! The event's interrupt takes all responses off the ring under its lock, ends the back end's
+//! access to their pages, and [finishes](crate::finish) the requests afterwards, without the lock.
+//! Whatever is wrong with a response puts the disk into its error state.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What front end and back end agree on, through the xenstore.
+//! Agreeing with the back end, through the xenstore, on rings and on what the disk is.
 //!
-//! First the transport ([`Offer`]): rings and event channels are made and offered to the back end, which
-//! then connects to them and becomes Connected. By then it has also said what the disk is and which
-//! requests it takes ([`Agreed`]).
+//! First the transport ([`Offer`]): rings and event channels are made and offered to the back end,
+//! which then connects to them and becomes Connected. By then it has also said what the disk is and
+//! which requests it takes ([`Agreed`]).
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -37,8 +37,8 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// Makes rings and event channels and tells the back end about them. `vbd` is that of a disk that
-    /// was connected before, with as many rings as it has for ever.
+    /// Makes rings and event channels and writes them to the xenstore. `vbd` is that of a disk
+    /// that was connected before, with as many rings as it has for ever.
     pub(crate) fn make(
         dev: &Device<Bound>,
         vbd: Option<&Arc<Vbd>>,
@@ -128,8 +128,8 @@ impl Offer {
         self.rings.first().map_or(0, |(_, ring)| ring.slots())
     }
 
-    /// Reads what the back end, now Connected, has said about the disk and itself. A disk that exists
-    /// already cannot have more than `max_segments` segments in a request.
+    /// Reads what the back end, now Connected, has written about the disk and itself. A disk that
+    /// exists already cannot have more than `max_segments` segments in a request.
     pub(crate) fn agree(
         &self,
         dev: &Device<Bound>,
@@ -180,7 +180,8 @@ impl Offer {
     ) -> Result<(), Failure> {
         let vbd = self.vbd;
         let count = self.rings.len();
-        // One ring may have to serve all hardware queues, if the back end has fewer now than before.
+        // One ring may have to serve all hardware queues, if the back end has fewer now than
+        // before.
         let requests = tag_set.depth() as usize * vbd.rings().len();
         let mut links = KVec::with_capacity(count, GFP_KERNEL)?;
         for (index, ring) in self.rings.into_iter().enumerate() {
@@ -207,7 +208,7 @@ impl Offer {
     }
 }
 
-/// What was agreed with the back end.
+/// What was agreed on with the back end.
 pub(crate) struct Agreed {
     pub(crate) disk: Disk,
     pub(crate) features: Features,
@@ -216,7 +217,7 @@ pub(crate) struct Agreed {
 }
 
 impl Agreed {
-    /// Says it in the log, as the C driver does.
+    /// Logs it, as the C driver does.
     pub(crate) fn log(&self, vbd: &Vbd) {
         use xen_ring::blkif::features::Durability;
         let flush = match self.features.durability {
@@ -226,7 +227,8 @@ impl Agreed {
         };
         let on = |on| if on { "enabled" } else { "disabled" };
         pr_info!(
-            "{}: {} persistent grants: {}; indirect descriptors: {}; bounce buffer: {}; queues: {}\n",
+            "{}: {} persistent grants: {}; indirect descriptors: {}; bounce buffer: {}; \
+             queues: {}\n",
             vbd.name.as_str(),
             flush,
             on(self.mode == DataMode::Persistent),

@@ -7,7 +7,7 @@
 //! | offer, connect | rings are made; at the first connection the Linux disk is too |
 //! | back end is Connected again | the disk's size is read anew |
 //! | quiesce, close | new requests fail; those in flight may be answered, then fail too |
-//! | resume, offer, connect | requests wait meanwhile; those that were not answered are submitted again |
+//! | resume, offer, connect | requests wait meanwhile; unanswered ones are submitted again |
 //! | remove | what is still to be written is written, the disk goes |
 
 use kernel::prelude::*;

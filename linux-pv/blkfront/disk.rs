@@ -25,7 +25,8 @@ use crate::vbd::Vbd;
 
 /// A disk and its background work. Dropping it removes the disk, which waits for its requests.
 pub(crate) struct Vdisk {
-    // Dropped in this order: the work stops before the disk goes, and its number is free after that.
+    // Dropped in this order: the work stops before the disk goes, and its number is free after
+    // that.
     _files: Option<Files>,
     announce: Pin<KBox<Worker<Announce>>>,
     return_idle: Pin<KBox<Worker<ReturnIdle>>>,
@@ -34,7 +35,7 @@ pub(crate) struct Vdisk {
     _minors: MinorRange,
 }
 
-/// Where the back end's nodes are.
+/// The back end's folder in the xenstore.
 #[pin_data]
 struct Otherend {
     #[pin]
@@ -42,7 +43,7 @@ struct Otherend {
 }
 
 impl Otherend {
-    /// The size in sectors, if it makes sense.
+    /// The size in sectors; none if it is malformed.
     fn sectors(&self) -> Option<u64> {
         let path = self.path.lock();
         let dir = Dir::new(&path);
@@ -109,24 +110,24 @@ impl Vdisk {
         })
     }
 
-    /// The disk.
+    /// The disk of the block layer.
     pub(crate) fn disk(&self) -> &Disk<Blk, Blk> {
         &self.disk
     }
 
-    /// Adds the disk if that was not done yet, and adapts its size to what the back end says. Both go on
-    /// in the background: adding a disk reads its partition table, and must not keep the xenwatch thread
-    /// from hearing that the back end is gone.
+    /// Adds the disk if that was not done yet, and adapts its size to what the back end says. Both
+    /// go on in the background: adding a disk reads its partition table, and must not keep the
+    /// xenwatch thread from hearing that the back end is gone.
     pub(crate) fn announce(&self) {
         self.announce.as_ref().schedule(Duration::ZERO);
     }
 
-    /// Has pages given back that are not needed.
+    /// Starts giving back pages that are idle.
     pub(crate) fn watch_idle(&self) {
         self.return_idle.as_ref().schedule(IDLE_TIME);
     }
 
-    /// The back end moved.
+    /// The back end's folder is another one: the domain was resumed elsewhere.
     pub(crate) fn moved(&self, otherend: &CStr) -> Result {
         let path = Path::new(otherend)?;
         *self.otherend.path.lock() = path;

@@ -17,7 +17,7 @@ pub(crate) const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Most pages of a ring that are given back at a time.
 const MAX_RETURNED: usize = 256;
 
-/// Gives back granted pages that nobody has needed for a while.
+/// The job that gives them back. It runs every [`IDLE_TIME`] while the disk is connected.
 pub(crate) struct ReturnIdle {
     pub(crate) vbd: Arc<Vbd>,
 }

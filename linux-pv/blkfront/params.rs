@@ -40,7 +40,7 @@ pub(crate) fn max_ring_page_order() -> u32 {
     MAX_RING_ORDER.get().min(MAX_RING_PAGE_ORDER)
 }
 
-/// Whether the back end of a disk that says nothing about it is trusted.
+/// Whether the back end of a disk without a node `trusted` is trusted.
 pub(crate) fn trusted() -> bool {
     TRUSTED.get()
 }
@@ -50,7 +50,7 @@ pub(crate) fn persistent() -> bool {
     PERSISTENT.get()
 }
 
-/// Tells about values that are out of range, when the module is loaded.
+/// Logs which values are out of range, when the module is loaded.
 pub(crate) fn check() {
     if MAX_RING_ORDER.get() > MAX_RING_PAGE_ORDER {
         pr_info!(

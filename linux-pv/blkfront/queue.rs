@@ -42,8 +42,8 @@ impl HwQueue {
         let mut ring = self.ring();
         let Ring { link, stats } = &mut *ring;
         match link {
-            // It is the connection that the pages are from: before there is another one, requests are
-            // held, which waits for this function.
+            // It is the connection that the pages are from: before there is another one, requests
+            // are held, which waits for this function.
             Link::Connected(connection) => {
                 let mut submission = Submission {
                     connection,
@@ -98,7 +98,7 @@ impl Operations for Blk {
     #[inline]
     fn queue_rq(hw: &HwQueue, rq: IdleRequest<'_, Self>, last: bool) -> QueueResult<Self> {
         if rq.op() == Op::Flush && !hw.vbd.capabilities.flush() {
-            // The back end writes through, or said that it cannot flush after it had offered it.
+            // The back end writes through, or has refused a flush although it had offered it.
             rq.start().end(BlkStatus::OK);
             if last {
                 Self::commit_rqs(hw);

@@ -2,8 +2,8 @@
 
 //! Counters of a queue, and the debugfs files that show them.
 //!
-//! `/sys/kernel/debug/xen_blkfront_rs-xvda/queueN` has one `name value` a line. Counters live under the
-//! ring's lock, survive reconnecting, and are plain additions.
+//! `/sys/kernel/debug/xen_blkfront_rs-xvda/queueN` has one `name value` a line. Counters live under
+//! the ring's lock, survive reconnecting, and are plain additions.
 
 use kernel::fmt;
 use kernel::prelude::*;
@@ -36,32 +36,32 @@ counters! {
         notifications,
         /// Events received.
         interrupts,
-        /// Of these, for nothing.
+        /// Of these, events without a response.
         spurious,
         /// Responses.
         responses,
-        /// Of these, that said that the request failed.
+        /// Of these, responses that reported an error.
         errors,
         /// Requests handed back to the block layer because the ring was full.
         ring_full,
-        /// Requests handed back because grants or pages were short.
+        /// Requests handed back because there were too few grant references or pages.
         no_grants,
-        /// Grants made for requests and ended with them.
+        /// Grants made for requests and revoked with them.
         grants,
-        /// Bytes copied for lack of zero-copy.
+        /// Bytes copied to or from granted pages.
         copied_bytes,
         /// Requests that were in flight when the back end was lost.
         requeued,
     }
 }
 
-/// A queue of a disk.
-pub(crate) struct Queue {
+/// A queue of a disk, to debugfs.
+pub(crate) struct QueueFile {
     vbd: Arc<Vbd>,
     index: usize,
 }
 
-fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show(queue: &QueueFile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(ring) = queue.vbd.rings().get(queue.index) else {
         return Ok(());
     };
@@ -101,11 +101,11 @@ fn show(queue: &Queue, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The debugfs files of a disk.
-pub(crate) type Files = QueueFiles<Queue>;
+pub(crate) type Files = QueueFiles<QueueFile>;
 
-/// Makes them.
+/// Makes them. May sleep.
 pub(crate) fn files(vbd: &Arc<Vbd>) -> Result<Files> {
-    let queues = (0..vbd.rings().len()).map(|index| Queue {
+    let queues = (0..vbd.rings().len()).map(|index| QueueFile {
         vbd: vbd.clone(),
         index,
     });

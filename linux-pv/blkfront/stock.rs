@@ -4,9 +4,9 @@
 //!
 //! | mode | when | cost of a segment |
 //! |---|---|---|
-//! | [`DataMode::Direct`] | the back end is trusted and does not keep grants | a grant and its revocation |
-//! | [`DataMode::Persistent`] | the back end keeps grants mapped | a copy |
-//! | [`DataMode::Bounce`] | the back end is not trusted | a copy, a grant and its revocation |
+//! | [`Direct`](DataMode::Direct) | the back end is trusted, keeps no grants | grant, revocation |
+//! | [`Persistent`](DataMode::Persistent) | the back end keeps grants mapped | a copy |
+//! | [`Bounce`](DataMode::Bounce) | the back end is not trusted | a copy, grant, revocation |
 //!
 //! Pages are copied to and from without the ring's lock, and so that only the bytes of the request
 //! change: a bounce page keeps what was in it before, but that was this disk's data already.
@@ -34,7 +34,8 @@ const REFS_BATCH: usize = 64;
 const MAX_SPARE_REFS: usize = 256;
 
 /// Most pages that a ring copies data to and from: 16 MiB, several times what Linux's blkback keeps
-/// mapped. Large rings of large requests wait for pages rather than take more of the guest's memory.
+/// mapped. Large rings of large requests wait for pages rather than take more of the guest's
+/// memory.
 const MAX_COPY_PAGES: usize = 4096;
 
 /// How the data of requests gets to the back end and back.
@@ -60,8 +61,8 @@ impl DataMode {
     }
 }
 
-/// There are too few pages or grant references right now. Try again when a request has completed, or
-/// after a while.
+/// There are too few pages or grant references right now. Try again when a request has completed,
+/// or after a while.
 pub(crate) struct NoGrants;
 
 /// The back end answered a request but still has its pages mapped, which it must not unless grants
@@ -84,7 +85,7 @@ pub(crate) struct Stock {
     pub(crate) descriptors: GrantPool,
     /// A page of zeroes, granted read-only, once it was needed.
     zeroes: Option<Grant>,
-    /// Pages that are kept even if nobody needs them.
+    /// Number of pages that are kept although they are idle.
     reserve: usize,
 }
 
@@ -144,15 +145,15 @@ impl Stock {
         fill_pool(&mut self.descriptors, &mut self.refs, descriptors)
     }
 
-    /// Takes out pages that nobody has needed for a while, but for the reserve; see
+    /// Takes out pages that have been idle for a while, but for the reserve; see
     /// [`GrantPool::take_idle`].
     pub(crate) fn take_idle(&mut self, into: &mut KVec<Grant>) {
         let spare = self.persistent.alive().saturating_sub(self.reserve);
         self.persistent.take_idle(spare, into);
     }
 
-    /// Takes out some unused references, for the caller to drop, if a ring without requests has more
-    /// than a few of them.
+    /// Takes out some unused references, for the caller to drop, if a ring without requests has
+    /// more than a few of them.
     pub(crate) fn spare_refs(&mut self) -> GrantRefs {
         let mut spare = GrantRefs::empty();
         while self.refs.left() > self.reserve.max(REFS_BATCH) && spare.left() < MAX_SPARE_REFS {
@@ -238,8 +239,8 @@ impl Stock {
         (rq, result)
     }
 
-    /// Takes back the granted pages of a request that the back end has answered, or was never told
-    /// of.
+    /// Takes back the granted pages of a request that the back end has answered, or that was not
+    /// published.
     #[inline]
     pub(crate) fn take_back(&mut self, rq: &mut OwnedRequest<Blk>) -> Result<(), StillMapped> {
         let data = rq.data_mut();

@@ -3,10 +3,10 @@
 //! Block-layer requests become requests on the ring.
 //!
 //! All but copying data happens under the ring's lock, and allocates no memory but for pages that a
-//! pool grows by. A block-layer request becomes one request on the ring. If it is too large for one,
-//! it is submitted in parts, one after the other: the block layer knows the limits of the queue, but
-//! after a migration there may be requests that were built for another back end, and barriers take
-//! fewer segments than writes.
+//! pool grows by. A block-layer request becomes one request on the ring. If it is too large for
+//! one, it is submitted in parts, one after the other: the block layer knows the limits of the
+//! queue, but after a migration there may be requests that were built for another back end, and
+//! barriers take fewer segments than writes.
 
 use kernel::prelude::*;
 use kernel_ext::block::{BlkStatus, IdleRequest, Op, OwnedRequest, QueueResult, Refused, Request};
@@ -229,7 +229,8 @@ impl Submission<'_> {
         if stock.need_refs(expected).is_err() {
             return Err((rq, Unsendable::NoGrants));
         }
-        // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so too.
+        // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so
+        // too.
         let access = match operation {
             Operation::Read => Access::ReadWrite,
             _ => Access::ReadOnly,
@@ -385,8 +386,8 @@ impl Submission<'_> {
         self.sent(id, sent)
     }
 
-    /// A request is on the ring, or could not be put there after all, which cannot happen: there was
-    /// room, and the ring of a connection in use is not corrupt. If it does, the request fails.
+    /// A request is on the ring, or could not be put there after all, which cannot happen: there
+    /// was room, and the ring of a connection in use is not corrupt. If it does, the request fails.
     #[inline]
     fn sent(&mut self, id: u64, sent: bool) -> QueueResult<Blk> {
         if sent {
@@ -420,7 +421,7 @@ fn unsent(rq: LentRequest<Blk>) -> Refused<Blk> {
 enum Unsendable {
     /// See [`NoGrants`].
     NoGrants,
-    /// It is not what the block layer was told to send.
+    /// It does not keep to the queue's limits.
     Malformed,
 }
 

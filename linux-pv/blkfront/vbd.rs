@@ -26,7 +26,7 @@ pub(crate) struct Vbd {
     pub(crate) handle: u16,
     /// Name for messages.
     pub(crate) name: DiskName,
-    /// Which requests the back end takes, as long as it has not said otherwise.
+    /// Which requests the back end takes.
     pub(crate) capabilities: Capabilities,
     rings: KVec<Pin<KBox<IrqSpinLock<Ring>>>>,
 }
@@ -141,7 +141,7 @@ impl Vbd {
     }
 
     /// The error state, for all rings: requests in flight fail, and so will all others. Called
-    /// without any ring's lock held, in any context; says so once.
+    /// without any ring's lock held, in any context; logged once.
     #[cold]
     pub(crate) fn give_up(&self, why: Corrupt) {
         if self.shut("error") {

@@ -7,18 +7,19 @@
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
 //! 2. [`connect`] agrees with the back end on rings and features ([`capabilities`]).
-//! 3. [`disk`] makes the Linux disk, under the name the toolstack chose, within [`limits`]; [`ioctl`] is
-//!    what processes ask of it, [`idle`] gives back what it has not needed for a while.
-//! 4. [`vbd`] has the rings of a disk, each with a [`connection`] or without. [`queue`] gets requests
-//!    from blk-mq, [`submit`] puts them on a ring, [`complete`] takes responses off it, [`finish`] ends
-//!    the requests.
+//! 3. [`disk`] makes the Linux disk, under the name the toolstack chose, within [`limits`];
+//!    [`ioctl`] is what processes ask of it, [`idle`] gives back what it has not needed for a
+//!    while.
+//! 4. [`vbd`] has the rings of a disk, each with a [`connection`] or without. [`queue`] gets
+//!    requests from blk-mq, [`submit`] puts them on a ring, [`complete`] takes responses off it,
+//!    [`finish`] ends the requests.
 //! 5. [`stock`] has the grants and pages that data is transferred by, [`request_data`] those of one
 //!    request; [`copy`] copies where the request's own pages cannot be granted.
 //!
 //! [`params`] are the module's parameters and [`stats`] what debugfs shows.
 //!
-//! The protocol is described in `io/blkif.h`. There is no unsafe code here, and nothing that the back
-//! end does can make the driver do more than fail requests.
+//! The protocol is described in `io/blkif.h`. There is no unsafe code here, and nothing that the
+//! back end does can make the driver do more than fail requests.
 
 #![forbid(unsafe_code)]
 
@@ -72,8 +73,10 @@ impl kernel::InPlaceModule for Module {
                 }
                 params::check();
                 block::Major::register(XENVBD_MAJOR, c"xvd").inspect_err(|_| {
-                    pr_warn!("can't get major {} with name xvd: is the C driver xen_blkfront loaded?\n",
-                             XENVBD_MAJOR);
+                    pr_warn!(
+                        "can't get major {} with name xvd: is the C driver xen_blkfront loaded?\n",
+                        XENVBD_MAJOR
+                    );
                 })?
             },
             _driver <- bus::Registration::new(

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connected back end, and what it is told while it is connected: the user's RSS settings, the
-//! multicast groups that are wanted, the head room for XDP programs.
+//! A connected back end, and the settings that it gets while it is connected: the user's RSS
+//! settings, the multicast groups that are wanted, the head room for XDP programs.
 //!
 //! The network stack asks for these with the RTNL lock held, and a back end may take its time, or
-//! never answer. So the wishes are noted, and a work item tells the back end ([`Updates`]). It does
+//! never answer. So the settings are noted, and a work item passes them on ([`Updates`]). It does
 //! not wait either, but runs again when an answer comes, or after a while.
 
 use core::time::Duration;
@@ -28,13 +28,14 @@ pub(crate) struct Backend {
     pub(crate) folder: CString,
     /// The head room that it leaves in packets' buffers; none if it cannot.
     pub(crate) headroom: Option<Headroom>,
-    /// It can be told of the groups whose packets are wanted.
+    /// It takes requests about multicast groups.
     pub(crate) multicast: bool,
     pub(crate) updates: Arc<Updates>,
 }
 
 impl Backend {
-    /// The back end of `dev`, which has offered `features` and was told of `headroom` bytes.
+    /// The back end of `dev`, which has offered `features` and was asked for `headroom` bytes of
+    /// head room.
     pub(crate) fn new(
         dev: &Device<Bound>,
         features: &Features,
@@ -61,7 +62,7 @@ impl Updates {
         Ok(Arc::new(Self(worker), GFP_KERNEL)?)
     }
 
-    /// Has the back end told what it does not know. Any context.
+    /// Has settings passed on that the back end does not know. Any context.
     pub(crate) fn schedule(&self) {
         self.0.as_ref().schedule(Duration::ZERO);
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What front end and back end agree on, through the xenstore.
+//! Agreeing with the back end, through the xenstore, on queues and features.
 //!
-//! The back end has said all that it can do when it is in state InitWait. Rings and event channels are made then
-//! and offered to it together with what we can do; it connects to them when we are Connected.
+//! A back end in state InitWait has written all that it can do. Rings and event channels
+//! are made then and offered to it together with what we can do; it connects to them when we are
+//! Connected.
 
 use kernel::prelude::*;
 use kernel::str::CString;
@@ -18,10 +19,10 @@ use xen_ring::netif::{RxFrontRing, TxFrontRing};
 
 use crate::backend::{Backend, Updates};
 use crate::control::ControlLink;
+use crate::event::{Channel, Direction, OnEvent};
 use crate::headroom;
 use crate::interface::Nic;
 use crate::params;
-use crate::queue::{Channel, OnEvent, Which};
 use crate::receive::RxLink;
 use crate::transmit::TxLink;
 use crate::vif::Vif;
@@ -43,7 +44,7 @@ pub(crate) struct Links {
 }
 
 impl Offered {
-    /// Reads what the back end has said.
+    /// Reads what the back end offers.
     pub(crate) fn read(dev: &Device<Bound>) -> Result<Self, Failure> {
         let backend = dev.otherend_node();
         let features = Features::from_store(|key| backend.lookup(key)).map_err(|bad| {
@@ -122,7 +123,7 @@ impl Links {
         Backend::new(dev, features, self.headroom, self.updates.clone())
     }
 
-    /// Tells the back end about them, and what we can do. May sleep.
+    /// Writes rings, event channels and what we can do to the xenstore. May sleep.
     pub(crate) fn announce(&self, dev: &Device<Bound>, offered: &Offered) -> Result<(), Failure> {
         transact(|t| self.write(dev, offered, t)).or_fatal("writing the rings to the xenstore")
     }
@@ -159,7 +160,7 @@ impl Links {
         ] {
             own.write(feature, fmt!("1"))?;
         }
-        // The back end is told of groups when it is connected.
+        // Groups are passed on when the back end is connected.
         own.remove(c"request-multicast-control")?;
         match &self.control {
             Some(control) => control.announce(&own)?,
@@ -223,7 +224,8 @@ impl Links {
     }
 }
 
-/// Makes the event channels of a queue. Where two cannot be had, one is used for this and all further queues.
+/// Makes the event channels of a queue. Where two cannot be had, one is used for this and all
+/// further queues.
 fn channels(
     dev: &Device<Bound>,
     nic: &Arc<Nic>,
@@ -231,11 +233,11 @@ fn channels(
     split: &mut bool,
 ) -> Result<(Channel, Channel)> {
     let number = crate::device::number(dev);
-    let channel = |name: &CStr, which| -> Result<Channel> {
+    let channel = |name: &CStr, direction| -> Result<Channel> {
         let handler = OnEvent {
             nic: nic.clone(),
             index,
-            which,
+            direction,
         };
         Arc::pin_init::<Error>(
             EventChannel::new(dev, name, Ok::<_, Error>(handler)),
@@ -244,8 +246,8 @@ fn channels(
     };
     if *split {
         let name = |way| CString::try_from_fmt(fmt!("vif{}-q{}-{}", number, index, way));
-        let both = channel(&name("tx")?, Which::Transmit)
-            .and_then(|tx| Ok((tx, channel(&name("rx")?, Which::Receive)?)));
+        let both = channel(&name("tx")?, Direction::Transmit)
+            .and_then(|tx| Ok((tx, channel(&name("rx")?, Direction::Receive)?)));
         match both {
             Ok(both) => return Ok(both),
             // Those before have two each, and all queues have to be alike.
@@ -254,7 +256,7 @@ fn channels(
         }
     }
     let name = CString::try_from_fmt(fmt!("vif{}-q{}", number, index))?;
-    let one = channel(&name, Which::Transmit)?;
+    let one = channel(&name, Direction::Transmit)?;
     Ok((one.clone(), one))
 }
 

@@ -151,7 +151,7 @@ impl ControlLink {
         })
     }
 
-    /// Tells the back end about them.
+    /// Writes them to the xenstore.
     pub(crate) fn announce(&self, own: &Dir<'_>) -> Result<(), Failure> {
         for number in self.ring.mem().numbers() {
             own.write(c"ctrl-ring-ref", fmt!("{}", number))?;
@@ -160,8 +160,8 @@ impl ControlLink {
         Ok(())
     }
 
-    /// Goes on with making `settings` take effect, as far as the back end has answered. Returns after
-    /// how long to call this again although no answer has come; none if they are in effect.
+    /// Goes on with making `settings` take effect, as far as the back end has answered. Returns
+    /// after how long to call this again although no answer has come; none if they are in effect.
     ///
     /// # Errors
     ///

@@ -4,10 +4,10 @@
 //!
 //! | step | what is done |
 //! |---|---|
-//! | offer, connect | queues are made and used at once; the first time the interface is registered |
+//! | offer, connect | queues are made and used at once; the interface is registered once |
 //! | back end is Connected | the neighbours are told where the interface is now |
 //! | quiesce | the carrier is taken away |
-//! | disconnect, resume | the queues are taken apart; packets that were not answered are lost, as on a wire |
+//! | disconnect, resume | the queues are taken apart; unanswered packets are lost, as on a wire |
 //! | remove | the interface is unregistered |
 
 use kernel::prelude::*;

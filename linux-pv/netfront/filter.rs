@@ -3,7 +3,7 @@
 //! The multicast filter: which groups' packets the back end passes on
 //! (`feature-dynamic-multicast-control`).
 //!
-//! It passes on those of all groups until it is asked not to, and can be told of 64 groups. Where
+//! It passes on those of all groups until it is asked not to, and takes up to 64 groups. Where
 //! the stack wants more, or packets of all groups, it is asked to pass on all again.
 //!
 //! Requests to the back end are extras on the first queue's transmit ring. When the last one is
@@ -16,19 +16,20 @@ use kernel_ext::net::{Address, RxMode};
 use xen_ring::netif::tx::Multicast;
 
 use crate::backend::Backend;
+use crate::delayed_poll::RETRY_DELAY;
 use crate::interface::Nic;
-use crate::queue::LATER;
-use crate::transmit::{stop_if_full, MulticastRequests};
+use crate::transmit::{request_multicast, stop_if_full, MulticastRequests};
 
-/// Groups that a back end can be told of (Linux: `XEN_NETBK_MCAST_MAX`).
+/// Groups that a back end can pass on (Linux: `XEN_NETBK_MCAST_MAX`).
 const MAX_GROUPS: usize = 64;
 
-/// What is wanted, and what the back end was told of that.
+/// Which groups are wanted, and which the back end was asked for.
 pub(crate) struct Filter {
     /// The groups whose packets are wanted; `None` if those of all are.
     wanted: Option<KVec<Address>>,
-    told: KVec<Address>,
-    /// The back end was asked to pass on packets of groups that it was told of only.
+    /// Groups that the back end was asked for.
+    requested: KVec<Address>,
+    /// The back end passes on packets of those groups only.
     on: bool,
     /// It has refused one, so it is not asked any more.
     refused: bool,
@@ -39,7 +40,7 @@ impl Filter {
     pub(crate) const fn new() -> Self {
         Self {
             wanted: None,
-            told: KVec::new(),
+            requested: KVec::new(),
             on: false,
             refused: false,
         }
@@ -62,17 +63,17 @@ impl Filter {
 
     /// There is no connection any more: the next back end knows nothing.
     pub(crate) fn forget(&mut self) {
-        self.told.clear();
+        self.requested.clear();
         self.on = false;
         self.refused = false;
     }
 
-    /// Tells the back end what is wanted, as far as it has answered.
+    /// Passes on what is wanted, as far as the back end has answered.
     ///
     /// # Errors
     ///
     /// `EAGAIN` or `ENOMEM` if that is to be tried again.
-    fn tell(&mut self, nic: &Nic, backend: &Backend) -> Result {
+    fn update(&mut self, nic: &Nic, backend: &Backend) -> Result {
         if !backend.multicast || self.refused {
             return Ok(());
         }
@@ -80,15 +81,19 @@ impl Filter {
             return self.switch(backend, false);
         };
         // Those that are not wanted any more make room for others.
-        for &group in self.told.iter().filter(|group| !wanted.contains(group)) {
+        for &group in self
+            .requested
+            .iter()
+            .filter(|group| !wanted.contains(group))
+        {
             request(nic, Multicast::Remove(group))?;
         }
-        self.told.retain(|group| wanted.contains(group));
+        self.requested.retain(|group| wanted.contains(group));
         for &group in wanted {
-            if !self.told.contains(&group) {
-                self.told.reserve(1, GFP_KERNEL)?;
+            if !self.requested.contains(&group) {
+                self.requested.reserve(1, GFP_KERNEL)?;
                 request(nic, Multicast::Add(group))?;
-                self.told.push(group, GFP_KERNEL)?;
+                self.requested.push(group, GFP_KERNEL)?;
             }
         }
         let requests = requests(nic);
@@ -103,7 +108,7 @@ impl Filter {
         self.switch(backend, true)
     }
 
-    /// Has the back end look at groups, or not.
+    /// Switches the back end's filter.
     fn switch(&mut self, backend: &Backend, on: bool) -> Result {
         if self.on != on {
             let own = backend.dev.node();
@@ -115,24 +120,24 @@ impl Filter {
     }
 }
 
-/// Tells a connected back end which groups' packets are wanted. In the work item; returns after how
+/// Passes on to a connected back end which groups are wanted. In the work item; returns after how
 /// long to call this again, if no answer comes before.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
     let mut filter = vif.filter.lock();
     let backend = vif.backend.lock();
-    match filter.tell(nic, backend.as_ref()?) {
-        Err(error) if error == EAGAIN || error == ENOMEM => Some(LATER),
+    match filter.update(nic, backend.as_ref()?) {
+        Err(error) if error == EAGAIN || error == ENOMEM => Some(RETRY_DELAY),
         // The stack asks again when something changes.
         _ => None,
     }
 }
 
-/// Tells the back end one thing. It listens on all queues; the first one will do.
+/// Sends one request. The back end takes them on all queues; the first one will do.
 fn request(nic: &Nic, request: Multicast) -> Result {
     let mut tx = nic.lock_tx(0).ok_or(ENODEV)?;
     let link = tx.link.as_mut().ok_or(ENODEV)?;
-    link.request_multicast(request)?;
+    request_multicast(link, request)?;
     if let Some(queue) = nic.data().queues().first() {
         link.publish(&queue.stats);
     }

@@ -29,12 +29,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The head room that a back end leaves.
 pub(crate) struct Headroom {
-    /// Bytes that it was told last.
-    told: u32,
+    /// Bytes that it was asked for last.
+    requested: u32,
     asked: Option<Asked>,
 }
 
-/// The back end was told, and may not have followed yet.
+/// The back end was asked, and may not have followed yet.
 struct Asked {
     at: Instant<Monotonic>,
     /// It was Reconfigured before.
@@ -61,9 +61,12 @@ pub(crate) fn update(nic: &Nic) -> Option<Duration> {
 }
 
 impl Headroom {
-    /// Of a back end that was told of so many bytes before it connected.
-    pub(crate) fn new(told: u32) -> Self {
-        Self { told, asked: None }
+    /// Of a back end that was asked for so many bytes before it connected.
+    pub(crate) fn new(requested: u32) -> Self {
+        Self {
+            requested,
+            asked: None,
+        }
     }
 }
 
@@ -87,11 +90,11 @@ impl Backend {
             headroom.asked = None;
             self.dev.switch_state(State::Connected);
         }
-        if headroom.told == wanted {
+        if headroom.requested == wanted {
             return None;
         }
         let blind = is_reconfigured();
-        headroom.told = wanted;
+        headroom.requested = wanted;
         let node = self.dev.node();
         if node.write(c"xdp-headroom", fmt!("{}", wanted)).is_err() {
             pr_warn!("Error writing xdp-headroom\n");

@@ -7,8 +7,9 @@ use kernel::prelude::*;
 use kernel_ext::net::Poll;
 use xen::ring::Corrupt;
 
+use crate::event::Direction;
 use crate::interface::Nic;
-use crate::queue::{Queue, Which};
+use crate::queue::Queue;
 use crate::transmit;
 use crate::vif::Vif;
 
@@ -67,11 +68,11 @@ fn end_events(nic: &Nic, index: u32, queue: &Queue) -> Result<bool, Corrupt> {
     // so work counts until an event of its channel has been ended. A channel for both rings is the
     // transmit one.
     let shared = !queue.is_split();
-    let on = |which: Which| queue.events[which as usize].take();
+    let on = |direction: Direction| queue.events[direction as usize].take();
     let (mut more, mut received) = (false, false);
     if let Some(link) = &mut queue.rx.lock().link {
         more |= link.rearm()?;
-        if let Some(event) = on(Which::Receive) {
+        if let Some(event) = on(Direction::Receive) {
             event.finish(link.take_worked());
         } else if shared {
             received = link.take_worked();
@@ -81,7 +82,7 @@ fn end_events(nic: &Nic, index: u32, queue: &Queue) -> Result<bool, Corrupt> {
         if let Some(link) = &mut tx.link {
             link.worked |= received;
             more |= link.rearm()?;
-            if let Some(event) = on(Which::Transmit) {
+            if let Some(event) = on(Direction::Transmit) {
                 event.finish(link.take_worked());
             }
         }

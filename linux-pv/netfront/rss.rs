@@ -13,7 +13,8 @@ use kernel_ext::net::{random_rss_key, RssChange};
 
 use crate::interface::Nic;
 
-/// Bytes of the hash's key (`XEN_NETBK_MAX_HASH_KEY_SIZE`), enough for the addresses and ports of IPv6.
+/// Bytes of the hash's key (`XEN_NETBK_MAX_HASH_KEY_SIZE`), enough for the addresses and ports of
+/// IPv6.
 pub(crate) const KEY_LEN: usize = 40;
 /// Entries of the indirection table (`XEN_NETBK_MAX_HASH_MAPPING_SIZE`).
 pub(crate) const TABLE_LEN: usize = 128;
@@ -82,8 +83,8 @@ impl Rss {
     }
 }
 
-/// Tells a connected back end what the user has set, if it does not know. In the work item; returns
-/// after how long to call this again, if no answer comes before.
+/// Passes on to a connected back end what the user has set. In the work item; returns after how
+/// long to call this again, if no answer comes before.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
     let mut control = vif.control.lock();

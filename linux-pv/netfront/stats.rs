@@ -2,9 +2,9 @@
 
 //! What is counted, a queue at a time.
 //!
-//! Each counter is written under the lock of one half of its queue and read without a lock. They survive
-//! reconnecting. `ethtool -S` shows all, and so does debugfs: `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has
-//! one `name value` a line.
+//! Each counter is written under the lock of one half of its queue and read without a lock. They
+//! survive reconnecting. `ethtool -S` shows all, and so does debugfs:
+//! `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has one `name value` a line.
 
 use core::convert::Infallible;
 
@@ -34,7 +34,8 @@ counters! {
         tx_slots,
         /// Short packets for whose end nobody waited, so that they made no event.
         tx_unawaited,
-        /// Packets that were copied, since the back end may not see their pages or could not use them.
+        /// Packets that were copied, since the back end may not see their pages or could not use
+        /// them.
         tx_copied,
         /// Events sent to the back end for packets.
         tx_notifications,

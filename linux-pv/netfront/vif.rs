@@ -21,11 +21,11 @@ use crate::interface::Nic;
 use crate::queue::Queue;
 use crate::rss::Rss;
 
-/// An interface, from probe until nobody uses its network device any more.
+/// An interface. Lives as long as its network device.
 #[pin_data]
 pub(crate) struct Vif {
     queues: KVec<Pin<KBox<Queue>>>,
-    /// The back end has broken the protocol: nothing goes on until the domain is resumed elsewhere.
+    /// The back end has broken the protocol: the interface is unusable until it is connected anew.
     broken: AtomicFlag,
     /// The number of queues that the user has asked for, of those that there are.
     requested_queues: Atomic<u32>,
@@ -106,14 +106,14 @@ impl Vif {
         self.update_backend();
     }
 
-    /// Has the back end told what it does not know, if it is connected. May sleep.
+    /// Has settings passed on that the back end does not know, if it is connected. May sleep.
     pub(crate) fn update_backend(&self) {
         if let Some(backend) = &*self.backend.lock() {
             backend.updates.schedule();
         }
     }
 
-    /// Tells the back end nothing more: the connection is about to be closed. May sleep, until the
+    /// Passes on no more settings: the connection is about to be closed. May sleep, until the
     /// work item has returned.
     pub(crate) fn stop_updates(&self) {
         let backend = self.backend.lock().take();
@@ -135,7 +135,7 @@ impl Vif {
     }
 
     /// The error state: nothing more is taken from the back end, and nothing given to it. Any
-    /// context but with interrupts off; says so once.
+    /// context but with interrupts off; logged once.
     #[cold]
     pub(crate) fn give_up(&self, nic: &Nic, why: Corrupt) {
         if !self.broken.xchg(true, Relaxed) {

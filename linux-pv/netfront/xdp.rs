@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! XDP: what becomes of a packet that a program of the user has looked at, and packets that programs send.
+//! XDP: what becomes of a packet that a program of the user has looked at, and packets that
+//! programs send.
 //!
-//! Programs see packets that lie in one page; others are dropped while there is one, which the limit
-//! on the MTU makes rare. A packet that comes without the head room that programs want
+//! Programs see packets that lie in one page; others are dropped while there is one, which the
+//! limit on the MTU makes rare. A packet that comes without the head room that programs want
 //! ([`crate::headroom`]) is moved.
 
 use kernel::prelude::*;
 use kernel_ext::net::{Poll, PoolPage, Program, TxGuard, XdpAction, XdpFrame, XdpQueue};
 
 use crate::stats::Stats;
-use crate::transmit::stop_if_full;
+use crate::transmit::{send_frame, stop_if_full};
 use crate::vif::Vif;
 
-/// Runs a program on the packet in a page. Returns the page with what is left for the stack, if anything.
+/// Runs a program on the packet in a page. Returns the page with what is left for the stack, if
+/// anything.
 pub(crate) fn run(
     stats: &Stats,
     poll: &Poll<'_, Vif>,
@@ -41,7 +43,8 @@ pub(crate) fn run(
     None
 }
 
-/// Puts a packet on the transmit ring; [`publish`] has to follow. Gives it back if there is no room.
+/// Puts a packet on the transmit ring; [`publish`] has to follow. Gives it back if there is no
+/// room.
 pub(crate) fn send(
     stats: &Stats,
     tx: &mut TxGuard<'_, Vif>,
@@ -50,7 +53,7 @@ pub(crate) fn send(
     let Some(link) = &mut tx.link else {
         return Err(frame);
     };
-    let result = link.send_frame(stats, frame);
+    let result = send_frame(link, stats, frame);
     stop_if_full(tx);
     result
 }

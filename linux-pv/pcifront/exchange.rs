@@ -163,7 +163,7 @@ impl Exchange {
                 if let Some(result) = state.take_for_sleeper(&self.stats) {
                     return result;
                 }
-                // The time in the queue counts: nobody has to wait for longer than that.
+                // The time spent waiting for the turn counts.
                 if started.elapsed() > TIMEOUT {
                     state.abandon();
                     drop(state);

@@ -77,7 +77,8 @@ impl Roots {
             dev.fatal(
                 EINVAL,
                 fmt!(
-                    "PCI Root in non-zero PCI Domain! domain={}. Please compile with CONFIG_PCI_DOMAINS",
+                    "PCI Root in non-zero PCI Domain! domain={}. \
+                     Please compile with CONFIG_PCI_DOMAINS",
                     at.domain
                 ),
             );

@@ -58,7 +58,10 @@ impl kernel::InPlaceModule for Module {
                     return Err(ENODEV);
                 }
                 pci::Frontend::register().inspect_err(|_| {
-                    pr_warn!("another driver has passed devices: is the C driver xen_pcifront loaded?\n");
+                    pr_warn!(
+                        "another driver has passed devices: \
+                         is the C driver xen_pcifront loaded?\n"
+                    );
                 })?
             },
             _driver <- bus::Registration::new(

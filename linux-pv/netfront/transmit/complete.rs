@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What comes of packets: the back end's responses, which the poll function takes.
+//! Responses of the back end free what was sent; the poll function takes them.
 
 use kernel::prelude::*;
 use kernel_ext::net::{Poll, TxGuard};
@@ -11,89 +11,80 @@ use super::{Request, TxLink};
 use crate::stats::Stats;
 use crate::vif::Vif;
 
-impl TxLink {
-    /// Takes the responses off the ring and frees what was sent.
-    #[inline]
-    fn complete(&mut self, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
-        let Self {
-            ring,
-            in_flight,
-            refs,
-            pages,
-            multicast,
-            updates,
-            worked,
-            ..
-        } = self;
-        let mut violation = None;
-        for response in ring.responses()? {
-            *worked = true;
-            let (part, outcome) = match in_flight.complete(&response) {
-                Ok(Some((Request::Part(part), outcome))) => (part, outcome),
-                Ok(Some((Request::Multicast, outcome))) => {
-                    multicast.unanswered -= 1;
-                    multicast.refused |= outcome != Outcome::Sent;
-                    if multicast.unanswered == 0 {
-                        updates.schedule();
-                    }
-                    continue;
-                }
-                Ok(None) => continue,
-                Err(corrupt) => {
-                    violation = Some(corrupt);
-                    break;
-                }
-            };
-            if outcome != Outcome::Sent {
-                stats.tx_errors.one();
-            }
-            match part.reclaim(refs, pages) {
-                Ok(Some(packet)) => poll.consume(packet),
-                Ok(None) => {}
-                Err(part) => {
-                    drop(part);
-                    violation = Some(STILL_MAPPED);
-                    break;
-                }
-            }
-        }
-        match violation {
-            Some(corrupt) => Err(ring.poison(corrupt)),
-            None => Ok(()),
-        }
-    }
-}
-
 /// A back end must not keep a page that it has answered for.
 pub(crate) const STILL_MAPPED: Corrupt = Corrupt::Protocol("Grant still in use by backend domain");
 
-/// Frees what was sent; a part of the poll function. The lock may be had by whom netpoll has interrupted.
+/// Frees what was sent; a part of the poll function. Netpoll may have interrupted the holder of the
+/// lock, so this does not wait for it.
 #[inline]
 pub(crate) fn complete(stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
     let Some(mut tx) = poll.lock_tx() else {
         return Ok(());
     };
     if let Some(link) = &mut tx.link {
-        link.complete(stats, poll)?;
+        take_responses(link, stats, poll)?;
         wake(&tx);
     }
     Ok(())
 }
 
-/// Lets no further packet come if it would find no room: after slots were used by others than the stack.
-#[inline]
-pub(crate) fn stop_if_full(tx: &TxGuard<'_, Vif>) {
-    if tx.link.as_ref().is_some_and(|link| link.is_nearly_full()) {
-        tx.stop();
-    }
-}
-
-/// Lets packets come again if there is room for one.
+/// Wakes the queue if there is room for a packet.
 #[inline]
 fn wake(tx: &TxGuard<'_, Vif>) {
     if let Some(link) = &tx.link {
         if tx.is_stopped() && !link.is_nearly_full() {
             tx.wake();
         }
+    }
+}
+
+/// Takes the responses off the ring and frees what was sent.
+#[inline]
+fn take_responses(link: &mut TxLink, stats: &Stats, poll: &Poll<'_, Vif>) -> Result<(), Corrupt> {
+    let TxLink {
+        ring,
+        in_flight,
+        refs,
+        pages,
+        multicast,
+        updates,
+        worked,
+        ..
+    } = link;
+    let mut violation = None;
+    for response in ring.responses()? {
+        *worked = true;
+        let (part, outcome) = match in_flight.complete(&response) {
+            Ok(Some((Request::Part(part), outcome))) => (part, outcome),
+            Ok(Some((Request::Multicast, outcome))) => {
+                multicast.unanswered -= 1;
+                multicast.refused |= outcome != Outcome::Sent;
+                if multicast.unanswered == 0 {
+                    updates.schedule();
+                }
+                continue;
+            }
+            Ok(None) => continue,
+            Err(corrupt) => {
+                violation = Some(corrupt);
+                break;
+            }
+        };
+        if outcome != Outcome::Sent {
+            stats.tx_errors.one();
+        }
+        match part.reclaim(refs, pages) {
+            Ok(Some(packet)) => poll.consume(packet),
+            Ok(None) => {}
+            Err(part) => {
+                drop(part);
+                violation = Some(STILL_MAPPED);
+                break;
+            }
+        }
+    }
+    match violation {
+        Some(corrupt) => Err(ring.poison(corrupt)),
+        None => Ok(()),
     }
 }

@@ -6,11 +6,11 @@
 //! The state table is [`xen_ring::xenbus`], which is pure and tested on the host. This module
 //! carries its actions out:
 //!
-//! | thread | what runs in it | may it wait for the back end? |
+//! | thread | what runs in it | does it wait for the back end? |
 //! |---|---|---|
-//! | xenwatch (changes of the back end, resume) | `offer`, `connect`, `quiesce` and others | no: it serves all devices of the domain |
-//! | work item | `is_idle`, `close`, the first step of reconnecting | yes, by running again later |
-//! | task that unbinds the driver or unloads the module | `remove`, then the driver's `drop` | yes, up to [`PATIENCE`] for each step of closing |
+//! | xenwatch | `offer`, `connect`, `quiesce`, `resume` and others | never: it serves all devices |
+//! | work item | `is_idle`, `close`, the first step of reconnecting | by running again later |
+//! | who unbinds the driver | `remove`, then `drop` | [`PATIENCE`] for each step of closing |
 //!
 //! A device whose `state` was changed under it, or whose folder was removed, is removed in the
 //! xenwatch thread, but has vanished then: nobody is waited for.
@@ -149,7 +149,8 @@ pub trait FrontendDriver: Sized + Send + Unpin + 'static {
     fn remove(&mut self, backend_alive: bool);
 }
 
-/// A device with its front-end driver, to the bus: [`Registration<Frontend<T>>`](super::Registration).
+/// A device with its front-end driver, to the bus:
+/// [`Registration<Frontend<T>>`](super::Registration).
 pub struct Frontend<T: FrontendDriver>(Arc<Stepper<T>>);
 
 /// Lets the parts of a driver ask for steps. It may outlive the device.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state machine of a front end on the xenbus: what it does when its back end publishes a state.
+//! The state machine of a front end on the xenbus: what it does when its back end publishes a
+//! state.
 //!
 //! A [`Phase`] is how far a front end is. Rows are states that the back end publishes, columns are
 //! phases, with the state that the front end has published then:
