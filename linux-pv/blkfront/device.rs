@@ -39,6 +39,8 @@ pub(crate) struct Blkfront {
     unanswered: RequestList<Blk>,
 }
 
+kernel_ext::in_module!(Blkfront);
+
 impl FrontendDriver for Blkfront {
     type Offer = Offer;
 

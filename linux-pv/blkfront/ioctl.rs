@@ -15,11 +15,11 @@ pub(crate) struct Opened {
     pub(crate) cdrom: bool,
 }
 
+kernel_ext::in_module!(Blk);
+
 #[vtable]
 impl DiskOperations for Blk {
     type DiskData = KBox<Opened>;
-
-    const OWNER: &'static ThisModule = &kernel_ext::this_module!();
 
     /// There is no real geometry, but what is returned is consistent with the size.
     fn geometry(_opened: &Opened, capacity: u64) -> Result<Geometry> {

@@ -65,7 +65,7 @@ struct Module {
 }
 
 impl kernel::InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _major: {
                 if !domain::is_xen() || !domain::has_pv_disk_devices() {
@@ -79,10 +79,7 @@ impl kernel::InPlaceModule for Module {
                     );
                 })?
             },
-            _driver <- bus::Registration::new(
-                <LocalModule as kernel::ModuleMetadata>::NAME,
-                module,
-            ),
+            _driver <- bus::Registration::new(<LocalModule as kernel::ModuleMetadata>::NAME),
         }? Error)
     }
 }

@@ -24,7 +24,7 @@ mod stats;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::chardev::{FileList, Registration};
-use kernel_ext::device_node;
+use kernel_ext::device_file;
 use xen::domain;
 
 module! {
@@ -35,7 +35,7 @@ module! {
     license: "GPL",
 }
 
-device_node!(static NODE: file::File);
+device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
@@ -54,7 +54,7 @@ impl kernel::InPlaceModule for Module {
             let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
             let stats = stats::files(&list)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/evtchn", "xen_evtchn", list),
+                _node <- Registration::new(&DEVICE_FILE, c"xen/evtchn", "xen_evtchn", list),
                 _stats: {
                     pr_info!("Event-channel device installed\n");
                     stats

@@ -24,7 +24,7 @@ mod stats;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::chardev::{FileList, Registration};
-use kernel_ext::device_node;
+use kernel_ext::device_file;
 use xen::domain;
 use xen_devfile::quota::Quota;
 
@@ -38,7 +38,7 @@ module! {
     license: "GPL",
 }
 
-device_node!(static NODE: file::File);
+device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
@@ -59,7 +59,7 @@ impl kernel::InPlaceModule for Module {
             let shared = Arc::new(Shared { list, quota }, GFP_KERNEL)?;
             let stats = stats::files(&shared)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/gntalloc", "xen_gntalloc", shared),
+                _node <- Registration::new(&DEVICE_FILE, c"xen/gntalloc", "xen_gntalloc", shared),
                 _stats: stats,
             }? Error))
         })

@@ -122,6 +122,8 @@ struct Exported {
     _ticket: Ticket,
 }
 
+kernel_ext::in_module!(Exported);
+
 impl Exporter for Exported {
     const NAME: &'static CStr = c"xen_gntdev";
 
@@ -195,8 +197,7 @@ impl Buffers {
             grants,
             _ticket: ticket,
         };
-        const OWNER: &ThisModule = &kernel_ext::this_module!();
-        let buffer = export(OWNER, exported)?;
+        let buffer = export(exported)?;
         // Before the program has it, for it cannot be taken away again.
         let told = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;
         user::write(told, &fd.reserved_fd())?;

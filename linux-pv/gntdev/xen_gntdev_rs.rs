@@ -28,7 +28,7 @@ mod stats;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::chardev::{FileList, Registration};
-use kernel_ext::device_node;
+use kernel_ext::device_file;
 use xen::domain;
 
 module! {
@@ -39,7 +39,7 @@ module! {
     license: "GPL",
 }
 
-device_node!(static NODE: file::File);
+device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
@@ -60,7 +60,7 @@ impl kernel::InPlaceModule for Module {
             let device = dmabuf::Device::new()?;
             let shared = Arc::new(file::Shared { list, device }, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
-                _node <- Registration::new(&NODE, c"xen/gntdev", "xen_gntdev", shared),
+                _node <- Registration::new(&DEVICE_FILE, c"xen/gntdev", "xen_gntdev", shared),
                 _stats: stats,
             }? Error))
         })

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device nodes: character devices that a user program opens and talks to.
+//! Device files: character devices that a process opens and talks to.
 //!
 //! | item | what it gives |
 //! |---|---|
 //! | [`OpenFile`] | what a driver does with an open file |
-//! | [`Node`], [`Registration`] | the node in `/dev`, made by [`device_node!`](crate::device_node) |
+//! | [`DeviceFile`], [`Registration`] | the file in `/dev`, made by [`device_file!`](crate::device_file) |
 //! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
 //! | [`FileList`], [`DebugfsList`] | a list of open files, in debugfs |
 //! | [`Opener`] | what is known of the program that opened a file |
@@ -15,14 +15,14 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/miscdevice.h`, `include/linux/poll.h`.
 
+mod device_file;
 mod file_list;
-mod node;
 mod opener;
 mod operations;
 mod wait;
 
+pub use device_file::{DeviceFile, Registration};
 pub use file_list::{DebugfsList, FileList, ListedFile};
-pub use node::{Node, Registration};
 pub use opener::Opener;
 pub use operations::{OpenFile, Poll, Ready, Wait};
 pub use wait::{new_wait_queue, SignalQueue, WaitQueue};

@@ -15,6 +15,7 @@
 //! | [`sync`] | spin locks with interrupts or softirqs off, completions with a time-out | `kernel/locking/` |
 //! | [`work`] | work in process context that ends with its owner | `kernel/workqueue.c` |
 //! | [`param`] | module parameters that show in sysfs | `kernel/params.c` |
+//! | [`module`] | the module that a type's code is part of | `kernel/module/` |
 //! | [`count`] | counters with names | |
 //! | [`queue_files`] | a device's queues in debugfs | `fs/debugfs/` |
 //! | [`show`] | printing what crates without the kernel define | |
@@ -27,7 +28,7 @@ pub mod count;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod dmabuf;
 pub mod eventfd;
-mod module;
+pub mod module;
 pub mod net;
 pub mod param;
 pub mod queue_files;

@@ -45,6 +45,8 @@ pub(crate) struct Offer {
     address: [u8; 6],
 }
 
+kernel_ext::in_module!(Netfront);
+
 impl FrontendDriver for Netfront {
     type Offer = Offer;
 

@@ -61,17 +61,14 @@ struct Module {
 }
 
 impl kernel::InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _driver <- {
                 if !domain::is_xen() || !domain::has_pv_nic_devices() {
                     return Err(ENODEV);
                 }
                 pr_info!("Initialising Xen virtual ethernet driver\n");
-                bus::Registration::new(
-                    <LocalModule as kernel::ModuleMetadata>::NAME,
-                    module,
-                )
+                bus::Registration::new(<LocalModule as kernel::ModuleMetadata>::NAME)
             },
         }? Error)
     }

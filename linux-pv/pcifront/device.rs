@@ -37,6 +37,8 @@ pub(crate) struct Pcifront {
     _file: Option<AccessesFile>,
 }
 
+kernel_ext::in_module!(Pcifront);
+
 impl FrontendDriver for Pcifront {
     /// The page is in use by [`Exchange`] as soon as it is offered.
     type Offer = ();

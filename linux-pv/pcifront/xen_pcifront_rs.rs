@@ -48,7 +48,7 @@ struct Module {
 }
 
 impl kernel::InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _users: pci::Users,
             _frontend: {
@@ -64,10 +64,7 @@ impl kernel::InPlaceModule for Module {
                     );
                 })?
             },
-            _driver <- bus::Registration::new(
-                <LocalModule as kernel::ModuleMetadata>::NAME,
-                module,
-            ),
+            _driver <- bus::Registration::new(<LocalModule as kernel::ModuleMetadata>::NAME),
         }? Error)
     }
 }

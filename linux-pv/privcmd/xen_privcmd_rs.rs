@@ -37,7 +37,7 @@ mod target;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::chardev::{FileList, Registration};
-use kernel_ext::device_node;
+use kernel_ext::device_file;
 use xen::domain;
 
 use crate::file::Shared;
@@ -52,8 +52,8 @@ module! {
     license: "GPL",
 }
 
-device_node!(exported static xen_privcmd_fops: file::File);
-device_node!(static BUFFERS: buffers::Buffers);
+device_file!(exported static xen_privcmd_fops: file::File);
+device_file!(static BUFFERS: buffers::Buffers);
 
 #[pin_data]
 struct Module {

@@ -10,6 +10,8 @@ use kernel::{
 };
 use xen_bindings as b;
 
+use crate::module::InModule;
+
 /// `ioctl` command: where the last session of a multi-session CD begins.
 pub const CDROM_MULTISESSION: u32 = b::XEN_RS_CDROMMULTISESSION;
 
@@ -30,15 +32,12 @@ pub struct Geometry {
     pub cylinders: u16,
 }
 
-/// A driver's side of opened disks.
+/// A driver's side of opened disks. Its module cannot be unloaded while a disk is open.
 #[vtable]
-pub trait DiskOperations: Sized + 'static {
+pub trait DiskOperations: InModule + Sized + 'static {
     /// Data of the disk. It lives until the last opener is gone, which may be long after the disk was
     /// removed.
     type DiskData: ForeignOwnable + Send + Sync + 'static;
-
-    /// The driver's module: it cannot be unloaded while a disk is open.
-    const OWNER: &'static ThisModule;
 
     /// The geometry to report for a disk of `capacity` sectors.
     fn geometry(
@@ -81,7 +80,7 @@ impl<T: DiskOperations> DiskVTable<T> {
             None
         },
         free_disk: Some(Self::free_disk),
-        owner: T::OWNER.as_ptr(),
+        owner: T::MODULE,
         // Some fields exist only in kernels of certain configurations.
         ..pin_init::zeroed()
     };

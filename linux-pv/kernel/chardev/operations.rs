@@ -14,7 +14,8 @@ use kernel::sync::Arc;
 use kernel::types::ForeignOwnable;
 use xen_bindings as bindings;
 
-use super::{Node, Opener, SignalQueue, WaitQueue};
+use super::{DeviceFile, Opener, SignalQueue, WaitQueue};
+use crate::module::InModule;
 use crate::vma::NewArea;
 
 /// What a read may wait for.
@@ -67,10 +68,10 @@ impl Poll<'_> {
     }
 }
 
-/// An open file of a device node. All functions may be called by several threads at once.
+/// An open file of a device file. All functions may be called by several threads at once.
 #[vtable]
-pub trait OpenFile: Sized + Send + Sync + 'static {
-    /// What all files of the node share.
+pub trait OpenFile: InModule + Sized + Send + Sync + 'static {
+    /// What all open files of the device file share.
     type Shared: Send + Sync + 'static;
 
     /// The file has no position: reads and writes do not exclude each other.
@@ -127,9 +128,9 @@ struct Opened<T> {
 
 impl<T: OpenFile> Callbacks<T> {
     /// The table, of a module that stays loaded while a file is open.
-    pub(super) const fn table(owner: *mut k::module) -> k::file_operations {
+    pub(super) const fn table() -> k::file_operations {
         k::file_operations {
-            owner,
+            owner: T::MODULE,
             open: Some(Self::open),
             release: Some(Self::release),
             read_iter: if T::HAS_READ {
@@ -180,12 +181,12 @@ impl<T: OpenFile> Callbacks<T> {
 
     /// # Safety
     ///
-    /// To be called by the file system only, as `open` of a [`Node`] of `T`.
+    /// To be called by the file system only, as `open` of a [`DeviceFile`] of `T`.
     unsafe extern "C" fn open(inode: *mut k::inode, file: *mut k::file) -> c_int {
         // Not found by way of the device, for the file may have been opened through another file system.
-        // SAFETY: The table that led here is the first part of a static node of `T`.
-        let node = unsafe { &*(*file).f_op.cast::<Node<T>>() };
-        let opened = node
+        // SAFETY: The table that led here is the first part of a static device file of `T`.
+        let device_file = unsafe { &*(*file).f_op.cast::<DeviceFile<T>>() };
+        let opened = device_file
             .shared()
             .ok_or(ENODEV)
             .and_then(|shared| T::open(shared, Opener::current()))

@@ -6,14 +6,15 @@ use core::marker::PhantomData;
 
 use kernel::bindings as k;
 use kernel::ffi::c_int;
+use kernel::new_mutex;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
 use kernel::types::ForeignOwnable;
-use kernel::{new_mutex, ThisModule};
 
 use super::table::Table;
 use super::DmaBuf;
+use crate::module::InModule;
 use crate::vma::NewArea;
 
 /// Pages that can be shared with devices and programs, and stay what they are as long as what they are borrowed from.
@@ -36,7 +37,7 @@ impl<'a> Pages<'a> {
 
 /// What is exported as a buffer. It is dropped when the last one who has used the buffer has let go of it: devices,
 /// programs that have it as a file or in an area of their address space. May sleep then.
-pub trait Exporter: Send + Sync + 'static {
+pub trait Exporter: InModule + Send + Sync + 'static {
     /// Name of the driver, shown to those who look at the buffer.
     const NAME: &'static CStr;
 
@@ -50,7 +51,7 @@ pub trait Exporter: Send + Sync + 'static {
 /// # Errors
 ///
 /// `EINVAL` if there is no page, `ENOENT` if the module is being unloaded.
-pub fn export<T: Exporter>(module: &'static ThisModule, exporter: T) -> Result<DmaBuf> {
+pub fn export<T: Exporter>(exporter: T) -> Result<DmaBuf> {
     let size = exporter.pages().as_slice().len().checked_mul(PAGE_SIZE);
     let size = size.filter(|size| *size != 0).ok_or(EINVAL)?;
     let export = KBox::pin_init(
@@ -63,7 +64,7 @@ pub fn export<T: Exporter>(module: &'static ThisModule, exporter: T) -> Result<D
     let data = export.into_foreign();
     let info = k::dma_buf_export_info {
         exp_name: T::NAME.as_char_ptr(),
-        owner: module.as_ptr(),
+        owner: T::MODULE,
         ops: Callbacks::<T>::TABLE,
         size,
         flags: k::O_RDWR as c_int,

@@ -4,6 +4,7 @@
 
 use kernel::prelude::*;
 use kernel::types::ForeignOwnable;
+use kernel_ext::module::InModule;
 
 use super::{Bound, Device, DeviceId, Failure, IdTable, State};
 
@@ -16,7 +17,7 @@ pub(super) type Borrowed<'a, T> = <<T as Driver>::Data as ForeignOwnable>::Borro
 /// running for it; `otherend_changed` runs in the xenwatch thread, never twice at a time. While one of
 /// `otherend_changed` and `resume` runs, allocations start no I/O (see
 /// [`NoIo`](kernel_ext::sync::NoIo)).
-pub trait Driver: 'static {
+pub trait Driver: InModule + 'static {
     /// What is kept for a device from `probe` to `remove`, mostly an `Arc`.
     type Data: ForeignOwnable + Send + Sync;
 

@@ -23,6 +23,7 @@
 
 use core::time::Duration;
 
+use kernel::bindings;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::{
@@ -48,6 +49,7 @@ use super::{
     IdTable,
     State, //
 };
+use kernel_ext::module::InModule;
 use kernel_ext::sync::NoIo;
 use kernel_ext::work::{
     new_worker,
@@ -71,7 +73,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// No two functions run at a time for a device. All may sleep, none but [`close`](Self::close) and
 /// [`remove`](Self::remove) may wait for the back end. Dropping the value ends the connection and
 /// frees what is left; the back end has closed its side before that, or did not in time.
-pub trait FrontendDriver: Sized + Send + Unpin + 'static {
+pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// Rings and event channels that were offered to the back end and are not in use yet. It is
     /// dropped if the back end does not take it up.
     type Offer: Send + Unpin;
@@ -227,6 +229,11 @@ impl<T: FrontendDriver> Frontend<T> {
     fn shared(&self) -> &Shared<T> {
         self.0.shared()
     }
+}
+
+// SAFETY: What is not the code of `T` is of this crate, which stays loaded as long as that of `T`.
+unsafe impl<T: FrontendDriver> InModule for Frontend<T> {
+    const MODULE: *mut bindings::module = T::MODULE;
 }
 
 impl<T: FrontendDriver> Driver for Frontend<T> {

@@ -40,7 +40,7 @@ impl<T: Driver> Registration<T> {
     ///
     /// `ENODEV` if the kernel does not run on Xen, `EBUSY` if there is a driver of that name on the
     /// bus, such as the C one.
-    pub fn new(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub fn new(name: &'static CStr) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             raw <- Opaque::try_ffi_init(move |raw: *mut bindings::xenbus_driver| {
                 if !domain::is_xen() {
@@ -52,7 +52,7 @@ impl<T: Driver> Registration<T> {
                 Self::fill(unsafe { &mut *raw });
                 // SAFETY: `raw` is complete. It is pinned, and dropping it unregisters it.
                 to_result(unsafe {
-                    bindings::__xenbus_register_frontend(raw, module.as_ptr(), name.as_char_ptr())
+                    bindings::__xenbus_register_frontend(raw, T::MODULE, name.as_char_ptr())
                 })
             }),
             _driver: PhantomData,

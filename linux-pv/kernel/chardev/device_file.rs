@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The node itself: a static with the callbacks, and its registration.
+//! The device file itself: a static with the callbacks, and its registration.
 
 use core::marker::{PhantomData, PhantomPinned};
 use core::ptr;
@@ -15,59 +15,54 @@ use kernel::types::Opaque;
 use super::operations::Callbacks;
 use super::OpenFile;
 
-/// A device node, as a static that [`device_node!`](crate::device_node) makes. It can be opened while a
+/// A device file, as a static that [`device_file!`](crate::device_file) makes. It can be opened while a
 /// [`Registration`] of it exists.
 ///
 /// # Invariants
 ///
-/// - `operations` come first and never change: an open file points there, and so at the node.
+/// - `operations` come first and never change: an open file points there, and so to this value.
 /// - `shared` is null, or made from an `Arc` that whoever sets it to null drops, after all RCU readers who
 ///   may have seen it are done.
 #[repr(C)]
-pub struct Node<T: OpenFile> {
+pub struct DeviceFile<T: OpenFile> {
     operations: k::file_operations,
     shared: AtomicPtr<T::Shared>,
 }
 
 // SAFETY: `operations` are only read; the rest is atomic, and leads to an `Arc` of what is `Send` and
 // `Sync`.
-unsafe impl<T: OpenFile> Sync for Node<T> {}
+unsafe impl<T: OpenFile> Sync for DeviceFile<T> {}
 
-/// Makes a static [`Node`](crate::chardev::Node): `device_node!(static NODE: File);`. With
-/// `device_node!(exported static symbol: File);` it has a C name, a `struct file_operations` to C code,
-/// which a C file of the driver may export to other modules.
+/// Makes a static [`DeviceFile`](crate::chardev::DeviceFile): `device_file!(static FILE: OpenFile);`.
+/// With `device_file!(exported static symbol: OpenFile);` it has a C name, a `struct file_operations` to
+/// C code, which a C file of the driver may export to other modules.
 #[macro_export]
-macro_rules! device_node {
-    (static $node:ident: $file:ty) => {
-        static $node: $crate::chardev::Node<$file> = $crate::device_node!(@new);
+macro_rules! device_file {
+    (static $name:ident: $file:ty) => {
+        $crate::in_module!($file);
+        static $name: $crate::chardev::DeviceFile<$file> = $crate::chardev::DeviceFile::new();
     };
-    (exported static $node:ident: $file:ty) => {
+    (exported static $name:ident: $file:ty) => {
+        $crate::in_module!($file);
         #[no_mangle]
         #[allow(non_upper_case_globals)]
-        pub(crate) static $node: $crate::chardev::Node<$file> = $crate::device_node!(@new);
+        pub(crate) static $name: $crate::chardev::DeviceFile<$file> =
+            $crate::chardev::DeviceFile::new();
     };
-    (@new) => {{
-        let owner = $crate::this_module!().as_ptr();
-        // SAFETY: The owner is the module that this static, and with it the driver's code, is part of.
-        unsafe { $crate::chardev::Node::new(owner) }
-    }};
 }
 
-impl<T: OpenFile> Node<T> {
-    /// Used through [`device_node!`](crate::device_node).
-    ///
-    /// # Safety
-    ///
-    /// `owner` is the module that the code of `T` is in, or null if it is built in.
+impl<T: OpenFile> DeviceFile<T> {
+    /// Used through [`device_file!`](crate::device_file).
     #[doc(hidden)]
-    pub const unsafe fn new(owner: *mut k::module) -> Self {
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
         Self {
-            operations: Callbacks::<T>::table(owner),
+            operations: Callbacks::<T>::table(),
             shared: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    /// What the files share, while the node is registered.
+    /// What the files share, while the device file is registered.
     pub(super) fn shared(&self) -> Option<Arc<T::Shared>> {
         let _guard = rcu::read_lock();
         let shared = self.shared.load(Ordering::Acquire);
@@ -104,14 +99,14 @@ impl<T: OpenFile> Node<T> {
     }
 }
 
-/// A node that exists in `/dev`. Dropped, it goes; files that are open stay so.
+/// A device file that exists in `/dev`. Dropping this removes it; files that are open stay so.
 ///
 /// # Invariants
 ///
-/// `device` is registered and `node` published by this value.
+/// `device` is registered and `device_file` published by this value.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: OpenFile> {
-    node: &'static Node<T>,
+    device_file: &'static DeviceFile<T>,
     #[pin]
     device: Opaque<k::miscdevice>,
     _file: PhantomData<T>,
@@ -125,26 +120,26 @@ unsafe impl<T: OpenFile> Send for Registration<T> {}
 unsafe impl<T: OpenFile> Sync for Registration<T> {}
 
 impl<T: OpenFile> Registration<T> {
-    /// Makes the node `/dev/NAME`, for root only, as a miscellaneous device. May sleep. `rival` is the module of the C driver
-    /// that makes a node of the same name.
+    /// Makes the device file `/dev/NAME`, for root only, as a miscellaneous device. May sleep. `rival` is the module of the C driver
+    /// that makes a file of the same name.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the node is registered already, `EEXIST` if another driver has a node of this name, which the log says.
+    /// `EBUSY` if this device file is registered already, `EEXIST` if another driver has one of this name, which the log says.
     pub fn new(
-        node: &'static Node<T>,
+        device_file: &'static DeviceFile<T>,
         name: &'static CStr,
         rival: &'static str,
         shared: Arc<T::Shared>,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            node,
+            device_file,
             device <- Opaque::try_ffi_init(move |slot: *mut k::miscdevice| {
-                node.publish(shared)?;
+                device_file.publish(shared)?;
                 let device = k::miscdevice {
                     minor: k::MISC_DYNAMIC_MINOR as i32,
                     name: name.as_char_ptr(),
-                    fops: &raw const node.operations,
+                    fops: &raw const device_file.operations,
                     ..pin_init::zeroed()
                 };
                 // SAFETY: The slot is valid for writes.
@@ -153,7 +148,7 @@ impl<T: OpenFile> Registration<T> {
                 // deregistered.
                 let registered = to_result(unsafe { k::misc_register(slot) });
                 if let Err(error) = registered {
-                    node.withdraw();
+                    device_file.withdraw();
                     if error == EEXIST {
                         let name = name.to_str().unwrap_or_default();
                         pr_err!("there is a /dev/{} already: is the C driver {} loaded?\n", name, rival);
@@ -172,6 +167,6 @@ impl<T: OpenFile> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant it is registered.
         unsafe { k::misc_deregister(self.device.get()) };
-        self.node.withdraw();
+        self.device_file.withdraw();
     }
 }
