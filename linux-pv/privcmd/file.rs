@@ -47,6 +47,7 @@ pub(crate) struct Shown {
 #[pin_data]
 pub(crate) struct File {
     shown: Arc<Shown>,
+    privcmd: hypercall::Privcmd,
     irqfds: FilesIrqfds,
     #[pin]
     ioeventfds: Mutex<Ioeventfds>,
@@ -59,6 +60,7 @@ impl OpenFile for File {
     type Shared = Shared;
 
     fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
+        let privcmd = hypercall::Privcmd::new(&opener);
         let shown = Shown {
             opener,
             restriction: shared.target.restriction()?,
@@ -71,6 +73,7 @@ impl OpenFile for File {
         let listed = FileList::add(shared.list.clone(), shown.clone())?;
         KBox::pin_init(
             pin_init!(Self {
+                privcmd,
                 irqfds: shared.irqfds.of(shown.clone()),
                 shown,
                 ioeventfds <- new_mutex!(Ioeventfds::default(), "privcmd ioeventfds"),
@@ -140,7 +143,7 @@ impl File {
         }
         let args: abi::Hypercall = user::read(argument)?;
         self.count_hypercall();
-        Ok(hypercall::for_program(args.op as u32, &args.arg))
+        Ok(self.privcmd.call(args.op as u32, &args.arg))
     }
 
     fn irqfd(&self, argument: usize) -> Result {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hypercalls that a user program asks for.
+//! Hypercalls that a process asks for.
 //!
-//! They may take long, and the hypervisor accesses the program's memory in them. What they do is between
-//! the program and the hypervisor: a program that may have any hypercall made has as much power over this
-//! kernel as one that may write to its memory, which is why the node for it is root's alone.
+//! They may take long, and the hypervisor accesses the process's memory in them.
 
 use core::ffi::c_void;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel_ext::chardev::Opener;
 use kernel_ext::user::Pinned;
 use xen_abi::hvm::dm_op::DmOpBuf;
 use xen_abi::memory::{op, AcquireResource};
@@ -17,14 +16,32 @@ use xen_devfile::eventfds::BRIEF;
 
 use crate::domain::DomId;
 
-/// Makes a hypercall for the program, and returns what the hypervisor does. May sleep.
+/// The right to have any hypercall made, of a process that has opened `/dev/xen/privcmd`.
 ///
-/// Whether the program may do that is the caller's to know: see the module's documentation.
-#[inline]
-pub fn for_program(number: u32, arguments: &[u64; 5]) -> isize {
-    // SAFETY: The shim passes the arguments on; what becomes of them, as stated above, is no less than
-    // what whoever was allowed to ask for this may do anyway.
-    unsafe { bindings::xen_rs_privcmd_call(number, arguments.as_ptr()) }
+/// A process that may have any hypercall made has as much power over this kernel as one that may write
+/// to its memory (`/dev/mem`). That is why only root may open the device file, and why the right is only
+/// to be had from an [`Opener`].
+///
+/// # Invariants
+///
+/// This was made when a process opened a device file that is root's.
+pub struct Privcmd(());
+
+impl Privcmd {
+    /// The right of a process that opens a device file.
+    pub fn new(_opener: &Opener) -> Self {
+        // INVARIANT: An `Opener` is only made then.
+        Self(())
+    }
+
+    /// Makes a hypercall, and returns what the hypervisor does. May sleep.
+    #[inline]
+    pub fn call(&self, number: u32, arguments: &[u64; 5]) -> isize {
+        // SAFETY:
+        // - The shim passes the arguments on, and reads no more than there are.
+        // - By the type invariant the process has as much power over this kernel as the hypercall.
+        unsafe { bindings::xen_rs_privcmd_call(number, arguments.as_ptr()) }
+    }
 }
 
 /// Makes a device model's hypercall on buffers in the program's memory, and returns what the hypervisor
