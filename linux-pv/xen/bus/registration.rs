@@ -158,12 +158,17 @@ impl<T: Driver> Registration<T> {
         if !unsafe { bindings::xen_rs_device_trylock(generic) } {
             return 0;
         }
-        // SAFETY: As above. Data is set while the device is bound to this driver.
+        // Meanwhile the device may have been bound to another driver, such as the C one.
+        // SAFETY: The device is valid, and its driver stays while it is locked.
         let bound = unsafe {
-            !kernel::bindings::dev_get_drvdata(generic).is_null() && !(*generic).driver.is_null()
+            let driver = (*generic).driver;
+            !driver.is_null()
+                && (*driver).owner == T::MODULE
+                && !kernel::bindings::dev_get_drvdata(generic).is_null()
         };
         let ready = bound && {
-            // SAFETY: The device is bound, and stays so while it is locked.
+            // SAFETY: The device is bound to a driver of this module, the only one of this kind of device,
+            // and stays so while it is locked; `probe` has set its data.
             let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
             T::is_ready(data, dev)
         };
