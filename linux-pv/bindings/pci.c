@@ -5,17 +5,10 @@
 
 #include <linux/export.h>
 #include <linux/msi.h>
-#include <linux/nodemask.h>
 
 #include "pci.h"
 
 #if defined(CONFIG_PCI_XEN) && defined(CONFIG_PCI_MSI)
-int xen_rs_first_online_node(void)
-{
-	return first_online_node;
-}
-EXPORT_SYMBOL_GPL(xen_rs_first_online_node);
-
 int xen_rs_msix_entries(struct pci_dev *dev, u16 *entries, int room)
 {
 	struct msi_desc *desc;

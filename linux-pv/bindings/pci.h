@@ -11,8 +11,6 @@
 #include <linux/pci.h>
 #include <asm/xen/pci.h>
 
-/* linux/nodemask.h */
-int xen_rs_first_online_node(void);
 /* linux/msi.h: the entries of its table that a device is about to use, up to `room`; how many there are. */
 int xen_rs_msix_entries(struct pci_dev *dev, u16 *entries, int room);
 #endif

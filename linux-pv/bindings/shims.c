@@ -8,6 +8,7 @@
 #include <linux/spinlock.h>
 #include <linux/interrupt.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
@@ -154,6 +155,12 @@ bool xen_rs_may_sleep(void)
 	return preemptible() && !rcu_preempt_depth() && task_is_running(current);
 }
 EXPORT_SYMBOL_GPL(xen_rs_may_sleep);
+
+int xen_rs_first_online_node(void)
+{
+	return first_online_node;
+}
+EXPORT_SYMBOL_GPL(xen_rs_first_online_node);
 
 void xen_rs_virt_mb(void)
 {

@@ -45,6 +45,9 @@ void xen_rs_device_unlock(struct device *dev);
 /* linux/preempt.h: whether the caller may sleep, as far as can be told; false if it cannot. */
 bool xen_rs_may_sleep(void);
 
+/* linux/nodemask.h */
+int xen_rs_first_online_node(void);
+
 /* asm/barrier.h: a full barrier against a peer on another CPU, in uniprocessor kernels too. */
 void xen_rs_virt_mb(void);
 

@@ -11,6 +11,7 @@
 //! | [`eventfd`] | processes' event counters, signalled and listened to | `fs/eventfd.c` |
 //! | [`vma`] | areas of a process's address space | `mm/` |
 //! | [`user`] | copying to and from a process's memory | `lib/usercopy.c`, `mm/gup.c` |
+//! | `pci` | PCI root buses behind a driver's function | `drivers/pci/` |
 //! | `dmabuf` | buffers that are shared with other drivers | `drivers/dma-buf/` |
 //! | [`sync`] | spin locks with interrupts or softirqs off, completions with a time-out | `kernel/locking/` |
 //! | [`work`] | work in process context that ends with its owner | `kernel/workqueue.c` |
@@ -31,6 +32,8 @@ pub mod eventfd;
 pub mod module;
 pub mod net;
 pub mod param;
+#[cfg(CONFIG_PCI)]
+pub mod pci;
 pub mod queue_files;
 pub mod series;
 pub mod show;

@@ -2,7 +2,14 @@
 
 //! The module that code is part of.
 
+mod own;
+
 use kernel::bindings;
+
+pub use own::{
+    OwnModule,
+    OwnModulePutter, //
+};
 
 /// A type whose code is part of a known module, which C keeps loaded as long as it may call it.
 /// Implemented by [`in_module!`](crate::in_module).

@@ -44,13 +44,11 @@ struct Module {
     #[pin]
     _driver: bus::Registration<bus::Frontend<device::Pcifront>>,
     _frontend: pci::Frontend,
-    _users: pci::Users,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _users: pci::Users,
             _frontend: {
                 // Dom0 has the devices themselves, and hardware-assisted guests get them from their
                 // device model.

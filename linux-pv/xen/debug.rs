@@ -14,6 +14,8 @@ use kernel::debugfs;
 use kernel::prelude::*;
 use kernel_ext::count::Live;
 use kernel_ext::eventfd;
+#[cfg(CONFIG_PCI)]
+use kernel_ext::pci;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $upper:ident $file:literal),* $(,)?) => {
@@ -29,7 +31,12 @@ macro_rules! counters {
             pub(crate) fn new() -> Result<Self> {
                 let dir = debugfs::Dir::new(c"xen_rs");
                 let mut files = KVec::new();
-                let all = [$(($file, &$upper),)* (c"eventfds", &eventfd::LIVE)];
+                let all = [
+                    $(($file, &$upper),)*
+                    (c"eventfds", &eventfd::LIVE),
+                    #[cfg(CONFIG_PCI)]
+                    (c"pci_buses", &pci::LIVE),
+                ];
                 for (name, count) in all {
                     let file = dir.read_callback_file(name, Ok::<_, Error>(count), &show);
                     files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
@@ -55,8 +62,6 @@ counters! {
     BUFFER_PAGES c"buffer_pages",
     /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were granted to.
     LENT_BUFFERS c"lent_buffers",
-    /// Root buses of PCI whose functions are another domain's.
-    PCI_BUSES c"pci_buses",
     /// Devices bound to a driver.
     DEVICES c"devices",
     /// Grants (and their pages) left to the kernel because the peer still held them; a running total.

@@ -3,29 +3,28 @@
 //! PCI buses whose functions are another domain's: what the kernel asks of them becomes a
 //! [`Request`], which an [`Access`] carries to the other domain.
 //!
-//! | part | what it is |
+//! | item | what it is |
 //! |---|---|
 //! | [`Access`] | what a front end implements: one operation, done or refused |
-//! | [`RootBus`] | a bus and the devices on it, scanned, added to and taken away |
-//! | [`Frontend`] | the kernel's wish for MSI and MSI-X of such devices (`xen_pci_frontend`) |
-//! | [`Users`] | waiting until nobody uses a bus any more, before a driver is unloaded |
+//! | [`RootBus`] | a bus and the devices on it, scanned, added to and removed |
+//! | [`Frontend`] | what the kernel asks for MSI and MSI-X of such devices (`xen_pci_frontend`) |
 //!
-//! Whoever got a device from a bus may access its configuration space until he gives it back, also after the bus was
-//! removed. So what stands behind a bus lives as long as the kernel's `struct pci_host_bridge`, and a driver waits for that
-//! before it goes.
-//!
-//! C headers: `linux/pci.h`, `asm/xen/pci.h`.
+//! C header: `asm/xen/pci.h`.
 
-mod bus;
-mod config;
 mod msi;
-mod recover;
+mod passed;
+mod root_bus;
 
 use kernel::prelude::*;
-use xen_ring::pciif::{Address, Answer, Refusal, Request};
+use xen_ring::pciif::{
+    Address,
+    Answer,
+    Refusal,
+    Request, //
+};
 
-pub use bus::{RootBus, Users};
 pub use msi::Frontend;
+pub use root_bus::RootBus;
 
 /// How the functions of a bus are reached.
 pub trait Access: Send + Sync + 'static {

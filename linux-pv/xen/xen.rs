@@ -24,6 +24,7 @@
 //! use, and whatever it can access is owned by a value that does not let go before the access ended.
 
 use kernel::prelude::*;
+use kernel_ext::module::OwnModulePutter;
 
 pub mod block;
 pub mod bus;
@@ -54,6 +55,8 @@ struct XenRs {
     #[cfg(CONFIG_DMA_SHARED_BUFFER)]
     _retired: dmabuf::Retired,
     _counters: debug::Files,
+    // Last, for what is above drops references to the module.
+    _putter: OwnModulePutter,
 }
 
 impl kernel::Module for XenRs {
@@ -64,10 +67,12 @@ impl kernel::Module for XenRs {
         // SAFETY: The first thing that this module does, and done once.
         unsafe { kernel_ext::block::init() };
         event::port::init();
+        let putter = OwnModulePutter::start()?;
         Ok(Self {
             #[cfg(CONFIG_DMA_SHARED_BUFFER)]
             _retired: dmabuf::Retired::start()?,
             _counters: debug::Files::new()?,
+            _putter: putter,
         })
     }
 }

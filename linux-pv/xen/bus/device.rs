@@ -86,12 +86,6 @@ impl<Ctx> Device<Ctx> {
         self.0.get()
     }
 
-    /// The embedded `struct device`.
-    #[cfg(all(CONFIG_PCI_XEN, CONFIG_PCI_MSI))]
-    pub(crate) fn as_generic(&self) -> *mut kernel::bindings::device {
-        self.generic()
-    }
-
     fn generic(&self) -> *mut kernel::bindings::device {
         // SAFETY: By the type invariant; no reference is made.
         unsafe { &raw mut (*self.as_raw()).dev }

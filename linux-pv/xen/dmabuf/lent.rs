@@ -6,6 +6,7 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::dmabuf::{Attachment, Direction, DmaBuf, FrameDevice, Mapping};
+use kernel_ext::module::OwnModule;
 use xen_bindings as bindings;
 use xen_devfile::dmabuf::{are_pages, pages, Segment};
 
@@ -28,6 +29,8 @@ pub(super) struct Lent {
     /// One for each page, until it has ended.
     grants: KVVec<Option<LoanedGrant>>,
     mapping: Mapping<Arc<FrameDevice>>,
+    /// Taken when it is retired, since it is this module's code that tries again.
+    module: Option<OwnModule>,
     /// The next of those that are retired.
     pub(super) next: Option<KBox<Lent>>,
 }
@@ -59,6 +62,7 @@ impl LentBuffer {
         let lent = Lent {
             grants,
             mapping,
+            module: None,
             next: None,
         };
         // From here on dropping it ends what has begun.
@@ -110,6 +114,11 @@ impl Lent {
             self.grants.push(Some(grant), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
+    }
+
+    /// Keeps this module loaded as long as this exists.
+    pub(super) fn keep_module(&mut self) {
+        self.module = Some(OwnModule::get());
     }
 
     /// Ends the grants that can be ended, and returns how many are left.

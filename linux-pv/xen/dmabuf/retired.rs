@@ -8,7 +8,6 @@ use core::time::Duration;
 
 use kernel::prelude::*;
 use kernel_ext::work::{new_worker, Job, Worker};
-use xen_bindings as bindings;
 
 use super::lent::Lent;
 
@@ -34,10 +33,8 @@ impl Chain {
 }
 
 /// Takes over a buffer with grants that could not be ended. May sleep.
-pub(super) fn retire(lent: KBox<Lent>) {
-    // The module cannot be on its way out: whoever calls this uses it.
-    // SAFETY: The shim takes nothing.
-    let _ = unsafe { bindings::xen_rs_module_get() };
+pub(super) fn retire(mut lent: KBox<Lent>) {
+    lent.keep_module();
     let mut chain = CHAIN.lock();
     chain.push(lent);
     if let Some(worker) = &chain.worker {
@@ -58,8 +55,6 @@ impl Job for TryAgain {
             }
             // Giving a buffer back takes locks of its exporter's, so not under ours.
             drop(lent);
-            // SAFETY: `retire` has got it. Before the module goes it waits for this job.
-            unsafe { bindings::xen_rs_module_put() };
         }
         CHAIN.lock().first.is_some().then_some(AGAIN)
     }

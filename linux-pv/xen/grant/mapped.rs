@@ -16,6 +16,7 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel::types::Opaque;
+use kernel_ext::module::OwnModule;
 use xen_abi::grant_table::op::map_flag;
 use xen_abi::grant_table::status;
 use xen_bindings as bindings;
@@ -245,9 +246,7 @@ impl Mapped {
             (*queue).done = Some(done);
             (*queue).data = Arc::into_raw(self.clone()).cast_mut().cast();
         }
-        // The module cannot be on its way out: whoever calls this uses it.
-        // SAFETY: The shim takes nothing.
-        let _ = unsafe { bindings::xen_rs_module_get() };
+        OwnModule::get().leave();
         // SAFETY: What the request points at is part of this value, in which `data` has a share; the kernel
         // uses it until it calls back.
         unsafe { bindings::gnttab_unmap_refs_async(queue) };
@@ -323,8 +322,8 @@ unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_
         );
     }
     drop(mapped);
-    // SAFETY: `unmap` has got it.
-    unsafe { bindings::xen_rs_module_put() };
+    // SAFETY: `unmap` has left a reference for each request.
+    drop(unsafe { OwnModule::recall() });
 }
 
 #[pinned_drop]

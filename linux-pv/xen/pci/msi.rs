@@ -15,12 +15,24 @@ use kernel::bindings as k;
 use kernel::device;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel_ext::pci::{
+    with_access,
+    ConfigAccess, //
+};
 use kernel_ext::show::Show;
 use xen_abi::io::pciif::MAX_VECTORS;
 use xen_bindings as bindings;
-use xen_ring::pciif::{Answer, Refusal, Request};
+use xen_ring::pciif::{
+    Address,
+    Answer,
+    Refusal,
+    Request, //
+};
 
-use super::config::Behind;
+use super::passed::{
+    address,
+    Passed, //
+};
 
 /// The operations, for C, which does not write to them.
 struct Ops(bindings::xen_pci_frontend_ops);
@@ -74,31 +86,37 @@ const MSI: u8 = 1;
 /// By MSI-X.
 const MSI_X: u8 = 2;
 
-/// A device that the kernel asks about, and what is behind its bus.
-struct Asked<'a> {
-    behind: &'a Behind,
-    at: xen_ring::pciif::Address,
+/// A device whose interrupts the kernel asks for, and what is behind its bus.
+struct MsiDevice<'a> {
+    passed: &'a Passed,
+    at: Address,
     device: &'a device::Device,
 }
 
-impl<'a> Asked<'a> {
-    /// # Safety
-    ///
-    /// `dev` is a valid device for as long as `'a`.
-    unsafe fn new(dev: *mut k::pci_dev) -> Option<Self> {
-        // SAFETY: By the requirement of this function.
-        let (behind, at) = unsafe { Behind::of_device(dev) }?;
-        // SAFETY: As above.
-        let device = unsafe { device::Device::from_raw(&raw mut (*dev).dev) };
-        Some(Self { behind, at, device })
-    }
+/// Calls `f` with a device, unless it is on no bus of ours.
+///
+/// # Safety
+///
+/// `dev` is a valid device during this call.
+unsafe fn with<R>(dev: *mut k::pci_dev, f: impl FnOnce(&MsiDevice<'_>) -> R) -> Option<R> {
+    // SAFETY: By the requirement of this function the device is valid.
+    let device = unsafe { device::Device::from_raw(&raw mut (*dev).dev) };
+    let call = |access: &dyn ConfigAccess, function| {
+        let passed = access.as_any().downcast_ref::<Passed>()?;
+        let at = address(function);
+        Some(f(&MsiDevice { passed, at, device }))
+    };
+    // SAFETY: By the requirement of this function the device is valid.
+    unsafe { with_access(dev, call) }?
+}
 
+impl MsiDevice<'_> {
     fn access(&self, request: &Request<'_>) -> Result<Answer, Refusal> {
-        self.behind.access().access(self.at, request)
+        self.passed.access().access(self.at, request)
     }
 
     fn enabled(&self) -> &AtomicU8 {
-        self.behind.interrupts(self.at.devfn)
+        self.passed.interrupts(self.at.devfn)
     }
 
     /// Enables one kind of interrupts.
@@ -144,24 +162,24 @@ impl<'a> Asked<'a> {
 ///
 /// Called by the kernel with a valid device, and room for one vector.
 unsafe extern "C" fn enable_msi(dev: *mut k::pci_dev, vectors: *mut c_int) -> c_int {
-    // SAFETY: The device is valid during this call.
-    let Some(asked) = (unsafe { Asked::new(dev) }) else {
-        return ENODEV.to_errno();
-    };
-    let (vector, status) = match asked.enable(&Request::EnableMsi, MSI) {
+    let enable = |msi: &MsiDevice<'_>| match msi.enable(&Request::EnableMsi, MSI) {
         Ok(Answer::Pirq(pirq)) => (pirq.into(), 0),
         other => {
             dev_err!(
-                asked.device,
+                msi.device,
                 "pci frontend enable msi failed for dev {:x}:{:x}: {}\n",
-                asked.at.root.bus,
-                asked.at.devfn,
+                msi.at.root.bus,
+                msi.at.devfn,
                 Show(other.err().unwrap_or(Refusal::Nonsense))
             );
             (-1, EINVAL.to_errno())
         }
     };
-    // SAFETY: By the requirement of this function.
+    // SAFETY: By the requirement of this function the device is valid during this call.
+    let Some((vector, status)) = (unsafe { with(dev, enable) }) else {
+        return ENODEV.to_errno();
+    };
+    // SAFETY: By the requirement of this function there is room for a vector.
     unsafe { vectors.write(vector) };
     status
 }
@@ -170,93 +188,86 @@ unsafe extern "C" fn enable_msi(dev: *mut k::pci_dev, vectors: *mut c_int) -> c_
 ///
 /// Called by the kernel with a valid device.
 unsafe extern "C" fn disable_msi(dev: *mut k::pci_dev) {
-    // SAFETY: The device is valid during this call.
-    let Some(asked) = (unsafe { Asked::new(dev) }) else {
-        return;
-    };
-    match asked.disable(MSI) {
+    let disable = |msi: &MsiDevice<'_>| match msi.disable(MSI) {
         Ok(()) => (),
         Err(Refusal::NoDevice | Refusal::TimedOut | Refusal::Gone) => {
-            dev_info!(
-                asked.device,
-                "get no response from backend for disable MSI\n"
-            );
+            dev_info!(msi.device, "get no response from backend for disable MSI\n");
         }
         Err(refusal) => {
             dev_info!(
-                asked.device,
+                msi.device,
                 "get fake response from backend for disable MSI: {}\n",
                 Show(refusal)
             );
         }
-    }
+    };
+    // SAFETY: By the requirement of this function the device is valid during this call.
+    unsafe { with(dev, disable) };
 }
 
 /// # Safety
 ///
-/// Called by the kernel with a valid device whose descriptors of MSI-X vectors are locked, and room for `count` vectors.
+/// Called by the kernel with a valid device whose descriptors of MSI-X vectors are locked, and room for
+/// `count` vectors.
 unsafe extern "C" fn enable_msix(dev: *mut k::pci_dev, vectors: *mut c_int, count: c_int) -> c_int {
-    // SAFETY: The device is valid during this call.
-    let Some(asked) = (unsafe { Asked::new(dev) }) else {
-        return ENODEV.to_errno();
-    };
-    let mut room = [0_u16; MAX_VECTORS];
-    let entries = usize::try_from(count).ok();
-    let Some(entries) = entries.and_then(|count| room.get_mut(..count)) else {
-        dev_err!(
-            asked.device,
-            "too many vectors (0x{:x}) for PCI frontend: Increase SH_INFO_MAX_VEC\n",
-            count
-        );
-        return EINVAL.to_errno();
-    };
-    // SAFETY: The device is valid, and there is room for so many entries.
-    let found = unsafe { bindings::xen_rs_msix_entries(dev, entries.as_mut_ptr(), count) };
-    if found != count {
-        dev_err!(
-            asked.device,
-            "{} MSI-X vectors for {} descriptors\n",
-            count,
-            found
-        );
-        return EINVAL.to_errno();
-    }
-    match asked.enable(&Request::EnableMsix(entries), MSI_X) {
-        Ok(Answer::Pirqs(pirqs)) if pirqs.as_slice().len() == entries.len() => {
-            for (index, pirq) in pirqs.as_slice().iter().enumerate() {
-                // SAFETY: The index is below `count`.
-                unsafe { vectors.add(index).write((*pirq).into()) };
+    let enable = |msi: &MsiDevice<'_>| {
+        let mut room = [0_u16; MAX_VECTORS];
+        let entries = usize::try_from(count).ok();
+        let Some(entries) = entries.and_then(|count| room.get_mut(..count)) else {
+            dev_err!(
+                msi.device,
+                "too many vectors (0x{:x}) for PCI frontend: Increase SH_INFO_MAX_VEC\n",
+                count
+            );
+            return EINVAL.to_errno();
+        };
+        // SAFETY: By the requirement of this function the device is valid and its descriptors locked;
+        // there is room for as many entries.
+        let found = unsafe { bindings::xen_rs_msix_entries(dev, entries.as_mut_ptr(), count) };
+        if found != count {
+            dev_err!(
+                msi.device,
+                "{} MSI-X vectors for {} descriptors\n",
+                count,
+                found
+            );
+            return EINVAL.to_errno();
+        }
+        match msi.enable(&Request::EnableMsix(entries), MSI_X) {
+            Ok(Answer::Pirqs(pirqs)) if pirqs.as_slice().len() == entries.len() => {
+                for (index, pirq) in pirqs.as_slice().iter().enumerate() {
+                    // SAFETY: The index is below `count`, for which there is room.
+                    unsafe { vectors.add(index).write((*pirq).into()) };
+                }
+                0
             }
-            0
-        }
-        Ok(Answer::Fewer(fewer)) => {
-            dev_info!(asked.device, "enable msix get value {:x}\n", fewer);
-            fewer.into()
-        }
-        other => {
-            let refusal = other.err().unwrap_or(Refusal::Nonsense);
-            dev_err!(asked.device, "enable msix get err: {}\n", Show(refusal));
-            match refusal {
-                Refusal::Errno(errno) => -c_int::from(errno),
-                _ => EINVAL.to_errno(),
+            Ok(Answer::Fewer(fewer)) => {
+                dev_info!(msi.device, "enable msix get value {:x}\n", fewer);
+                fewer.into()
+            }
+            other => {
+                let refusal = other.err().unwrap_or(Refusal::Nonsense);
+                dev_err!(msi.device, "enable msix get err: {}\n", Show(refusal));
+                match refusal {
+                    Refusal::Errno(errno) => -c_int::from(errno),
+                    _ => EINVAL.to_errno(),
+                }
             }
         }
-    }
+    };
+    // SAFETY: By the requirement of this function the device is valid during this call.
+    unsafe { with(dev, enable) }.unwrap_or_else(|| ENODEV.to_errno())
 }
 
 /// # Safety
 ///
 /// Called by the kernel with a valid device.
 unsafe extern "C" fn disable_msix(dev: *mut k::pci_dev) {
-    // SAFETY: The device is valid during this call.
-    let Some(asked) = (unsafe { Asked::new(dev) }) else {
-        return;
+    let disable = |msi: &MsiDevice<'_>| {
+        if let Err(refusal) = msi.disable(MSI_X) {
+            dev_err!(msi.device, "pci_disable_msix get err: {}\n", Show(refusal));
+        }
     };
-    if let Err(refusal) = asked.disable(MSI_X) {
-        dev_err!(
-            asked.device,
-            "pci_disable_msix get err: {}\n",
-            Show(refusal)
-        );
-    }
+    // SAFETY: By the requirement of this function the device is valid during this call.
+    unsafe { with(dev, disable) };
 }
