@@ -68,7 +68,7 @@ pub fn metadata(
     let release = &packages.release;
     let suite = session.config.suite(&profile.suite)?;
     let tools = packages.tools.as_ref();
-    let key = Digest::new("metadata", 4)
+    let key = Digest::new("metadata", 5)
         .with("source", &packages.source.sha256)
         .with("headers", &packages.headers.sha256)
         .with("tools", tools.map_or("", |package| &package.sha256))
@@ -216,7 +216,7 @@ impl Tree<'_> {
         fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755))?;
         let log = self.session.log("metadata");
         let jobs = format!("-j{}", self.session.jobs());
-        for target in ["olddefconfig", "prepare", "modules_prepare"] {
+        for target in ["olddefconfig", "modules_prepare"] {
             let mut make = self
                 .sandbox
                 .command("make")

@@ -196,6 +196,9 @@ fn package_names(xen: &XenPackages) -> Vec<String> {
 /// Where commands in the sandbox see the root file system.
 const TREE: &str = "/tree";
 
+/// Where libraries lie in it: Debian's folder, and the one that fio's libraries name as their own run path.
+const LIBRARY_PATH: &str = "/tree/lib/x86_64-linux-gnu:/tree/usr/lib/x86_64-linux-gnu/ceph";
+
 /// What programs of the root file system say about themselves.
 struct Programs {
     /// Absolute paths of the shared libraries a program needs, the dynamic linker among them.
@@ -211,7 +214,7 @@ impl Programs {
         for program in GUEST_PROGRAMS.iter().chain([&FIO]).chain(&NETWORK) {
             let file = resolve_in(tree, program)?;
             let mut loader = inside("/tree/lib64/ld-linux-x86-64.so.2")
-                .args(["--library-path", "/tree/lib/x86_64-linux-gnu", "--list"])
+                .args(["--library-path", LIBRARY_PATH, "--list"])
                 .arg(Path::new(TREE).join(file.strip_prefix(tree)?))
                 .build()?;
             let text = process::output("asking for a program's libraries", &mut loader)?;
