@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which requests a back end takes besides reads and writes.
+//! Which requests a backend takes besides reads and writes.
 
 use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use xen_ring::blkif::features::{Discard, Durability};
 
-/// What the back end has offered. It may take this back at any time, by answering that a request is
+/// What the backend has offered. It may take this back at any time, by answering that a request is
 /// not supported. Read and written in any context.
 pub(crate) struct Capabilities {
     flush: AtomicFlag,
@@ -15,7 +15,7 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// No back end has offered anything.
+    /// No backend has offered anything.
     pub(crate) const fn new() -> Self {
         Self {
             flush: AtomicFlag::new(false),
@@ -25,7 +25,7 @@ impl Capabilities {
         }
     }
 
-    /// Whether flushes are of use: if not, the back end writes through.
+    /// Whether flushes are of use: if not, the backend writes through.
     pub(crate) fn flush(&self) -> bool {
         self.flush.load(Relaxed)
     }
@@ -45,7 +45,7 @@ impl Capabilities {
         self.secure_erase.load(Relaxed)
     }
 
-    /// Takes over what a back end offers.
+    /// Takes over what a backend offers.
     pub(crate) fn set(&self, durability: Durability, discard: Option<Discard>) {
         self.flush.store(durability != Durability::None, Relaxed);
         self.barrier

@@ -2,7 +2,7 @@
 
 //! Responses end requests.
 //!
-//! The event's interrupt takes all responses off the ring under its lock, ends the back end's
+//! The event's interrupt takes all responses off the ring under its lock, ends the backend's
 //! access to their pages, and [finishes](crate::finish) the requests afterwards, without the lock.
 //! Whatever is wrong with a response puts the disk into its error state.
 
@@ -22,8 +22,8 @@ use crate::stats::Stats;
 use crate::stock::StillMapped;
 use crate::vbd::{Link, Ring, Vbd};
 
-/// A back end must not keep a page that it has answered for, unless grants are persistent.
-const STILL_MAPPED: Corrupt = Corrupt::Protocol("back end has not unmapped a grant");
+/// A backend must not keep a page that it has answered for, unless grants are persistent.
+const STILL_MAPPED: Corrupt = Corrupt::Protocol("backend has not unmapped a grant");
 
 /// What is called for a ring's events.
 pub(crate) struct OnEvent {

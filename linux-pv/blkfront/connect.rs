@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Agreeing with the back end, through the xenstore, on rings and on what the disk is.
+//! Agreeing with the backend, through the xenstore, on rings and on what the disk is.
 //!
-//! First the transport ([`Offer`]): rings and event channels are made and offered to the back end,
+//! First the transport ([`Offer`]): rings and event channels are made and offered to the backend,
 //! which then connects to them and becomes Connected. By then it has also said what the disk is and
 //! which requests it takes ([`Agreed`]).
 
@@ -26,13 +26,13 @@ use crate::queue::Blk;
 use crate::stock::DataMode;
 use crate::vbd::{Link, Vbd};
 
-/// Rings and event channels that were offered to the back end and are not in use yet.
+/// Rings and event channels that were offered to the backend and are not in use yet.
 pub(crate) struct Offer {
     pub(crate) vbd: Arc<Vbd>,
     rings: KVec<OfferedRing>,
     /// Whether persistent grants were offered.
     persistent: bool,
-    /// Whether the back end may see whole pages.
+    /// Whether the backend may see whole pages.
     trusted: bool,
 }
 
@@ -81,7 +81,7 @@ impl Offer {
         Ok(offer)
     }
 
-    /// Writes what the back end needs to connect.
+    /// Writes what the backend needs to connect.
     fn write(&self, dev: &Device<Bound>, t: &Transaction, order: u32) -> Result<(), Failure> {
         let own = dev.node().within(t);
         // Nodes of an earlier connection with another number of rings or pages must not mislead.
@@ -128,7 +128,7 @@ impl Offer {
         self.rings.first().map_or(0, |(_, ring)| ring.slots())
     }
 
-    /// Reads what the back end, now Connected, has written about the disk and itself. A disk that
+    /// Reads what the backend, now Connected, has written about the disk and itself. A disk that
     /// exists already cannot have more than `max_segments` segments in a request.
     pub(crate) fn agree(
         &self,
@@ -180,7 +180,7 @@ impl Offer {
     ) -> Result<(), Failure> {
         let vbd = self.vbd;
         let count = self.rings.len();
-        // One ring may have to serve all hardware queues, if the back end has fewer now than
+        // One ring may have to serve all hardware queues, if the backend has fewer now than
         // before.
         let requests = tag_set.depth() as usize * vbd.rings().len();
         let mut links = KVec::with_capacity(count, GFP_KERNEL)?;
@@ -208,7 +208,7 @@ impl Offer {
     }
 }
 
-/// What was agreed on with the back end.
+/// What was agreed on with the backend.
 pub(crate) struct Agreed {
     pub(crate) disk: Disk,
     pub(crate) features: Features,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A ring's connection to the back end.
+//! A ring's connection to the backend.
 //!
 //! [`Submission`](crate::submit::Submission) puts requests on it, [`crate::complete`] takes
 //! responses off it.
@@ -20,7 +20,7 @@ use crate::request_data::abandon;
 use crate::stats::Stats;
 use crate::stock::{DataMode, StillMapped, Stock};
 
-/// The requests that the back end has, under their ids.
+/// The requests that the backend has, under their ids.
 type InFlight = IdTable<LentRequest<Blk>, KVec<IdSlot<LentRequest<Blk>>>>;
 
 /// A connection of a ring, under the ring's lock.
@@ -71,12 +71,12 @@ impl Connection {
         Ok(KBox::new(connection, GFP_KERNEL)?)
     }
 
-    /// Takes all requests back from the back end, which can no longer answer them.
+    /// Takes all requests back from the backend, which can no longer answer them.
     pub(crate) fn drain(&mut self, into: &mut RequestList<Blk>) {
         self.in_flight.drain(|request| into.push(abandon(request)));
     }
 
-    /// Tells the back end about the requests that were put on the ring.
+    /// Tells the backend about the requests that were put on the ring.
     #[inline]
     pub(crate) fn publish(&mut self, stats: &mut Stats) {
         if self.ring.push_requests().needed() {

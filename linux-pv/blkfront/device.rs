@@ -5,7 +5,7 @@
 //! | step | what is done to the disk |
 //! |---|---|
 //! | offer, connect | rings are made; at the first connection the Linux disk is too |
-//! | back end is Connected again | the disk's size is read anew |
+//! | backend is Connected again | the disk's size is read anew |
 //! | quiesce, close | new requests fail; those in flight may be answered, then fail too |
 //! | resume, offer, connect | requests wait meanwhile; unanswered ones are submitted again |
 //! | remove | what is still to be written is written, the disk goes |
@@ -35,7 +35,7 @@ pub(crate) struct Blkfront {
     vbd: Option<Arc<Vbd>>,
     /// Since the first connection.
     disk: Option<Vdisk>,
-    /// Requests that the back end before the resume had not answered.
+    /// Requests that the backend before the resume had not answered.
     unanswered: RequestList<Blk>,
 }
 
@@ -47,7 +47,7 @@ impl FrontendDriver for Blkfront {
     const IDS: IdTable = xen::device_ids![c"vbd"];
 
     const PROTOCOL: Protocol = Protocol {
-        // C's driver makes an offer to a back end that is Connected, too.
+        // C's driver makes an offer to a backend that is Connected, too.
         offer_when: &[State::InitWait, State::Connected],
         connects_first: false,
         reconfigures: false,
@@ -124,7 +124,7 @@ impl FrontendDriver for Blkfront {
 
     fn close(&mut self) {
         if let Some(vbd) = &self.vbd {
-            // The rings stay granted until the device goes, since the back end may still use them.
+            // The rings stay granted until the device goes, since the backend may still use them.
             vbd.shut("closed");
         }
         self.fail_unanswered();
@@ -207,7 +207,7 @@ impl Blkfront {
         Ok(())
     }
 
-    /// Fails what waits for a back end that will not come, and lets the disk fail the rest.
+    /// Fails what waits for a backend that will not come, and lets the disk fail the rest.
     fn fail_unanswered(&mut self) {
         fail(core::mem::take(&mut self.unanswered));
         if let Some(disk) = &self.disk {
@@ -215,7 +215,7 @@ impl Blkfront {
         }
     }
 
-    /// Ends all connections, and fails what the back end has not answered.
+    /// Ends all connections, and fails what the backend has not answered.
     fn disconnect_for_good(&mut self) {
         if let Some(vbd) = &self.vbd {
             let mut requests = RequestList::new();
@@ -225,10 +225,10 @@ impl Blkfront {
     }
 }
 
-/// A connection to the back end of another host, or of a restored snapshot, for the disk that there
+/// A connection to the backend of another host, or of a restored snapshot, for the disk that there
 /// is.
 ///
-/// What the old back end had not answered is submitted again. It may have carried such a request
+/// What the old backend had not answered is submitted again. It may have carried such a request
 /// out already: then it is carried out twice, with the same data. What it had answered is not
 /// touched again, and requests that came meanwhile wait, so nothing overtakes.
 fn reconnect(dev: &Device<Bound>, offer: Offer, disk: &Vdisk) -> Result<(), Failure> {

@@ -35,7 +35,7 @@ pub(crate) struct Vdisk {
     _minors: MinorRange,
 }
 
-/// The back end's folder in the xenstore.
+/// The backend's folder in the xenstore.
 #[pin_data]
 struct Otherend {
     #[pin]
@@ -115,9 +115,9 @@ impl Vdisk {
         &self.disk
     }
 
-    /// Adds the disk if that was not done yet, and adapts its size to what the back end says. Both
+    /// Adds the disk if that was not done yet, and adapts its size to what the backend says. Both
     /// go on in the background: adding a disk reads its partition table, and must not keep the
-    /// xenwatch thread from hearing that the back end is gone.
+    /// xenwatch thread from hearing that the backend is gone.
     pub(crate) fn announce(&self) {
         self.announce.as_ref().schedule(Duration::ZERO);
     }
@@ -127,7 +127,7 @@ impl Vdisk {
         self.return_idle.as_ref().schedule(IDLE_TIME);
     }
 
-    /// The back end's folder is another one: the domain was resumed elsewhere.
+    /// The backend's folder is another one: the domain was resumed elsewhere.
     pub(crate) fn moved(&self, otherend: &CStr) -> Result {
         let path = Path::new(otherend)?;
         *self.otherend.path.lock() = path;

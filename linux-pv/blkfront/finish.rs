@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that the back end has answered are completed, or submitted once more.
+//! Requests that the backend has answered are completed, or submitted once more.
 //!
 //! That is done on the CPU that the event came to, and for many requests at a time: another CPU
 //! would have to be interrupted, which costs a virtual one more than the work.
@@ -37,7 +37,7 @@ pub(crate) fn unsuccessful(
             rq.queue().disable_secure_erase();
             BlkStatus::NOTSUPP
         }
-        // Old back ends answer an empty barrier, which they do not know, with a plain error.
+        // Old backends answer an empty barrier, which they do not know, with a plain error.
         Operation::Flush | Operation::Barrier
             if outcome == Outcome::Unsupported
                 || (operation == Operation::Barrier && rq.op() == Op::Flush) =>
@@ -46,7 +46,7 @@ pub(crate) fn unsuccessful(
                 pr_warn!("{}: flush or barrier op failed\n", name);
             }
             vbd.capabilities.lose_flush();
-            // There is nothing to flush, as far as this back end is concerned. But data that was to
+            // There is nothing to flush, as far as this backend is concerned. But data that was to
             // be written has not been, so that is to be written without.
             if rq.op() == Op::Flush {
                 BlkStatus::OK

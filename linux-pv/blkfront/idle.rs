@@ -37,7 +37,7 @@ impl Job for ReturnIdle {
                 }
             }
             drop(spare);
-            // A page that the back end has mapped stays: it would have to be kept for it anyway.
+            // A page that the backend has mapped stays: it would have to be kept for it anyway.
             while let Some(grant) = idle.pop() {
                 match grant.try_end() {
                     Ok(page) => drop(page),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The limits of a disk's queue, from what was agreed with the back end.
+//! The limits of a disk's queue, from what was agreed with the backend.
 
 use kernel_ext::block::{Feature, Features, QueueLimits, SECTOR_SIZE};
 use xen_abi::PAGE_SIZE;

@@ -16,10 +16,10 @@ kernel_ext::module_params! {
     /// See [`max_ring_page_order`].
     MAX_RING_ORDER: u32 = 0, "max_ring_page_order", 0o444,
         "Maximum order of pages to be used for the shared ring";
-    /// Whether back ends may see whole pages that a request's data is part of. A disk can say 0 for
+    /// Whether backends may see whole pages that a request's data is part of. A disk can say 0 for
     /// itself with `trusted` in its xenstore folder, which the toolstack writes.
     TRUSTED: bool = true, "trusted", 0o644, "Is the backend trusted";
-    /// Whether persistent grants are offered to back ends.
+    /// Whether persistent grants are offered to backends.
     PERSISTENT: bool = true, "feature_persistent", 0o644, "Enables the persistent grants feature";
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn max_ring_page_order() -> u32 {
     MAX_RING_ORDER.get().min(MAX_RING_PAGE_ORDER)
 }
 
-/// Whether the back end of a disk without a node `trusted` is trusted.
+/// Whether the backend of a disk without a node `trusted` is trusted.
 pub(crate) fn trusted() -> bool {
     TRUSTED.get()
 }

@@ -98,7 +98,7 @@ impl Operations for Blk {
     #[inline]
     fn queue_rq(hw: &HwQueue, rq: IdleRequest<'_, Self>, last: bool) -> QueueResult<Self> {
         if rq.op() == Op::Flush && !hw.vbd.capabilities.flush() {
-            // The back end writes through, or has refused a flush although it had offered it.
+            // The backend writes through, or has refused a flush although it had offered it.
             rq.start().end(BlkStatus::OK);
             if last {
                 Self::commit_rqs(hw);

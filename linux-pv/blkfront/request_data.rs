@@ -18,9 +18,9 @@ pub(crate) struct RequestData {
     pub(crate) copies: KVec<Grant>,
     /// Granted pages with the segments of an indirect request.
     pub(crate) descriptors: KVec<Grant>,
-    /// The operation that the back end was asked for.
+    /// The operation that the backend was asked for.
     pub(crate) operation: Operation,
-    /// How many bytes the back end was asked to transfer, if not all: see [`crate::submit`].
+    /// How many bytes the backend was asked to transfer, if not all: see [`crate::submit`].
     pub(crate) part: Option<u32>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn unlent(mut rq: OwnedRequest<Blk>) -> LentRequest<Blk> {
     LentRequest::without_loans(rq, loans)
 }
 
-/// The request, whatever the back end still does with its pages: see [`LentRequest::abandon`].
+/// The request, whatever the backend still does with its pages: see [`LentRequest::abandon`].
 /// Granted copies are dropped, which has the same effect.
 pub(crate) fn abandon(request: LentRequest<Blk>) -> OwnedRequest<Blk> {
     let (mut rq, loans) = request.abandon();

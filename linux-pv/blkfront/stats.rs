@@ -32,7 +32,7 @@ counters! {
         write_zeroes,
         /// Segments of all requests.
         segments,
-        /// Events sent to the back end.
+        /// Events sent to the backend.
         notifications,
         /// Events received.
         interrupts,
@@ -50,7 +50,7 @@ counters! {
         grants,
         /// Bytes copied to or from granted pages.
         copied_bytes,
-        /// Requests that were in flight when the back end was lost.
+        /// Requests that were in flight when the backend was lost.
         requeued,
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the data of requests gets to the back end and back, and the grants and pages for that.
+//! How the data of requests gets to the backend and back, and the grants and pages for that.
 //!
 //! | mode | when | cost of a segment |
 //! |---|---|---|
-//! | [`Direct`](DataMode::Direct) | the back end is trusted, keeps no grants | grant, revocation |
-//! | [`Persistent`](DataMode::Persistent) | the back end keeps grants mapped | a copy |
-//! | [`Bounce`](DataMode::Bounce) | the back end is not trusted | a copy, grant, revocation |
+//! | [`Direct`](DataMode::Direct) | the backend is trusted, keeps no grants | grant, revocation |
+//! | [`Persistent`](DataMode::Persistent) | the backend keeps grants mapped | a copy |
+//! | [`Bounce`](DataMode::Bounce) | the backend is not trusted | a copy, grant, revocation |
 //!
 //! Pages are copied to and from without the ring's lock, and so that only the bytes of the request
 //! change: a bounce page keeps what was in it before, but that was this disk's data already.
@@ -38,7 +38,7 @@ const MAX_SPARE_REFS: usize = 256;
 /// memory.
 const MAX_COPY_PAGES: usize = 4096;
 
-/// How the data of requests gets to the back end and back.
+/// How the data of requests gets to the backend and back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DataMode {
     /// The request's own pages are granted for as long as it is in flight.
@@ -50,7 +50,7 @@ pub(crate) enum DataMode {
 }
 
 impl DataMode {
-    /// The access that a back end needs to pages it only reads. With persistent grants it cannot
+    /// The access that a backend needs to pages it only reads. With persistent grants it cannot
     /// know what it will be asked to do with a page next time, so it maps all for writing, and that
     /// fails for a read-only grant.
     fn to_read(self) -> Access {
@@ -65,13 +65,13 @@ impl DataMode {
 /// or after a while.
 pub(crate) struct NoGrants;
 
-/// The back end answered a request but still has its pages mapped, which it must not unless grants
+/// The backend answered a request but still has its pages mapped, which it must not unless grants
 /// are persistent.
 pub(crate) struct StillMapped;
 
 /// The grants and pages of a connection, under the ring's lock.
 pub(crate) struct Stock {
-    /// The back end.
+    /// The backend.
     pub(crate) peer: DomId,
     pub(crate) mode: DataMode,
     /// Unused references.
@@ -81,7 +81,7 @@ pub(crate) struct Stock {
     /// Pages for copies that are not granted, in mode `Bounce`.
     pub(crate) bounce: PagePool,
     /// Pages for the segments of indirect requests. They stay granted in any mode: they hold
-    /// nothing but grant references, which the back end is told anyway.
+    /// nothing but grant references, which the backend is told anyway.
     pub(crate) descriptors: GrantPool,
     /// A page of zeroes, granted read-only, once it was needed.
     zeroes: Option<Grant>,
@@ -163,7 +163,7 @@ impl Stock {
         spare
     }
 
-    /// Puts pages back that were idle, because the back end has them mapped.
+    /// Puts pages back that were idle, because the backend has them mapped.
     pub(crate) fn take_in(&mut self, grants: &mut KVec<Grant>) {
         self.persistent.take_in(grants);
     }
@@ -225,7 +225,7 @@ impl Stock {
         }
     }
 
-    /// Revokes the grants of the request's own pages, as far as the back end lets us.
+    /// Revokes the grants of the request's own pages, as far as the backend lets us.
     #[inline]
     pub(crate) fn reclaim(
         &mut self,
@@ -239,7 +239,7 @@ impl Stock {
         (rq, result)
     }
 
-    /// Takes back the granted pages of a request that the back end has answered, or that was not
+    /// Takes back the granted pages of a request that the backend has answered, or that was not
     /// published.
     #[inline]
     pub(crate) fn take_back(&mut self, rq: &mut OwnedRequest<Blk>) -> Result<(), StillMapped> {
@@ -261,7 +261,7 @@ impl Stock {
                     // Freed if the pool is full already.
                     let _ = self.bounce.put(page);
                 }
-                // Dropped, so that the kernel waits for the back end to unmap it.
+                // Dropped, so that the kernel waits for the backend to unmap it.
                 Err(_) => result = Err(StillMapped),
             }
         }

@@ -5,7 +5,7 @@
 //! All but copying data happens under the ring's lock, and allocates no memory but for pages that a
 //! pool grows by. A block-layer request becomes one request on the ring. If it is too large for
 //! one, it is submitted in parts, one after the other: the block layer knows the limits of the
-//! queue, but after a migration there may be requests that were built for another back end, and
+//! queue, but after a migration there may be requests that were built for another backend, and
 //! barriers take fewer segments than writes.
 
 use kernel::prelude::*;
@@ -229,7 +229,7 @@ impl Submission<'_> {
         if stock.need_refs(expected).is_err() {
             return Err((rq, Unsendable::NoGrants));
         }
-        // The back end only reads what is written; FreeBSD's and Windows' front ends grant it so
+        // The backend only reads what is written; FreeBSD's and Windows' frontends grant it so
         // too.
         let access = match operation {
             Operation::Read => Access::ReadWrite,
@@ -258,7 +258,7 @@ impl Submission<'_> {
     /// of a write must differ: all of them name one granted page of zeroes. It costs the guest
     /// neither memory nor copies.
     ///
-    /// With persistent grants this would make the back end map a grant that it has mapped already,
+    /// With persistent grants this would make the backend map a grant that it has mapped already,
     /// which Linux's does, but with a complaint for each. There, pages from the pool are zeroed.
     fn write_zeroes(&mut self, rq: IdleRequest<'_, Blk>) -> QueueResult<Blk> {
         let sector = rq.sector();

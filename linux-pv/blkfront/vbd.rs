@@ -26,7 +26,7 @@ pub(crate) struct Vbd {
     pub(crate) handle: u16,
     /// Name for messages.
     pub(crate) name: DiskName,
-    /// Which requests the back end takes.
+    /// Which requests the backend takes.
     pub(crate) capabilities: Capabilities,
     rings: KVec<Pin<KBox<IrqSpinLock<Ring>>>>,
 }
@@ -37,17 +37,17 @@ pub(crate) struct Ring {
     pub(crate) stats: Stats,
 }
 
-/// Whether and how a ring is connected to the back end.
+/// Whether and how a ring is connected to the backend.
 pub(crate) enum Link {
     /// Not yet, or never again: requests fail.
     Disconnected,
-    /// Requests go to the back end.
+    /// Requests go to the backend.
     Connected(KBox<Connection>),
-    /// The back end closes: new requests fail, those that it has may still be answered.
+    /// The backend closes: new requests fail, those that it has may still be answered.
     Closing(KBox<Connection>),
     /// There will be a connection again: requests wait.
     Suspended,
-    /// This back end offers fewer rings than the one before: requests go to that ring.
+    /// This backend offers fewer rings than the one before: requests go to that ring.
     Elsewhere(usize),
     /// Never again, for the reason given: requests fail. What is left of the connection is closed
     /// when the device goes, or when the domain is resumed elsewhere.
@@ -81,7 +81,7 @@ impl Vbd {
         &self.rings
     }
 
-    /// Requests that the back end has.
+    /// Requests that the backend has.
     pub(crate) fn in_flight(&self) -> u32 {
         let rings = self.rings.iter().map(|ring| match &ring.lock().link {
             Link::Connected(c) | Link::Closing(c) => c.in_flight.taken(),
@@ -91,7 +91,7 @@ impl Vbd {
     }
 
     /// Ends all connections and leaves the rings without, in the state that `then` gives for each.
-    /// What the back end had not answered is appended to `requests`. May sleep.
+    /// What the backend had not answered is appended to `requests`. May sleep.
     pub(crate) fn disconnect(&self, requests: &mut RequestList<Blk>, then: impl Fn() -> Link) {
         for ring in &self.rings {
             let mut ring = ring.lock();
@@ -107,7 +107,7 @@ impl Vbd {
         }
     }
 
-    /// Takes no more requests; those that the back end has may still be answered. Any context.
+    /// Takes no more requests; those that the backend has may still be answered. Any context.
     pub(crate) fn quiesce(&self) {
         for ring in &self.rings {
             let mut ring = ring.lock();
@@ -118,8 +118,8 @@ impl Vbd {
         }
     }
 
-    /// Takes no more requests, for the reason given, and fails those that the back end has. The
-    /// connections stay until the back end has closed its side, so that their memory can be freed
+    /// Takes no more requests, for the reason given, and fails those that the backend has. The
+    /// connections stay until the backend has closed its side, so that their memory can be freed
     /// at once then. Any context; returns whether there was a connection.
     pub(crate) fn shut(&self, why: &'static str) -> bool {
         let mut failed = RequestList::new();

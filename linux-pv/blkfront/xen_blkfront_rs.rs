@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Front end of the Xen block protocol: the disks of a guest (`/dev/xvda`).
+//! Frontend of the Xen block protocol: the disks of a guest (`/dev/xvda`).
 //!
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, blk-mq) and `xen_ring` (ring,
 //! messages). The life of a disk:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
-//! 2. [`connect`] agrees with the back end on rings and features ([`capabilities`]).
+//! 2. [`connect`] agrees with the backend on rings and features ([`capabilities`]).
 //! 3. [`disk`] makes the Linux disk, under the name the toolstack chose, within [`limits`];
 //!    [`ioctl`] is what processes ask of it, [`idle`] gives back what it has not needed for a
 //!    while.
@@ -19,7 +19,7 @@
 //! [`params`] are the module's parameters and [`stats`] what debugfs shows.
 //!
 //! The protocol is described in `io/blkif.h`. There is no unsafe code here, and nothing that the
-//! back end does can make the driver do more than fail requests.
+//! backend does can make the driver do more than fail requests.
 
 #![forbid(unsafe_code)]
 

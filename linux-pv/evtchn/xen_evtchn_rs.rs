@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/evtchn`: event channels of user programs (xenstored, xenconsoled, device models, back ends).
+//! `/dev/xen/evtchn`: event channels of user programs (xenstored, xenconsoled, device models, backends).
 //!
 //! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_devfile` (the queue).
 //!

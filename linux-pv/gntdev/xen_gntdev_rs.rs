@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/gntdev`: other domains' granted pages, mapped by user programs (back ends, xenstored, consoles).
+//! `/dev/xen/gntdev`: other domains' granted pages, mapped by user programs (backends, xenstored, consoles).
 //!
 //! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space); how a copy is
 //! taken apart is in `xen_devfile`.

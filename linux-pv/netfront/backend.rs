@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connected back end, and the settings that it gets while it is connected: the user's RSS
+//! A connected backend, and the settings that it gets while it is connected: the user's RSS
 //! settings, the multicast groups that are wanted, the head room for XDP programs.
 //!
-//! The network stack asks for these with the RTNL lock held, and a back end may take its time, or
+//! The network stack asks for these with the RTNL lock held, and a backend may take its time, or
 //! never answer. So the settings are noted, and a work item passes them on ([`Updates`]). It does
 //! not wait either, but runs again when an answer comes, or after a while.
 
@@ -21,7 +21,7 @@ use crate::headroom::{self, Headroom};
 use crate::interface::Nic;
 use crate::{filter, rss};
 
-/// The back end, from Connected until the connection is closed.
+/// The backend, from Connected until the connection is closed.
 pub(crate) struct Backend {
     pub(crate) dev: ARef<Device>,
     /// Its folder in the xenstore.
@@ -34,7 +34,7 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// The back end of `dev`, which has offered `features` and was asked for `headroom` bytes of
+    /// The backend of `dev`, which has offered `features` and was asked for `headroom` bytes of
     /// head room.
     pub(crate) fn new(
         dev: &Device<Bound>,
@@ -62,7 +62,7 @@ impl Updates {
         Ok(Arc::new(Self(worker), GFP_KERNEL)?)
     }
 
-    /// Has settings passed on that the back end does not know. Any context.
+    /// Has settings passed on that the backend does not know. Any context.
     pub(crate) fn schedule(&self) {
         self.0.as_ref().schedule(Duration::ZERO);
     }

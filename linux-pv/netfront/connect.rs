@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Agreeing with the back end, through the xenstore, on queues and features.
+//! Agreeing with the backend, through the xenstore, on queues and features.
 //!
-//! A back end in state InitWait has written all that it can do. Rings and event channels
+//! A backend in state InitWait has written all that it can do. Rings and event channels
 //! are made then and offered to it together with what we can do; it connects to them when we are
 //! Connected.
 
@@ -27,7 +27,7 @@ use crate::receive::RxLink;
 use crate::transmit::TxLink;
 use crate::vif::Vif;
 
-/// What a back end offers.
+/// What a backend offers.
 pub(crate) struct Offered {
     transport: Transport,
     pub(crate) features: Features,
@@ -38,13 +38,13 @@ pub(crate) struct Links {
     queues: KVec<(KBox<TxLink>, KBox<RxLink>)>,
     control: Option<KBox<ControlLink>>,
     split: bool,
-    /// The head room that the back end is asked for, in bytes.
+    /// The head room that the backend is asked for, in bytes.
     headroom: u32,
     updates: Arc<Updates>,
 }
 
 impl Offered {
-    /// Reads what the back end offers.
+    /// Reads what the backend offers.
     pub(crate) fn read(dev: &Device<Bound>) -> Result<Self, Failure> {
         let backend = dev.otherend_node();
         let features = Features::from_store(|key| backend.lookup(key)).map_err(|bad| {
@@ -114,7 +114,7 @@ impl Links {
         self.queues.len() as u32
     }
 
-    /// The back end that is about to connect to them.
+    /// The backend that is about to connect to them.
     pub(crate) fn backend(
         &self,
         dev: &Device<Bound>,
@@ -160,7 +160,7 @@ impl Links {
         ] {
             own.write(feature, fmt!("1"))?;
         }
-        // Groups are passed on when the back end is connected.
+        // Groups are passed on when the backend is connected.
         own.remove(c"request-multicast-control")?;
         match &self.control {
             Some(control) => control.announce(&own)?,
@@ -214,7 +214,7 @@ impl Links {
             let mut half = queue.rx.lock();
             half.link.insert(rx).fill(&queue.stats);
             drop(half);
-            // The back end may have looked at the rings before there was anything.
+            // The backend may have looked at the rings before there was anything.
             tx_channel.notify();
             if split {
                 rx_channel.notify();
@@ -260,7 +260,7 @@ fn channels(
     Ok((one.clone(), one))
 }
 
-/// Ends all connections of an interface. What the back end has not answered is lost. May sleep.
+/// Ends all connections of an interface. What the backend has not answered is lost. May sleep.
 pub(crate) fn disconnect(nic: &Nic) {
     let vif: &Vif = nic.data();
     vif.filter.lock().forget();

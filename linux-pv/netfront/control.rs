@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The control ring: the requests that make the back end use a hash and an indirection table.
+//! The control ring: the requests that make the backend use a hash and an indirection table.
 //!
 //! There is one request at a time on the ring. Each is sent when the one before is answered; an
 //! answer has the work item of [`crate::backend`] run. Nothing waits here.
@@ -24,7 +24,7 @@ use xen_ring::netif::CtrlFrontRing;
 use crate::backend::Updates;
 use crate::rss::{RssSettings, KEY_LEN, TABLE_LEN};
 
-/// How long the back end gets for an answer.
+/// How long the backend gets for an answer.
 const PATIENCE: Delta = Delta::from_secs(5);
 
 /// What is called for the control ring's events.
@@ -51,16 +51,16 @@ pub(crate) struct ControlLink {
     ring: CtrlFrontRing<SharedRing>,
     control: Control,
     to: DomId,
-    /// The settings that the back end uses.
+    /// The settings that the backend uses.
     in_effect: Option<RssSettings>,
     transfer: Option<Transfer>,
 }
 
-/// Settings on their way to the back end.
+/// Settings on their way to the backend.
 struct Transfer {
     settings: RssSettings,
     step: Step,
-    /// Hash types that the back end knows.
+    /// Hash types that the backend knows.
     types: HashTypes,
     /// The page that the request in flight names.
     _page: Option<Grant>,
@@ -91,7 +91,7 @@ impl Step {
         }
     }
 
-    /// The request of this step, and the page that it names, granted to the back end.
+    /// The request of this step, and the page that it names, granted to the backend.
     fn request(
         self,
         settings: &RssSettings,
@@ -160,16 +160,16 @@ impl ControlLink {
         Ok(())
     }
 
-    /// Goes on with making `settings` take effect, as far as the back end has answered. Returns
+    /// Goes on with making `settings` take effect, as far as the backend has answered. Returns
     /// after how long to call this again although no answer has come; none if they are in effect.
     ///
     /// # Errors
     ///
-    /// If the back end refuses, does not answer in time, or breaks the protocol.
+    /// If the backend refuses, does not answer in time, or breaks the protocol.
     pub(crate) fn update(&mut self, settings: &RssSettings) -> Result<Option<Duration>> {
         let result = self.advance(settings);
         if result.is_err() {
-            // Should the back end not let go of a page, page and grant are left to the kernel.
+            // Should the backend not let go of a page, page and grant are left to the kernel.
             self.transfer = None;
             self.in_effect = None;
         }
@@ -188,7 +188,7 @@ impl ControlLink {
             let Some(answer) = self.answer()? else {
                 let left = PATIENCE.as_millis() - self.waited().as_millis();
                 if left <= 0 {
-                    pr_warn!("the back end does not answer on the control ring\n");
+                    pr_warn!("the backend does not answer on the control ring\n");
                     return Err(ETIMEDOUT);
                 }
                 return Ok(Some(Duration::from_millis(left as u64)));

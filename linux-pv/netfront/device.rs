@@ -5,7 +5,7 @@
 //! | step | what is done |
 //! |---|---|
 //! | offer, connect | queues are made and used at once; the interface is registered once |
-//! | back end is Connected | the neighbours are told where the interface is now |
+//! | backend is Connected | the neighbours are told where the interface is now |
 //! | quiesce | the carrier is taken away |
 //! | disconnect, resume | the queues are taken apart; unanswered packets are lost, as on a wire |
 //! | remove | the interface is unregistered |
@@ -30,7 +30,7 @@ use crate::vif::Vif;
 /// A device.
 pub(crate) struct Netfront {
     nic: Arc<Nic>,
-    /// For the back end of the connection that was made last.
+    /// For the backend of the connection that was made last.
     backend: Option<Backend>,
     /// Since the first connection.
     registration: Option<Registration<Vif>>,
@@ -145,7 +145,7 @@ impl FrontendDriver for Netfront {
         self.nic.data().stop_updates();
     }
 
-    // In `close` nothing is done: the rings stay granted until the device goes, since the back end
+    // In `close` nothing is done: the rings stay granted until the device goes, since the backend
     // may still use them.
 
     fn disconnect(&mut self) {

@@ -16,7 +16,7 @@ pub(crate) enum Direction {
     Receive = 1,
 }
 
-/// A queue's event channel, shared by both halves if the back end knows one only.
+/// A queue's event channel, shared by both halves if the backend knows one only.
 pub(crate) type Channel = Arc<EventChannel<OnEvent>>;
 
 /// What is called for a queue's events: they have the queue polled. No further event

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an interface can do: as far as the back end offers it, and the user wants it.
+//! What an interface can do: as far as the backend offers it, and the user wants it.
 
 use kernel::prelude::*;
 use kernel_ext::net::{Capabilities, Feature, Features, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN};
@@ -8,7 +8,7 @@ use xen_ring::netif::features::{Offloads, MAX_MTU};
 
 use crate::interface::Nic;
 
-/// What an interface can do before anything is known of the back end.
+/// What an interface can do before anything is known of the backend.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         fixed: Feature::ReceiveChecksum | Feature::RobustGso,
@@ -22,7 +22,7 @@ pub(crate) fn capabilities() -> Capabilities {
     }
 }
 
-/// Those of the requested features that the back end offers, too.
+/// Those of the requested features that the backend offers, too.
 pub(crate) fn fix(nic: &Nic, requested: Features) -> Features {
     let has = |feature: Feature| requested.contains(feature);
     let offloads = Offloads {

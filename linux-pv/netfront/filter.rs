@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The multicast filter: which groups' packets the back end passes on
+//! The multicast filter: which groups' packets the backend passes on
 //! (`feature-dynamic-multicast-control`).
 //!
 //! It passes on those of all groups until it is asked not to, and takes up to 64 groups. Where
 //! the stack wants more, or packets of all groups, it is asked to pass on all again.
 //!
-//! Requests to the back end are extras on the first queue's transmit ring. When the last one is
+//! Requests to the backend are extras on the first queue's transmit ring. When the last one is
 //! answered the work item of [`crate::backend`] runs again, and switches the filter on.
 
 use core::time::Duration;
@@ -20,16 +20,16 @@ use crate::delayed_poll::RETRY_DELAY;
 use crate::interface::Nic;
 use crate::transmit::{request_multicast, stop_if_full, MulticastRequests};
 
-/// Groups that a back end can pass on (Linux: `XEN_NETBK_MCAST_MAX`).
+/// Groups that a backend can pass on (Linux: `XEN_NETBK_MCAST_MAX`).
 const MAX_GROUPS: usize = 64;
 
-/// Which groups are wanted, and which the back end was asked for.
+/// Which groups are wanted, and which the backend was asked for.
 pub(crate) struct Filter {
     /// The groups whose packets are wanted; `None` if those of all are.
     wanted: Option<KVec<Address>>,
-    /// Groups that the back end was asked for.
+    /// Groups that the backend was asked for.
     requested: KVec<Address>,
-    /// The back end passes on packets of those groups only.
+    /// The backend passes on packets of those groups only.
     on: bool,
     /// It has refused one, so it is not asked any more.
     refused: bool,
@@ -61,14 +61,14 @@ impl Filter {
         Ok(())
     }
 
-    /// There is no connection any more: the next back end knows nothing.
+    /// There is no connection any more: the next backend knows nothing.
     pub(crate) fn forget(&mut self) {
         self.requested.clear();
         self.on = false;
         self.refused = false;
     }
 
-    /// Passes on what is wanted, as far as the back end has answered.
+    /// Passes on what is wanted, as far as the backend has answered.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Filter {
         }
         let requests = requests(nic);
         if requests.refused {
-            pr_info!("{}: the back end knows no more groups\n", nic.name());
+            pr_info!("{}: the backend knows no more groups\n", nic.name());
             self.refused = true;
             return self.switch(backend, false);
         }
@@ -108,7 +108,7 @@ impl Filter {
         self.switch(backend, true)
     }
 
-    /// Switches the back end's filter.
+    /// Switches the backend's filter.
     fn switch(&mut self, backend: &Backend, on: bool) -> Result {
         if self.on != on {
             let own = backend.dev.node();
@@ -120,7 +120,7 @@ impl Filter {
     }
 }
 
-/// Passes on to a connected back end which groups are wanted. In the work item; returns after how
+/// Passes on to a connected backend which groups are wanted. In the work item; returns after how
 /// long to call this again, if no answer comes before.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
@@ -133,7 +133,7 @@ pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     }
 }
 
-/// Sends one request. The back end takes them on all queues; the first one will do.
+/// Sends one request. The backend takes them on all queues; the first one will do.
 fn request(nic: &Nic, request: Multicast) -> Result {
     let mut tx = nic.lock_tx(0).ok_or(ENODEV)?;
     let link = tx.link.as_mut().ok_or(ENODEV)?;

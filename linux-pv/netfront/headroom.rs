@@ -2,9 +2,9 @@
 
 //! Head room for XDP programs in packets' buffers (`feature-xdp-headroom`).
 //!
-//! A back end that offers to leaves the room that programs want. It is asked when it connects, and
-//! again when the first program comes or the last one goes: the front end publishes Reconfiguring
-//! and waits, in the work item of [`crate::backend`], until the back end is Reconfigured. Packets
+//! A backend that offers to leaves the room that programs want. It is asked when it connects, and
+//! again when the first program comes or the last one goes: the frontend publishes Reconfiguring
+//! and waits, in the work item of [`crate::backend`], until the backend is Reconfigured. Packets
 //! that come without head room meanwhile are moved in their page.
 
 use core::time::Duration;
@@ -17,31 +17,31 @@ use xen::bus::{Dir, State};
 use crate::backend::Backend;
 use crate::interface::Nic;
 
-/// How long the back end gets to follow.
+/// How long the backend gets to follow.
 const PATIENCE: Delta = Delta::from_secs(5);
 
 /// How long it gets if its state does not tell whether it has followed: Linux's stays Reconfigured
 /// after it was asked once.
 const BLIND_PATIENCE: Delta = Delta::from_millis(100);
 
-/// Time between two looks at the back end's state.
+/// Time between two looks at the backend's state.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The head room that a back end leaves.
+/// The head room that a backend leaves.
 pub(crate) struct Headroom {
     /// Bytes that it was asked for last.
     requested: u32,
     asked: Option<Asked>,
 }
 
-/// The back end was asked, and may not have followed yet.
+/// The backend was asked, and may not have followed yet.
 struct Asked {
     at: Instant<Monotonic>,
     /// It was Reconfigured before.
     blind: bool,
 }
 
-/// The value of the node `xdp-headroom`: bytes that the back end is asked to leave free before
+/// The value of the node `xdp-headroom`: bytes that the backend is asked to leave free before
 /// packets, if there is a program or not.
 pub(crate) fn wanted(program: bool) -> u32 {
     if program {
@@ -51,7 +51,7 @@ pub(crate) fn wanted(program: bool) -> u32 {
     }
 }
 
-/// Asks a connected back end for the room that programs want. In the work item; returns after how
+/// Asks a connected backend for the room that programs want. In the work item; returns after how
 /// long to call this again.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
@@ -61,7 +61,7 @@ pub(crate) fn update(nic: &Nic) -> Option<Duration> {
 }
 
 impl Headroom {
-    /// Of a back end that was asked for so many bytes before it connected.
+    /// Of a backend that was asked for so many bytes before it connected.
     pub(crate) fn new(requested: u32) -> Self {
         Self {
             requested,
@@ -85,7 +85,7 @@ impl Backend {
                 if waited < PATIENCE {
                     return Some(POLL_INTERVAL);
                 }
-                pr_warn!("the back end does not follow to another xdp-headroom\n");
+                pr_warn!("the backend does not follow to another xdp-headroom\n");
             }
             headroom.asked = None;
             self.dev.switch_state(State::Connected);

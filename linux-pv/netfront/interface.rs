@@ -2,7 +2,7 @@
 
 //! What the network stack asks of the driver.
 //!
-//! Functions that are called with the RTNL lock held do not wait for the back end: they note what
+//! Functions that are called with the RTNL lock held do not wait for the backend: they note what
 //! is wanted, and [`crate::backend`] passes it on.
 
 use kernel::prelude::*;

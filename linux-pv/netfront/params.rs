@@ -10,7 +10,7 @@ const DEFAULT_QUEUES: u32 = 8;
 kernel_ext::module_params! {
     /// See [`max_queues`].
     MAX_QUEUES: u32 = 0, "max_queues", 0o644, "Maximum number of queues per virtual interface";
-    /// Whether back ends may see whole pages that packets are part of. An interface can say 0 for
+    /// Whether backends may see whole pages that packets are part of. An interface can say 0 for
     /// itself with `trusted` in its xenstore folder, which the toolstack writes.
     TRUSTED: bool = true, "trusted", 0o644, "Is the backend trusted";
 }
@@ -24,7 +24,7 @@ pub(crate) fn max_queues() -> u32 {
     }
 }
 
-/// Whether the back end of an interface without a node `trusted` is trusted.
+/// Whether the backend of an interface without a node `trusted` is trusted.
 pub(crate) fn trusted() -> bool {
     TRUSTED.get()
 }

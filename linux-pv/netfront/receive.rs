@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets from the back end to the network stack, and buffers for the next.
+//! Packets from the backend to the network stack, and buffers for the next.
 //!
-//! A buffer is a page that the back end may fill. A small packet is copied out of it, and the
+//! A buffer is a page that the backend may fill. A small packet is copied out of it, and the
 //! buffer is posted again as it is, its grant included. Of a large one only the headers are copied:
-//! its pages go up, once the back end cannot write to them any more, and come back to the pool when
+//! its pages go up, once the backend cannot write to them any more, and come back to the pool when
 //! the stack is done with them. [`Delivery`] makes the packets.
 
 use kernel::prelude::*;
@@ -31,7 +31,7 @@ mod delivery;
 
 use delivery::Delivery;
 
-/// Buffers of the largest packet, with a slot for an extra. With fewer of them the back end may
+/// Buffers of the largest packet, with a slot for an extra. With fewer of them the backend may
 /// have too few to go on, and then sends no event.
 const MIN_POSTED: u32 = NR_SLOTS_MIN + 1;
 
@@ -47,7 +47,7 @@ pub(crate) struct RxLink {
     pub(crate) channel: Channel,
     refill: Pin<KBox<Worker<DelayedPoll>>>,
     pub(crate) ring: RxFrontRing<SharedRing>,
-    /// The buffers that the back end has.
+    /// The buffers that the backend has.
     pub(crate) receiver: Buffers,
     /// Buffers to be posted again.
     pub(crate) spare: KVec<LentPage>,
@@ -56,7 +56,7 @@ pub(crate) struct RxLink {
     xdp: XdpQueue<Vif>,
     pool: PagePool,
     to: DomId,
-    /// The back end may see what was in pages before.
+    /// The backend may see what was in pages before.
     trusted: bool,
     /// Responses have come since an event was last ended.
     worked: bool,
@@ -164,7 +164,7 @@ impl RxLink {
         Ok(work)
     }
 
-    /// Posts as many buffers as there is room for, and tells the back end.
+    /// Posts as many buffers as there is room for, and tells the backend.
     #[inline]
     pub(crate) fn fill(&mut self, stats: &Stats) {
         let mut short = false;
@@ -209,7 +209,7 @@ impl RxLink {
         }
         let page = self.pool.get()?;
         if !self.trusted {
-            // What the stack has made of an earlier packet in there is not for the back end.
+            // What the stack has made of an earlier packet in there is not for the backend.
             page.zero();
         }
         LentPage::new(page, &mut self.refs, self.to).ok()
@@ -234,5 +234,5 @@ fn recycle(spare: &mut KVec<LentPage>, buffer: LentPage) {
     let _ = spare.push_within_capacity(buffer);
 }
 
-/// Buffers that the back end has, or had.
+/// Buffers that the backend has, or had.
 type Buffers = Receiver<LentPage, KVec<Option<LentPage>>>;

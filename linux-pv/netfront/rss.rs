@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive-side scaling: which queue the back end puts a packet on, as the user has set it
+//! Receive-side scaling: which queue the backend puts a packet on, as the user has set it
 //! (`ethtool -X`).
 //!
-//! The setting outlives connections. The control ring carries it to the back end, in the work item
+//! The setting outlives connections. The control ring carries it to the backend, in the work item
 //! of [`crate::backend`]: see [`crate::control`].
 
 use core::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct RssSettings {
     pub(crate) table: [u32; TABLE_LEN],
 }
 
-/// What the user has set; none if the back end chooses a packet's queue as it likes.
+/// What the user has set; none if the backend chooses a packet's queue as it likes.
 pub(crate) struct Rss(Option<RssSettings>);
 
 impl RssSettings {
@@ -83,7 +83,7 @@ impl Rss {
     }
 }
 
-/// Passes on to a connected back end what the user has set. In the work item; returns after how
+/// Passes on to a connected backend what the user has set. In the work item; returns after how
 /// long to call this again, if no answer comes before.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
@@ -101,7 +101,7 @@ pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     };
     updated.unwrap_or_else(|_| {
         pr_warn!(
-            "{}: the back end chooses the queues of received packets as it likes now\n",
+            "{}: the backend chooses the queues of received packets as it likes now\n",
             nic.name()
         );
         rss.0 = None;

@@ -22,22 +22,22 @@ use crate::vif::Vif;
 counters! {
     /// What a queue has done since the interface was attached.
     pub(crate) struct Stats: Counter {
-        /// Packets given to the back end.
+        /// Packets given to the backend.
         tx_packets,
         /// Their bytes.
         tx_bytes,
         /// Packets that could not be sent.
         tx_dropped,
-        /// Packets that the back end has not carried out.
+        /// Packets that the backend has not carried out.
         tx_errors,
         /// Ring slots used for sending.
         tx_slots,
         /// Short packets for whose end nobody waited, so that they made no event.
         tx_unawaited,
-        /// Packets that were copied, since the back end may not see their pages or could not use
+        /// Packets that were copied, since the backend may not see their pages or could not use
         /// them.
         tx_copied,
-        /// Events sent to the back end for packets.
+        /// Events sent to the backend for packets.
         tx_notifications,
         /// Times that the queue was stopped for want of ring slots.
         tx_full,
@@ -53,7 +53,7 @@ counters! {
         rx_slots,
         /// Packets that were copied whole, so that their buffer was used again as it was.
         rx_copied,
-        /// Events sent to the back end for buffers.
+        /// Events sent to the backend for buffers.
         rx_notifications,
         /// Large packets whose checksum was not marked as open though it is.
         rx_gso_checksum_fixup,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets from the network stack to the back end: the transmit half of a queue.
+//! Packets from the network stack to the backend: the transmit half of a queue.
 //!
-//! A packet's pages are lent as they are, or as a copy if the back end may not see what else is in
+//! A packet's pages are lent as they are, or as a copy if the backend may not see what else is in
 //! them ([`mod@send`]). The packet is freed with its last page, by the poll function
 //! ([`mod@complete`]).
 
@@ -37,7 +37,7 @@ pub(crate) use multicast::{request_multicast, MulticastRequests};
 pub(crate) use send::start_xmit;
 
 /// Slots on the ring up to which nobody waits for the completion of short packets. What is behind
-/// them is freed as soon as it is sent, so that sockets notice when the back end cannot keep up.
+/// them is freed as soon as it is sent, so that sockets notice when the backend cannot keep up.
 const MAX_UNAWAITED: u32 = 32;
 
 /// Responses that nobody waits for, but which make an event all the same, before there are
@@ -69,13 +69,13 @@ pub(crate) struct TxLink {
     /// Frees packets whose completion nobody waits for, if nothing else does.
     sweep: Pin<KBox<Worker<DelayedPoll>>>,
     pub(crate) ring: TxFrontRing<SharedRing>,
-    /// What the back end has.
+    /// What the backend has.
     in_flight: Requests,
     refs: GrantRefs,
     /// Pages for copies.
     pages: PagePool,
     to: DomId,
-    /// The back end may see whole pages.
+    /// The backend may see whole pages.
     trusted: bool,
     /// Slots that were pushed after the last one whose response somebody waits for.
     unawaited: u32,
@@ -95,7 +95,7 @@ enum Request {
     Multicast,
 }
 
-/// What the back end has.
+/// What the backend has.
 type Requests = InFlight<Request, KVec<IdSlot<Request>>>;
 
 impl TxLink {
@@ -131,7 +131,7 @@ impl TxLink {
         })
     }
 
-    /// Slots of packets that the back end has.
+    /// Slots of packets that the backend has.
     pub(crate) fn requests(&self) -> u32 {
         self.in_flight.requests() - self.multicast.unanswered
     }
@@ -142,7 +142,7 @@ impl TxLink {
         self.ring.free() < MAX_SLOTS
     }
 
-    /// Tells the back end about the packets that were put on the ring.
+    /// Tells the backend about the packets that were put on the ring.
     #[inline]
     pub(crate) fn publish(&mut self, stats: &Stats) {
         if self.ring.push_requests().needed() {
@@ -164,7 +164,7 @@ impl TxLink {
         self.ring.await_last(slots);
     }
 
-    /// Asks for an event when half of what the back end has is answered, which the last packet
+    /// Asks for an event when half of what the backend has is answered, which the last packet
     /// always is: only those who have many packets under way wait for one to be freed. If nobody
     /// waits at all, only many responses make an event. Returns whether they are there already.
     #[inline]

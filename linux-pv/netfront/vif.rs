@@ -2,7 +2,7 @@
 
 //! What all parts of an interface share.
 //!
-//! Locks, all mutexes, nest in the order of the fields. None is held while the back end is waited
+//! Locks, all mutexes, nest in the order of the fields. None is held while the backend is waited
 //! for: the RTNL lock, which is taken before them, must not be either.
 
 use kernel::prelude::*;
@@ -25,7 +25,7 @@ use crate::rss::Rss;
 #[pin_data]
 pub(crate) struct Vif {
     queues: KVec<Pin<KBox<Queue>>>,
-    /// The back end has broken the protocol: the interface is unusable until it is connected anew.
+    /// The backend has broken the protocol: the interface is unusable until it is connected anew.
     broken: AtomicFlag,
     /// The number of queues that the user has asked for, of those that there are.
     requested_queues: Atomic<u32>,
@@ -36,16 +36,16 @@ pub(crate) struct Vif {
     /// Which groups' packets are wanted.
     #[pin]
     pub(crate) filter: Mutex<Filter>,
-    /// The back end while it is connected.
+    /// The backend while it is connected.
     #[pin]
     pub(crate) backend: Mutex<Option<Backend>>,
-    /// The control ring, if the back end has one.
+    /// The control ring, if the backend has one.
     #[pin]
     pub(crate) control: Mutex<Option<KBox<ControlLink>>>,
-    /// Which queues the back end is to put packets on.
+    /// Which queues the backend is to put packets on.
     #[pin]
     pub(crate) rss: Mutex<Rss>,
-    /// What the back end offers.
+    /// What the backend offers.
     #[pin]
     pub(crate) offloads: Mutex<Offloads>,
 }
@@ -95,7 +95,7 @@ impl Vif {
         }
     }
 
-    /// Whether the back end is to leave room for XDP programs.
+    /// Whether the backend is to leave room for XDP programs.
     pub(crate) fn wants_headroom(&self) -> bool {
         self.wants_headroom.load(Relaxed)
     }
@@ -106,7 +106,7 @@ impl Vif {
         self.update_backend();
     }
 
-    /// Has settings passed on that the back end does not know, if it is connected. May sleep.
+    /// Has settings passed on that the backend does not know, if it is connected. May sleep.
     pub(crate) fn update_backend(&self) {
         if let Some(backend) = &*self.backend.lock() {
             backend.updates.schedule();
@@ -134,7 +134,7 @@ impl Vif {
         self.broken.store(false, Relaxed);
     }
 
-    /// The error state: nothing more is taken from the back end, and nothing given to it. Any
+    /// The error state: nothing more is taken from the backend, and nothing given to it. Any
     /// context but with interrupts off; logged once.
     #[cold]
     pub(crate) fn give_up(&self, nic: &Nic, why: Corrupt) {

@@ -58,7 +58,7 @@ pub(crate) fn send(
     result
 }
 
-/// Tells the back end about packets that were [sent](send).
+/// Tells the backend about packets that were [sent](send).
 pub(crate) fn publish(stats: &Stats, tx: &mut TxGuard<'_, Vif>) {
     if let Some(link) = &mut tx.link {
         link.publish(stats);

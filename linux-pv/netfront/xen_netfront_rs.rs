@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Front end of the Xen network protocol: the interfaces of a guest (`eth0`).
+//! Frontend of the Xen network protocol: the interfaces of a guest (`eth0`).
 //!
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, network devices) and
 //! `xen_ring` (rings, packets as slots). The life of an interface:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
-//! 2. [`connect`] agrees with the back end on queues and features, and makes the rings.
+//! 2. [`connect`] agrees with the backend on queues and features, and makes the rings.
 //! 3. [`interface`] is what the network stack asks of the driver, [`vif`] what all parts share.
 //! 4. [`queue`] is a pair of rings; [`transmit`] puts packets on one, [`receive`] takes them off
 //!    the other, [`poll`] has both done when an [`event`] has come, or [later](delayed_poll).
-//! 5. [`backend`] tells the back end what the stack wants while it is connected: [`rss`] settings,
+//! 5. [`backend`] tells the backend what the stack wants while it is connected: [`rss`] settings,
 //!    over the [`control`] ring; the multicast [`filter`]; [`headroom`] for XDP programs.
 //! 6. [`xdp`] lets programs of the user at packets first.
 //!
@@ -18,7 +18,7 @@
 //! counters.
 //!
 //! The protocol is described in `io/netif.h`. There is no unsafe code here, and nothing that the
-//! back end does can make the driver do more than lose packets.
+//! backend does can make the driver do more than lose packets.
 
 #![forbid(unsafe_code)]
 

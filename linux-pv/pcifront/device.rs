@@ -5,14 +5,14 @@
 //! | step | what is done |
 //! |---|---|
 //! | offer | the shared page and its event channel are made; they are in use at once |
-//! | connect | the buses that the back end lists are made, and their functions found |
-//! | begin to reconfigure | functions that the back end takes away are removed |
+//! | connect | the buses that the backend lists are made, and their functions found |
+//! | begin to reconfigure | functions that the backend takes away are removed |
 //! | end reconfiguring | functions that it has added are found |
 //! | close, remove | all buses are removed |
 //!
 //! C makes its offer when it is probed. [`bus::Frontend`] tells why that must not be done.
 //!
-//! When the domain is resumed elsewhere, the page is offered to the new back end, and the buses
+//! When the domain is resumed elsewhere, the page is offered to the new backend, and the buses
 //! stay. The devices are others, perhaps: a domain with devices passed to it can only be saved if
 //! the toolstack lets it.
 
@@ -27,7 +27,7 @@ use crate::recovery::Recoverer;
 use crate::roots::Roots;
 use crate::stats::AccessesFile;
 
-/// A device, which stands for all buses of one back end.
+/// A device, which stands for all buses of one backend.
 pub(crate) struct Pcifront {
     exchange: Arc<Exchange>,
     roots: Arc<Roots>,
@@ -48,7 +48,7 @@ impl FrontendDriver for Pcifront {
     const NAME: Option<&'static CStr> = Some(c"pcifront");
 
     const PROTOCOL: Protocol = Protocol {
-        // Linux's back end is Initialised when it has listed its buses.
+        // Linux's backend is Initialised when it has listed its buses.
         offer_when: &[State::InitWait, State::Initialised],
         connects_first: false,
         reconfigures: true,
@@ -85,7 +85,7 @@ impl FrontendDriver for Pcifront {
 
     fn begin_reconfiguring(&mut self, dev: &Device<Bound>, connected: bool) -> Result<(), Failure> {
         if !connected {
-            // There are no buses yet. All that the back end lists then is looked for.
+            // There are no buses yet. All that the backend lists then is looked for.
             return Ok(());
         }
         self.roots.detach(dev)
@@ -117,7 +117,7 @@ impl FrontendDriver for Pcifront {
 }
 
 impl Pcifront {
-    /// Finds what the back end passes.
+    /// Finds what the backend passes.
     fn scan(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         if !core::mem::replace(&mut self.installed, true) {
             dev_info!(self.exchange.device(), "Installing PCI frontend\n");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on passed devices: one at a time is handed to the back end, and its answer waited
+//! Operations on passed devices: one at a time is handed to the backend, and its answer waited
 //! for.
 //!
-//! All buses of a back end share one page, with room for one operation. A task that may sleep does
+//! All buses of a backend share one page, with room for one operation. A task that may sleep does
 //! so while its operation is in flight, and others queue up behind it on a mutex
 //! ([`Exchange::run_sleeping`]). The kernel also accesses configuration space in atomic context:
 //! such a caller holds the page's lock, with interrupts off, and lets the hypervisor run other
@@ -11,8 +11,8 @@
 //! that sleeps in the page, it waits for that answer too, and leaves it for the task, which may not
 //! get to run earlier.
 //!
-//! No caller waits longer than [`TIMEOUT`] for an answer. When a back end has not given one by
-//! then, further operations are refused at once, until it has: a dead back end costs [`TIMEOUT`]
+//! No caller waits longer than [`TIMEOUT`] for an answer. When a backend has not given one by
+//! then, further operations are refused at once, until it has: a dead backend costs [`TIMEOUT`]
 //! once, and not at each access.
 
 use kernel::prelude::*;
@@ -43,7 +43,7 @@ const POLL_INTERVAL: u32 = 10;
 /// What comes of an operation.
 type OpResult = Result<Answer, Refusal>;
 
-/// The exchange of operations and answers with one back end, as long as any bus may use it.
+/// The exchange of operations and answers with one backend, as long as any bus may use it.
 #[pin_data]
 pub(crate) struct Exchange {
     /// Held for moments, but for [`Exchange::run_atomic`]. A raw lock, since the PCI core may hold
@@ -212,7 +212,7 @@ impl Exchange {
         }
     }
 
-    /// Hands an operation to the back end, with the lock held.
+    /// Hands an operation to the backend, with the lock held.
     fn start(
         &self,
         state: &mut ExchangeState,
@@ -229,7 +229,7 @@ impl Exchange {
         Ok(begun)
     }
 
-    /// Tells, once, that a back end answers again.
+    /// Tells, once, that a backend answers again.
     fn report_recovered(&self, begun: Started) {
         if begun == Started::BackToLife {
             self.stats.late_answers.one();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection to the back end: the shared page and its event channel.
+//! A connection to the backend: the shared page and its event channel.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Makes page and channel, which the back end does not know of yet. May sleep.
+    /// Makes page and channel, which the backend does not know of yet. May sleep.
     pub(crate) fn make(
         dev: &Device<Bound>,
         exchange: &Arc<Exchange>,
@@ -38,7 +38,7 @@ impl Link {
         Ok(Self { page, channel })
     }
 
-    /// Writes to the xenstore what the back end needs to connect. May sleep.
+    /// Writes to the xenstore what the backend needs to connect. May sleep.
     pub(crate) fn announce(&self, dev: &Device<Bound>) -> Result<(), Failure> {
         transact(|t| {
             let own = dev.node().within(t);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors of devices that the back end reports: their drivers take the steps of recovering, and the
-//! back end gets their verdict.
+//! Errors of devices that the backend reports: their drivers take the steps of recovering, and the
+//! backend gets their verdict.
 
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::roots::Roots;
 pub(crate) struct Recoverer(Pin<KBox<Worker<Reports>>>);
 
 impl Recoverer {
-    /// For the back end behind `exchange` and its buses.
+    /// For the backend behind `exchange` and its buses.
     pub(crate) fn new(exchange: &Arc<Exchange>, roots: &Arc<Roots>) -> Result<Arc<Self>> {
         let reports = Reports {
             exchange: exchange.clone(),
@@ -71,7 +71,7 @@ impl Job for Reports {
     }
 }
 
-/// What is called for events of the back end: each means an answer, a report, or both.
+/// What is called for events of the backend: each means an answer, a report, or both.
 pub(crate) struct OnEvent {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) recoverer: Arc<Recoverer>,

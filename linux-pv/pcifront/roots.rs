@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The PCI root buses that a back end lists in the xenstore, and the functions on them.
+//! The PCI root buses that a backend lists in the xenstore, and the functions on them.
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -11,7 +11,7 @@ use xen_ring::pciif::{Address, Recovery, Report, Root, MAX_LISTED};
 
 use crate::exchange::Exchange;
 
-/// The root buses of a back end. The lock is held while functions come and go.
+/// The root buses of a backend. The lock is held while functions come and go.
 #[pin_data]
 pub(crate) struct Roots {
     #[pin]
@@ -27,7 +27,7 @@ impl Roots {
         )
     }
 
-    /// Scans all buses that the back end lists, after making those that do not exist. May sleep.
+    /// Scans all buses that the backend lists, after making those that do not exist. May sleep.
     pub(crate) fn scan(
         &self,
         dev: &Device<Bound>,
@@ -95,7 +95,7 @@ impl Roots {
         Ok(())
     }
 
-    /// Removes the functions that the back end is about to take away. May sleep.
+    /// Removes the functions that the backend is about to take away. May sleep.
     pub(crate) fn detach(&self, dev: &Device<Bound>) -> Result<(), Failure> {
         let backend = dev.otherend_node();
         let count = backend

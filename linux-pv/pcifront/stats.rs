@@ -30,11 +30,11 @@ counters! {
         refused,
         /// Of these, because there is no such device.
         no_device,
-        /// Of these, because the back end's answer was malformed.
+        /// Of these, because the backend's answer was malformed.
         bad_answers,
-        /// Of these, because the back end did not answer in time.
+        /// Of these, because the backend did not answer in time.
         timeouts,
-        /// Of these, not begun, because an earlier one had no answer or there is no back end.
+        /// Of these, not begun, because an earlier one had no answer or there is no backend.
         gone,
         /// Of these, under way when the domain was suspended.
         lost,
@@ -48,7 +48,7 @@ counters! {
         longest_us,
         /// The sum of these times.
         total_us,
-        /// Errors of devices that the back end reported.
+        /// Errors of devices that the backend reported.
         errors_detected,
         /// Further steps of recovering from them: their registers work again.
         errors_mmio_enabled,

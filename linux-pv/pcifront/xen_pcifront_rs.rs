@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Front end of the Xen PCI protocol: a PV guest drives devices that dom0 has passed to it.
+//! Frontend of the Xen PCI protocol: a PV guest drives devices that dom0 has passed to it.
 //!
 //! Policy only: mechanism is in crate `xen` (xenbus, grants, events, PCI buses) and `xen_ring` (the
-//! shared page). The life of a device, which stands for all buses of one back end:
+//! shared page). The life of a device, which stands for all buses of one backend:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
-//! 2. [`link`] makes the shared page and the event channel and tells the back end.
-//! 3. [`exchange`] hands the back end one operation and waits for the answer, for a bounded time.
-//! 4. [`roots`] has the buses that the back end lists, and the functions that come and go on them.
-//! 5. [`recovery`] handles errors of devices that the back end reports.
+//! 2. [`link`] makes the shared page and the event channel and tells the backend.
+//! 3. [`exchange`] hands the backend one operation and waits for the answer, for a bounded time.
+//! 4. [`roots`] has the buses that the backend lists, and the functions that come and go on them.
+//! 5. [`recovery`] handles errors of devices that the backend reports.
 //!
 //! [`stats`] are the counters.
 //!
 //! The protocol is described in `io/pciif.h`. There is no unsafe code here, and nothing that the
-//! back end does can make the driver do more than lose devices. A device itself is trusted with as
+//! backend does can make the driver do more than lose devices. A device itself is trusted with as
 //! much as its IOMMU lets it do.
 
 #![forbid(unsafe_code)]

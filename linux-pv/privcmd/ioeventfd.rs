@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Eventfds that are signalled when a guest rings a virtqueue's doorbell (`IOEVENTFD`): a back end in another program,
+//! Eventfds that are signalled when a guest rings a virtqueue's doorbell (`IOEVENTFD`): a backend in another program,
 //! or in the kernel (vhost), hears of it without the device model.
 //!
 //! The device model has bound a port for each vCPU, and mapped the pages with the vCPUs' requests. Events come to it

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Eventfds that make a device model's hypercall when they are signalled (`IRQFD`): a back end in another program, or
+//! Eventfds that make a device model's hypercall when they are signalled (`IRQFD`): a backend in another program, or
 //! in the kernel (vhost), raises a guest's interrupt.
 //!
 //! A signal comes with interrupts off and the eventfd's lock held. A hypercall that raises an interrupt is made right

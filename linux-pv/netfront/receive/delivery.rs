@@ -52,7 +52,7 @@ impl Delivery<'_> {
                 recycle(self.spare, buffer);
                 continue;
             }
-            // If that fails the page is left to the kernel until the back end lets go.
+            // If that fails the page is left to the kernel until the backend lets go.
             let page = buffer.reclaim(self.refs).map_err(|_| STILL_MAPPED)?;
             whole &= append(&mut skb, (page, offset, len), index == 0, packet.pieces);
         }
@@ -128,7 +128,7 @@ impl Delivery<'_> {
                 tcpv6: gso.kind == GsoKind::TcpV6,
             });
             if checksum != Checksum::Partial {
-                // Each segment will need one, so it is partial whatever the back end says.
+                // Each segment will need one, so it is partial whatever the backend says.
                 self.stats.rx_gso_checksum_fixup.one();
                 checksum = Checksum::Partial;
                 recompute = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Responses of the back end free what was sent; the poll function takes them.
+//! Responses of the backend free what was sent; the poll function takes them.
 
 use kernel::prelude::*;
 use kernel_ext::net::{Poll, TxGuard};
@@ -11,7 +11,7 @@ use super::{Request, TxLink};
 use crate::stats::Stats;
 use crate::vif::Vif;
 
-/// A back end must not keep a page that it has answered for.
+/// A backend must not keep a page that it has answered for.
 pub(crate) const STILL_MAPPED: Corrupt = Corrupt::Protocol("Grant still in use by backend domain");
 
 /// Frees what was sent; a part of the poll function. Netpoll may have interrupted the holder of the

@@ -16,7 +16,7 @@ pub(crate) struct MulticastRequests {
     pub(crate) refused: bool,
 }
 
-/// Asks the back end for packets to a group, or for no more of them; what becomes of that is in
+/// Asks the backend for packets to a group, or for no more of them; what becomes of that is in
 /// [`TxLink::multicast`]. [`TxLink::publish`] has to follow.
 ///
 /// # Errors

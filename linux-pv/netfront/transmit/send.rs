@@ -27,11 +27,11 @@ const MAX_UNAWAITED_LEN: u32 = 256;
 
 /// Why a packet is dropped.
 enum DropReason {
-    /// It is of no use to the back end.
+    /// It is of no use to the backend.
     Unfit,
     /// There is no memory or no grant.
     NoGrants,
-    /// The back end has broken the protocol.
+    /// The backend has broken the protocol.
     Broken(Corrupt),
 }
 
@@ -95,7 +95,7 @@ fn send(
         return Err(DropReason::Unfit);
     }
     let packet = describe(&skb);
-    // The back end looks for the Ethernet header in the first piece only. A packet in more pieces
+    // The backend looks for the Ethernet header in the first piece only. A packet in more pieces
     // than it takes is copied to single pages, which there are when there is no memory in one piece
     // for it.
     let copy =

@@ -6,7 +6,7 @@
 //! The state table is [`xen_ring::xenbus`], which is pure and tested on the host. This module
 //! carries its actions out:
 //!
-//! | thread | what runs in it | does it wait for the back end? |
+//! | thread | what runs in it | does it wait for the backend? |
 //! |---|---|---|
 //! | xenwatch | `offer`, `connect`, `quiesce`, `resume` and others | never: it serves all devices |
 //! | work item | `is_idle`, `close`, the first step of reconnecting | by running again later |
@@ -61,8 +61,8 @@ mod machine;
 
 use machine::Machine;
 
-/// How long a back end gets for each step of closing: to answer the requests in flight, and to
-/// follow when the front end closes.
+/// How long a backend gets for each step of closing: to answer the requests in flight, and to
+/// follow when the frontend closes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the work item looks whether the requests in flight are answered.
@@ -71,11 +71,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A front-end driver; a value of it is one device, from probe to remove.
 ///
 /// No two functions run at a time for a device. All may sleep, none but [`close`](Self::close) and
-/// [`remove`](Self::remove) may wait for the back end. Dropping the value ends the connection and
-/// frees what is left; the back end has closed its side before that, or did not in time.
+/// [`remove`](Self::remove) may wait for the backend. Dropping the value ends the connection and
+/// frees what is left; the backend has closed its side before that, or did not in time.
 pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
-    /// Rings and event channels that were offered to the back end and are not in use yet. It is
-    /// dropped if the back end does not take it up.
+    /// Rings and event channels that were offered to the backend and are not in use yet. It is
+    /// dropped if the backend does not take it up.
     type Offer: Send + Unpin;
 
     /// The kinds of devices.
@@ -87,14 +87,14 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// What the state table has to know of the protocol.
     const PROTOCOL: Protocol;
 
-    /// Starts driving a device. The back end is not asked before [`offer`](Self::offer).
+    /// Starts driving a device. The backend is not asked before [`offer`](Self::offer).
     fn probe(dev: &Device<Bound>, handle: FrontendHandle<Self>) -> Result<Self, Failure>;
 
-    /// Makes rings and event channels, and writes to the xenstore what the back end needs to
+    /// Makes rings and event channels, and writes to the xenstore what the backend needs to
     /// connect to them. Initialised is published after this.
     fn offer(&mut self, dev: &Device<Bound>) -> Result<Self::Offer, Failure>;
 
-    /// Takes an offer into use that the back end has connected to, or is about to
+    /// Takes an offer into use that the backend has connected to, or is about to
     /// ([`Protocol::connects_first`]). Connected is published after this.
     fn connect(&mut self, dev: &Device<Bound>, offer: Self::Offer) -> Result<(), Failure>;
 
@@ -104,19 +104,19 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
         Ok(())
     }
 
-    /// The back end has published Connected while the front end is Connected.
+    /// The backend has published Connected while the frontend is Connected.
     fn backend_connected(&mut self, dev: &Device<Bound>) {
         let _ = dev;
     }
 
-    /// Takes away the parts of the device that the back end takes away. Reconfiguring is published
+    /// Takes away the parts of the device that the backend takes away. Reconfiguring is published
     /// after this. `connected` is false if the offer was not connected before; it is dropped then.
     fn begin_reconfiguring(&mut self, dev: &Device<Bound>, connected: bool) -> Result<(), Failure> {
         let _ = (dev, connected);
         Ok(())
     }
 
-    /// Looks for parts that the back end has added. Connected is published after this.
+    /// Looks for parts that the backend has added. Connected is published after this.
     fn end_reconfiguring(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         let _ = dev;
         Ok(())
@@ -125,19 +125,19 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// The connection is about to be closed: no further requests are sent.
     fn quiesce(&mut self);
 
-    /// Whether the back end has answered all requests.
+    /// Whether the backend has answered all requests.
     fn is_idle(&self) -> bool {
         true
     }
 
-    /// Ends what the back end has not answered, and fails further requests: it closes, or is lost.
+    /// Ends what the backend has not answered, and fails further requests: it closes, or is lost.
     /// What it can access stays so until the driver is dropped. Closed is published after this.
     fn close(&mut self) {}
 
     /// Ends the connection in order to make another one, see [`FrontendHandle::reconnect`].
     fn disconnect(&mut self) {}
 
-    /// The domain was resumed: the back end is a new one, and the grants and event channels of the
+    /// The domain was resumed: the backend is a new one, and the grants and event channels of the
     /// connection do not exist any more.
     fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure>;
 
@@ -147,7 +147,7 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     }
 
     /// The device or the driver goes. If `backend_alive`, the connection is still in use and the
-    /// back end closes it after this.
+    /// backend closes it after this.
     fn remove(&mut self, backend_alive: bool);
 }
 
@@ -160,7 +160,7 @@ pub struct FrontendHandle<T: FrontendDriver>(Arc<Stepper<T>>);
 
 impl<T: FrontendDriver> FrontendHandle<T> {
     /// Closes the connection and makes another one, if there is one. Any context; the steps are
-    /// taken in a work item, and as the back end follows.
+    /// taken in a work item, and as the backend follows.
     pub fn reconnect(&self) {
         self.0.shared().reconnect.store(true, Relaxed);
         self.0.schedule();
@@ -214,7 +214,7 @@ impl<T: FrontendDriver> Job for Step<T> {
                 Err(machine::Busy) => return Some(POLL_INTERVAL),
             }
         };
-        // Not under the lock: the back end may go on to its next state meanwhile, and the xenwatch
+        // Not under the lock: the backend may go on to its next state meanwhile, and the xenwatch
         // thread must not wait for the end of this.
         driver.close();
         dev.frontend_closed();
@@ -254,7 +254,7 @@ impl<T: FrontendDriver> Driver for Frontend<T> {
         let this = KBox::new(Self(stepper.clone()), GFP_KERNEL)?;
         let driver = T::probe(dev, FrontendHandle(stepper))?;
         let phase = match dev.state() {
-            // Another driver had the device, and the back end may not have closed yet.
+            // Another driver had the device, and the backend may not have closed yet.
             State::Closed => Phase::Reopening,
             _ => Phase::Initialising,
         };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state machine of a front end on the xenbus: what it does when its back end publishes a
+//! The state machine of a frontend on the xenbus: what it does when its backend publishes a
 //! state.
 //!
-//! A [`Phase`] is how far a front end is. Rows are states that the back end publishes, columns are
-//! phases, with the state that the front end has published then:
+//! A [`Phase`] is how far a frontend is. Rows are states that the backend publishes, columns are
+//! phases, with the state that the frontend has published then:
 //!
 //! | | `Reopening` (Closed) | `Initialising` (same) | `Offered` (Initialised) | `Connected` (same) | `Reconfiguring` (same) | `Reconnecting` (Closing, Closed) | `Failed` (Closing) |
 //! |---|---|---|---|---|---|---|---|
@@ -17,20 +17,20 @@
 //! | no state | | | | look for loss | look for loss | look for loss | |
 //!
 //! An empty cell means that nothing happens. In the phases `Closing` and `Closed` nothing happens
-//! whatever the back end publishes.
+//! whatever the backend publishes.
 //!
-//! - A front end that was unbound from its device has published Closed, and its back end closes in
-//!   turn. So a device that is Closed when it is probed waits in `Reopening` until the back end is
-//!   Closed too. The back end must see each state, and reads the one of the moment when it hears of
+//! - A frontend that was unbound from its device has published Closed, and its backend closes in
+//!   turn. So a device that is Closed when it is probed waits in `Reopening` until the backend is
+//!   Closed too. The backend must see each state, and reads the one of the moment when it hears of
 //!   a change.
-//! - In `Initialising` a back end that is Closed is how an earlier connection was left.
+//! - In `Initialising` a backend that is Closed is how an earlier connection was left.
 //! - `Reconnecting` closes a connection in order to make another one, with another number of
-//!   queues for instance. The back end takes the steps of closing, so it need not know the reason.
-//! - A back end that was Connected for so short a time that nobody saw it may be Reconfiguring when
-//!   the front end is still `Offered`.
-//! - If the back end's `state` node does not exist, its domain or folder is gone.
+//!   queues for instance. The backend takes the steps of closing, so it need not know the reason.
+//! - A backend that was Connected for so short a time that nobody saw it may be Reconfiguring when
+//!   the frontend is still `Offered`.
+//! - If the backend's `state` node does not exist, its domain or folder is gone.
 //!
-//! What the front end begins itself: see [`Phase::after_resume`], [`Phase::may_reconnect`] and
+//! What the frontend begins itself: see [`Phase::after_resume`], [`Phase::may_reconnect`] and
 //! [`Phase::is_open`].
 
 use xen_abi::io::xenbus::State;
@@ -38,68 +38,68 @@ use xen_abi::io::xenbus::State;
 #[cfg(test)]
 mod tests;
 
-/// How far a front end is in connecting to its back end, or in closing.
+/// How far a frontend is in connecting to its backend, or in closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// The device was Closed when it was probed; the back end has not closed its side yet.
+    /// The device was Closed when it was probed; the backend has not closed its side yet.
     Reopening,
-    /// Nothing is offered to the back end.
+    /// Nothing is offered to the backend.
     Initialising,
-    /// Rings and event channels are offered; the back end has not connected to them.
+    /// Rings and event channels are offered; the backend has not connected to them.
     Offered,
     /// Both ends use the connection.
     Connected,
-    /// Connected; the back end adds or takes away parts of the device.
+    /// Connected; the backend adds or takes away parts of the device.
     Reconfiguring,
     /// The connection is being closed, and another one is made then.
     Reconnecting,
-    /// A failure of the front end has put the device into state Closing.
+    /// A failure of the frontend has put the device into state Closing.
     Failed,
-    /// The back end closes; requests in flight get some time to be answered.
+    /// The backend closes; requests in flight get some time to be answered.
     Closing,
-    /// The front end is closed.
+    /// The frontend is closed.
     Closed,
 }
 
-/// What differs between the protocols of front ends.
+/// What differs between the protocols of frontends.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
-    /// States of a back end that takes an offer. Connected is among them if the back end may be
-    /// Connected without waiting for the front end; an offer is connected at once then.
+    /// States of a backend that takes an offer. Connected is among them if the backend may be
+    /// Connected without waiting for the frontend; an offer is connected at once then.
     pub offer_when: &'static [State],
-    /// The front end is Connected before the back end, so an offer is connected at once.
+    /// The frontend is Connected before the backend, so an offer is connected at once.
     pub connects_first: bool,
-    /// The back end may take away or add parts of the device (`Reconfiguring`).
+    /// The backend may take away or add parts of the device (`Reconfiguring`).
     pub reconfigures: bool,
-    /// After it has closed, the front end can be connected again when the domain was resumed.
+    /// After it has closed, the frontend can be connected again when the domain was resumed.
     pub reopens: bool,
 }
 
-/// What a front end does next.
+/// What a frontend does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
     Ignore,
-    /// Publish Initialising, so that the back end begins again.
+    /// Publish Initialising, so that the backend begins again.
     Reopen,
     /// Make an offer, publish Initialised.
     Offer,
-    /// Make an offer, connect, publish Connected. A protocol in which the back end connects first
+    /// Make an offer, connect, publish Connected. A protocol in which the backend connects first
     /// publishes Initialised in between.
     OfferAndConnect,
     /// Connect what was offered, publish Connected.
     Connect,
-    /// Note that the back end has published Connected while the front end is.
+    /// Note that the backend has published Connected while the frontend is.
     Notice,
-    /// Take away what the back end takes away, publish Reconfiguring.
+    /// Take away what the backend takes away, publish Reconfiguring.
     BeginReconfiguring,
-    /// Look for what the back end has added, publish Connected.
+    /// Look for what the backend has added, publish Connected.
     EndReconfiguring,
     /// Publish Closed, as the second step of closing a connection.
     PublishClosed,
     /// End the connection, publish Initialising.
     Disconnect,
-    /// Look whether the back end's `state` node exists; if not, close without waiting.
+    /// Look whether the backend's `state` node exists; if not, close without waiting.
     LookForLoss,
     /// Take no more requests, wait for those in flight, publish Closed. In phase `Initialising`
     /// there are none, so Closed is published first.
@@ -107,7 +107,7 @@ pub enum Action {
 }
 
 impl Phase {
-    /// What the front end does in this phase when the back end publishes `backend`.
+    /// What the frontend does in this phase when the backend publishes `backend`.
     pub fn on_backend(self, backend: State, protocol: &Protocol) -> Action {
         use Phase::*;
         match (self, backend) {
@@ -150,8 +150,8 @@ impl Phase {
         }
     }
 
-    /// The phase after the domain was resumed, perhaps on another host: the back end is a new one,
-    /// and nothing that was shared with the old one exists. None if the front end is closed and
+    /// The phase after the domain was resumed, perhaps on another host: the backend is a new one,
+    /// and nothing that was shared with the old one exists. None if the frontend is closed and
     /// stays so.
     pub fn after_resume(self, protocol: &Protocol) -> Option<Phase> {
         match self {
@@ -165,7 +165,7 @@ impl Phase {
         self == Phase::Connected
     }
 
-    /// Whether the back end may use what was offered. Only then are the steps of closing taken with
+    /// Whether the backend may use what was offered. Only then are the steps of closing taken with
     /// it when the device is removed.
     pub fn is_open(self) -> bool {
         use Phase::*;

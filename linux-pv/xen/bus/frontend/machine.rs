@@ -27,7 +27,7 @@ use crate::bus::{
     State, //
 };
 
-/// Requests are in flight, and the back end may still answer them.
+/// Requests are in flight, and the backend may still answer them.
 pub(super) struct Busy;
 
 /// A device between probe and remove.
@@ -37,7 +37,7 @@ pub(super) struct Machine<T: FrontendDriver> {
     offer: Option<T::Offer>,
     /// None while the work item closes the device.
     driver: Option<T>,
-    /// Since when the phase is `Closing`, and for how long the back end may answer.
+    /// Since when the phase is `Closing`, and for how long the backend may answer.
     closing_since: Instant<Monotonic>,
     patience: Delta,
 }
@@ -62,7 +62,7 @@ impl<T: FrontendDriver> Machine<T> {
         self.phase == Phase::Closing
     }
 
-    /// The back end has published a state. In the xenwatch thread.
+    /// The backend has published a state. In the xenwatch thread.
     pub(super) fn on_backend(&mut self, dev: &Device<Bound>, state: State) {
         let state = Published::from_number(state as u32).unwrap_or(Published::Unknown);
         let action = self.phase.on_backend(state, &T::PROTOCOL);
@@ -123,7 +123,7 @@ impl<T: FrontendDriver> Machine<T> {
                 if exists.is_ok_and(|exists| !exists) {
                     dev_warn!(
                         dev.as_ref(),
-                        "the back end is lost: its xenstore folder is gone\n"
+                        "the backend is lost: its xenstore folder is gone\n"
                     );
                     return Ok(self.begin_closing(dev, Duration::ZERO));
                 }
@@ -226,7 +226,7 @@ impl<T: FrontendDriver> Machine<T> {
         let alive = phase.is_open() && !dev.has_vanished() && in_use(dev.otherend_state());
         driver.remove(alive);
         if alive {
-            // Memory that the back end has let go of can be freed at once.
+            // Memory that the backend has let go of can be freed at once.
             dev.switch_state(State::Closing);
             dev.wait_while(PATIENCE, in_use);
             dev.frontend_closed();

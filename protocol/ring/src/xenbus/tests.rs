@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every cell of the table, good back ends of each protocol, and back ends that publish anything.
+//! Every cell of the table, good backends of each protocol, and backends that publish anything.
 
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -45,12 +45,12 @@ fn states() -> impl Iterator<Item = State> {
     (0..=8).filter_map(State::from_number)
 }
 
-/// What a front end does in each phase, in the order of `PHASES`.
+/// What a frontend does in each phase, in the order of `PHASES`.
 fn row(backend: State, protocol: &Protocol) -> [Action; 9] {
     PHASES.map(|phase| phase.on_backend(backend, protocol))
 }
 
-/// The phases that a front end goes through when its back end publishes `backend`.
+/// The phases that a frontend goes through when its backend publishes `backend`.
 fn walk(mut phase: Phase, backend: &[State], protocol: &Protocol) -> Vec<Phase> {
     let steps = backend.iter().map(|state| {
         phase = phase.after(phase.on_backend(*state, protocol));
@@ -245,7 +245,7 @@ fn closing_takes_the_back_end_along_only_if_it_has_an_offer() {
 }
 
 proptest! {
-    /// A back end that publishes anything gets one offer at a time, and nothing after closing.
+    /// A backend that publishes anything gets one offer at a time, and nothing after closing.
     #[test]
     fn no_back_end_gets_a_front_end_out_of_order(
         backend in proptest::collection::vec(0_u32..=8, 0..64),
@@ -284,7 +284,7 @@ fn every_phase_but_the_first_and_last_ends_when_the_back_end_closes() {
             assert_eq!(closing == Action::Ignore, ignored, "{phase:?}");
         }
     }
-    // No phase does anything for a state that only means that the back end has just started.
+    // No phase does anything for a state that only means that the backend has just started.
     for phase in PHASES {
         for state in states().filter(|state| *state == State::Initialising) {
             assert_eq!(phase.on_backend(state, &BLKIF), Action::Ignore);
