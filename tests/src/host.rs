@@ -59,7 +59,7 @@ pub struct Host {
     pub kernel: String,
     /// How long it took until dom0 answered.
     pub boot_time: Duration,
-    /// Whether it goes on from a [snapshot](crate::snapshot) and has not booted.
+    /// Whether it goes on from a [`snapshot`] and has not booted.
     pub is_from_snapshot: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Host {
 pub enum Start {
     /// It boots.
     Boot,
-    /// It boots, and a [snapshot](crate::snapshot) of it is kept if there can be one and is none.
+    /// It boots, and a [`snapshot`] of it is kept if there can be one and is none.
     BootAndKeep,
     /// It goes on from its snapshot; if there is none, as with [`Start::BootAndKeep`].
     Snapshot,

@@ -2,7 +2,7 @@
 
 //! How fast a machine gets on, and time limits that follow it.
 //!
-//! All limits of the tests are in seconds of the reference machine: see [`reference`]. On another machine a second by the clock
+//! All limits of the tests are in seconds of the reference machine: see [`mod@reference`]. On another machine a second by the clock
 //! counts less the slower that one is, as it is at the time. It counts
 //!
 //! - nothing, where the emulator had work to do and was not let: other jobs run, a quota is used up, the processor is

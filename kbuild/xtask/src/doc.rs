@@ -19,7 +19,7 @@ pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
     let folder = session.cache.state_dir("doc")?;
     let modules = folder.join(format!("modules-{}", kernel.release));
     let names = docs::kernel_crates(session, &sandbox, &kernel, &modules, args.private);
-    let host = host_crates(session, &sandbox, args.private);
+    let host = host_crates(session, &sandbox);
     let (names, host) = match (names, host) {
         (Ok(names), Ok(host)) => (names, host),
         // Both are said, so that all mistakes can be mended before the next run.
@@ -33,8 +33,8 @@ pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Documents the cargo packages; returns the folder. A warning is an error.
-fn host_crates(session: &Session, sandbox: &Sandbox, private: bool) -> Result<PathBuf> {
+/// Documents the cargo packages with their private items, for most are programs; returns the folder. A warning is an error.
+fn host_crates(session: &Session, sandbox: &Sandbox) -> Result<PathBuf> {
     let vendored = vendor::get(session)?;
     let step = session.ui.step("Documenting the cargo packages");
     let target = session
@@ -45,15 +45,19 @@ fn host_crates(session: &Session, sandbox: &Sandbox, private: bool) -> Result<Pa
     let _lock = session.cache.lock("work.doc-host")?;
     let mut doc = sandbox
         .command("cargo")
-        .args(["doc", "--workspace", "--no-deps"])
-        .args(private.then_some("--document-private-items"))
+        .args(["doc", "--workspace", "--no-deps", "--keep-going"])
+        .arg("--document-private-items")
         .args(vendor::ARGUMENTS)
         .ro_bind(session.workspace(), "/paravane")
         .ro_bind(vendored.path(), vendor::PLACE)
         .bind(&target, "/target")
         .env("CARGO_TARGET_DIR", "/target")
         .env("CARGO_TERM_COLOR", "never")
-        .env("RUSTDOCFLAGS", "-Dwarnings")
+        // Links of public items to private ones lead somewhere then.
+        .env(
+            "RUSTDOCFLAGS",
+            "-Dwarnings -Arustdoc::private_intra_doc_links",
+        )
         .current_dir("/paravane")
         .build()?;
     process::run(&step, "cargo doc", &mut doc, &session.log("doc"))?;

@@ -8,7 +8,7 @@
 //!
 //! | module | what it decides |
 //! |---|---|
-//! | [`line`] | trigger and polarity, in the words of ACPI, the I/O APIC and the hypervisor |
+//! | [`mod@line`] | trigger and polarity, in the words of ACPI, the I/O APIC and the hypervisor |
 //! | [`gsi`] | mapping an interrupt line to a pirq, and telling the hypervisor how it is triggered |
 //! | [`msi`] | mapping an MSI, several, or an MSI-X entry |
 //! | [`function`] | which call tells the hypervisor of a device, and what an old hypervisor gets instead |

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How structures that are passed to a call are written down: the module that uses [`args!`] imports zerocopy's derives.
+//! How structures that are passed to a call are written down: the module that uses `args!` imports zerocopy's derives.
 
 /// A structure with C's layout and no padding that is not spelled out. It begins as zeroes by [`Default`], which structures
 /// with long arrays cannot have: they say `no default:` first.

@@ -178,7 +178,7 @@ pub fn write(device: &Path, seconds: u64, table: &Path) -> io::Result<Comparison
     })
 }
 
-/// Compares a device, or the file behind it, with books that [`write`] left.
+/// Compares a device, or the file behind it, with books that [`write()`] left.
 pub fn check(device: &Path, table: &Path) -> io::Result<Comparison> {
     let books = fs::read_to_string(table)?
         .lines()

@@ -66,14 +66,14 @@ pub struct Kernel {
 
 /// Make the documentation of our crates from their sources, as HTML
 ///
-/// The crates of the kernel modules are documented for one kernel, with the API of its Rust code at hand; those of the host and
-/// of the hypervisor besides. A warning of rustdoc is an error.
+/// The crates of the kernel modules are documented as they are compiled for one kernel, the cargo packages besides. A warning of
+/// rustdoc is an error.
 #[derive(Args)]
 pub struct Doc {
     /// The kernel profile of kernels.toml whose modules are documented
     #[arg(long, value_name = "PROFILE")]
     pub kernel: Option<String>,
-    /// Document the private items too
+    /// Document the private items of the crates that drivers use, too
     #[arg(long)]
     pub private: bool,
 }

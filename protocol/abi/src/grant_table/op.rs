@@ -16,7 +16,7 @@ pub const SETUP_TABLE: u32 = 2;
 pub const DUMP_TABLE: u32 = 3;
 /// Takes [`Transfer`].
 pub const TRANSFER: u32 = 4;
-/// Takes [`Copy`].
+/// Takes [`struct@Copy`].
 pub const COPY: u32 = 5;
 /// Takes [`QuerySize`].
 pub const QUERY_SIZE: u32 = 6;
@@ -150,7 +150,7 @@ args! {
 }
 
 args! {
-    /// One side of a [`Copy`](self::Copy).
+    /// One side of a [`struct@Copy`].
     CopyPtr {
         /// A frame number, or a grant reference in the low half.
         frame_or_gref: u64,
