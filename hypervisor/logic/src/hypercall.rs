@@ -6,7 +6,7 @@
 //! out. Arguments are never referenced in place. Error numbers are those of Xen 4.20.
 //!
 //! A long hypercall is preempted: it does a part of its work, and the guest makes it again with arguments for what is
-//! left ([`VcpuAction::Continuation`]), so that interrupts are taken in between.
+//! left ([`Reply::Continuation`]), so that interrupts are taken in between.
 
 mod bitmap;
 mod command;
@@ -49,9 +49,6 @@ pub struct Call {
 pub enum VcpuAction {
     /// It resumes behind the instruction.
     Resume,
-    /// The hypercall was preempted: interrupts and events are taken, and then the same hypercall is made again with
-    /// these arguments. The instruction pointer stays.
-    Continuation([u64; 5]),
     /// It resumes after other vCPUs had a chance to run.
     Yield,
     /// It blocks until an interrupt or event is pending for it, even if it has interrupts off.
@@ -73,6 +70,9 @@ pub struct HypercallOutcome {
     pub value: u64,
     /// What the vCPU does next.
     pub action: VcpuAction,
+    /// Set if the hypercall was preempted: the instruction pointer stays, and after the action, when interrupts and
+    /// events were taken, the same hypercall is made again with these arguments.
+    pub continuation: Option<[u64; 5]>,
     /// Set if this hypercall and subcommand failed for the first time, which is worth a message.
     pub first_error: Option<crate::trace::Key>,
 }
@@ -84,6 +84,16 @@ pub enum Reply {
     Value(u64),
     /// Zero for the guest, and something other than resuming.
     Action(VcpuAction),
+    /// The hypercall was preempted. After the action it is made again with these arguments
+    /// (`hypercall_create_continuation`).
+    Continuation([u64; 5], VcpuAction),
+}
+
+impl Reply {
+    /// The hypercall was preempted; the vCPU resumes, and makes it again.
+    fn continuation(args: [u64; 5]) -> Self {
+        Self::Continuation(args, VcpuAction::Resume)
+    }
 }
 
 impl From<u64> for Reply {
@@ -113,6 +123,7 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         return HypercallOutcome {
             value: Errno::EPERM.register(),
             action: VcpuAction::Resume,
+            continuation: None,
             first_error: None,
         };
     }
@@ -121,17 +132,18 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
     } else {
         Err(Errno::ENOSYS)
     };
-    let (value, action) = match result {
-        Ok(Reply::Value(value)) => (value, VcpuAction::Resume),
-        Ok(Reply::Action(action)) => (0, action),
-        Err(errno) => (errno.register(), VcpuAction::Resume),
+    let (value, action, continuation) = match result {
+        Ok(Reply::Value(value)) => (value, VcpuAction::Resume, None),
+        Ok(Reply::Action(action)) => (0, action, None),
+        Ok(Reply::Continuation(args, action)) => (0, action, Some(args)),
+        Err(errno) => (errno.register(), VcpuAction::Resume, None),
     };
     let key = trace_key(&call);
-    let done = !matches!(action, VcpuAction::Continuation(_));
-    let first_error = done && caller.system.trace.count(key, value as i64);
+    let first_error = continuation.is_none() && caller.system.trace.count(key, value as i64);
     HypercallOutcome {
         value,
         action,
+        continuation,
         first_error: first_error.then_some(key),
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::bytes::Bytes;
 use paravane::event::Binding;
-use paravane::hypercall::{dispatch, Call, VcpuAction};
+use paravane::hypercall::{dispatch, Call};
 use paravane::mem::{GuestMemory, Mfn, Owner};
 use paravane::system::fake::{add_domain, machine, FakePlatform, UNPAGED};
 use paravane::system::vcpu::VcpuId;
@@ -53,8 +53,8 @@ pub fn hypercall(input: &[u8]) {
         // A call that is made again makes progress: a list of 32 bits of items is too long to wait for, so only the
         // first steps are taken.
         for _ in 0..20 {
-            match dispatch(&mut caller, call).action {
-                VcpuAction::Continuation(args) => {
+            match dispatch(&mut caller, call).continuation {
+                Some(args) => {
                     // What is left of a call in a list of calls stands in the list.
                     let list = call.number == 13;
                     assert!(
@@ -63,7 +63,7 @@ pub fn hypercall(input: &[u8]) {
                     );
                     call.args = args;
                 }
-                _ => break,
+                None => break,
             }
         }
         if input.byte() == 0 {

@@ -2,7 +2,7 @@
 
 //! `console_io`: output and input of dom0 on the hypervisor's console.
 
-use super::{Reply, VcpuAction};
+use super::Reply;
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
@@ -35,7 +35,7 @@ pub(super) fn do_console_io<P: Platform>(
                 return Ok(Reply::Value(0));
             }
             let rest = buffer.checked_add(now as u64).ok_or(Errno::EFAULT)?;
-            Ok(VcpuAction::Continuation([WRITE.into(), left, rest, 0, 0]).into())
+            Ok(Reply::continuation([WRITE.into(), left, rest, 0, 0]))
         }
         READ if count > i32::MAX as u32 => Err(Errno::E2BIG),
         READ => {

@@ -2,7 +2,7 @@
 
 //! `grant_table_op`. Most subcommands report a status in each argument, and the hypercall itself succeeds.
 
-use super::{PREEMPT_BATCH, Reply, VcpuAction};
+use super::{PREEMPT_BATCH, Reply};
 use crate::error::{Errno, Result};
 use crate::grant::GnttabResult;
 use crate::mem::access::GuestMemory;
@@ -110,7 +110,13 @@ fn for_each_argument<P: Platform, T: FromBytes + IntoBytes + Immutable>(
     let rest = arg
         .checked_add(PREEMPT_BATCH * size_of::<T>() as u64)
         .ok_or(Errno::EFAULT)?;
-    Ok(VcpuAction::Continuation([command.into(), rest, count - PREEMPT_BATCH, 0, 0]).into())
+    Ok(Reply::continuation([
+        command.into(),
+        rest,
+        count - PREEMPT_BATCH,
+        0,
+        0,
+    ]))
 }
 
 /// The domain that an argument names, or the status that tells why there is none.

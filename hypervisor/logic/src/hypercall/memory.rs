@@ -8,7 +8,7 @@
 mod physmap;
 mod reservation;
 
-use super::{Reply, VcpuAction, with_arg, with_arg_copyback};
+use super::{Reply, with_arg, with_arg_copyback};
 use crate::error::{Errno, Result};
 use crate::mem::Gfn;
 use crate::mem::access::GuestMemory;
@@ -119,5 +119,5 @@ fn write_map<P: Platform>(
 
 /// Continues with the rest of a list (`hypercall_create_continuation`).
 fn create_continuation(command: u32, done: u64, arg: u64) -> Reply {
-    VcpuAction::Continuation([u64::from(command) | done << EXTENT_SHIFT, arg, 0, 0, 0]).into()
+    Reply::continuation([u64::from(command) | done << EXTENT_SHIFT, arg, 0, 0, 0])
 }

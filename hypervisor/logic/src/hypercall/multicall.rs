@@ -37,37 +37,38 @@ pub(super) fn do_multicall<P: Platform>(
             do_hypercall(caller, entry.op, [a, b, c, d, e])
         };
         match reply {
-            Ok(Reply::Action(VcpuAction::Continuation(args))) => {
+            Ok(Reply::Continuation(args, action)) => {
                 // The entry keeps the arguments for what is left; the continuation begins with it.
                 entry.args[..5].copy_from_slice(&args);
                 caller.copy_to_guest_offset(list, index, &entry)?;
-                return create_continuation(list, index, count);
+                return create_continuation(list, index, count, action);
             }
-            Ok(Reply::Action(after)) if after != VcpuAction::Resume => {
+            Ok(Reply::Action(action)) => {
                 entry.result = 0;
                 caller.copy_to_guest_offset(list, index, &entry)?;
-                // A vCPU that no longer runs makes no further calls; one that blocks or yields makes the rest first.
-                if after == VcpuAction::Stop || index + 1 == count {
-                    return Ok(after.into());
-                }
+                // The vCPU yields, blocks or stops here, and makes the rest afterwards.
+                return if index + 1 == count {
+                    Ok(action.into())
+                } else {
+                    create_continuation(list, index + 1, count, action)
+                };
             }
             Ok(Reply::Value(value)) => entry.result = value,
-            Ok(Reply::Action(_)) => entry.result = 0,
             Err(errno) => entry.result = errno.register(),
         }
         caller.copy_to_guest_offset(list, index, &entry)?;
     }
     if count > PREEMPT_BATCH {
-        create_continuation(list, PREEMPT_BATCH, count)
+        create_continuation(list, PREEMPT_BATCH, count, VcpuAction::Resume)
     } else {
         Ok(Reply::Value(0))
     }
 }
 
-/// Continues with the rest of the list (`hypercall_create_continuation`).
-fn create_continuation(list: u64, done: u64, count: u64) -> Result<Reply> {
+/// Continues with the rest of the list after an action (`hypercall_create_continuation`).
+fn create_continuation(list: u64, done: u64, count: u64, action: VcpuAction) -> Result<Reply> {
     let rest = list
         .checked_add(done * size_of::<MulticallEntry>() as u64)
         .ok_or(Errno::EFAULT)?;
-    Ok(VcpuAction::Continuation([rest, count - done, 0, 0, 0]).into())
+    Ok(Reply::Continuation([rest, count - done, 0, 0, 0], action))
 }

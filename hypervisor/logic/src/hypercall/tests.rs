@@ -71,9 +71,9 @@ fn call(
     };
     loop {
         let outcome = dispatch(&mut caller(system, domain), call);
-        match outcome.action {
-            VcpuAction::Continuation(args) => call.args = args,
-            _ => return outcome,
+        match outcome.continuation {
+            Some(args) => call.args = args,
+            None => return outcome,
         }
     }
 }

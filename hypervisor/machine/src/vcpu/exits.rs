@@ -174,8 +174,8 @@ impl SvmVcpu {
             let error = outcome.value as i64;
             log::debug!("{vcpu}: hypercall {number}, command {command}: {error}");
         }
-        match outcome.action {
-            VcpuAction::Continuation(args) => {
+        match outcome.continuation {
+            Some(args) => {
                 let registers = &mut self.context.registers;
                 [
                     registers.rdi,
@@ -184,8 +184,13 @@ impl SvmVcpu {
                     registers.r10,
                     registers.r8,
                 ] = args;
-                return;
             }
+            None => {
+                self.vmcb().rax = outcome.value;
+                self.set_rip(next);
+            }
+        }
+        match outcome.action {
             // If an event is pending already, it does not block.
             VcpuAction::Block if pending => {}
             VcpuAction::Block => self.blocked_on = BlockedOn::Block,
@@ -198,8 +203,6 @@ impl SvmVcpu {
             // A vCPU that is down does not run again until it is brought up.
             VcpuAction::Resume | VcpuAction::Stop => {}
         }
-        self.vmcb().rax = outcome.value;
-        self.set_rip(next);
     }
 
     /// Reports the vCPU's state and stops the machine: without dom0 it cannot go on.

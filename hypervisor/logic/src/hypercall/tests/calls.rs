@@ -144,6 +144,63 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
 }
 
 #[test]
+fn a_call_in_a_list_blocks_or_yields_before_the_next_one() {
+    let mut system = two_domains();
+    let list = ARG[0] + 1024;
+    let entry = |op: u32, command: u64| multicall::MulticallEntry {
+        op: op.into(),
+        result: 7,
+        args: [command, 0, 0, 0, 0, 0],
+    };
+    let poll = xen_abi::sched::Poll {
+        ports: 0,
+        nr_ports: 0,
+        pad: 0,
+        timeout: 5_000_000,
+    };
+    caller(&mut system, 0)
+        .copy_to_guest(ARG[0] + 512, &poll)
+        .expect("memory");
+    let entries = [
+        entry(nr::SCHED_OP, xen_abi::sched::op::YIELD.into()),
+        multicall::MulticallEntry {
+            args: [xen_abi::sched::op::POLL.into(), ARG[0] + 512, 0, 0, 0, 0],
+            ..entry(nr::SCHED_OP, 0)
+        },
+        entry(nr::XEN_VERSION, 0),
+        entry(nr::SCHED_OP, xen_abi::sched::op::YIELD.into()),
+    ];
+    caller(&mut system, 0)
+        .copy_to_guest(list, &entries)
+        .expect("memory");
+    let mut wanted = Call {
+        number: nr::MULTICALL.into(),
+        args: [list, 4, 0, 0, 0],
+        cpl: 0,
+        long_mode: true,
+    };
+    let mut actions = Vec::new();
+    let mut results = Vec::new();
+    loop {
+        let outcome = dispatch(&mut caller(&mut system, 0), wanted);
+        actions.push(outcome.action);
+        let entries: [multicall::MulticallEntry; 4] = caller(&mut system, 0)
+            .copy_from_guest(list)
+            .expect("memory");
+        results.push(entries.map(|entry| entry.result));
+        match outcome.continuation {
+            Some(args) => wanted.args = args,
+            None => break,
+        }
+    }
+    assert_eq!(
+        actions,
+        [VcpuAction::Yield, VcpuAction::Poll, VcpuAction::Yield]
+    );
+    assert_eq!(results, [[0, 7, 7, 7], [0, 0, 7, 7], [0, 0, 0x4_0014, 0]]);
+}
+
+#[test]
 fn the_toolstack_gets_information_about_domains() {
     let mut system = two_domains();
     let list = ARG[0] + 2048;
