@@ -23,6 +23,7 @@
 
 #include "block.h"
 #include "chardev.h"
+#include "debugfs.h"
 #include "dmabuf.h"
 #include "eventfd.h"
 #include "grant.h"

@@ -2,7 +2,7 @@
 
 //! Counters of a queue, and the debugfs files that show them.
 //!
-//! `/sys/kernel/debug/xen_blkfront_rs-xvda/queueN` has one `name value` a line. Counters live under
+//! `/sys/kernel/debug/xen/blkfront/xvda/queueN` has one `name value` a line. Counters live under
 //! the ring's lock, survive reconnecting, and are plain additions.
 
 use kernel::fmt;
@@ -10,6 +10,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::count::Counts;
 use kernel_ext::counters;
+use kernel_ext::debugfs::Folder;
 use kernel_ext::queue_files::QueueFiles;
 
 use crate::stock::DataMode;
@@ -109,5 +110,6 @@ pub(crate) fn files(vbd: &Arc<Vbd>) -> Result<Files> {
         vbd: vbd.clone(),
         index,
     });
-    QueueFiles::new(fmt!("xen_blkfront_rs-{}", vbd.name.as_str()), queues, &show)
+    let folder = || Folder::new(fmt!("xen/blkfront/{}", vbd.name.as_str()));
+    QueueFiles::new(folder, queues, show)
 }

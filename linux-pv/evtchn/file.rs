@@ -5,18 +5,15 @@
 //! Requests that bind and unbind exclude each other, and so do writes, by the lock of `channels`. It may be
 //! held for long (hypercalls, a handler that is running), but never by what a reader or an event waits for.
 
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::Relaxed;
-
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{
-    error, FileList, ListedFile, OpenFile, Opener, Poll, Ready, SignalQueue, Wait,
-};
+use kernel_ext::chardev::{error, OpenFile, Opener, Poll, Ready, SignalQueue, Wait};
 use kernel_ext::user;
+use xen::devfile::{self, ListedStats, Shared};
 use xen::domain::DomId;
 use xen::event::port::{self, Port};
 use xen_abi::errno;
@@ -26,14 +23,7 @@ use xen_devfile::restrict::Restriction;
 
 use crate::channels::Channels;
 use crate::pending::{Pending, MOST};
-
-/// What of a file shows in debugfs.
-pub(crate) struct Shown {
-    pub(crate) opener: Opener,
-    pub(crate) pending: Arc<Pending>,
-    pub(crate) restriction: Restriction,
-    pub(crate) ports: AtomicUsize,
-}
+use crate::stats::Stats;
 
 /// An open file.
 #[pin_data]
@@ -43,36 +33,32 @@ pub(crate) struct File {
     pending: Arc<Pending>,
     /// What the ports' interrupts are called.
     name: CString,
-    shown: Arc<Shown>,
     /// After the ports, so that what they hold stays visible until they are gone.
-    _listed: ListedFile<Shown>,
+    stats: ListedStats<Self>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = FileList<Shown>;
+    type Shared = Shared<Self>;
 
     const STREAM: bool = true;
     const NOWAIT: bool = true;
 
-    fn open(list: Arc<FileList<Shown>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared<Self>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let name = CString::try_from_fmt(fmt!("evtchn:{}", opener.name()))?;
         let pending = Pending::new()?;
-        let shown = Shown {
-            opener,
+        let stats = Stats {
             pending: pending.clone(),
             restriction: Restriction::none(),
-            ports: AtomicUsize::new(0),
+            ports: Atomic::new(0),
         };
-        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let listed = FileList::add(list, shown.clone())?;
+        let stats = shared.list(opener, stats)?;
         KBox::pin_init(
             pin_init!(Self {
                 channels <- new_mutex!(Channels::default(), "evtchn channels"),
                 pending,
                 name,
-                shown,
-                _listed: listed,
+                stats,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -122,7 +108,7 @@ impl OpenFile for File {
             ioctl::RESTRICT_DOMID => self.restrict(argument),
             _ => Err(error(errno::ENOSYS)),
         };
-        self.shown.ports.store(channels.count(), Relaxed);
+        self.stats.ports.store(channels.count(), Relaxed);
         result
     }
 
@@ -135,10 +121,18 @@ impl OpenFile for File {
     }
 }
 
+impl devfile::Driver for File {
+    const PATH: &'static CStr = c"xen/evtchn";
+    const C_MODULE: &'static str = "xen_evtchn";
+
+    type Data = ();
+    type Stats = Stats;
+}
+
 impl File {
     /// Most requests are not for a file that is restricted, whatever they say.
     fn unrestricted(&self) -> Result {
-        if self.shown.restriction.is_some() {
+        if self.stats.restriction.is_some() {
             return Err(EACCES);
         }
         Ok(())
@@ -157,7 +151,7 @@ impl File {
 
     fn bind_interdomain(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
         let args: abi::BindInterdomain = user::read(argument)?;
-        if !self.shown.restriction.allows(args.remote_domain) {
+        if !self.stats.restriction.allows(args.remote_domain) {
             return Err(EACCES);
         }
         let domain = DomId::new(args.remote_domain as u16);
@@ -188,7 +182,7 @@ impl File {
         if args.domid == 0 || args.domid >= domid::FIRST_RESERVED {
             return Err(EINVAL);
         }
-        let set = self.shown.restriction.set_once(args.domid);
+        let set = self.stats.restriction.set_once(args.domid);
         set.map_err(|_| EACCES)?;
         Ok(0)
     }

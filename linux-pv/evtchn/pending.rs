@@ -194,15 +194,26 @@ impl Pending {
         &self.signals
     }
 
-    /// How it is, for debugfs: ports that wait, slots, events so far, and whether some were lost.
-    pub(crate) fn figures(&self) -> (u32, usize, u64, bool) {
-        let count = self.events.lock().count;
-        let room = self.room.load(Relaxed);
-        (
-            self.indexes.len(),
-            room,
-            count,
-            self.indexes.has_overflowed(),
-        )
+    /// Its figures, for debugfs.
+    pub(crate) fn figures(&self) -> Figures {
+        let events = self.events.lock().count;
+        Figures {
+            pending: self.indexes.len(),
+            room: self.room.load(Relaxed),
+            events,
+            lost: self.indexes.has_overflowed(),
+        }
     }
+}
+
+/// The figures of a queue.
+pub(crate) struct Figures {
+    /// Ports that wait to be read.
+    pub(crate) pending: u32,
+    /// Slots for such ports.
+    pub(crate) room: usize,
+    /// Events since the file was opened.
+    pub(crate) events: u64,
+    /// The queue has overflowed, and was not reset since.
+    pub(crate) lost: bool,
 }

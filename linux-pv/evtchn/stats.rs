@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has the node open and how it goes, in `/sys/kernel/debug/xen_evtchn_rs/files`, a line a file.
+//! What debugfs shows of an open file: `/sys/kernel/debug/xen/evtchn/files`.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::fmt;
 
-use kernel::fmt;
-use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
-use kernel_ext::chardev::{DebugfsList, FileList};
+use xen_devfile::restrict::Restriction;
 
-use crate::file::Shown;
+use crate::pending::Pending;
 
-/// The folder; it goes when this is dropped.
-pub(crate) type Files = DebugfsList<FileList<Shown>>;
-
-/// Makes it. May sleep.
-pub(crate) fn files(list: &Arc<FileList<Shown>>) -> Result<Files> {
-    DebugfsList::new(c"xen_evtchn_rs", list.clone(), &show)
+/// See the module.
+pub(crate) struct Stats {
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) restriction: Restriction,
+    /// Bound ports.
+    pub(crate) ports: Atomic<usize>,
 }
 
-fn show(list: &Arc<FileList<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    list.each(|file| {
-        let (pending, room, events, lost) = file.pending.figures();
-        let ports = file.ports.load(Relaxed);
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = self.pending.figures();
         write!(
             f,
-            "{} ports {ports} room {room} pending {pending} events {events}",
-            file.opener
+            "ports {} room {} pending {} events {}",
+            self.ports.load(Relaxed),
+            figures.room,
+            figures.pending,
+            figures.events,
         )?;
-        if let Some(domain) = file.restriction.domain() {
+        if let Some(domain) = self.restriction.domain() {
             write!(f, " only-domain {domain}")?;
         }
-        if lost {
+        if figures.lost {
             write!(f, " events-lost")?;
         }
-        writeln!(f)
-    })
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@
 //! - [`mod@file`] is an open file: what a program asks for.
 //! - [`channels`] are the ports it has bound, each with its handler.
 //! - [`pending`] are the ports that have had an event and wait to be read.
-//! - [`stats`] shows all files in `/sys/kernel/debug/xen_evtchn_rs/files`.
+//! - [`stats`] is what debugfs shows of a file.
 //!
 //! A port sends one event, which the program reads; then it is silent until the program writes its number
 //! back. So nothing that another domain does makes more work here than the program takes on.
@@ -22,10 +22,8 @@ mod pending;
 mod stats;
 
 use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_file;
-use xen::domain;
+use xen::devfile;
 
 module! {
     type: Module,
@@ -39,27 +37,17 @@ device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
-    // The node goes first.
     #[pin]
-    _node: Registration<file::File>,
-    _stats: stats::Files,
+    _file: devfile::Registration<file::File>,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            if !domain::is_xen() {
-                return Err(ENODEV);
-            }
-            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
-            let stats = stats::files(&list)?;
-            Ok(try_pin_init!(Self {
-                _node <- Registration::new(&DEVICE_FILE, c"xen/evtchn", "xen_evtchn", list),
-                _stats: {
-                    pr_info!("Event-channel device installed\n");
-                    stats
-                },
-            }? Error))
-        })
+        try_pin_init!(Self {
+            _file <- devfile::Registration::new(&DEVICE_FILE, || Ok(())).pin_chain(|_| {
+                pr_info!("Event-channel device installed\n");
+                Ok(())
+            }),
+        }? Error)
     }
 }

@@ -7,16 +7,17 @@
 
 use core::mem::offset_of;
 use core::ops::Range;
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::Relaxed;
 
+use kernel::fmt;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
+use kernel_ext::chardev::{OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::NewArea;
+use xen::devfile::{self, ListedStats, Shared};
 use xen::domain::DomId;
 use xen::grant::{Access, UnmapNotification};
 use xen::page::PAGE_SIZE;
@@ -26,25 +27,13 @@ use xen_devfile::quota::Quota;
 
 use crate::page::{Page, Parts};
 use crate::params;
+use crate::stats::Stats;
 
 /// Bytes that an index goes up by from page to page.
 const STEP: u64 = PAGE_SIZE as u64;
 
 /// Pages that are made at a time. Calls are for few pages as a rule, so that nothing has to be allocated but what stays.
 const TOGETHER: usize = 16;
-
-/// What all files share.
-pub(crate) struct Shared {
-    pub(crate) list: Arc<FileList<Shown>>,
-    pub(crate) quota: Arc<Quota>,
-}
-
-/// What of a file shows in debugfs.
-pub(crate) struct Shown {
-    pub(crate) opener: Opener,
-    /// Pages that were made and not given up.
-    pub(crate) pages: AtomicUsize,
-}
 
 /// The pages of a file, by index.
 #[derive(Default)]
@@ -60,27 +49,23 @@ pub(crate) struct File {
     #[pin]
     pages: Mutex<Pages>,
     quota: Arc<Quota>,
-    shown: Arc<Shown>,
-    _listed: ListedFile<Shown>,
+    stats: ListedStats<Self>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = Shared;
+    type Shared = Shared<Self>;
 
-    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
-        let shown = Shown {
-            opener,
-            pages: AtomicUsize::new(0),
+    fn open(shared: Arc<Shared<Self>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
+        let stats = Stats {
+            pages: Atomic::new(0),
         };
-        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let listed = FileList::add(shared.list.clone(), shown.clone())?;
+        let stats = shared.list(opener, stats)?;
         KBox::pin_init(
             pin_init!(Self {
                 pages <- new_mutex!(Pages::default(), "gntalloc pages"),
-                quota: shared.quota.clone(),
-                shown,
-                _listed: listed,
+                quota: shared.data().clone(),
+                stats,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -110,6 +95,20 @@ impl OpenFile for File {
         }
         drop(pages);
         shared::map(area, owners)
+    }
+}
+
+impl devfile::Driver for File {
+    const PATH: &'static CStr = c"xen/gntalloc";
+    const C_MODULE: &'static str = "xen_gntalloc";
+
+    /// What all files together may share.
+    type Data = Arc<Quota>;
+    type Stats = Stats;
+
+    fn show_all(shared: &Shared<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (used, limit) = (shared.data().used(), params::limit());
+        writeln!(f, "all pages {used} limit {limit}")
     }
 }
 
@@ -160,7 +159,7 @@ impl File {
             drop(pages.pages.remove(&index));
         }
         pages.count -= args.count as usize;
-        self.shown.pages.store(pages.count, Relaxed);
+        self.stats.pages.store(pages.count, Relaxed);
         Ok(())
     }
 
@@ -214,7 +213,7 @@ impl Made<'_> {
                 pages.pages.insert(node);
             }
             pages.count += count;
-            self.file.shown.pages.store(pages.count, Relaxed);
+            self.file.stats.pages.store(pages.count, Relaxed);
         }
         self.indexes.end = self.indexes.end.wrapping_add(count as u64 * STEP);
         let references = references.get(..count).unwrap_or_default();
@@ -233,6 +232,6 @@ impl Drop for Made<'_> {
                 pages.count -= 1;
             }
         }
-        self.file.shown.pages.store(pages.count, Relaxed);
+        self.file.stats.pages.store(pages.count, Relaxed);
     }
 }

@@ -1,31 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has the node open and what for, in `/sys/kernel/debug/xen_gntalloc_rs/files`: first what all have together
-//! and may have, then a line a file. Pages that were given up but are still mapped are in the first line only.
+//! What debugfs shows of an open file: `/sys/kernel/debug/xen/gntalloc/files`. The first line has
+//! what all files together have, and may have; pages that were given up but are still mapped are in
+//! that line only.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::fmt;
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::DebugfsList;
+use kernel::sync::atomic::{Atomic, Relaxed};
 
-use crate::file::Shared;
-use crate::params;
-
-/// The folder; it goes when this is dropped.
-pub(crate) type Files = DebugfsList<Shared>;
-
-/// Makes it. May sleep.
-pub(crate) fn files(shared: &Arc<Shared>) -> Result<Files> {
-    DebugfsList::new(c"xen_gntalloc_rs", shared.clone(), &show)
+/// See the module.
+pub(crate) struct Stats {
+    /// Pages that were made and not given up.
+    pub(crate) pages: Atomic<usize>,
 }
 
-fn show(shared: &Arc<Shared>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (used, limit) = (shared.quota.used(), params::limit());
-    writeln!(f, "all pages {used} limit {limit}")?;
-    shared.list.each(|file| {
-        let pages = file.pages.load(Relaxed);
-        writeln!(f, "{} pages {pages}", file.opener)
-    })
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pages {}", self.pages.load(Relaxed))
+    }
 }

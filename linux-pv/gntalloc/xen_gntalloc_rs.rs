@@ -23,12 +23,9 @@ mod stats;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_file;
-use xen::domain;
+use xen::devfile;
 use xen_devfile::quota::Quota;
-
-use crate::file::Shared;
 
 module! {
     type: Module,
@@ -42,26 +39,16 @@ device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
-    // The node goes first.
     #[pin]
-    _node: Registration<file::File>,
-    _stats: stats::Files,
+    _file: devfile::Registration<file::File>,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            if !domain::is_xen() {
-                return Err(ENODEV);
-            }
-            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
-            let quota = Arc::new(Quota::new(), GFP_KERNEL)?;
-            let shared = Arc::new(Shared { list, quota }, GFP_KERNEL)?;
-            let stats = stats::files(&shared)?;
-            Ok(try_pin_init!(Self {
-                _node <- Registration::new(&DEVICE_FILE, c"xen/gntalloc", "xen_gntalloc", shared),
-                _stats: stats,
-            }? Error))
-        })
+        try_pin_init!(Self {
+            _file <- devfile::Registration::new(&DEVICE_FILE, || {
+                Ok(Arc::new(Quota::new(), GFP_KERNEL)?)
+            }),
+        }? Error)
     }
 }

@@ -10,24 +10,25 @@
 //! No lock is held while buffers are made, waited for or given back, or the program's memory is accessed.
 
 use core::mem::offset_of;
-use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::fs::file::{flags, FileDescriptorReservation};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::dmabuf::{export, DmaBuf, Exporter, FrameDevice, Pages};
 use kernel_ext::sync::TimedCompletion;
 use kernel_ext::user;
+use xen::devfile::OpenedFile;
 use xen::dmabuf::LentBuffer;
 use xen::domain::{self, DomId};
 use xen::grant::{Access, DeviceGrants, ForeignGrant};
 use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_devfile::dmabuf::{ordinary_memory, Key, Keys, Refused};
 
-use crate::file::Shown;
 use crate::params;
+use crate::stats::Stats;
 
 /// What all files share: the device that buffers are imported for.
 #[derive(Clone)]
@@ -76,7 +77,7 @@ impl<T> Table<T> {
 struct Exports {
     #[pin]
     released: Mutex<Table<Arc<TimedCompletion>>>,
-    shown: Arc<Shown>,
+    stats: Arc<OpenedFile<Stats>>,
 }
 
 /// Goes with the buffer, and says so.
@@ -92,8 +93,8 @@ impl Ticket {
         let released = Arc::pin_init(TimedCompletion::new(), GFP_KERNEL_ACCOUNT)?;
         let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let key = exports.released.lock().add(room, fd, released.clone());
-        exports.shown.exports.fetch_add(1, Relaxed);
-        exports.shown.exported.fetch_add(count, Relaxed);
+        exports.stats.exports.fetch_add(1, Relaxed);
+        exports.stats.exported_pages.fetch_add(count, Relaxed);
         Ok(Self {
             exports,
             key,
@@ -105,9 +106,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let shown = &self.exports.shown;
-        shown.exports.fetch_sub(1, Relaxed);
-        shown.exported.fetch_sub(self.count, Relaxed);
+        let stats = &self.exports.stats;
+        stats.exports.fetch_sub(1, Relaxed);
+        stats.exported_pages.fetch_sub(self.count, Relaxed);
         // Whoever comes later does not find it; whoever has found it is told.
         let removed = self.exports.released.lock().all.remove(&self.key);
         drop(removed);
@@ -139,24 +140,24 @@ pub(crate) struct Buffers {
     #[pin]
     imports: Mutex<Table<LentBuffer>>,
     device: Device,
-    shown: Arc<Shown>,
+    stats: Arc<OpenedFile<Stats>>,
 }
 
 impl Buffers {
     /// There are none yet.
-    pub(crate) fn new(device: Device, shown: Arc<Shown>) -> impl PinInit<Self, Error> {
-        let exported = shown.clone();
+    pub(crate) fn new(device: Device, stats: Arc<OpenedFile<Stats>>) -> impl PinInit<Self, Error> {
+        let exported = stats.clone();
         try_pin_init!(Self {
             exports: Arc::pin_init(
                 pin_init!(Exports {
                     released <- new_mutex!(Table::new(), "gntdev exports"),
-                    shown: exported,
+                    stats: exported,
                 }),
                 GFP_KERNEL_ACCOUNT,
             )?,
             imports <- new_mutex!(Table::new(), "gntdev imports"),
             device,
-            shown,
+            stats,
         })
     }
 
@@ -232,8 +233,8 @@ impl Buffers {
         }
         let list = at(argument, offset_of!(abi::DmabufImpToRefs, refs))?;
         user::write_slice(list, &refs)?;
-        self.shown.imports.fetch_add(1, Relaxed);
-        self.shown.imported.fetch_add(count, Relaxed);
+        self.stats.imports.fetch_add(1, Relaxed);
+        self.stats.imported_pages.fetch_add(count, Relaxed);
         self.imports.lock().add(room, args.fd, lent);
         Ok(())
     }
@@ -246,8 +247,10 @@ impl Buffers {
             imports.all.remove(&key)
         };
         let removed = removed.ok_or(ENOENT)?;
-        self.shown.imports.fetch_sub(1, Relaxed);
-        self.shown.imported.fetch_sub(removed.count(), Relaxed);
+        self.stats.imports.fetch_sub(1, Relaxed);
+        self.stats
+            .imported_pages
+            .fetch_sub(removed.count(), Relaxed);
         Ok(())
     }
 }

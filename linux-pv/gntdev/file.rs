@@ -6,16 +6,17 @@
 //! accessed with it held.
 
 use core::mem::offset_of;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
 
+use kernel::fmt;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
+use kernel_ext::chardev::{OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::{AddressSpace, NewArea};
+use xen::devfile::{self, ListedStats, Shared};
 use xen::domain::DomId;
 use xen::grant::{CopyBatch, ForeignGrant, UnmapNotification};
 use xen::page::PAGE_SIZE;
@@ -25,32 +26,8 @@ use xen_abi::linux::gntdev::{self as abi, ioctl};
 use xen_devfile::offsets::first_fit;
 
 use crate::dmabuf::{Buffers, Device};
+use crate::stats::Stats;
 use crate::{copy, params};
-
-/// What of a file shows in debugfs.
-pub(crate) struct Shown {
-    pub(crate) opener: Opener,
-    /// Mappings that were announced and not taken back.
-    pub(crate) mappings: AtomicUsize,
-    /// Grants in them.
-    pub(crate) grants: AtomicUsize,
-    /// Bytes in copies there have been.
-    pub(crate) copied: AtomicU64,
-    /// Buffers that were made of grants and are used.
-    pub(crate) exports: AtomicUsize,
-    /// Pages of them.
-    pub(crate) exported: AtomicUsize,
-    /// Buffers that are granted.
-    pub(crate) imports: AtomicUsize,
-    /// Pages of them.
-    pub(crate) imported: AtomicUsize,
-}
-
-/// What all files share.
-pub(crate) struct Shared {
-    pub(crate) list: Arc<FileList<Shown>>,
-    pub(crate) device: Device,
-}
 
 /// The mappings of a file, by their first page in it.
 #[derive(Default)]
@@ -67,27 +44,27 @@ impl Mappings {
         room: RBTreeNodeReservation<u64, Arc<Granted>>,
         first: u64,
         new: Arc<Granted>,
-        shown: &Shown,
+        stats: &Stats,
     ) {
         self.count += 1;
         self.grants += new.count();
         self.mappings.insert(room.into_node(first, new));
-        self.tell(shown);
+        self.count(stats);
     }
 
     /// Takes out the one that begins at this page and has so many, or any number for 0.
-    fn take(&mut self, first: u64, count: usize, shown: &Shown) -> Option<Arc<Granted>> {
+    fn take(&mut self, first: u64, count: usize, stats: &Stats) -> Option<Arc<Granted>> {
         self.find(first, count)?;
         let old = self.mappings.remove(&first)?;
         self.count -= 1;
         self.grants -= old.count();
-        self.tell(shown);
+        self.count(stats);
         Some(old)
     }
 
-    fn tell(&self, shown: &Shown) {
-        shown.mappings.store(self.count, Relaxed);
-        shown.grants.store(self.grants, Relaxed);
+    fn count(&self, stats: &Stats) {
+        stats.mappings.store(self.count, Relaxed);
+        stats.grants.store(self.grants, Relaxed);
     }
 
     /// The mapping that begins at this page and has so many, or any number for 0.
@@ -117,34 +94,21 @@ pub(crate) struct File {
     batch: Mutex<Option<KBox<CopyBatch>>>,
     #[pin]
     buffers: Buffers,
-    shown: Arc<Shown>,
-    _listed: ListedFile<Shown>,
+    stats: ListedStats<Self>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = Shared;
+    type Shared = Shared<Self>;
 
-    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
-        let shown = Shown {
-            opener,
-            mappings: AtomicUsize::new(0),
-            grants: AtomicUsize::new(0),
-            copied: AtomicU64::new(0),
-            exports: AtomicUsize::new(0),
-            exported: AtomicUsize::new(0),
-            imports: AtomicUsize::new(0),
-            imported: AtomicUsize::new(0),
-        };
-        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let listed = FileList::add(shared.list.clone(), shown.clone())?;
+    fn open(shared: Arc<Shared<Self>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
+        let stats = shared.list(opener, Stats::new())?;
         KBox::pin_init(
             try_pin_init!(Self {
                 mappings <- new_mutex!(Mappings::default(), "gntdev mappings"),
                 batch <- new_mutex!(None, "gntdev batch"),
-                buffers <- Buffers::new(shared.device.clone(), shown.clone()),
-                shown,
-                _listed: listed,
+                buffers <- Buffers::new(shared.data().clone(), stats.as_arc().clone()),
+                stats,
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )
@@ -177,6 +141,18 @@ impl OpenFile for File {
     }
 }
 
+impl devfile::Driver for File {
+    const PATH: &'static CStr = c"xen/gntdev";
+    const C_MODULE: &'static str = "xen_gntdev";
+
+    type Data = Device;
+    type Stats = Stats;
+
+    fn show_all(_shared: &Shared<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "limit {} grants a mapping or buffer", params::limit())
+    }
+}
+
 impl File {
     /// A batch of copies, empty.
     pub(crate) fn take_batch(&self) -> Result<KBox<CopyBatch>> {
@@ -193,7 +169,7 @@ impl File {
 
     /// Counts bytes that are copied.
     pub(crate) fn count_copied(&self, bytes: u64) {
-        self.shown.copied.fetch_add(bytes, Relaxed);
+        self.stats.copied_bytes.fetch_add(bytes, Relaxed);
     }
 
     /// Announces grants, which are not mapped before the program maps the file.
@@ -217,7 +193,7 @@ impl File {
             let taken = taken.map(|(first, granted)| (*first, granted.count() as u64));
             let first = first_fit(taken, args.count.into()).ok_or(ENOMEM)?;
             granted.set_offset(first * PAGE_SIZE as u64);
-            mappings.add(reserved, first, granted, &self.shown);
+            mappings.add(reserved, first, granted, &self.stats);
             first
         };
         args.index = first * PAGE_SIZE as u64;
@@ -228,7 +204,7 @@ impl File {
     }
 
     fn remove(&self, first: u64, count: usize) -> Result {
-        let removed = self.mappings.lock().take(first, count, &self.shown);
+        let removed = self.mappings.lock().take(first, count, &self.stats);
         // Unmapping may take long, so not under the lock.
         drop(removed.ok_or(ENOENT)?);
         Ok(())

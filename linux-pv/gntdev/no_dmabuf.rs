@@ -5,8 +5,9 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use xen::devfile::OpenedFile;
 
-use crate::file::Shown;
+use crate::stats::Stats;
 
 /// What all files share: nothing.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ impl Device {
 pub(crate) struct Buffers;
 
 impl Buffers {
-    pub(crate) fn new(_device: Device, _shown: Arc<Shown>) -> Result<Self> {
+    pub(crate) fn new(_device: Device, _stats: Arc<OpenedFile<Stats>>) -> Result<Self> {
         Ok(Self)
     }
 

@@ -1,40 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has the node open and what for, in `/sys/kernel/debug/xen_gntdev_rs/files`: what a mapping may have, then a
-//! line a file. The pages that are in use by all of them show in `/sys/kernel/debug/xen_rs/mapped_pages`, those of
-//! exported buffers too, which may be in use after the file was closed; `lent_buffers` beside it counts imported ones.
+//! What debugfs shows of an open file: `/sys/kernel/debug/xen/gntdev/files`. The first line has what
+//! a mapping may have. Pages in use by all files together show in `xen/objects/mapped_pages`, those
+//! of exported buffers too, which may be in use after the file was closed;
+//! `xen/objects/lent_buffers` counts imported ones.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::fmt;
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{DebugfsList, FileList};
+use kernel::sync::atomic::{Atomic, Relaxed};
 
-use crate::file::Shown;
-use crate::params;
-
-/// The folder; it goes when this is dropped.
-pub(crate) type Files = DebugfsList<FileList<Shown>>;
-
-/// Makes it. May sleep.
-pub(crate) fn files(list: &Arc<FileList<Shown>>) -> Result<Files> {
-    DebugfsList::new(c"xen_gntdev_rs", list.clone(), &show)
+/// See the module.
+pub(crate) struct Stats {
+    /// Mappings that were announced and not taken back.
+    pub(crate) mappings: Atomic<usize>,
+    /// Grants in them.
+    pub(crate) grants: Atomic<usize>,
+    /// Bytes of grant copies, since the file was opened.
+    pub(crate) copied_bytes: Atomic<u64>,
+    /// Buffers that were made of grants and are in use.
+    pub(crate) exports: Atomic<usize>,
+    /// Pages of them.
+    pub(crate) exported_pages: Atomic<usize>,
+    /// Buffers that are granted.
+    pub(crate) imports: Atomic<usize>,
+    /// Pages of them.
+    pub(crate) imported_pages: Atomic<usize>,
 }
 
-fn show(list: &Arc<FileList<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "limit {} grants a mapping or buffer", params::limit())?;
-    list.each(|file| {
-        let mappings = file.mappings.load(Relaxed);
-        let grants = file.grants.load(Relaxed);
-        let copied = file.copied.load(Relaxed);
-        let (exports, exported) = (file.exports.load(Relaxed), file.exported.load(Relaxed));
-        let (imports, imported) = (file.imports.load(Relaxed), file.imported.load(Relaxed));
-        writeln!(
+impl Stats {
+    /// Those of a file that was just opened.
+    pub(crate) const fn new() -> Self {
+        Self {
+            mappings: Atomic::new(0),
+            grants: Atomic::new(0),
+            copied_bytes: Atomic::new(0),
+            exports: Atomic::new(0),
+            exported_pages: Atomic::new(0),
+            imports: Atomic::new(0),
+            imported_pages: Atomic::new(0),
+        }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
             f,
-            "{} mappings {mappings} grants {grants} copied {copied} exports {exports} pages {exported} \
-             imports {imports} pages {imported}",
-            file.opener
+            "mappings {} grants {} copied_bytes {} exports {} pages {} imports {} pages {}",
+            self.mappings.load(Relaxed),
+            self.grants.load(Relaxed),
+            self.copied_bytes.load(Relaxed),
+            self.exports.load(Relaxed),
+            self.exported_pages.load(Relaxed),
+            self.imports.load(Relaxed),
+            self.imported_pages.load(Relaxed),
         )
-    })
+    }
 }

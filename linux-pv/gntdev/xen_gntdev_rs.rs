@@ -26,10 +26,8 @@ mod params;
 mod stats;
 
 use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{FileList, Registration};
 use kernel_ext::device_file;
-use xen::domain;
+use xen::devfile;
 
 module! {
     type: Module,
@@ -43,26 +41,14 @@ device_file!(static DEVICE_FILE: file::File);
 
 #[pin_data]
 struct Module {
-    // The node goes first.
     #[pin]
-    _node: Registration<file::File>,
-    _stats: stats::Files,
+    _file: devfile::Registration<file::File>,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            if !domain::is_xen() {
-                return Err(ENODEV);
-            }
-            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
-            let stats = stats::files(&list)?;
-            let device = dmabuf::Device::new()?;
-            let shared = Arc::new(file::Shared { list, device }, GFP_KERNEL)?;
-            Ok(try_pin_init!(Self {
-                _node <- Registration::new(&DEVICE_FILE, c"xen/gntdev", "xen_gntdev", shared),
-                _stats: stats,
-            }? Error))
-        })
+        try_pin_init!(Self {
+            _file <- devfile::Registration::new(&DEVICE_FILE, dmabuf::Device::new),
+        }? Error)
     }
 }

@@ -7,7 +7,7 @@
 //! | [`OpenFile`] | what a driver does with an open file |
 //! | [`DeviceFile`], [`Registration`] | the file in `/dev`, made by [`device_file!`](crate::device_file) |
 //! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
-//! | [`FileList`], [`DebugfsList`] | a list of open files, in debugfs |
+//! | [`FileList`] | a list of open files |
 //! | [`Opener`] | what is known of the program that opened a file |
 //!
 //! The kernel's own Rust abstraction of miscellaneous devices is not used: it knows no `poll` and no
@@ -22,7 +22,7 @@ mod operations;
 mod wait;
 
 pub use device_file::{DeviceFile, Registration};
-pub use file_list::{DebugfsList, FileList, ListedFile};
+pub use file_list::{FileList, ListedFile};
 pub use opener::Opener;
 pub use operations::{OpenFile, Poll, Ready, Wait};
 pub use wait::{new_wait_queue, SignalQueue, WaitQueue};

@@ -18,7 +18,8 @@
 //! | [`param`] | module parameters that show in sysfs | `kernel/params.c` |
 //! | [`module`] | the module that a type's code is part of | `kernel/module/` |
 //! | [`count`] | counters with names | |
-//! | [`queue_files`] | a device's queues in debugfs | `fs/debugfs/` |
+//! | [`debugfs`] | folders that drivers share, files that a function writes | `fs/debugfs/` |
+//! | [`queue_files`] | a device's queues in debugfs | |
 //! | [`show`] | printing what crates without the kernel define | |
 //!
 //! This crate and crate `xen`, which builds on it, are one module, `xen_rs.ko`.
@@ -26,6 +27,7 @@
 pub mod block;
 pub mod chardev;
 pub mod count;
+pub mod debugfs;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod dmabuf;
 pub mod eventfd;

@@ -1,44 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device's folder in debugfs with a file for each queue.
+//! The debugfs files of a device's queues.
 
-use kernel::debugfs::{Dir, File};
-use kernel::fmt;
 use kernel::prelude::*;
 use kernel::str::CString;
 
-/// The files `queue0`, `queue1` and so on in a folder of debugfs; they go when this is dropped, after whoever reads one
-/// is done.
+use crate::debugfs::{File, Folder, Show};
+
+/// The files `queue0`, `queue1` and so on in a folder of debugfs. Dropping this removes them, after
+/// waiting for readers.
 pub struct QueueFiles<Q: Send + Sync + 'static> {
     _files: KVec<Pin<KBox<File<Q>>>>,
-    _dir: Dir,
 }
 
 impl<Q: Send + Sync + 'static> QueueFiles<Q> {
-    /// Makes the folder and a file for each of `queues`, whose content `show` writes. May sleep.
-    pub fn new<F>(
-        folder: fmt::Arguments<'_>,
+    /// Makes a file for each of `queues` in the folder, whose content `show` writes. May sleep.
+    pub fn new(
+        folder: impl Fn() -> Result<Folder>,
         queues: impl Iterator<Item = Q>,
-        show: &'static F,
-    ) -> Result<Self>
-    where
-        F: Fn(&Q, &mut fmt::Formatter<'_>) -> fmt::Result + Send + Sync,
-    {
-        let dir = Dir::new(&CString::try_from_fmt(folder)?);
+        show: Show<Q>,
+    ) -> Result<Self> {
         let mut files = KVec::new();
         for (index, queue) in queues.enumerate() {
             let name = CString::try_from_fmt(fmt!("queue{}", index))?;
-            files.push(
-                KBox::pin_init(
-                    dir.read_callback_file(&name, Ok::<_, Error>(queue), show),
-                    GFP_KERNEL,
-                )?,
-                GFP_KERNEL,
-            )?;
+            let file = KBox::pin_init(File::new(folder()?, &name, queue, show), GFP_KERNEL)?;
+            files.push(file, GFP_KERNEL)?;
         }
-        Ok(Self {
-            _files: files,
-            _dir: dir,
-        })
+        Ok(Self { _files: files })
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is counted, a queue at a time.
+//! Counters of a queue.
 //!
 //! Each counter is written under the lock of one half of its queue and read without a lock. They
 //! survive reconnecting. `ethtool -S` shows all, and so does debugfs:
-//! `/sys/kernel/debug/xen_netfront_rs-vif-N/queueN` has one `name value` a line.
+//! `/sys/kernel/debug/xen/netfront/vif-N/queueN` has one `name value` a line.
 
 use core::convert::Infallible;
 
@@ -13,6 +13,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::count::{Counter, Counts, Number};
 use kernel_ext::counters;
+use kernel_ext::debugfs::Folder;
 use kernel_ext::net::{Counters, LinkStats};
 use kernel_ext::queue_files::QueueFiles;
 
@@ -135,5 +136,6 @@ pub(crate) fn files(nic: &Arc<Nic>, number: u64) -> Result<Files> {
         nic: nic.clone(),
         index,
     });
-    QueueFiles::new(fmt!("xen_netfront_rs-vif-{}", number), queues, &show)
+    let folder = || Folder::new(fmt!("xen/netfront/vif-{}", number));
+    QueueFiles::new(folder, queues, show)
 }

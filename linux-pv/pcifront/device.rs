@@ -25,7 +25,7 @@ use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::recovery::Recoverer;
 use crate::roots::Roots;
-use crate::stats::AccessesFile;
+use crate::stats::{accesses_file, AccessesFile};
 
 /// A device, which stands for all buses of one backend.
 pub(crate) struct Pcifront {
@@ -60,7 +60,7 @@ impl FrontendDriver for Pcifront {
         let roots = Roots::new()?;
         let recoverer = Recoverer::new(&exchange, &roots)?;
         // Counters are not needed for anything.
-        let file = AccessesFile::new(dev.number().unwrap_or(0), &exchange).ok();
+        let file = accesses_file(dev.number().unwrap_or(0), &exchange).ok();
         Ok(Self {
             exchange,
             roots,

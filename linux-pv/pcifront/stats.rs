@@ -2,14 +2,13 @@
 
 //! Counters of accesses, and the debugfs file that shows them.
 
-use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
-use kernel::str::CString;
 use kernel::sync::Arc;
 use kernel::time::Delta;
 use kernel_ext::count::{Counts, SharedCounter};
 use kernel_ext::counters;
+use kernel_ext::debugfs::{File, Folder};
 use xen_ring::pciif::{Answer, Refusal, Request, Step};
 
 use crate::exchange::Exchange;
@@ -103,25 +102,17 @@ impl Stats {
     }
 }
 
-/// The file `accesses` in debugfs, with one `name value` a line. Dropping it removes the file.
-pub(crate) struct AccessesFile {
-    _file: Pin<KBox<File<Arc<Exchange>>>>,
-    _dir: Dir,
-}
+/// The file `accesses` in `/sys/kernel/debug/xen/pcifront/pci-N`, with one `name value` a line.
+/// Dropping it removes the file.
+pub(crate) type AccessesFile = Pin<KBox<File<Arc<Exchange>>>>;
 
-impl AccessesFile {
-    /// Makes the file of the device with this number on the xenbus. May sleep.
-    pub(crate) fn new(number: u64, exchange: &Arc<Exchange>) -> Result<Self> {
-        let dir = Dir::new(&CString::try_from_fmt(fmt!(
-            "xen_pcifront_rs-pci-{}",
-            number
-        ))?);
-        let file = dir.read_callback_file(c"accesses", Ok::<_, Error>(exchange.clone()), &show);
-        Ok(Self {
-            _file: KBox::pin_init(file, GFP_KERNEL)?,
-            _dir: dir,
-        })
-    }
+/// Makes the file of the device with this number on the xenbus. May sleep.
+pub(crate) fn accesses_file(number: u64, exchange: &Arc<Exchange>) -> Result<AccessesFile> {
+    let folder = Folder::new(fmt!("xen/pcifront/pci-{}", number))?;
+    KBox::pin_init(
+        File::new(folder, c"accesses", exchange.clone(), show),
+        GFP_KERNEL,
+    )
 }
 
 fn show(exchange: &Arc<Exchange>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

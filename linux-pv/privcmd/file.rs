@@ -2,82 +2,70 @@
 
 //! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
 
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU32, AtomicU64};
-
 use kernel::new_mutex;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{FileList, ListedFile, OpenFile, Opener};
+use kernel_ext::chardev::{OpenFile, Opener};
 use kernel_ext::user;
 use kernel_ext::vma::NewArea;
+use xen::devfile::{self, ListedStats, Shared};
 use xen::hypercall;
 use xen::vma::foreign;
 use xen_abi::linux::privcmd::{self as abi, ioctl};
 use xen_devfile::eventfds::Action;
-use xen_devfile::restrict::Restriction;
 
 use crate::ioeventfd::Ioeventfds;
 use crate::irqfd::{FilesIrqfds, Irqfds};
-use crate::target::Target;
+use crate::stats::Stats;
+use crate::target::{Target, Waiting};
 use crate::{batch, dm_op, ranges, resource};
 
 /// What all files share.
-pub(crate) struct Shared {
-    pub(crate) list: Arc<FileList<Shown>>,
-    pub(crate) target: Arc<Target>,
-    pub(crate) irqfds: Irqfds,
+pub(crate) struct PrivcmdData {
+    target: Arc<Target>,
+    irqfds: Irqfds,
+    /// Until the target is known.
+    _waiting: Option<Waiting>,
 }
 
-/// What of a file shows in debugfs.
-pub(crate) struct Shown {
-    pub(crate) opener: Opener,
-    pub(crate) restriction: Restriction,
-    /// Hypercalls made, device models' included.
-    pub(crate) hypercalls: AtomicU64,
-    /// Frames asked for.
-    pub(crate) frames: AtomicU64,
-    /// Irqfds that it has, changed under the lock of all of them.
-    pub(crate) irqfds: AtomicU32,
-    /// Ioeventfds that it has.
-    pub(crate) ioeventfds: AtomicU32,
+impl PrivcmdData {
+    /// Makes it. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let (target, waiting) = Target::find()?;
+        Ok(Self {
+            target,
+            irqfds: Irqfds::new()?,
+            _waiting: waiting,
+        })
+    }
 }
 
 /// An open file.
 #[pin_data]
 pub(crate) struct File {
-    shown: Arc<Shown>,
     privcmd: hypercall::Privcmd,
     irqfds: FilesIrqfds,
     #[pin]
     ioeventfds: Mutex<Ioeventfds>,
     /// Last, so that what the file has stays visible until it is gone.
-    _listed: ListedFile<Shown>,
+    stats: ListedStats<Self>,
 }
 
 #[vtable]
 impl OpenFile for File {
-    type Shared = Shared;
+    type Shared = Shared<Self>;
 
-    fn open(shared: Arc<Shared>, opener: Opener) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: Arc<Shared<Self>>, opener: Opener) -> Result<Pin<KBox<Self>>> {
         let privcmd = hypercall::Privcmd::new(&opener);
-        let shown = Shown {
-            opener,
-            restriction: shared.target.restriction()?,
-            hypercalls: AtomicU64::new(0),
-            frames: AtomicU64::new(0),
-            irqfds: AtomicU32::new(0),
-            ioeventfds: AtomicU32::new(0),
-        };
-        let shown = Arc::new(shown, GFP_KERNEL_ACCOUNT)?;
-        let listed = FileList::add(shared.list.clone(), shown.clone())?;
+        let stats = Stats::new(shared.data().target.restriction()?);
+        let stats = shared.list(opener, stats)?;
         KBox::pin_init(
             pin_init!(Self {
                 privcmd,
-                irqfds: shared.irqfds.of(shown.clone()),
-                shown,
+                irqfds: shared.data().irqfds.of(stats.as_arc().clone()),
                 ioeventfds <- new_mutex!(Ioeventfds::default(), "privcmd ioeventfds"),
-                _listed: listed,
+                stats,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -94,6 +82,14 @@ impl OpenFile for File {
     fn mmap(&self, area: NewArea<'_>) -> Result {
         foreign::create(area)
     }
+}
+
+impl devfile::Driver for File {
+    const PATH: &'static CStr = c"xen/privcmd";
+    const C_MODULE: &'static str = "xen_privcmd";
+
+    type Data = PrivcmdData;
+    type Stats = Stats;
 }
 
 impl File {
@@ -117,7 +113,7 @@ impl File {
 
     /// Whether the file may be used for this domain.
     pub(crate) fn allows(&self, domain: u16) -> Result {
-        if !self.shown.restriction.allows(domain.into()) {
+        if !self.stats.restriction.allows(domain.into()) {
             return Err(EPERM);
         }
         Ok(())
@@ -126,19 +122,19 @@ impl File {
     /// Counts a hypercall.
     #[inline]
     pub(crate) fn count_hypercall(&self) {
-        self.shown.hypercalls.fetch_add(1, Relaxed);
+        self.stats.hypercalls.fetch_add(1, Relaxed);
     }
 
     /// Counts frames.
     #[inline]
     pub(crate) fn count_frames(&self, frames: usize) {
-        self.shown.frames.fetch_add(frames as u64, Relaxed);
+        self.stats.frames.fetch_add(frames as u64, Relaxed);
     }
 
     /// Any hypercall: not for a file that is restricted, since there is no telling which domain it is about.
     #[inline]
     fn hypercall(&self, argument: usize) -> Result<isize> {
-        if self.shown.restriction.is_some() {
+        if self.stats.restriction.is_some() {
             return Err(EPERM);
         }
         let args: abi::Hypercall = user::read(argument)?;
@@ -165,13 +161,13 @@ impl File {
             Action::Assign => ioeventfds.assign(&args),
             Action::Deassign => ioeventfds.deassign(&args),
         };
-        self.shown.ioeventfds.store(ioeventfds.count(), Relaxed);
+        self.stats.ioeventfds.store(ioeventfds.count(), Relaxed);
         result
     }
 
     fn restrict(&self, argument: usize) -> Result {
         let domain: u16 = user::read(argument)?;
-        if !self.shown.restriction.set(domain) {
+        if !self.stats.restriction.set(domain) {
             return Err(EINVAL);
         }
         Ok(())

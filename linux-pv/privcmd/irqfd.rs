@@ -11,30 +11,30 @@
 //! to first. What a file has begun ends with the file. An eventfd whose last file is closed is taken off the list by
 //! another worker, since where that is heard of nothing can be waited for.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicI64};
 use core::time::Duration;
 
 use kernel::new_mutex;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release};
 use kernel::sync::{Arc, Mutex};
 use kernel::time::{Instant, Monotonic};
 use kernel_ext::eventfd::{EventFd, Listener, OpenEventFd, Watch};
 use kernel_ext::user;
 use kernel_ext::work::{new_worker, Job, Worker};
+use xen::devfile::OpenedFile;
 use xen::domain::DomId;
 use xen::hypercall::StoredDmOp;
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::eventfds::is_brief;
 
-use crate::file::Shown;
 use crate::params;
+use crate::stats::Stats;
 
 /// When the log may tell of a failure again: a program can have hypercalls fail as often as it likes.
 struct Complaints {
     begin: Instant<Monotonic>,
     /// In milliseconds since then.
-    next: AtomicI64,
+    next: Atomic<i64>,
 }
 
 impl Complaints {
@@ -44,11 +44,7 @@ impl Complaints {
     fn may(&self) -> bool {
         let now = self.begin.elapsed().as_millis();
         let next = self.next.load(Relaxed);
-        now >= next
-            && self
-                .next
-                .compare_exchange(next, now + Self::APART, Relaxed, Relaxed)
-                .is_ok()
+        now >= next && self.next.cmpxchg(next, now + Self::APART, Relaxed).is_ok()
     }
 }
 
@@ -56,7 +52,7 @@ impl Complaints {
 struct Call {
     hypercall: StoredDmOp,
     domain: u16,
-    owner: Arc<Shown>,
+    owner: Arc<OpenedFile<Stats>>,
     complaints: Arc<Complaints>,
 }
 
@@ -94,7 +90,7 @@ struct OnSignal {
     /// If the hypercall is not brief.
     later: Option<Pin<KBox<Worker<Later>>>>,
     /// The eventfd's last file is closed.
-    closed: AtomicBool,
+    closed: AtomicFlag,
     reaper: Arc<Reaper>,
 }
 
@@ -114,7 +110,7 @@ impl Listener for OnSignal {
 
 type Irqfd = Pin<KBox<Watch<OnSignal>>>;
 
-fn owner(irqfd: &Irqfd) -> &Arc<Shown> {
+fn owner(irqfd: &Irqfd) -> &Arc<OpenedFile<Stats>> {
     &irqfd.listener().call.owner
 }
 
@@ -176,7 +172,7 @@ impl Irqfds {
         let reaper = Arc::new(Reaper(worker), GFP_KERNEL)?;
         let complaints = Complaints {
             begin: Instant::now(),
-            next: AtomicI64::new(0),
+            next: Atomic::new(0),
         };
         Ok(Self {
             list,
@@ -186,7 +182,7 @@ impl Irqfds {
     }
 
     /// What a file may do with them.
-    pub(crate) fn of(&self, owner: Arc<Shown>) -> FilesIrqfds {
+    pub(crate) fn of(&self, owner: Arc<OpenedFile<Stats>>) -> FilesIrqfds {
         FilesIrqfds {
             all: self.clone(),
             owner,
@@ -197,7 +193,7 @@ impl Irqfds {
 /// The irqfds of a file. Dropped, it ends them all, which may sleep.
 pub(crate) struct FilesIrqfds {
     all: Irqfds,
-    owner: Arc<Shown>,
+    owner: Arc<OpenedFile<Stats>>,
 }
 
 impl FilesIrqfds {
@@ -229,7 +225,7 @@ impl FilesIrqfds {
         let listener = OnSignal {
             call,
             later,
-            closed: AtomicBool::new(false),
+            closed: AtomicFlag::new(false),
             reaper: self.all.reaper.clone(),
         };
         let mut irqfds = self.all.list.irqfds.lock();

@@ -1,36 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has the node open and what for, in `/sys/kernel/debug/xen_privcmd_rs/files`, a line a file. The pages
-//! that are in use by all of them show in `/sys/kernel/debug/xen_rs`.
+//! What debugfs shows of an open file: `/sys/kernel/debug/xen/privcmd/files`. Pages in use by all
+//! files together show in `xen/objects`.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::fmt;
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{DebugfsList, FileList};
+use kernel::sync::atomic::{Atomic, Relaxed};
+use xen_devfile::restrict::Restriction;
 
-use crate::file::Shown;
-
-/// The folder; it goes when this is dropped.
-pub(crate) type Files = DebugfsList<FileList<Shown>>;
-
-/// Makes it. May sleep.
-pub(crate) fn files(list: &Arc<FileList<Shown>>) -> Result<Files> {
-    DebugfsList::new(c"xen_privcmd_rs", list.clone(), &show)
+/// See the module.
+pub(crate) struct Stats {
+    pub(crate) restriction: Restriction,
+    /// Hypercalls made, those of device models and irqfds included.
+    pub(crate) hypercalls: Atomic<u64>,
+    /// Frames of other domains that it asked to map.
+    pub(crate) frames: Atomic<u64>,
+    /// Irqfds of the file, changed under the lock of all of them.
+    pub(crate) irqfds: Atomic<u32>,
+    /// Ioeventfds of the file.
+    pub(crate) ioeventfds: Atomic<u32>,
 }
 
-fn show(list: &Arc<FileList<Shown>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    list.each(|file| {
-        let hypercalls = file.hypercalls.load(Relaxed);
-        let frames = file.frames.load(Relaxed);
-        write!(f, "{} hypercalls {hypercalls} frames {frames}", file.opener)?;
-        let irqfds = file.irqfds.load(Relaxed);
-        let ioeventfds = file.ioeventfds.load(Relaxed);
-        write!(f, " irqfds {irqfds} ioeventfds {ioeventfds}")?;
-        if let Some(domain) = file.restriction.domain() {
-            write!(f, " only-domain {domain}")?;
+impl Stats {
+    /// Those of a file that was just opened.
+    pub(crate) const fn new(restriction: Restriction) -> Self {
+        Self {
+            restriction,
+            hypercalls: Atomic::new(0),
+            frames: Atomic::new(0),
+            irqfds: Atomic::new(0),
+            ioeventfds: Atomic::new(0),
         }
-        writeln!(f)
-    })
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "hypercalls {} frames {} irqfds {} ioeventfds {}",
+            self.hypercalls.load(Relaxed),
+            self.frames.load(Relaxed),
+            self.irqfds.load(Relaxed),
+            self.ioeventfds.load(Relaxed),
+        )?;
+        match self.restriction.domain() {
+            Some(domain) => write!(f, " only-domain {domain}"),
+            None => Ok(()),
+        }
+    }
 }

@@ -36,13 +36,11 @@ mod target;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::chardev::{FileList, Registration};
+use kernel_ext::chardev::Registration;
 use kernel_ext::device_file;
-use xen::domain;
+use xen::devfile;
 
-use crate::file::Shared;
-use crate::irqfd::Irqfds;
-use crate::target::{Target, Waiting};
+use crate::file::PrivcmdData;
 
 module! {
     type: Module,
@@ -57,37 +55,22 @@ device_file!(static BUFFERS: buffers::Buffers);
 
 #[pin_data]
 struct Module {
-    // The nodes go first.
     #[pin]
-    _privcmd: Registration<file::File>,
+    _privcmd: devfile::Registration<file::File>,
     #[pin]
     _buffers: Registration<buffers::Buffers>,
-    _waiting: Option<Waiting>,
-    _stats: stats::Files,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            if !domain::is_xen() {
-                return Err(ENODEV);
-            }
-            let list = Arc::pin_init(FileList::new(), GFP_KERNEL)?;
-            let stats = stats::files(&list)?;
-            let (target, waiting) = Target::find()?;
-            let shared = Shared {
-                list,
-                target,
-                irqfds: Irqfds::new()?,
-            };
-            let shared = Arc::new(shared, GFP_KERNEL)?;
-            let nothing = Arc::new((), GFP_KERNEL)?;
-            Ok(try_pin_init!(Self {
-                _privcmd <- Registration::new(&xen_privcmd_fops, c"xen/privcmd", "xen_privcmd", shared),
-                _buffers <- Registration::new(&BUFFERS, c"xen/hypercall", "xen_privcmd", nothing),
-                _waiting: waiting,
-                _stats: stats,
-            }? Error))
-        })
+        try_pin_init!(Self {
+            _privcmd <- devfile::Registration::new(&xen_privcmd_fops, PrivcmdData::new),
+            _buffers <- Registration::new(
+                &BUFFERS,
+                c"xen/hypercall",
+                "xen_privcmd",
+                Arc::new((), GFP_KERNEL)?,
+            ),
+        }? Error)
     }
 }

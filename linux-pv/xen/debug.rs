@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts of what is alive, shown in `/sys/kernel/debug/xen_rs/`.
+//! Counts of what is alive, shown in `/sys/kernel/debug/xen/objects/`.
 //!
 //! Every file but `deferred` holds the number of objects that the drivers above this crate own right
 //! now, and must read 0 when none of them is loaded: tests assert that, after unplugging, errors and
@@ -10,9 +10,9 @@
 //! Counting stays off the hot path: references are counted when a batch is reserved, not when one is
 //! claimed.
 
-use kernel::debugfs;
 use kernel::prelude::*;
 use kernel_ext::count::Live;
+use kernel_ext::debugfs::{File, Folder};
 use kernel_ext::eventfd;
 #[cfg(CONFIG_PCI)]
 use kernel_ext::pci;
@@ -21,15 +21,13 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $upper:ident $file:literal),* $(,)?) => {
         $($(#[$doc])* pub(crate) static $upper: Live = Live::new();)*
 
-        /// The debugfs folder; it goes when this is dropped.
+        /// The files in debugfs. Dropping this removes them.
         pub(crate) struct Files {
-            _files: KVec<Pin<KBox<debugfs::File<&'static Live>>>>,
-            _dir: debugfs::Dir,
+            _files: KVec<Pin<KBox<File<&'static Live>>>>,
         }
 
         impl Files {
             pub(crate) fn new() -> Result<Self> {
-                let dir = debugfs::Dir::new(c"xen_rs");
                 let mut files = KVec::new();
                 let all = [
                     $(($file, &$upper),)*
@@ -38,10 +36,11 @@ macro_rules! counters {
                     (c"pci_buses", &pci::LIVE),
                 ];
                 for (name, count) in all {
-                    let file = dir.read_callback_file(name, Ok::<_, Error>(count), &show);
+                    let folder = Folder::new(fmt!("xen/objects"))?;
+                    let file = File::new(folder, name, count, show);
                     files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
                 }
-                Ok(Self { _files: files, _dir: dir })
+                Ok(Self { _files: files })
             }
         }
     };

@@ -29,6 +29,7 @@ use kernel_ext::module::OwnModulePutter;
 pub mod block;
 pub mod bus;
 mod debug;
+pub mod devfile;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod dmabuf;
 pub mod domain;
@@ -54,7 +55,8 @@ struct XenRs {
     // Its drop waits for what uses the rest.
     #[cfg(CONFIG_DMA_SHARED_BUFFER)]
     _retired: dmabuf::Retired,
-    _counters: debug::Files,
+    /// None if debugfs is not available.
+    _counters: Option<debug::Files>,
     // Last, for what is above drops references to the module.
     _putter: OwnModulePutter,
 }
@@ -66,12 +68,14 @@ impl kernel::Module for XenRs {
         }
         // SAFETY: The first thing that this module does, and done once.
         unsafe { kernel_ext::block::init() };
+        // SAFETY: Before anything is made in debugfs, and done once.
+        unsafe { kernel_ext::debugfs::init() };
         event::port::init();
         let putter = OwnModulePutter::start()?;
         Ok(Self {
             #[cfg(CONFIG_DMA_SHARED_BUFFER)]
             _retired: dmabuf::Retired::start()?,
-            _counters: debug::Files::new()?,
+            _counters: debug::Files::new().ok(),
             _putter: putter,
         })
     }

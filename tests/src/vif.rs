@@ -143,7 +143,7 @@ fn positions(text: &str) -> Option<Positions> {
 /// The counters our driver shows in debugfs, summed over an interface's queues. `number` is the interface's.
 pub fn own_counter(guest: &Domain, number: u32, counter: &str) -> Result<u64> {
     let text = guest.sh(&format!(
-        "cat /sys/kernel/debug/xen_netfront_rs-vif-{number}/queue* | \
+        "cat /sys/kernel/debug/xen/netfront/vif-{number}/queue* | \
          awk '$1 == \"{counter}\" {{ n += $2; found = 1 }} END {{ if (!found) exit 1; print n }}'"
     ))?;
     Ok(text.parse()?)

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The open files of a device file, and the debugfs file that lists them.
+//! The open files of a device file.
+
+use core::ops::Deref;
 
 use kernel::{
-    debugfs::{
-        Dir,
-        File, //
-    },
-    fmt, new_mutex,
+    new_mutex,
     prelude::*,
     sync::{
         Arc,
@@ -48,32 +46,24 @@ pub struct ListedFile<T> {
     file: Arc<T>,
 }
 
+impl<T> ListedFile<T> {
+    /// What the list has of the file.
+    pub fn as_arc(&self) -> &Arc<T> {
+        &self.file
+    }
+}
+
+impl<T> Deref for ListedFile<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.file
+    }
+}
+
 impl<T> Drop for ListedFile<T> {
     fn drop(&mut self) {
         let mut files = self.list.files.lock();
         files.retain(|file| !Arc::ptr_eq(file, &self.file));
-    }
-}
-
-/// The file `files` in a folder of debugfs. Dropping it removes it, after waiting for readers.
-pub struct DebugfsList<S: Send + Sync + 'static> {
-    _file: Pin<KBox<File<Arc<S>>>>,
-    _dir: Dir,
-}
-
-impl<S: Send + Sync + 'static> DebugfsList<S> {
-    /// Makes the file; `show` writes its content from `shown`, a [`FileList`] or what has one. May
-    /// sleep.
-    pub fn new<F>(folder: &CStr, shown: Arc<S>, show: &'static F) -> Result<Self>
-    where
-        F: Fn(&Arc<S>, &mut fmt::Formatter<'_>) -> fmt::Result + Send + Sync,
-    {
-        let dir = Dir::new(folder);
-        let content = Ok::<_, Error>(shown);
-        let file = KBox::pin_init(dir.read_callback_file(c"files", content, show), GFP_KERNEL)?;
-        Ok(Self {
-            _file: file,
-            _dir: dir,
-        })
     }
 }

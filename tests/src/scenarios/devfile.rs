@@ -198,9 +198,9 @@ fn dmabufs(ctx: &mut Ctx<'_>) -> Result<()> {
 /// What our drivers have in use in dom0, as they say themselves.
 fn in_use(ctx: &Ctx<'_>) -> Result<String> {
     ctx.host.dom0().sh(
-        "cd /sys/kernel/debug/xen_rs && for f in event_channels eventfds foreign_pages mapped_pages buffer_pages \
+        "cd /sys/kernel/debug/xen/objects && for f in event_channels eventfds foreign_pages mapped_pages buffer_pages \
          grant_refs lent_buffers; do echo $f $(cat $f); done; for n in evtchn gntalloc gntdev privcmd; do \
-         echo $n $(grep -c '\\[' ../xen_${n}_rs/files); done",
+         echo $n $(grep -c '\\[' ../${n}/files); done",
     )
 }
 
@@ -299,7 +299,7 @@ fn has_open(ctx: &Ctx<'_>, program: &str, file: &str) -> Result<()> {
     ctx.host
         .dom0()
         .sh(&format!(
-            "grep -q {program} /sys/kernel/debug/xen_{file}_rs/files"
+            "grep -q {program} /sys/kernel/debug/xen/{file}/files"
         ))
         .with_context(|| format!("{program} does not have {file} open"))
         .map(drop)

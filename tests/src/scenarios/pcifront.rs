@@ -53,7 +53,7 @@ fn start(ctx: &Ctx<'_>, guest: Guest, devices: &[&str]) -> Result<Domain> {
 fn counter(guest: &Domain, name: &str) -> Result<u64> {
     let text = guest.sh(&format!(
         "awk '$1 == \"{name}\" {{ print $2; found = 1 }} END {{ exit !found }}' \
-         /sys/kernel/debug/xen_pcifront_rs-pci-0/accesses"
+         /sys/kernel/debug/xen/pcifront/pci-0/accesses"
     ))?;
     Ok(text.parse()?)
 }

@@ -48,7 +48,7 @@ impl Resources {
              awk '/unpurged/ { late++; next } { live++ } \
                   END { print \"used areas of vmalloc:\" live + 0; print \"used areas of vmalloc to be purged:\" late + 0 }' \
                /proc/vmallocinfo && \
-             cd /sys/kernel/debug && for f in xen_rs/*; do [ ! -e $f ] || echo own ${f#*/} $(cat $f); done",
+             cd /sys/kernel/debug && for f in xen/objects/*; do [ ! -e $f ] || echo own ${f##*/} $(cat $f); done",
         )?;
         let number = |name: &str| -> Result<i64> {
             let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -158,7 +158,7 @@ impl Vbd {
 /// The counters our driver shows in debugfs, summed over a disk's queues.
 pub fn own_counter(guest: &Domain, disk: &str, counter: &str) -> Result<u64> {
     let text = guest.sh(&format!(
-        "awk '$1 == \"{counter}\" {{ n += $2 }} END {{ print n+0 }}' /sys/kernel/debug/xen_blkfront_rs-{disk}/queue*"
+        "awk '$1 == \"{counter}\" {{ n += $2 }} END {{ print n+0 }}' /sys/kernel/debug/xen/blkfront/{disk}/queue*"
     ))?;
     Ok(text.parse()?)
 }
@@ -166,6 +166,6 @@ pub fn own_counter(guest: &Domain, disk: &str, counter: &str) -> Result<u64> {
 /// A word our driver shows in debugfs for a disk's first queue.
 pub fn own_word(guest: &Domain, disk: &str, name: &str) -> Result<String> {
     guest.sh(&format!(
-        "sed -n 's/^{name} //p' /sys/kernel/debug/xen_blkfront_rs-{disk}/queue0"
+        "sed -n 's/^{name} //p' /sys/kernel/debug/xen/blkfront/{disk}/queue0"
     ))
 }

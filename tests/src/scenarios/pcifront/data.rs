@@ -40,7 +40,7 @@ fn with_msi_x(ctx: &mut Ctx<'_>) -> Result<()> {
     let said = guest.sh("dmesg | grep 'default/read/poll queues'")?;
     ensure!(said.contains("2/0/0"), "not a queue a processor: {said}");
     if ctx.driver == Driver::Rust {
-        let text = guest.sh("cat /sys/kernel/debug/xen_pcifront_rs-pci-0/accesses")?;
+        let text = guest.sh("cat /sys/kernel/debug/xen/pcifront/pci-0/accesses")?;
         ctx.note(text.split_whitespace().collect::<Vec<_>>().join(" "));
         for name in ["bad_answers", "timeouts", "gone", "bad_reports"] {
             ensure!(counter(&guest, name)? == 0, "{name} in {text}");

@@ -125,7 +125,7 @@ fn does_no_harm(ctx: &mut Ctx<'_>) -> Result<()> {
         "an honest answer came out wrong"
     );
 
-    let text = guest.sh("cat /sys/kernel/debug/xen_pcifront_rs-pci-0/accesses")?;
+    let text = guest.sh("cat /sys/kernel/debug/xen/pcifront/pci-0/accesses")?;
     ctx.note(text.split_whitespace().collect::<Vec<_>>().join(" "));
 
     // The program is killed, then its folder in the xenstore is removed.
@@ -148,7 +148,7 @@ fn does_no_harm(ctx: &mut Ctx<'_>) -> Result<()> {
         ctx.driver.pci_module()
     ))?;
     let owned = guest.sh(
-        "cd /sys/kernel/debug/xen_rs && for f in *; do [ $f = deferred ] || [ $(cat $f) = 0 ] || echo $f $(cat $f); done",
+        "cd /sys/kernel/debug/xen/objects && for f in *; do [ $f = deferred ] || [ $(cat $f) = 0 ] || echo $f $(cat $f); done",
     )?;
     ensure!(owned.is_empty(), "our modules still own {owned}");
     ctx.host
