@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device, from probe to remove: the steps that [`bus::Frontend`] asks for.
+//! A device, from probe to remove: the steps that [`xen::bus::Frontend`] asks for.
 //!
 //! | step | what is done to the disk |
 //! |---|---|

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device, from probe to remove: the steps that [`bus::Frontend`] asks for.
+//! A device, from probe to remove: the steps that [`xen::bus::Frontend`] asks for.
 //!
 //! | step | what is done |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | end reconfiguring | functions that it has added are found |
 //! | close, remove | all buses are removed |
 //!
-//! C makes its offer when it is probed. [`bus::Frontend`] tells why that must not be done.
+//! C makes its offer when it is probed. [`xen::bus::Frontend`] tells why that must not be done.
 //!
 //! When the domain is resumed elsewhere, the page is offered to the new backend, and the buses
 //! stay. The devices are others, perhaps: a domain with devices passed to it can only be saved if
