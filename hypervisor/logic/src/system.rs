@@ -8,6 +8,7 @@
 
 pub mod areas;
 pub mod copies;
+pub mod create;
 pub mod destroy;
 pub mod domain;
 pub mod events;

@@ -73,13 +73,9 @@ impl Maptrack {
         Some(mapping)
     }
 
-    /// Removes all mappings.
-    pub fn take_all(&mut self) -> Vec<GrantMapping> {
-        self.free.clear();
-        core::mem::take(&mut self.entries)
-            .into_iter()
-            .flatten()
-            .collect()
+    /// The first handle that was never given away.
+    pub fn end(&self) -> u32 {
+        self.entries.len() as u32
     }
 
     /// Number of mappings.

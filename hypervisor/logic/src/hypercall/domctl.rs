@@ -7,6 +7,7 @@ use super::command::Command;
 use super::{Reply, VcpuAction};
 use crate::error::{Errno, Result};
 use crate::mem::frames::DomId;
+use crate::system::domain::LifeStage;
 use crate::system::vcpu::Runstate;
 use crate::system::{Caller, Platform, System};
 use xen_abi::domctl::{Getdomaininfo, Getvcpuinfo, Header, Vcpuaffinity, dominf, emulation, op};
@@ -115,6 +116,9 @@ pub(super) fn domain_info<P: Platform>(system: &System<P>, id: DomId) -> Result<
         flags = 0;
     }
     flags |= dominf::HVM_GUEST | dominf::HAP;
+    if domain.life() == LifeStage::Dead {
+        flags |= dominf::DYING;
+    }
     if domain.controller_pause_count > 0 {
         flags |= dominf::PAUSED;
     }

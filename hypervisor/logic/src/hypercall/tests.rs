@@ -11,6 +11,7 @@ mod copies;
 mod ends;
 mod events;
 mod grants;
+mod lives;
 mod mappings;
 mod memory;
 mod parameters;

@@ -114,7 +114,7 @@ pub struct FrameTable {
     denied_iomem: Vec<Range<u64>>,
     /// The ranges that are memory.
     ram: Vec<Range<u64>>,
-    /// Frames that each domain owns, without those that it has released.
+    /// Frames that each domain owns or has released while others hold references.
     tot_pages: BTreeMap<DomId, u64>,
     total: u64,
 }
@@ -269,18 +269,22 @@ impl FrameTable {
         if self.owner(mfn) != Owner::Domain(domain) {
             return Err(FrameError::NotOwner);
         }
+        let page = &mut self.pages[mfn.0 as usize];
+        if page.refs_or_next > 0 {
+            page.kind = kind::RELEASED;
+            return Ok(Released::WithLastRef);
+        }
+        self.uncount_page(domain);
+        Ok(Released::Now(self.take_over(mfn.0, 0)))
+    }
+
+    fn uncount_page(&mut self, domain: DomId) {
         if let Some(count) = self.tot_pages.get_mut(&domain) {
             *count -= 1;
             if *count == 0 {
                 self.tot_pages.remove(&domain);
             }
         }
-        let page = &mut self.pages[mfn.0 as usize];
-        if page.refs_or_next > 0 {
-            page.kind = kind::RELEASED;
-            return Ok(Released::WithLastRef);
-        }
-        Ok(Released::Now(self.take_over(mfn.0, 0)))
     }
 
     /// Takes a reference to a domain's frame.
@@ -312,8 +316,12 @@ impl FrameTable {
         let page = &mut self.pages[mfn.0 as usize];
         page.refs_or_next -= 1;
         page.writers_or_prev -= u32::from(writable);
+        let domain = page.domain;
         let last = page.refs_or_next == 0 && page.kind == kind::RELEASED;
-        last.then(|| self.take_over(mfn.0, 0))
+        last.then(|| {
+            self.uncount_page(domain);
+            self.take_over(mfn.0, 0)
+        })
     }
 
     /// Reference counts of a domain's frame: all references, and those that may write.
@@ -337,7 +345,8 @@ impl FrameTable {
         self.total
     }
 
-    /// Number of frames that a domain owns.
+    /// Number of frames that are charged to a domain: those that it owns, and those that it has released while others
+    /// hold references, as in Xen. Otherwise a domain would get more memory by having others keep what it gives back.
     pub fn tot_pages(&self, domain: DomId) -> u64 {
         self.tot_pages.get(&domain).copied().unwrap_or(0)
     }

@@ -289,6 +289,18 @@ impl P2m {
         visit(memory, self.root, LEVELS - 1, 0, &mut each);
     }
 
+    /// Frees up to `tables` tables below the topmost one, and calls `each` for every leaf in them with its first gfn and
+    /// what it mapped to. Returns whether all are freed; otherwise the next call continues. No CPU runs the domain any
+    /// more.
+    pub fn teardown(
+        &mut self,
+        memory: &mut impl P2mMemory,
+        mut tables: u32,
+        each: &mut impl FnMut(Gfn, P2mEntry),
+    ) -> bool {
+        teardown(memory, self.root, LEVELS - 1, 0, &mut tables, each)
+    }
+
     /// Frees all tables. No CPU runs the domain any more.
     pub fn destroy(self, memory: &mut impl P2mMemory) {
         free_tables(memory, self.root, LEVELS - 1);
@@ -319,6 +331,45 @@ fn free_tables(memory: &mut impl P2mMemory, at: Mfn, level: u8) {
     memory.free(at);
 }
 
+/// Empties a table of a level and frees those below it, `budget` of them at most. Returns whether it is empty.
+fn teardown(
+    memory: &mut impl P2mMemory,
+    at: Mfn,
+    level: u8,
+    base: u64,
+    budget: &mut u32,
+    each: &mut impl FnMut(Gfn, P2mEntry),
+) -> bool {
+    for index in 0..ENTRIES {
+        let entry = memory.load(at, index);
+        let gfn = base + (index << shift(level));
+        if entry & PRESENT == 0 {
+            continue;
+        }
+        if is_leaf(entry, level) {
+            each(Gfn(gfn), p2m_entry(entry, level));
+        } else {
+            let below = Mfn::of(entry & ADDRESS);
+            if *budget == 0 || !teardown(memory, below, level - 1, gfn, budget, each) {
+                return false;
+            }
+            *budget = budget.saturating_sub(1);
+            memory.free(below);
+        }
+        memory.store(at, index, 0);
+    }
+    true
+}
+
+/// What a leaf of a level maps to.
+fn p2m_entry(entry: u64, level: u8) -> P2mEntry {
+    P2mEntry {
+        mfn: Mfn::of(entry & ADDRESS),
+        p2mt: P2mType::of(entry),
+        order: shift(level) as u8,
+    }
+}
+
 fn visit(
     memory: &impl P2mMemory,
     at: Mfn,
@@ -333,12 +384,7 @@ fn visit(
             continue;
         }
         if is_leaf(entry, level) {
-            let entry = P2mEntry {
-                mfn: Mfn::of(entry & ADDRESS),
-                p2mt: P2mType::of(entry),
-                order: shift(level) as u8,
-            };
-            each(Gfn(gfn), entry);
+            each(Gfn(gfn), p2m_entry(entry, level));
         } else {
             visit(memory, Mfn::of(entry & ADDRESS), level - 1, gfn, each);
         }

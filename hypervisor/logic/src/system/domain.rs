@@ -52,6 +52,37 @@ pub struct Config {
     pub memory_map: Vec<E820Entry>,
 }
 
+/// Where a domain is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeStage {
+    /// It is built by the toolstack, and was never unpaused (`creation_finished` is false in Xen).
+    Building,
+    /// It was unpaused once. Paused again or shut down, it is alive.
+    Alive,
+    /// It is being destroyed (`DOMDYING_dying`): nothing is given to it any more, and its vCPUs never run again.
+    Dying(DestroyStep),
+    /// A zombie (`DOMDYING_dead`): it has nothing left but pages and grant table frames that others use. Its domid is
+    /// not given to another domain until they do not.
+    Dead,
+}
+
+/// What is done next to destroy a domain. Numbers are where to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DestroyStep {
+    /// Waiting until no CPU runs one of its vCPUs.
+    StopVcpus,
+    /// Closing its event channels, from this port on.
+    CloseEvents(u32),
+    /// Unmapping other domains' grants, from this handle on.
+    UnmapGrants(u32),
+    /// Putting the pages that the hypervisor writes to for it.
+    PutAreas,
+    /// Emptying its p2m.
+    TeardownP2m,
+    /// Releasing its pages, from this machine frame on.
+    ReleasePages(u64),
+}
+
 /// How upcalls reach vCPUs that have not set a vector of their own (`HVM_PARAM_CALLBACK_IRQ`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Callback {
@@ -90,6 +121,8 @@ pub struct Domain {
     pub params: [u64; params::COUNT as usize],
     /// How its upcalls are delivered.
     pub callback: Callback,
+    /// Where it is in its life.
+    pub(crate) life: LifeStage,
     /// The highest gfn that was ever mapped.
     pub max_gfn: u64,
     /// The reason, once it has shut down.
@@ -123,7 +156,20 @@ impl Domain {
     /// Whether a vCPU may run, if it does not wait for an event: it is up, and nothing keeps its domain's vCPUs from
     /// running. This is the only place that decides so.
     pub fn vcpu_runnable(&self, vcpu: &Vcpu) -> bool {
-        !vcpu.down && self.controller_pause_count == 0 && self.shutdown.is_none()
+        !vcpu.down
+            && self.controller_pause_count == 0
+            && self.shutdown.is_none()
+            && !self.is_dying()
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> LifeStage {
+        self.life
+    }
+
+    /// It is being destroyed, or is a zombie.
+    pub fn is_dying(&self) -> bool {
+        matches!(self.life, LifeStage::Dying(_) | LifeStage::Dead)
     }
 
     /// The [`VcpuId`] of one of its vCPUs.

@@ -7,6 +7,7 @@ use crate::event::{Binding, Port, SetPending};
 use crate::mem::frames::DomId;
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::system::vcpu::{NR_VIRQS, VcpuId, virq_is_global};
+use core::ops::Range;
 use xen_abi::event_channel::{FifoControlBlock, Status, status};
 
 impl<P: Platform> System<P> {
@@ -121,8 +122,9 @@ impl<P: Platform> System<P> {
         }
     }
 
-    /// Allocates a port of a domain to which `remote` may bind.
+    /// Allocates a port of a domain to which `remote` may bind. [`Errno::EINVAL`] if the domain is being destroyed.
     pub fn alloc_unbound(&mut self, id: DomId, remote: DomId) -> Result<u32> {
+        self.living_domain(id)?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         domain
             .events
@@ -132,6 +134,7 @@ impl<P: Platform> System<P> {
     /// Binds a port of a domain to an unbound port of `remote`.
     pub fn bind_interdomain(&mut self, id: DomId, remote: DomId, remote_port: u32) -> Result<u32> {
         self.domain(remote)?;
+        self.living_domain(id)?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         let local =
             domain
@@ -274,10 +277,20 @@ impl<P: Platform> System<P> {
     /// Closes all ports of a domain, and switches it back to the 2-level ABI.
     pub fn evtchn_reset(&mut self, id: DomId) -> Result<()> {
         let count = self.domain(id)?.events.ports().len();
-        for port in 1..count {
+        self.close_ports(id, 1..count);
+        self.leave_fifo(id)
+    }
+
+    /// Closes those of a range of ports that are bound.
+    pub(super) fn close_ports(&mut self, id: DomId, ports: Range<u32>) {
+        for port in ports {
             // Free ports are not an error here.
             let _ = self.close(id, port);
         }
+    }
+
+    /// Switches a domain whose ports are closed back to the 2-level ABI, and puts the pages of the FIFO ABI.
+    pub(super) fn leave_fifo(&mut self, id: DomId) -> Result<()> {
         for page in self.domain_mut(id)?.events.leave_fifo() {
             self.put_page(page);
         }

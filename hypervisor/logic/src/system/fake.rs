@@ -10,6 +10,7 @@ use crate::mem::heap::HeapMemory;
 use crate::mem::walk::Paging;
 use crate::mem::{FrameTable, Gfn, MachineMemory, Mfn};
 use crate::pvclock::Clock;
+use crate::system::destroy::DestroyProgress;
 use crate::system::domain::{Config, E820Entry};
 use crate::system::vcpu::VcpuId;
 use alloc::collections::BTreeSet;
@@ -190,6 +191,12 @@ pub fn config(id: DomId) -> Config {
     }
 }
 
+/// Destroys a domain, in as many parts as that takes.
+pub fn destroy_domain(system: &mut System<FakePlatform>, id: DomId) -> Result<()> {
+    while system.destroy_domain(id)? == DestroyProgress::Preempted {}
+    Ok(())
+}
+
 /// Creates a domain that maps `frames` frames of its own from `gfn` on, cleared as by a domain builder. For dom0 gfn
 /// and mfn are equal.
 pub fn add_domain(system: &mut System<FakePlatform>, id: DomId, gfn: u64, frames: u64) {
@@ -217,4 +224,5 @@ pub fn add_domain(system: &mut System<FakePlatform>, id: DomId, gfn: u64, frames
         let vcpu = VcpuId { domain: id, vcpu };
         system.vcpu_up(vcpu).expect("it was made");
     }
+    system.pause(id, false).expect("it is paused once");
 }

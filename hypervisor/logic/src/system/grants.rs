@@ -51,7 +51,7 @@ impl<P: Platform> System<P> {
         status: bool,
         index: u64,
     ) -> Result<(Mfn, Option<Gfn>)> {
-        let table = &self.domain(id)?.grants;
+        let table = &self.living_domain(id)?.grants;
         if status && table.version() != 2 {
             return Err(Errno::EINVAL);
         }
@@ -205,7 +205,7 @@ impl<P: Platform> System<P> {
         map: bool,
     ) -> GnttabResult<(ActiveEntry, PageRef)> {
         let domain = self
-            .domain(granter)
+            .living_domain(granter)
             .map_err(|_| GntStatus(status::BAD_DOMAIN))?;
         let granted = domain
             .grants

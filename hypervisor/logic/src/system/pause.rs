@@ -9,8 +9,8 @@
 
 use super::{Errno, Platform, Result, System};
 use crate::mem::frames::DomId;
+use crate::system::domain::LifeStage;
 use crate::system::vcpu::VcpuId;
-use xen_abi::xen::virq;
 
 impl<P: Platform> System<P> {
     /// Tells the machine which vCPUs of a domain may run, as far as that has changed. To be called after each change of
@@ -50,6 +50,10 @@ impl<P: Platform> System<P> {
             count.checked_sub(1)
         };
         *count = changed.ok_or(Errno::EINVAL)?;
+        let domain = self.domain_mut(id)?;
+        if domain.controller_pause_count == 0 && domain.life == LifeStage::Building {
+            domain.life = LifeStage::Alive;
+        }
         self.update_runnable(id);
         Ok(())
     }
@@ -89,9 +93,7 @@ impl<P: Platform> System<P> {
         domain.shutdown = Some(reason);
         self.update_runnable(id);
         self.platform.domain_shutdown(id, reason);
-        if id != 0 {
-            self.send_global_virq(0, virq::DOM_EXC);
-        }
+        self.send_dom_exc(id);
         Ok(())
     }
 }

@@ -2,15 +2,11 @@
 
 //! Changes of a domain's p2m: its own memory, devices, shared frames of the hypervisor, foreign frames.
 
-use super::{
-    Callback, Config, Domain, Errno, Events, GrantTable, P2mTables, Platform, Result, SharedAreas,
-    System,
-};
+use super::{Domain, Errno, P2mTables, Platform, Result, System};
 use crate::mem::frames::{DomId, Released};
 use crate::mem::p2m::{GFN_LIMIT, MapError, P2m, P2mEntry, P2mType};
 use crate::mem::{Gfn, HypFrames, Mfn, Owner, PageRef};
-use crate::system::vcpu::{RunstateTimes, Vcpu, VcpuId};
-use alloc::collections::BTreeMap;
+use crate::system::vcpu::{Vcpu, VcpuId};
 
 impl From<MapError> for Errno {
     fn from(error: MapError) -> Self {
@@ -22,56 +18,6 @@ impl From<MapError> for Errno {
 }
 
 impl<P: Platform> System<P> {
-    /// Creates a domain without memory, whose vCPUs are down.
-    pub fn create_domain(&mut self, config: Config) -> Result<()> {
-        if self.domains.contains_key(&config.id) {
-            return Err(Errno::EEXIST);
-        }
-        let shared_info = self.frames.alloc(0, None).ok_or(Errno::ENOMEM)?;
-        self.platform.clear_frame(shared_info.mfn().address());
-        let mut tables = BTreeMap::new();
-        let mut memory = P2mTables {
-            frames: &mut self.frames,
-            memory: &self.platform,
-            owned: &mut tables,
-        };
-        let Some(p2m) = P2m::new(&mut memory) else {
-            self.frames.free(shared_info);
-            return Err(Errno::ENOMEM);
-        };
-        let now = self.platform.now();
-        let address = shared_info.mfn().address();
-        let vcpu = |_| Vcpu {
-            down: true,
-            runstate: RunstateTimes::new(now),
-            ..Vcpu::default()
-        };
-        let domain = Domain {
-            p2m,
-            tables,
-            events: Events::new(config.max_port),
-            grants: GrantTable::new(config.max_grant_frames, config.max_maptrack_frames),
-            vcpus: (0..config.vcpus).map(vcpu).collect(),
-            areas: SharedAreas::new(address, config.vcpus),
-            shared_info: (shared_info, None),
-            foreign: BTreeMap::new(),
-            ballooned_out: 0,
-            params: [0; xen_abi::hvm::params::COUNT as usize],
-            callback: Callback::None,
-            max_gfn: 0,
-            shutdown: None,
-            shutdown_code: None,
-            controller_pause_count: 0,
-            runstate_update_flag: false,
-            time_offset: 0,
-            config,
-        };
-        let id = domain.id();
-        self.domains.insert(id, domain);
-        self.update_wall_clock(id);
-        self.grow_grant_table(id, 1)
-    }
-
     /// A domain. [`Errno::ESRCH`] if there is none.
     pub fn domain(&self, id: DomId) -> Result<&Domain> {
         self.domains.get(&id).ok_or(Errno::ESRCH)
@@ -104,16 +50,29 @@ impl<P: Platform> System<P> {
         p2m.lookup(&tables, gfn)
     }
 
-    /// Maps frames in a domain's p2m, and flushes TLBs if something else was mapped there.
+    /// A domain that is not being destroyed. [`Errno::ESRCH`] if there is none, [`Errno::EINVAL`] if it is.
+    pub(super) fn living_domain(&self, id: DomId) -> Result<&Domain> {
+        let domain = self.domain(id)?;
+        if domain.is_dying() {
+            return Err(Errno::EINVAL);
+        }
+        Ok(domain)
+    }
+
+    /// Maps frames in a domain's p2m, and flushes TLBs if something else was mapped there. [`Errno::EINVAL`] if the
+    /// domain is being destroyed.
     fn p2m_map(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, count: u64, p2mt: P2mType) -> Result<()> {
+        self.living_domain(id)?;
         let (p2m, mut tables) = self.tables(id)?;
         let result = p2m.map(&mut tables, gfn, mfn, count, p2mt);
         if p2m.take_needs_flush() {
             self.platform.flush_tlb(id);
         }
+        result?;
+        let last = gfn.0.saturating_add(count.saturating_sub(1));
         let domain = self.domain_mut(id)?;
-        domain.max_gfn = domain.max_gfn.max(gfn.0.saturating_add(count - 1));
-        Ok(result?)
+        domain.max_gfn = domain.max_gfn.max(last);
+        Ok(())
     }
 
     /// Unmaps a gfn in a domain's p2m and flushes TLBs. References to the frame stay.
@@ -168,11 +127,7 @@ impl<P: Platform> System<P> {
             }
             P2mType::MapForeignRw | P2mType::MapForeignRo => {
                 self.p2m_unmap(id, gfn)?;
-                match self.domain_mut(id)?.foreign.remove(&gfn.0) {
-                    Some(page) => self.put_page(page),
-                    None => self.put_resource_frame(entry.mfn),
-                }
-                return Ok(());
+                return self.put_foreign(id, gfn, entry.mfn);
             }
             P2mType::RamRw | P2mType::RamRo => {}
         }
@@ -199,10 +154,15 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Drops a reference to a page, and frees the frame if it was the last one to a released frame.
+    /// Drops a reference to a page, and frees the frame if it was the last one to a released frame. A zombie that has
+    /// nothing else left is gone then.
     pub fn put_page(&mut self, page: PageRef) {
+        let owner = self.frames.owner(page.mfn());
         if let Some(frame) = self.frames.put_page(page) {
             self.frames.free(frame);
+            if let Owner::Released(id) = owner {
+                self.reap_domain(id);
+            }
         }
     }
 
@@ -255,6 +215,7 @@ impl<P: Platform> System<P> {
 
     /// Maps a frame of another domain (`XENMAPSPACE_gmfn_foreign`).
     pub fn map_foreign(&mut self, id: DomId, gfn: Gfn, of: DomId, foreign: Gfn) -> Result<()> {
+        self.living_domain(of)?;
         let entry = self.lookup(of, foreign).ok_or(Errno::EINVAL)?;
         if !entry.p2mt.is_ram() {
             return Err(Errno::EINVAL);
@@ -291,7 +252,7 @@ impl<P: Platform> System<P> {
         below: Option<u64>,
     ) -> Result<()> {
         let count = 1u64 << order;
-        let domain = self.domain(id)?;
+        let domain = self.living_domain(id)?;
         let end = gfn
             .checked_add(count)
             .filter(|end| end.0 <= GFN_LIMIT)
@@ -384,12 +345,13 @@ impl<P: Platform> System<P> {
         self.resource_mappings.contains_key(&mfn.0)
     }
 
-    /// Counts a mapping of a resource frame less.
+    /// Counts a mapping of a resource frame less. It may have been the last that kept a zombie.
     pub(super) fn put_resource_frame(&mut self, mfn: Mfn) {
         if let Some(count) = self.resource_mappings.get_mut(&mfn.0) {
             *count -= 1;
             if *count == 0 {
                 self.resource_mappings.remove(&mfn.0);
+                self.reap_dead_domains();
             }
         }
     }

@@ -77,9 +77,12 @@ pub fn create_dom0(config: Dom0Config<'_>) -> Result<&'static Domain> {
         msrs: msr_permissions().ok_or(Errno::ENOMEM)?,
     };
     let domain = super::DOM0.call_once(|| domain);
+    let mut system = system();
     for vcpu in &domain.vcpus {
-        system().update_system_time(vcpu.id);
+        system.update_system_time(vcpu.id);
     }
+    system.pause(domain.id, false)?;
+    drop(system);
     Ok(domain)
 }
 

@@ -76,7 +76,7 @@ impl Vcpu {
             cpu: AtomicUsize::new(cpu),
             running: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            runnable: AtomicBool::new(vcpu == 0),
+            runnable: AtomicBool::new(false),
             event_pending: AtomicBool::new(false),
             nmi: AtomicBool::new(false),
             check_nmi: AtomicBool::new(false),

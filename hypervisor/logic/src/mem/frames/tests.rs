@@ -297,7 +297,7 @@ proptest! {
             let listed: u64 = frames.free_blocks().map(|b| b.end - b.start).sum();
             prop_assert_eq!(listed, free as u64);
             for domain in 0..3 {
-                let count = model.iter().filter(|o| **o == Owner::Domain(domain)).count();
+                let count = model.iter().filter(|o| matches!(o, Owner::Domain(d) | Owner::Released(d) if *d == domain)).count();
                 prop_assert_eq!(frames.tot_pages(domain), count as u64);
             }
         }

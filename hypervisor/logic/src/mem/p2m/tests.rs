@@ -64,6 +64,32 @@ fn memory_is_mapped_in_the_largest_leaves_that_fit() {
 }
 
 #[test]
+fn the_tables_are_freed_in_parts() {
+    let mut memory = Tables::default();
+    let mut p2m = P2m::new(&mut memory).expect("memory");
+    // Leaves of all sizes, in tables of their own.
+    let mapped = [(0, 1), (5 << 9, 1 << 9), (3 << 18, 1 << 18), (7 << 27, 1)];
+    for (gfn, count) in mapped {
+        p2m.map(&mut memory, Gfn(gfn), Mfn(gfn), count, P2mType::RamRw)
+            .expect("fits");
+    }
+    let mut leaves = Vec::new();
+    let mut parts = 0;
+    while !p2m.teardown(&mut memory, 1, &mut |gfn, entry| {
+        leaves.push((gfn.0, entry.mfn.0, 1 << entry.order));
+    }) {
+        parts += 1;
+        assert!(parts < 10, "it makes progress");
+    }
+    assert_eq!(parts, 1, "one after the first branch is gone");
+    let expected = mapped.map(|(gfn, count)| (gfn, gfn, count));
+    assert_eq!(leaves, expected, "each once");
+    assert_eq!(memory.tables.len(), 1, "the topmost one is left");
+    p2m.destroy(&mut memory);
+    assert!(memory.tables.is_empty());
+}
+
+#[test]
 fn a_hole_in_a_large_leaf_leaves_the_rest() {
     let mut memory = Tables::default();
     let mut p2m = P2m::new(&mut memory).expect("memory");
