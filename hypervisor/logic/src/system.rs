@@ -16,6 +16,7 @@ pub mod events;
 pub mod fake;
 pub mod grants;
 pub mod guest;
+pub mod paging_pool;
 pub mod pause;
 pub mod physmap;
 pub mod timers;
@@ -26,8 +27,7 @@ use crate::error::{Errno, Result};
 use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
-use crate::mem::p2m;
-use crate::mem::{FrameTable, HypFrames, MachineMemory, Mfn};
+use crate::mem::{FrameTable, MachineMemory};
 use crate::pvclock::Clock;
 use crate::system::domain::{Callback, Config, Domain};
 use crate::system::vcpu::VcpuId;
@@ -37,6 +37,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 pub use guest::Caller;
+use paging_pool::{P2mTables, PagingPool};
 use xen_abi::hvm::vcpu::Context;
 use xen_abi::vcpu::VcpuInfo;
 use xen_abi::xen::domid;
@@ -174,40 +175,6 @@ pub struct System<P> {
     pub trace: Trace,
     /// Facts about the machine.
     pub host: HostInfo,
-}
-
-/// A domain's p2m tables, in frames of the hypervisor.
-pub struct P2mTables<'a, P> {
-    /// Where the frames are allocated.
-    pub frames: &'a mut FrameTable,
-    /// The memory that they lie in.
-    pub memory: &'a P,
-    /// The tables of the domain, by mfn.
-    pub owned: &'a mut BTreeMap<u64, HypFrames>,
-}
-
-impl<P: MachineMemory> p2m::P2mMemory for P2mTables<'_, P> {
-    fn alloc(&mut self) -> Option<Mfn> {
-        let frame = self.frames.alloc(0, None)?;
-        let mfn = frame.mfn();
-        self.memory.clear_frame(mfn.address());
-        self.owned.insert(mfn.0, frame);
-        Some(mfn)
-    }
-
-    fn free(&mut self, table: Mfn) {
-        if let Some(frame) = self.owned.remove(&table.0) {
-            self.frames.free(frame);
-        }
-    }
-
-    fn load(&self, table: Mfn, index: u64) -> u64 {
-        self.memory.load_u64(table.address() + index * 8)
-    }
-
-    fn store(&mut self, table: Mfn, index: u64, entry: u64) {
-        self.memory.store_u64(table.address() + index * 8, entry);
-    }
 }
 
 impl<P: Platform> System<P> {

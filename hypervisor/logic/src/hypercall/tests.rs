@@ -18,6 +18,7 @@ mod parameters;
 mod pauses;
 mod physmap;
 mod platform;
+mod pools;
 mod reservations;
 mod scheduling;
 mod tables;

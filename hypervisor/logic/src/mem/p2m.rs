@@ -124,8 +124,10 @@ pub enum MapError {
 pub trait P2mMemory {
     /// Allocates a zeroed frame for a table.
     fn alloc(&mut self) -> Option<Mfn>;
-    /// Frees a table's frame.
+    /// Frees a table's frame, which may be used again once the TLBs were flushed.
     fn free(&mut self, table: Mfn);
+    /// Whether no entry of a table is present.
+    fn is_empty(&self, table: Mfn) -> bool;
     /// Reads an entry.
     fn load(&self, table: Mfn, index: u64) -> u64;
     /// Writes an entry, atomically: a processor may walk the table meanwhile.
@@ -226,7 +228,11 @@ impl P2m {
             let fits =
                 |level: &u8| (g | m) % (1 << shift(*level)) == 0 && left >= 1 << shift(*level);
             let level = [2, 1].into_iter().find(fits).unwrap_or(0);
-            self.set(memory, g, level, Some(leaf(m, p2mt, level)))?;
+            let set = self.set(memory, g, level, Some(leaf(m, p2mt, level)));
+            if set.is_err() {
+                self.prune(memory, g, level);
+            }
+            set?;
             done += 1 << shift(level);
         }
         Ok(())
@@ -245,8 +251,31 @@ impl P2m {
         let entry = self.lookup(memory, gfn);
         if entry.is_some() {
             self.set(memory, gfn.0, 0, None)?;
+            self.prune(memory, gfn.0, 0);
         }
         Ok(entry)
+    }
+
+    /// Frees those tables on the way to a gfn's entry of a level that are empty.
+    fn prune(&mut self, memory: &mut impl P2mMemory, gfn: u64, level: u8) {
+        for empty in level..LEVELS - 1 {
+            // From the topmost table to the one above.
+            let mut at = self.root;
+            for above in (empty + 1..LEVELS).rev() {
+                let entry = memory.load(at, index(gfn, above));
+                if entry & PRESENT == 0 || is_leaf(entry, above) {
+                    break;
+                }
+                let below = Mfn::of(entry & ADDRESS);
+                if above == empty + 1 && memory.is_empty(below) {
+                    memory.store(at, index(gfn, above), 0);
+                    // A processor may have the table in its paging-structure cache.
+                    self.needs_flush = true;
+                    memory.free(below);
+                }
+                at = below;
+            }
+        }
     }
 
     /// Sets or clears the leaf of a level: splits a superpage above it, and frees the tables below it.

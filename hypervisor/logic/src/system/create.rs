@@ -3,8 +3,8 @@
 //! Creating a domain.
 
 use super::{
-    Callback, Config, Domain, Errno, Events, GrantTable, P2mTables, Platform, Result, SharedAreas,
-    System,
+    Callback, Config, Domain, Errno, Events, GrantTable, P2mTables, PagingPool, Platform, Result,
+    SharedAreas, System,
 };
 use crate::mem::p2m::P2m;
 use crate::system::domain::LifeStage;
@@ -24,13 +24,17 @@ impl<P: Platform> System<P> {
         }
         let shared_info = self.frames.alloc(0, None).ok_or(Errno::ENOMEM)?;
         self.platform.clear_frame(shared_info.mfn().address());
-        let mut tables = BTreeMap::new();
+        let mut paging_pool = PagingPool::new(config.paging_pages.is_none());
+        let pages = config.paging_pages.unwrap_or(1);
+        let resized = paging_pool.resize(&mut self.frames, pages, pages + 1);
         let mut memory = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
-            owned: &mut tables,
+            pool: &mut paging_pool,
         };
-        let Some(p2m) = P2m::new(&mut memory) else {
+        let p2m = resized.ok().and_then(|_| P2m::new(&mut memory));
+        let Some(p2m) = p2m else {
+            paging_pool.release(&mut self.frames);
             self.frames.free(shared_info);
             return Err(Errno::ENOMEM);
         };
@@ -43,7 +47,7 @@ impl<P: Platform> System<P> {
         };
         let domain = Domain {
             p2m,
-            tables,
+            paging_pool,
             events: Events::new(config.max_port),
             grants: GrantTable::new(config.max_grant_frames, config.max_maptrack_frames),
             vcpus: (0..config.vcpus).map(vcpu).collect(),

@@ -143,7 +143,7 @@ impl<P: Platform> System<P> {
         let mut tables = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
-            owned: &mut domain.tables,
+            pool: &mut domain.paging_pool,
         };
         let mut foreign = Vec::new();
         let done = domain
@@ -206,9 +206,10 @@ impl<P: Platform> System<P> {
         let mut tables = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
-            owned: &mut domain.tables,
+            pool: &mut domain.paging_pool,
         };
         domain.p2m.destroy(&mut tables);
+        domain.paging_pool.release(&mut self.frames);
         for status in [false, true] {
             let frames = core::mem::take(domain.grants.frames_mut(status));
             frames

@@ -8,6 +8,7 @@ use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2m;
 use crate::mem::{Gfn, HypFrames, PageRef};
+use crate::system::paging_pool::PagingPool;
 use crate::system::vcpu::{Vcpu, VcpuId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -42,6 +43,8 @@ pub struct Config {
     pub vcpus: u32,
     /// How many frames it may own.
     pub max_pages: u64,
+    /// Pages for its nested page tables when it is created. `None`: its pool grows with what it maps.
+    pub paging_pages: Option<u64>,
     /// Its highest event channel port.
     pub max_port: u32,
     /// How many frames its grant table may have.
@@ -101,8 +104,8 @@ pub struct Domain {
     pub config: Config,
     /// Its p2m.
     pub p2m: P2m,
-    /// The frames of the p2m's tables, by mfn.
-    pub tables: BTreeMap<u64, HypFrames>,
+    /// The pages for the p2m's tables.
+    pub paging_pool: PagingPool,
     /// Its event channels.
     pub events: Events,
     /// Its grant table and maptrack entries.

@@ -180,6 +180,7 @@ pub fn config(id: DomId) -> Config {
         direct_mapped: id == 0,
         vcpus: 2,
         max_pages: 256,
+        paging_pages: None,
         max_port: if id == 0 { u32::MAX } else { 1023 },
         max_grant_frames: 4,
         max_maptrack_frames: 1,

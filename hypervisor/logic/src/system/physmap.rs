@@ -39,7 +39,7 @@ impl<P: Platform> System<P> {
         let tables = P2mTables {
             frames: &mut self.frames,
             memory: &self.platform,
-            owned: &mut domain.tables,
+            pool: &mut domain.paging_pool,
         };
         Ok((&mut domain.p2m, tables))
     }
@@ -65,9 +65,7 @@ impl<P: Platform> System<P> {
         self.living_domain(id)?;
         let (p2m, mut tables) = self.tables(id)?;
         let result = p2m.map(&mut tables, gfn, mfn, count, p2mt);
-        if p2m.take_needs_flush() {
-            self.platform.flush_tlb(id);
-        }
+        self.flush_if_needed(id)?;
         result?;
         let last = gfn.0.saturating_add(count.saturating_sub(1));
         let domain = self.domain_mut(id)?;
@@ -79,10 +77,19 @@ impl<P: Platform> System<P> {
     fn p2m_unmap(&mut self, id: DomId, gfn: Gfn) -> Result<Option<P2mEntry>> {
         let (p2m, mut tables) = self.tables(id)?;
         let entry = p2m.unmap(&mut tables, gfn)?;
-        if p2m.take_needs_flush() {
-            self.platform.flush_tlb(id);
-        }
+        self.flush_if_needed(id)?;
         Ok(entry)
+    }
+
+    /// Flushes a domain's translations from all TLBs if its p2m needs that. Tables that were freed before can be used
+    /// again then.
+    fn flush_if_needed(&mut self, id: DomId) -> Result<()> {
+        let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
+        if domain.p2m.take_needs_flush() {
+            self.platform.flush_tlb(id);
+            domain.paging_pool.flushed();
+        }
+        Ok(())
     }
 
     /// Makes a domain the owner of frames and maps them.
@@ -209,8 +216,13 @@ impl<P: Platform> System<P> {
             return Ok(());
         }
         self.remove_previous(id, to)?;
-        self.p2m_unmap(id, from)?;
-        self.p2m_map(id, to, entry.mfn, 1, P2mType::RamRw)
+        // In this order the domain keeps the frame if there is no page for a table.
+        self.p2m_map(id, to, entry.mfn, 1, P2mType::RamRw)?;
+        let unmapped = self.p2m_unmap(id, from);
+        if unmapped.is_err() {
+            self.p2m_unmap(id, to)?;
+        }
+        unmapped.map(|_| ())
     }
 
     /// Maps a frame of another domain (`XENMAPSPACE_gmfn_foreign`).
@@ -263,15 +275,27 @@ impl<P: Platform> System<P> {
         if self.frames.tot_pages(id) + count > domain.config.max_pages {
             return Err(Errno::ENOMEM);
         }
-        for frame in gfn.0..end.0 {
-            self.remove_previous(id, Gfn(frame))?;
-        }
         let frames = self.frames.alloc(order, below).ok_or(Errno::ENOMEM)?;
-        for frame in 0..count {
-            self.platform
-                .clear_frame(Mfn(frames.mfn().0 + frame).address());
+        let mut replaced = (gfn.0..end.0).map(|frame| self.remove_previous(id, Gfn(frame)));
+        if let Some(failed) = replaced.find(Result::is_err) {
+            self.frames.free(frames);
+            return failed;
         }
-        self.assign_and_map(id, gfn, frames)
+        let first = frames.mfn();
+        for frame in 0..count {
+            self.platform.clear_frame(Mfn(first.0 + frame).address());
+        }
+        let result = self.assign_and_map(id, gfn, frames);
+        if result.is_err() {
+            // Without pages for tables, none of the extent stays.
+            for frame in 0..count {
+                self.p2m_unmap(id, Gfn(gfn.0 + frame))?;
+                if let Ok(Released::Now(page)) = self.frames.release(Mfn(first.0 + frame), id) {
+                    self.frames.free(page);
+                }
+            }
+        }
+        result
     }
 
     fn populate_direct_mapped(&mut self, id: DomId, range: core::ops::Range<u64>) -> Result<()> {

@@ -116,6 +116,7 @@ fn create_in_system(
         direct_mapped: true,
         vcpus,
         max_pages,
+        paging_pages: None,
         max_port: MAX_PORT,
         max_grant_frames: GRANT_FRAMES,
         max_maptrack_frames: MAPTRACK_FRAMES,

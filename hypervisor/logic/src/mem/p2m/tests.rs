@@ -29,6 +29,12 @@ impl P2mMemory for Tables {
         self.freed += 1;
     }
 
+    fn is_empty(&self, table: Mfn) -> bool {
+        self.tables[&table.0]
+            .iter()
+            .all(|entry| entry & PRESENT == 0)
+    }
+
     fn load(&self, table: Mfn, index: u64) -> u64 {
         self.tables[&table.0][index as usize]
     }
