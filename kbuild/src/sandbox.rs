@@ -57,7 +57,7 @@ impl Sandbox {
 
     /// The key that the suite's current sandbox has or will have: see [`Sandbox::key`].
     pub fn name(session: &Session, suite: &Suite) -> Result<String> {
-        let mut key = Digest::new("sandbox", 2)
+        let mut key = Digest::new("sandbox", 3)
             .with("preferences", suite.preferences())
             .with_all("pocket", &suite.pockets)
             .with_all("package", &suite.sandbox)
@@ -116,6 +116,13 @@ const ALTERNATIVES: [(&str, &str); 5] = [
     ("yacc", "bison.yacc"),
 ];
 
+/// Files in `/etc` that packages' scripts would make, and what they copy for that.
+const CONFIGURATION: [(&str, &str); 3] = [
+    ("group", "usr/share/base-passwd/group.master"),
+    ("nsswitch.conf", "usr/share/libc-bin/nsswitch.conf"),
+    ("passwd", "usr/share/base-passwd/passwd.master"),
+];
+
 /// Makes the sandbox in an empty folder.
 fn make(session: &Session, step: &Step, suite: &Suite, dir: &Path) -> Result<()> {
     let mut names = suite.sandbox.clone();
@@ -126,9 +133,13 @@ fn make(session: &Session, step: &Step, suite: &Suite, dir: &Path) -> Result<()>
             symlink(program, dir.join("usr/bin").join(name))?;
         }
     }
-    for list in ["passwd", "group"] {
-        let master = format!("usr/share/base-passwd/{list}.master");
-        fs::copy(dir.join(master), dir.join("etc").join(list))?;
+    let etc = dir.join("etc");
+    for (file, master) in CONFIGURATION {
+        fs::copy(dir.join(master), etc.join(file))?;
+    }
+    // The machine's own are mounted over these where a command has the network.
+    for file in ["resolv.conf", "hosts"] {
+        fs::write(etc.join(file), "")?;
     }
     Ok(())
 }
