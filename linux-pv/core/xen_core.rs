@@ -5,6 +5,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`dma_ops`] | being the DMA layer's way to devices: a trait, and the table of functions the kernel calls |
+//! | [`debugfs`] | the folder of debugfs that modules use too |
 //! | [`device`] | what a device says of its DMA |
 //! | [`loans`] | buffers that devices use in place of others |
 //! | [`p2m`] | the machine's frames behind the domain's |
@@ -13,6 +14,7 @@
 //!
 //! Unlike crate `xen` this one is never in a module, and what is called here is often not exported to any.
 
+pub mod debugfs;
 pub mod device;
 pub mod dma_ops;
 pub mod loans;

@@ -38,7 +38,7 @@ pub(crate) fn map(device: Device<'_>, buffer: &Buffer, attrs: Attrs, why: Why) -
             if !attrs.is_quiet() {
                 pr_warn_once!(
                     "a mapping of {} bytes is {} for a device and larger than a bounce buffer of the pool, and {}; \
-                     /sys/kernel/debug/xen_swiotlb/users counts such failures\n",
+                     /sys/kernel/debug/xen/swiotlb counts such failures\n",
                     buffer.size(),
                     why.name(),
                     reason

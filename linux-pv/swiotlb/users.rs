@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who uses what: `/sys/kernel/debug/xen_swiotlb/users`, one line a device that has needed more than its own addresses.
+//! Who uses what: `/sys/kernel/debug/xen/swiotlb`, one line a device that has needed more than its own addresses.
 
 use core::fmt::Write;
 
@@ -30,9 +30,9 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new() -> Result<Self> {
-        let dir = debugfs::Dir::new(c"xen_swiotlb");
+        let dir = xen_core::debugfs::folder();
         let users = KBox::pin_init(
-            dir.read_callback_file(c"users", Ok::<_, Error>(&LEDGER), &show),
+            dir.read_callback_file(c"swiotlb", Ok::<_, Error>(&LEDGER), &show),
             GFP_KERNEL,
         )?;
         Ok(Self {

@@ -29,9 +29,9 @@ impl Source {
     }
 }
 
-/// What somebody wanted.
+/// What somebody requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Requested {
     /// What.
     pub line: Line,
     /// Who.
@@ -41,10 +41,10 @@ pub struct Wanted {
 /// What is known of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What was wanted first.
-    pub first: Wanted,
-    /// What was wanted last.
-    pub last: Wanted,
+    /// What was requested first.
+    pub first: Requested,
+    /// What was requested last.
+    pub last: Requested,
     /// What the hypervisor made of it when it was told first; later calls find it set up.
     pub setup: Setup,
 }
@@ -56,21 +56,21 @@ impl Entry {
     }
 }
 
-/// Bits of [`Entry`] in a word: two times 4 for what was wanted, 2 for what was made of it, 12 for an error number, and 1 that
+/// Bits of [`Entry`] in a word: two times 4 for what was requested, 2 for what was made of it, 12 for an error number, and 1 that
 /// says that there is something.
 const USED: u64 = 1 << 63;
 
-fn pack_wanted(wanted: Wanted) -> u64 {
-    let source = match wanted.source {
+fn pack_requested(requested: Requested) -> u64 {
+    let source = match requested.source {
         Source::Madt => 0,
         Source::Prt => 1,
         Source::Acpi => 2,
     };
-    u64::from(wanted.line.is_level()) | u64::from(wanted.line.is_low()) << 1 | source << 2
+    u64::from(requested.line.is_level()) | u64::from(requested.line.is_low()) << 1 | source << 2
 }
 
-fn unpack_wanted(bits: u64) -> Wanted {
-    Wanted {
+fn unpack_requested(bits: u64) -> Requested {
+    Requested {
         line: Line::new(bits & 1 != 0, bits & 2 != 0),
         source: match bits >> 2 & 3 {
             0 => Source::Madt,
@@ -88,13 +88,13 @@ fn pack(entry: &Entry) -> u64 {
         // Error numbers are below 4096 (MAX_ERRNO).
         Setup::Refused(error) => (3, u64::from(error.unsigned_abs() & 0xfff)),
     };
-    USED | pack_wanted(entry.first) | pack_wanted(entry.last) << 4 | setup << 8 | error << 10
+    USED | pack_requested(entry.first) | pack_requested(entry.last) << 4 | setup << 8 | error << 10
 }
 
 fn unpack(bits: u64) -> Option<Entry> {
     (bits & USED != 0).then(|| Entry {
-        first: unpack_wanted(bits),
-        last: unpack_wanted(bits >> 4),
+        first: unpack_requested(bits),
+        last: unpack_requested(bits >> 4),
         setup: match bits >> 8 & 3 {
             0 => Setup::None,
             1 => Setup::Taken,
@@ -121,7 +121,7 @@ impl<const N: usize> Book<N> {
 
     /// Notes what somebody wants of a line, and what the hypervisor made of it. What the MADT says at the start is forgotten
     /// when somebody asks who knows the device.
-    pub fn note(&self, gsi: u32, wanted: Wanted, setup: Setup) {
+    pub fn note(&self, gsi: u32, requested: Requested, setup: Setup) {
         let Some(word) = self.0.get(gsi as usize) else {
             return;
         };
@@ -129,7 +129,7 @@ impl<const N: usize> Book<N> {
             let entry = match unpack(bits) {
                 Some(old) if old.first.source != Source::Madt => Entry {
                     first: old.first,
-                    last: wanted,
+                    last: requested,
                     // The second who asks is told that it is set up already: by the first.
                     setup: match (old.setup, setup) {
                         (Setup::Taken, Setup::Kept) => Setup::Taken,
@@ -137,8 +137,8 @@ impl<const N: usize> Book<N> {
                     },
                 },
                 _ => Entry {
-                    first: wanted,
-                    last: wanted,
+                    first: requested,
+                    last: requested,
                     setup,
                 },
             };
@@ -158,8 +158,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn wanted(line: Line, source: Source) -> Wanted {
-        Wanted { line, source }
+    fn requested(line: Line, source: Source) -> Requested {
+        Requested { line, source }
     }
 
     const EDGE: Line = Line::new(false, false);
@@ -168,14 +168,14 @@ mod tests {
     fn who_knows_the_device_is_believed() {
         let book = Book::<24>::new();
         assert_eq!(book.get(9), None);
-        book.note(9, wanted(EDGE, Source::Madt), Setup::None);
-        book.note(9, wanted(Line::PCI, Source::Acpi), Setup::Taken);
+        book.note(9, requested(EDGE, Source::Madt), Setup::None);
+        book.note(9, requested(Line::PCI, Source::Acpi), Setup::Taken);
         let entry = book.get(9).unwrap();
         assert_eq!(
             (entry.first, entry.last),
             (
-                wanted(Line::PCI, Source::Acpi),
-                wanted(Line::PCI, Source::Acpi)
+                requested(Line::PCI, Source::Acpi),
+                requested(Line::PCI, Source::Acpi)
             )
         );
         assert!(!entry.is_disputed());
@@ -190,42 +190,42 @@ mod tests {
     #[test]
     fn two_who_disagree_are_both_remembered() {
         let book = Book::<24>::new();
-        book.note(21, wanted(EDGE, Source::Acpi), Setup::Taken);
-        book.note(21, wanted(Line::PCI, Source::Prt), Setup::Kept);
+        book.note(21, requested(EDGE, Source::Acpi), Setup::Taken);
+        book.note(21, requested(Line::PCI, Source::Prt), Setup::Kept);
         let entry = book.get(21).unwrap();
         assert!(entry.is_disputed());
         assert_eq!(
             (entry.first.line, entry.last.line, entry.setup),
             (EDGE, Line::PCI, Setup::Taken)
         );
-        book.note(21, wanted(EDGE, Source::Prt), Setup::Refused(-22));
+        book.note(21, requested(EDGE, Source::Prt), Setup::Refused(-22));
         assert_eq!(book.get(21).unwrap().setup, Setup::Refused(-22));
     }
 
     #[test]
     fn lines_beyond_the_book_do_no_harm() {
         let book = Book::<24>::new();
-        book.note(24, wanted(EDGE, Source::Prt), Setup::Taken);
-        book.note(u32::MAX, wanted(EDGE, Source::Prt), Setup::Taken);
+        book.note(24, requested(EDGE, Source::Prt), Setup::Taken);
+        book.note(u32::MAX, requested(EDGE, Source::Prt), Setup::Taken);
         assert_eq!((book.get(24), book.lines().count()), (None, 0));
     }
 
-    fn any_wanted() -> impl Strategy<Value = Wanted> {
+    fn any_requested() -> impl Strategy<Value = Requested> {
         const SOURCES: [Source; 3] = [Source::Madt, Source::Prt, Source::Acpi];
         let parts = (
             any::<bool>(),
             any::<bool>(),
             proptest::sample::select(&SOURCES[..]),
         );
-        parts.prop_map(|(level, low, source)| wanted(Line::new(level, low), source))
+        parts.prop_map(|(level, low, source)| requested(Line::new(level, low), source))
     }
 
     proptest! {
         // Not by what was unpacked: a mistake there would be made twice.
         #[test]
         fn what_is_written_is_read(
-            first in any_wanted(),
-            last in any_wanted(),
+            first in any_requested(),
+            last in any_requested(),
             setup in 0u8..4,
             error in 1i32..4096,
         ) {

@@ -78,7 +78,7 @@ impl Mappings {
             Wish::Several(count) => (map_type::MULTI_MSI, count as i32, 0),
             Wish::Entry { index, table } => (map_type::MSI_SEG, i32::from(index), table),
         };
-        let wanted = MapPirq {
+        let requested = MapPirq {
             domid: owner.unwrap_or(SELF),
             map_type: kind,
             index: -1,
@@ -91,7 +91,7 @@ impl Mappings {
             ..MapPirq::default()
         };
         let mut result = -EINVAL;
-        let mut argument = wanted;
+        let mut argument = requested;
         if !self.segments_fail.load(Relaxed) {
             result = hypervisor.call(op::MAP_PIRQ, &mut argument);
             if result == 0 {
@@ -104,7 +104,7 @@ impl Mappings {
         if result == -EINVAL && segment == 0 && !self.segments_work.load(Relaxed) {
             argument = MapPirq {
                 map_type: map_type::MSI,
-                ..wanted
+                ..requested
             };
             result = hypervisor.call(op::MAP_PIRQ, &mut argument);
             if result != -EINVAL {

@@ -81,7 +81,7 @@ pub enum Mismatch {
     Refused(i32),
     /// Two who share the line want different things of it.
     Disputed(Line, Line),
-    /// The interrupt controller has something else than was wanted.
+    /// The interrupt controller has something else than was requested.
     Programmed(Line),
     /// Dom0's line has a pirq of another number.
     OtherPirq,
@@ -95,8 +95,10 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => write!(f, "the hypervisor refused: {error}"),
-            Self::Disputed(first, last) => write!(f, "wanted as {first} first, as {last} last"),
-            Self::Programmed(wanted) => write!(f, "wanted as {wanted}, programmed otherwise"),
+            Self::Disputed(first, last) => write!(f, "requested as {first} first, as {last} last"),
+            Self::Programmed(requested) => {
+                write!(f, "requested as {requested}, programmed otherwise")
+            }
             Self::OtherPirq => write!(f, "the pirq is not the GSI's"),
             Self::NoPirq => write!(f, "handled, but no pirq"),
             Self::NoPort => write!(f, "handled, but no event channel"),
@@ -143,7 +145,12 @@ impl Row<'_> {
             self.pin,
             Maybe(self.gsi)
         )?;
-        write!(f, "{:<17} {:<17} ", WantedColumn(self), SetColumn(self))?;
+        write!(
+            f,
+            "{:<17} {:<17} ",
+            RequestedColumn(self),
+            ProgrammedColumn(self)
+        )?;
         write!(f, "{:<5} {:<5} ", Maybe(self.pirq), Maybe(self.port))?;
         write!(
             f,
@@ -162,7 +169,7 @@ impl Row<'_> {
 /// The line above the rows.
 pub fn write_head(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{:<15} {:<6} {:<4} ", "device", "pin", "GSI")?;
-    write!(f, "{:<17} {:<17} ", "wanted(from)", "set")?;
+    write!(f, "{:<17} {:<17} ", "requested(by)", "programmed")?;
     writeln!(
         f,
         "{:<5} {:<5} {:<4} {:<3} count",
@@ -212,9 +219,9 @@ impl fmt::Display for Maybe {
     }
 }
 
-struct WantedColumn<'a>(&'a Row<'a>);
+struct RequestedColumn<'a>(&'a Row<'a>);
 
-impl fmt::Display for WantedColumn<'_> {
+impl fmt::Display for RequestedColumn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.entry {
             Some(entry) => {
@@ -226,9 +233,9 @@ impl fmt::Display for WantedColumn<'_> {
     }
 }
 
-struct SetColumn<'a>(&'a Row<'a>);
+struct ProgrammedColumn<'a>(&'a Row<'a>);
 
-impl fmt::Display for SetColumn<'_> {
+impl fmt::Display for ProgrammedColumn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setup = self.0.entry.map_or(Setup::None, |entry| entry.setup);
         let kept = if setup == Setup::Kept { ",kept" } else { "" };

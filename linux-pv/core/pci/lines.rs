@@ -12,7 +12,7 @@ use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::{CStr, CStrExt};
 use kernel::sync::rcu;
-use xen_irq::book::{Book, Source, Wanted};
+use xen_irq::book::{Book, Requested, Source};
 use xen_irq::gsi::{self, Number, Setup};
 use xen_irq::line::Line;
 use xen_irq::table::Way;
@@ -76,7 +76,7 @@ unsafe extern "C" fn register_noted(
     // SAFETY: The caller's promise.
     let (irq, source) = unsafe { (register(dev, gsi, trigger, polarity), source(dev)) };
     let line = Line::from_acpi(trigger, polarity);
-    BOOK.note(gsi, Wanted { line, source }, Setup::None);
+    BOOK.note(gsi, Requested { line, source }, Setup::None);
     if let (Ok(irq), Some(of)) = (u32::try_from(irq), CONTROLLED.get(gsi as usize)) {
         of.store(irq, Relaxed);
     }
@@ -208,7 +208,7 @@ pub(crate) unsafe extern "C" fn register_machines(
     }
     // SAFETY: The caller's promise.
     let source = unsafe { source(dev) };
-    BOOK.note(gsi, Wanted { line, source }, setup);
+    BOOK.note(gsi, Requested { line, source }, setup);
     if setup == Setup::Kept && source == Source::Prt {
         correct(gsi, irq, line);
     }
@@ -233,7 +233,7 @@ pub(crate) unsafe extern "C" fn register_virtual(
     let line = Line::from_acpi(trigger, polarity);
     // SAFETY: The caller's promise.
     let source = unsafe { source(dev) };
-    BOOK.note(gsi, Wanted { line, source }, Setup::None);
+    BOOK.note(gsi, Requested { line, source }, Setup::None);
     register(gsi, line, Number::Any)
 }
 
@@ -250,7 +250,7 @@ pub(crate) fn register_legacy() {
         }
         let line = Line::new(level != 0, low != 0);
         let source = Source::Madt;
-        BOOK.note(gsi, Wanted { line, source }, Setup::None);
+        BOOK.note(gsi, Requested { line, source }, Setup::None);
         register(gsi, line, Number::Same);
     }
     // SAFETY: Both are written while the kernel boots, before this is called.

@@ -31,7 +31,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new() -> Result<Self> {
-        let dir = debugfs::Dir::new(c"xen");
+        let dir = xen_core::debugfs::folder();
         let interrupts = KBox::pin_init(
             dir.read_callback_file(c"interrupts", Ok::<_, Error>(()), &show),
             GFP_KERNEL,

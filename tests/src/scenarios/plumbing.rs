@@ -74,7 +74,7 @@ struct Row {
 fn table(place: &Place) -> Result<Vec<Row>> {
     let text = place.sh(&format!("cat {TABLE}"))?;
     let mut lines = text.lines();
-    let head = "device pin GSI wanted(from) set pirq port IRQ CPU count";
+    let head = "device pin GSI requested(by) programmed pirq port IRQ CPU count";
     let first: Vec<_> = lines
         .next()
         .unwrap_or_default()
@@ -298,7 +298,7 @@ fn wrong_tables_end_right(ctx: &mut Ctx<'_>) -> Result<()> {
     for row in disputed {
         let reason = row.mismatch.as_deref().unwrap_or_default();
         ensure!(
-            reason == "wanted as edge,low first, as level,high last",
+            reason == "requested as edge,low first, as level,high last",
             "{row:?}"
         );
         ensure!(row.set.starts_with("level,high"), "{row:?}");

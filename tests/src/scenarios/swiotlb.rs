@@ -191,7 +191,7 @@ fn users_are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
     let [.., slow] = DISKS;
     slow.check(ctx.host.dom0(), 4)?;
     let dom0 = ctx.host.dom0();
-    let path = "/sys/kernel/debug/xen_swiotlb/users";
+    let path = "/sys/kernel/debug/xen/swiotlb";
     if !is_ours(ctx.host) {
         ensure!(
             dom0.run(&format!("cat {path}"))?.fails().is_ok(),

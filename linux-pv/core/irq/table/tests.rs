@@ -3,7 +3,7 @@
 //! What the table says of each interrupt.
 
 use super::*;
-use crate::book::{Source, Wanted};
+use crate::book::{Requested, Source};
 use std::string::{String, ToString};
 
 struct Shown<'a>(Row<'a>, Way);
@@ -23,13 +23,13 @@ fn words(row: Row<'_>, way: Way) -> String {
 }
 
 fn entry(line: Line, setup: Setup) -> Option<Entry> {
-    let wanted = Wanted {
+    let requested = Requested {
         line,
         source: Source::Prt,
     };
     Some(Entry {
-        first: wanted,
-        last: wanted,
+        first: requested,
+        last: requested,
         setup,
     })
 }
@@ -81,7 +81,7 @@ fn a_row_reads_from_the_device_to_the_count() {
             write_head(f)
         }
     }
-    assert_eq!(Head.to_string().find("wanted"), Some(columns(&text)));
+    assert_eq!(Head.to_string().find("requested"), Some(columns(&text)));
 }
 
 #[test]
@@ -113,9 +113,8 @@ fn what_does_not_fit_is_marked_with_the_first_reason() {
         ..good()
     };
     assert_eq!(marked(otherwise), Some(Mismatch::Programmed(Line::PCI)));
-    assert!(
-        words(otherwise, Way::SamePirqs).ends_with(" ! wanted as level,low, programmed otherwise")
-    );
+    assert!(words(otherwise, Way::SamePirqs)
+        .ends_with(" ! requested as level,low, programmed otherwise"));
     let mut disputed = otherwise;
     if let Some(entry) = &mut disputed.entry {
         entry.first.line = EDGE;
@@ -177,11 +176,11 @@ fn every_pin_and_every_mismatch_has_its_words() {
         (Mismatch::Refused(-22), "the hypervisor refused: -22"),
         (
             Mismatch::Disputed(EDGE, Line::PCI),
-            "wanted as edge,high first, as level,low last",
+            "requested as edge,high first, as level,low last",
         ),
         (
             Mismatch::Programmed(EDGE),
-            "wanted as edge,high, programmed otherwise",
+            "requested as edge,high, programmed otherwise",
         ),
         (Mismatch::OtherPirq, "the pirq is not the GSI's"),
         (Mismatch::NoPirq, "handled, but no pirq"),
@@ -256,8 +255,8 @@ fn columns_stand_under_their_heads() {
         ("device", "0000:00:1f.2"),
         ("pin", "A "),
         ("GSI", "16 "),
-        ("wanted", "level,low(_PRT)"),
-        ("set", "level,low "),
+        ("requested", "level,low(_PRT)"),
+        ("programmed", "level,low "),
         ("pirq", "16    43"),
         ("port", "43"),
         ("IRQ", "17"),
