@@ -117,7 +117,7 @@ pub struct Registration<T: Driver> {
     #[pin]
     _device_file: chardev::Registration<T>,
     /// None if debugfs is not available.
-    _list: Option<Pin<KBox<File<Arc<Shared<T>>>>>>,
+    _list: Option<ListFile<T>>,
 }
 
 impl<T: Driver> Registration<T> {
@@ -154,7 +154,10 @@ impl<T: Driver> Registration<T> {
     }
 }
 
-fn list<T: Driver>(shared: &Arc<Shared<T>>) -> Result<Pin<KBox<File<Arc<Shared<T>>>>>> {
+/// The file that lists the open files, in debugfs.
+type ListFile<T> = Pin<KBox<File<Arc<Shared<T>>>>>;
+
+fn list<T: Driver>(shared: &Arc<Shared<T>>) -> Result<ListFile<T>> {
     let folder = Folder::new(fmt!("{}", T::PATH.to_str().map_err(|_| EINVAL)?))?;
     let list = File::new(folder, c"files", shared.clone(), show::<T>);
     KBox::pin_init(list, GFP_KERNEL)
