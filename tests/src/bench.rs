@@ -301,6 +301,7 @@ impl<S: Subject> Bench<'_, S> {
                 ),
             ),
             ("kernel, in dom0 and in the guests", boot.kernel.clone()),
+            ("command lines", machine::command_lines()),
         ];
         machine.extend(self.subject.facts());
         let slice = self.options.slice.as_millis();

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::disk::Disk;
 use crate::health::Health;
+use crate::machine::MITIGATIONS;
 use crate::nic::Nic;
 use crate::remote::{Output, Place};
 
@@ -213,7 +214,7 @@ impl Guest {
         };
         let mut text = format!(
             "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/{kernel}'\nramdisk = '{initramfs}'\n\
-             cmdline = 'console=hvc0 loglevel=7 panic=1 mitigations=off{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
+             cmdline = 'console=hvc0 loglevel=7 panic=1 {MITIGATIONS}{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
             self.name,
             self.mode.name(),
             self.args,

@@ -29,7 +29,7 @@ use crate::topology::{Devices, Hypervisor, Kernel, Loader, Topology};
 use crate::{devices, passed, tables};
 
 use boot_disk::BOOT_DISK;
-pub use command_line::qemu as arguments;
+pub use command_line::{EAGER_FPU, MITIGATIONS, qemu as arguments};
 
 /// How often what is new on the console is judged.
 const JUDGED_EVERY: Duration = Duration::from_millis(150);

@@ -152,6 +152,7 @@ fn facts(
             ),
             ("dom0's memory", format!("{} MiB", TOPOLOGY.dom0_memory)),
             ("kernels", format!("{} and {}", kernel(0)?, kernel(1)?)),
+            ("command lines", machine::command_lines()),
             (
                 "rounds",
                 format!(

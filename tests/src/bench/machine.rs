@@ -7,6 +7,8 @@ use std::fs;
 use anyhow::Result;
 use kbuild::{Images, process};
 
+use crate::machine::{EAGER_FPU, MITIGATIONS};
+
 /// Its processors and its emulator.
 pub fn described(images: &Images) -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -20,6 +22,11 @@ pub fn described(images: &Images) -> Result<String> {
         model.trim_start_matches([' ', '\t', ':']),
         emulator(images)?
     ))
+}
+
+/// The words of the command lines that change how long everything takes.
+pub fn command_lines() -> String {
+    format!("`{MITIGATIONS}` for Linux, `{EAGER_FPU}` for Xen")
 }
 
 /// What QEMU says of itself, such as `QEMU emulator version 11.0.0 (Debian 1:11.0.0+ds-1~bpo13+1)`.

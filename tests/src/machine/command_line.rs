@@ -15,6 +15,13 @@ const TRANSLATION_MIB: u32 = 512;
 /// The emulated IOMMU that a PVH dom0 needs, and that guests with passed devices need.
 const IOMMU: &str = "amd-iommu,dma-remap=on";
 
+/// The kernels of dom0 and guests do without mitigations of processor bugs: emulated, they cost much and show nothing.
+pub const MITIGATIONS: &str = "mitigations=off";
+
+/// Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in dom0 crash, and
+/// checksums in guests come out wrong.
+pub const EAGER_FPU: &str = "spec-ctrl=eager-fpu";
+
 /// QEMU's arguments.
 pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
@@ -151,9 +158,7 @@ pub fn hypervisor_command_line(topology: &Topology) -> String {
         return with_extra(line + " loglvl=all", topology.xen_args);
     }
     line += " loglvl=all guest_loglvl=all";
-    // Without this Xen switches the FPU lazily, which corrupts SSE registers on QEMU's emulated SVM: programs in
-    // dom0 crash, and checksums in guests come out wrong.
-    line += " spec-ctrl=eager-fpu";
+    line = format!("{line} {EAGER_FPU}");
     if topology.dom0 == Dom0::Pvh {
         line += " dom0=pvh dom0_vcpus_pin";
     }
@@ -163,7 +168,7 @@ pub fn hypervisor_command_line(topology: &Topology) -> String {
 /// The command line of dom0's kernel.
 pub fn dom0_command_line(topology: &Topology) -> String {
     // Every character costs an exit to Xen and a port access; warnings are worth that, notices are not.
-    let mut line = "console=hvc0 loglevel=5 panic=1 mitigations=off".to_owned();
+    let mut line = format!("console=hvc0 loglevel=5 panic=1 {MITIGATIONS}");
     if topology.devices == Devices::Real {
         // From Linux 7.3 on, bounce buffers are only counted if one asks for it.
         line += " swiotlb=track_hiwater";

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use kbuild::Images;
 
 use super::boots::{Boot, MEASURES};
+use crate::bench::machine;
 use crate::bench::stats::{Comparison, Summary};
 use crate::topology::Topology;
 
@@ -65,9 +66,9 @@ pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> R
         size(&images.hypervisor()?.image())?,
     );
     let mut text = format!(
-        "# Our hypervisor against Xen\n\n\
+        "# Paravane against Xen\n\n\
          <!-- Written by `cargo xtask bench hypervisor`. Do not edit: run it again. -->\n\n\
-         - Xen: {}\n- kernel, the same image and command line on both, as PVH dom0: {}\n\
+         - Xen: {}\n- kernel, the same image and command line on both, as PVH dom0: {}\n- command lines: {}\n\
          - machine: QEMU without KVM (every instruction is emulated), {} processor, {} MiB, {} MiB for dom0; with an \
          IOMMU for Xen, which needs it for such a dom0\n\
          - boots of each, by turns: {}\n- priority on the machine: {}\n\n\
@@ -78,6 +79,7 @@ pub fn document(images: &Images, topology: &Topology, all: &[Vec<Boot>; 2]) -> R
          | what | Xen | Paravane | ratio | interval |\n|---|--:|--:|--:|--:|\n",
         images.userland.xen_version,
         last.kernel,
+        machine::command_lines(),
         topology.cpus,
         topology.memory,
         topology.dom0_memory,
