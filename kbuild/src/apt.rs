@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::mirror::Mirrors;
-use crate::process::{self, Running};
+use crate::process;
 use crate::session::Session;
 use crate::suite::Suite;
 use crate::ui::Step;
@@ -313,40 +313,6 @@ impl Package {
         let hash = self.sha256.get(..12).unwrap_or(&self.sha256);
         format!("{hash}-{}", self.file)
     }
-}
-
-/// Unpacks packages over each other into `dir` without running any of their scripts.
-pub fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir)?;
-    for deb in debs {
-        unpack_some(deb, dir, &[])?;
-    }
-    Ok(())
-}
-
-/// Unpacks a package with further options for tar, such as `--exclude=PATTERN`.
-pub fn unpack_some(deb: &Path, dir: &Path, tar_options: &[&str]) -> Result<()> {
-    let what = "unpacking a package";
-    let mut dpkg = process::tied("dpkg-deb");
-    dpkg.arg("--fsys-tarfile")
-        .arg(deb)
-        .stdout(std::process::Stdio::piped());
-    let mut dpkg = Running::start(what, &mut dpkg)?;
-    let mut tar = process::tied("tar");
-    tar.args(["-x", "-p", "--no-same-owner", "-C"])
-        .arg(dir)
-        .args(tar_options)
-        .stdin(dpkg.stdout()?);
-    let tar = Running::start(what, &mut tar)?.wait()?;
-    let dpkg = dpkg.wait()?;
-    if !tar.success() || !dpkg.success() {
-        bail!(
-            "{} cannot be unpacked into {}",
-            deb.display(),
-            dir.display()
-        );
-    }
-    Ok(())
 }
 
 /// The packages, as `NAME=VERSION`, that `apt-get --simulate install` would unpack:

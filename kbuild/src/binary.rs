@@ -13,9 +13,9 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt;
 use crate::cache::CacheEntry;
 use crate::config::Profile;
+use crate::deb;
 use crate::digest::Digest;
 use crate::fsutil::{self, read_text};
 use crate::kconfig::KConfig;
@@ -81,7 +81,7 @@ pub fn metadata(
         let packed = tempfile::tempdir_in(dir)?;
         let fetched = kernel_packages::fetch(session, profile, packages)?;
         let [source, others @ ..] = fetched.as_slice() else { bail!("the download gave no files") };
-        apt::unpack(others, packed.path())?;
+        deb::unpack(others, packed.path())?;
         let headers = packed.path().join("usr/src").join(format!("linux-headers-{release}"));
         let config = read_text(&headers.join(".config"))?;
         let symvers = read_text(&headers.join("Module.symvers"))?;
@@ -110,7 +110,7 @@ pub fn metadata(
 /// Unpacks the tar archive inside a `linux-source-X.Y` package as `dir/src`.
 pub fn unpack_source(deb: &Path, dir: &Path, left_out: &[&str]) -> Result<()> {
     let holder = tempfile::tempdir_in(dir)?;
-    apt::unpack(&[deb.to_owned()], holder.path())?;
+    deb::unpack(&[deb.to_owned()], holder.path())?;
     let archive = fsutil::read_dir_sorted(&holder.path().join("usr/src"))?
         .into_iter()
         .find(|path| fsutil::name(path).contains(".tar."))

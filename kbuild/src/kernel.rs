@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::apt::{self, Apt};
+use crate::apt::Apt;
 use crate::branches;
 use crate::cache::CacheEntry;
 use crate::config::{KernelKind, Profile};
+use crate::deb;
 use crate::depmod::depmod;
 use crate::digest::Digest;
 use crate::kernel_packages;
@@ -238,7 +239,7 @@ fn runtime_files(
         let excludes: Vec<_> = excludes.iter().map(String::as_str).collect();
         let apt = Apt::new(session, suite)?;
         for deb in &apt.download(&packages.runtime)? {
-            apt::unpack_some(deb, dir, &excludes)?;
+            deb::unpack_some(deb, dir, &excludes)?;
         }
         let sandbox = Sandbox::open(session, suite)?;
         depmod(session, &step, &sandbox, dir, &packages.release)?;

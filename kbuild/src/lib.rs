@@ -14,6 +14,7 @@ pub mod bootstrap;
 pub mod branches;
 pub mod cache;
 pub mod config;
+mod deb;
 mod depmod;
 pub mod diagnostics;
 pub mod digest;

@@ -8,8 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::apt::{self, Apt};
+use crate::apt::Apt;
 use crate::branches;
+use crate::deb;
 use crate::session::Session;
 use crate::suite::Suite;
 use crate::ui::Step;
@@ -62,7 +63,7 @@ pub fn unpack_with_dependencies(
     options.extend(patterns.map(|pattern| format!("--exclude={pattern}")));
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let (first, others) = debs.split_first().context("apt names no package")?;
-    apt::unpack_some(first, dir, &options)?;
+    deb::unpack_some(first, dir, &options)?;
     let rest = Mutex::new(others.iter());
     branches::fork(|branches| {
         let work = || {
@@ -70,7 +71,7 @@ pub fn unpack_with_dependencies(
                 let next = rest.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(deb) = next else { return Ok(()) };
                 step.note(&format!("unpacking {}", crate::fsutil::name(deb)));
-                apt::unpack_some(deb, dir, &options)?;
+                deb::unpack_some(deb, dir, &options)?;
             }
         };
         let workers: Vec<_> = (0..session.jobs()).map(|_| branches.spawn(work)).collect();

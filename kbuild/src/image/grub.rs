@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use super::disk;
 use crate::apt::{self, Apt};
 use crate::cache::CacheEntry;
+use crate::deb;
 use crate::digest::Digest;
 use crate::process;
 use crate::resolve;
@@ -90,7 +91,7 @@ impl Grub {
             let debs = Apt::new(session, suite)?.download(&packages)?;
             let step = session.ui.step("Making GRUB's images");
             let tree = tempfile::tempdir_in(dir)?;
-            apt::unpack(&debs, tree.path())?;
+            deb::unpack(&debs, tree.path())?;
             for (platform, prefix, drivers, name) in PLATFORMS {
                 let mut make = sandbox
                     .command("/grub/usr/bin/grub-mkimage")

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{SWITCHES, Switch};
-use crate::apt;
 use crate::config::Profile;
+use crate::deb;
 use crate::fsutil::read_text;
 use crate::kconfig::KConfig;
 use crate::kernel_packages;
@@ -190,7 +190,7 @@ fn debian(session: &Session, profile: &Profile) -> Result<String> {
     let fetched = kernel_packages::fetch(session, profile, &packages)?;
     let headers = fetched.get(1).context("the download gave no headers")?;
     let dir = tempfile::tempdir_in(session.cache.state_dir(".tmp")?)?;
-    apt::unpack(std::slice::from_ref(headers), dir.path())?;
+    deb::unpack(std::slice::from_ref(headers), dir.path())?;
     let place = format!("usr/src/linux-headers-{}/.config", packages.release);
     read_text(&dir.path().join(place))
 }
