@@ -24,8 +24,18 @@ pub enum MsrPolicy {
     Fault,
 }
 
-/// The policy for an MSR. An unknown MSR is a #GP.
-pub fn policy(index: u32) -> MsrPolicy {
+/// The policy for an MSR of a guest. An unknown MSR is a #GP. Nothing of the host is shown but its microcode revision, by
+/// which kernels judge whether the processor has an erratum.
+pub fn guest_policy(index: u32) -> MsrPolicy {
+    match (index, hardware_domain_policy(index)) {
+        (0x8b, policy) => policy,
+        (_, MsrPolicy::HostReadOnly) => MsrPolicy::Constant(0),
+        (_, policy) => policy,
+    }
+}
+
+/// The policy for an MSR of the hardware domain. An unknown MSR is a #GP.
+pub fn hardware_domain_policy(index: u32) -> MsrPolicy {
     match index {
         // TSC, SYSENTER, PAT, EFER, STAR to FMASK, FS and GS bases, TSC_AUX, DEBUGCTL.
         0x10

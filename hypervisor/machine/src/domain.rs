@@ -6,6 +6,7 @@
 
 mod create;
 mod interrupts;
+pub mod policy;
 mod vcpu;
 
 pub use create::{Dom0Config, create_dom0};
@@ -25,11 +26,14 @@ use crate::arch::cpu;
 use crate::arch::svm::maps;
 use crate::io::pci::Pci;
 use crate::platform::system;
+use policy::DomainPolicy;
 
 /// The machine's part of a domain.
 pub struct Domain {
     /// Its domid.
     pub id: DomId,
+    /// What it meets outside of its memory.
+    pub policy: &'static dyn DomainPolicy,
     /// Machine address of its topmost nested page table (`N_CR3`).
     pub root: u64,
     /// Its vCPUs.

@@ -22,7 +22,7 @@ use crate::domain::{Domain, MpState, Vcpu};
 use crate::platform::system;
 use crate::schedule::{self, Timer};
 use inject::NmiState;
-use paravane::system::vcpu::Runstate;
+use paravane::system::vcpu::{Runstate, VcpuId};
 
 /// RFLAGS.IF: interrupts are enabled.
 const RFLAGS_IF: u64 = 1 << 9;
@@ -105,7 +105,8 @@ impl SvmVcpu {
     fn context_switch_to(&mut self, cpu: &'static PerCpu) {
         let before = self.vcpu.cpu.swap(cpu.index, Ordering::SeqCst);
         self.vcpu.running.store(true, Ordering::SeqCst);
-        let me = self.vcpu.id.vcpu as usize;
+        let VcpuId { domain, vcpu } = self.vcpu.id;
+        let me = u64::from(domain) << 32 | u64::from(vcpu);
         let last = cpu.last_vcpu.swap(me, Ordering::SeqCst);
         if last != me || before != cpu.index {
             self.extended.load();

@@ -155,7 +155,11 @@ fn a_leaf_beyond_the_processors_last_is_empty() {
 #[test]
 fn an_unknown_register_faults() {
     for index in [0u32, 1, 0x48, 0x179, 0x1ff, 0x2ff, 0xc001_0201, 0xffff_ffff] {
-        assert_eq!(msr::policy(index), MsrPolicy::Fault, "{index:#x}");
+        assert_eq!(
+            msr::hardware_domain_policy(index),
+            MsrPolicy::Fault,
+            "{index:#x}"
+        );
     }
 }
 
@@ -407,10 +411,25 @@ fn every_register_that_is_known_has_its_kind() {
             for near in [index.wrapping_sub(1), *index, index + 1] {
                 // Of the x2APIC's whole range only some stand in the list.
                 if !(0x800..=0x8ff).contains(&near) {
-                    assert_eq!(msr::policy(near), kind(near), "{near:#x}");
+                    assert_eq!(msr::hardware_domain_policy(near), kind(near), "{near:#x}");
                 }
             }
         }
     }
-    assert!((0x800..=0x8ff).all(|index| msr::policy(index) == MsrPolicy::Apic));
+    assert!((0x800..=0x8ff).all(|index| msr::hardware_domain_policy(index) == MsrPolicy::Apic));
+}
+
+#[test]
+fn a_guest_sees_no_register_of_the_host_but_the_microcode_revision() {
+    for index in (0..0x2000)
+        .chain(0xc000_0000..0xc000_2000)
+        .chain(0xc001_0000..0xc001_2000)
+    {
+        let policy = msr::guest_policy(index);
+        let of_host = policy == MsrPolicy::HostReadOnly;
+        assert_eq!(of_host, index == 0x8b, "{index:#x}");
+        let known = policy != MsrPolicy::Fault;
+        let to_dom0 = msr::hardware_domain_policy(index) != MsrPolicy::Fault;
+        assert_eq!(known, to_dom0, "{index:#x}");
+    }
 }

@@ -10,6 +10,8 @@ use crate::mem::p2m::P2m;
 use crate::system::domain::LifeStage;
 use crate::system::vcpu::{RunstateTimes, Vcpu};
 use alloc::collections::BTreeMap;
+use xen_abi::hvm::params;
+use xen_abi::sched::shutdown;
 
 impl<P: Platform> System<P> {
     /// Creates a domain without memory, whose vCPUs are down. It is paused once: the toolstack, or who builds dom0,
@@ -45,7 +47,7 @@ impl<P: Platform> System<P> {
             runstate: RunstateTimes::new(now),
             ..Vcpu::default()
         };
-        let domain = Domain {
+        let mut domain = Domain {
             p2m,
             paging_pool,
             events: Events::new(config.max_port),
@@ -55,7 +57,7 @@ impl<P: Platform> System<P> {
             shared_info: (shared_info, None),
             foreign: BTreeMap::new(),
             ballooned_out: 0,
-            params: [0; xen_abi::hvm::params::COUNT as usize],
+            params: [0; params::COUNT as usize],
             callback: Callback::None,
             life: LifeStage::Building,
             max_gfn: 0,
@@ -67,6 +69,7 @@ impl<P: Platform> System<P> {
             config,
         };
         let id = domain.id();
+        domain.params[params::TRIPLE_FAULT_REASON as usize] = shutdown::REBOOT.into();
         self.domains.insert(id, domain);
         self.update_wall_clock(id);
         self.grow_grant_table(id, 1)

@@ -4,7 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use spin::{Mutex, RwLock};
 use x86_64::VirtAddr;
@@ -39,8 +39,9 @@ pub struct PerCpu {
     pub reschedule: AtomicBool,
     /// Nanoseconds that it was idle.
     pub idle: AtomicU64,
-    /// Number of the vCPU whose extended state is in its registers; `usize::MAX` for none.
-    pub last_vcpu: AtomicUsize,
+    /// Domid (upper half) and number of the vCPU whose extended state is in its registers, and whose translations may
+    /// be in its TLB; `u64::MAX` for none.
+    pub last_vcpu: AtomicU64,
 }
 
 static ALL: RwLock<Vec<&'static PerCpu>> = RwLock::new(Vec::new());
@@ -64,7 +65,7 @@ pub fn alloc(apic_id: u32) -> &'static PerCpu {
         timer_fired: AtomicBool::new(false),
         reschedule: AtomicBool::new(false),
         idle: AtomicU64::new(0),
-        last_vcpu: AtomicUsize::new(usize::MAX),
+        last_vcpu: AtomicU64::new(u64::MAX),
     }));
     cpu.me
         .store((&raw const *cpu).cast_mut(), Ordering::Relaxed);

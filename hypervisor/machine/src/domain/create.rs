@@ -12,7 +12,7 @@ use paravane::system::domain::{Config, E820Entry};
 use paravane::system::vcpu::VcpuId;
 use spin::Mutex;
 
-use super::{Domain, Vcpu};
+use super::{Domain, Vcpu, policy};
 use crate::arch::acpi::Acpi;
 use crate::arch::phys::Machine;
 use crate::arch::svm::maps;
@@ -67,6 +67,7 @@ pub fn create_dom0(config: Dom0Config<'_>) -> Result<&'static Domain> {
     )?;
     let domain = Domain {
         id: 0,
+        policy: policy::of(true),
         root,
         vcpus,
         io_apics: Mutex::new(apics.iter().map(io_apic).collect()),

@@ -16,7 +16,9 @@ use crate::io::decode;
 use crate::platform::{sync_pause, system};
 use crate::schedule;
 
+const CR0_PG: u64 = 1 << 31;
 const CR4_OSXSAVE: u64 = 1 << 18;
+const EFER_LMA: u64 = 1 << 10;
 /// Leaf 0x80000007 EDX: the TSC is invariant.
 const INVARIANT_TSC: u32 = 1 << 8;
 /// Leaf 0x80000001 EDX.
@@ -32,27 +34,20 @@ impl SvmVcpu {
             // firmware.
             exit::INTR | exit::VINTR | exit::NMI | exit::SMI | exit::INIT => {}
             exit::NPF => self.nested_page_fault(info1, info2),
-            exit::CPUID => self.cpuid(),
-            exit::MSR => {
-                if info1 & 1 != 0 {
-                    self.write_msr()
-                } else {
-                    self.read_msr()
-                }
-            }
             exit::IOIO => self.io_port(info1 as u32, info2),
-            exit::VMMCALL => self.hypercall(),
-            exit::HLT => {
-                let length = self.instruction_length();
-                self.advance_rip(length);
-                self.blocked_on = BlockedOn::Halt;
-            }
             exit::IRET => self.nmi_iret(),
-            exit::XSETBV => self.xsetbv(),
-            // Caches are coherent; without pass-through to other domains there is nothing to flush.
-            exit::WBINVD | exit::INVD => {
-                let length = self.instruction_length();
-                self.advance_rip(length);
+            exit::CPUID
+            | exit::MSR
+            | exit::VMMCALL
+            | exit::HLT
+            | exit::XSETBV
+            | exit::WBINVD
+            | exit::INVD => {
+                if let Some(length) = self.instruction_length() {
+                    self.emulate(code, info1, length);
+                } else {
+                    self.instruction_has_gone();
+                }
             }
             exit::RDPMC => self.inject_gp(),
             exit::VMRUN..=exit::SKINIT
@@ -64,9 +59,29 @@ impl SvmVcpu {
             {
                 self.inject_exception(INVALID_OPCODE, None);
             }
-            exit::SHUTDOWN => self.crash_domain("triple fault"),
+            exit::SHUTDOWN => {
+                self.log_state("triple fault");
+                self.domain.policy.triple_fault(self.vcpu.id);
+            }
             exit::INVALID => self.crash_domain("the processor refuses the state of the vCPU"),
             _ => self.crash_domain("an unexpected VMEXIT"),
+        }
+    }
+
+    /// Emulates an instruction of `length` bytes that exited with a code.
+    fn emulate(&mut self, code: u64, info: u64, length: u64) {
+        match code {
+            exit::CPUID => self.cpuid(length),
+            exit::MSR if info & 1 != 0 => self.write_msr(length),
+            exit::MSR => self.read_msr(length),
+            exit::VMMCALL => self.hypercall(length),
+            exit::XSETBV => self.xsetbv(length),
+            exit::HLT => {
+                self.advance_rip(length);
+                self.blocked_on = BlockedOn::Halt;
+            }
+            // WBINVD, INVD. Caches are coherent; without pass-through to other domains there is nothing to flush.
+            _ => self.advance_rip(length),
         }
     }
 
@@ -81,21 +96,18 @@ impl SvmVcpu {
         }
     }
 
-    /// Length in bytes of the instruction that exited.
-    pub fn instruction_length(&mut self) -> u64 {
+    /// Length in bytes of the instruction that exited; `None` if it is not there any more.
+    fn instruction_length(&mut self) -> Option<u64> {
         let (next, rip) = (self.vmcb().next_rip, self.vmcb().rip);
         if self.next_rip && next > rip {
-            return next - rip;
+            return Some(next - rip);
         }
         let (bytes, len) = self.fetch_instruction();
         let bits = self.bits();
-        match decode::decode(&bytes[..len], rip, bits) {
-            Some(instruction) => instruction.len() as u64,
-            None => self.crash_domain("the instruction that exited cannot be decoded"),
-        }
+        decode::decode(&bytes[..len], rip, bits).map(|instruction| instruction.len() as u64)
     }
 
-    fn cpuid(&mut self) {
+    fn cpuid(&mut self, length: u64) {
         let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
         let osxsave = self.vmcb().cr4 & CR4_OSXSAVE != 0;
         let apic = self.vcpu.apic.lock();
@@ -124,11 +136,10 @@ impl SvmVcpu {
         let registers = &mut self.context.registers;
         (registers.rbx, registers.rcx, registers.rdx) =
             (u64::from(out.b), u64::from(out.c), u64::from(out.d));
-        let length = self.instruction_length();
         self.advance_rip(length);
     }
 
-    fn xsetbv(&mut self) {
+    fn xsetbv(&mut self, length: u64) {
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         let allowed = self.vmcb().cpl == 0
             && self.context.registers.rcx as u32 == 0
@@ -137,12 +148,10 @@ impl SvmVcpu {
             self.inject_gp();
             return;
         }
-        let length = self.instruction_length();
         self.advance_rip(length);
     }
 
-    fn hypercall(&mut self) {
-        let length = self.instruction_length();
+    fn hypercall(&mut self, length: u64) {
         let next = self.vmcb().rip.wrapping_add(length);
         let (wide, cpl, rax) = (self.long_mode(), self.vmcb().cpl, self.vmcb().rax);
         let registers = &self.context.registers;
@@ -205,8 +214,25 @@ impl SvmVcpu {
         }
     }
 
-    /// Reports the vCPU's state and stops the machine: without dom0 it cannot go on.
-    pub fn crash_domain(&mut self, why: &str) -> ! {
+    /// The instruction that exited cannot be read or decoded. If its page tables can be walked, another vCPU has changed
+    /// it since, and it is executed anew.
+    pub fn instruction_has_gone(&mut self) {
+        let vmcb = self.vmcb();
+        if vmcb.cr0 & CR0_PG != 0 && vmcb.efer & EFER_LMA == 0 {
+            self.crash_domain(
+                "an instruction has to be emulated in a mode whose page tables are not walked",
+            );
+        }
+    }
+
+    /// Reports the vCPU's state, and ends its domain as crashed.
+    fn crash_domain(&mut self, why: &str) {
+        self.log_state(why);
+        self.domain.policy.crash(self.vcpu.id, why);
+    }
+
+    /// Logs why a vCPU cannot continue, and its registers.
+    fn log_state(&mut self, why: &str) {
         let id = self.vcpu.id;
         let registers = self.context.registers;
         let (bytes, len) = self.fetch_instruction();
@@ -236,6 +262,5 @@ impl SvmVcpu {
         );
         log::error!("  code {:02x?}", &bytes[..len]);
         log::error!("  {registers:x?}");
-        arch::crash::dom0_crashed(why)
     }
 }

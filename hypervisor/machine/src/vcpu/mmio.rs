@@ -11,27 +11,36 @@ use paravane::irq::vlapic::{self, Effect};
 
 /// Bit of the error code: the access is a write (APM volume 2, 15.25.6).
 const WRITE: u64 = 1 << 1;
+/// Bit of the error code: the access is the fetch of an instruction.
+const FETCH: u64 = 1 << 4;
 
 impl SvmVcpu {
     /// Handles a nested page fault at a guest-physical address.
     pub fn nested_page_fault(&mut self, error: u64, gpa: u64) {
         let apic = !self.vcpu.apic.lock().x2apic() && gpa & !0xfff == vlapic::ADDRESS;
-        if !apic && self.domain.map_device(gpa) {
+        if !apic && self.domain.policy.map_on_access(self.domain, gpa) {
+            return;
+        }
+        if error & FETCH != 0 {
+            // There is nothing to execute.
+            self.inject_gp();
             return;
         }
         let (bytes, len) = self.fetch_instruction();
         let bits = self.bits();
         let rip = self.vmcb().rip;
         let Some(instruction) = decode::decode(&bytes[..len], rip, bits) else {
-            self.crash_domain("an instruction on emulated registers cannot be decoded");
+            self.instruction_has_gone();
+            return;
         };
         let Some(access) = decode::access(&instruction) else {
-            log::error!(
-                "{}: {:02x?} at {gpa:#x}",
+            log::debug!(
+                "{}: {:02x?} at {gpa:#x} is not emulated",
                 self.vcpu.id,
                 &bytes[..instruction.len()]
             );
-            self.crash_domain("an instruction on emulated registers is not supported");
+            self.inject_gp();
+            return;
         };
         self.emulate_access(access, gpa, error & WRITE != 0, &instruction);
     }
@@ -54,9 +63,8 @@ impl SvmVcpu {
                 self.write_device(gpa, size, value);
             }
             Access::StoreImmediate { value, size } if write => self.write_device(gpa, size, value),
-            _ => {
-                self.crash_domain("an access to emulated registers does not match its instruction")
-            }
+            // Another vCPU has changed the instruction since it exited: it is executed anew.
+            _ => return,
         }
         self.advance_rip(instruction.len() as u64);
     }
@@ -67,14 +75,7 @@ impl SvmVcpu {
             let word = apic.read((gpa & 0xff0) as u32, time::now()).unwrap_or(0);
             return u64::from(word) >> (8 * (gpa & 3));
         }
-        if let Some((index, offset)) = self.domain.io_apic_at(gpa) {
-            return u64::from(self.domain.read_io_apic(index, offset));
-        }
-        let value = self.domain.pci.lock().read_mmio(gpa, size);
-        value.unwrap_or_else(|| {
-            log::debug!("{}: nothing to read at {gpa:#x}", self.vcpu.id);
-            !0
-        })
+        self.domain.policy.read_mmio(self.domain, gpa, size)
     }
 
     fn write_device(&mut self, gpa: u64, size: usize, value: u64) {
@@ -85,16 +86,8 @@ impl SvmVcpu {
                     .lock()
                     .write((gpa & 0xff0) as u32, value as u32, time::now());
             self.apply_effect(effect.unwrap_or(Effect::None));
-        } else if let Some((index, offset)) = self.domain.io_apic_at(gpa) {
-            self.domain.write_io_apic(index, offset, value as u32);
-        } else if self
-            .domain
-            .pci
-            .lock()
-            .write_mmio(gpa, size, value)
-            .is_none()
-        {
-            log::debug!("{}: nothing to write at {gpa:#x}", self.vcpu.id);
+        } else {
+            self.domain.policy.write_mmio(self.domain, gpa, size, value);
         }
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RDMSR and WRMSR: the library decides about each MSR ([`policy::policy`]); here are those that are state of the vCPU.
+//! RDMSR and WRMSR: the domain's policy decides about each MSR ([`crate::domain::policy`]); here are those that are state of the vCPU.
 
 use core::sync::atomic::Ordering;
 
-use paravane::msr::{self as policy, MsrPolicy};
+use paravane::msr::MsrPolicy;
 
 use super::SvmVcpu;
 use crate::arch::svm::{EFER, EFER_SVME};
@@ -25,14 +25,13 @@ const EFER_LMA: u64 = 1 << 10;
 const EFER_LME: u64 = 1 << 8;
 
 impl SvmVcpu {
-    /// Emulates RDMSR.
-    pub fn read_msr(&mut self) {
+    /// Emulates RDMSR, an instruction of `length` bytes.
+    pub fn read_msr(&mut self, length: u64) {
         let number = self.context.registers.rcx as u32;
         match self.msr_value(number) {
             Some(value) => {
                 self.vmcb().rax = value & 0xffff_ffff;
                 self.context.registers.rdx = value >> 32;
-                let length = self.instruction_length();
                 self.advance_rip(length);
             }
             None => {
@@ -43,7 +42,7 @@ impl SvmVcpu {
     }
 
     fn msr_value(&mut self, number: u32) -> Option<u64> {
-        match policy::policy(number) {
+        match self.domain.policy.msr(number) {
             MsrPolicy::Guest => self.vcpu_msr(number),
             MsrPolicy::Apic => self.apic_msr(number),
             MsrPolicy::Constant(value) => Some(value),
@@ -77,12 +76,11 @@ impl SvmVcpu {
         }
     }
 
-    /// Emulates WRMSR.
-    pub fn write_msr(&mut self) {
+    /// Emulates WRMSR, an instruction of `length` bytes.
+    pub fn write_msr(&mut self, length: u64) {
         let number = self.context.registers.rcx as u32;
         let value = self.context.registers.rdx << 32 | self.vmcb().rax & 0xffff_ffff;
         if self.set_msr(number, value) {
-            let length = self.instruction_length();
             self.advance_rip(length);
         } else {
             log::debug!("{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id);
@@ -92,7 +90,7 @@ impl SvmVcpu {
 
     /// Writes an MSR; false for a #GP.
     fn set_msr(&mut self, number: u32, value: u64) -> bool {
-        match policy::policy(number) {
+        match self.domain.policy.msr(number) {
             MsrPolicy::Guest => self.set_vcpu_msr(number, value),
             MsrPolicy::Apic => self.set_apic_msr(number, value),
             // A constant may be written back.

@@ -7,9 +7,8 @@ use paravane::mem::walk::{Access, Paging};
 use paravane::strings::{self, Guest, Instruction, PageFault, Segment, StringResult};
 
 use super::SvmVcpu;
-use crate::arch;
 use crate::arch::svm::vmcb;
-use crate::io::{decode, ports};
+use crate::io::decode;
 use crate::platform::system;
 
 /// Bits of EXITINFO1 (APM volume 2, 15.10.2).
@@ -50,19 +49,13 @@ impl SvmVcpu {
     }
 
     fn read_port(&mut self, port: u16, size: u8) -> u32 {
-        let value = match ports::PCI.contains(&u32::from(port)) {
-            true => self.domain.pci.lock().read(port, size),
-            false => !0,
-        };
-        value & mask(size)
+        self.domain.policy.read_port(self.domain, port, size) & mask(size)
     }
 
     fn write_port(&mut self, port: u16, size: u8, value: u32) {
-        if port == ports::RESET && size == 1 {
-            arch::cpu::write_reset_control(value as u8);
-        } else if ports::PCI.contains(&u32::from(port)) {
-            self.domain.pci.lock().write(port, size, value);
-        }
+        self.domain
+            .policy
+            .write_port(self.domain, port, size, value);
     }
 
     /// Emulates INS or OUTS. Not every processor has address size and segment in EXITINFO1, so both are decoded from
