@@ -3,6 +3,8 @@
 //! The paging pool of a domain: pages kept for its nested page tables (`XEN_DOMCTL_set_paging_mempool_size`). A domain
 //! that spreads its memory over many tables uses its own pool up, and not the machine's memory.
 
+use core::cmp::Ordering;
+
 use crate::error::{Errno, Result};
 use crate::mem::{FrameTable, HypFrames, MachineMemory, Mfn, p2m};
 use alloc::vec::Vec;
@@ -61,14 +63,14 @@ impl PagingPool {
     /// [`Errno::ENOMEM`] without free memory, or if more pages are tables.
     pub fn resize(&mut self, frames: &mut FrameTable, pages: u64, batch: u64) -> Result<bool> {
         for _ in 0..batch {
-            if self.len() == pages {
-                return Ok(true);
-            } else if self.len() < pages {
-                self.add_page(frames)?;
-            } else {
-                let mfn = self.free.pop().ok_or(Errno::ENOMEM)?;
-                let index = self.find(mfn).ok_or(Errno::ENOMEM)?;
-                frames.free(self.pages.remove(index).page);
+            match self.len().cmp(&pages) {
+                Ordering::Equal => return Ok(true),
+                Ordering::Less => self.add_page(frames)?,
+                Ordering::Greater => {
+                    let mfn = self.free.pop().ok_or(Errno::ENOMEM)?;
+                    let index = self.find(mfn).ok_or(Errno::ENOMEM)?;
+                    frames.free(self.pages.remove(index).page);
+                }
             }
         }
         Ok(self.len() == pages)
