@@ -12,6 +12,8 @@ mod cli;
 mod doc;
 mod doctor;
 mod kernel;
+#[cfg(test)]
+mod pages;
 mod prepare;
 mod report;
 mod shell;
