@@ -2,10 +2,15 @@
 
 //! What a driver counts, with names.
 
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicI64, AtomicU64};
+use core::cell::UnsafeCell;
 
-use kernel::fmt;
+use kernel::{
+    fmt,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
 
 /// A number that is counted up, and can be read.
 pub trait Number {
@@ -22,15 +27,21 @@ impl Number for u64 {
 }
 
 /// A number that has one writer at a time, and is read without a lock.
+///
+/// Counting is in the hot paths, so it is two plain instructions, C's `READ_ONCE` and `WRITE_ONCE`:
+/// [`Atomic`] calls a function for each.
 #[derive(Default)]
-pub struct Counter(AtomicU64);
+pub struct Counter(UnsafeCell<u64>);
+
+// SAFETY: All accesses are volatile ones of a whole aligned word, which do not tear.
+unsafe impl Sync for Counter {}
 
 impl Counter {
     /// Adds to it.
     #[inline]
     pub fn add(&self, count: u64) {
-        self.0
-            .store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+        // SAFETY: The pointer is valid, and all accesses are volatile.
+        unsafe { self.0.get().write_volatile(self.get().wrapping_add(count)) }
     }
 
     /// Adds one.
@@ -43,24 +54,30 @@ impl Counter {
 impl Number for Counter {
     #[inline]
     fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        // SAFETY: The pointer is valid, and all accesses are volatile.
+        unsafe { self.0.get().read_volatile() }
     }
 }
 
 /// A number that anybody may add to, in an interrupt too.
-#[derive(Default)]
-pub struct SharedCounter(AtomicU64);
+pub struct SharedCounter(Atomic<u64>);
+
+impl Default for SharedCounter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl SharedCounter {
     /// None yet.
     pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(Atomic::new(0))
     }
 
     /// Adds to it.
     #[inline]
     pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
+        self.0.add(count, Relaxed);
     }
 
     /// Adds one.
@@ -72,7 +89,13 @@ impl SharedCounter {
     /// Makes it at least so much.
     #[inline]
     pub fn at_least(&self, value: u64) {
-        self.0.fetch_max(value, Relaxed);
+        let mut present = self.0.load(Relaxed);
+        while present < value {
+            match self.0.cmpxchg(present, value, Relaxed) {
+                Ok(_) => break,
+                Err(other) => present = other,
+            }
+        }
     }
 }
 
@@ -84,25 +107,25 @@ impl Number for SharedCounter {
 }
 
 /// How many objects of a kind exist. Any context.
-pub struct Live(AtomicI64);
+pub struct Live(Atomic<i64>);
 
 impl Live {
     /// None yet.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
-        Self(AtomicI64::new(0))
+        Self(Atomic::new(0))
     }
 
     /// `count` more exist.
     #[inline]
     pub fn add(&self, count: usize) {
-        self.0.fetch_add(count as i64, Relaxed);
+        self.0.add(count as i64, Relaxed);
     }
 
     /// `count` fewer exist.
     #[inline]
     pub fn sub(&self, count: usize) {
-        self.0.fetch_sub(count as i64, Relaxed);
+        self.0.add(-(count as i64), Relaxed);
     }
 
     /// How many there are now.

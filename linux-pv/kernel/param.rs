@@ -3,19 +3,22 @@
 //! Module parameters as C drivers have them: of type `bool` too, with a mode in sysfs, and changeable
 //! at run time. The kernel's own `module!` macro offers numbers only, which sysfs does not show.
 
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
-
-use kernel::bindings as k;
+use kernel::{
+    bindings as k,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
 
 /// A number (`unsigned int` in C).
 #[repr(transparent)]
-pub struct Number(AtomicU32);
+pub struct Number(Atomic<u32>);
 
 impl Number {
     /// With a default.
     pub const fn new(default: u32) -> Self {
-        Self(AtomicU32::new(default))
+        Self(Atomic::new(default))
     }
 
     /// The present value.
@@ -26,17 +29,17 @@ impl Number {
 
 /// A parameter that is on or off (`bool` in C, which has the size and values of Rust's).
 #[repr(transparent)]
-pub struct Flag(core::sync::atomic::AtomicBool);
+pub struct Flag(Atomic<bool>);
 
 impl Flag {
     /// With a default.
     pub const fn new(default: bool) -> Self {
-        Self(core::sync::atomic::AtomicBool::new(default))
+        Self(Atomic::new(default))
     }
 
     /// The present value.
     pub fn get(&self) -> bool {
-        self.0.load(core::sync::atomic::Ordering::Relaxed)
+        self.0.load(Relaxed)
     }
 }
 

@@ -14,11 +14,11 @@
 
 use core::marker::{PhantomData, PhantomPinned};
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::error::{to_result, Error};
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use kernel::sync::Arc;
 use kernel_ext::series;
 use xen_bindings as bindings;
@@ -336,8 +336,13 @@ unsafe extern "C" fn on_event<H: Handler>(
 
 /// Room for the duty to end one event, between the handler and whoever deals with the event later. Any
 /// context, from any number of CPUs.
-#[derive(Default)]
-pub struct DeferredCell(AtomicU32);
+pub struct DeferredCell(Atomic<u32>);
+
+impl Default for DeferredCell {
+    fn default() -> Self {
+        Self(Atomic::new(0))
+    }
+}
 
 impl DeferredCell {
     /// Keeps a duty. One that is in there already, which is not the case if both are of the same channel, is
@@ -345,22 +350,22 @@ impl DeferredCell {
     #[inline]
     pub fn put(&self, deferred: DeferredEoi) {
         let this = ManuallyDrop::new(deferred);
-        let old = self.0.swap(this.irq, Ordering::Release);
+        let old = self.0.xchg(this.irq, Release);
         drop(Self::token(old));
     }
 
     /// Takes out the duty, if there is one.
     #[inline]
     pub fn take(&self) -> Option<DeferredEoi> {
-        if self.0.load(Ordering::Relaxed) == 0 {
+        if self.0.load(Relaxed) == 0 {
             return None;
         }
-        Self::token(self.0.swap(0, Ordering::Acquire))
+        Self::token(self.0.xchg(0, Acquire))
     }
 
     /// Forgets the duty: the channel is closed, or is to stay masked.
     pub fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.store(0, Relaxed);
     }
 
     #[inline]

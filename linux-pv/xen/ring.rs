@@ -7,6 +7,11 @@
 //! let ring = FrontRing::<Request, Response, _>::new(SharedRing::new(dev.otherend_id(), 4)?)?;
 //! for number in ring.mem().numbers() { /* tell the other end */ }
 //! ```
+//!
+//! The other end is on another processor, whatever this domain has. So what is needed are C's `virt_*`
+//! operations, and not those of [`kernel::sync::atomic`], which lose their barriers and `lock` prefixes
+//! in a kernel with one processor. The kernel has no others in Rust yet: here, and only here,
+//! [`core::sync::atomic`] is used.
 
 use core::mem::{align_of, size_of, MaybeUninit};
 use core::ptr::{self, NonNull};

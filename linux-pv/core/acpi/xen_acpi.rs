@@ -7,13 +7,12 @@
 //! decided in `xen_irq::sleep`, which is tested on the host.
 
 use core::ptr;
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::{Acquire, Release};
 
 use core_bindings as bindings;
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, AtomicFlag, Release};
 use xen_abi::platform::{op, Header, INTERFACE_VERSION};
 use xen_irq::line::Line;
 use xen_irq::sleep::{self, Registers};
@@ -158,7 +157,7 @@ kernel::sync::global_lock! {
 }
 
 /// Whether the lock is ready: the C names may be called before this object is.
-static READY: AtomicBool = AtomicBool::new(false);
+static READY: AtomicFlag = AtomicFlag::new(false);
 
 /// Says which function knows devices' lines, or takes it away with null; then it is no longer called when this returns.
 ///

@@ -4,12 +4,12 @@
 
 use core::cell::UnsafeCell;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use core_bindings as bindings;
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_ulong, c_void};
 use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use xen_irq::function::{self, Failure};
 use xen_irq::Segments;
 
@@ -22,7 +22,7 @@ const OK: k::acpi_status = 0;
 /// Whether the hypervisor knows segments.
 static SEGMENTS: Segments = Segments::new();
 /// Whether it knows where configuration space is mapped.
-static WINDOWS_TOLD: AtomicBool = AtomicBool::new(false);
+static WINDOWS_TOLD: AtomicFlag = AtomicFlag::new(false);
 
 /// The kernel's entry in a list of those who are told of changes on a bus.
 struct Watch(UnsafeCell<k::notifier_block>);
@@ -80,7 +80,7 @@ unsafe extern "C" fn changed(
 
 fn add(of: Function<'_>) -> Result<(), Failure> {
     // The first function may come from within ACPI's start, just after its table of windows was read.
-    if !WINDOWS_TOLD.swap(true, Relaxed) {
+    if !WINDOWS_TOLD.xchg(true, Relaxed) {
         tell_windows();
     }
     function::add(&Xen, &SEGMENTS, of.place(), of.kind(), || proximity(of))

@@ -4,13 +4,13 @@
 
 use core::mem;
 use core::ptr::{self, addr_of};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use core_bindings as bindings;
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::str::{CStr, CStrExt};
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::rcu;
 use xen_irq::book::{Book, Requested, Source};
 use xen_irq::gsi::{self, Number, Setup};
@@ -43,9 +43,9 @@ pub(crate) fn irq_of(gsi: u32) -> Option<u32> {
 type Register = unsafe extern "C" fn(*mut k::device, u32, c_int, c_int) -> c_int;
 
 /// The kernel's numbers for lines of its own controllers.
-static CONTROLLED: [AtomicU32; LINES] = [const { AtomicU32::new(0) }; LINES];
+static CONTROLLED: [Atomic<u32>; LINES] = [const { Atomic::new(0) }; LINES];
 /// What registers those: a [`Register`].
-static CONTROLLERS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static CONTROLLERS: Atomic<*mut c_void> = Atomic::new(ptr::null_mut());
 
 /// In a domain with interrupt controllers of its own, has what is asked for lines noted, for the table. Before devices are
 /// found; to be called once.

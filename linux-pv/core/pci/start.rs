@@ -3,19 +3,18 @@
 //! What the kernel calls while it boots, to hook the rest in. These functions are in `.init.text`, since they write what is
 //! only there until the kernel has booted.
 
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
 use core_bindings as bindings;
 use kernel::bindings as k;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use xen_abi::cpuid::hvm;
 use xen_irq::table::Way;
 
 use crate::{functions, hypervisor, lines, messages, owners, table};
 
 /// How interrupts reach this domain: 0 by its own controllers, 1 by pirqs, 2 by pirqs of the lines' numbers.
-static WAY: AtomicU8 = AtomicU8::new(0);
+static WAY: Atomic<u32> = Atomic::new(0);
 
 /// How interrupts reach this domain.
 pub(crate) fn way() -> Way {

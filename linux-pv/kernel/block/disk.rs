@@ -2,11 +2,7 @@
 
 //! Disks and their request queues.
 
-use core::{
-    marker::PhantomData,
-    ptr,
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
-};
+use core::{marker::PhantomData, ptr};
 
 use kernel::{
     bindings as k,
@@ -15,6 +11,7 @@ use kernel::{
     fmt::{self, Write},
     prelude::*,
     str::NullTerminatedFormatter,
+    sync::atomic::{Acquire, Atomic, AtomicFlag, AtomicType, Full, Release},
     sync::Arc,
     types::{ForeignOwnable, Opaque, ScopeGuard},
 };
@@ -97,10 +94,22 @@ pub struct DiskBuilder<'a> {
     pub removable: bool,
 }
 
-/// States of a [`Disk`]: made, being added, added.
-const NEW: u8 = 0;
-const ADDING: u8 = 1;
-const ADDED: u8 = 2;
+/// Whether a [`Disk`] is visible to others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+enum DiskState {
+    /// It was made, and not added.
+    New,
+    /// It is being added.
+    Adding,
+    /// It was added.
+    Added,
+}
+
+// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to it.
+unsafe impl AtomicType for DiskState {
+    type Repr = i32;
+}
 
 /// A disk (`struct gendisk`) that is not yet, or no longer, visible to anybody else: see
 /// [`Self::add`]. When dropped it is removed, which waits until its requests came back.
@@ -110,8 +119,8 @@ const ADDED: u8 = 2;
 /// `disk` is live, its operations are those of `T` and `D`, its `private_data` is a `D::DiskData`.
 pub struct Disk<T: Operations, D: DiskOperations> {
     disk: *mut k::gendisk,
-    state: AtomicU8,
-    quiesced: AtomicBool,
+    state: Atomic<DiskState>,
+    quiesced: AtomicFlag,
     tag_set: Arc<TagSet<T>>,
     _data: PhantomData<D>,
 }
@@ -163,8 +172,8 @@ impl DiskBuilder<'_> {
         // INVARIANT: All of it was set just now.
         let disk = Disk {
             disk,
-            state: AtomicU8::new(NEW),
-            quiesced: AtomicBool::new(false),
+            state: Atomic::new(DiskState::New),
+            quiesced: AtomicFlag::new(false),
             tag_set,
             _data: PhantomData,
         };
@@ -183,27 +192,29 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
     ///
     /// [`EBUSY`] if it was added before; else what the block layer says, and the disk is of no use then.
     pub fn add(&self, parent: &Device) -> Result {
-        let swapped = self
-            .state
-            .compare_exchange(NEW, ADDING, Ordering::AcqRel, Ordering::Acquire);
+        let swapped = self.state.cmpxchg(DiskState::New, DiskState::Adding, Full);
         swapped.map_err(|_| EBUSY)?;
         let parent = ptr::from_ref(parent).cast_mut().cast::<k::device>();
         // SAFETY: Both are live; `Device` is a transparent wrapper of `struct device`.
         let result = to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) });
-        let state = if result.is_ok() { ADDED } else { NEW };
-        self.state.store(state, Ordering::Release);
+        let state = if result.is_ok() {
+            DiskState::Added
+        } else {
+            DiskState::New
+        };
+        self.state.store(state, Release);
         result
     }
 
     /// Whether the disk was added.
     pub fn is_added(&self) -> bool {
-        self.state.load(Ordering::Acquire) == ADDED
+        self.state.load(Acquire) == DiskState::Added
     }
 
     /// Keeps requests from the driver until [`Self::unquiesce`]. Waits
     /// until no call of `queue_rq` is running; requests that were taken before stay in flight. Doing it twice has no further effect. May sleep.
     pub fn quiesce(&self) {
-        if !self.quiesced.swap(true, Ordering::AcqRel) {
+        if !self.quiesced.xchg(true, Full) {
             // SAFETY: The disk and its queue are live.
             unsafe { k::blk_mq_quiesce_queue((*self.disk).queue) };
         }
@@ -211,7 +222,7 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
 
     /// Ends what [`Self::quiesce`] began, if it did.
     pub fn unquiesce(&self) {
-        if self.quiesced.swap(false, Ordering::AcqRel) {
+        if self.quiesced.xchg(false, Full) {
             // SAFETY: The disk and its queue are live; it was quiesced once by `quiesce`.
             unsafe { k::blk_mq_unquiesce_queue((*self.disk).queue) };
         }
@@ -256,7 +267,7 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
     /// Says that the device is gone without notice: new I/O fails at once, file systems are told to
     /// shut down. May sleep; does not wait for requests in flight.
     pub fn mark_dead(&self) {
-        if self.state.load(Ordering::Acquire) != NEW {
+        if self.state.load(Acquire) != DiskState::New {
             // SAFETY: The disk is live and was added, or is just being added, which copes with it.
             unsafe { k::blk_mark_disk_dead(self.disk) };
         }

@@ -7,10 +7,10 @@ use core::{
     mem::{ManuallyDrop, MaybeUninit},
     ops::Deref,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU8, Ordering},
 };
 
 use kernel::bindings as k;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use xen_bindings as b;
 
 use super::{disk::RequestQueue, operations::Operations, segments::Segments, status::BlkStatus};
@@ -39,7 +39,7 @@ pub enum Op {
 pub(super) struct Pdu<T: Operations> {
     /// The status between [`OwnedRequest::complete`] and the completion callback, which may run on
     /// another CPU. The interrupt or softirq in between orders the two.
-    status: AtomicU8,
+    status: Atomic<BlkStatus>,
     data: T::RequestData,
 }
 
@@ -299,7 +299,7 @@ impl<T: Operations> OwnedRequest<T> {
     pub fn set_status(&mut self, status: BlkStatus) {
         let pdu = Pdu::<T>::ptr(self.as_raw());
         // SAFETY: The PDU of a live request is initialised.
-        unsafe { (*pdu).status.store(status.to_raw(), Ordering::Relaxed) };
+        unsafe { (*pdu).status.store(status, Relaxed) };
     }
 
     /// What [`Self::set_status`] noted last, in this or an earlier use of the request.
@@ -307,7 +307,7 @@ impl<T: Operations> OwnedRequest<T> {
     pub fn status(&self) -> BlkStatus {
         let pdu = Pdu::<T>::ptr(self.as_raw());
         // SAFETY: The PDU of a live request is initialised.
-        BlkStatus::from_raw(unsafe { (*pdu).status.load(Ordering::Relaxed) })
+        unsafe { (*pdu).status.load(Relaxed) }
     }
 
     /// Completes the request where it was submitted: on that CPU or, for a device with a single
@@ -396,7 +396,7 @@ pub(super) unsafe fn init_pdu<T: Operations>(
 
     let pdu = Pdu::<T>::ptr(rq);
     // SAFETY: The PDU is allocated and not yet used.
-    unsafe { ptr::write(&raw mut (*pdu).status, AtomicU8::new(0)) };
+    unsafe { ptr::write(&raw mut (*pdu).status, Atomic::new(BlkStatus::OK)) };
     let init = T::new_request_data(data);
     // SAFETY: The place is allocated, uninitialised, and does not move until `drop_pdu`.
     let place = unsafe { &mut *Pdu::<T>::data_ptr(rq).cast::<MaybeUninit<T::RequestData>>() };

@@ -3,12 +3,18 @@
 //! How a request ended, or why a driver could not take it now.
 
 use kernel::bindings as k;
+use kernel::sync::atomic::AtomicType;
 use xen_bindings as b;
 
 /// A `blk_status_t` (`include/linux/blk_types.h`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct BlkStatus(k::blk_status_t);
+
+// SAFETY: The type has the size and alignment of an `i8`, and is round-trip transmutable to it.
+unsafe impl AtomicType for BlkStatus {
+    type Repr = i8;
+}
 
 impl BlkStatus {
     /// The request was carried out.
@@ -26,11 +32,6 @@ impl BlkStatus {
     #[inline]
     pub fn is_ok(self) -> bool {
         self == Self::OK
-    }
-
-    #[inline]
-    pub(super) fn from_raw(status: k::blk_status_t) -> Self {
-        Self(status)
     }
 
     #[inline]

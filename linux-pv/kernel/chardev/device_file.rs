@@ -4,11 +4,11 @@
 
 use core::marker::{PhantomData, PhantomPinned};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use kernel::sync::{rcu, Arc, ArcBorrow};
 use kernel::types::Opaque;
 
@@ -26,7 +26,7 @@ use super::OpenFile;
 #[repr(C)]
 pub struct DeviceFile<T: OpenFile> {
     operations: k::file_operations,
-    shared: AtomicPtr<T::Shared>,
+    shared: Atomic<*mut T::Shared>,
 }
 
 // SAFETY: `operations` are only read; the rest is atomic, and leads to an `Arc` of what is `Send` and
@@ -58,14 +58,14 @@ impl<T: OpenFile> DeviceFile<T> {
     pub const fn new() -> Self {
         Self {
             operations: Callbacks::<T>::table(),
-            shared: AtomicPtr::new(ptr::null_mut()),
+            shared: Atomic::new(ptr::null_mut()),
         }
     }
 
     /// What the files share, while the device file is registered.
     pub(super) fn shared(&self) -> Option<Arc<T::Shared>> {
         let _guard = rcu::read_lock();
-        let shared = self.shared.load(Ordering::Acquire);
+        let shared = self.shared.load(Acquire);
         if shared.is_null() {
             return None;
         }
@@ -77,9 +77,7 @@ impl<T: OpenFile> DeviceFile<T> {
         let new = Arc::into_raw(shared).cast_mut();
         let null = ptr::null_mut();
         // INVARIANT: The pointer is made from an `Arc`.
-        let set = self
-            .shared
-            .compare_exchange(null, new, Ordering::Release, Ordering::Relaxed);
+        let set = self.shared.cmpxchg(null, new, Release);
         if set.is_err() {
             // SAFETY: Made from an `Arc` above, and nobody else has seen it.
             drop(unsafe { Arc::from_raw(new) });
@@ -89,7 +87,7 @@ impl<T: OpenFile> DeviceFile<T> {
     }
 
     fn withdraw(&self) {
-        let shared = self.shared.swap(ptr::null_mut(), Ordering::Relaxed);
+        let shared = self.shared.xchg(ptr::null_mut(), Relaxed);
         // SAFETY: May sleep; drivers register and deregister in process context.
         unsafe { k::synchronize_rcu() };
         if !shared.is_null() {

@@ -4,12 +4,12 @@
 
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use kernel::bindings as k;
 use kernel::ffi::{c_int, c_long, c_uint, c_ulong};
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use kernel::types::ForeignOwnable;
 use xen_bindings as bindings;
@@ -123,7 +123,7 @@ struct Opened<T> {
     data: Pin<KBox<T>>,
     /// The list of those who want a signal, once there was one, so that they are taken off the same
     /// list. It is valid as long as `data`, from which it was borrowed.
-    signals: AtomicPtr<*mut k::fasync_struct>,
+    signals: Atomic<*mut *mut k::fasync_struct>,
 }
 
 impl<T: OpenFile> Callbacks<T> {
@@ -191,7 +191,7 @@ impl<T: OpenFile> Callbacks<T> {
             .ok_or(ENODEV)
             .and_then(|shared| T::open(shared, Opener::current()))
             .and_then(|data| {
-                let signals = AtomicPtr::new(ptr::null_mut());
+                let signals = Atomic::new(ptr::null_mut());
                 Ok(KBox::new(Opened { data, signals }, GFP_KERNEL_ACCOUNT)?)
             });
         let opened = match opened {
@@ -303,12 +303,7 @@ impl<T: OpenFile> Callbacks<T> {
         // SAFETY: The file is open during this call; its last one comes before `release`.
         let opened = unsafe { Self::opened(file) };
         let list = opened.data.as_ref().get_ref().signals().as_raw();
-        let swapped = opened.signals.compare_exchange(
-            ptr::null_mut(),
-            list,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let swapped = opened.signals.cmpxchg(ptr::null_mut(), list, Relaxed);
         let first = swapped.map_or_else(|first| first, |_| list);
         if on != 0 && list != first {
             return EINVAL.to_errno();

@@ -8,14 +8,13 @@
 //! address that it has for the kernel, and it is never bounced.
 
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_ulong};
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use xen_bindings as bindings;
 
@@ -44,7 +43,7 @@ impl FrameDevice {
     ///
     /// `ENODEV` if that fails.
     pub fn new(name: &str) -> Result<Arc<Self>> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        static NUMBER: Atomic<u32> = Atomic::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
         let name = CString::try_from_fmt(fmt!("{name}.{number}"))?;
         let none = core::ptr::null_mut();

@@ -6,17 +6,17 @@
 //! Who drops a reference in such a callback runs in the module that may then be unloaded. So references
 //! are put by a work item a moment later, for which unloading waits.
 
-use core::{
-    mem, ptr,
-    sync::atomic::{
-        AtomicPtr,
-        AtomicUsize,
-        Ordering, //
-    },
-    time::Duration,
-};
+use core::{mem, ptr, time::Duration};
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+};
 use xen_bindings as bindings;
 
 use crate::work::{
@@ -29,10 +29,10 @@ use crate::work::{
 const LATER: Duration = Duration::from_millis(1);
 
 /// References that were dropped and not put.
-static DROPPED: AtomicUsize = AtomicUsize::new(0);
+static DROPPED: Atomic<usize> = Atomic::new(0);
 
 /// What puts them, while the module is loaded.
-static PUTTER: AtomicPtr<Worker<Put>> = AtomicPtr::new(ptr::null_mut());
+static PUTTER: Atomic<*mut Worker<Put>> = Atomic::new(ptr::null_mut());
 
 /// A reference to the module that this crate is part of, which stays loaded as long as this exists and a
 /// moment longer. May be dropped in any context.
@@ -64,10 +64,10 @@ impl OwnModule {
 
 impl Drop for OwnModule {
     fn drop(&mut self) {
-        DROPPED.fetch_add(1, Ordering::Relaxed);
+        DROPPED.add(1, Relaxed);
         // SAFETY: The worker is there as long as the module is loaded, which it is until this
         // reference is put.
-        let putter = unsafe { PUTTER.load(Ordering::Acquire).as_ref() };
+        let putter = unsafe { PUTTER.load(Acquire).as_ref() };
         if let Some(putter) = putter {
             // SAFETY: The worker was pinned before its address was published.
             unsafe { Pin::new_unchecked(putter) }.schedule_once(LATER);
@@ -79,7 +79,7 @@ struct Put;
 
 impl Job for Put {
     fn run(&self) -> Option<Duration> {
-        for _ in 0..DROPPED.swap(0, Ordering::Relaxed) {
+        for _ in 0..DROPPED.xchg(0, Relaxed) {
             // SAFETY: An `OwnModule` has taken this reference. Before the module goes it waits for this
             // job.
             unsafe { bindings::xen_rs_module_put() };
@@ -97,7 +97,7 @@ impl OwnModulePutter {
     /// To be called once, when the module is loaded. May sleep.
     pub fn start() -> Result<Self> {
         let worker = KBox::pin_init(new_worker!(Put), GFP_KERNEL)?;
-        PUTTER.store(ptr::from_ref(&*worker).cast_mut(), Ordering::Release);
+        PUTTER.store(ptr::from_ref(&*worker).cast_mut(), Release);
         Ok(Self { _worker: worker })
     }
 }
@@ -105,6 +105,6 @@ impl OwnModulePutter {
 impl Drop for OwnModulePutter {
     fn drop(&mut self) {
         // Nobody has a reference. The field's drop waits for the job that has put the last one.
-        PUTTER.store(ptr::null_mut(), Ordering::Relaxed);
+        PUTTER.store(ptr::null_mut(), Relaxed);
     }
 }

@@ -5,12 +5,11 @@
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, AtomicFlag, Relaxed};
 use kernel::sync::Arc;
 use xen_bindings as b;
 
@@ -37,9 +36,9 @@ pub struct Device<T: Operations> {
     /// The XDP program that packets go through, if there is one.
     program: ProgramSlot,
     /// As many counters were announced to the kernel last.
-    promised_names: AtomicUsize,
+    promised_names: Atomic<usize>,
     /// A [`Registration`](super::Registration) exists or did, or is being made.
-    registered: AtomicBool,
+    registered: AtomicFlag,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -85,7 +84,7 @@ pub(super) struct Queue<T: Operations> {
     pub(super) napi: NonNull<k::napi_struct>,
     pub(super) transmitter: UnsafeCell<T::Transmitter>,
     /// An [`XdpQueue`](super::XdpQueue) exists for this queue.
-    pub(super) has_xdp: AtomicBool,
+    pub(super) has_xdp: AtomicFlag,
 }
 
 // SAFETY: The kernel locks what it does with a device, and `T` and what it keeps for queues may be sent.
@@ -143,15 +142,15 @@ impl<T: Operations> Device<T> {
                         txq: NonNull::new(txq).ok_or(EINVAL)?,
                         napi: NonNull::new(napi).ok_or(EINVAL)?,
                         transmitter: UnsafeCell::new(transmitter()),
-                        has_xdp: AtomicBool::new(false),
+                        has_xdp: AtomicFlag::new(false),
                     };
                     all.push(queue, GFP_KERNEL)?;
                 }
                 all
             },
             program: ProgramSlot::new(),
-            promised_names: AtomicUsize::new(0),
-            registered: AtomicBool::new(false),
+            promised_names: Atomic::new(0),
+            registered: AtomicFlag::new(false),
             _pin: PhantomPinned,
         }? Error);
         Arc::pin_init::<Error>(device, GFP_KERNEL)
@@ -191,7 +190,7 @@ impl<T: Operations> Device<T> {
         self.program.is_set()
     }
 
-    pub(super) fn promised_names(&self) -> &AtomicUsize {
+    pub(super) fn promised_names(&self) -> &Atomic<usize> {
         &self.promised_names
     }
 
@@ -222,7 +221,7 @@ impl<T: Operations> Device<T> {
 
     /// Notes whether the device is, or is being, registered, and returns whether it was.
     pub(super) fn set_registered(&self, registered: bool) -> bool {
-        self.registered.swap(registered, Relaxed)
+        self.registered.xchg(registered, Relaxed)
     }
 
     /// Sets the hardware address. Takes the RTNL lock; may sleep.

@@ -3,12 +3,12 @@
 //! What `ethtool` asks a device.
 
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::bindings as k;
 use kernel::error::from_result;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use xen_bindings as b;
 
 use super::{Device, Operations};

@@ -8,12 +8,11 @@
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed};
 use kernel::sync::Arc;
 use xen_bindings as b;
 
@@ -31,16 +30,16 @@ pub const MAX_XDP_LEN: u32 = PAGE_SIZE as u32 - XDP_HEADROOM - b::XEN_RS_XDP_TAI
 /// # Invariants
 ///
 /// The pointer is null or a program of which this owns a reference. Programs are freed by RCU.
-pub(super) struct ProgramSlot(AtomicPtr<k::bpf_prog>);
+pub(super) struct ProgramSlot(Atomic<*mut k::bpf_prog>);
 
 impl ProgramSlot {
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self(Atomic::new(ptr::null_mut()))
     }
 
     #[inline]
     pub(super) fn is_set(&self) -> bool {
-        !self.0.load(Ordering::Relaxed).is_null()
+        !self.0.load(Relaxed).is_null()
     }
 
     /// Replaces the program.
@@ -50,7 +49,7 @@ impl ProgramSlot {
     /// `new` is null or a program of which the caller hands over a reference.
     pub(super) unsafe fn set(&self, new: *mut k::bpf_prog) {
         // INVARIANT: By the requirement of this function.
-        let old = self.0.swap(new, Ordering::AcqRel);
+        let old = self.0.xchg(new, Full);
         if !old.is_null() {
             // SAFETY: By the type invariant, the reference is ours. Whoever runs the program is in an RCU
             // read-side section.
@@ -97,7 +96,7 @@ impl<T: Operations> Poll<'_, T> {
         if self.budget() == 0 {
             return None;
         }
-        let program = self.device().program().0.load(Ordering::Acquire);
+        let program = self.device().program().0.load(Acquire);
         // INVARIANT: A poll function that receives runs with softirqs off, which is an RCU read-side section.
         Some(Program(NonNull::new(program)?, PhantomData))
     }
@@ -263,7 +262,7 @@ impl<T: Operations> XdpQueue<T> {
     /// `EINVAL` if there is no such queue, `EBUSY` if it is registered; what the kernel says.
     pub fn new(dev: &Arc<Device<T>>, queue: u32, pool: &PagePool) -> Result<Self> {
         let has_xdp = &dev.queue(queue).ok_or(EINVAL)?.has_xdp;
-        if has_xdp.swap(true, Ordering::SeqCst) {
+        if has_xdp.xchg(true, Full) {
             return Err(EBUSY);
         }
         // SAFETY: The queue exists and is not registered; the pool is valid, and counts this as a user.

@@ -4,14 +4,18 @@
 
 use core::{
     cell::UnsafeCell,
-    ops::Deref,
-    sync::atomic::{
-        AtomicUsize,
-        Ordering, //
-    },
+    ops::Deref, //
 };
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Release, //
+    },
+};
 
 use crate::sync::TimedCompletion;
 
@@ -29,7 +33,7 @@ const LOOK: u32 = 100;
 /// closed the gate.
 #[pin_data]
 pub(super) struct Gate<T> {
-    users: AtomicUsize,
+    users: Atomic<usize>,
     #[pin]
     left: TimedCompletion,
     value: UnsafeCell<Option<T>>,
@@ -45,7 +49,7 @@ impl<T> Gate<T> {
     pub(super) fn new(value: T) -> impl PinInit<Self> {
         // INVARIANT: There is a value, and no user.
         pin_init!(Self {
-            users: AtomicUsize::new(0),
+            users: Atomic::new(0),
             left <- TimedCompletion::new(),
             value: UnsafeCell::new(Some(value)),
         })
@@ -53,19 +57,26 @@ impl<T> Gate<T> {
 
     /// Uses the value, unless the gate is closed.
     pub(super) fn enter(&self) -> Option<Entered<'_, T>> {
-        let users = self.users.fetch_add(1, Ordering::Acquire);
+        let users = self.users.fetch_add(1, Acquire);
         // From here on the drop counts down again.
         let entered = Entered(self);
         (users & CLOSED == 0).then_some(entered)
     }
 
-    /// Lets nobody enter any more, waits until all have left, and returns the value. To be called once.
-    /// May sleep.
+    /// Lets nobody enter any more, waits until all have left, and returns the value; nothing if the gate is
+    /// closed already. May sleep.
     pub(super) fn close(&self) -> Option<T> {
-        if self.users.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
-            return None;
+        let mut users = self.users.load(Acquire);
+        loop {
+            if users & CLOSED != 0 {
+                return None;
+            }
+            match self.users.cmpxchg(users, users | CLOSED, Full) {
+                Ok(_) => break,
+                Err(present) => users = present,
+            }
         }
-        while self.users.load(Ordering::Acquire) != CLOSED {
+        while self.users.load(Acquire) != CLOSED {
             self.left.wait_for_kick(LOOK);
         }
         // SAFETY: By the type invariant the value belongs to this call: nobody else has closed the gate,
@@ -89,7 +100,7 @@ impl<T> Deref for Entered<'_, T> {
 
 impl<T> Drop for Entered<'_, T> {
     fn drop(&mut self) {
-        if self.0.users.fetch_sub(1, Ordering::Release) & CLOSED != 0 {
+        if self.0.users.fetch_sub(1, Release) & CLOSED != 0 {
             self.0.left.kick();
         }
     }

@@ -7,13 +7,13 @@
 //! is never used again.
 
 use core::slice;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::new_mutex;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, AtomicType, Full, Relaxed, Release};
 use kernel::sync::{Arc, Mutex};
 use kernel::types::Opaque;
 use kernel_ext::module::OwnModule;
@@ -37,12 +37,22 @@ pub struct ForeignGrant {
 /// No byte is to be cleared.
 const NOTHING: usize = usize::MAX;
 
-/// Nothing has been mapped yet.
-const NEW: u8 = 0;
-/// Some grants are mapped.
-const LIVE: u8 = 1;
-/// They are being unmapped, or have been.
-const ENDED: u8 = 2;
+/// How far a [`Mapped`] is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+enum MapPhase {
+    /// Nothing has been mapped yet.
+    New,
+    /// Some grants are mapped.
+    Live,
+    /// They are being unmapped, or have been.
+    Ended,
+}
+
+// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to it.
+unsafe impl AtomicType for MapPhase {
+    type Repr = i32;
+}
 
 /// What grants are mapped for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,16 +78,16 @@ impl Purpose {
 /// # Invariants
 ///
 /// - What maps and unmaps in `operations`, and `queue`, are used by whoever has the right to: [`map`](Self::map), which is
-///   called once, before `phase` is `LIVE`; then whoever changes `phase` from `LIVE` to `ENDED`, and the kernel after that.
+///   called once, before `phase` is `Live`; then whoever changes `phase` from `Live` to `Ended`, and the kernel after that.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapped {
     operations: Operations,
     /// The request to unmap, while the kernel has it.
     queue: Opaque<bindings::gntab_unmap_queue_data>,
-    phase: AtomicU8,
-    writable: AtomicBool,
+    phase: Atomic<MapPhase>,
+    writable: AtomicFlag,
     /// A byte that is cleared before the grants are unmapped.
-    clear: AtomicUsize,
+    clear: Atomic<usize>,
     /// An event that is sent when they are.
     #[pin]
     event: Mutex<Option<SharedPort>>,
@@ -102,9 +112,9 @@ impl Mapped {
             pin_init!(Self {
                 operations,
                 queue: Opaque::zeroed(),
-                phase: AtomicU8::new(NEW),
-                writable: AtomicBool::new(false),
-                clear: AtomicUsize::new(NOTHING),
+                phase: Atomic::new(MapPhase::New),
+                writable: AtomicFlag::new(false),
+                clear: Atomic::new(NOTHING),
                 event <- new_mutex!(None, "xen::mapped event"),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -142,13 +152,12 @@ impl Mapped {
 
     /// Whether the grants were mapped, but not for writing.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.phase.load(Ordering::Acquire) != NEW && !self.writable.load(Ordering::Relaxed)
+        self.phase.load(Acquire) != MapPhase::New && !self.writable.load(Relaxed)
     }
 
     /// What happens when the grants are unmapped. May sleep.
     pub(crate) fn set_unmap_notification(&self, clear: Option<usize>, event: Option<SharedPort>) {
-        self.clear
-            .store(clear.unwrap_or(NOTHING), Ordering::Relaxed);
+        self.clear.store(clear.unwrap_or(NOTHING), Relaxed);
         let old = core::mem::replace(&mut *self.event.lock(), event);
         // Not under the lock, since closing a port may take long.
         drop(old);
@@ -188,7 +197,7 @@ impl Mapped {
     ) -> Result {
         let flags = purpose.flags();
         let writable = purpose != Purpose::Reading;
-        self.writable.store(writable, Ordering::Relaxed);
+        self.writable.store(writable, Relaxed);
         // SAFETY: By the requirement of this function and the type invariant nobody else uses them.
         let (maps, unmaps) = unsafe { (self.maps(), self.unmaps()) };
         let (asked, kernel) = parts(maps, self.count());
@@ -215,7 +224,7 @@ impl Mapped {
         });
         let all = note(maps, unmaps);
         // INVARIANT: From here on the operations belong to whoever ends this.
-        self.phase.store(LIVE, Ordering::Release);
+        self.phase.store(MapPhase::Live, Release);
         result?;
         if all {
             Ok(())
@@ -227,9 +236,7 @@ impl Mapped {
     /// Unmaps the grants, if they are mapped: at once, or when nobody uses the pages any more. May sleep, but
     /// waits for no I/O.
     pub(crate) fn unmap(self: &Arc<Self>) {
-        let first = self
-            .phase
-            .compare_exchange(LIVE, ENDED, Ordering::AcqRel, Ordering::Relaxed);
+        let first = self.phase.cmpxchg(MapPhase::Live, MapPhase::Ended, Full);
         if first.is_err() {
             return;
         }
@@ -253,8 +260,8 @@ impl Mapped {
     }
 
     fn clear_byte(&self) {
-        let clear = self.clear.swap(NOTHING, Ordering::Relaxed);
-        if clear == NOTHING || !self.writable.load(Ordering::Relaxed) {
+        let clear = self.clear.xchg(NOTHING, Relaxed);
+        if clear == NOTHING || !self.writable.load(Relaxed) {
             return;
         }
         let index = clear / PAGE_SIZE;

@@ -6,11 +6,11 @@
 //! then each piece of memory costs more than what is done with it.
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use xen_abi::grant_table::status;
 use xen_bindings as bindings;
 
@@ -65,7 +65,7 @@ pub(super) struct Operations {
     mappings: usize,
     count: usize,
     /// Something is still mapped at the pages, so nobody may have them.
-    lost: AtomicBool,
+    lost: AtomicFlag,
 }
 
 // SAFETY: The memory and the pages are owned.
@@ -90,7 +90,7 @@ impl Operations {
             mappings,
             // There are no pages yet.
             count: 0,
-            lost: AtomicBool::new(false),
+            lost: AtomicFlag::new(false),
         };
         for index in 0..mappings {
             // SAFETY: There is room for so many.
@@ -160,13 +160,13 @@ impl Operations {
 
     /// Forgets the pages: something is mapped there that cannot be unmapped.
     pub(super) fn lose_pages(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+        self.lost.store(true, Relaxed);
     }
 }
 
 impl Drop for Operations {
     fn drop(&mut self) {
-        if self.count != 0 && !self.lost.load(Ordering::Relaxed) {
+        if self.count != 0 && !self.lost.load(Relaxed) {
             // SAFETY: By the type invariants they came from there, and nothing is mapped at them.
             unsafe { bindings::gnttab_free_pages(self.count as i32, self.pages_at()) };
             debug::MAPPED_PAGES.sub(self.count);

@@ -9,12 +9,18 @@
 //! as it is asked.
 
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use kernel::bindings as k;
 use kernel::device;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Atomic,
+    AtomicType,
+    Full,
+    Relaxed,
+    Release, //
+};
 use kernel_ext::pci::{
     with_access,
     ConfigAccess, //
@@ -58,12 +64,7 @@ impl Frontend {
     /// `EBUSY` if it asks somebody else, such as the C driver.
     pub fn register() -> Result<Self> {
         slot()
-            .compare_exchange(
-                ptr::null_mut(),
-                (&raw const OPS.0).cast_mut(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
+            .cmpxchg(ptr::null_mut(), (&raw const OPS.0).cast_mut(), Full)
             .map_err(|_| EBUSY)?;
         Ok(Self(()))
     }
@@ -71,20 +72,32 @@ impl Frontend {
 
 impl Drop for Frontend {
     fn drop(&mut self) {
-        slot().store(ptr::null_mut(), Ordering::Release);
+        slot().store(ptr::null_mut(), Release);
     }
 }
 
 /// The kernel's variable, `xen_pci_frontend`. It reads it without a lock, only for devices of our buses.
-fn slot() -> &'static AtomicPtr<bindings::xen_pci_frontend_ops> {
+fn slot() -> &'static Atomic<*mut bindings::xen_pci_frontend_ops> {
     // SAFETY: An aligned pointer that lives for ever. C reads it as a whole; other front ends write it as a whole.
-    unsafe { AtomicPtr::from_ptr(&raw mut bindings::xen_pci_frontend) }
+    unsafe { Atomic::from_ptr(&raw mut bindings::xen_pci_frontend) }
 }
 
-/// How a device interrupts, as far as the back end has said: 0 is by a line.
-const MSI: u8 = 1;
-/// By MSI-X.
-const MSI_X: u8 = 2;
+/// How a function interrupts, as far as the back end has said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub(super) enum InterruptKind {
+    /// By INTx.
+    IntX,
+    /// By MSI.
+    Msi,
+    /// By MSI-X.
+    MsiX,
+}
+
+// SAFETY: The enumeration has the size and alignment of an `i8`, and is round-trip transmutable to it.
+unsafe impl AtomicType for InterruptKind {
+    type Repr = i8;
+}
 
 /// A device whose interrupts the kernel asks for, and what is behind its bus.
 struct MsiDevice<'a> {
@@ -115,45 +128,45 @@ impl MsiDevice<'_> {
         self.passed.access().access(self.at, request)
     }
 
-    fn enabled(&self) -> &AtomicU8 {
+    fn enabled(&self) -> &Atomic<InterruptKind> {
         self.passed.interrupts(self.at.devfn)
     }
 
     /// Enables one kind of interrupts.
-    fn enable(&self, request: &Request<'_>, kind: u8) -> Result<Answer, Refusal> {
+    fn enable(&self, request: &Request<'_>, kind: InterruptKind) -> Result<Answer, Refusal> {
         /// Linux's number for "it has them already" (`EALREADY`).
         const ALREADY: Refusal = Refusal::Errno(114);
         // An operation whose answer never came may have been done.
-        self.disable(0)?;
-        self.enabled().store(kind, Ordering::Relaxed);
+        self.disable(InterruptKind::IntX)?;
+        self.enabled().store(kind, Relaxed);
         let mut outcome = self.access(request);
         if outcome == Err(ALREADY) {
             self.disable(kind)?;
-            self.enabled().store(kind, Ordering::Relaxed);
+            self.enabled().store(kind, Relaxed);
             outcome = self.access(request);
         }
         match &outcome {
             Ok(Answer::Pirq(_) | Answer::Pirqs(_)) | Err(Refusal::TimedOut) => (),
             // The back end may have enabled them, but not so that we could use them.
             Err(Refusal::Nonsense) => self.disable(kind)?,
-            _ => self.enabled().store(0, Ordering::Relaxed),
+            _ => self.enabled().store(InterruptKind::IntX, Relaxed),
         }
         outcome
     }
 
     /// Disables what is enabled, or `otherwise` if we know of nothing.
-    fn disable(&self, otherwise: u8) -> Result<(), Refusal> {
-        let kind = match self.enabled().load(Ordering::Relaxed) {
-            0 => otherwise,
+    fn disable(&self, otherwise: InterruptKind) -> Result<(), Refusal> {
+        let kind = match self.enabled().load(Relaxed) {
+            InterruptKind::IntX => otherwise,
             kind => kind,
         };
         let request = match kind {
-            0 => return Ok(()),
-            MSI => Request::DisableMsi,
-            _ => Request::DisableMsix,
+            InterruptKind::IntX => return Ok(()),
+            InterruptKind::Msi => Request::DisableMsi,
+            InterruptKind::MsiX => Request::DisableMsix,
         };
         self.access(&request)?;
-        self.enabled().store(0, Ordering::Relaxed);
+        self.enabled().store(InterruptKind::IntX, Relaxed);
         Ok(())
     }
 }
@@ -162,7 +175,7 @@ impl MsiDevice<'_> {
 ///
 /// Called by the kernel with a valid device, and room for one vector.
 unsafe extern "C" fn enable_msi(dev: *mut k::pci_dev, vectors: *mut c_int) -> c_int {
-    let enable = |msi: &MsiDevice<'_>| match msi.enable(&Request::EnableMsi, MSI) {
+    let enable = |msi: &MsiDevice<'_>| match msi.enable(&Request::EnableMsi, InterruptKind::Msi) {
         Ok(Answer::Pirq(pirq)) => (pirq.into(), 0),
         other => {
             dev_err!(
@@ -188,7 +201,7 @@ unsafe extern "C" fn enable_msi(dev: *mut k::pci_dev, vectors: *mut c_int) -> c_
 ///
 /// Called by the kernel with a valid device.
 unsafe extern "C" fn disable_msi(dev: *mut k::pci_dev) {
-    let disable = |msi: &MsiDevice<'_>| match msi.disable(MSI) {
+    let disable = |msi: &MsiDevice<'_>| match msi.disable(InterruptKind::Msi) {
         Ok(()) => (),
         Err(Refusal::NoDevice | Refusal::TimedOut | Refusal::Gone) => {
             dev_info!(msi.device, "get no response from backend for disable MSI\n");
@@ -233,7 +246,7 @@ unsafe extern "C" fn enable_msix(dev: *mut k::pci_dev, vectors: *mut c_int, coun
             );
             return EINVAL.to_errno();
         }
-        match msi.enable(&Request::EnableMsix(entries), MSI_X) {
+        match msi.enable(&Request::EnableMsix(entries), InterruptKind::MsiX) {
             Ok(Answer::Pirqs(pirqs)) if pirqs.as_slice().len() == entries.len() => {
                 for (index, pirq) in pirqs.as_slice().iter().enumerate() {
                     // SAFETY: The index is below `count`, for which there is room.
@@ -264,7 +277,7 @@ unsafe extern "C" fn enable_msix(dev: *mut k::pci_dev, vectors: *mut c_int, coun
 /// Called by the kernel with a valid device.
 unsafe extern "C" fn disable_msix(dev: *mut k::pci_dev) {
     let disable = |msi: &MsiDevice<'_>| {
-        if let Err(refusal) = msi.disable(MSI_X) {
+        if let Err(refusal) = msi.disable(InterruptKind::MsiX) {
             dev_err!(msi.device, "pci_disable_msix get err: {}\n", Show(refusal));
         }
     };

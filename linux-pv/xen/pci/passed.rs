@@ -3,11 +3,13 @@
 //! What is behind a bus whose functions are another domain's.
 
 use core::any::Any;
-use core::sync::atomic::AtomicU8;
 
 use kernel::{
     error::Error,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    },
 };
 use kernel_ext::pci::{
     ConfigAccess,
@@ -24,24 +26,27 @@ use xen_ring::pciif::{
     Width, //
 };
 
-use super::Access;
+use super::{
+    msi::InterruptKind,
+    Access, //
+};
 
 /// The front end that reaches the functions of a bus, and what is known of these.
 pub(super) struct Passed {
     access: Arc<dyn Access>,
     /// By `devfn`, how a function interrupts: for `msi.rs`.
-    interrupts: [AtomicU8; 256],
+    interrupts: [Atomic<InterruptKind>; 256],
 }
 
 impl Passed {
     pub(super) fn new(access: Arc<dyn Access>) -> Self {
         Self {
             access,
-            interrupts: [const { AtomicU8::new(0) }; 256],
+            interrupts: [const { Atomic::new(InterruptKind::IntX) }; 256],
         }
     }
 
-    pub(super) fn interrupts(&self, devfn: u8) -> &AtomicU8 {
+    pub(super) fn interrupts(&self, devfn: u8) -> &Atomic<InterruptKind> {
         &self.interrupts[usize::from(devfn)]
     }
 

@@ -8,12 +8,12 @@
 //! of an area it is about ends the whole mapping.
 
 use core::marker::PhantomPinned;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use kernel::bindings as k;
 use kernel::error::to_result;
 use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, AtomicFlag, Relaxed};
 use kernel::sync::{Arc, ArcBorrow};
 use kernel::types::Opaque;
 use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
@@ -33,12 +33,12 @@ use crate::grant::ForeignGrant;
 pub struct Granted {
     mapped: Arc<Mapped>,
     /// There is an area, or was.
-    used: AtomicBool,
+    used: AtomicFlag,
     /// Where the area begins.
-    start: AtomicUsize,
+    start: Atomic<usize>,
     /// What the driver knows it by.
-    offset: AtomicU64,
-    watched: AtomicBool,
+    offset: Atomic<u64>,
+    watched: AtomicFlag,
     #[pin]
     notifier: Opaque<k::mmu_interval_notifier>,
     #[pin]
@@ -79,7 +79,7 @@ unsafe extern "C" fn find_normal_page(vma: *mut k::vm_area_struct, addr: usize) 
     // SAFETY: The area's data is a share in an `Arc<Granted>`, which it keeps during this call.
     let granted = unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Granted>()) };
     // Relative to where the grants were mapped: a PV area that moves takes none of them along.
-    let offset = addr.checked_sub(granted.start.load(Ordering::Relaxed));
+    let offset = addr.checked_sub(granted.start.load(Relaxed));
     let page = offset.and_then(|offset| granted.mapped.page(offset >> PAGE_SHIFT));
     page.unwrap_or(core::ptr::null_mut())
 }
@@ -116,7 +116,7 @@ unsafe extern "C" fn invalidate(
     }
     // SAFETY: As the memory management wants it; the field is only written here, one call at a time.
     unsafe { (&raw mut (*notifier).invalidate_seq).write_volatile(sequence) };
-    let first = granted.start.load(Ordering::Relaxed);
+    let first = granted.start.load(Relaxed);
     let last = first + (granted.mapped.count() << PAGE_SHIFT);
     if start < last && first < end {
         granted.mapped.unmap();
@@ -135,10 +135,10 @@ impl Granted {
         Arc::pin_init(
             pin_init!(Self {
                 mapped,
-                used: AtomicBool::new(false),
-                start: AtomicUsize::new(0),
-                offset: AtomicU64::new(0),
-                watched: AtomicBool::new(false),
+                used: AtomicFlag::new(false),
+                start: Atomic::new(0),
+                offset: Atomic::new(0),
+                watched: AtomicFlag::new(false),
                 notifier: Opaque::zeroed(),
                 _pin: PhantomPinned,
             }),
@@ -161,12 +161,12 @@ impl Granted {
 
     /// A number of the driver's.
     pub fn offset(&self) -> u64 {
-        self.offset.load(Ordering::Relaxed)
+        self.offset.load(Relaxed)
     }
 
     /// Sets the number.
     pub fn set_offset(&self, offset: u64) {
-        self.offset.store(offset, Ordering::Relaxed);
+        self.offset.store(offset, Relaxed);
     }
 
     /// Sets how the other domain is notified when the grants are unmapped, in place of an earlier setting: a
@@ -201,7 +201,7 @@ impl Granted {
         if area.pages() != self.count() || writable && !area.is_shared() {
             return Err(EINVAL);
         }
-        if self.used.swap(true, Ordering::Relaxed) {
+        if self.used.xchg(true, Relaxed) {
             return Err(EINVAL);
         }
         let mut flags = k::VM_DONTEXPAND | k::VM_DONTDUMP | k::VM_MIXEDMAP;
@@ -224,7 +224,7 @@ impl Granted {
     fn fill(&self, area: &NewArea<'_>, writable: bool) -> Result {
         // SAFETY: The area is being set up.
         let (start, end) = unsafe { bounds(area.as_raw()) };
-        self.start.store(start, Ordering::Relaxed);
+        self.start.store(start, Relaxed);
         if domain::is_pv() {
             // SAFETY: The notifier is pinned, and taken off before it goes; the address space is locked.
             to_result(unsafe {
@@ -237,7 +237,7 @@ impl Granted {
                 )
             })?;
             // INVARIANT: It is registered.
-            self.watched.store(true, Ordering::Relaxed);
+            self.watched.store(true, Relaxed);
             // SAFETY: It is registered. As long as the address space is locked nobody touches the area's page
             // table entries, so what this returns need not be looked at again.
             unsafe { k::mmu_interval_read_begin(self.notifier.get()) };
@@ -269,7 +269,7 @@ impl Granted {
 #[pinned_drop]
 impl PinnedDrop for Granted {
     fn drop(self: Pin<&mut Self>) {
-        if self.watched.load(Ordering::Relaxed) {
+        if self.watched.load(Relaxed) {
             // SAFETY: By the type invariant it is registered. This waits for a call that is running.
             unsafe { k::mmu_interval_notifier_remove(self.notifier.get()) };
         }

@@ -109,6 +109,7 @@ impl KeptPage {
     /// What is loaded later is no older than what was loaded before.
     #[inline]
     pub fn read_barrier(&self) {
+        // The device model's page is shared with another domain: see `ring` about barriers.
         fence(Ordering::Acquire);
     }
 
