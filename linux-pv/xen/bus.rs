@@ -32,6 +32,7 @@ pub use ids::{DeviceId, IdTable, Ids};
 pub use path::{Key, Path};
 pub use ready::{OnReady, WhenReady};
 pub use registration::Registration;
+use state::state_of;
 pub use state::State;
 pub use store::Dir;
 pub use transaction::{transact, Transaction};

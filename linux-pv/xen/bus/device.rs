@@ -14,7 +14,7 @@ use kernel::time::{delay::fsleep, Delta};
 use kernel::types::Opaque;
 use xen_bindings as bindings;
 
-use super::{Answer, Dir, Failure, State};
+use super::{state_of, Answer, Dir, Failure, State};
 use crate::domain::DomId;
 
 /// Context of a device that merely exists: somebody holds a reference to it.
@@ -115,14 +115,14 @@ impl<Ctx> Device<Ctx> {
     /// The state we have published last.
     pub fn state(&self) -> State {
         // SAFETY: By the type invariant. The bus changes it without a lock.
-        State::from_number(unsafe { (&raw const (*self.as_raw()).state).read_volatile() })
+        state_of(unsafe { (&raw const (*self.as_raw()).state).read_volatile() })
     }
 
     /// Publishes a state, unless it is the present one. May sleep. Trouble with the xenstore shows in
     /// the log and there; C does not report it either.
     pub fn switch_state(&self, state: State) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::xenbus_switch_state(self.as_raw(), state as u32) };
+        unsafe { bindings::xenbus_switch_state(self.as_raw(), state.number()) };
     }
 
     /// Publishes that we are closed, and lets shutdown go on that waits for it. May sleep.
@@ -204,12 +204,17 @@ impl Device<Bound> {
         let state = unsafe {
             bindings::xenbus_read_driver_state(self.as_raw(), self.otherend().as_char_ptr())
         };
-        State::from_number(state)
+        state_of(state)
     }
 
-    /// Waits while `busy` says so of the other end's state, up to `patience`. May sleep.
-    pub fn wait_while(&self, patience: Duration, busy: impl Fn(State) -> bool) {
-        wait_until(patience, || !busy(self.otherend_state()));
+    /// Waits while `busy` returns `true` for the other end's state, at most for `timeout`. Sleeps.
+    pub(super) fn wait_while(&self, timeout: Duration, busy: impl Fn(State) -> bool) {
+        const POLL_INTERVAL: Duration = Duration::from_millis(10);
+        let mut left = timeout;
+        while busy(self.otherend_state()) && !left.is_zero() {
+            fsleep(Delta::from_millis(POLL_INTERVAL.as_millis() as i64));
+            left = left.saturating_sub(POLL_INTERVAL);
+        }
     }
 
     /// Whether the other end's id is the number of a domain.
@@ -217,22 +222,5 @@ impl Device<Bound> {
         const FIRST_RESERVED: i32 = 0x7ff0;
         // SAFETY: As in `otherend_id`.
         (0..FIRST_RESERVED).contains(&unsafe { (*self.as_raw()).otherend_id })
-    }
-}
-
-/// Looks again and again, up to `patience`, until `done` says so; returns whether it has. May sleep.
-fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
-    /// Milliseconds between two looks.
-    const POLL: u64 = 10;
-    let mut left = patience.as_millis() as u64;
-    loop {
-        if done() {
-            return true;
-        }
-        if left == 0 {
-            return false;
-        }
-        fsleep(Delta::from_millis(POLL as i64));
-        left = left.saturating_sub(POLL);
     }
 }

@@ -27,13 +27,6 @@ pub trait Driver: InModule + 'static {
     /// The driver's name on the bus; the first kind of device if none is given.
     const NAME: Option<&'static CStr> = None;
 
-    /// Whether a device can be bound again after it was unbound, so that it must not be published as
-    /// closed then.
-    const ALLOW_REBIND: bool = false;
-
-    /// Whether booting goes on while such a device is not connected.
-    const NOT_ESSENTIAL: bool = false;
-
     /// Starts driving a device. The other end is known, but its changes are not reported until this
     /// has returned. May be called with `Device::state` of an earlier life (see
     /// `xl save`/`restore` and rebinding).

@@ -1,39 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Front-end drivers: when to offer, connect, close, resume and remove is decided here, for all of
-//! them; a driver only does these steps ([`FrontendDriver`]).
+//! Drivers of frontends. This module decides for all of them when to offer, connect, close, resume
+//! and remove; a driver implements these steps only ([`FrontendDriver`]).
 //!
-//! The state table is [`xen_ring::xenbus`], which is pure and tested on the host. This module
-//! carries its actions out:
+//! The state table is [`xen_ring::xenbus`], a pure function that is tested on the host. This module
+//! carries out the actions that the table returns:
 //!
-//! | thread | what runs in it | does it wait for the backend? |
+//! | thread | steps that run in it | waits for the backend? |
 //! |---|---|---|
 //! | xenwatch | `offer`, `connect`, `quiesce`, `resume` and others | never: it serves all devices |
 //! | work item | `is_idle`, `close`, the first step of reconnecting | by running again later |
-//! | who unbinds the driver | `remove`, then `drop` | [`PATIENCE`] for each step of closing |
+//! | unbinding task | `remove`, then `drop` | up to [`CLOSE_TIMEOUT`] for each step of closing |
 //!
-//! A device whose `state` was changed under it, or whose folder was removed, is removed in the
-//! xenwatch thread, but has vanished then: nobody is waited for.
+//! A device whose folder was removed, or whose `state` was changed by another domain, is removed in
+//! the xenwatch thread. It counts as vanished, so its removal waits for no backend.
 //!
-//! States other than Initialising may be published in any thread. Initialising is only left, and
-//! only published, in the xenwatch thread: the bus compares the state in the xenstore with the
-//! device's in that thread whenever something in the device's folder changes, and takes a
-//! difference of which Initialising is one side for a reset, which throws the device away
-//! (`xenbus_dev_changed`).
+//! The transitions to and from Initialising are published in the xenwatch thread only, others in
+//! any thread: in that thread the bus compares the state in the xenstore with the device's, when
+//! anything in the device's folder changes. If they differ and one of them is Initialising, it
+//! takes that for a reset and removes the device (`xenbus_dev_changed`).
 
 use core::time::Duration;
 
-use kernel::bindings;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::{
-    AtomicFlag,
-    Relaxed, //
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
 };
-use kernel::sync::{
-    new_mutex,
-    Arc,
-    Mutex, //
+use kernel_ext::{
+    module::InModule,
+    sync::NoIo,
+    work::{
+        new_worker,
+        Job,
+        Worker, //
+    },
 };
 use xen_ring::xenbus::{
     Phase,
@@ -49,33 +59,26 @@ use super::{
     IdTable,
     State, //
 };
-use kernel_ext::module::InModule;
-use kernel_ext::sync::NoIo;
-use kernel_ext::work::{
-    new_worker,
-    Job,
-    Worker, //
-};
 
 mod machine;
 
 use machine::Machine;
 
-/// How long a backend gets for each step of closing: to answer the requests in flight, and to
+/// Time that a backend has for each step of closing: to answer the requests in flight, and to
 /// follow when the frontend closes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the work item looks whether the requests in flight are answered.
+/// Interval at which the work item tests whether the requests in flight are answered.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A front-end driver; a value of it is one device, from probe to remove.
+/// The driver of a kind of frontend; a value is one device, from probe to remove.
 ///
 /// No two functions run at a time for a device. All may sleep, none but [`close`](Self::close) and
 /// [`remove`](Self::remove) may wait for the backend. Dropping the value ends the connection and
-/// frees what is left; the backend has closed its side before that, or did not in time.
+/// frees its memory; the backend has closed its side before that, or has exceeded the timeout.
 pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// Rings and event channels that were offered to the backend and are not in use yet. It is
-    /// dropped if the backend does not take it up.
+    /// dropped if the backend does not connect to them.
     type Offer: Send + Unpin;
 
     /// The kinds of devices.
@@ -84,10 +87,10 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// The driver's name on the bus; the first kind of device if none is given.
     const NAME: Option<&'static CStr> = None;
 
-    /// What the state table has to know of the protocol.
+    /// The properties of the protocol that the state table depends on.
     const PROTOCOL: Protocol;
 
-    /// Starts driving a device. The backend is not asked before [`offer`](Self::offer).
+    /// Starts driving a device. The backend's folder is not read before [`offer`](Self::offer).
     fn probe(dev: &Device<Bound>, handle: FrontendHandle<Self>) -> Result<Self, Failure>;
 
     /// Makes rings and event channels, and writes to the xenstore what the backend needs to
@@ -109,14 +112,14 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
         let _ = dev;
     }
 
-    /// Takes away the parts of the device that the backend takes away. Reconfiguring is published
+    /// Removes the parts of the device that the backend takes away. Reconfiguring is published
     /// after this. `connected` is false if the offer was not connected before; it is dropped then.
     fn begin_reconfiguring(&mut self, dev: &Device<Bound>, connected: bool) -> Result<(), Failure> {
         let _ = (dev, connected);
         Ok(())
     }
 
-    /// Looks for parts that the backend has added. Connected is published after this.
+    /// Adds the parts that the backend has added. Connected is published after this.
     fn end_reconfiguring(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         let _ = dev;
         Ok(())
@@ -130,8 +133,9 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
         true
     }
 
-    /// Ends what the backend has not answered, and fails further requests: it closes, or is lost.
-    /// What it can access stays so until the driver is dropped. Closed is published after this.
+    /// Fails the requests that the backend has not answered, and all further ones: the backend
+    /// closes, or is lost. It keeps its access to rings and pages until the driver is dropped.
+    /// Closed is published after this.
     fn close(&mut self) {}
 
     /// Ends the connection in order to make another one, see [`FrontendHandle::reconnect`].
@@ -146,16 +150,16 @@ pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
         true
     }
 
-    /// The device or the driver goes. If `backend_alive`, the connection is still in use and the
-    /// backend closes it after this.
+    /// The device or the driver is removed. If `backend_alive`, the connection is still in use, and
+    /// the backend closes it after this.
     fn remove(&mut self, backend_alive: bool);
 }
 
-/// A device with its front-end driver, to the bus:
+/// The bus's view of a device with its driver: a driver is registered as
 /// [`Registration<Frontend<T>>`](super::Registration).
 pub struct Frontend<T: FrontendDriver>(Arc<Stepper<T>>);
 
-/// Lets the parts of a driver ask for steps. It may outlive the device.
+/// Requests steps of a device's state machine. It may outlive the device.
 pub struct FrontendHandle<T: FrontendDriver>(Arc<Stepper<T>>);
 
 impl<T: FrontendDriver> FrontendHandle<T> {
@@ -191,7 +195,7 @@ struct Shared<T: FrontendDriver> {
     dev: ARef<Device>,
 }
 
-/// One look of the work item at what there is to do.
+/// One run of the work item: a step of closing or reconnecting, if one is due.
 struct Step<T: FrontendDriver>(Arc<Shared<T>>);
 
 impl<T: FrontendDriver> Job for Step<T> {
@@ -201,7 +205,7 @@ impl<T: FrontendDriver> Job for Step<T> {
             reconnect,
             dev,
         } = &*self.0;
-        // The disk that memory could be written to may be the one that is closed here.
+        // Reclaim must not wait for I/O of the disk that is closed here.
         let _noio = NoIo::new();
         let mut driver = {
             let mut machine = machine.lock();
@@ -214,8 +218,8 @@ impl<T: FrontendDriver> Job for Step<T> {
                 Err(machine::Busy) => return Some(POLL_INTERVAL),
             }
         };
-        // Not under the lock: the backend may go on to its next state meanwhile, and the xenwatch
-        // thread must not wait for the end of this.
+        // Not under the lock: the backend may publish its next state meanwhile, and the xenwatch
+        // thread must not wait until this has returned.
         driver.close();
         dev.frontend_closed();
         if let Some(machine) = &mut *machine.lock() {
@@ -231,7 +235,8 @@ impl<T: FrontendDriver> Frontend<T> {
     }
 }
 
-// SAFETY: What is not the code of `T` is of this crate, which stays loaded as long as that of `T`.
+// SAFETY: The functions of `Driver` are in this crate or in the module of `T`; the latter keeps
+// this crate's module loaded.
 unsafe impl<T: FrontendDriver> InModule for Frontend<T> {
     const MODULE: *mut bindings::module = T::MODULE;
 }
@@ -286,10 +291,10 @@ impl<T: FrontendDriver> Driver for Frontend<T> {
     }
 
     fn remove(this: &Self, dev: &Device<Bound>) {
-        // It may have the driver.
+        // The work item may have taken the driver out.
         this.0 .0.as_ref().cancel();
         let machine = this.shared().machine.lock().take();
-        // A driver keeps handles, which keep the machine; taken out, it can be dropped.
+        // A driver owns handles, which refer to the machine: take the machine out to drop it.
         if let Some(machine) = machine {
             machine.remove(dev);
         }

@@ -12,7 +12,7 @@ use kernel_ext::sync::NoIo;
 use xen_bindings as bindings;
 
 use super::driver::Borrowed;
-use super::{Bound, Device, DeviceId, Driver, State};
+use super::{state_of, Bound, Device, DeviceId, Driver};
 use crate::debug;
 use crate::domain;
 
@@ -62,8 +62,6 @@ impl<T: Driver> Registration<T> {
     fn fill(raw: &mut bindings::xenbus_driver) {
         raw.name = T::NAME.map_or(ptr::null(), |name| name.as_char_ptr());
         raw.ids = T::IDS.as_ptr();
-        raw.allow_rebind = T::ALLOW_REBIND;
-        raw.not_essential = T::NOT_ESSENTIAL;
         raw.probe = Some(Self::probe);
         raw.otherend_changed = Some(Self::otherend_changed);
         raw.remove = Some(Self::remove);
@@ -114,7 +112,7 @@ impl<T: Driver> Registration<T> {
         // wait for us) before `remove` and before the other end is read anew.
         let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
         let _noio = NoIo::new();
-        if let Err(failure) = T::otherend_changed(data, dev, State::from_number(state)) {
+        if let Err(failure) = T::otherend_changed(data, dev, state_of(state)) {
             dev.answer(&failure);
         }
     }

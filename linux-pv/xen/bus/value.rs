@@ -150,6 +150,6 @@ impl FromStore for bool {
 
 impl FromStore for super::State {
     fn from_store(bytes: &[u8]) -> Option<Self> {
-        u32::from_store(bytes).map(super::State::from_number)
+        u32::from_store(bytes).map(super::state_of)
     }
 }

@@ -16,18 +16,17 @@
 //! | Closed | publish Initialising | | close | close | close | disconnect, publish Initialising | close |
 //! | no state | | | | look for loss | look for loss | look for loss | |
 //!
-//! An empty cell means that nothing happens. In the phases `Closing` and `Closed` nothing happens
-//! whatever the backend publishes.
+//! In an empty cell nothing happens, nor in the phases `Closing` and `Closed`, whatever the backend
+//! publishes.
 //!
 //! - A frontend that was unbound from its device has published Closed, and its backend closes in
 //!   turn. So a device that is Closed when it is probed waits in `Reopening` until the backend is
-//!   Closed too. The backend must see each state, and reads the one of the moment when it hears of
-//!   a change.
-//! - In `Initialising` a backend that is Closed is how an earlier connection was left.
+//!   Closed too. The backend must see each state, and its watch reads the present one.
+//! - In `Initialising` a backend is Closed if an earlier connection has ended.
 //! - `Reconnecting` closes a connection in order to make another one, with another number of
 //!   queues for instance. The backend takes the steps of closing, so it need not know the reason.
-//! - A backend that was Connected for so short a time that nobody saw it may be Reconfiguring when
-//!   the frontend is still `Offered`.
+//! - A backend may be Reconfiguring when the frontend is still `Offered`: it was Connected for a
+//!   time too short for the frontend's watch.
 //! - If the backend's `state` node does not exist, its domain or folder is gone.
 //!
 //! What the frontend begins itself: see [`Phase::after_resume`], [`Phase::may_reconnect`] and
@@ -55,7 +54,7 @@ pub enum Phase {
     Reconnecting,
     /// A failure of the frontend has put the device into state Closing.
     Failed,
-    /// The backend closes; requests in flight get some time to be answered.
+    /// The backend closes; requests in flight may still be answered, for a limited time.
     Closing,
     /// The frontend is closed.
     Closed,
@@ -91,15 +90,15 @@ pub enum Action {
     Connect,
     /// Note that the backend has published Connected while the frontend is.
     Notice,
-    /// Take away what the backend takes away, publish Reconfiguring.
+    /// Remove what the backend takes away, publish Reconfiguring.
     BeginReconfiguring,
-    /// Look for what the backend has added, publish Connected.
+    /// Add what the backend has added, publish Connected.
     EndReconfiguring,
     /// Publish Closed, as the second step of closing a connection.
     PublishClosed,
     /// End the connection, publish Initialising.
     Disconnect,
-    /// Look whether the backend's `state` node exists; if not, close without waiting.
+    /// Test whether the backend's `state` node exists; if not, close without waiting.
     LookForLoss,
     /// Take no more requests, wait for those in flight, publish Closed. In phase `Initialising`
     /// there are none, so Closed is published first.

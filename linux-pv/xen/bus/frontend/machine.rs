@@ -4,13 +4,14 @@
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::time::{
-    Delta,
-    Instant,
-    Monotonic, //
+use kernel::{
+    prelude::*,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
 };
-use xen_abi::io::xenbus::State as Published;
 use xen_ring::xenbus::{
     Action,
     Phase, //
@@ -18,7 +19,7 @@ use xen_ring::xenbus::{
 
 use super::{
     FrontendDriver,
-    PATIENCE, //
+    CLOSE_TIMEOUT, //
 };
 use crate::bus::{
     Bound,
@@ -37,9 +38,10 @@ pub(super) struct Machine<T: FrontendDriver> {
     offer: Option<T::Offer>,
     /// None while the work item closes the device.
     driver: Option<T>,
-    /// Since when the phase is `Closing`, and for how long the backend may answer.
+    /// When the phase became `Closing`.
     closing_since: Instant<Monotonic>,
-    patience: Delta,
+    /// How long after that the backend may answer requests.
+    close_timeout: Delta,
 }
 
 impl<T: FrontendDriver> Machine<T> {
@@ -49,7 +51,7 @@ impl<T: FrontendDriver> Machine<T> {
             offer: None,
             driver: Some(driver),
             closing_since: Instant::now(),
-            patience: Delta::ZERO,
+            close_timeout: Delta::ZERO,
         }
     }
 
@@ -64,13 +66,12 @@ impl<T: FrontendDriver> Machine<T> {
 
     /// The backend has published a state. In the xenwatch thread.
     pub(super) fn on_backend(&mut self, dev: &Device<Bound>, state: State) {
-        let state = Published::from_number(state as u32).unwrap_or(Published::Unknown);
         let action = self.phase.on_backend(state, &T::PROTOCOL);
         match self.act(dev, action) {
             Ok(phase) => self.phase = phase,
             Err(failure) => {
                 dev.answer(&failure);
-                // That is what a fatal failure has published.
+                // Published by `answer` if the failure is fatal.
                 if dev.state() == State::Closing {
                     self.phase = Phase::Failed;
                 }
@@ -128,7 +129,7 @@ impl<T: FrontendDriver> Machine<T> {
                     return Ok(self.begin_closing(dev, Duration::ZERO));
                 }
             }
-            Action::Close => return Ok(self.begin_closing(dev, PATIENCE)),
+            Action::Close => return Ok(self.begin_closing(dev, CLOSE_TIMEOUT)),
         }
         Ok(self.phase.after(action))
     }
@@ -143,9 +144,9 @@ impl<T: FrontendDriver> Machine<T> {
         Ok(self.phase)
     }
 
-    /// No further requests; those in flight may be answered for so long. The work item does the
-    /// rest.
-    fn begin_closing(&mut self, dev: &Device<Bound>, patience: Duration) -> Phase {
+    /// Sends no further requests. Those in flight may be answered until `timeout`; then the work
+    /// item closes the device.
+    fn begin_closing(&mut self, dev: &Device<Bound>, timeout: Duration) -> Phase {
         self.offer = None;
         if let Some(driver) = &mut self.driver {
             driver.quiesce();
@@ -155,7 +156,7 @@ impl<T: FrontendDriver> Machine<T> {
             dev.frontend_closed();
         }
         self.closing_since = Instant::now();
-        self.patience = Delta::from_millis(patience.as_millis() as i64);
+        self.close_timeout = Delta::from_millis(timeout.as_millis() as i64);
         Phase::Closing
     }
 
@@ -171,20 +172,20 @@ impl<T: FrontendDriver> Machine<T> {
         }
     }
 
-    /// In the work item: gives out the driver to be closed, if it is time for that. None if the
-    /// device is not in phase `Closing`.
+    /// In the work item: takes the driver out to close it, if that is due. None if the device is
+    /// not in phase `Closing`.
     pub(super) fn take_to_close(&mut self) -> Option<Result<T, Busy>> {
         if !self.is_closing() {
             return None;
         }
         let idle = self.driver.as_ref()?.is_idle();
-        if !idle && self.closing_since.elapsed() < self.patience {
+        if !idle && self.closing_since.elapsed() < self.close_timeout {
             return Some(Err(Busy));
         }
         self.driver.take().map(Ok)
     }
 
-    /// Takes the driver back, which was closed.
+    /// Takes back the driver, which was closed.
     pub(super) fn closed(&mut self, driver: T) {
         self.driver = Some(driver);
         if self.is_closing() {
@@ -195,8 +196,8 @@ impl<T: FrontendDriver> Machine<T> {
     /// The domain was resumed.
     pub(super) fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         self.offer = None;
-        // No answer comes any more.
-        self.patience = Delta::ZERO;
+        // The old backend answers nothing any more.
+        self.close_timeout = Delta::ZERO;
         let Some(phase) = self.phase.after_resume(&T::PROTOCOL) else {
             return Ok(());
         };
@@ -207,7 +208,7 @@ impl<T: FrontendDriver> Machine<T> {
         }
     }
 
-    /// The device or the driver goes.
+    /// The device or the driver is removed. Waits for a backend that is alive to close.
     pub(super) fn remove(self, dev: &Device<Bound>) {
         let Self {
             phase,
@@ -220,17 +221,21 @@ impl<T: FrontendDriver> Machine<T> {
         };
         drop(offer);
         let in_use = |state| {
-            use State::{Connected, Reconfigured, Reconfiguring};
+            use State::{
+                Connected,
+                Reconfigured,
+                Reconfiguring, //
+            };
             matches!(state, Connected | Reconfiguring | Reconfigured)
         };
         let alive = phase.is_open() && !dev.has_vanished() && in_use(dev.otherend_state());
         driver.remove(alive);
         if alive {
-            // Memory that the backend has let go of can be freed at once.
+            // Pages that the backend has unmapped can be freed at once.
             dev.switch_state(State::Closing);
-            dev.wait_while(PATIENCE, in_use);
+            dev.wait_while(CLOSE_TIMEOUT, in_use);
             dev.frontend_closed();
-            dev.wait_while(PATIENCE, |state| state == State::Closing);
+            dev.wait_while(CLOSE_TIMEOUT, |state| state == State::Closing);
         }
         drop(driver);
     }
