@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What came of mapping a list of frames, and how the two versions of the request tell it.
+//! The result of mapping a list of frames, and how the two versions of the request report it.
 
-use xen_abi::errno::ENOENT;
-use xen_abi::linux::privcmd::{MMAPBATCH_MFN_ERROR, MMAPBATCH_PAGED_ERROR};
+use xen_abi::{
+    errno::ENOENT,
+    linux::privcmd::{
+        MMAPBATCH_MFN_ERROR,
+        MMAPBATCH_PAGED_ERROR, //
+    },
+};
 
-/// Frames that are mapped in one go: as many as there are numbers in a page.
+/// Frames that are mapped at a time: as many as there are numbers in a page.
 pub const CHUNK: usize = 512;
 
-/// What came of all chunks.
+/// The result of mapping all chunks of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Summary {
     /// Every frame is mapped.
@@ -16,13 +21,13 @@ pub enum Summary {
     Complete,
     /// Some are not.
     Partial,
-    /// Some are not, and a chunk ended with one that is paged out: the program should try again.
+    /// Some are not, and a chunk ended with one that is paged out: the process should try again.
     PagedOut,
 }
 
 impl Summary {
-    /// Adds what the kernel returned for a chunk: how many frames are mapped, or the error of the last
-    /// frame.
+    /// Adds what the kernel returned for a chunk: how many frames are mapped, or the error of the
+    /// last frame.
     pub fn add(&mut self, frames: usize, returned: i32) {
         if returned == -ENOENT {
             *self = Summary::PagedOut;
@@ -32,16 +37,17 @@ impl Summary {
     }
 }
 
-/// Makes sure that a chunk of which the kernel returned an error has one: it may have given up, for want of
-/// memory, before it came to a frame. Which frames are mapped is not known then, so all count as not mapped.
+/// Makes sure that a chunk for which the kernel returned an error has one: it may have failed
+/// before the first frame, for lack of memory. Which frames are mapped is not known then, so all
+/// count as not mapped.
 pub fn settle(errors: &mut [i32], returned: i32) {
     if returned < 0 && errors.iter().all(|error| *error == 0) {
         errors.fill(returned);
     }
 }
 
-/// What the first version of the request puts in the place of a frame's number; `None` if the number
-/// stays. The bits are those of a 32-bit number, also in a wider one.
+/// The value that the first version of the request writes in place of a frame's number; `None` if
+/// the number stays. The mark is in the low 32 bits.
 pub fn marked(frame: u64, error: i32) -> Option<u64> {
     let mark = match -error {
         0 => return None,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers that a program passes to a device model's hypercall.
+//! Buffers that a process passes to a device model's hypercall (`DM_OP`).
 
 use crate::mapping::PAGE;
 
-/// How much a call may pass.
+/// Limits of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Most buffers.
@@ -18,19 +18,20 @@ pub struct Limits {
 pub enum Refused {
     /// There are too many buffers, or one is too large.
     TooBig,
-    /// A buffer is at no address that a program can have.
+    /// A buffer is not in the part of the address space that a process can have.
     NoMemory,
 }
 
-/// How many pages the buffer touches; `None` if it wraps around the end of the address space.
+/// The number of pages that a buffer touches; `None` if it wraps around the end of the address
+/// space.
 pub fn pages(address: u64, size: u64) -> Option<u64> {
     let in_page = address % PAGE;
     address.checked_add(size)?;
     Some(in_page.checked_add(size)?.div_ceil(PAGE))
 }
 
-/// Looks at all buffers and returns how many pages they touch. `is_user` says whether a program can have
-/// memory there.
+/// Checks all buffers and returns how many pages they touch. `is_user` tells whether a range is in
+/// the part of the address space that a process can have.
 pub fn check(
     buffers: impl IntoIterator<Item = (u64, u64)>,
     limits: Limits,

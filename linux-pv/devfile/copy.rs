@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies between grants and a program's memory, taken apart into what the hypervisor does in one go: a piece
-//! lies in one page of each side.
+//! Copies between grants and a process's memory (`GRANT_COPY`), divided into pieces that the
+//! hypervisor copies by one operation each: a piece lies in one page of each side.
 
-use xen_abi::grant_table::op::copy_flag;
-use xen_abi::linux::gntdev::CopySegment;
+use xen_abi::{
+    grant_table::op::copy_flag,
+    linux::gntdev::CopySegment, //
+};
 
 use crate::mapping::PAGE;
 
@@ -20,7 +22,7 @@ pub enum Side {
         /// Less than a page, or a page if there is nothing to copy.
         offset: u16,
     },
-    /// The program's memory.
+    /// The process's memory.
     Memory {
         /// May be any number.
         address: u64,
@@ -40,7 +42,7 @@ impl Side {
         }
     }
 
-    /// Whether so many bytes from there on are in one page, if that is required.
+    /// Whether `len` bytes from there on are within one page, which a grant requires.
     fn has_room(&self, len: u16) -> bool {
         match self {
             Side::Grant { offset, .. } => u64::from(*offset) + u64::from(len) <= PAGE,
@@ -48,7 +50,7 @@ impl Side {
         }
     }
 
-    /// How many bytes there are up to the end of the page, if that limits a piece.
+    /// The number of bytes up to the end of the page, which limits a piece.
     fn left(&self) -> u64 {
         match self {
             Side::Grant { .. } => PAGE,
@@ -64,19 +66,19 @@ impl Side {
     }
 }
 
-/// What the hypervisor copies in one go; also the pieces that are left of a segment.
+/// What the hypervisor copies by one operation; also the rest of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// From here.
+    /// Where it is copied from.
     pub source: Side,
-    /// To here.
+    /// Where it is copied to.
     pub dest: Side,
-    /// So many bytes.
+    /// Length in bytes.
     pub len: u16,
 }
 
-/// The pieces of a segment; `None` if the segment makes no sense: one side has to be a grant, since copying
-/// within the program's memory is the program's own business, and a grant is one page.
+/// The pieces of a segment; `None` if it is invalid: one side has to be a grant, and a grant is one
+/// page.
 #[inline]
 pub fn pieces(segment: &CopySegment) -> Option<impl Iterator<Item = Piece>> {
     let from_grant = segment.flags & copy_flag::SOURCE_GREF != 0;
@@ -96,8 +98,8 @@ pub fn pieces(segment: &CopySegment) -> Option<impl Iterator<Item = Piece>> {
         if rest.len == 0 {
             return None;
         }
-        let most = rest.source.left().min(rest.dest.left());
-        let len = u64::from(rest.len).min(most) as u16;
+        let in_page = rest.source.left().min(rest.dest.left());
+        let len = u64::from(rest.len).min(in_page) as u16;
         let piece = Piece { len, ..rest };
         rest.source.advance(len);
         rest.dest.advance(len);
@@ -163,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a program passes, the pieces are the whole segment in order, and none crosses a page.
+        /// For any segment, the pieces are the whole of it in order, and none crosses a page.
         #[test]
         fn pieces_are_the_segment(source: u64, dest: u64, len: u16, flags in 0u16..4) {
             let segment = segment(source, dest, len, flags);
@@ -183,12 +185,14 @@ mod tests {
                         };
                         prop_assert!(offset + u64::from(piece.len) <= PAGE);
                     }
-                    // Both sides go on where they stopped.
+                    // Both sides begin where the piece before ended.
                     prop_assert_eq!([piece.source, piece.dest], ends);
                     for end in &mut ends {
                         match end {
                             Side::Grant { offset, .. } => *offset += piece.len,
-                            Side::Memory { address } => *address = address.wrapping_add(piece.len.into()),
+                            Side::Memory { address } => {
+                                *address = address.wrapping_add(piece.len.into());
+                            }
                         }
                     }
                 }

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers that are shared with other drivers (dma-bufs): what a program may ask for, whether a list of segments is
-//! the whole pages that it must be, and how a buffer is known by its file descriptor.
+//! Buffers that are shared with other drivers (dma-bufs): which memory a process may ask for,
+//! whether a list of segments consists of whole pages, and how a buffer is found by its file
+//! descriptor.
 
 use xen_abi::linux::gntdev::dma_flag;
 
 use crate::mapping::PAGE;
 
-/// Why a wish for memory is refused.
+/// Why a request for memory is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It contradicts itself.
-    Senseless,
-    /// Memory of this kind cannot be had.
+    /// Its flags contradict each other.
+    Contradiction,
+    /// The kernel has no allocator for memory of this kind.
     NoSuchMemory,
 }
 
-/// Looks at what memory a program wants grants to be mapped at ([`dma_flag`]). Memory of devices needs an allocator
-/// that Linux has to be built with (`XEN_GRANT_DMA_ALLOC`); flags that nobody knows are ignored, as ever.
+/// Checks at which memory a process asks to map grants ([`dma_flag`]). Memory of devices
+/// needs an allocator that is a build option of Linux (`XEN_GRANT_DMA_ALLOC`); unknown flags are
+/// ignored, as in C.
 pub fn ordinary_memory(flags: u32) -> Result<(), Refused> {
     let of_devices = dma_flag::WC | dma_flag::COHERENT;
     match flags & of_devices {
         0 => Ok(()),
-        both if both == of_devices => Err(Refused::Senseless),
+        both if both == of_devices => Err(Refused::Contradiction),
         _ => Err(Refused::NoSuchMemory),
     }
 }
@@ -30,14 +32,14 @@ pub fn ordinary_memory(flags: u32) -> Result<(), Refused> {
 /// A piece of memory as a device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it begins.
+    /// Address of its first byte.
     pub address: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
 }
 
-/// Whether the segments are whole pages, none of them beyond the end of what can be addressed, and `count` pages in
-/// all.
+/// Whether the segments are whole pages, none beyond the end of the address space, and `count`
+/// pages in all.
 pub fn are_pages(segments: impl IntoIterator<Item = Segment>, count: u64) -> bool {
     let mut total = 0u64;
     for segment in segments {
@@ -53,7 +55,7 @@ pub fn are_pages(segments: impl IntoIterator<Item = Segment>, count: u64) -> boo
     total == count
 }
 
-/// Where the pages of such segments begin, one after the other.
+/// The addresses of the pages of such segments, in order.
 pub fn pages(segments: impl IntoIterator<Item = Segment>) -> impl Iterator<Item = u64> {
     let each = |segment: Segment| {
         let pages = segment.len / PAGE;
@@ -62,8 +64,9 @@ pub fn pages(segments: impl IntoIterator<Item = Segment>) -> impl Iterator<Item 
     segments.into_iter().flat_map(each)
 }
 
-/// What a buffer is known by: the file descriptor that the program has for it. That may become another file's while
-/// the buffer is still there, so several buffers may have it; the newest comes first in order.
+/// The key that a buffer is found by: the file descriptor that the process had for it. That may
+/// become another file's while the buffer exists, so several buffers may have it; the newest comes
+/// first in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     fd: u32,
@@ -72,12 +75,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// Not greater than any key with this file descriptor: the newest is the first that is not less.
+    /// Not greater than any key with this file descriptor: the newest is the first that is not
+    /// less.
     pub const fn newest(fd: u32) -> Self {
         Self { fd, number: 0 }
     }
 
-    /// Whether this is a buffer of that file descriptor.
+    /// Whether the buffer had that file descriptor.
     pub const fn is(&self, fd: u32) -> bool {
         self.fd == fd
     }
@@ -90,7 +94,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// None was made yet.
+    /// No key was made yet.
     pub const fn new() -> Self {
         Self { next: u64::MAX }
     }
@@ -114,8 +118,10 @@ impl Default for Keys {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
-    use std::vec::Vec;
+    use std::{
+        collections::BTreeMap,
+        vec::Vec, //
+    };
 
     fn segments(list: &[(u64, u64)]) -> impl Iterator<Item = Segment> + '_ {
         let segment = |&(address, len): &(u64, u64)| Segment { address, len };
@@ -129,8 +135,8 @@ mod tests {
         for flag in [dma_flag::WC, dma_flag::COHERENT, dma_flag::WC | 4] {
             assert_eq!(ordinary_memory(flag), Err(Refused::NoSuchMemory));
         }
-        assert_eq!(ordinary_memory(3), Err(Refused::Senseless));
-        assert_eq!(ordinary_memory(!0), Err(Refused::Senseless));
+        assert_eq!(ordinary_memory(3), Err(Refused::Contradiction));
+        assert_eq!(ordinary_memory(!0), Err(Refused::Contradiction));
     }
 
     #[test]

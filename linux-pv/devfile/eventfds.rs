@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a program wants of an eventfd: to have it make a device model's hypercall (`IRQFD`), or to have it signalled
-//! by a guest ([`crate::ioreq`]).
+//! Requests about eventfds: to make a device model's hypercall when one is signalled (`IRQFD`), or
+//! to signal one for a guest's write ([`crate::ioreq`]).
 
-use xen_abi::hvm::dm_op::op;
-use xen_abi::linux::privcmd::{IOEVENTFD_FLAG_DEASSIGN, IRQFD_FLAG_DEASSIGN};
+use xen_abi::{
+    hvm::dm_op::op,
+    linux::privcmd::{
+        IOEVENTFD_FLAG_DEASSIGN,
+        IRQFD_FLAG_DEASSIGN, //
+    },
+};
 
 const _: () = assert!(IRQFD_FLAG_DEASSIGN == IOEVENTFD_FLAG_DEASSIGN);
 
-/// What a request is to do.
+/// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Begin.
+    /// Assigns the eventfd.
     Assign,
-    /// End what was begun.
+    /// Takes the assignment back.
     Deassign,
 }
 
 impl Action {
-    /// By a request's flags. `None` if there is one that nobody knows.
+    /// The action that a request's flags ask for. `None` if a flag is unknown.
     pub fn of(flags: u32) -> Option<Self> {
         match flags {
             0 => Some(Self::Assign),
@@ -28,14 +33,15 @@ impl Action {
     }
 }
 
-/// Most bytes of a hypercall's buffer that [`is_brief`] says yes to. No operation has more.
-pub const BRIEF: usize = 128;
+/// Most bytes of the buffer of a hypercall that [is brief](is_brief). No operation has more.
+pub const MAX_BRIEF: usize = 128;
 
-/// Whether a device model's hypercall with this buffer is over in no time, so that it may be made with interrupts
-/// off and a lock held.
+/// Whether a device model's hypercall with this buffer takes so little time that it may be made
+/// with interrupts off and a lock held.
 ///
-/// That is so for those that raise an interrupt, which is what an eventfd is for. Others go through all of a
-/// guest's memory and stop now and then to let this domain's interrupts in, which would then wait for the end.
+/// That is so for those that raise an interrupt, which is what an eventfd is for. Others go through
+/// all of a guest's memory, and are preempted so that this domain can take its interrupts; with
+/// interrupts off it could not before the end.
 pub fn is_brief(buffer: &[u8]) -> bool {
     let Some(code) = buffer.first_chunk() else {
         return false;
@@ -45,7 +51,7 @@ pub fn is_brief(buffer: &[u8]) -> bool {
         code,
         op::SET_PCI_INTX_LEVEL | op::SET_ISA_IRQ_LEVEL | op::INJECT_MSI | op::SET_IRQ_LEVEL
     );
-    raises && buffer.len() <= BRIEF
+    raises && buffer.len() <= MAX_BRIEF
 }
 
 #[cfg(test)]
@@ -63,12 +69,12 @@ mod tests {
 
     #[test]
     fn only_interrupts_are_brief() {
-        let mut buffer = [0; BRIEF + 1];
+        let mut buffer = [0; MAX_BRIEF + 1];
         for code in 0u32..=255 {
             buffer[..4].copy_from_slice(&code.to_ne_bytes());
             let brief = [8, 9, 14, 19].contains(&code);
             assert_eq!(is_brief(&buffer[..16]), brief, "{code}");
-            assert_eq!(is_brief(&buffer[..BRIEF]), brief, "{code}");
+            assert_eq!(is_brief(&buffer[..MAX_BRIEF]), brief, "{code}");
             assert!(!is_brief(&buffer));
         }
         assert!(!is_brief(&[]) && !is_brief(&[8, 0, 0]));

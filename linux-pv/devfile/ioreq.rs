@@ -2,22 +2,32 @@
 
 //! Answering a guest's writes to a virtqueue's doorbell in place of its device model.
 //!
-//! The hypervisor puts a request into the slot of the vCPU that made it (`struct ioreq`) and sends an event. The
-//! device model's program is told of that event too, and deals with the request if nobody else does. So a request
-//! is touched only if it is ours by all appearance, then claimed, and only what is read after that counts: nobody
-//! but the hypervisor would change it any more, and one who does harms his own guest only.
+//! The hypervisor puts a request into the slot of the vCPU that made it (`struct ioreq`) and sends
+//! an event. The device model's process gets that event too, and answers the request if it still is
+//! ready. So a request is changed only if it appears to be for a doorbell that is known here. It is
+//! claimed then, and only what is read after that counts: only the hypervisor changes a claimed
+//! request, and a process that does so harms no guest but its own.
 //!
-//! A claim is taken back only if the request has become another one between the look and the claim. Then the
-//! hypervisor has sent another event, which is still to come, and the program does not miss anything.
+//! A claim is taken back only if the request was replaced between the look and the claim. Then the
+//! hypervisor has sent another event, which is still to come, and the process misses nothing.
 
 use core::mem::offset_of;
 
-use xen_abi::hvm::ioreq::{direction, kind, state, Ioreq};
-use xen_abi::linux::privcmd::Ioeventfd;
+use xen_abi::{
+    hvm::ioreq::{
+        direction,
+        kind,
+        state,
+        Ioreq, //
+    },
+    linux::privcmd::Ioeventfd, //
+};
 
-/// Where a virtio device has its doorbell, in bytes (`VIRTIO_MMIO_QUEUE_NOTIFY`, `uapi/linux/virtio_mmio.h`).
+/// Where a virtio device has its doorbell, in bytes (`VIRTIO_MMIO_QUEUE_NOTIFY`,
+/// `uapi/linux/virtio_mmio.h`).
 pub const QUEUE_NOTIFY: u64 = 0x50;
-/// The bits of what is written there that name the queue (virtio 1.2, 4.2.2; the rest may be the driver's).
+/// The bits of what is written there that name the queue (virtio 1.2, 4.2.2; the rest may be the
+/// driver's).
 const QUEUE_MASK: u64 = 0xffff;
 
 /// Bits of [`Ioreq::status`].
@@ -26,24 +36,24 @@ const DATA_IS_ADDRESS: u8 = 1 << 4;
 const DIRECTION: u32 = 5;
 
 /// Most vCPUs of a guest.
-pub const MOST_VCPUS: u32 = 4096;
+pub const MAX_VCPUS: u32 = 4096;
 
 /// Slots in a page.
 const SLOTS: u32 = (xen_abi::PAGE_SIZE / size_of::<Ioreq>()) as u32;
 
-/// How many pages the slots of that many vCPUs take.
+/// The number of pages for the slots of `vcpus` vCPUs.
 pub fn pages(vcpus: u32) -> u32 {
     vcpus.div_ceil(SLOTS)
 }
 
-/// Where a vCPU's slot is: the page, and the offset in there in bytes.
+/// The page of a vCPU's slot, and the slot's offset in the page in bytes.
 pub fn place(vcpu: u32) -> (usize, usize) {
     let (page, slot) = (vcpu / SLOTS, vcpu % SLOTS);
     (page as usize, slot as usize * size_of::<Ioreq>())
 }
 
-/// A vCPU's slot. Others change it at any time, so each call accesses it once. Offsets are those of [`Ioreq`]'s
-/// fields.
+/// A vCPU's slot. It is shared memory that may change at any time, so each call accesses it once.
+/// Offsets are those of [`Ioreq`]'s fields.
 pub trait Slot {
     /// Loads a byte.
     fn load8(&self, at: usize) -> u8;
@@ -51,9 +61,10 @@ pub trait Slot {
     fn load32(&self, at: usize) -> u32;
     /// Loads 64 bits.
     fn load64(&self, at: usize) -> u64;
-    /// What is loaded later is no older than what was loaded before.
+    /// Orders loads before it before loads after it.
     fn read_barrier(&self);
-    /// Stores `new` if there is `old`, and returns whether there was; in one step, and a full barrier.
+    /// Stores `new` if the byte is `old`, and returns whether it was: one atomic step, and a full
+    /// barrier.
     fn replace8(&self, at: usize, old: u8, new: u8) -> bool;
 }
 
@@ -90,7 +101,8 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// The one that a program has in mind. `None` if there cannot be such a device, or such accesses.
+    /// The doorbell that a process names. `None` if there cannot be such a device, or such
+    /// accesses.
     pub fn of(args: &Ioeventfd) -> Option<Self> {
         args.addr.checked_add(args.addr_len.into())?;
         matches!(args.addr_len, 1 | 2 | 4 | 8).then_some(Self {
@@ -108,12 +120,13 @@ impl Doorbell {
     }
 }
 
-/// Answers the request in a slot if `find` knows whom to tell of it, and tells him by `ring`, before the guest goes
-/// on. Returns whether it did: then the hypervisor has to be sent an event.
+/// Answers the request in a slot if `find` finds what is assigned to it; `signal` is called with
+/// that before the guest continues. Returns whether it did: then the hypervisor has to be sent an
+/// event.
 pub fn serve<S: Slot, T>(
     slot: &S,
     find: impl Fn(&Write) -> Option<T>,
-    ring: impl FnOnce(T),
+    signal: impl FnOnce(T),
 ) -> bool {
     const AT: usize = offset_of!(Ioreq, status);
     let ready = slot.load8(AT);
@@ -128,14 +141,14 @@ pub fn serve<S: Slot, T>(
     }
     let with = |state| ready & !STATE | state;
     if !slot.replace8(AT, ready, with(state::INPROCESS)) {
-        // The program was faster.
+        // The process was faster.
         return false;
     }
-    let Some(whom) = look() else {
+    let Some(assigned) = look() else {
         slot.replace8(AT, with(state::INPROCESS), ready);
         return false;
     };
-    ring(whom);
+    signal(assigned);
     slot.replace8(AT, with(state::INPROCESS), with(state::RESP_READY))
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which part of a program's address space it wants frames of another domain in, and whether it may.
+//! Where in its address space a process may map frames of another domain.
 
 /// Bytes of a page and of a frame.
 pub const PAGE: u64 = 4096;
@@ -30,7 +30,7 @@ impl Span {
         self.start + self.pages * PAGE
     }
 
-    /// How many pages it has.
+    /// The number of its pages.
     pub fn pages(&self) -> u64 {
         self.pages
     }
@@ -41,23 +41,24 @@ impl Span {
     }
 }
 
-/// In what way a list of frames may be mapped.
+/// The part of an area that a list of frames may fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The area is new and is filled as a whole.
     Whole,
-    /// Holes of an area are filled that could not be filled before; each page of them must be empty.
+    /// Holes of an area are filled that could not be filled before; each page of them must be
+    /// empty.
     Holes,
 }
 
-/// Whether frames may be mapped to `wanted`, at `address`, in an area of the program's that has been
-/// `used` before or not.
+/// Whether frames may be mapped to `wanted`, at `address`, in an area of the process's that has
+/// been `used` before or not.
 ///
-/// The first time a program fills an area it has to fill all of it: only then is it known how large it
-/// has to be. From then on it may try again where frames were missing.
+/// The first request has to fill all of an area. Later ones may fill pages that are still empty.
 pub fn claim(area: Span, used: bool, address: u64, wanted: Span) -> Option<Claim> {
     if used {
-        // The address need not be that of a page, but what it leaves of the first page counts at the end.
+        // The address need not be that of a page, but what it leaves of the first page counts at
+        // the end.
         let end = address.checked_add(wanted.pages * PAGE)?;
         let inside = area.contains(&wanted) && end <= area.end();
         inside.then_some(Claim::Holes)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Offsets in a file at which a program finds what it has announced to map.
+//! Offsets in a file at which a process maps what it has announced.
 
-/// Where `count` pages go among those there are, each a first page and a number of pages, in ascending order:
-/// the first gap that is larger than needed, or else the end. `None` if there is no room at the end.
+/// The first page for `count` pages among those that are taken, which are in ascending order, each
+/// a first page and a number of pages: in the first gap that is larger than needed, or else at the
+/// end. `None` if there is no room at the end.
 pub fn first_fit(taken: impl IntoIterator<Item = (u64, u64)>, count: u64) -> Option<u64> {
     let mut first = 0u64;
     for (start, pages) in taken {

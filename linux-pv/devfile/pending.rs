@@ -2,24 +2,28 @@
 
 //! The queue of ports that have had an event and were not read yet.
 //!
-//! One side puts in, at any time and on any CPU, under a lock of its own that never waits ([`Producer`]);
-//! the other takes out under a lock that may be held while a program's memory is paged in
-//! ([`Consumer`]). They share [`Indexes`], so neither takes the other's lock: events keep coming while a
-//! program reads. To make room for more both locks are needed ([`grow`]).
+//! One side puts ports in, at any time and on any CPU, under a spin lock ([`Producer`]); the other
+//! takes them out under a lock that may be held while a process's memory is paged in
+//! ([`Consumer`]). They share [`Indexes`], so neither takes the other's lock: events keep coming
+//! while a process reads. To make room for more both locks are needed ([`grow`]).
 //!
-//! A port that was read sends nothing before the program says so. So the queue never overflows as long as
-//! there is a slot for each port and the program does not say so twice; if it does, the queue says that
-//! events were lost until it is reset.
+//! A port that was read sends nothing before the process has written it back. So the queue never
+//! overflows as long as there is a slot for each port and the process does not write one back
+//! twice; if it does, [`Indexes::has_overflowed`] is true until the queue is reset.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{
+    AtomicBool,
+    AtomicU32,
+    Ordering, //
+};
 
-/// Slots of the first queue; it doubles from there.
+/// Slots of the first queue; larger ones have a power of two of them.
 pub const FIRST_SLOTS: usize = 64;
 
-/// Most slots: there are no more ports than that, and then some.
+/// Most slots: more than there are ports.
 pub const MAX_SLOTS: usize = 1 << 20;
 
-/// Where the producer and the consumer are: both run freely and wrap.
+/// The indexes of producer and consumer, which run freely and wrap.
 #[derive(Debug, Default)]
 pub struct Indexes {
     produced: AtomicU32,
@@ -37,7 +41,7 @@ impl Indexes {
         }
     }
 
-    /// How many ports wait to be read.
+    /// The number of ports that wait to be read.
     pub fn len(&self) -> u32 {
         let consumed = self.consumed.load(Ordering::Relaxed);
         self.produced.load(Ordering::Acquire).wrapping_sub(consumed)
@@ -48,16 +52,16 @@ impl Indexes {
         self.len() == 0
     }
 
-    /// Whether events were lost for want of a slot.
+    /// Whether events were lost because no slot was free.
     pub fn has_overflowed(&self) -> bool {
         self.overflow.load(Ordering::Relaxed)
     }
 }
 
-/// What came of putting a port in.
+/// The result of putting a port in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// All ports before it have been taken out: whoever waits has to be woken.
+    /// All ports before it have been taken out: readers that wait have to be woken.
     First,
     /// There are ports before it, or it has been taken out itself already.
     More,
@@ -65,8 +69,8 @@ pub enum Pushed {
     Lost,
 }
 
-/// The side that puts in. `S` are the slots, of which both sides hold the same: a power of two of them,
-/// or none.
+/// The side that puts in. `S` are the slots, of which both sides hold the same: a power of two of
+/// them, or none.
 #[derive(Debug)]
 pub struct Producer<S>(S);
 
@@ -100,9 +104,10 @@ impl<S: AsRef<[AtomicU32]>> Producer<S> {
                 return Pushed::Lost;
             }
         }
-        // Whoever sees the index sees the port. And it is seen before the look at what the consumer has done
-        // meanwhile: it may just have taken out the last port before this one, found no other, and be about
-        // to wait. (It looks once more after it has said that it waits, with a full barrier between.)
+        // A consumer that sees the index sees the port. And the index is stored before the load
+        // that follows: the consumer may just have taken out the last port before this one, found
+        // no other, and be about to wait. (It looks once more after it has queued itself as
+        // waiting, with a full barrier between.)
         indexes
             .produced
             .store(produced.wrapping_add(1), Ordering::SeqCst);
@@ -120,7 +125,7 @@ impl<S: AsRef<[AtomicU32]>> Consumer<S> {
         Self(slots)
     }
 
-    /// Copies ports without taking them out, those after the first `skip`, and returns how many.
+    /// Copies the ports after the first `skip` without taking them out, and returns how many.
     #[inline]
     pub fn peek(&self, indexes: &Indexes, skip: u32, out: &mut [u32]) -> usize {
         let waiting = indexes.len().saturating_sub(skip);
@@ -136,7 +141,7 @@ impl<S: AsRef<[AtomicU32]>> Consumer<S> {
         count
     }
 
-    /// Takes out that many ports, or all if there are fewer.
+    /// Takes out `count` ports, or all if there are fewer.
     #[inline]
     pub fn consume(&mut self, indexes: &Indexes, count: u32) {
         let count = count.min(indexes.len());
@@ -147,8 +152,8 @@ impl<S: AsRef<[AtomicU32]>> Consumer<S> {
     }
 }
 
-/// How many slots a queue of `slots` for `ports` ports should have, if that is more than it has. `None`
-/// also if there are more ports than there can be.
+/// The number of slots for `ports` ports, if a queue of `slots` has too few. `None` also if there
+/// are more ports than there can be.
 pub fn slots_for(ports: usize, slots: usize) -> Option<usize> {
     if ports <= slots {
         return None;
@@ -157,8 +162,8 @@ pub fn slots_for(ports: usize, slots: usize) -> Option<usize> {
     (more <= MAX_SLOTS).then_some(more)
 }
 
-/// Moves what is queued to new slots, of which there must be a power of two and no fewer than before;
-/// returns the old ones.
+/// Moves queued ports to new slots, a power of two of them and no fewer than before; returns the
+/// old ones.
 pub fn grow<S: AsRef<[AtomicU32]> + Clone>(
     producer: &mut Producer<S>,
     consumer: &mut Consumer<S>,

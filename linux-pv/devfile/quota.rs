@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much of something all programs together may have.
+//! A limit on what all processes together may have.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 
-/// How much is in use. The limit is told each time, for it can be changed at any time.
+/// The amount in use. The limit is passed with each request, since it can be changed at any time.
 #[derive(Debug, Default)]
 pub struct Quota(AtomicU32);
 
@@ -14,7 +17,7 @@ impl Quota {
         Self(AtomicU32::new(0))
     }
 
-    /// Takes `count` more; returns whether that is within the limit, and else takes nothing.
+    /// Takes `count` more if that is within the limit; returns whether it did.
     #[must_use]
     pub fn take(&self, count: u32, limit: u32) -> bool {
         let more = |used: u32| used.checked_add(count).filter(|used| *used <= limit);
@@ -28,7 +31,7 @@ impl Quota {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// How much is in use.
+    /// The amount in use.
     pub fn used(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }

@@ -2,17 +2,20 @@
 
 //! A file's restriction to one domain.
 //!
-//! A device model runs with files that were restricted before it began to look at its guest, so that a
-//! guest which takes it over gets at no other domain.
+//! A device model restricts its files before it handles anything of its guest, so that a guest
+//! which takes it over cannot reach another domain.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 
-/// A file may reach all domains, or one; once it is one, it stays that one. May be used by several
-/// threads at once.
+/// The domains that a file may be used for: all, or one, which never changes then. May be used by
+/// several threads at once.
 #[derive(Debug)]
 pub struct Restriction(AtomicU32);
 
-/// No domain has this number, they are 16 bits wide.
+/// No restriction; domain numbers are 16 bits wide.
 const NONE: u32 = u32::MAX;
 
 impl Restriction {
@@ -21,7 +24,7 @@ impl Restriction {
         Self(AtomicU32::new(NONE))
     }
 
-    /// Only this one from the beginning.
+    /// Only this domain from the beginning.
     pub const fn to(domain: u16) -> Self {
         Self(AtomicU32::new(domain as u32))
     }
@@ -32,21 +35,21 @@ impl Restriction {
         u16::try_from(self.0.load(Ordering::Relaxed)).ok()
     }
 
-    /// Whether there is one.
+    /// Whether there is a restriction.
     #[inline]
     pub fn is_some(&self) -> bool {
         self.domain().is_some()
     }
 
-    /// Whether this domain may be reached. The number is as wide as a program has passed it: one that
-    /// does not fit names no domain.
+    /// Whether the file may be used for this domain. The number is as wide as a process has passed
+    /// it: one that does not fit names no domain.
     #[inline]
     pub fn allows(&self, domain: u32) -> bool {
         self.domain().is_none_or(|only| u32::from(only) == domain)
     }
 
-    /// Restricts to a domain unless there is a restriction; returns whether it now is this domain. Of
-    /// several threads that try at once, one wins.
+    /// Restricts to a domain unless there is a restriction; returns whether it now is this domain.
+    /// Of several threads that try at once, one wins.
     pub fn set(&self, domain: u16) -> bool {
         match self.set_once(domain) {
             Ok(()) => true,

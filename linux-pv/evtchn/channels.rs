@@ -2,28 +2,42 @@
 
 //! The ports that a file has bound.
 
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::Relaxed;
-
-use kernel::prelude::*;
-use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
 use kernel_ext::chardev::error;
-use xen::event::port::Port;
-use xen::event::{DeferredCell, Eoi, Event, EventChannel, Handler};
+use xen::event::{
+    port::Port,
+    DeferredCell,
+    Eoi,
+    Event,
+    EventChannel,
+    Handler, //
+};
 use xen_abi::errno;
 
 use crate::pending::Pending;
 
-/// What is called for a port's events: it has the program read the port. No further event comes from there
-/// until the program writes the port back.
+/// What is called for a port's events: it queues the port for reading. No further event comes from
+/// the port until the process writes it back.
 struct OnEvent {
     port: u32,
     pending: Arc<Pending>,
-    /// The event that the program has to answer.
-    unanswered: DeferredCell,
-    /// The port is being unbound: the program is not to hear of it any more.
-    closing: AtomicBool,
+    /// The event that is ended when the process writes the port back.
+    deferred: DeferredCell,
+    /// The port is being unbound: its events are not queued any more.
+    closing: AtomicFlag,
 }
 
 impl Handler for OnEvent {
@@ -31,9 +45,9 @@ impl Handler for OnEvent {
         if self.closing.load(Relaxed) {
             return event.handled();
         }
-        let (eoi, unanswered) = event.defer();
-        // Before the program can read the port, and answer.
-        self.unanswered.put(unanswered);
+        let (eoi, deferred) = event.defer();
+        // Before the process can read the port, and write it back.
+        self.deferred.put(deferred);
         self.pending.push(self.port);
         eoi
     }
@@ -54,13 +68,13 @@ impl Channels {
         self.channels.get(&port).is_some()
     }
 
-    /// How many ports there are.
+    /// The number of bound ports.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// Binds a port, whose events go to `pending` from then on. `name` is for `/proc/interrupts`. May sleep.
-    /// If it fails the port is closed.
+    /// Binds a port, whose events go to `pending` from then on. `name` is for `/proc/interrupts`.
+    /// May sleep. If it fails the port is closed.
     pub(crate) fn bind(&mut self, port: Port, name: &CStr, pending: &Arc<Pending>) -> Result<u32> {
         let number = port.number();
         if self.has(number) {
@@ -71,8 +85,8 @@ impl Channels {
         let handler = OnEvent {
             port: number,
             pending: pending.clone(),
-            unanswered: DeferredCell::default(),
-            closing: AtomicBool::new(false),
+            deferred: DeferredCell::default(),
+            closing: AtomicFlag::new(false),
         };
         let channel = KBox::pin_init(EventChannel::adopt(port, name, handler), GFP_KERNEL_ACCOUNT)?;
         self.channels.insert(reserved.into_node(number, channel));
@@ -96,13 +110,13 @@ impl Channels {
         Ok(())
     }
 
-    /// The program has dealt with a port's event, and the port may send the next. Nothing happens if it is
-    /// not bound, or has sent none.
+    /// Ends a port's event, so that the port may send the next: the process has written it back.
+    /// Nothing happens if it is not bound, or has sent none.
     #[inline]
-    pub(crate) fn answer(&self, port: u32) {
+    pub(crate) fn end_event(&self, port: u32) {
         if let Some(channel) = self.channels.get(&port) {
-            if let Some(unanswered) = channel.handler().unanswered.take() {
-                unanswered.finish(true);
+            if let Some(deferred) = channel.handler().deferred.take() {
+                deferred.finish(true);
             }
         }
     }
@@ -110,7 +124,7 @@ impl Channels {
 
 fn close(channel: Channel) {
     channel.handler().closing.store(true, Relaxed);
-    // An event that nobody answers stays unanswered: the port is about to go, and so is its interrupt.
+    // A deferred event is not ended: the port is about to go, and so is its interrupt.
     drop(channel);
 }
 

@@ -1,29 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open file: what a program asks for.
+//! An open file: the requests of a process.
 //!
-//! Requests that bind and unbind exclude each other, and so do writes, by the lock of `channels`. It may be
-//! held for long (hypercalls, a handler that is running), but never by what a reader or an event waits for.
+//! Requests that bind and unbind exclude each other, and so do writes, by the lock of `channels`.
+//! It may be held for long (hypercalls, a handler that is running), but nothing that a reader or an
+//! event waits for takes it.
 
-use kernel::iov::{IovIterDest, IovIterSource};
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{error, OpenFile, Opener, Poll, Ready, SignalQueue, Wait};
-use kernel_ext::user;
-use xen::devfile::{self, ListedStats, Shared};
-use xen::domain::DomId;
-use xen::event::port::{self, Port};
-use xen_abi::errno;
-use xen_abi::linux::evtchn::{self as abi, ioctl};
-use xen_abi::xen::domid;
+use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    chardev::{
+        error,
+        OpenFile,
+        Opener,
+        Poll,
+        Ready,
+        SignalQueue,
+        Wait, //
+    },
+    user, //
+};
+use xen::{
+    devfile::{
+        self,
+        ListedStats,
+        Shared, //
+    },
+    domain::DomId,
+    event::port::{
+        self,
+        Port, //
+    },
+};
+use xen_abi::{
+    errno,
+    linux::evtchn::{
+        self as abi,
+        ioctl, //
+    },
+    xen::domid, //
+};
 use xen_devfile::restrict::Restriction;
 
-use crate::channels::Channels;
-use crate::pending::{Pending, MOST};
-use crate::stats::Stats;
+use crate::{
+    channels::Channels,
+    pending::{
+        Pending,
+        MAX_BYTES, //
+    },
+    stats::Stats, //
+};
 
 /// An open file.
 #[pin_data]
@@ -31,7 +72,7 @@ pub(crate) struct File {
     #[pin]
     channels: Mutex<Channels>,
     pending: Arc<Pending>,
-    /// What the ports' interrupts are called.
+    /// The name of the ports' interrupts in `/proc/interrupts`.
     name: CString,
     /// After the ports, so that what they hold stays visible until they are gone.
     stats: ListedStats<Self>,
@@ -68,9 +109,10 @@ impl OpenFile for File {
         self.pending.read(to, wait)
     }
 
-    /// The ports that may send the next event. All numbers are there before the first one counts.
+    /// Takes the ports that may send the next event. All numbers are copied before the first event
+    /// is ended.
     fn write(&self, from: &mut IovIterSource<'_>) -> Result<usize> {
-        let count = from.len().min(MOST) / size_of::<u32>();
+        let count = from.len().min(MAX_BYTES) / size_of::<u32>();
         let mut few = [0; 32];
         let mut many = KVec::new();
         let ports: &mut [u32] = match few.get_mut(..count) {
@@ -86,7 +128,7 @@ impl OpenFile for File {
         user::copy_from_iter(from, ports)?;
         let channels = self.channels.lock();
         for port in ports.iter() {
-            channels.answer(*port);
+            channels.end_event(*port);
         }
         Ok(size_of_val(ports))
     }
@@ -130,7 +172,7 @@ impl devfile::Driver for File {
 }
 
 impl File {
-    /// Most requests are not for a file that is restricted, whatever they say.
+    /// Most requests are refused for a file that is restricted, whatever domain they name.
     fn unrestricted(&self) -> Result {
         if self.stats.restriction.is_some() {
             return Err(EACCES);
@@ -165,7 +207,7 @@ impl File {
         self.bind(channels, Port::alloc_unbound(domain)?)
     }
 
-    /// Unlike the others it returns 0, for the program knows the port.
+    /// Unlike the others it returns 0: the process has named the port.
     fn bind_static(&self, channels: &mut Channels, argument: usize) -> Result<isize> {
         let args: abi::Port = user::read(argument)?;
         if channels.has(args.port) {
@@ -175,7 +217,7 @@ impl File {
         Ok(0)
     }
 
-    /// Called with the lock of the channels held, so nothing is bound meanwhile.
+    /// Called with the lock of the channels held, so that nothing is bound meanwhile.
     fn restrict(&self, argument: usize) -> Result<isize> {
         self.unrestricted()?;
         let args: abi::RestrictDomid = user::read(argument)?;

@@ -1,30 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ports that have had an event and wait to be read.
+//! The queue of ports that have had an event and wait to be read.
 //!
-//! Two locks, taken in this order: that of the reader, which may be held while the program's memory is paged
-//! in, and that of the events, which is taken with interrupts off.
+//! Two locks, taken in this order: that of the reader, which may be held while the process's memory
+//! is paged in, and that of the events, which is taken with interrupts off.
 
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU32, AtomicUsize};
+use core::sync::atomic::AtomicU32;
 
-use kernel::iov::IovIterDest;
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{new_wait_queue, Poll, Ready, SignalQueue, Wait, WaitQueue};
-use kernel_ext::sync::{new_irq_spinlock, IrqSpinLock};
-use kernel_ext::user;
+use kernel::{
+    iov::IovIterDest,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    chardev::{
+        new_wait_queue,
+        Poll,
+        Ready,
+        SignalQueue,
+        Wait,
+        WaitQueue, //
+    },
+    sync::{
+        new_irq_spinlock,
+        IrqSpinLock, //
+    },
+    user, //
+};
 use xen::page::PAGE_SIZE;
-use xen_devfile::pending::{grow, reset, slots_for, Consumer, Indexes, Producer, Pushed};
+use xen_devfile::pending::{
+    grow,
+    reset,
+    slots_for,
+    Consumer,
+    Indexes,
+    Producer,
+    Pushed, //
+};
 
 /// Bytes of a port's number.
 const PORT: usize = size_of::<u32>();
 
-/// Most bytes of a read or write that count.
-pub(crate) const MOST: usize = PAGE_SIZE;
+/// Most bytes that a read or write transfers.
+pub(crate) const MAX_BYTES: usize = PAGE_SIZE;
 
-/// Where ports are kept, for both sides of the queue.
+/// The memory of the queue, for both its sides.
 #[derive(Clone)]
 struct Slots(Arc<KVVec<AtomicU32>>);
 
@@ -45,7 +73,7 @@ impl AsRef<[AtomicU32]> for Slots {
     }
 }
 
-/// What events change, under their lock.
+/// The side of the queue that events change, under their lock.
 struct Events {
     producer: Producer<Slots>,
     count: u64,
@@ -55,8 +83,8 @@ struct Events {
 #[pin_data]
 pub(crate) struct Pending {
     indexes: Indexes,
-    /// How many slots there are.
-    room: AtomicUsize,
+    /// The number of slots.
+    room: Atomic<usize>,
     #[pin]
     consumer: Mutex<Consumer<Slots>>,
     #[pin]
@@ -67,7 +95,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// An empty queue without room.
+    /// An empty queue without slots. May sleep.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let slots = Slots::new(0)?;
         let events = Events {
@@ -77,7 +105,7 @@ impl Pending {
         Arc::pin_init(
             pin_init!(Self {
                 indexes: Indexes::new(),
-                room: AtomicUsize::new(0),
+                room: Atomic::new(0),
                 consumer <- new_mutex!(Consumer::new(slots), "evtchn reader"),
                 events <- new_irq_spinlock!(events, "evtchn events"),
                 readers <- new_wait_queue!("evtchn readers"),
@@ -87,7 +115,7 @@ impl Pending {
         )
     }
 
-    /// Puts in a port that has had an event. Any context.
+    /// Queues a port that has had an event. Any context.
     #[inline]
     pub(crate) fn push(&self, port: u32) {
         let mut events = self.events.lock();
@@ -100,7 +128,7 @@ impl Pending {
         }
     }
 
-    /// Makes sure that there is a slot for each of `ports` ports. May sleep.
+    /// Makes sure of a slot for each of `ports` ports. May sleep.
     pub(crate) fn make_room(&self, ports: usize) -> Result {
         let mut consumer = self.consumer.lock();
         let room = self.room.load(Relaxed);
@@ -118,15 +146,15 @@ impl Pending {
         Ok(())
     }
 
-    /// Reads the numbers of ports, as many as there are and fit.
+    /// Reads the numbers of ports, as many as are queued and fit.
     ///
     /// # Errors
     ///
-    /// `EFBIG` if events were lost, `EAGAIN` if it had to wait and should not, `EFAULT` if the program's
-    /// buffer is not there, in which case the ports stay.
+    /// `EFBIG` if events were lost, `EAGAIN` if it had to wait and must not, `EFAULT` if the
+    /// process's buffer cannot be written, in which case the ports stay queued.
     pub(crate) fn read(&self, to: &mut IovIterDest<'_>, wait: Wait) -> Result<usize> {
-        let most = to.len().min(MOST) / PORT;
-        if most == 0 {
+        let max = to.len().min(MAX_BYTES) / PORT;
+        if max == 0 {
             return Ok(0);
         }
         loop {
@@ -138,7 +166,7 @@ impl Pending {
                 return Err(EFBIG);
             }
             if !self.indexes.is_empty() {
-                return self.deliver(&mut consumer, to, most);
+                return self.deliver(&mut consumer, to, max);
             }
             drop(consumer);
             if wait != Wait::ForData {
@@ -152,12 +180,12 @@ impl Pending {
         &self,
         consumer: &mut Consumer<Slots>,
         to: &mut IovIterDest<'_>,
-        most: usize,
+        max: usize,
     ) -> Result<usize> {
         let mut chunk = [0; 64];
         let mut done = 0;
-        while done < most {
-            let part = (most - done).min(chunk.len());
+        while done < max {
+            let part = (max - done).min(chunk.len());
             let room = chunk.get_mut(..part).unwrap_or_default();
             let count = consumer.peek(&self.indexes, done as u32, room);
             if count == 0 {
@@ -170,7 +198,7 @@ impl Pending {
         Ok(done * PORT)
     }
 
-    /// Empties the queue and forgets that events were lost.
+    /// Empties the queue, after which no events count as lost.
     pub(crate) fn reset(&self) {
         let mut consumer = self.consumer.lock();
         let mut events = self.events.lock();
@@ -189,7 +217,7 @@ impl Pending {
         }
     }
 
-    /// Who wants a signal.
+    /// The processes that want a signal (`O_ASYNC`).
     pub(crate) fn signals(&self) -> &SignalQueue {
         &self.signals
     }

@@ -4,8 +4,13 @@
 
 use core::fmt;
 
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::Arc;
+use kernel::sync::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    Arc, //
+};
 use xen_devfile::restrict::Restriction;
 
 use crate::pending::Pending;

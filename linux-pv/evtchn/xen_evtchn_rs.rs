@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/evtchn`: event channels of user programs (xenstored, xenconsoled, device models, backends).
+//! `/dev/xen/evtchn`: event channels of processes (xenstored, xenconsoled, device models,
+//! backends).
 //!
-//! Policy only: mechanism is in crate `xen` (device nodes, event channels) and `xen_devfile` (the queue).
+//! Policy only: mechanism is in crates `kernel_ext` (device files), `xen` (event channels) and
+//! `xen_devfile` (the queue).
 //!
-//! - [`mod@file`] is an open file: what a program asks for.
+//! - [`mod@file`] is an open file: the requests of a process.
 //! - [`channels`] are the ports it has bound, each with its handler.
 //! - [`pending`] are the ports that have had an event and wait to be read.
 //! - [`stats`] is what debugfs shows of a file.
 //!
-//! A port sends one event, which the program reads; then it is silent until the program writes its number
-//! back. So nothing that another domain does makes more work here than the program takes on.
+//! A port sends one event, which the process reads; then it sends none until the process has
+//! written its number back. So no other domain can cause more work here than the process accepts.
 //!
 //! There is no unsafe code here.
 

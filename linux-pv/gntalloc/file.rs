@@ -1,39 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open file: the pages that a program has made.
+//! An open file: the pages that a process shares with other domains.
 //!
-//! The lock of the pages is taken in `mmap`, with the address space locked, so the program's memory is never
-//! accessed with it held.
+//! The lock of the pages is taken in `mmap`, with the address space locked, so the process's memory
+//! is never accessed with it held.
 
-use core::mem::offset_of;
-use core::ops::Range;
+use core::{
+    mem::offset_of,
+    ops::Range, //
+};
 
-use kernel::fmt;
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::rbtree::{RBTree, RBTreeNode};
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{OpenFile, Opener};
-use kernel_ext::user;
-use kernel_ext::vma::NewArea;
-use xen::devfile::{self, ListedStats, Shared};
-use xen::domain::DomId;
-use xen::grant::{Access, UnmapNotification};
-use xen::page::PAGE_SIZE;
-use xen::vma::shared;
-use xen_abi::linux::gntalloc::{self as abi, ioctl};
+use kernel::{
+    fmt, new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    chardev::{
+        OpenFile,
+        Opener, //
+    },
+    user,
+    vma::NewArea, //
+};
+use xen::{
+    devfile::{
+        self,
+        ListedStats,
+        Shared, //
+    },
+    domain::DomId,
+    grant::{
+        Access,
+        UnmapNotification, //
+    },
+    page::PAGE_SIZE,
+    vma::shared, //
+};
+use xen_abi::linux::gntalloc::{
+    self as abi,
+    ioctl, //
+};
 use xen_devfile::quota::Quota;
 
-use crate::page::{Page, Parts};
-use crate::params;
-use crate::stats::Stats;
+use crate::{
+    page::{
+        Page,
+        Parts, //
+    },
+    params,
+    stats::Stats, //
+};
 
-/// Bytes that an index goes up by from page to page.
+/// Bytes between the indexes of two consecutive pages.
 const STEP: u64 = PAGE_SIZE as u64;
 
-/// Pages that are made at a time. Calls are for few pages as a rule, so that nothing has to be allocated but what stays.
-const TOGETHER: usize = 16;
+/// Pages that are made at a time. Most calls are for few pages, so only memory that stays in use is
+/// allocated.
+const BATCH: usize = 16;
 
 /// The pages of a file, by index.
 #[derive(Default)]
@@ -112,7 +147,7 @@ impl devfile::Driver for File {
     }
 }
 
-/// The indexes of so many pages; `None` for one that there cannot be.
+/// The indexes of `count` pages; `None` for one that exceeds 64 bits.
 fn indexes(first: u64, count: u64) -> impl Iterator<Item = Option<u64>> {
     (0..count).map(move |number| first.checked_add(number.checked_mul(STEP)?))
 }
@@ -131,7 +166,7 @@ impl File {
             pages.next = index.wrapping_add(u64::from(args.count) * STEP);
             index
         };
-        // This goes first, for the structure ends with the first reference.
+        // First, since the structure ends with the first reference.
         user::write(argument, &args)?;
         let mut made = Made {
             file: self,
@@ -140,12 +175,12 @@ impl File {
         while parts.left() > 0 {
             list = made.more(&args, &mut parts, list)?;
         }
-        // They are the program's now.
+        // They are the process's now.
         core::mem::forget(made);
         Ok(())
     }
 
-    /// Gives pages up: all, or none if one of them is not there.
+    /// Gives pages up: all, or none if one of them does not exist.
     fn dealloc(&self, argument: usize) -> Result {
         let args: abi::DeallocGref = user::read(argument)?;
         let mut pages = self.pages.lock();
@@ -155,7 +190,8 @@ impl File {
             return Err(EINVAL);
         }
         for index in indexes(args.index, args.count.into()).flatten() {
-            // Those that no area shows go at once. That needs none of the locks held here.
+            // Pages that are in no memory area are freed at once. That needs none of the locks held
+            // here.
             drop(pages.pages.remove(&index));
         }
         pages.count -= args.count as usize;
@@ -180,15 +216,15 @@ impl File {
     }
 }
 
-/// Pages that were made for a program that does not know of all of them yet. Dropped, it gives them up again.
+/// Pages of a request that is not complete yet. Dropping it gives them up.
 struct Made<'a> {
     file: &'a File,
     indexes: Range<u64>,
 }
 
 impl Made<'_> {
-    /// Makes as many more as there are parts for, but not more than [`TOGETHER`], and writes their references to the
-    /// program's memory at `list`. Returns where further ones go.
+    /// Makes as many more as there are parts for, but no more than [`BATCH`], and writes their
+    /// references to the process's memory at `list`. Returns the address for further ones.
     fn more(&mut self, args: &abi::AllocGref, parts: &mut Parts, list: usize) -> Result<usize> {
         let access = if args.flags & abi::FLAG_WRITABLE != 0 {
             Access::ReadWrite
@@ -196,10 +232,10 @@ impl Made<'_> {
             Access::ReadOnly
         };
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-        let mut references = [0; TOGETHER];
-        let mut nodes = [const { None }; TOGETHER];
+        let mut references = [0; BATCH];
+        let mut nodes = [const { None }; BATCH];
         let mut count = 0;
-        let indexes = indexes(self.indexes.end, TOGETHER.min(parts.left()) as u64);
+        let indexes = indexes(self.indexes.end, BATCH.min(parts.left()) as u64);
         for ((reference, node), index) in references.iter_mut().zip(&mut nodes).zip(indexes) {
             let part = parts.next().ok_or(ENOSPC)?;
             let page = Page::new(DomId::new(args.domid), access, part)?;

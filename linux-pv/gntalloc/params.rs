@@ -4,10 +4,11 @@
 
 kernel_ext::module_params! {
     /// See [`limit`].
-    LIMIT: u32 = 1024, "limit", 0o644, "Maximum number of grants that may be allocated by the gntalloc device";
+    LIMIT: u32 = 1024, "limit", 0o644,
+        "Maximum number of grants that may be allocated by the gntalloc device";
 }
 
-/// Most pages that all programs together may share.
+/// Most pages that all processes together may share.
 pub(crate) fn limit() -> u32 {
     LIMIT.get()
 }

@@ -6,7 +6,10 @@
 
 use core::fmt;
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// See the module.
 pub(crate) struct Stats {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/gntalloc`: pages that user programs share with other domains.
+//! `/dev/xen/gntalloc`: pages that processes share with other domains.
 //!
-//! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space).
+//! Policy only: mechanism is in crates `kernel_ext` (device files, memory areas) and `xen`
+//! (grants).
 //!
-//! - [`page`] is what a page takes of what all programs may share.
-//! - [`mod@file`] is an open file: the pages that a program has made.
-//! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
+//! - [`page`] is a shared page's part of the quota of all processes.
+//! - [`mod@file`] is an open file: the pages that a process shares.
+//! - [`params`] are the module's parameters, and [`stats`] is what debugfs shows of a file.
 //!
-//! A page goes when it was given up or its file was closed, and no area of an address space shows it any more.
-//! If the other domain has it mapped even then, it is left to the kernel, which frees it when it is not: what
-//! another domain can see is never used for anything else.
+//! A page is freed when it was given up or its file was closed, and no memory area has it any more.
+//! If the other domain has it mapped even then, page and grant are left to the kernel's list of
+//! deferred grants: a page that another domain can access is never used for anything else.
 //!
 //! There is no unsafe code here.
 
@@ -21,8 +22,10 @@ mod page;
 mod params;
 mod stats;
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use kernel_ext::device_file;
 use xen::devfile;
 use xen_devfile::quota::Quota;

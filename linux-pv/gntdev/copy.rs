@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Having the hypervisor copy (`GRANT_COPY`).
+//! Copying between grants and the process's memory by the hypervisor (`GRANT_COPY`).
 
 use core::mem::offset_of;
 
 use kernel::prelude::*;
 use kernel_ext::user;
 use xen::grant::CopyBatch;
-use xen_abi::grant_table::status;
-use xen_abi::linux::gntdev as abi;
+use xen_abi::{
+    grant_table::status,
+    linux::gntdev as abi, //
+};
 use xen_devfile::copy::pieces;
 
 use crate::file::File;
 
-/// Copies one segment after the other. The program finds in each what came of it: success, or why the first
-/// piece failed that did.
+/// Copies one segment after the other. The process finds in each its status: success, or why the
+/// first piece that failed did.
 ///
 /// # Errors
 ///
-/// Only if a segment makes no sense or is not there; then some may have been copied and others not.
+/// Only if a segment is invalid or cannot be read; then some may have been copied and others not.
 pub(crate) fn copy(file: &File, argument: usize) -> Result {
     let args: abi::GrantCopy = user::read(argument)?;
     let mut batch = file.take_batch()?;
@@ -28,10 +30,10 @@ pub(crate) fn copy(file: &File, argument: usize) -> Result {
 }
 
 fn copy_all(file: &File, args: &abi::GrantCopy, batch: &mut CopyBatch) -> Result {
-    // The last segment that failed: pieces come in order, so what fails after it is of a later one, or of the
-    // same, of which the program knows.
+    // The last segment that failed. Pieces come in order, so a piece that fails after it is of a
+    // later segment, or of the same, whose status is written already.
     let mut last_failed = None;
-    let mut tell = |segment: usize, why: i16| {
+    let mut report = |segment: usize, why: i16| {
         if last_failed == Some(segment) {
             return Ok(());
         }
@@ -48,16 +50,16 @@ fn copy_all(file: &File, args: &abi::GrantCopy, batch: &mut CopyBatch) -> Result
         user::write(status_of(at)?, &status::OKAY)?;
         for piece in pieces {
             if batch.is_full() {
-                batch.run(&mut tell)?;
+                batch.run(&mut report)?;
             }
             batch.add(&piece, at)?;
         }
         file.count_copied(segment.len.into());
     }
-    batch.run(&mut tell)
+    batch.run(&mut report)
 }
 
-/// Where a segment's status is.
+/// The address of a segment's status.
 fn status_of(segment: usize) -> Result<usize> {
     segment
         .checked_add(offset_of!(abi::CopySegment, status))

@@ -1,36 +1,75 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers shared with other drivers (`DMABUF_*`): grants of another domain's that are made a buffer, and buffers that
-//! are granted to another domain.
+//! Buffers shared with other drivers (`DMABUF_*`): exports, which are grants of another domain that
+//! are made a dma-buf, and imports, which are dma-bufs that are granted to another domain.
 //!
-//! A program knows a buffer by the file descriptor that it had for it when the request was made. What was exported is
-//! there until nobody uses it any more, whether or not the file of this node is still open; what was imported ends with
-//! that file.
+//! A process names a buffer by the file descriptor that it had for it when the request was made. An
+//! export exists until its last user is gone, whether or not the device file is still open; an
+//! import ends with the file.
 //!
-//! No lock is held while buffers are made, waited for or given back, or the program's memory is accessed.
+//! No lock is held while buffers are made, waited for or given back, or the process's memory is
+//! accessed.
 
 use core::mem::offset_of;
 
-use kernel::fs::file::{flags, FileDescriptorReservation};
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::dmabuf::{export, DmaBuf, Exporter, FrameDevice, Pages};
-use kernel_ext::sync::TimedCompletion;
-use kernel_ext::user;
-use xen::devfile::OpenedFile;
-use xen::dmabuf::LentBuffer;
-use xen::domain::{self, DomId};
-use xen::grant::{Access, DeviceGrants, ForeignGrant};
-use xen_abi::linux::gntdev::{self as abi, ioctl};
-use xen_devfile::dmabuf::{ordinary_memory, Key, Keys, Refused};
+use kernel::{
+    fs::file::{
+        flags,
+        FileDescriptorReservation, //
+    },
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    dmabuf::{
+        export,
+        DmaBuf,
+        Exporter,
+        FrameDevice,
+        Pages, //
+    },
+    sync::TimedCompletion,
+    user, //
+};
+use xen::{
+    devfile::OpenedFile,
+    dmabuf::LentBuffer,
+    domain::{
+        self,
+        DomId, //
+    },
+    grant::{
+        Access,
+        DeviceGrants,
+        ForeignGrant, //
+    },
+};
+use xen_abi::linux::gntdev::{
+    self as abi,
+    ioctl, //
+};
+use xen_devfile::dmabuf::{
+    ordinary_memory,
+    Key,
+    Keys,
+    Refused, //
+};
 
-use crate::params;
-use crate::stats::Stats;
+use crate::{
+    params,
+    stats::Stats, //
+};
 
-/// What all files share: the device that buffers are imported for.
+/// The device that buffers are imported for, which all files share.
 #[derive(Clone)]
 pub(crate) struct Device(Arc<FrameDevice>);
 
@@ -41,7 +80,7 @@ impl Device {
     }
 }
 
-/// Buffers by what a program knows them by.
+/// Buffers by their keys.
 struct Table<T> {
     all: RBTree<Key, T>,
     keys: Keys,
@@ -61,7 +100,7 @@ impl<T> Table<T> {
         key
     }
 
-    /// The newest one of a file descriptor.
+    /// The newest buffer of a file descriptor.
     fn newest(&self, fd: u32) -> Option<(Key, &T)> {
         let first = self.all.cursor_lower_bound(&Key::newest(fd))?;
         let key = *first.current().0;
@@ -72,7 +111,7 @@ impl<T> Table<T> {
     }
 }
 
-/// What was exported by a file and is used.
+/// The exports of a file that are in use.
 #[pin_data]
 struct Exports {
     #[pin]
@@ -80,7 +119,7 @@ struct Exports {
     stats: Arc<OpenedFile<Stats>>,
 }
 
-/// Goes with the buffer, and says so.
+/// An export's entry in the table. Dropping it removes it, and completes the waits for that.
 struct Ticket {
     exports: Arc<Exports>,
     key: Key,
@@ -109,17 +148,17 @@ impl Drop for Ticket {
         let stats = &self.exports.stats;
         stats.exports.fetch_sub(1, Relaxed);
         stats.exported_pages.fetch_sub(self.count, Relaxed);
-        // Whoever comes later does not find it; whoever has found it is told.
+        // After this no request finds it; those that have found it wait for the completion.
         let removed = self.exports.released.lock().all.remove(&self.key);
         drop(removed);
         self.released.complete_all();
     }
 }
 
-/// Grants that are a buffer.
+/// Grants that are a dma-buf.
 struct Exported {
     grants: DeviceGrants,
-    // Goes after the grants.
+    // Dropped after the grants.
     _ticket: Ticket,
 }
 
@@ -144,7 +183,7 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// There are none yet.
+    /// Without buffers. May sleep.
     pub(crate) fn new(device: Device, stats: Arc<OpenedFile<Stats>>) -> impl PinInit<Self, Error> {
         let exported = stats.clone();
         try_pin_init!(Self {
@@ -161,7 +200,7 @@ impl Buffers {
         })
     }
 
-    /// Serves a request, if it is one about buffers.
+    /// Serves a request about buffers; `ENOTTY` for others.
     pub(crate) fn ioctl(&self, request: u32, argument: usize) -> Result {
         match request {
             ioctl::DMABUF_EXP_FROM_REFS => self.export(argument),
@@ -173,7 +212,7 @@ impl Buffers {
     }
 
     fn export(&self, argument: usize) -> Result {
-        // There, what a device is given are machine addresses, which are those of our own pages.
+        // There, devices get machine addresses, which are those of our own pages.
         if domain::is_pv() {
             return Err(EINVAL);
         }
@@ -182,8 +221,8 @@ impl Buffers {
         let list = at(argument, offset_of!(abi::DmabufExpFromRefs, refs))?;
         let refs: KVVec<u32> = user::read_array(list, count)?;
         ordinary_memory(args.flags).map_err(|refused| match refused {
-            Refused::Senseless => EINVAL,
-            // The kernel has no allocator for it, without which C's driver does not know the request.
+            Refused::Contradiction => EINVAL,
+            // Without the allocator C's driver does not have the request.
             Refused::NoSuchMemory => ENOTTY,
         })?;
         let grants = DeviceGrants::map(refs.iter().map(|reference| {
@@ -199,9 +238,9 @@ impl Buffers {
             _ticket: ticket,
         };
         let buffer = export(exported)?;
-        // Before the program has it, for it cannot be taken away again.
-        let told = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;
-        user::write(told, &fd.reserved_fd())?;
+        // Before the process has the buffer, which cannot be taken back then.
+        let result = at(argument, offset_of!(abi::DmabufExpFromRefs, fd))?;
+        user::write(result, &fd.reserved_fd())?;
         buffer.install(fd);
         Ok(())
     }
@@ -255,7 +294,7 @@ impl Buffers {
     }
 }
 
-/// The address of a part of a structure.
+/// The address of a field of a process's structure.
 fn at(structure: usize, offset: usize) -> Result<usize> {
     structure.checked_add(offset).ok_or(EFAULT)
 }

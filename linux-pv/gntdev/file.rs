@@ -1,95 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open file: what a program has announced to map.
+//! An open file: the requests of a process.
 //!
-//! The lock of the mappings is taken in `mmap`, with the address space locked, so the program's memory is never
-//! accessed with it held.
+//! The lock of the mappings is taken in `mmap`, with the address space locked, so the process's
+//! memory is never accessed with it held.
 
 use core::mem::offset_of;
 
-use kernel::fmt;
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{OpenFile, Opener};
-use kernel_ext::user;
-use kernel_ext::vma::{AddressSpace, NewArea};
-use xen::devfile::{self, ListedStats, Shared};
-use xen::domain::DomId;
-use xen::grant::{CopyBatch, ForeignGrant, UnmapNotification};
-use xen::page::PAGE_SIZE;
-use xen::vma::granted::Granted;
-use xen_abi::linux::gntalloc::UnmapNotify;
-use xen_abi::linux::gntdev::{self as abi, ioctl};
-use xen_devfile::offsets::first_fit;
+use kernel::{
+    fmt, new_mutex,
+    prelude::*,
+    rbtree::RBTreeNodeReservation,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    chardev::{
+        OpenFile,
+        Opener, //
+    },
+    user,
+    vma::{
+        AddressSpace,
+        NewArea, //
+    },
+};
+use xen::{
+    devfile::{
+        self,
+        ListedStats,
+        Shared, //
+    },
+    domain::DomId,
+    grant::{
+        CopyBatch,
+        ForeignGrant,
+        UnmapNotification, //
+    },
+    page::PAGE_SIZE,
+    vma::granted::Granted, //
+};
+use xen_abi::linux::{
+    gntalloc::UnmapNotify,
+    gntdev::{
+        self as abi,
+        ioctl, //
+    },
+};
 
-use crate::dmabuf::{Buffers, Device};
-use crate::stats::Stats;
-use crate::{copy, params};
-
-/// The mappings of a file, by their first page in it.
-#[derive(Default)]
-struct Mappings {
-    mappings: RBTree<u64, Arc<Granted>>,
-    count: usize,
-    grants: usize,
-}
-
-impl Mappings {
-    /// Adds one, for which the room was made, and tells how many there are.
-    fn add(
-        &mut self,
-        room: RBTreeNodeReservation<u64, Arc<Granted>>,
-        first: u64,
-        new: Arc<Granted>,
-        stats: &Stats,
-    ) {
-        self.count += 1;
-        self.grants += new.count();
-        self.mappings.insert(room.into_node(first, new));
-        self.count(stats);
-    }
-
-    /// Takes out the one that begins at this page and has so many, or any number for 0.
-    fn take(&mut self, first: u64, count: usize, stats: &Stats) -> Option<Arc<Granted>> {
-        self.find(first, count)?;
-        let old = self.mappings.remove(&first)?;
-        self.count -= 1;
-        self.grants -= old.count();
-        self.count(stats);
-        Some(old)
-    }
-
-    fn count(&self, stats: &Stats) {
-        stats.mappings.store(self.count, Relaxed);
-        stats.grants.store(self.grants, Relaxed);
-    }
-
-    /// The mapping that begins at this page and has so many, or any number for 0.
-    fn find(&self, first: u64, count: usize) -> Option<&Arc<Granted>> {
-        let granted = self.mappings.get(&first)?;
-        (count == 0 || granted.count() == count).then_some(granted)
-    }
-
-    /// The mapping that a page is in.
-    fn around(&self, page: u64) -> Option<&Arc<Granted>> {
-        let mut all = self.mappings.iter();
-        let found = all.find(|(first, granted)| {
-            page.checked_sub(**first)
-                .is_some_and(|offset| offset < granted.count() as u64)
-        });
-        found.map(|(_, granted)| granted)
-    }
-}
+use crate::{
+    copy,
+    dmabuf::{
+        Buffers,
+        Device, //
+    },
+    mappings::Mappings,
+    params,
+    stats::Stats, //
+};
 
 /// An open file.
 #[pin_data]
 pub(crate) struct File {
     #[pin]
     mappings: Mutex<Mappings>,
-    /// For the next request to copy, if there was one.
+    /// Memory for the next request to copy, kept from the one before.
     #[pin]
     batch: Mutex<Option<KBox<CopyBatch>>>,
     #[pin]
@@ -154,17 +132,17 @@ impl devfile::Driver for File {
 }
 
 impl File {
-    /// A batch of copies, empty.
+    /// An empty batch of copies.
     pub(crate) fn take_batch(&self) -> Result<KBox<CopyBatch>> {
         let kept = self.batch.lock().take();
         kept.map_or_else(CopyBatch::new, Ok)
     }
 
-    /// Keeps a batch, emptied, for the next request. One too many, of requests at the same time, goes.
+    /// Keeps a batch for the next request. If several requests run at a time, one batch is kept.
     pub(crate) fn keep_batch(&self, mut batch: KBox<CopyBatch>) {
         batch.clear();
-        let one_too_many = self.batch.lock().replace(batch);
-        drop(one_too_many);
+        let old = self.batch.lock().replace(batch);
+        drop(old);
     }
 
     /// Counts bytes that are copied.
@@ -172,7 +150,7 @@ impl File {
         self.stats.copied_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Announces grants, which are not mapped before the program maps the file.
+    /// Announces grants, which are mapped when the process maps the file.
     fn announce(&self, argument: usize) -> Result {
         let mut args: abi::MapGrantRef = user::read(argument)?;
         let count = params::check(args.count)?;
@@ -189,16 +167,14 @@ impl File {
         let reserved = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let first = {
             let mut mappings = self.mappings.lock();
-            let taken = mappings.mappings.iter();
-            let taken = taken.map(|(first, granted)| (*first, granted.count() as u64));
-            let first = first_fit(taken, args.count.into()).ok_or(ENOMEM)?;
+            let first = mappings.first_fit(args.count.into()).ok_or(ENOMEM)?;
             granted.set_offset(first * PAGE_SIZE as u64);
             mappings.add(reserved, first, granted, &self.stats);
             first
         };
         args.index = first * PAGE_SIZE as u64;
         user::write(argument, &args).inspect_err(|_| {
-            // The program will not hear of it, unless another thread of it has guessed.
+            // The process does not know the index, unless another thread has guessed it.
             let _ = self.remove(first, 0);
         })
     }
@@ -228,7 +204,7 @@ impl File {
     }
 }
 
-/// What is mapped at an address, whichever file it was mapped from.
+/// The mapping at an address, of any open file of this driver.
 fn get_offset_for_vaddr(argument: usize) -> Result {
     let mut args: abi::GetOffsetForVaddr = user::read(argument)?;
     let granted = {

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! In a kernel that is built without buffers shared among drivers (`DMA_SHARED_BUFFER`) the requests about them are
-//! unknown.
+//! In place of `dmabuf.rs` in a kernel without dma-bufs (`DMA_SHARED_BUFFER`): requests about them
+//! are unknown.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use xen::devfile::OpenedFile;
 
 use crate::stats::Stats;
 
-/// What all files share: nothing.
+/// There is no device that buffers could be imported for.
 #[derive(Clone)]
 pub(crate) struct Device;
 
@@ -19,7 +21,7 @@ impl Device {
     }
 }
 
-/// The buffers of a file: none.
+/// A file has no buffers.
 pub(crate) struct Buffers;
 
 impl Buffers {

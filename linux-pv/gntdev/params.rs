@@ -6,7 +6,8 @@ use kernel::prelude::*;
 
 kernel_ext::module_params! {
     /// See [`limit`].
-    LIMIT: u32 = 65536, "limit", 0o644, "Maximum number of grants that may be mapped by one mapping request";
+    LIMIT: u32 = 65536, "limit", 0o644,
+        "Maximum number of grants that may be mapped by one mapping request";
 }
 
 /// Most grants of one mapping, and most pages of one buffer.
@@ -14,11 +15,11 @@ pub(crate) fn limit() -> u32 {
     LIMIT.get()
 }
 
-/// Looks at a number of grants that a program has passed.
+/// Checks a number of grants that a process has passed.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is zero or more than there may be.
+/// `EINVAL` if it is zero or exceeds the limit.
 pub(crate) fn check(count: u32) -> Result<usize> {
     if count == 0 || count > limit() {
         return Err(EINVAL);

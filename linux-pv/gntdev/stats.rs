@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What debugfs shows of an open file: `/sys/kernel/debug/xen/gntdev/files`. The first line has what
-//! a mapping may have. Pages in use by all files together show in `xen/objects/mapped_pages`, those
-//! of exported buffers too, which may be in use after the file was closed;
+//! What debugfs shows of an open file: `/sys/kernel/debug/xen/gntdev/files`. The first line has
+//! what a mapping may have. Pages in use by all files together show in `xen/objects/mapped_pages`,
+//! those of exported buffers too, which may be in use after the file was closed;
 //! `xen/objects/lent_buffers` counts imported ones.
 
 use core::fmt;
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// See the module.
 pub(crate) struct Stats {

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/gntdev`: other domains' granted pages, mapped by user programs (backends, xenstored, consoles).
+//! `/dev/xen/gntdev`: other domains' granted pages, mapped by processes (backends, xenstored,
+//! consoles).
 //!
-//! Policy only: mechanism is in crate `xen` (device nodes, grants, areas of an address space); how a copy is
-//! taken apart is in `xen_devfile`.
+//! Policy only: mechanism is in crates `kernel_ext` (device files, memory areas, dma-bufs) and
+//! `xen` (grants); how a copy is divided is in `xen_devfile`.
 //!
-//! - [`mod@file`] is an open file: what a program has announced to map, and under which offset.
-//! - [`dmabuf`] is the buffers that a file shares with other drivers, in a kernel that knows such buffers.
-//! - [`copy`] has the hypervisor copy between grants and the program's memory.
-//! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
+//! - [`mod@file`] is an open file, [`mappings`] what a process has announced to map, and at which
+//!   offset.
+//! - [`dmabuf`] has the buffers that a file shares with other drivers, in a kernel that has
+//!   dma-bufs.
+//! - [`copy`] copies between grants and the process's memory.
+//! - [`params`] are the module's parameters, and [`stats`] is what debugfs shows of a file.
 //!
-//! A mapping is used once: announced, mapped as a whole in one area, unmapped as a whole. It ends when the
-//! program has taken back the announcement, or closed the file, and the area is gone; if its pages are in use
-//! even then (I/O), when they no longer are.
+//! A mapping is used once: announced, mapped as a whole in one memory area, unmapped as a whole. It
+//! ends when the process has taken back the announcement, or closed the file, and the area is gone;
+//! if its pages are in use even then (I/O), when they no longer are.
 //!
 //! There is no unsafe code here.
 
@@ -22,6 +25,7 @@ mod copy;
 #[cfg_attr(not(CONFIG_DMA_SHARED_BUFFER), path = "no_dmabuf.rs")]
 mod dmabuf;
 mod file;
+mod mappings;
 mod params;
 mod stats;
 

@@ -2,17 +2,32 @@
 
 //! Mapping a list of a domain's frames (`MMAPBATCH`, `MMAPBATCH_V2`).
 //!
-//! The list is copied as a whole, then mapped with the address space locked, then what came of each frame is
-//! told: the program's memory cannot be accessed while the lock is held.
+//! The list is copied as a whole, then mapped with the address space locked, then the result of
+//! each frame is written: the process's memory cannot be accessed while the lock is held.
 
 use kernel::prelude::*;
-use kernel_ext::user;
-use kernel_ext::vma::AddressSpace;
-use xen::domain::DomId;
-use xen::vma::foreign;
+use kernel_ext::{
+    user,
+    vma::AddressSpace, //
+};
+use xen::{
+    domain::DomId,
+    vma::foreign, //
+};
 use xen_abi::linux::privcmd as abi;
-use xen_devfile::batch::{marked, settle, Summary, CHUNK};
-use xen_devfile::mapping::{claim, Claim, Span};
+use xen_devfile::{
+    batch::{
+        marked,
+        settle,
+        Summary,
+        CHUNK, //
+    },
+    mapping::{
+        claim,
+        Claim,
+        Span, //
+    },
+};
 
 use crate::file::File;
 
@@ -21,7 +36,7 @@ const FRAME: usize = size_of::<u64>();
 /// Bytes of an error.
 const ERROR: usize = size_of::<i32>();
 
-/// What both versions ask for.
+/// The request of both versions.
 struct Batch {
     domain: u16,
     address: usize,
@@ -50,7 +65,7 @@ pub(crate) fn map_v1(file: &File, argument: usize) -> Result {
             }
         }
     }
-    answer(summary)
+    result(summary)
 }
 
 /// The second version: errors go to a list of their own.
@@ -62,22 +77,22 @@ pub(crate) fn map_v2(file: &File, argument: usize) -> Result {
         list: args.arr as usize,
         count: args.num as usize,
     };
-    let told = args.err as usize;
-    if !user::access_ok(told, batch.count * ERROR) {
+    let results = args.err as usize;
+    if !user::access_ok(results, batch.count * ERROR) {
         return Err(EFAULT);
     }
     let mut frames = batch.read_list(file)?;
-    user::clear(told, batch.count * ERROR)?;
+    user::clear(results, batch.count * ERROR)?;
     let (summary, errors) = batch.map(file, &mut frames)?;
     if summary != Summary::Complete {
-        user::write_slice(told, &errors)?;
+        user::write_slice(results, &errors)?;
     }
-    answer(summary)
+    result(summary)
 }
 
-/// That some frames are not mapped is no failure of the request, except that a program asks again for those
-/// that are paged out if it is one.
-fn answer(summary: Summary) -> Result {
+/// It is no failure of the request that some frames are not mapped, unless one is paged out: the
+/// process asks again then.
+fn result(summary: Summary) -> Result {
     match summary {
         Summary::Complete | Summary::Partial => Ok(()),
         Summary::PagedOut => Err(ENOENT),
@@ -93,7 +108,7 @@ impl Batch {
         user::read_array(self.list, self.count)
     }
 
-    /// Maps the frames, and returns what came of each.
+    /// Maps the frames, and returns the result of each.
     fn map(&self, file: &File, frames: &mut [u64]) -> Result<(Summary, KVVec<i32>)> {
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let mut errors = KVVec::from_elem(0, frames.len(), flags)?;

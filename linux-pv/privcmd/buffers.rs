@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/hypercall`: memory for hypercalls' arguments, which a program maps and fills.
+//! `/dev/xen/hypercall`: memory for the arguments of hypercalls, which a process maps and fills.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{OpenFile, Opener};
-use kernel_ext::vma::NewArea;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    chardev::{
+        OpenFile,
+        Opener, //
+    },
+    vma::NewArea, //
+};
 use xen::vma::buffer;
 
-/// An open file. What is mapped from it lives on its own.
+/// An open file. Memory that is mapped from it does not depend on it.
 pub(crate) struct Buffers;
 
 #[vtable]

@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device model's hypercalls (`DM_OP`), which a file that is restricted may make for its domain: the
-//! hypervisor looks at nothing but the buffers, which are the program's own.
+//! A device model's hypercalls (`DM_OP`), which a restricted file may make for its domain: the
+//! hypervisor accesses only the buffers, which are the process's own.
 
 use kernel::prelude::*;
-use kernel_ext::user::{self, Pinned};
-use xen::domain::DomId;
-use xen::hypercall;
+use kernel_ext::user::{
+    self,
+    Pinned, //
+};
+use xen::{
+    domain::DomId,
+    hypercall, //
+};
 use xen_abi::linux::privcmd as abi;
-use xen_devfile::buffers::{self, Refused};
+use xen_devfile::buffers::{
+    self,
+    Refused, //
+};
 
-use crate::file::File;
-use crate::params;
+use crate::{
+    file::File,
+    params, //
+};
 
-/// Makes the hypercall and returns what the hypervisor does.
+/// Makes the hypercall and returns its result.
 pub(crate) fn call(file: &File, argument: usize) -> Result<isize> {
     let args: abi::DmOp = user::read(argument)?;
     file.allows(args.dom)?;

@@ -1,25 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open `/dev/xen/privcmd`: which request a program makes, and whether it may.
+//! An open `/dev/xen/privcmd`: the requests of a process, and whether it may make them.
 
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::chardev::{OpenFile, Opener};
-use kernel_ext::user;
-use kernel_ext::vma::NewArea;
-use xen::devfile::{self, ListedStats, Shared};
-use xen::hypercall;
-use xen::vma::foreign;
-use xen_abi::linux::privcmd::{self as abi, ioctl};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    chardev::{
+        OpenFile,
+        Opener, //
+    },
+    user,
+    vma::NewArea, //
+};
+use xen::{
+    devfile::{
+        self,
+        ListedStats,
+        Shared, //
+    },
+    hypercall,
+    vma::foreign, //
+};
+use xen_abi::linux::privcmd::{
+    self as abi,
+    ioctl, //
+};
 use xen_devfile::eventfds::Action;
 
-use crate::ioeventfd::Ioeventfds;
-use crate::irqfd::{FilesIrqfds, Irqfds};
-use crate::stats::Stats;
-use crate::target::{Target, Waiting};
-use crate::{batch, dm_op, ranges, resource};
+use crate::{
+    batch, dm_op,
+    ioeventfd::Ioeventfds,
+    irqfd::{
+        FileIrqfds,
+        Irqfds, //
+    },
+    ranges, resource,
+    stats::Stats,
+    target::{
+        Target,
+        Waiting, //
+    },
+};
 
 /// What all files share.
 pub(crate) struct PrivcmdData {
@@ -45,10 +73,10 @@ impl PrivcmdData {
 #[pin_data]
 pub(crate) struct File {
     privcmd: hypercall::Privcmd,
-    irqfds: FilesIrqfds,
+    irqfds: FileIrqfds,
     #[pin]
     ioeventfds: Mutex<Ioeventfds>,
-    /// Last, so that what the file has stays visible until it is gone.
+    /// Last, so that what the file has stays visible until it is released.
     stats: ListedStats<Self>,
 }
 
@@ -75,7 +103,7 @@ impl OpenFile for File {
     fn ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
             ioctl::HYPERCALL => self.hypercall(argument),
-            _ => self.others(request, argument),
+            _ => self.rare_ioctl(request, argument),
         }
     }
 
@@ -93,9 +121,10 @@ impl devfile::Driver for File {
 }
 
 impl File {
-    /// Requests that are made less often; apart from the others, so that the code of those is in one page.
+    /// Requests that are made less often; a function of their own, so that the code of the frequent
+    /// one is in one page.
     #[inline(never)]
-    fn others(&self, request: u32, argument: usize) -> Result<isize> {
+    fn rare_ioctl(&self, request: u32, argument: usize) -> Result<isize> {
         match request {
             ioctl::DM_OP => return dm_op::call(self, argument),
             ioctl::MMAP => ranges::map(self, argument),
@@ -131,7 +160,7 @@ impl File {
         self.stats.frames.fetch_add(frames as u64, Relaxed);
     }
 
-    /// Any hypercall: not for a file that is restricted, since there is no telling which domain it is about.
+    /// Any hypercall. Not for a restricted file, since it is unknown which domain it is about.
     #[inline]
     fn hypercall(&self, argument: usize) -> Result<isize> {
         if self.stats.restriction.is_some() {

@@ -1,130 +1,108 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Eventfds that make a device model's hypercall when they are signalled (`IRQFD`): a backend in another program, or
-//! in the kernel (vhost), raises a guest's interrupt.
+//! Eventfds that make a device model's hypercall when they are signalled (`IRQFD`): a backend in
+//! another process, or in the kernel (vhost), raises a guest's interrupt.
 //!
-//! A signal comes with interrupts off and the eventfd's lock held. A hypercall that raises an interrupt is made right
-//! there, for it is over in no time and touches nothing but a copy of the program's buffer. Any other is made by a
-//! worker: the hypervisor may be at it for long, and stops now and then to let this domain's interrupts in.
+//! An eventfd is signalled with interrupts off and its lock held. A hypercall that raises an
+//! interrupt is made there: it takes little time, and needs nothing but a copy of the process's
+//! buffer. Any other is made by a work item, as the hypervisor may need long for it, and preempts
+//! it so that this domain can take its interrupts.
 //!
-//! There is one list for all files, since an eventfd can have one hypercall only: it is taken by whom it is signalled
-//! to first. What a file has begun ends with the file. An eventfd whose last file is closed is taken off the list by
-//! another worker, since where that is heard of nothing can be waited for.
+//! All files share one list, since an eventfd can have one hypercall only: the first one assigned.
+//! An open file's assignments end when it is closed. An eventfd whose own last file is closed is
+//! removed from the list by a work item, because its notification comes in atomic context.
+
+mod call;
 
 use core::time::Duration;
 
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release};
-use kernel::sync::{Arc, Mutex};
-use kernel::time::{Instant, Monotonic};
-use kernel_ext::eventfd::{EventFd, Listener, OpenEventFd, Watch};
-use kernel_ext::user;
-use kernel_ext::work::{new_worker, Job, Worker};
-use xen::devfile::OpenedFile;
-use xen::domain::DomId;
-use xen::hypercall::StoredDmOp;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            AtomicFlag,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    eventfd::{
+        EventFd,
+        Listener,
+        OpenEventFd,
+        Watch, //
+    },
+    user,
+    work::{
+        new_worker,
+        Job,
+        Worker, //
+    },
+};
+use xen::{
+    devfile::OpenedFile,
+    domain::DomId,
+    hypercall::StoredDmOp, //
+};
 use xen_abi::linux::privcmd as abi;
 use xen_devfile::eventfds::is_brief;
 
-use crate::params;
-use crate::stats::Stats;
+use crate::{
+    params,
+    stats::Stats, //
+};
+use call::{
+    DeferredCall,
+    IrqfdCall,
+    LogLimit, //
+};
 
-/// When the log may tell of a failure again: a program can have hypercalls fail as often as it likes.
-struct Complaints {
-    begin: Instant<Monotonic>,
-    /// In milliseconds since then.
-    next: Atomic<i64>,
-}
-
-impl Complaints {
-    /// Milliseconds from one to the next.
-    const APART: i64 = 5000;
-
-    fn may(&self) -> bool {
-        let now = self.begin.elapsed().as_millis();
-        let next = self.next.load(Relaxed);
-        now >= next && self.next.cmpxchg(next, now + Self::APART, Relaxed).is_ok()
-    }
-}
-
-/// A hypercall, for whoever makes it.
-struct Call {
-    hypercall: StoredDmOp,
-    domain: u16,
-    owner: Arc<OpenedFile<Stats>>,
-    complaints: Arc<Complaints>,
-}
-
-impl Call {
-    fn done(&self, result: Result<isize>) {
-        self.owner.hypercalls.fetch_add(1, Relaxed);
-        let error = match result {
-            Ok(0) => return,
-            Ok(error) => error,
-            Err(error) => error.to_errno() as isize,
-        };
-        if self.complaints.may() {
-            pr_err!(
-                "Failed to configure irq for guest domain: {} ({})\n",
-                self.domain,
-                error
-            );
-        }
-    }
-}
-
-/// Makes a hypercall that may take long.
-struct Later(Arc<Call>);
-
-impl Job for Later {
-    fn run(&self) -> Option<Duration> {
-        self.0.done(self.0.hypercall.call());
-        None
-    }
-}
-
-/// What an eventfd's signal leads to.
-struct OnSignal {
-    call: Arc<Call>,
-    /// If the hypercall is not brief.
-    later: Option<Pin<KBox<Worker<Later>>>>,
+/// Makes an eventfd's hypercall when the eventfd is signalled.
+struct IrqfdListener {
+    call: Arc<IrqfdCall>,
+    /// `Some` if the hypercall is not brief.
+    deferred: Option<Pin<KBox<Worker<DeferredCall>>>>,
     /// The eventfd's last file is closed.
     closed: AtomicFlag,
-    reaper: Arc<Reaper>,
+    cleanup: Arc<CleanupWorker>,
 }
 
-impl Listener for OnSignal {
+impl Listener for IrqfdListener {
     fn signalled(&self) {
-        match &self.later {
-            None => self.call.done(Ok(self.call.hypercall.call_brief())),
-            Some(later) => later.as_ref().schedule_once(Duration::ZERO),
+        match &self.deferred {
+            None => self.call.make_brief(),
+            Some(worker) => worker.as_ref().schedule_once(Duration::ZERO),
         }
     }
 
     fn closed(&self) {
         self.closed.store(true, Release);
-        self.reaper.0.as_ref().schedule(Duration::ZERO);
+        self.cleanup.0.as_ref().schedule(Duration::ZERO);
     }
 }
 
-type Irqfd = Pin<KBox<Watch<OnSignal>>>;
+type Irqfd = Pin<KBox<Watch<IrqfdListener>>>;
 
 fn owner(irqfd: &Irqfd) -> &Arc<OpenedFile<Stats>> {
     &irqfd.listener().call.owner
 }
 
-/// The list.
+/// The irqfds of all open files.
 #[pin_data]
-struct List {
-    /// Irqfds are dropped with the lock held, so that whoever gets it next finds them silent. Their workers do not
-    /// take it.
+struct IrqfdList {
+    /// Irqfds are dropped with the lock held, so that none of those that are gone from the list
+    /// makes a hypercall any more. Their work items do not take the lock.
     #[pin]
     irqfds: Mutex<KVec<Irqfd>>,
 }
 
-impl List {
-    /// Ends those that are not to be kept.
+impl IrqfdList {
+    /// Ends the irqfds for which `keep` returns `false`. May sleep.
     fn retain(&self, mut keep: impl FnMut(&Irqfd) -> bool) {
         self.irqfds.lock().retain(|irqfd| {
             let keep = keep(irqfd);
@@ -136,10 +114,10 @@ impl List {
     }
 }
 
-/// Ends irqfds whose eventfd nobody has any more.
-struct Reap(Arc<List>);
+/// Work item that ends the irqfds whose eventfd is closed.
+struct Cleanup(Arc<IrqfdList>);
 
-impl Job for Reap {
+impl Job for Cleanup {
     fn run(&self) -> Option<Duration> {
         self.0
             .retain(|irqfd| !irqfd.listener().closed.load(Acquire));
@@ -147,86 +125,83 @@ impl Job for Reap {
     }
 }
 
-/// The worker that does that. Irqfds have a share in it, but never the last one: the file that has begun them has one
-/// as well, and ends them before it goes.
-struct Reaper(Pin<KBox<Worker<Reap>>>);
+/// The worker of [`Cleanup`]. Each irqfd has a reference, but never the last one, whose drop would
+/// wait for the work item that drops the irqfd: the open file that assigned it has one too, and
+/// ends its irqfds before it drops that.
+struct CleanupWorker(Pin<KBox<Worker<Cleanup>>>);
 
-/// All irqfds of all files.
+/// What all open files share: the list of irqfds, its cleanup, and the limit of lines in the log.
 #[derive(Clone)]
 pub(crate) struct Irqfds {
-    list: Arc<List>,
-    reaper: Arc<Reaper>,
-    complaints: Arc<Complaints>,
+    list: Arc<IrqfdList>,
+    cleanup: Arc<CleanupWorker>,
+    log_limit: Arc<LogLimit>,
 }
 
 impl Irqfds {
-    /// None yet.
+    /// Starts with an empty list.
     pub(crate) fn new() -> Result<Self> {
         let list = Arc::pin_init(
-            pin_init!(List {
+            pin_init!(IrqfdList {
                 irqfds <- new_mutex!(KVec::new(), "privcmd irqfds"),
             }),
             GFP_KERNEL,
         )?;
-        let worker = KBox::pin_init(new_worker!(Reap(list.clone())), GFP_KERNEL)?;
-        let reaper = Arc::new(Reaper(worker), GFP_KERNEL)?;
-        let complaints = Complaints {
-            begin: Instant::now(),
-            next: Atomic::new(0),
-        };
+        let worker = KBox::pin_init(new_worker!(Cleanup(list.clone())), GFP_KERNEL)?;
         Ok(Self {
             list,
-            reaper,
-            complaints: Arc::new(complaints, GFP_KERNEL)?,
+            cleanup: Arc::new(CleanupWorker(worker), GFP_KERNEL)?,
+            log_limit: Arc::new(LogLimit::new(), GFP_KERNEL)?,
         })
     }
 
-    /// What a file may do with them.
-    pub(crate) fn of(&self, owner: Arc<OpenedFile<Stats>>) -> FilesIrqfds {
-        FilesIrqfds {
+    /// The part of the list that belongs to the open file `owner`.
+    pub(crate) fn of(&self, owner: Arc<OpenedFile<Stats>>) -> FileIrqfds {
+        FileIrqfds {
             all: self.clone(),
             owner,
         }
     }
 }
 
-/// The irqfds of a file. Dropped, it ends them all, which may sleep.
-pub(crate) struct FilesIrqfds {
+/// The irqfds of an open file. Dropped, it ends them all, which may sleep.
+pub(crate) struct FileIrqfds {
     all: Irqfds,
     owner: Arc<OpenedFile<Stats>>,
 }
 
-impl FilesIrqfds {
-    /// Has an eventfd make a hypercall. May sleep.
+impl FileIrqfds {
+    /// Assigns a hypercall to an eventfd. May sleep.
     ///
     /// # Errors
     ///
-    /// `E2BIG` if the buffer is larger than a hypercall's may be, `EFAULT` if it is not there, `EBADF` or `EINVAL` if
-    /// there is no eventfd, `EBUSY` if it has a hypercall already, `ENOSPC` if the file has too many.
+    /// `E2BIG` if the buffer is larger than a hypercall's may be, `EFAULT` if it cannot be read,
+    /// `EBADF` or `EINVAL` if there is no eventfd, `EBUSY` if it has a hypercall already, `ENOSPC`
+    /// if the file has too many.
     pub(crate) fn assign(&self, args: &abi::Irqfd) -> Result {
         if args.size > params::dm_op_limits().size {
             return Err(E2BIG);
         }
         let buffer = user::read_array(args.dm_op as usize, args.size as usize)?;
-        let call = Call {
+        let call = IrqfdCall {
             hypercall: StoredDmOp::new(DomId::new(args.dom), buffer),
             domain: args.dom,
             owner: self.owner.clone(),
-            complaints: self.all.complaints.clone(),
+            log_limit: self.all.log_limit.clone(),
         };
         let call = Arc::new(call, GFP_KERNEL_ACCOUNT)?;
-        let later = if is_brief(call.hypercall.buffer()) {
+        let deferred = if is_brief(call.hypercall.buffer()) {
             None
         } else {
-            let worker = new_worker!(Later(call.clone()));
+            let worker = new_worker!(DeferredCall(call.clone()));
             Some(KBox::pin_init(worker, GFP_KERNEL_ACCOUNT)?)
         };
         let opened = OpenEventFd::get(args.fd)?;
-        let listener = OnSignal {
+        let listener = IrqfdListener {
             call,
-            later,
+            deferred,
             closed: AtomicFlag::new(false),
-            reaper: self.all.reaper.clone(),
+            cleanup: self.all.cleanup.clone(),
         };
         let mut irqfds = self.all.list.irqfds.lock();
         if irqfds.iter().any(|i| i.eventfd().is(opened.eventfd())) {
@@ -242,8 +217,8 @@ impl FilesIrqfds {
         Ok(())
     }
 
-    /// Ends that, whichever file began it; nothing happens if none did. No hypercall is made when this has returned.
-    /// May sleep.
+    /// Takes an eventfd's assignment back, whichever file made it; does nothing if there is none.
+    /// No hypercall is made after it has returned. May sleep.
     ///
     /// # Errors
     ///
@@ -257,7 +232,7 @@ impl FilesIrqfds {
     }
 }
 
-impl Drop for FilesIrqfds {
+impl Drop for FileIrqfds {
     fn drop(&mut self) {
         self.all
             .list

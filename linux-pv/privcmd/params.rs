@@ -6,16 +6,20 @@ use xen_devfile::buffers::Limits;
 
 kernel_ext::module_params! {
     /// See [`dm_op_limits`].
-    DM_OP_MAX_NR_BUFS: u32 = 16, "dm_op_max_nr_bufs", 0o644, "Maximum number of buffers per dm_op hypercall";
+    DM_OP_MAX_NR_BUFS: u32 = 16, "dm_op_max_nr_bufs", 0o644,
+        "Maximum number of buffers per dm_op hypercall";
     /// See [`dm_op_limits`].
-    DM_OP_BUF_MAX_SIZE: u32 = 4096, "dm_op_buf_max_size", 0o644, "Maximum size of a dm_op hypercall buffer";
+    DM_OP_BUF_MAX_SIZE: u32 = 4096, "dm_op_buf_max_size", 0o644,
+        "Maximum size of a dm_op hypercall buffer";
     /// See [`max_eventfds`].
-    MAX_EVENTFDS: u32 = 1024, "max_eventfds", 0o644, "Maximum number of irqfds, and of ioeventfds, of an open file";
+    MAX_EVENTFDS: u32 = 1024, "max_eventfds", 0o644,
+        "Maximum number of irqfds, and of ioeventfds, of an open file";
     /// See [`unrestricted`].
-    UNRESTRICTED: bool = false, "unrestricted", 0, "Don't restrict hypercalls to target domain if running in a domU";
+    UNRESTRICTED: bool = false, "unrestricted", 0,
+        "Don't restrict hypercalls to target domain if running in a domU";
 }
 
-/// What a device model may pass to a hypercall.
+/// Limits for the buffers of a device model's hypercall.
 pub(crate) fn dm_op_limits() -> Limits {
     Limits {
         count: DM_OP_MAX_NR_BUFS.get(),
@@ -23,12 +27,12 @@ pub(crate) fn dm_op_limits() -> Limits {
     }
 }
 
-/// How many irqfds a file may have, and how many ioeventfds. (The C driver knows no limit.)
+/// The number of irqfds that a file may have, and of ioeventfds. (The C driver has no limit.)
 pub(crate) fn max_eventfds() -> u32 {
     MAX_EVENTFDS.get()
 }
 
-/// Whether the programs of a guest may make whatever hypercalls they like.
+/// Whether the processes of a guest may make any hypercall.
 pub(crate) fn unrestricted() -> bool {
     UNRESTRICTED.get()
 }

@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping ranges of a domain's frames (`MMAP`), in PV domains: the oldest of the requests that map.
+//! Mapping ranges of a domain's frames (`MMAP`), in PV domains: the oldest request that maps.
 
 use kernel::prelude::*;
-use kernel_ext::chardev::error;
-use kernel_ext::user;
-use kernel_ext::vma::AddressSpace;
-use xen::domain::{self, DomId};
-use xen::vma::foreign;
-use xen_abi::errno;
-use xen_abi::linux::privcmd as abi;
-use xen_devfile::mapping::{Ranges, Span};
+use kernel_ext::{
+    chardev::error,
+    user,
+    vma::AddressSpace, //
+};
+use xen::{
+    domain::{
+        self,
+        DomId, //
+    },
+    vma::foreign, //
+};
+use xen_abi::{
+    errno,
+    linux::privcmd as abi, //
+};
+use xen_devfile::mapping::{
+    Ranges,
+    Span, //
+};
 
 use crate::file::File;
 
-/// Maps the ranges one after the other, from the beginning of a new area on; those before one that fails stay
-/// mapped.
+/// Maps the ranges one after the other, from the beginning of a new area on. If one fails, those
+/// before it stay mapped.
 pub(crate) fn map(file: &File, argument: usize) -> Result {
     if !domain::is_pv() {
         return Err(error(errno::ENOSYS));

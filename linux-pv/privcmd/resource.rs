@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping a resource of a domain that no frame number names (`MMAP_RESOURCE`): a device model's request
-//! pages, grant tables.
+//! Mapping a resource of a domain that has no frame numbers (`MMAP_RESOURCE`): a device model's
+//! request pages, grant tables.
 
 use core::mem::offset_of;
 
 use kernel::prelude::*;
-use kernel_ext::user;
-use kernel_ext::vma::AddressSpace;
-use xen::hypercall;
-use xen::vma::foreign;
-use xen_abi::linux::privcmd as abi;
-use xen_abi::memory::AcquireResource;
+use kernel_ext::{
+    user,
+    vma::AddressSpace, //
+};
+use xen::{
+    hypercall,
+    vma::foreign, //
+};
+use xen_abi::{
+    linux::privcmd as abi,
+    memory::AcquireResource, //
+};
 
 use crate::file::File;
 
-/// Most frames at once: their numbers have to lie side by side in memory.
-const MOST: usize = 1 << 19;
+/// Most frames of a request: their numbers have to be contiguous in memory.
+const MAX_FRAMES: usize = 1 << 19;
 
-/// Maps frames of the resource, or tells how many it has.
+/// Maps frames of the resource, or returns the number of its frames.
 pub(crate) fn map(file: &File, argument: usize) -> Result {
     let args: abi::MmapResource = user::read(argument)?;
     file.allows(args.dom)?;
@@ -42,7 +48,7 @@ pub(crate) fn map(file: &File, argument: usize) -> Result {
     let area = foreign::Area::find(&space, address).ok_or(EINVAL)?;
     let count = usize::try_from(args.num)
         .ok()
-        .filter(|count| *count <= MOST)
+        .filter(|count| *count <= MAX_FRAMES)
         .ok_or(ENOMEM)?;
     let mut frames = KVec::from_elem(0, count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
     area.map_resource(address, &resource, &mut frames)?;

@@ -5,7 +5,10 @@
 
 use core::fmt;
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use xen_devfile::restrict::Restriction;
 
 /// See the module.

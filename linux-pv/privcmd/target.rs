@@ -1,20 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one domain that the programs of a guest may serve.
+//! The one domain that the processes of a guest may serve.
 //!
-//! A guest that runs the device model of another has that one's number in its xenstore folder, as `target`.
-//! Any other guest's programs have no business making hypercalls: if the kernel is locked down they could
-//! get around that (XSA-482). So they may not, unless the user says so on the command line of a kernel that
-//! is not locked down. Dom0's programs may always.
+//! A guest that runs the device model of another domain has that one's number in its xenstore
+//! folder, as `target`. The processes of any other guest need no hypercalls, and could get around a
+//! kernel lockdown by them (XSA-482). So they may make none, unless the administrator allows it on
+//! the command line of a kernel that is not locked down. Dom0's processes always may.
 
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{Acquire, Release};
-
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::{new_wait_queue, Ready, WaitQueue};
-use xen::bus::{Dir, OnReady, WhenReady};
-use xen::domain;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc, //
+    },
+};
+use kernel_ext::chardev::{
+    new_wait_queue,
+    Ready,
+    WaitQueue, //
+};
+use xen::{
+    bus::{
+        Dir,
+        OnReady,
+        WhenReady, //
+    },
+    domain, //
+};
 use xen_abi::xen::domid;
 use xen_devfile::restrict::Restriction;
 
@@ -25,25 +41,25 @@ const ALL: u32 = u32::MAX;
 /// Not known yet.
 const UNKNOWN: u32 = u32::MAX - 1;
 
-/// Which domain new files are for.
+/// The domain that new files are restricted to.
 #[pin_data]
 pub(crate) struct Target {
-    domain: AtomicU32,
-    /// Who opens a file before that is known.
+    domain: Atomic<u32>,
+    /// Tasks that open a file before it is known.
     #[pin]
     waiting: WaitQueue,
 }
 
-/// What calls when the target can be read, until it is dropped.
+/// Calls [`OnTarget`] when the target can be read, until it is dropped.
 pub(crate) type Waiting = Pin<KBox<WhenReady<OnTarget>>>;
 
 impl Target {
-    /// Finds out, as soon as the xenstore can be asked if it has to be.
+    /// Finds the target; if the xenstore has to be read, as soon as that is possible. May sleep.
     pub(crate) fn find() -> Result<(Arc<Self>, Option<Waiting>)> {
         let free = domain::is_initial() || is_unrestricted();
         let target = Arc::pin_init(
             pin_init!(Self {
-                domain: AtomicU32::new(if free { ALL } else { UNKNOWN }),
+                domain: Atomic::new(if free { ALL } else { UNKNOWN }),
                 waiting <- new_wait_queue!("privcmd target"),
             }),
             GFP_KERNEL,
@@ -55,7 +71,7 @@ impl Target {
         Ok((target, Some(when_ready)))
     }
 
-    /// The restriction that a new file begins with. Waits until that is known.
+    /// The restriction that a new file begins with. Waits until the target is known.
     ///
     /// # Errors
     ///
@@ -81,17 +97,17 @@ fn is_unrestricted() -> bool {
     true
 }
 
-/// Reads the target once the xenstore can be asked.
+/// Reads the target when the xenstore is available.
 pub(crate) struct OnTarget(Arc<Target>);
 
 impl OnReady for OnTarget {
     fn ready(&self) {
-        // Relative to this domain's own folder, which a key below an empty folder would not be.
+        // Relative to this domain's own folder, which a key in an empty path would not be.
         let domain = match Dir::new(c"target").read::<u32>(c"") {
             Ok(number) if number < domid::FIRST_RESERVED.into() => number,
             _ => {
                 pr_err!("No target domain found, blocking all hypercalls\n");
-                // There is a domain of this number, but it is nobody's target.
+                // This number is the idle domain's, which is never a target.
                 domid::IDLE.into()
             }
         };

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/privcmd` and `/dev/xen/hypercall`: the toolstack's and device models' way to the hypervisor and
-//! to other domains' memory.
+//! `/dev/xen/privcmd` and `/dev/xen/hypercall`: the access of the toolstack and of device models
+//! to the hypervisor and to other domains' memory.
 //!
-//! Policy only: mechanism is in crate `xen` (device nodes, areas of an address space, hypercalls); what the
-//! numbers in requests must be like is in `xen_devfile`.
+//! Policy only: mechanism is in crates `kernel_ext` (device files, memory areas, eventfds) and
+//! `xen` (foreign frames, hypercalls); the checks of numbers in requests are in `xen_devfile`.
 //!
-//! - [`mod@file`] is an open `/dev/xen/privcmd`: which request a program makes, and whether it may.
+//! - [`mod@file`] is an open `/dev/xen/privcmd`: the requests of a process, and whether it may make
+//!   them.
 //! - [`batch`], [`ranges`] and [`resource`] map other domains' frames.
 //! - [`dm_op`] makes a device model's hypercalls.
-//! - [`irqfd`] has eventfds make such hypercalls, [`ioeventfd`] has them signalled by a guest.
-//! - [`buffers`] is `/dev/xen/hypercall`: memory for hypercalls' arguments.
-//! - [`target`] keeps the programs of a guest to the one domain that it may serve.
-//! - [`params`] are the module's parameters, and [`stats`] shows all files in debugfs.
+//! - [`irqfd`] makes such hypercalls when an eventfd is signalled, [`ioeventfd`] signals eventfds
+//!   for a guest's writes.
+//! - [`buffers`] is `/dev/xen/hypercall`: memory for the arguments of hypercalls.
+//! - [`target`] restricts the processes of a guest to the one domain that they may serve.
+//! - [`params`] are the module's parameters, and [`stats`] is what debugfs shows of a file.
 //!
-//! A program that may use the first node without restriction has power over the whole machine, if this is
-//! dom0. So nothing here protects the machine from it, but the kernel has to stay sound whatever it does; and
-//! a file that is restricted to a domain must be good for that domain only.
+//! A process that may use `/dev/xen/privcmd` without restriction has power over the whole machine,
+//! if this is dom0. So nothing here protects the machine from it, but the kernel has to stay sound
+//! whatever it does; and a file that is restricted to a domain must give access to that domain
+//! only.
 //!
 //! There is no unsafe code here.
 
@@ -34,10 +37,14 @@ mod resource;
 mod stats;
 mod target;
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::chardev::Registration;
-use kernel_ext::device_file;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    chardev::Registration,
+    device_file, //
+};
 use xen::devfile;
 
 use crate::file::PrivcmdData;

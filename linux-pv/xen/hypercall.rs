@@ -12,7 +12,7 @@ use kernel_ext::user::Pinned;
 use xen_abi::hvm::dm_op::DmOpBuf;
 use xen_abi::memory::{op, AcquireResource};
 use xen_bindings as bindings;
-use xen_devfile::eventfds::BRIEF;
+use xen_devfile::eventfds::MAX_BRIEF;
 
 use crate::domain::DomId;
 
@@ -94,7 +94,7 @@ impl StoredDmOp {
     /// The same in any context, for an operation that [is brief](xen_devfile::eventfds::is_brief). The buffer is kernel memory that is
     /// always there, so nothing waits for anything; and the kernel is not told that it may be preempted meanwhile.
     pub fn call_brief(&self) -> isize {
-        let mut copy = [0; BRIEF];
+        let mut copy = [0; MAX_BRIEF];
         let len = self.buffer.len().min(copy.len());
         let copy = copy.get_mut(..len).unwrap_or_default();
         copy.copy_from_slice(self.buffer.get(..len).unwrap_or_default());

@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use core::cell::{Cell, RefCell};
-use std::boxed::Box;
-use std::vec::Vec;
+//! Requests that are answered, refused or changed meanwhile, and what is accessed in which order.
+
+use core::cell::{
+    Cell,
+    RefCell, //
+};
+use std::{
+    boxed::Box,
+    vec::Vec, //
+};
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What was done to a slot.
+/// An access to a slot, or a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Load(usize),
     Barrier,
     Replaced(u8),
-    Rang,
+    Signalled,
 }
 
 type Change = Box<dyn Fn(&mut Ioreq)>;
 
-/// A slot, and somebody who changes it after so many accesses.
+/// A slot that is changed after so many accesses.
 struct Mock {
     slot: RefCell<Ioreq>,
     log: RefCell<Vec<Access>>,
@@ -57,17 +64,17 @@ impl Mock {
         self.slot.borrow().status & STATE
     }
 
-    fn serve(&self, bell: &Doorbell) -> bool {
+    fn serve(&self, doorbell: &Doorbell) -> bool {
         serve(
             self,
-            |write| bell.is_rung_by(write).then_some(()),
-            |()| self.note(Access::Rang),
+            |write| doorbell.is_rung_by(write).then_some(()),
+            |()| self.note(Access::Signalled),
         )
     }
 
     fn rang(&self) -> usize {
         let log = self.log.borrow();
-        log.iter().filter(|a| **a == Access::Rang).count()
+        log.iter().filter(|a| **a == Access::Signalled).count()
     }
 }
 
@@ -128,7 +135,7 @@ fn wanted() -> Ioeventfd {
     }
 }
 
-fn bell() -> Doorbell {
+fn doorbell() -> Doorbell {
     Doorbell::of(&wanted()).unwrap()
 }
 
@@ -147,14 +154,14 @@ fn request() -> Ioreq {
 #[test]
 fn a_write_to_the_doorbell_is_answered_in_order() {
     let slot = Mock::new(request());
-    assert!(slot.serve(&bell()));
+    assert!(slot.serve(&doorbell()));
     assert_eq!(slot.state(), state::RESP_READY);
     let log = slot.log.borrow();
     let place = |access| log.iter().position(|a| *a == access).unwrap();
     assert_eq!(log[0], Access::Load(30), "the state first");
     assert_eq!(log[1], Access::Barrier);
     let claim = place(Access::Replaced(state::INPROCESS));
-    let rang = place(Access::Rang);
+    let rang = place(Access::Signalled);
     let answer = place(Access::Replaced(state::RESP_READY));
     assert!(claim < rang && rang < answer && answer == log.len() - 1);
     for at in [0, 8, 16, 20, 31] {
@@ -169,7 +176,7 @@ fn the_bits_beside_the_state_stay() {
     let mut down = request();
     down.status |= 1 << 6;
     let slot = Mock::new(down);
-    assert!(slot.serve(&bell()));
+    assert!(slot.serve(&doorbell()));
     assert_eq!(slot.slot.borrow().status, 1 << 6 | state::RESP_READY);
 }
 
@@ -179,7 +186,7 @@ fn the_upper_bits_of_the_data_are_the_drivers() {
         data: 0xabcd_0003,
         ..request()
     });
-    assert!(slot.serve(&bell()));
+    assert!(slot.serve(&doorbell()));
 }
 
 #[test]
@@ -202,7 +209,7 @@ fn other_requests_are_not_touched() {
         let mut asked = request();
         other(&mut asked);
         let slot = Mock::new(asked);
-        assert!(!slot.serve(&bell()), "{index}");
+        assert!(!slot.serve(&doorbell()), "{index}");
         assert_eq!(*slot.slot.borrow(), asked, "{index}");
         let log = slot.log.borrow();
         assert!(
@@ -216,21 +223,21 @@ fn other_requests_are_not_touched() {
 fn a_request_that_the_program_takes_first_is_its_own() {
     // Just before the claim: the state, the barrier, and five fields were looked at.
     let slot = Mock::changed(request(), 7, |r| r.status = state::INPROCESS);
-    assert!(!slot.serve(&bell()));
+    assert!(!slot.serve(&doorbell()));
     assert_eq!((slot.rang(), slot.state()), (0, state::INPROCESS));
 }
 
 #[test]
 fn a_request_that_became_another_one_is_given_back() {
     let slot = Mock::changed(request(), 7, |r| r.addr = 0x1000);
-    assert!(!slot.serve(&bell()));
+    assert!(!slot.serve(&doorbell()));
     assert_eq!((slot.rang(), slot.state()), (0, state::READY));
 }
 
 #[test]
 fn a_slot_that_is_taken_away_is_not_overwritten() {
     let slot = Mock::changed(request(), 13, |r| r.status = state::NONE);
-    assert!(!slot.serve(&bell()), "there is nobody to tell");
+    assert!(!slot.serve(&doorbell()), "there is nobody to tell");
     assert_eq!((slot.rang(), slot.state()), (1, state::NONE));
 }
 
@@ -242,7 +249,7 @@ proptest! {
         let slot = Mock::changed(request(), after, move |r| {
             *r = Ioreq { addr, data, count, size, status, kind, ..*r };
         });
-        let served = slot.serve(&bell());
+        let served = slot.serve(&doorbell());
         prop_assert!(slot.rang() <= 1);
         prop_assert!(!served || slot.rang() == 1);
     }
@@ -277,10 +284,10 @@ fn slots_lie_side_by_side() {
     assert_eq!(pages(1), 1);
     assert_eq!(pages(128), 1);
     assert_eq!(pages(129), 2);
-    assert_eq!(pages(MOST_VCPUS), 32);
-    for vcpu in 0..MOST_VCPUS {
+    assert_eq!(pages(MAX_VCPUS), 32);
+    for vcpu in 0..MAX_VCPUS {
         let (page, offset) = place(vcpu);
-        assert!(page < pages(MOST_VCPUS) as usize);
+        assert!(page < pages(MAX_VCPUS) as usize);
         assert!(offset + 32 <= xen_abi::PAGE_SIZE);
     }
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
+//! Random pushes, reads and growing, by one thread and by several, compared with a model.
+
 use super::*;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::vec::Vec;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    vec::Vec, //
+};
 
 use proptest::prelude::*;
 
@@ -207,8 +211,8 @@ fn a_reader_and_an_interrupt_do_not_disturb_each_other() {
     assert_eq!(wrong, None);
 }
 
-/// Slots by way of which something happens in the midst of a push: after the look at the indexes, before
-/// they change.
+/// Slots by way of which something happens in the midst of a push: after the look at the indexes,
+/// before they change.
 struct Meanwhile<F>(Slots, F);
 
 impl<F: Fn()> AsRef<[AtomicU32]> for Meanwhile<F> {
@@ -218,8 +222,8 @@ impl<F: Fn()> AsRef<[AtomicU32]> for Meanwhile<F> {
     }
 }
 
-/// The reader takes out the only port, finds no other and waits, all while the next one is put in: it has to
-/// be woken for that one.
+/// The reader takes out the only port, finds no other and waits, all while the next one is put in:
+/// it has to be woken for that one.
 #[test]
 fn a_reader_that_empties_the_queue_during_a_push_is_woken() {
     let shared = slots(4);
