@@ -2,8 +2,14 @@
 
 //! Which requests a backend takes besides reads and writes.
 
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
-use xen_ring::blkif::features::{Discard, Durability};
+use kernel::sync::atomic::{
+    AtomicFlag,
+    Relaxed, //
+};
+use xen_ring::blkif::features::{
+    Discard,
+    Durability, //
+};
 
 /// What the backend has offered. It may take this back at any time, by answering that a request is
 /// not supported. Read and written in any context.

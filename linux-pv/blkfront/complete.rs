@@ -6,21 +6,44 @@
 //! access to their pages, and [finishes](crate::finish) the requests afterwards, without the lock.
 //! Whatever is wrong with a response puts the disk into its error state.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::block::{BlkStatus, RequestList};
-use xen::event::{Eoi, Event, Handler};
-use xen::ring::Corrupt;
-use xen_ring::blkif::operation::{Operation, Outcome};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::block::{
+    BlkStatus,
+    RequestList, //
+};
+use xen::{
+    event::{
+        Eoi,
+        Event,
+        Handler, //
+    },
+    ring::Corrupt, //
+};
+use xen_ring::blkif::operation::{
+    Operation,
+    Outcome, //
+};
 
-use crate::connection::Connection;
-use crate::copy::copy_back;
-use crate::finish::{finish, unsuccessful};
-use crate::queue::Blk;
-use crate::request_data::abandon_copies;
-use crate::stats::Stats;
-use crate::stock::StillMapped;
-use crate::vbd::{Link, Ring, Vbd};
+use crate::{
+    connection::Connection,
+    copy::copy_back,
+    finish::{
+        finish,
+        unsuccessful, //
+    },
+    queue::Blk,
+    request_data::abandon_copies,
+    stats::Stats,
+    stock::StillMapped,
+    vbd::{
+        Link,
+        Ring,
+        Vbd, //
+    },
+};
 
 /// A backend must not keep a page that it has answered for, unless grants are persistent.
 const STILL_MAPPED: Corrupt = Corrupt::Protocol("backend has not unmapped a grant");

@@ -6,25 +6,55 @@
 //! which then connects to them and becomes Connected. By then it has also said what the disk is and
 //! which requests it takes ([`Agreed`]).
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::block::TagSet;
-use kernel_ext::show::Show;
-use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
-use xen::event::EventChannel;
-use xen::ring::SharedRing;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    block::TagSet,
+    show::Show, //
+};
+use xen::{
+    bus::{
+        transact,
+        Bound,
+        Device,
+        Dir,
+        Failure,
+        Key,
+        OrFail,
+        Transaction, //
+    },
+    event::EventChannel,
+    ring::SharedRing, //
+};
 use xen_abi::io::protocols;
-use xen_ring::blkif::features::{Disk, Features, Transport};
-use xen_ring::blkif::segment::needs_indirect;
-use xen_ring::blkif::vdev::Placement;
-use xen_ring::blkif::BlkFrontRing;
+use xen_ring::blkif::{
+    features::{
+        Disk,
+        Features,
+        Transport, //
+    },
+    segment::needs_indirect,
+    vdev::Placement,
+    BlkFrontRing, //
+};
 
-use crate::complete::OnEvent;
-use crate::connection::{Connection, Limits, OfferedRing};
-use crate::params;
-use crate::queue::Blk;
-use crate::stock::DataMode;
-use crate::vbd::{Link, Vbd};
+use crate::{
+    complete::OnEvent,
+    connection::{
+        Connection,
+        Limits,
+        OfferedRing, //
+    },
+    params,
+    queue::Blk,
+    stock::DataMode,
+    vbd::{
+        Link,
+        Vbd, //
+    },
+};
 
 /// Rings and event channels that were offered to the backend and are not in use yet.
 pub(crate) struct Offer {

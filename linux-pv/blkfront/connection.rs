@@ -6,19 +6,34 @@
 //! responses off it.
 
 use kernel::prelude::*;
-use kernel_ext::block::{OwnedRequest, RequestList};
-use xen::block::LentRequest;
-use xen::domain::DomId;
-use xen::event::EventChannel;
-use xen::ring::{IdSlot, IdTable, SharedRing};
+use kernel_ext::block::{
+    OwnedRequest,
+    RequestList, //
+};
+use xen::{
+    block::LentRequest,
+    domain::DomId,
+    event::EventChannel,
+    ring::{
+        IdSlot,
+        IdTable,
+        SharedRing, //
+    },
+};
 use xen_abi::io::blkif::Segment;
 use xen_ring::blkif::BlkFrontRing;
 
-use crate::complete::OnEvent;
-use crate::queue::Blk;
-use crate::request_data::abandon;
-use crate::stats::Stats;
-use crate::stock::{DataMode, StillMapped, Stock};
+use crate::{
+    complete::OnEvent,
+    queue::Blk,
+    request_data::abandon,
+    stats::Stats,
+    stock::{
+        DataMode,
+        StillMapped,
+        Stock, //
+    },
+};
 
 /// The requests that the backend has, under their ids.
 type InFlight = IdTable<LentRequest<Blk>, KVec<IdSlot<LentRequest<Blk>>>>;

@@ -3,11 +3,17 @@
 //! Copying the data of requests to and from their granted pages, without the ring's lock.
 
 use kernel::prelude::*;
-use kernel_ext::block::{BlkStatus, OwnedRequest, Refused};
+use kernel_ext::block::{
+    BlkStatus,
+    OwnedRequest,
+    Refused, //
+};
 use xen_ring::blkif::operation::Operation;
 
-use crate::queue::Blk;
-use crate::request_data::abandon_copies;
+use crate::{
+    queue::Blk,
+    request_data::abandon_copies, //
+};
 
 /// A request whose data is to be copied to the granted pages that it has, and which is then to be
 /// sent.

@@ -8,22 +8,46 @@
 //! | backend is Connected again | the disk's size is read anew |
 //! | quiesce, close | new requests fail; those in flight may be answered, then fail too |
 //! | resume, offer, connect | requests wait meanwhile; unanswered ones are submitted again |
-//! | remove | what is still to be written is written, the disk goes |
+//! | remove | what is still to be written is written, the disk is removed |
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::block::RequestList;
-use kernel_ext::show::Show;
-use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, OrFail, Protocol};
-use xen::domain;
-use xen_abi::io::xenbus::State;
-use xen_ring::blkif::vdev::{Placement, XENVBD_MAJOR};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    block::RequestList,
+    show::Show, //
+};
+use xen::{
+    bus::{
+        Bound,
+        Device,
+        Failure,
+        FrontendDriver,
+        FrontendHandle,
+        IdTable,
+        OrFail,
+        Protocol,
+        State, //
+    },
+    domain, //
+};
+use xen_ring::blkif::vdev::{
+    Placement,
+    XENVBD_MAJOR, //
+};
 
-use crate::connect::Offer;
-use crate::disk::Vdisk;
-use crate::limits::limits;
-use crate::queue::Blk;
-use crate::vbd::{fail, Link, Vbd};
+use crate::{
+    connect::Offer,
+    disk::Vdisk,
+    limits::limits,
+    queue::Blk,
+    vbd::{
+        fail,
+        Link,
+        Vbd, //
+    },
+};
 
 /// A device.
 pub(crate) struct Blkfront {
@@ -124,7 +148,8 @@ impl FrontendDriver for Blkfront {
 
     fn close(&mut self) {
         if let Some(vbd) = &self.vbd {
-            // The rings stay granted until the device goes, since the backend may still use them.
+            // The rings stay granted until the device is removed, since the backend may still use
+            // them.
             vbd.shut("closed");
         }
         self.fail_unanswered();

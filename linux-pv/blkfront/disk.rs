@@ -4,29 +4,67 @@
 
 use core::time::Duration;
 
-use kernel::device;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::block::{Disk, DiskBuilder, MinorRange, TagSet, TagSetOptions};
-use kernel_ext::work::{new_worker, Job, Worker};
-use xen::bus::{Dir, Path};
-use xen_ring::blkif::features;
-use xen_ring::blkif::segment::indirect_pages;
-use xen_ring::blkif::vdev::{DiskName, Placement, XENVBD_MAJOR};
+use kernel::{
+    device,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    block::{
+        Disk,
+        DiskBuilder,
+        MinorRange,
+        TagSet,
+        TagSetOptions, //
+    },
+    work::{
+        new_worker,
+        Job,
+        Worker, //
+    },
+};
+use xen::bus::{
+    Dir,
+    Path, //
+};
+use xen_ring::blkif::{
+    features,
+    segment::indirect_pages,
+    vdev::{
+        DiskName,
+        Placement,
+        XENVBD_MAJOR, //
+    },
+};
 
-use crate::connect::Agreed;
-use crate::idle::{ReturnIdle, IDLE_TIME};
-use crate::ioctl::Opened;
-use crate::limits::limits;
-use crate::queue::{Blk, TagSetData};
-use crate::stats::{files, Files};
-use crate::vbd::Vbd;
+use crate::{
+    connect::Agreed,
+    idle::{
+        ReturnIdle,
+        IDLE_TIME, //
+    },
+    ioctl::Opened,
+    limits::limits,
+    queue::{
+        Blk,
+        TagSetData, //
+    },
+    stats::{
+        files,
+        Files, //
+    },
+    vbd::Vbd, //
+};
 
 /// A disk and its background work. Dropping it removes the disk, which waits for its requests.
 pub(crate) struct Vdisk {
-    // Dropped in this order: the work stops before the disk goes, and its number is free after
-    // that.
+    // Dropped in this order: the work stops before the disk is removed, and its number is free
+    // after that.
     _files: Option<Files>,
     announce: Pin<KBox<Worker<Announce>>>,
     return_idle: Pin<KBox<Worker<ReturnIdle>>>,
@@ -115,8 +153,8 @@ impl Vdisk {
         &self.disk
     }
 
-    /// Adds the disk if that was not done yet, and adapts its size to what the backend says. Both
-    /// go on in the background: adding a disk reads its partition table, and must not keep the
+    /// Adds the disk if that was not done yet, and sets the size that the backend has published.
+    /// Both go on in the background: adding a disk reads its partition table, and must not keep the
     /// xenwatch thread from hearing that the backend is gone.
     pub(crate) fn announce(&self) {
         self.announce.as_ref().schedule(Duration::ZERO);

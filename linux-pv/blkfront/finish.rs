@@ -6,12 +6,24 @@
 //! would have to be interrupted, which costs a virtual one more than the work.
 
 use kernel::prelude::*;
-use kernel_ext::block::{BlkStatus, CompletionBatch, Op, OwnedRequest, Progress, RequestList};
-use xen_ring::blkif::operation::{Operation, Outcome};
+use kernel_ext::block::{
+    BlkStatus,
+    CompletionBatch,
+    Op,
+    OwnedRequest,
+    Progress,
+    RequestList, //
+};
+use xen_ring::blkif::operation::{
+    Operation,
+    Outcome, //
+};
 
-use crate::queue::Blk;
-use crate::stats::Stats;
-use crate::vbd::Vbd;
+use crate::{
+    queue::Blk,
+    stats::Stats,
+    vbd::Vbd, //
+};
 
 /// The status of a request that is to be submitted once more.
 const AGAIN: BlkStatus = BlkStatus::RESOURCE;
@@ -37,7 +49,7 @@ pub(crate) fn unsuccessful(
             rq.queue().disable_secure_erase();
             BlkStatus::NOTSUPP
         }
-        // Old backends answer an empty barrier, which they do not know, with a plain error.
+        // Old backends do not support an empty barrier, and answer it with a plain error.
         Operation::Flush | Operation::Barrier
             if outcome == Outcome::Unsupported
                 || (operation == Operation::Barrier && rq.op() == Op::Flush) =>

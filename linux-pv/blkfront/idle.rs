@@ -4,12 +4,20 @@
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use kernel_ext::work::Job;
-use xen::grant::{Grant, GrantRefs};
+use xen::grant::{
+    Grant,
+    GrantRefs, //
+};
 
-use crate::vbd::{Link, Vbd};
+use crate::vbd::{
+    Link,
+    Vbd, //
+};
 
 /// How long a granted page must not have been needed to be given back.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(10);

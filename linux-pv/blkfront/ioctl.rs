@@ -2,10 +2,19 @@
 
 //! What processes can ask of the disk itself: its geometry, and whether it is a CD-ROM.
 
-use kernel::prelude::*;
-use kernel::uaccess::{UserPtr, UserSlice};
+use kernel::{
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
 use kernel_ext::block::{
-    DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
+    DiskOperations,
+    Geometry,
+    CDROM_GET_CAPABILITY,
+    CDROM_MULTISESSION,
+    CDROM_MULTISESSION_SIZE, //
 };
 
 use crate::queue::Blk;

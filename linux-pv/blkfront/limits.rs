@@ -2,7 +2,12 @@
 
 //! The limits of a disk's queue, from what was agreed with the backend.
 
-use kernel_ext::block::{Feature, Features, QueueLimits, SECTOR_SIZE};
+use kernel_ext::block::{
+    Feature,
+    Features,
+    QueueLimits,
+    SECTOR_SIZE, //
+};
 use xen_abi::PAGE_SIZE;
 use xen_ring::blkif::features::Durability;
 

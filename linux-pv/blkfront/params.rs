@@ -4,7 +4,10 @@
 
 use kernel::prelude::*;
 use xen_abi::io::blkif::MAX_SEGMENTS_PER_REQUEST;
-use xen_ring::blkif::features::{MAX_INDIRECT_SEGMENTS, MAX_RING_PAGE_ORDER};
+use xen_ring::blkif::features::{
+    MAX_INDIRECT_SEGMENTS,
+    MAX_RING_PAGE_ORDER, //
+};
 
 kernel_ext::module_params! {
     /// See [`max_indirect_segments`].

@@ -2,15 +2,31 @@
 
 //! The hardware queues of a disk: where blk-mq comes in.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::block::{BlkStatus, IdleRequest, Op, Operations, QueueResult};
-use kernel_ext::sync::IrqSpinLockGuard;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    block::{
+        BlkStatus,
+        IdleRequest,
+        Op,
+        Operations,
+        QueueResult, //
+    },
+    sync::IrqSpinLockGuard, //
+};
 
-use crate::copy::ToCopy;
-use crate::request_data::RequestData;
-use crate::submit::Submission;
-use crate::vbd::{Link, Ring, Vbd};
+use crate::{
+    copy::ToCopy,
+    request_data::RequestData,
+    submit::Submission,
+    vbd::{
+        Link,
+        Ring,
+        Vbd, //
+    },
+};
 
 /// The driver, to blk-mq.
 pub(crate) struct Blk;

@@ -4,8 +4,13 @@
 
 use kernel::prelude::*;
 use kernel_ext::block::OwnedRequest;
-use xen::block::{LentRequest, Loans};
-use xen::grant::Grant;
+use xen::{
+    block::{
+        LentRequest,
+        Loans, //
+    },
+    grant::Grant, //
+};
 use xen_ring::blkif::operation::Operation;
 
 use crate::queue::Blk;

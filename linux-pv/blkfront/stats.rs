@@ -5,16 +5,25 @@
 //! `/sys/kernel/debug/xen/blkfront/xvda/queueN` has one `name value` a line. Counters live under
 //! the ring's lock, survive reconnecting, and are plain additions.
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::count::Counts;
-use kernel_ext::counters;
-use kernel_ext::debugfs::Folder;
-use kernel_ext::queue_files::QueueFiles;
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    count::Counts,
+    counters,
+    debugfs::Folder,
+    queue_files::QueueFiles, //
+};
 
-use crate::stock::DataMode;
-use crate::vbd::{Link, Vbd};
+use crate::{
+    stock::DataMode,
+    vbd::{
+        Link,
+        Vbd, //
+    },
+};
 
 counters! {
     /// What a queue has done since the disk was attached.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the data of requests gets to the backend and back, and the grants and pages for that.
+//! How the data of requests travels to the backend and back, and the grants and pages for that.
 //!
 //! | mode | when | cost of a segment |
 //! |---|---|---|
@@ -11,14 +11,32 @@
 //! Pages are copied to and from without the ring's lock, and so that only the bytes of the request
 //! change: a bounce page keeps what was in it before, but that was this disk's data already.
 
-use kernel::alloc::flags::{GFP_KERNEL, GFP_NOWAIT};
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::{
+        GFP_KERNEL,
+        GFP_NOWAIT, //
+    },
+    prelude::*, //
+};
 use kernel_ext::block::OwnedRequest;
-use xen::block::LentRequest;
-use xen::domain::DomId;
-use xen::grant::{Access, Grant, GrantPool, GrantRefs};
-use xen::page::{GrantablePage, PagePool};
-use xen_ring::blkif::segment::{indirect_pages, needs_indirect};
+use xen::{
+    block::LentRequest,
+    domain::DomId,
+    grant::{
+        Access,
+        Grant,
+        GrantPool,
+        GrantRefs, //
+    },
+    page::{
+        GrantablePage,
+        PagePool, //
+    },
+};
+use xen_ring::blkif::segment::{
+    indirect_pages,
+    needs_indirect, //
+};
 
 use crate::queue::Blk;
 
@@ -38,7 +56,7 @@ const MAX_SPARE_REFS: usize = 256;
 /// memory.
 const MAX_COPY_PAGES: usize = 4096;
 
-/// How the data of requests gets to the backend and back.
+/// How the data of requests travels to the backend and back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DataMode {
     /// The request's own pages are granted for as long as it is in flight.

@@ -9,25 +9,55 @@
 //! barriers take fewer segments than writes.
 
 use kernel::prelude::*;
-use kernel_ext::block::{BlkStatus, IdleRequest, Op, OwnedRequest, QueueResult, Refused, Request};
-use xen::block::LentRequest;
-use xen::grant::Access;
-use xen_abi::io::blkif::{
-    Segment, MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
+use kernel_ext::block::{
+    BlkStatus,
+    IdleRequest,
+    Op,
+    OwnedRequest,
+    QueueResult,
+    Refused,
+    Request, //
 };
-use xen_abi::PAGE_SIZE;
-use xen_ring::blkif::operation::Operation;
-use xen_ring::blkif::request;
-use xen_ring::blkif::segment::{indirect_pages, needs_indirect, segment};
+use xen::{
+    block::LentRequest,
+    grant::Access, //
+};
+use xen_abi::{
+    io::blkif::{
+        Segment,
+        MAX_INDIRECT_PAGES_PER_REQUEST,
+        MAX_SEGMENTS_PER_REQUEST,
+        SEGMENTS_PER_INDIRECT_PAGE, //
+    },
+    PAGE_SIZE, //
+};
+use xen_ring::blkif::{
+    operation::Operation,
+    request,
+    segment::{
+        indirect_pages,
+        needs_indirect,
+        segment, //
+    },
+};
 use zerocopy::IntoBytes;
 
-use crate::connection::Connection;
-use crate::copy::ToCopy;
-use crate::queue::Blk;
-use crate::request_data::{abandon, abandon_copies, unlent};
-use crate::stats::Stats;
-use crate::stock::{DataMode, NoGrants};
-use crate::vbd::Vbd;
+use crate::{
+    connection::Connection,
+    copy::ToCopy,
+    queue::Blk,
+    request_data::{
+        abandon,
+        abandon_copies,
+        unlent, //
+    },
+    stats::Stats,
+    stock::{
+        DataMode,
+        NoGrants, //
+    },
+    vbd::Vbd, //
+};
 
 /// The submission of a request on a connection, under the ring's lock. Requests that were put on
 /// the ring have to be [published](Connection::publish).

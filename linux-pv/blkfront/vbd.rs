@@ -3,21 +3,34 @@
 //! What all parts of a disk share: its rings, and whether each is connected.
 //!
 //! A disk has as many [`Ring`]s as blk-mq has hardware queues; both exist as long as the disk.
-//! Connections come and go: a ring's [`Link`] says whether there is one. One lock a ring guards all
-//! of it, taken with interrupts off, since responses are handled in the event's interrupt.
+//! Connections begin and end: a ring's [`Link`] has the state of the present one. One lock a ring
+//! guards all of it, taken with interrupts off, since responses are handled in the event's
+//! interrupt.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::block::{BlkStatus, RequestList};
-use kernel_ext::show::Show;
-use kernel_ext::sync::{new_irq_spinlock, IrqSpinLock};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    block::{
+        BlkStatus,
+        RequestList, //
+    },
+    show::Show,
+    sync::{
+        new_irq_spinlock,
+        IrqSpinLock, //
+    },
+};
 use xen::ring::Corrupt;
 use xen_ring::blkif::vdev::DiskName;
 
-use crate::capabilities::Capabilities;
-use crate::connection::Connection;
-use crate::queue::Blk;
-use crate::stats::Stats;
+use crate::{
+    capabilities::Capabilities,
+    connection::Connection,
+    queue::Blk,
+    stats::Stats, //
+};
 
 /// A disk's rings. Lives as long as the device, and as long as a queue, a handler or a file in
 /// debugfs refers to it.

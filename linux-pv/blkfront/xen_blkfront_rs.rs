@@ -44,7 +44,10 @@ mod vbd;
 
 use kernel::prelude::*;
 use kernel_ext::block;
-use xen::{bus, domain};
+use xen::{
+    bus,
+    domain, //
+};
 use xen_ring::blkif::vdev::XENVBD_MAJOR;
 
 module! {

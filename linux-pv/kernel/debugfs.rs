@@ -15,13 +15,18 @@ mod file;
 
 use core::ptr;
 
-use kernel::bindings as k;
-use kernel::error::from_err_ptr;
-use kernel::prelude::*;
-use kernel::str::CString;
+use kernel::{
+    bindings as k,
+    error::from_err_ptr,
+    prelude::*,
+    str::CString, //
+};
 use xen_bindings as b;
 
-pub use file::{File, Show};
+pub use file::{
+    File,
+    Show, //
+};
 
 kernel::sync::global_lock! {
     // SAFETY: `init` is called before any folder is made.

@@ -9,17 +9,35 @@
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::aref::ARef;
-use kernel::sync::Arc;
-use kernel_ext::work::{new_worker, Job, Worker};
-use xen::bus::{Bound, Device, Failure};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+use kernel_ext::work::{
+    new_worker,
+    Job,
+    Worker, //
+};
+use xen::bus::{
+    Bound,
+    Device,
+    Failure, //
+};
 use xen_ring::netif::features::Features;
 
-use crate::headroom::{self, Headroom};
-use crate::interface::Nic;
-use crate::{filter, rss};
+use crate::{
+    filter,
+    headroom::{
+        self,
+        Headroom, //
+    },
+    interface::Nic,
+    rss, //
+};
 
 /// The backend, from Connected until the connection is closed.
 pub(crate) struct Backend {
@@ -62,7 +80,7 @@ impl Updates {
         Ok(Arc::new(Self(worker), GFP_KERNEL)?)
     }
 
-    /// Has settings passed on that the backend does not know. Any context.
+    /// Has settings passed on that the backend does not have yet. Any context.
     pub(crate) fn schedule(&self) {
         self.0.as_ref().schedule(Duration::ZERO);
     }

@@ -6,26 +6,56 @@
 //! are made then and offered to it together with what we can do; it connects to them when we are
 //! Connected.
 
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
 use kernel_ext::show::Show;
-use xen::bus::{transact, Bound, Device, Dir, Failure, Key, OrFail, Transaction};
-use xen::event::EventChannel;
-use xen::ring::SharedRing;
-use xen_ring::netif::features::{Features, Transport};
-use xen_ring::netif::{RxFrontRing, TxFrontRing};
+use xen::{
+    bus::{
+        transact,
+        Bound,
+        Device,
+        Dir,
+        Failure,
+        Key,
+        OrFail,
+        Transaction, //
+    },
+    event::EventChannel,
+    ring::SharedRing, //
+};
+use xen_ring::netif::{
+    features::{
+        Features,
+        Transport, //
+    },
+    RxFrontRing,
+    TxFrontRing, //
+};
 
-use crate::backend::{Backend, Updates};
-use crate::control::ControlLink;
-use crate::event::{Channel, Direction, OnEvent};
-use crate::headroom;
-use crate::interface::Nic;
-use crate::params;
-use crate::receive::RxLink;
-use crate::transmit::TxLink;
-use crate::vif::Vif;
+use crate::{
+    backend::{
+        Backend,
+        Updates, //
+    },
+    control::ControlLink,
+    event::{
+        Channel,
+        Direction,
+        OnEvent, //
+    },
+    headroom,
+    interface::Nic,
+    params,
+    receive::RxLink,
+    transmit::TxLink,
+    vif::Vif, //
+};
 
 /// What a backend offers.
 pub(crate) struct Offered {

@@ -7,27 +7,72 @@
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
-use kernel::sync::Arc;
-use kernel::time::{Delta, Instant, Monotonic};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
 use kernel_ext::show::Show;
-use xen::bus::{Bound, Device, Dir, Failure, OrFail};
-use xen::domain::DomId;
-use xen::event::{Eoi, Event, EventChannel, Handler};
-use xen::grant::{Access, Grant};
-use xen::page::GrantablePage;
-use xen::ring::{Corrupt, SharedRing};
-use xen_ring::netif::control::{Algorithm, Answer, Control, HashTypes, Message, Refused};
-use xen_ring::netif::CtrlFrontRing;
+use xen::{
+    bus::{
+        Bound,
+        Device,
+        Dir,
+        Failure,
+        OrFail, //
+    },
+    domain::DomId,
+    event::{
+        Eoi,
+        Event,
+        EventChannel,
+        Handler, //
+    },
+    grant::{
+        Access,
+        Grant, //
+    },
+    page::GrantablePage,
+    ring::{
+        Corrupt,
+        SharedRing, //
+    },
+};
+use xen_ring::netif::{
+    control::{
+        Algorithm,
+        Answer,
+        Control,
+        HashTypes,
+        Message,
+        Refused, //
+    },
+    CtrlFrontRing, //
+};
 
-use crate::backend::Updates;
-use crate::rss::{RssSettings, KEY_LEN, TABLE_LEN};
+use crate::{
+    backend::Updates,
+    rss::{
+        RssSettings,
+        KEY_LEN,
+        TABLE_LEN, //
+    },
+};
 
-/// How long the backend gets for an answer.
-const PATIENCE: Delta = Delta::from_secs(5);
+/// Time that the backend has for an answer.
+const ANSWER_TIMEOUT: Delta = Delta::from_secs(5);
 
-/// What is called for the control ring's events.
+/// Handles the control ring's events.
 struct OnAnswer {
     updates: Arc<Updates>,
     /// A request was sent and no event has come since.
@@ -60,7 +105,7 @@ pub(crate) struct ControlLink {
 struct Transfer {
     settings: RssSettings,
     step: Step,
-    /// Hash types that the backend knows.
+    /// Hash types that the backend supports.
     types: HashTypes,
     /// The page that the request in flight names.
     _page: Option<Grant>,
@@ -186,7 +231,7 @@ impl ControlLink {
                 self.send(settings.clone(), Step::SetAlgorithm, HashTypes::default())?;
             }
             let Some(answer) = self.answer()? else {
-                let left = PATIENCE.as_millis() - self.waited().as_millis();
+                let left = ANSWER_TIMEOUT.as_millis() - self.waited().as_millis();
                 if left <= 0 {
                     pr_warn!("the backend does not answer on the control ring\n");
                     return Err(ETIMEDOUT);

@@ -5,9 +5,15 @@
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::work::{new_worker, Job, Worker};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::work::{
+    new_worker,
+    Job,
+    Worker, //
+};
 
 use crate::interface::Nic;
 

@@ -10,22 +10,44 @@
 //! | disconnect, resume | the queues are taken apart; unanswered packets are lost, as on a wire |
 //! | remove | the interface is unregistered |
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::net::Registration;
-use kernel_ext::show::Show;
-use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, OrFail, Protocol};
-use xen_abi::io::xenbus::State;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    net::Registration,
+    show::Show, //
+};
+use xen::bus::{
+    Bound,
+    Device,
+    Failure,
+    FrontendDriver,
+    FrontendHandle,
+    IdTable,
+    OrFail,
+    Protocol,
+    State, //
+};
 use xen_ring::netif::mac;
 
-use crate::backend::Backend;
-use crate::connect::{disconnect, Links, Offered};
-use crate::features;
-use crate::interface::Nic;
-use crate::params;
-use crate::stats::{files, Files};
-use crate::transmit::Transmitter;
-use crate::vif::Vif;
+use crate::{
+    backend::Backend,
+    connect::{
+        disconnect,
+        Links,
+        Offered, //
+    },
+    features,
+    interface::Nic,
+    params,
+    stats::{
+        files,
+        Files, //
+    },
+    transmit::Transmitter,
+    vif::Vif, //
+};
 
 /// A device.
 pub(crate) struct Netfront {
@@ -145,8 +167,8 @@ impl FrontendDriver for Netfront {
         self.nic.data().stop_updates();
     }
 
-    // In `close` nothing is done: the rings stay granted until the device goes, since the backend
-    // may still use them.
+    // In `close` nothing is done: the rings stay granted until the device is removed, since the
+    // backend may still use them.
 
     fn disconnect(&mut self) {
         self.nic.data().stop_updates();

@@ -3,7 +3,12 @@
 //! Events of a queue's channels have the queue polled.
 
 use kernel::sync::Arc;
-use xen::event::{Eoi, Event, EventChannel, Handler};
+use xen::event::{
+    Eoi,
+    Event,
+    EventChannel,
+    Handler, //
+};
 
 use crate::interface::Nic;
 
@@ -16,7 +21,7 @@ pub(crate) enum Direction {
     Receive = 1,
 }
 
-/// A queue's event channel, shared by both halves if the backend knows one only.
+/// A queue's event channel, shared by both halves if the backend has one only.
 pub(crate) type Channel = Arc<EventChannel<OnEvent>>;
 
 /// What is called for a queue's events: they have the queue polled. No further event

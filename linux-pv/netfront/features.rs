@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an interface can do: as far as the backend offers it, and the user wants it.
+//! The features of an interface: those that the backend offers and the user has enabled.
 
 use kernel::prelude::*;
-use kernel_ext::net::{Capabilities, Feature, Features, ETH_DATA_LEN, MAX_XDP_LEN, VLAN_ETH_HLEN};
-use xen_ring::netif::features::{Offloads, MAX_MTU};
+use kernel_ext::net::{
+    Capabilities,
+    Feature,
+    Features,
+    ETH_DATA_LEN,
+    MAX_XDP_LEN,
+    VLAN_ETH_HLEN, //
+};
+use xen_ring::netif::features::{
+    Offloads,
+    MAX_MTU, //
+};
 
 use crate::interface::Nic;
 

@@ -4,7 +4,7 @@
 //! (`feature-dynamic-multicast-control`).
 //!
 //! It passes on those of all groups until it is asked not to, and takes up to 64 groups. Where
-//! the stack wants more, or packets of all groups, it is asked to pass on all again.
+//! the stack needs more, or packets of all groups, it is asked to pass on all again.
 //!
 //! Requests to the backend are extras on the first queue's transmit ring. When the last one is
 //! answered the work item of [`crate::backend`] runs again, and switches the filter on.
@@ -12,13 +12,22 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
-use kernel_ext::net::{Address, RxMode};
+use kernel_ext::net::{
+    Address,
+    RxMode, //
+};
 use xen_ring::netif::tx::Multicast;
 
-use crate::backend::Backend;
-use crate::delayed_poll::RETRY_DELAY;
-use crate::interface::Nic;
-use crate::transmit::{request_multicast, stop_if_full, MulticastRequests};
+use crate::{
+    backend::Backend,
+    delayed_poll::RETRY_DELAY,
+    interface::Nic,
+    transmit::{
+        request_multicast,
+        stop_if_full,
+        MulticastRequests, //
+    },
+};
 
 /// Groups that a backend can pass on (Linux: `XEN_NETBK_MCAST_MAX`).
 const MAX_GROUPS: usize = 64;
@@ -46,7 +55,7 @@ impl Filter {
         }
     }
 
-    /// Takes note of what the stack wants. May sleep.
+    /// Stores the groups that the stack has joined. May sleep.
     pub(crate) fn set_wanted(&mut self, mode: &RxMode<'_>) -> Result {
         self.wanted = None;
         let mut room = [Address::default(); MAX_GROUPS];
@@ -61,7 +70,7 @@ impl Filter {
         Ok(())
     }
 
-    /// There is no connection any more: the next backend knows nothing.
+    /// There is no connection any more: the next backend has no groups.
     pub(crate) fn forget(&mut self) {
         self.requested.clear();
         self.on = false;

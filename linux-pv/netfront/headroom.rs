@@ -2,27 +2,38 @@
 
 //! Head room for XDP programs in packets' buffers (`feature-xdp-headroom`).
 //!
-//! A backend that offers to leaves the room that programs want. It is asked when it connects, and
-//! again when the first program comes or the last one goes: the frontend publishes Reconfiguring
-//! and waits, in the work item of [`crate::backend`], until the backend is Reconfigured. Packets
-//! that come without head room meanwhile are moved in their page.
+//! A backend that offers it leaves the room that programs need. It is asked when it connects, and
+//! again when the first program is attached or the last one detached: the frontend publishes
+//! Reconfiguring and waits, in the work item of [`crate::backend`], until the backend is
+//! Reconfigured. Packets that come without head room meanwhile are moved in their page.
 
 use core::time::Duration;
 
-use kernel::prelude::*;
-use kernel::time::{Delta, Instant, Monotonic};
+use kernel::{
+    prelude::*,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
 use kernel_ext::net::XDP_HEADROOM;
-use xen::bus::{Dir, State};
+use xen::bus::{
+    Dir,
+    State, //
+};
 
-use crate::backend::Backend;
-use crate::interface::Nic;
+use crate::{
+    backend::Backend,
+    interface::Nic, //
+};
 
-/// How long the backend gets to follow.
-const PATIENCE: Delta = Delta::from_secs(5);
+/// Time that the backend has to follow.
+const ANSWER_TIMEOUT: Delta = Delta::from_secs(5);
 
-/// How long it gets if its state does not tell whether it has followed: Linux's stays Reconfigured
+/// Time that it has if its state does not show whether it has followed: Linux's stays Reconfigured
 /// after it was asked once.
-const BLIND_PATIENCE: Delta = Delta::from_millis(100);
+const UNSEEN_ANSWER_TIMEOUT: Delta = Delta::from_millis(100);
 
 /// Time between two looks at the backend's state.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -37,8 +48,8 @@ pub(crate) struct Headroom {
 /// The backend was asked, and may not have followed yet.
 struct Asked {
     at: Instant<Monotonic>,
-    /// It was Reconfigured before.
-    blind: bool,
+    /// It was Reconfigured when it was asked.
+    was_reconfigured: bool,
 }
 
 /// The value of the node `xdp-headroom`: bytes that the backend is asked to leave free before
@@ -51,7 +62,7 @@ pub(crate) fn wanted(program: bool) -> u32 {
     }
 }
 
-/// Asks a connected backend for the room that programs want. In the work item; returns after how
+/// Asks a connected backend for the room that programs need. In the work item; returns after how
 /// long to call this again.
 pub(crate) fn update(nic: &Nic) -> Option<Duration> {
     let vif = nic.data();
@@ -77,12 +88,12 @@ impl Backend {
         let is_reconfigured = || state() == State::Reconfigured as u32;
         if let Some(asked) = &headroom.asked {
             let waited = asked.at.elapsed();
-            if asked.blind {
-                if waited < BLIND_PATIENCE {
+            if asked.was_reconfigured {
+                if waited < UNSEEN_ANSWER_TIMEOUT {
                     return Some(POLL_INTERVAL);
                 }
             } else if !is_reconfigured() {
-                if waited < PATIENCE {
+                if waited < ANSWER_TIMEOUT {
                     return Some(POLL_INTERVAL);
                 }
                 pr_warn!("the backend does not follow to another xdp-headroom\n");
@@ -93,7 +104,7 @@ impl Backend {
         if headroom.requested == wanted {
             return None;
         }
-        let blind = is_reconfigured();
+        let was_reconfigured = is_reconfigured();
         headroom.requested = wanted;
         let node = self.dev.node();
         if node.write(c"xdp-headroom", fmt!("{}", wanted)).is_err() {
@@ -103,7 +114,7 @@ impl Backend {
         self.dev.switch_state(State::Reconfiguring);
         headroom.asked = Some(Asked {
             at: Instant::now(),
-            blind,
+            was_reconfigured,
         });
         Some(POLL_INTERVAL)
     }

@@ -7,18 +7,50 @@
 
 use kernel::prelude::*;
 use kernel_ext::net::{
-    Counters, Device, Features, LinkStats, Operations, Poll, Rss, RssChange, RssSize, RxMode,
-    SkBuff, SkBuffRef, Transmit, TxGuard, XdpFrame,
+    Counters,
+    Device,
+    Features,
+    LinkStats,
+    Operations,
+    Poll,
+    Rss,
+    RssChange,
+    RssSize,
+    RxMode,
+    SkBuff,
+    SkBuffRef,
+    Transmit,
+    TxGuard,
+    XdpFrame, //
 };
-use xen::page::PAGE_SIZE;
-use xen::ring::Layout;
-use xen_abi::io::netif::{RxRequest, TxResponse};
-use xen_ring::netif::slot::{RxSlot, TxSlot};
+use xen::{
+    page::PAGE_SIZE,
+    ring::Layout, //
+};
+use xen_abi::io::netif::{
+    RxRequest,
+    TxResponse, //
+};
+use xen_ring::netif::slot::{
+    RxSlot,
+    TxSlot, //
+};
 
-use crate::rss::{KEY_LEN, TABLE_LEN};
-use crate::transmit::{self, Transmitter};
-use crate::vif::Vif;
-use crate::{features, poll, stats, xdp};
+use crate::{
+    features,
+    poll,
+    rss::{
+        KEY_LEN,
+        TABLE_LEN, //
+    },
+    stats,
+    transmit::{
+        self,
+        Transmitter, //
+    },
+    vif::Vif,
+    xdp, //
+};
 
 /// An interface, to the network stack.
 pub(crate) type Nic = Device<Vif>;

@@ -7,11 +7,13 @@ use kernel::prelude::*;
 use kernel_ext::net::Poll;
 use xen::ring::Corrupt;
 
-use crate::event::Direction;
-use crate::interface::Nic;
-use crate::queue::Queue;
-use crate::transmit;
-use crate::vif::Vif;
+use crate::{
+    event::Direction,
+    interface::Nic,
+    queue::Queue,
+    transmit,
+    vif::Vif, //
+};
 
 /// Handles what has come on a queue; returns how many packets were received.
 pub(crate) fn poll(nic: &Nic, poll: &mut Poll<'_, Vif>) -> u32 {

@@ -6,16 +6,28 @@
 //! guarded by the network stack's lock of the queue, the receive half by a lock that is only
 //! contended when a connection is made or ended.
 
-use kernel::prelude::*;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
-use kernel_ext::count::SharedCounter;
-use kernel_ext::sync::{new_bh_spinlock, BhSpinLock};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        AtomicFlag,
+        Relaxed, //
+    },
+};
+use kernel_ext::{
+    count::SharedCounter,
+    sync::{
+        new_bh_spinlock,
+        BhSpinLock, //
+    },
+};
 use xen::event::DeferredCell;
 
-use crate::interface::Nic;
-use crate::receive::Receive;
-use crate::stats::Stats;
-use crate::vif::Vif;
+use crate::{
+    interface::Nic,
+    receive::Receive,
+    stats::Stats,
+    vif::Vif, //
+};
 
 /// What both halves of a queue share, and the receive half.
 #[pin_data]

@@ -7,25 +7,48 @@
 //! its pages go up, once the backend cannot write to them any more, and come back to the pool when
 //! the stack is done with them. [`Delivery`] makes the packets.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::net::{PagePool, Poll, XdpQueue};
-use kernel_ext::work::Worker;
-use xen::domain::DomId;
-use xen::grant::GrantRefs;
-use xen::net::LentPage;
-use xen::ring::{Corrupt, SharedRing};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    net::{
+        PagePool,
+        Poll,
+        XdpQueue, //
+    },
+    work::Worker, //
+};
+use xen::{
+    domain::DomId,
+    grant::GrantRefs,
+    net::LentPage,
+    ring::{
+        Corrupt,
+        SharedRing, //
+    },
+};
 use xen_abi::io::netif::NR_SLOTS_MIN;
-use xen_ring::netif::rx::receiver::Receiver;
-use xen_ring::netif::rx::{End, MAX_PIECES};
-use xen_ring::netif::RxFrontRing;
+use xen_ring::netif::{
+    rx::{
+        receiver::Receiver,
+        End,
+        MAX_PIECES, //
+    },
+    RxFrontRing, //
+};
 
-use crate::delayed_poll::{DelayedPoll, RETRY_DELAY};
-use crate::event::Channel;
-use crate::interface::Nic;
-use crate::stats::Stats;
-use crate::vif::Vif;
-use crate::xdp;
+use crate::{
+    delayed_poll::{
+        DelayedPoll,
+        RETRY_DELAY, //
+    },
+    event::Channel,
+    interface::Nic,
+    stats::Stats,
+    vif::Vif,
+    xdp, //
+};
 
 mod delivery;
 

@@ -9,7 +9,10 @@
 use core::time::Duration;
 
 use kernel::prelude::*;
-use kernel_ext::net::{random_rss_key, RssChange};
+use kernel_ext::net::{
+    random_rss_key,
+    RssChange, //
+};
 
 use crate::interface::Nic;
 
@@ -27,11 +30,11 @@ pub(crate) struct RssSettings {
     pub(crate) table: [u32; TABLE_LEN],
 }
 
-/// What the user has set; none if the backend chooses a packet's queue as it likes.
+/// The user's settings; none if the backend chooses a packet's queue.
 pub(crate) struct Rss(Option<RssSettings>);
 
 impl RssSettings {
-    /// A random key, and the table that goes round all queues.
+    /// A random key, and a table that names all queues in turn.
     fn new(queues: u32) -> Self {
         let mut key = [0; KEY_LEN];
         random_rss_key(&mut key);
@@ -41,7 +44,7 @@ impl RssSettings {
         }
     }
 
-    /// The table that goes round all queues.
+    /// The table that names all queues in turn.
     fn even_table(queues: u32) -> [u32; TABLE_LEN] {
         core::array::from_fn(|entry| (entry as u32).checked_rem(queues).unwrap_or(0))
     }

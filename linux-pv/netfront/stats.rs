@@ -8,17 +8,30 @@
 
 use core::convert::Infallible;
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::count::{Counter, Counts, Number};
-use kernel_ext::counters;
-use kernel_ext::debugfs::Folder;
-use kernel_ext::net::{Counters, LinkStats};
-use kernel_ext::queue_files::QueueFiles;
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    count::{
+        Counter,
+        Counts,
+        Number, //
+    },
+    counters,
+    debugfs::Folder,
+    net::{
+        Counters,
+        LinkStats, //
+    },
+    queue_files::QueueFiles, //
+};
 
-use crate::interface::Nic;
-use crate::vif::Vif;
+use crate::{
+    interface::Nic,
+    vif::Vif, //
+};
 
 counters! {
     /// What a queue has done since the interface was attached.

@@ -6,34 +6,61 @@
 //! them ([`mod@send`]). The packet is freed with its last page, by the poll function
 //! ([`mod@complete`]).
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::net::TxGuard;
-use kernel_ext::work::Worker;
-use xen::domain::DomId;
-use xen::grant::GrantRefs;
-use xen::net::LentPart;
-use xen::page::PagePool;
-use xen::ring::{Corrupt, IdSlot, SharedRing};
-use xen_ring::netif::tx::in_flight::InFlight;
-use xen_ring::netif::tx::{Piece, MAX_PIECES, MAX_SLOTS};
-use xen_ring::netif::TxFrontRing;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    net::TxGuard,
+    work::Worker, //
+};
+use xen::{
+    domain::DomId,
+    grant::GrantRefs,
+    net::LentPart,
+    page::PagePool,
+    ring::{
+        Corrupt,
+        IdSlot,
+        SharedRing, //
+    },
+};
+use xen_ring::netif::{
+    tx::{
+        in_flight::InFlight,
+        Piece,
+        MAX_PIECES,
+        MAX_SLOTS, //
+    },
+    TxFrontRing, //
+};
 
-use crate::backend::Updates;
-use crate::delayed_poll::{DelayedPoll, RETRY_DELAY};
-use crate::event::Channel;
-use crate::interface::Nic;
-use crate::stats::Stats;
-use crate::vif::Vif;
+use crate::{
+    backend::Updates,
+    delayed_poll::{
+        DelayedPoll,
+        RETRY_DELAY, //
+    },
+    event::Channel,
+    interface::Nic,
+    stats::Stats,
+    vif::Vif, //
+};
 
 mod complete;
 mod frame;
 mod multicast;
 mod send;
 
-pub(crate) use complete::{complete, STILL_MAPPED};
+pub(crate) use complete::{
+    complete,
+    STILL_MAPPED, //
+};
 pub(crate) use frame::send_frame;
-pub(crate) use multicast::{request_multicast, MulticastRequests};
+pub(crate) use multicast::{
+    request_multicast,
+    MulticastRequests, //
+};
 pub(crate) use send::start_xmit;
 
 /// Slots on the ring up to which nobody waits for the completion of short packets. What is behind

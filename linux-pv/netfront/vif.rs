@@ -5,21 +5,34 @@
 //! Locks, all mutexes, nest in the order of the fields. None is held while the backend is waited
 //! for: the RTNL lock, which is taken before them, must not be either.
 
-use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, AtomicFlag, Relaxed};
-use kernel::sync::{new_mutex, Mutex};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Relaxed, //
+        },
+        new_mutex,
+        Mutex, //
+    },
+};
 use kernel_ext::show::Show;
-use xen::bus::FrontendHandle;
-use xen::ring::Corrupt;
+use xen::{
+    bus::FrontendHandle,
+    ring::Corrupt, //
+};
 use xen_ring::netif::features::Offloads;
 
-use crate::backend::Backend;
-use crate::control::ControlLink;
-use crate::device::Netfront;
-use crate::filter::Filter;
-use crate::interface::Nic;
-use crate::queue::Queue;
-use crate::rss::Rss;
+use crate::{
+    backend::Backend,
+    control::ControlLink,
+    device::Netfront,
+    filter::Filter,
+    interface::Nic,
+    queue::Queue,
+    rss::Rss, //
+};
 
 /// An interface. Lives as long as its network device.
 #[pin_data]
@@ -100,13 +113,13 @@ impl Vif {
         self.wants_headroom.load(Relaxed)
     }
 
-    /// The first program comes, or the last one goes. May sleep.
+    /// The first program is attached, or the last one detached. May sleep.
     pub(crate) fn request_headroom(&self, program: bool) {
         self.wants_headroom.store(program, Relaxed);
         self.update_backend();
     }
 
-    /// Has settings passed on that the backend does not know, if it is connected. May sleep.
+    /// Has settings passed on that the backend does not have yet, if it is connected. May sleep.
     pub(crate) fn update_backend(&self) {
         if let Some(backend) = &*self.backend.lock() {
             backend.updates.schedule();

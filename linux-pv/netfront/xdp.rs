@@ -4,15 +4,28 @@
 //! programs send.
 //!
 //! Programs see packets that lie in one page; others are dropped while there is one, which the
-//! limit on the MTU makes rare. A packet that comes without the head room that programs want
+//! limit on the MTU makes rare. A packet that comes without the head room that programs need
 //! ([`crate::headroom`]) is moved.
 
 use kernel::prelude::*;
-use kernel_ext::net::{Poll, PoolPage, Program, TxGuard, XdpAction, XdpFrame, XdpQueue};
+use kernel_ext::net::{
+    Poll,
+    PoolPage,
+    Program,
+    TxGuard,
+    XdpAction,
+    XdpFrame,
+    XdpQueue, //
+};
 
-use crate::stats::Stats;
-use crate::transmit::{send_frame, stop_if_full};
-use crate::vif::Vif;
+use crate::{
+    stats::Stats,
+    transmit::{
+        send_frame,
+        stop_if_full, //
+    },
+    vif::Vif, //
+};
 
 /// Runs a program on the packet in a page. Returns the page with what is left for the stack, if
 /// anything.

@@ -10,7 +10,7 @@
 //! 3. [`interface`] is what the network stack asks of the driver, [`vif`] what all parts share.
 //! 4. [`queue`] is a pair of rings; [`transmit`] puts packets on one, [`receive`] takes them off
 //!    the other, [`poll`] has both done when an [`event`] has come, or [later](delayed_poll).
-//! 5. [`backend`] tells the backend what the stack wants while it is connected: [`rss`] settings,
+//! 5. [`backend`] passes the stack's settings to the connected backend: [`rss`] settings,
 //!    over the [`control`] ring; the multicast [`filter`]; [`headroom`] for XDP programs.
 //! 6. [`xdp`] lets programs of the user at packets first.
 //!
@@ -43,7 +43,10 @@ mod vif;
 mod xdp;
 
 use kernel::prelude::*;
-use xen::{bus, domain};
+use xen::{
+    bus,
+    domain, //
+};
 
 module! {
     type: Module,

@@ -10,22 +10,37 @@
 //! | end reconfiguring | functions that it has added are found |
 //! | close, remove | all buses are removed |
 //!
-//! C makes its offer when it is probed. [`xen::bus::Frontend`] tells why that must not be done.
+//! C makes its offer when it is probed, which is a race with the bus: see [`xen::bus::Frontend`].
 //!
 //! When the domain is resumed elsewhere, the page is offered to the new backend, and the buses
-//! stay. The devices are others, perhaps: a domain with devices passed to it can only be saved if
+//! stay. The devices may be others: a domain with devices passed to it can only be saved if
 //! the toolstack lets it.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use xen::bus::{Bound, Device, Failure, FrontendDriver, FrontendHandle, IdTable, Protocol};
-use xen_abi::io::xenbus::State;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use xen::bus::{
+    Bound,
+    Device,
+    Failure,
+    FrontendDriver,
+    FrontendHandle,
+    IdTable,
+    Protocol,
+    State, //
+};
 
-use crate::exchange::Exchange;
-use crate::link::Link;
-use crate::recovery::Recoverer;
-use crate::roots::Roots;
-use crate::stats::{accesses_file, AccessesFile};
+use crate::{
+    exchange::Exchange,
+    link::Link,
+    recovery::Recoverer,
+    roots::Roots,
+    stats::{
+        accesses_file,
+        AccessesFile, //
+    },
+};
 
 /// A device, which stands for all buses of one backend.
 pub(crate) struct Pcifront {

@@ -15,19 +15,55 @@
 //! then, further operations are refused at once, until it has: a dead backend costs [`TIMEOUT`]
 //! once, and not at each access.
 
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
-use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel::time::{Delta, Instant, Monotonic};
-use kernel_ext::show::Show;
-use kernel_ext::sync::{may_sleep, new_raw_spinlock, RawSpinLock, TimedCompletion};
-use xen::bus::{Bound, Device};
-use xen::pci::Access;
-use xen_ring::pciif::{Address, Answer, NotStarted, Recovery, Refusal, Report, Request, Started};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+use kernel_ext::{
+    show::Show,
+    sync::{
+        may_sleep,
+        new_raw_spinlock,
+        RawSpinLock,
+        TimedCompletion, //
+    },
+};
+use xen::{
+    bus::{
+        Bound,
+        Device, //
+    },
+    pci::Access, //
+};
+use xen_ring::pciif::{
+    Address,
+    Answer,
+    NotStarted,
+    Recovery,
+    Refusal,
+    Report,
+    Request,
+    Started, //
+};
 
-use crate::link::Link;
-use crate::stats::Stats;
+use crate::{
+    link::Link,
+    stats::Stats, //
+};
 
 mod state;
 
@@ -40,7 +76,7 @@ const TIMEOUT: Delta = Delta::from_secs(2);
 /// event channel's interrupt is off while the system is being suspended.
 const POLL_INTERVAL: u32 = 10;
 
-/// What comes of an operation.
+/// The answer to an operation, or the reason why there is none.
 type OpResult = Result<Answer, Refusal>;
 
 /// The exchange of operations and answers with one backend, as long as any bus may use it.
@@ -124,7 +160,7 @@ impl Exchange {
         if awaited {
             self.answered.kick();
         }
-        // The holder of the lock may keep it long, and has perhaps looked for reports already.
+        // The holder of the lock may poll for long, and may have tested for reports already.
         let report = match self.state.try_lock() {
             Some(state) => state.has_report(),
             None => true,
@@ -229,7 +265,7 @@ impl Exchange {
         Ok(begun)
     }
 
-    /// Tells, once, that a backend answers again.
+    /// Logs that the backend answers again, once.
     fn report_recovered(&self, begun: Started) {
         if begun == Started::BackToLife {
             self.stats.late_answers.one();

@@ -2,15 +2,33 @@
 
 //! A connection to the backend: the shared page and its event channel.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use xen::bus::{transact, Bound, Device, Failure, OrFail};
-use xen::event::EventChannel;
-use xen::ring::SharedRing;
-use xen_ring::pciif::{FrontPage, MAGIC};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use xen::{
+    bus::{
+        transact,
+        Bound,
+        Device,
+        Failure,
+        OrFail, //
+    },
+    event::EventChannel,
+    ring::SharedRing, //
+};
+use xen_ring::pciif::{
+    FrontPage,
+    MAGIC, //
+};
 
-use crate::exchange::Exchange;
-use crate::recovery::{OnEvent, Recoverer};
+use crate::{
+    exchange::Exchange,
+    recovery::{
+        OnEvent,
+        Recoverer, //
+    },
+};
 
 /// A connection. Dropping it waits for the channel's handler; it may sleep.
 pub(crate) struct Link {
@@ -19,7 +37,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Makes page and channel, which the backend does not know of yet. May sleep.
+    /// Makes page and channel, which are not announced yet. May sleep.
     pub(crate) fn make(
         dev: &Device<Bound>,
         exchange: &Arc<Exchange>,

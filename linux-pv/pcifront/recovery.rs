@@ -5,15 +5,30 @@
 
 use core::time::Duration;
 
-use kernel::pr_warn_once;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::work::{new_worker, Job, Worker};
-use xen::event::{Eoi, Event, Handler};
-use xen_ring::pciif::{Recovery, Report};
+use kernel::{
+    pr_warn_once,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::work::{
+    new_worker,
+    Job,
+    Worker, //
+};
+use xen::event::{
+    Eoi,
+    Event,
+    Handler, //
+};
+use xen_ring::pciif::{
+    Recovery,
+    Report, //
+};
 
-use crate::exchange::Exchange;
-use crate::roots::Roots;
+use crate::{
+    exchange::Exchange,
+    roots::Roots, //
+};
 
 /// Handles reports in a work item, one at a time. Dropping it waits for the one that is handled.
 pub(crate) struct Recoverer(Pin<KBox<Worker<Reports>>>);

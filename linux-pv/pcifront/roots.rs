@@ -2,12 +2,33 @@
 
 //! The PCI root buses that a backend lists in the xenstore, and the functions on them.
 
-use kernel::prelude::*;
-use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::{
+    prelude::*,
+    sync::{
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+};
 use kernel_ext::show::Show;
-use xen::bus::{Bound, Device, Failure, Key, OrFail, State};
-use xen::pci::RootBus;
-use xen_ring::pciif::{Address, Recovery, Report, Root, MAX_LISTED};
+use xen::{
+    bus::{
+        Bound,
+        Device,
+        Failure,
+        Key,
+        OrFail,
+        State, //
+    },
+    pci::RootBus, //
+};
+use xen_ring::pciif::{
+    Address,
+    Recovery,
+    Report,
+    Root,
+    MAX_LISTED, //
+};
 
 use crate::exchange::Exchange;
 
@@ -127,7 +148,7 @@ impl Roots {
     }
 
     /// Has the driver of a function take a step of recovering from an error. None if there is no
-    /// such function, or its driver knows no recovery. May sleep.
+    /// such function, or its driver has no recovery. May sleep.
     pub(crate) fn recover(&self, report: &Report) -> Option<Recovery> {
         let all = self.all.lock();
         let root = all.iter().find(|root| root.at() == report.at.root)?;

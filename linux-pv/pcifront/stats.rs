@@ -2,14 +2,29 @@
 
 //! Counters of accesses, and the debugfs file that shows them.
 
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel::time::Delta;
-use kernel_ext::count::{Counts, SharedCounter};
-use kernel_ext::counters;
-use kernel_ext::debugfs::{File, Folder};
-use xen_ring::pciif::{Answer, Refusal, Request, Step};
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::Arc,
+    time::Delta, //
+};
+use kernel_ext::{
+    count::{
+        Counts,
+        SharedCounter, //
+    },
+    counters,
+    debugfs::{
+        File,
+        Folder, //
+    },
+};
+use xen_ring::pciif::{
+    Answer,
+    Refusal,
+    Request,
+    Step, //
+};
 
 use crate::exchange::Exchange;
 
@@ -24,7 +39,7 @@ counters! {
         msi,
         /// Operations that enabled or disabled MSI-X.
         msix,
-        /// Operations that were not done, for whatever reason. A scan for devices that do not exist
+        /// Operations that were not done. A scan for devices that do not exist
         /// counts here too.
         refused,
         /// Of these, because there is no such device.

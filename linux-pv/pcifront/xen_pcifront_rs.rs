@@ -6,7 +6,7 @@
 //! shared page). The life of a device, which stands for all buses of one backend:
 //!
 //! 1. [`device`] takes each step of connecting and closing that [`bus::Frontend`] asks for.
-//! 2. [`link`] makes the shared page and the event channel and tells the backend.
+//! 2. [`link`] makes the shared page and the event channel, and announces them to the backend.
 //! 3. [`exchange`] hands the backend one operation and waits for the answer, for a bounded time.
 //! 4. [`roots`] has the buses that the backend lists, and the functions that come and go on them.
 //! 5. [`recovery`] handles errors of devices that the backend reports.
@@ -27,7 +27,11 @@ mod roots;
 mod stats;
 
 use kernel::prelude::*;
-use xen::{bus, domain, pci};
+use xen::{
+    bus,
+    domain,
+    pci, //
+};
 
 module! {
     type: Module,

@@ -4,16 +4,24 @@
 
 use core::marker::PhantomPinned;
 
-use kernel::bindings as k;
-use kernel::error::from_err_ptr;
-use kernel::ffi::{c_int, c_void};
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::seq_file::SeqFile;
-use kernel::types::Opaque;
+use kernel::{
+    bindings as k,
+    error::from_err_ptr,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    fmt,
+    prelude::*,
+    seq_file::SeqFile,
+    types::Opaque, //
+};
 use xen_bindings as b;
 
-use super::{Folder, RawFile};
+use super::{
+    Folder,
+    RawFile, //
+};
 
 /// A function that writes the content of a file.
 pub type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;

@@ -3,20 +3,42 @@
 //! A packet that has come becomes one of the network stack's.
 
 use kernel::prelude::*;
-use kernel_ext::count::Counter;
-use kernel_ext::net::{Checksum, Gso, Incoming, Poll, PoolPage, Program, XdpQueue};
-use xen::grant::GrantRefs;
-use xen::net::LentPage;
-use xen::ring::Corrupt;
-use xen_ring::netif::extra::GsoKind;
-use xen_ring::netif::rx::{Packet, MAX_PIECES};
-use xen_ring::netif::Checksum as WireChecksum;
+use kernel_ext::{
+    count::Counter,
+    net::{
+        Checksum,
+        Gso,
+        Incoming,
+        Poll,
+        PoolPage,
+        Program,
+        XdpQueue, //
+    },
+};
+use xen::{
+    grant::GrantRefs,
+    net::LentPage,
+    ring::Corrupt, //
+};
+use xen_ring::netif::{
+    extra::GsoKind,
+    rx::{
+        Packet,
+        MAX_PIECES, //
+    },
+    Checksum as WireChecksum, //
+};
 
-use super::{recycle, Buffers};
-use crate::stats::Stats;
-use crate::transmit::STILL_MAPPED;
-use crate::vif::Vif;
-use crate::xdp;
+use super::{
+    recycle,
+    Buffers, //
+};
+use crate::{
+    stats::Stats,
+    transmit::STILL_MAPPED,
+    vif::Vif,
+    xdp, //
+};
 
 /// Packets of up to as many bytes are copied; of larger ones no more than as many are.
 const COPYBREAK: u32 = 256;

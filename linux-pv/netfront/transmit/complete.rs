@@ -3,13 +3,21 @@
 //! Responses of the backend free what was sent; the poll function takes them.
 
 use kernel::prelude::*;
-use kernel_ext::net::{Poll, TxGuard};
+use kernel_ext::net::{
+    Poll,
+    TxGuard, //
+};
 use xen::ring::Corrupt;
 use xen_ring::netif::tx::in_flight::Outcome;
 
-use super::{Request, TxLink};
-use crate::stats::Stats;
-use crate::vif::Vif;
+use super::{
+    Request,
+    TxLink, //
+};
+use crate::{
+    stats::Stats,
+    vif::Vif, //
+};
 
 /// A backend must not keep a page that it has answered for.
 pub(crate) const STILL_MAPPED: Corrupt = Corrupt::Protocol("Grant still in use by backend domain");

@@ -5,11 +5,15 @@
 use kernel::prelude::*;
 use kernel_ext::net::XdpFrame;
 use xen::net::LentPart;
-use xen_ring::netif::tx::Packet;
-use xen_ring::netif::ETH_HLEN;
+use xen_ring::netif::{
+    tx::Packet,
+    ETH_HLEN, //
+};
 
-use super::send::check_out;
-use super::TxLink;
+use super::{
+    send::check_out,
+    TxLink, //
+};
 use crate::stats::Stats;
 
 /// Puts a packet of an XDP program on the ring, or gives it back.

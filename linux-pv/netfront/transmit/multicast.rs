@@ -5,7 +5,10 @@
 use kernel::prelude::*;
 use xen_ring::netif::tx::Multicast;
 
-use super::{Request, TxLink};
+use super::{
+    Request,
+    TxLink, //
+};
 
 /// What has become of requests for packets to groups, and for no more of them.
 #[derive(Clone, Copy, Default)]

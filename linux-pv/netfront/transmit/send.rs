@@ -5,20 +5,49 @@
 use core::num::NonZeroU16;
 
 use kernel::prelude::*;
-use kernel_ext::net::{self, Feature, SkBuff, Transmit};
-use xen::net::{LentPart, PagedPacket, Unlendable};
-use xen::ring::Corrupt;
+use kernel_ext::net::{
+    self,
+    Feature,
+    SkBuff,
+    Transmit, //
+};
+use xen::{
+    net::{
+        LentPart,
+        PagedPacket,
+        Unlendable, //
+    },
+    ring::Corrupt, //
+};
 use xen_abi::io::netif::MAX_TX_SIZE;
-use xen_ring::netif::extra::{Gso, GsoKind};
-use xen_ring::netif::tx::in_flight::SendError;
-use xen_ring::netif::tx::{Packet, Piece, MAX_PIECES};
-use xen_ring::netif::{Checksum, ETH_HLEN};
+use xen_ring::netif::{
+    extra::{
+        Gso,
+        GsoKind, //
+    },
+    tx::{
+        in_flight::SendError,
+        Packet,
+        Piece,
+        MAX_PIECES, //
+    },
+    Checksum,
+    ETH_HLEN, //
+};
 
-use super::{Request, Requests, Transmitter, TxLink, MAX_UNAWAITED};
-use crate::delayed_poll::RETRY_DELAY;
-use crate::interface::Nic;
-use crate::stats::Stats;
-use crate::vif::Vif;
+use super::{
+    Request,
+    Requests,
+    Transmitter,
+    TxLink,
+    MAX_UNAWAITED, //
+};
+use crate::{
+    delayed_poll::RETRY_DELAY,
+    interface::Nic,
+    stats::Stats,
+    vif::Vif, //
+};
 
 /// Nobody waits for the completion of packets of up to as many bytes: their socket is told that
 /// they were sent at once, and they are freed with others, or after [`RETRY_DELAY`]. So a lone
@@ -156,7 +185,7 @@ fn send(
     Ok(())
 }
 
-/// What goes with a packet besides its data.
+/// A packet's metadata for the ring.
 #[inline]
 fn describe(skb: &PagedPacket) -> Packet {
     Packet {

@@ -3,11 +3,17 @@
 //! What the lock of an exchange guards: the link with the operation in flight, and an answer that
 //! was taken out of the page for another task.
 
-use xen_ring::pciif::{Recovery, Refusal, Report};
+use xen_ring::pciif::{
+    Recovery,
+    Refusal,
+    Report, //
+};
 
 use super::OpResult;
-use crate::link::Link;
-use crate::stats::Stats;
+use crate::{
+    link::Link,
+    stats::Stats, //
+};
 
 /// See the module.
 pub(super) struct ExchangeState {
