@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * xenfs shows /proc/xen/privcmd by way of this table, which the C driver exports under the same name. In
- * a kernel whose tree builds both drivers only one can.
+ * xenfs takes the operations of /proc/xen/privcmd from this table, which the C driver exports under
+ * the same name. If a kernel's tree builds both drivers, only the C driver exports it.
  */
 
 #include <linux/export.h>

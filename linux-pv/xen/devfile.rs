@@ -23,8 +23,8 @@
 //! }
 //! ```
 //!
-//! `/sys/kernel/debug/xen/NAME/files` has a line for each open file: the process that has opened it,
-//! and its [`Driver::Stats`].
+//! `/sys/kernel/debug/xen/NAME/files` has a line for each open file: the process that has opened
+//! it, and its [`Driver::Stats`].
 
 use core::ops::Deref;
 
@@ -109,8 +109,8 @@ impl<S> Deref for OpenedFile<S> {
     }
 }
 
-/// A device file in `/dev/xen`, with its list in debugfs. Dropping this removes both; files that are
-/// open stay so.
+/// A device file in `/dev/xen`, with its list in debugfs. Dropping this removes both; files that
+/// are open stay so.
 #[pin_data]
 pub struct Registration<T: Driver> {
     // The device file goes first.
