@@ -278,7 +278,7 @@ fn a_long_batch_is_done_to_its_end() {
         let expected = if foreign_domid == 9 { -3 } else { -22 };
         assert_eq!(error, expected);
     }
-    // Where a list is gone on with is the guest's own business, but not beyond its end.
+    // The guest chooses where a continuation starts, but not beyond the end of its list.
     let command = |start: u64| u64::from(mem::op::ADD_TO_PHYSMAP_BATCH) | start << 6;
     for (start, expected) in [(69, 0), (70, -84), (71, -84), (0x1_0000, -33)] {
         caller(&mut system, 0)

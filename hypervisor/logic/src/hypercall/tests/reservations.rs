@@ -73,7 +73,7 @@ fn sizes_are_returned_to_those_with_permission() {
         (mem::op::GET_VNUMAINFO, Errno::EOPNOTSUPP),
         (mem::op::RESERVED_DEVICE_MEMORY_MAP, Errno::EOPNOTSUPP),
         (5, Errno::ENOSYS),
-        // A list that is gone on with, of a call that has none.
+        // The continuation of a call that has none.
         (1 << 6 | mem::op::MAXIMUM_RAM_PAGE, Errno::EINVAL),
     ] {
         assert_eq!(asked(&mut system, 1, op, 0u64), errno(expected), "{op}");
