@@ -178,6 +178,10 @@ impl<P: Platform> System<P> {
             return Ok(());
         }
         let (gfn, mfn) = (Gfn::of(args.host_addr), mapping.page.mfn());
+        // Another handle may have the same page mapped elsewhere.
+        if mapping.gfn != gfn {
+            return Err(GENERAL);
+        }
         let entry = self.lookup(id, gfn).ok_or(GENERAL)?;
         if !matches!(entry.p2mt, P2mType::GrantMapRw | P2mType::GrantMapRo) || entry.mfn != mfn {
             return Err(GENERAL);

@@ -283,6 +283,31 @@ fn an_old_mapping_ends_no_use_in_a_new_domain_with_the_same_domid() {
 }
 
 #[test]
+fn a_handle_unmaps_only_where_its_own_mapping_is() {
+    let mut system = machine(FRAMES as usize);
+    (0..2).for_each(|id| create(&mut system, id));
+    let mut mappings = Vec::new();
+    perform(&mut system, &mut mappings, Step::Grant(1, 0, 3, 0));
+    for at in 0..2 {
+        perform(&mut system, &mut mappings, Step::Map(0, 1, 0, false, at));
+    }
+    let [(_, first), (_, second)] = mappings[..] else {
+        panic!("both are mapped");
+    };
+    let mixed = UnmapGrantRef {
+        host_addr: second.host_addr,
+        ..first
+    };
+    assert!(system.unmap_grant(0, &mixed).is_err());
+    for own in [first, second] {
+        assert_eq!(system.unmap_grant(0, &own), Ok(()));
+        let gfn = Gfn::of(own.host_addr);
+        assert_eq!(system.lookup(0, gfn), None);
+    }
+    check(&system);
+}
+
+#[test]
 fn what_a_domain_gives_back_counts_as_its_own_while_others_map_it() {
     let mut system = machine(FRAMES as usize);
     (0..2).for_each(|id| create(&mut system, id));
