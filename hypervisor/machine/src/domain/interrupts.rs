@@ -52,34 +52,46 @@ impl Domain {
             if !targeted {
                 continue;
             }
-            match mode {
-                0 | 1 => {
-                    vcpu.apic.lock().set_irq(vector, false);
+            // A vCPU that takes no notice of it is not kicked.
+            let accepted = match mode {
+                0 | 1 => vcpu.apic.lock().set_irq(vector, false),
+                4 => {
+                    vcpu.nmi.store(true, Ordering::SeqCst);
+                    true
                 }
-                4 => vcpu.nmi.store(true, Ordering::SeqCst),
                 // INIT; a de-assert does nothing.
                 5 => {
                     let mut mp_state = vcpu.mp_state.lock();
                     // A vCPU that waits already keeps its vLAPIC: it may have upcalls from before its start.
-                    if icr.low & 1 << 14 != 0 && *mp_state == MpState::Runnable {
+                    let resets = icr.low & 1 << 14 != 0 && *mp_state == MpState::Runnable;
+                    if resets {
                         *mp_state = MpState::InitReceived;
                         drop(mp_state);
                         vcpu.apic.lock().reset();
                     }
+                    resets
                 }
                 6 => {
                     let mut mp_state = vcpu.mp_state.lock();
-                    if *mp_state == MpState::InitReceived {
+                    let starts = *mp_state == MpState::InitReceived;
+                    if starts {
                         *mp_state = MpState::SipiReceived(vector);
                     }
+                    starts
                 }
-                _ => log::warn!(
-                    "{}: IPI with ICR {:#x} is not supported",
-                    sender.id,
-                    icr.low
-                ),
+                // A guest may write it as often as it likes, so this is no warning.
+                _ => {
+                    log::debug!(
+                        "{}: IPI with ICR {:#x} is not supported",
+                        sender.id,
+                        icr.low
+                    );
+                    false
+                }
+            };
+            if accepted {
+                vcpu.kick();
             }
-            vcpu.kick();
         }
     }
 
