@@ -142,8 +142,15 @@ pub fn add_free(range: Range<u64>) {
         }
         !touches
     });
-    // Without room for another range this memory is lost.
-    let _ = free.try_push(joined);
+    push_free(&mut free, joined);
+}
+
+/// Adds a range to a list. Without room for another one its memory is lost, of which the log says how much.
+fn push_free(list: &mut FreeRanges, range: Range<u64>) {
+    let kib = (range.end - range.start) >> 10;
+    if list.try_push(range).is_err() {
+        log::warn!("{kib} KiB of memory are not used: the memory map has too many pieces");
+    }
 }
 
 /// Removes a range from the free memory.
@@ -157,7 +164,7 @@ pub fn reserve(range: Range<u64>) {
             other.start.max(range.end)..other.end,
         ] {
             if !piece.is_empty() {
-                let _ = rest.try_push(piece);
+                push_free(&mut rest, piece);
             }
         }
     }
@@ -212,9 +219,8 @@ fn alloc_range(bytes: u64, align: u64, limit: u64) -> Option<Range<u64>> {
     if let Some(range) = free.get_mut(index) {
         range.end = start;
     }
-    if !rest.is_empty() && free.try_push(rest.clone()).is_err() {
-        // Without room for another range the rest is lost.
-        free[index].end = start;
+    if !rest.is_empty() {
+        push_free(&mut free, rest);
     }
     free.retain(|range| !range.is_empty());
     Some(start..start + bytes)
