@@ -70,6 +70,7 @@ extern "C" fn main() -> ! {
     let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
     arch::time::init(&acpi);
     arch::power::init(&acpi);
+    arch::legacy::mask_8259s();
     arch::ioapic::init(&acpi);
     lapic::calibrate();
     // Both only make the processor leave its guest or idle loop, which then checks its state.
