@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Decoding of instructions that access emulated registers or ports. On registers only plain moves are supported.
+//! Decoding of instructions that access emulated registers or ports. On registers only plain moves and the test
+//! of a bit are supported.
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
@@ -15,6 +16,15 @@ pub enum Access {
         size: usize,
         /// Whether the value is sign-extended, else zero-extended.
         signed: bool,
+    },
+    /// A test of a bit.
+    BitTest {
+        /// The operand that has the bit's number, a register; `None` for an immediate.
+        register: Option<Register>,
+        /// The immediate.
+        immediate: u8,
+        /// Number of bytes.
+        size: usize,
     },
     /// A store of a register.
     StoreRegister {
@@ -66,6 +76,12 @@ pub fn access(instruction: &Instruction) -> Option<Access> {
                 size,
             }),
         },
+        // With a register as offset, the address is that of the word with the bit.
+        Mnemonic::Bt if first == OpKind::Memory => Some(Access::BitTest {
+            register: (second == OpKind::Register).then(|| instruction.op1_register()),
+            immediate: instruction.try_immediate(1).unwrap_or(0) as u8,
+            size,
+        }),
         Mnemonic::Mov | Mnemonic::Movzx if second == OpKind::Memory => Some(Access::Load {
             to: instruction.op0_register(),
             size,

@@ -14,6 +14,9 @@ const WRITE: u64 = 1 << 1;
 /// Bit of the error code: the access is the fetch of an instruction.
 const FETCH: u64 = 1 << 4;
 
+/// RFLAGS.CF: carry.
+const RFLAGS_CF: u64 = 1 << 0;
+
 impl SvmVcpu {
     /// Handles a nested page fault at a guest-physical address.
     pub fn nested_page_fault(&mut self, error: u64, gpa: u64) {
@@ -45,7 +48,7 @@ impl SvmVcpu {
         self.emulate_access(access, gpa, error & WRITE != 0, &instruction);
     }
 
-    /// Emulates a move from or to a register.
+    /// Emulates a move from or to a register, or the test of a bit.
     fn emulate_access(&mut self, access: Access, gpa: u64, write: bool, instruction: &Instruction) {
         match access {
             Access::Load { to, size, signed } if !write => {
@@ -57,6 +60,20 @@ impl SvmVcpu {
                     value << shift >> shift
                 };
                 self.set_register(to, value);
+            }
+            Access::BitTest {
+                register,
+                immediate,
+                size,
+            } if !write => {
+                let number = match register {
+                    Some(register) => self.register(register),
+                    None => immediate.into(),
+                };
+                let value = self.read_device(gpa, size);
+                let bit = value >> (number % (8 * size.clamp(1, 8) as u64)) & 1;
+                let vmcb = self.vmcb();
+                vmcb.rflags = vmcb.rflags & !RFLAGS_CF | bit;
             }
             Access::StoreRegister { from, size } if write => {
                 let value = self.register(from);
