@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Links between pages.
+//! Links between pages, and the width of their lines.
 
 use super::{pages, prose, root};
+
+/// The most characters of a line of prose. Tables and code blocks have no limit.
+const MAX_WIDTH: usize = 120;
 
 /// A heading's anchor, as GitHub makes it: lower case, words joined by `-`, no punctuation.
 fn anchor(heading: &str) -> String {
@@ -71,6 +74,28 @@ fn links_lead_somewhere() {
         dead.is_empty(),
         "these links lead nowhere:\n{}",
         dead.join("\n")
+    );
+}
+
+#[test]
+fn lines_of_prose_have_one_width() {
+    let mut wide = Vec::new();
+    for page in pages() {
+        // Tables' texts are written by the benchmarks.
+        if page.text.contains("<!-- Written by `cargo xtask bench") {
+            continue;
+        }
+        for (number, line) in prose(&page.text) {
+            let is_table = line.trim_start().starts_with('|');
+            if !is_table && line.chars().count() > MAX_WIDTH && line.trim().contains(' ') {
+                wide.push(format!("{}:{number}", page.name));
+            }
+        }
+    }
+    assert!(
+        wide.is_empty(),
+        "these lines have more than {MAX_WIDTH} characters:\n{}",
+        wide.join("\n")
     );
 }
 
