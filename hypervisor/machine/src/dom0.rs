@@ -3,13 +3,14 @@
 //! Building dom0: its memory, and where its kernel, initrd, ACPI tables and start information are placed.
 
 mod acpi;
-mod elf;
 mod packed;
 mod start;
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use paravane::elf;
+use paravane::layout::Layout;
 use paravane::mem::{FrameTable, HypFrames, Mfn};
 use paravane::options::Options;
 use paravane::system::domain::E820Entry;
@@ -22,8 +23,9 @@ use crate::boot::{BootInfo, Module};
 use crate::domain::{self, Dom0Config, Domain};
 use crate::platform::{self, system};
 
-/// Address of the start information: RAM below the kernel, which the kernel uses only after it has read that.
-const START_INFO: u64 = 0x10_0000;
+/// Where the start information may lie: behind the firmware's data, and where a kernel's first page tables reach
+/// (Linux maps the first GiB before it has read it).
+const START_INFO: Range<u64> = 0x10_0000..1 << 30;
 /// Space for dom0's ACPI tables, in bytes.
 const ACPI_ROOM: u64 = 64 << 10;
 /// Without `dom0_mem=` the hypervisor keeps a sixteenth of memory, but no more than this.
@@ -85,48 +87,31 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'
         .unwrap_or(percpu::all().len())
         .min(MAX_VCPUS);
 
-    let contains = |range: &Range<u64>| {
-        memory
-            .iter()
-            .any(|own| own.start <= range.start && range.end <= own.end)
-    };
+    let mut layout = Layout::new(memory.clone());
     let bytes = ram::Bytes::of(&file.0, file.1);
-    let mut kernel_end = START_INFO;
-    let entry = elf::load(bytes, |to, from, size| {
+    let entry = elf::load(&bytes, |to, from, size| {
         let range = to..to
             .checked_add(size)
             .ok_or("the kernel's addresses are wrong")?;
-        if !contains(&range) {
+        if !layout.reserve(&range) {
             log::error!("the kernel wants {range:#x?}, dom0 has {memory:#x?}");
             return Err(
                 "dom0's memory is too small for its kernel, or not where the kernel wants it",
             );
         }
-        kernel_end = kernel_end.max(range.end);
         ram::place(&range, &bytes, from);
         Ok(())
     })?;
 
-    // Down from the end of the memory below 4 GiB: ACPI tables, then the initrd.
-    let high = memory
-        .iter()
-        .rev()
-        .find(|range| range.end <= 1 << 32 && range.end - range.start > 32 << 20);
-    let high = high
-        .ok_or("dom0 needs at least 32 MiB in one piece below 4 GiB")?
-        .clone();
-    let tables = high.end - ACPI_ROOM..high.end;
+    // From the end of the memory below 4 GiB down: ACPI tables, then the initrd.
+    let tables = layout
+        .place_highest(ACPI_ROOM, START_INFO.start..1 << 32)
+        .ok_or("dom0's memory has no room for its ACPI tables below 4 GiB")?;
     let initrd_range = match &initrd {
         Some((frames, len)) => {
-            let start = tables
-                .start
-                .checked_sub(*len)
-                .map(|start| start & !0xfff)
-                .unwrap_or(0);
-            let range = start..start + len;
-            if start < kernel_end.max(high.start) {
-                return Err("dom0's memory is too small for its initrd");
-            }
+            let range = layout
+                .place_highest(*len, START_INFO.start..tables.start)
+                .ok_or("dom0's memory is too small for its initrd")?;
             ram::place(&range, &ram::Bytes::of(frames, *len), 0..*len);
             Some(range)
         }
@@ -141,16 +126,18 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'
         size: range.end - range.start,
         kind: *kind,
     };
-    let info = start::build(START_INFO, &kernel.arguments, initrd_range, new.rsdp, &map);
-    if !contains(&(START_INFO..START_INFO + info.len() as u64)) {
-        return Err("the memory at 1 MiB is not dom0's");
-    }
-    ram::write(START_INFO, &info);
+    // Its size does not depend on where it lies.
+    let info = |at| start::build(at, &kernel.arguments, initrd_range.clone(), new.rsdp, &map);
+    let start_info = layout
+        .place_lowest(info(0).len() as u64, START_INFO)
+        .ok_or("dom0's memory has no room for its start information below 1 GiB")?;
+    ram::write(start_info.start, &info(start_info.start));
 
     let total: u64 = memory.iter().map(|range| range.end - range.start).sum();
     log::info!(
-        "dom0: {} MiB, {vcpus} vCPUs, kernel ends at {kernel_end:#x}, entry {entry:#x}",
-        total >> 20
+        "dom0: {} MiB, {vcpus} vCPUs, entry {entry:#x}, start information at {:#x}",
+        total >> 20,
+        start_info.start
     );
     let config = Dom0Config {
         acpi,
@@ -165,7 +152,7 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'
     Ok(Dom0 {
         domain,
         entry,
-        start_info: START_INFO as u32,
+        start_info: start_info.start as u32,
     })
 }
 

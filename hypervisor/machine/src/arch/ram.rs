@@ -24,16 +24,6 @@ impl Bytes {
         }
     }
 
-    /// A little-endian number of up to 8 bytes; `None` beyond the end.
-    pub fn number(&self, at: u64, size: u64) -> Option<u64> {
-        let mut bytes = [0; 8];
-        if size > 8 || at.checked_add(size)? > self.len {
-            return None;
-        }
-        phys::read_bytes(self.start + at, &mut bytes[..size as usize]);
-        Some(u64::from_le_bytes(bytes))
-    }
-
     /// Copies bytes from `at` on.
     ///
     /// # Panics
