@@ -13,6 +13,7 @@ pub mod acpi;
 pub mod build_id;
 pub mod bzimage;
 pub mod console;
+pub mod control;
 pub mod cpuid;
 pub mod elf;
 pub mod error;

@@ -2,6 +2,7 @@
 
 //! Running a vCPU: the state that only the processor that runs it accesses, and the loop of VMRUN and VMEXIT.
 
+mod control;
 mod exits;
 mod inject;
 mod memory;
@@ -22,6 +23,7 @@ use crate::domain::{Domain, MpState, Vcpu};
 use crate::platform::system;
 use crate::schedule::{self, Timer};
 use inject::NmiState;
+use paravane::control::AllowedBits;
 use paravane::system::vcpu::{Runstate, VcpuId};
 
 /// RFLAGS.IF: interrupts are enabled.
@@ -54,6 +56,8 @@ pub struct SvmVcpu {
     /// Whether NMIs are masked.
     nmi: NmiState,
     extended: ExtendedState,
+    /// What the guest may set in control registers, by its CPUID.
+    allowed_bits: AllowedBits,
     /// It has yielded.
     yielded: bool,
 }

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
-use paravane::cpuid::{self, Tsc, VcpuState};
+use paravane::cpuid::{self, CpuidRegs, Tsc, VcpuState};
 use paravane::hypercall::{self, Call, VcpuAction};
 use paravane::system::Caller;
 
@@ -36,6 +36,14 @@ impl SvmVcpu {
             exit::NPF => self.nested_page_fault(info1, info2),
             exit::IOIO => self.io_port(info1 as u32, info2),
             exit::IRET => self.nmi_iret(),
+            exit::WRITE_CR0 | exit::WRITE_CR4 => {
+                let (bytes, len) = self.fetch_instruction();
+                let (rip, bits) = (self.vmcb().rip, self.bits());
+                match decode::decode(&bytes[..len], rip, bits) {
+                    Some(instruction) => self.write_control_register(&instruction),
+                    None => self.instruction_has_gone(),
+                }
+            }
             exit::CPUID
             | exit::MSR
             | exit::VMMCALL
@@ -109,6 +117,16 @@ impl SvmVcpu {
 
     fn cpuid(&mut self, length: u64) {
         let (leaf, sub) = (self.vmcb().rax as u32, self.context.registers.rcx as u32);
+        let out = self.cpuid_leaf(leaf, sub);
+        self.vmcb().rax = u64::from(out.a);
+        let registers = &mut self.context.registers;
+        (registers.rbx, registers.rcx, registers.rdx) =
+            (u64::from(out.b), u64::from(out.c), u64::from(out.d));
+        self.advance_rip(length);
+    }
+
+    /// A leaf of the guest's CPUID, by the state that the vCPU is in.
+    pub fn cpuid_leaf(&mut self, leaf: u32, sub: u32) -> CpuidRegs {
         let osxsave = self.vmcb().cr4 & CR4_OSXSAVE != 0;
         let apic = self.vcpu.apic.lock();
         let state = VcpuState {
@@ -121,7 +139,7 @@ impl SvmVcpu {
         drop(apic);
         let host = |leaf, sub| {
             let [a, b, c, d] = arch::cpu::leaf(leaf, sub);
-            cpuid::CpuidRegs { a, b, c, d }
+            CpuidRegs { a, b, c, d }
         };
         let clock = arch::time::clock();
         let time = Tsc {
@@ -131,12 +149,7 @@ impl SvmVcpu {
             offset: self.vmcb().tsc_offset,
             scale: (clock.mul, clock.shift),
         };
-        let out = cpuid::leaf(leaf, sub, self.vcpu.id, &state, &time, host);
-        self.vmcb().rax = u64::from(out.a);
-        let registers = &mut self.context.registers;
-        (registers.rbx, registers.rcx, registers.rdx) =
-            (u64::from(out.b), u64::from(out.c), u64::from(out.d));
-        self.advance_rip(length);
+        cpuid::leaf(leaf, sub, self.vcpu.id, &state, &time, host)
     }
 
     fn xsetbv(&mut self, length: u64) {

@@ -19,11 +19,6 @@ const TSC_DEADLINE: u32 = 0x6e0;
 const X2APIC_FIRST: u32 = 0x800;
 const X2APIC_COMMAND: u32 = 0x830;
 
-/// Bits of EFER that a guest may set: SCE, LME, LMA (ignored), NXE, FFXSR, TCE.
-const EFER_GUEST: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15;
-const EFER_LMA: u64 = 1 << 10;
-const EFER_LME: u64 = 1 << 8;
-
 impl SvmVcpu {
     /// Emulates RDMSR, an instruction of `length` bytes.
     pub fn read_msr(&mut self, length: u64) {
@@ -120,7 +115,10 @@ impl SvmVcpu {
                 }
                 self.vmcb().g_pat = value;
             }
-            EFER => return self.set_efer(value),
+            EFER => {
+                let written = self.update_control(|regs, allowed| regs.set_efer(value, allowed));
+                return written.is_ok();
+            }
             _ => return false,
         }
         true
@@ -160,17 +158,6 @@ impl SvmVcpu {
             }
             None => false,
         }
-    }
-
-    fn set_efer(&mut self, value: u64) -> bool {
-        let paged = self.vmcb().cr0 & 1 << 31 != 0;
-        let old = self.vmcb().efer;
-        // LME can be changed only while paging is disabled.
-        if value & !EFER_GUEST != 0 || (paged && (old ^ value) & EFER_LME != 0) {
-            return false;
-        }
-        self.vmcb().efer = value & !EFER_LMA | old & EFER_LMA | EFER_SVME;
-        true
     }
 
     /// Fills a hypercall page with one stub for each hypercall: `mov eax, N; vmmcall; ret`.

@@ -8,8 +8,9 @@ use crate::arch::cpu;
 use crate::arch::svm::EFER_SVME;
 use crate::arch::svm::enter::SvmContext;
 use crate::arch::svm::extended::ExtendedState;
-use crate::arch::svm::vmcb::{Segment, int_ctl, intercept1, intercept2};
+use crate::arch::svm::vmcb::{Segment, int_ctl, intercept_cr, intercept1, intercept2};
 use crate::domain::{Domain, Vcpu};
+use paravane::control::AllowedBits;
 use paravane::system::vcpu::Runstate;
 
 /// The PAT after a reset (AMD APM volume 2, 7.8.2).
@@ -46,6 +47,7 @@ impl SvmVcpu {
             | intercept2::MWAIT
             | intercept2::MWAIT_ARMED
             | intercept2::XSETBV;
+        vmcb.intercept_cr = intercept_cr::WRITE_CR0 | intercept_cr::WRITE_CR4;
         // Machine checks are the hypervisor's.
         vmcb.intercept_exceptions = 1 << 18;
         vmcb.iopm_base_pa = domain.ports.address();
@@ -66,8 +68,10 @@ impl SvmVcpu {
             exception: None,
             nmi: NmiState::Unmasked,
             extended: ExtendedState::new()?,
+            allowed_bits: AllowedBits { cr4: 0, efer: 0 },
             yielded: false,
         };
+        vcpu.allowed_bits = AllowedBits::of(|leaf, sub| vcpu.cpuid_leaf(leaf, sub));
         vcpu.reset(0);
         Some(vcpu)
     }

@@ -106,6 +106,13 @@ vmcb! {
     }
 }
 
+/// Bits of [`Vmcb::intercept_cr`].
+#[allow(missing_docs)]
+pub mod intercept_cr {
+    pub const WRITE_CR0: u32 = 1 << 16;
+    pub const WRITE_CR4: u32 = 1 << 20;
+}
+
 /// Bits of [`Vmcb::intercept_1`].
 #[allow(missing_docs)]
 pub mod intercept1 {
@@ -153,6 +160,8 @@ pub mod int_ctl {
 /// Exit codes, appendix C.
 #[allow(missing_docs)]
 pub mod exit {
+    pub const WRITE_CR0: u64 = 0x10;
+    pub const WRITE_CR4: u64 = 0x14;
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const SMI: u64 = 0x62;
