@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_placed_nowhere() {
-        let mut layout = Layout::new(vec![MIB..2 * MIB]);
+        let mut layout = Layout::new(core::iter::once(MIB..2 * MIB).collect());
         assert_eq!(layout.place_highest(MIB + 1, 0..u64::MAX), None);
         assert_eq!(layout.place_lowest(u64::MAX, 0..u64::MAX), None);
         assert_eq!(layout.place_lowest(1, 0..MIB), None);

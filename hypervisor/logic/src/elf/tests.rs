@@ -47,7 +47,10 @@ fn kernel(fields: &FieldOffsets, class: u16, machine: u16) -> Vec<u8> {
     file
 }
 
-fn loaded(file: Vec<u8>) -> Result<(u32, Vec<(u64, Range<u64>, u64)>), &'static str> {
+/// Physical address, bytes in the file, and size in memory of a segment.
+type Segment = (u64, Range<u64>, u64);
+
+fn loaded(file: Vec<u8>) -> Result<(u32, Vec<Segment>), &'static str> {
     let mut segments = Vec::new();
     let entry = load(&Bytes(file), |physical, part, size| {
         segments.push((physical, part, size));
