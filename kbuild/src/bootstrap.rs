@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::fsutil;
 use crate::host;
 use crate::mirror::Mirrors;
+use crate::packages;
 use crate::process::{self, Running, Tail};
 use crate::session::Session;
 use crate::suite::Suite;
@@ -31,8 +32,7 @@ pub struct Bootstrap {
     suite: Suite,
     variant: &'static str,
     include: Vec<String>,
-    hooks: Vec<(&'static str, String)>,
-    extra: Vec<String>,
+    hooks: Vec<String>,
 }
 
 impl Bootstrap {
@@ -43,7 +43,6 @@ impl Bootstrap {
             variant: "apt",
             include: vec![],
             hooks: vec![],
-            extra: vec![],
         }
     }
 
@@ -65,14 +64,7 @@ impl Bootstrap {
     /// mmdebstrap(1), which also has special hooks such as `copy-in FILES DIR`.
     #[must_use]
     pub fn customize(mut self, hook: impl Into<String>) -> Self {
-        self.hooks.push(("--customize-hook", hook.into()));
-        self
-    }
-
-    /// Adds any other option of mmdebstrap.
-    #[must_use]
-    pub fn option(mut self, option: impl Into<String>) -> Self {
-        self.extra.push(option.into());
+        self.hooks.push(format!("--customize-hook={}", hook.into()));
         self
     }
 
@@ -84,13 +76,7 @@ impl Bootstrap {
             .with("variant", self.variant)
             .with_all("pocket", &self.suite.pockets)
             .with_all("include", &self.include)
-            .with_all(
-                "hook",
-                self.hooks
-                    .iter()
-                    .map(|(kind, hook)| format!("{kind} {hook}")),
-            )
-            .with_all("option", &self.extra)
+            .with_all("hook", &self.hooks)
             .hex()
     }
 
@@ -186,7 +172,7 @@ impl Bootstrap {
         for line in apt::machine_options() {
             command.arg(format!("--aptopt={line}"));
         }
-        for dir in ["doc", "man", "locale", "info", "help", "gtk-doc"] {
+        for dir in packages::UNREAD {
             command.arg(format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
         }
         let preferences = self.suite.preferences();
@@ -199,10 +185,7 @@ impl Bootstrap {
         if !self.include.is_empty() {
             command.arg(format!("--include={}", self.include.join(",")));
         }
-        for (kind, hook) in &self.hooks {
-            command.arg(format!("{kind}={hook}"));
-        }
-        command.args(&self.extra);
+        command.args(&self.hooks);
         command.args([self.suite.name.as_str(), "-"]);
         command.args(self.suite.sources(mirrors)?);
         command.env("TMPDIR", scratch.0.path());

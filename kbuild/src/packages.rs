@@ -21,19 +21,11 @@ const LINKS: &str = "base-files";
 /// apt's pattern for what each Debian system has.
 pub const ESSENTIAL: &str = "?essential";
 
-/// What nothing here reads. tar's patterns: a folder stands for all that is in it, and a star does not match slashes.
-const LEFT_OUT: [&str; 7] = [
-    "./dev/*",
-    "./usr/share/doc",
-    "./usr/share/gtk-doc",
-    "./usr/share/help",
-    "./usr/share/info",
-    "./usr/share/locale",
-    "./usr/share/man",
-];
+/// Folders in `/usr/share` that nothing here reads.
+pub const UNREAD: [&str; 6] = ["doc", "gtk-doc", "help", "info", "locale", "man"];
 
-/// Unpacks `names` and their dependencies into `dir`; `left_out` are further patterns of files that
-/// stay in the packages. All files belong to the caller.
+/// Unpacks `names` and their dependencies into `dir`. Files that match `left_out` stay in the packages: tar's patterns, in
+/// which a folder stands for all that is in it, and a star does not match slashes. All files belong to the caller.
 pub fn unpack_with_dependencies(
     session: &Session,
     step: &Step,
@@ -59,7 +51,9 @@ pub fn unpack_with_dependencies(
     ]
     .map(str::to_owned)
     .to_vec();
-    let patterns = LEFT_OUT.iter().chain(left_out);
+    let unread = UNREAD.map(|folder| format!("./usr/share/{folder}"));
+    let patterns = unread.iter().map(String::as_str).chain(["./dev/*"]);
+    let patterns = patterns.chain(left_out.iter().copied());
     options.extend(patterns.map(|pattern| format!("--exclude={pattern}")));
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let (first, others) = debs.split_first().context("apt names no package")?;
