@@ -7,7 +7,6 @@
 //! compiler; that they match is seen when modules are linked ([`crate::symbols`]). No code of the kernel is built for this.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -211,9 +210,7 @@ impl Tree<'_> {
     /// Brings `O` to the state in which modules can be built against it.
     fn prepare(&self, step: &Step, local_version: &str) -> Result<()> {
         self.hasten()?;
-        let compiler = self.dir.join(COMPILER);
-        fs::write(&compiler, WITHOUT_CODE)?;
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755))?;
+        fsutil::write_script(&self.dir.join(COMPILER), WITHOUT_CODE)?;
         let log = self.session.log("metadata");
         let jobs = format!("-j{}", self.session.jobs());
         for target in ["olddefconfig", "modules_prepare"] {

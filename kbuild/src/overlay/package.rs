@@ -65,9 +65,7 @@ pub fn make(
         control_file(release, fsutil::size_on_disk(&root) / 1024),
     )?;
     for name in SCRIPTS {
-        let script = control.join(name);
-        fs::write(&script, maintainer_script(name, release))?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        fsutil::write_script(&control.join(name), &maintainer_script(name, release))?;
     }
     let name = format!("linux-image-{}_amd64.deb", package_version(release));
     let mut pack = sandbox

@@ -2,12 +2,10 @@
 
 //! `cargo test` of every crate, and of the ABI against the C headers in the sandbox.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kbuild::process;
+use kbuild::{fsutil, process};
 
 use super::Filter;
 use super::libtest::{Program, Reader, is_built, program_of};
@@ -147,10 +145,6 @@ fn write_bindgen(tools: &HostTools, shared: &Path, script: &Path) -> Result<()> 
         .kernel
         .show_devel(tools.sandbox.command("bindgen").bind(shared, shared))
         .build()?;
-    fs::write(
-        script,
-        format!("#!/bin/sh\nexec {} \"$@\"\n", process::show(&command)),
-    )?;
-    fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
-    Ok(())
+    let text = format!("#!/bin/sh\nexec {} \"$@\"\n", process::show(&command));
+    fsutil::write_script(script, &text)
 }
