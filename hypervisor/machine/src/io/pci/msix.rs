@@ -34,6 +34,16 @@ struct MsixEntry {
     vector: Option<u8>,
 }
 
+impl MsixEntry {
+    /// Has the vector, if there is one, deliver what dom0 wrote to the entry.
+    fn set_source(&self) {
+        if let Some(vector) = self.vector {
+            let (address, data) = (self.address, self.data);
+            vectors::set_source(vector, IrqSource::Msi { address, data });
+        }
+    }
+}
+
 impl Msix {
     /// Reads the capability at an offset.
     pub(super) fn new(bdf: u16, capability: u8) -> Self {
@@ -153,27 +163,11 @@ impl Msix {
                     window.write(at - 8, 0);
                     window.write(at - 4, data);
                 }
-                if let Some(vector) = entry.vector {
-                    vectors::set_source(
-                        vector,
-                        IrqSource::Msi {
-                            address: entry.address,
-                            data: entry.data,
-                        },
-                    );
-                }
+                entry.set_source();
                 window.write(at, value);
                 return;
             }
         }
-        if let Some(vector) = entry.vector {
-            vectors::set_source(
-                vector,
-                IrqSource::Msi {
-                    address: entry.address,
-                    data: entry.data,
-                },
-            );
-        }
+        entry.set_source();
     }
 }
