@@ -3,6 +3,8 @@
 //! Asking the archive what it offers, and downloading it: the machine's own apt with a private state folder,
 //! so that the machine's package lists and configuration stay as they are. apt verifies every signature.
 
+mod package;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +21,9 @@ use crate::suite::Suite;
 use crate::ui::Step;
 use crate::version::Version;
 
+pub use package::Package;
+use package::{parse_record, planned, records_of};
+
 /// How old the package lists may be before the archive is asked again.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 
@@ -28,23 +33,6 @@ pub struct Apt<'s> {
     suite: Suite,
     state: PathBuf,
     sources: Vec<String>,
-}
-
-/// A package as the archive offers it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Package {
-    /// Its name, without architecture.
-    pub name: String,
-    /// Its version, with epoch and revision.
-    pub version: Version,
-    /// The file's name in the pool, without folders.
-    pub file: String,
-    /// The file's size in bytes.
-    pub size: u64,
-    /// The file's SHA-256.
-    pub sha256: String,
-    /// Names of the packages it depends on, alternatives and versions left out.
-    pub depends: Vec<String>,
 }
 
 impl<'s> Apt<'s> {
@@ -221,10 +209,11 @@ impl<'s> Apt<'s> {
         let mut install = self.command("apt-get");
         install.args(["--simulate", "--no-install-recommends", "install"]);
         let plan = process::output("asking apt for dependencies", install.args(names))?;
+        let planned: Vec<_> = planned(&plan).collect();
         let mut show = self.command("apt-cache");
-        show.arg("show").args(planned(&plan));
+        show.arg("show").args(&planned);
         let text = process::output("reading package records", &mut show)?;
-        Ok(text.split("\n\n").filter_map(parse_record).collect())
+        records_of(&planned, &text)
     }
 
     /// Downloads packages into a folder and returns their files, in order.
@@ -307,52 +296,6 @@ impl<'s> Apt<'s> {
     }
 }
 
-impl Package {
-    /// The name of its file in our store: the same version from another build is another file.
-    pub fn stored_name(&self) -> String {
-        let hash = self.sha256.get(..12).unwrap_or(&self.sha256);
-        format!("{hash}-{}", self.file)
-    }
-}
-
-/// The packages, as `NAME=VERSION`, that `apt-get --simulate install` would unpack:
-/// `Inst gcc (4:14.2.0-1 Debian:13.5/stable [amd64])`.
-fn planned(plan: &str) -> impl Iterator<Item = String> {
-    plan.lines().filter_map(|line| {
-        let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
-        // A version that is installed already stands between.
-        let name = name.split(' ').next()?;
-        let version = rest.split(' ').next()?;
-        Some(format!("{name}={version}"))
-    })
-}
-
-/// Reads one record of a `Packages` file.
-fn parse_record(text: &str) -> Option<Package> {
-    let field = |name: &str| {
-        text.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    };
-    let depends = field("Depends")
-        .unwrap_or_default()
-        .split(',')
-        .filter_map(|clause| {
-            let first = clause.split('|').next()?;
-            let name = first.split(['(', '[', ':']).next()?.trim();
-            (!name.is_empty()).then(|| name.to_owned())
-        });
-    Some(Package {
-        name: field("Package")?.to_owned(),
-        version: Version::new(field("Version")?),
-        file: field("Filename")?.rsplit('/').next()?.to_owned(),
-        size: field("Size")?.parse().ok()?,
-        sha256: field("SHA256")?.to_owned(),
-        depends: depends.collect(),
-    })
-}
-
 /// What this machine's administrator decided about reaching archives (proxies, certificates, whether lists may
 /// be out of date), as lines for an apt that does not read this machine's configuration.
 pub fn machine_options() -> Vec<String> {
@@ -410,40 +353,6 @@ pub fn hint(output: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const RECORD: &str = "Package: linux-headers-7.2.12+deb13-amd64\nSource: linux\nVersion: 7.2.12-1~bpo13+1\n\
-        Depends: gcc-14-for-host, linux-base (>= 4.12~), pahole:native | dwarves\n\
-        Description: Linux 7.2.12\n Version: not this one\n\
-        Filename: pool/main/l/linux/linux-headers-7.2.12+deb13-amd64_7.2.12-1~bpo13+1_amd64.deb\nSize: 1776476\n\
-        SHA256: f4a0369d09122cf77410d651d7a1ecba8a861970013d566aafd79cdb7d261dd8";
-
-    #[test]
-    fn what_would_be_unpacked_is_named_with_its_version() {
-        let plan = "Inst gcc-14-base (14.2.0-19 Debian:13.5/stable [amd64])\n\
-            Inst make [4.3-1] (4.4.1-2 Debian:13.5/stable [amd64]) []\n\
-            Conf gcc-14-base (14.2.0-19 Debian:13.5/stable [amd64])\n";
-        let named: Vec<_> = planned(plan).collect();
-        assert_eq!(named, ["gcc-14-base=14.2.0-19", "make=4.4.1-2"]);
-    }
-
-    #[test]
-    fn records_are_read() {
-        let package = parse_record(RECORD).unwrap();
-        assert_eq!(package.name, "linux-headers-7.2.12+deb13-amd64");
-        assert_eq!(package.version, Version::new("7.2.12-1~bpo13+1"));
-        assert_eq!(package.size, 1_776_476);
-        assert_eq!(package.depends, ["gcc-14-for-host", "linux-base", "pahole"]);
-        assert_eq!(
-            package.stored_name(),
-            "f4a0369d0912-linux-headers-7.2.12+deb13-amd64_7.2.12-1~bpo13+1_amd64.deb"
-        );
-    }
-
-    #[test]
-    fn incomplete_records_are_left_out() {
-        assert_eq!(parse_record("Package: virtual"), None);
-        assert_eq!(parse_record(""), None);
-    }
 
     #[test]
     fn the_administrators_decisions_are_kept() {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::fsutil::read_text;
 use crate::overlay;
 use crate::suite::Suite;
+use crate::version::Version;
 
 /// What `kernels.toml` says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Profile {
     pub suite: String,
     /// The oldest series that has what we need, as `7.2`.
     pub min_series: String,
+    /// The newest series that is taken, as `7.2`: newer ones are left to other profiles.
+    #[serde(default)]
+    pub max_series: Option<String>,
     /// The end of the package's name: `amd64`, not `rt-amd64` or `cloud-amd64`.
     pub flavour: String,
     /// For `source` and `overlay`: the configuration fragments, files in the work tree, put together in this order.
@@ -91,6 +95,10 @@ impl Config {
                     "profile {name} is of suite {}, which is not described",
                     profile.suite
                 );
+            }
+            let max = profile.max_series.as_deref().map(Version::new);
+            if max.is_some_and(|max| max < Version::new(&profile.min_series)) {
+                bail!("profile {name}: no series is at least min_series and at most max_series");
             }
             if (profile.kind == KernelKind::Binary) != profile.fragments.is_empty() {
                 bail!(
@@ -222,6 +230,9 @@ mod tests {
         assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\n")).is_ok());
         assert!(Config::parse(&profile("kind = 'binary'\nsuite = 't'\n")).is_err());
         assert!(Config::parse(&profile("kind = 'source'\nsuite = 's'\n")).is_err());
+        let range = |max: &str| format!("kind = 'binary'\nsuite = 's'\nmax_series = '{max}'\n");
+        assert!(Config::parse(&profile(&range("7.2"))).is_ok());
+        assert!(Config::parse(&profile(&range("7.1"))).is_err());
         assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\nsweet = 1\n")).is_err());
         assert!(Config::parse(&profile("kind = 'binary'\nsuite = 's'\nc = ['all']\n")).is_err());
         let overlay = "kind = 'overlay'\nsuite = 's'\nfragments = ['f']\n";

@@ -18,6 +18,7 @@ use crate::cache::CacheEntry;
 use crate::digest::Digest;
 use crate::process;
 use crate::sandbox::Sandbox;
+use crate::sandbox_cargo;
 use crate::session::Session;
 
 /// The target, which every rustc knows.
@@ -39,45 +40,28 @@ impl Hypervisor {
             .cache
             .state_dir("work")?
             .join(format!("hypervisor-{}", sandbox.key()));
-        let (target, home) = (folder.join("target"), folder.join("cargo"));
-        for dir in [&target, &home] {
-            fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        }
+        let target = folder.join("target");
         let _lock = session.cache.lock("work.hypervisor")?;
-        let certificates = certificates()?;
-        let mut command = sandbox
-            .command("cargo")
-            .args([
-                "build",
-                "--locked",
-                "--release",
-                "--package",
-                "paravane-machine",
-                "--bin",
-                "hypervisor",
-                "--package",
-                "misbehaving",
-                "--bin",
-                "misbehaving",
-            ])
-            .args(["--features", "paravane-machine/machine,misbehaving/machine"])
-            .args(["--target", TARGET])
-            .args(["-Zbuild-std=core,alloc,compiler_builtins"])
-            .args(["-Zbuild-std-features=compiler-builtins-mem"])
-            // All work trees have the same place in the sandbox and share what is built: times tell nothing of sources.
-            .arg("-Zchecksum-freshness")
-            .network()
-            .ro_bind(session.workspace(), "/paravane")
-            .ro_bind(&certificates, "/certificates")
-            .bind(&target, "/target")
-            .bind(&home, "/cargo")
-            .current_dir("/paravane")
-            .env("CARGO_HOME", "/cargo")
-            .env("CARGO_TARGET_DIR", "/target")
-            .env("CARGO_TERM_COLOR", "never")
-            .env("CARGO_HTTP_CAINFO", "/certificates")
-            // Building the core library is not stable yet; the sandbox's compiler is always the same one.
-            .env("RUSTC_BOOTSTRAP", "1")
+        let args = [
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "paravane-machine",
+            "--bin",
+            "hypervisor",
+            "--package",
+            "misbehaving",
+            "--bin",
+            "misbehaving",
+            "--features",
+            "paravane-machine/machine,misbehaving/machine",
+            "--target",
+            TARGET,
+            "-Zbuild-std=core,alloc,compiler_builtins",
+            "-Zbuild-std-features=compiler-builtins-mem",
+        ];
+        let mut command = sandbox_cargo::command(session, sandbox, &target, args)?
             .env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", LINKER)
             .build()?;
         process::run(
@@ -120,18 +104,6 @@ impl Hypervisor {
     pub fn misbehaving_guest(&self) -> PathBuf {
         self.entry.path().join("misbehaving")
     }
-}
-
-/// The machine's certificates, for a sandbox that has none.
-fn certificates() -> Result<PathBuf> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let usual = [
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-    ]
-    .map(PathBuf::from);
-    let found = named.into_iter().chain(usual).find(|file| file.is_file());
-    found.context("this machine has no certificates to fetch crates with: install the package ca-certificates")
 }
 
 /// The multiboot header gives addresses, not places in the file: segments have to follow each other in the file as

@@ -17,12 +17,14 @@ pub mod agent;
 mod bpf;
 mod cpio;
 pub mod debian;
-mod disk;
+pub(crate) mod disk;
 pub mod grub;
+mod guest_kernel;
 pub mod kmods;
 pub mod payload;
 mod programs;
 mod selftests;
+mod solo;
 pub mod userland;
 pub mod vmlinux;
 
@@ -30,7 +32,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::accel::Acceleration;
 use crate::cache::Cache;
+use crate::counter::Counter;
 use crate::hypervisor::Hypervisor;
 use crate::kernel::Kernel;
 use crate::modules::Modules;
@@ -40,6 +44,7 @@ use crate::session::Session;
 
 pub use debian::Debian;
 pub use grub::Grub;
+pub use guest_kernel::GuestKernel;
 pub use payload::Payload;
 pub use userland::Userland;
 
@@ -54,12 +59,24 @@ pub struct Images {
     pub cache: Cache,
     /// The sandbox that QEMU runs in.
     pub qemu: Sandbox,
+    /// What executes the machines' instructions.
+    pub acceleration: Acceleration,
     /// Our own hypervisor, if it was asked for.
     paravane: Option<Hypervisor>,
+    /// What counts instructions, if it was asked for.
+    counter: Option<Counter>,
     /// GRUB, if it was asked for.
     grub: Option<Grub>,
     /// A user's Debian, if it was asked for.
     debian: Option<Debian>,
+    /// A guest's kernel, if it was asked for.
+    guest_kernel: Option<GuestKernel>,
+    /// Files of the user's that are a guest's disks.
+    guest_disks: Vec<PathBuf>,
+    /// Whether machines reach this one's network.
+    network: bool,
+    /// A folder of this machine that a guest sees.
+    shared_folder: Option<PathBuf>,
     /// Our modules, if the machines have them.
     modules: Option<Modules>,
 }
@@ -91,9 +108,15 @@ impl Images {
             payload,
             cache: session.cache.clone(),
             qemu,
+            acceleration: Acceleration::new(session.options.accel, session.ui.clone()),
             paravane: None,
+            counter: None,
             grub: None,
             debian: None,
+            guest_kernel: None,
+            guest_disks: Vec::new(),
+            network: false,
+            shared_folder: None,
             modules: modules.cloned(),
         })
     }
@@ -108,6 +131,18 @@ impl Images {
     pub fn hypervisor(&self) -> Result<&Hypervisor> {
         let built = self.paravane.as_ref();
         built.context("the hypervisor was not built")
+    }
+
+    /// Adds the emulator's counter of instructions, which is built if it is not in the cache.
+    pub fn with_counter(self, session: &Session) -> Result<Self> {
+        let counter = Some(Counter::build(session, &self.qemu)?);
+        Ok(Self { counter, ..self })
+    }
+
+    /// The emulator's counter, once it is built.
+    pub fn counter(&self) -> Result<&Counter> {
+        let built = self.counter.as_ref();
+        built.context("the emulator's counter was not built")
     }
 
     /// Adds GRUB, which is downloaded if it is not in the cache.
@@ -141,6 +176,69 @@ impl Images {
     pub fn debian(&self) -> Result<&Debian> {
         let made = self.debian.as_ref();
         made.context("Debian was not installed")
+    }
+
+    /// Adds a kernel for a guest.
+    #[must_use]
+    pub fn with_guest_kernel(self, kernel: GuestKernel) -> Self {
+        Self {
+            guest_kernel: Some(kernel),
+            ..self
+        }
+    }
+
+    /// Adds the machines' own kernel as that of a guest, on the kernel's own drivers. `extra` are names of modules that the guest
+    /// has in any case.
+    pub fn with_own_kernel_as_guest(self, session: &Session, extra: &[&str]) -> Result<Self> {
+        let (kernel, agent) = (self.payload.kernel(), agent::build(session)?);
+        let (sandbox, userland) = (&self.qemu, &self.userland);
+        let made = GuestKernel::make(session, sandbox, userland, kernel, None, &agent, extra)?;
+        Ok(self.with_guest_kernel(made))
+    }
+
+    /// A guest's kernel, once it is there.
+    pub fn guest_kernel(&self) -> Result<&GuestKernel> {
+        let made = self.guest_kernel.as_ref();
+        made.context("no kernel for a guest was made")
+    }
+
+    /// Adds files that are a guest's disks, whose content stays as it is.
+    #[must_use]
+    pub fn with_guest_disks(self, guest_disks: Vec<PathBuf>) -> Self {
+        Self {
+            guest_disks,
+            ..self
+        }
+    }
+
+    /// The files that are a guest's disks.
+    pub fn guest_disks(&self) -> &[PathBuf] {
+        &self.guest_disks
+    }
+
+    /// Lets machines that have an interface for it reach this one's network.
+    #[must_use]
+    pub fn with_network(self, network: bool) -> Self {
+        Self { network, ..self }
+    }
+
+    /// Whether machines reach this one's network.
+    pub fn has_network(&self) -> bool {
+        self.network
+    }
+
+    /// Shows a folder of this machine to machines that have a device for it.
+    #[must_use]
+    pub fn with_shared_folder(self, shared_folder: Option<PathBuf>) -> Self {
+        Self {
+            shared_folder,
+            ..self
+        }
+    }
+
+    /// The folder of this machine that a guest sees.
+    pub fn shared_folder(&self) -> Option<&Path> {
+        self.shared_folder.as_deref()
     }
 
     /// Host paths of the disks, in the order QEMU gets them: dom0's root, the payload.

@@ -171,6 +171,43 @@ impl Kernel {
         }
     }
 
+    /// A profile's kernel to boot only: nothing can be built against it, so nothing is prepared for that.
+    pub fn open_to_boot(session: &Session, profile: &Profile) -> Result<(Self, Sandbox)> {
+        if profile.kind != KernelKind::Binary {
+            return Self::open(session, profile);
+        }
+        let suite = session.config.suite(&profile.suite)?;
+        branches::fork(|branches| {
+            let sandbox = branches.spawn(|| Sandbox::open(session, suite));
+            let packages = resolve::kernel(session, profile)?;
+            let files = runtime_files(session, profile, &packages)?;
+            let kernel = Self {
+                release: packages.release.clone(),
+                files: files.path().to_owned(),
+                _entries: vec![Arc::new(files)],
+                ..Self::named(profile, &packages)
+            };
+            Ok((kernel, sandbox.join()?))
+        })
+    }
+
+    /// A kernel of the user's, to boot only: see [`crate::intake`].
+    pub(crate) fn of_user(release: &str, files: CacheEntry) -> Self {
+        Self {
+            profile: "user".into(),
+            release: release.to_owned(),
+            version: release.to_owned(),
+            make: Vec::new(),
+            files: files.path().to_owned(),
+            devel: Devel {
+                src: PathBuf::new(),
+                build: PathBuf::new(),
+            },
+            has_our_modules: false,
+            _entries: vec![Arc::new(files)],
+        }
+    }
+
     /// The folder with `vmlinuz`, `config`, `kernel/` and the `modules.*` lists.
     pub fn modules_dir(&self) -> PathBuf {
         self.files.join("usr/lib/modules").join(&self.release)

@@ -8,12 +8,15 @@
 //!
 //! Start reading at [`Session`], which every part takes, then [`Sandbox`].
 
+pub mod accel;
 pub mod apt;
 mod binary;
 pub mod bootstrap;
 pub mod branches;
 pub mod cache;
+mod carried;
 pub mod config;
+pub mod counter;
 mod deb;
 mod depmod;
 pub mod diagnostics;
@@ -24,6 +27,7 @@ pub mod guide;
 pub mod host;
 pub mod hypervisor;
 pub mod image;
+pub mod intake;
 pub mod kconfig;
 pub mod kernel;
 mod kernel_packages;
@@ -35,6 +39,7 @@ pub mod packages;
 pub mod process;
 pub mod resolve;
 pub mod sandbox;
+mod sandbox_cargo;
 pub mod session;
 mod source;
 mod stage;
@@ -45,6 +50,7 @@ pub mod version;
 
 pub use bootstrap::Bootstrap;
 pub use cache::{Cache, CacheEntry};
+pub use carried::CarriedSources;
 pub use digest::Digest;
 pub use hypervisor::Hypervisor;
 pub use image::Images;

@@ -14,6 +14,7 @@ use crate::diagnostics::Diagnostics;
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::kernel::Kernel;
+use crate::overlay::SWITCHES;
 use crate::process;
 use crate::resolve;
 use crate::sandbox::Sandbox;
@@ -24,13 +25,6 @@ use crate::symbols;
 /// Where the sandbox sees the staged sources. Error messages name files below it, so it looks like the work
 /// tree.
 pub(crate) const INSIDE: &str = "/paravane/linux-pv";
-
-/// Objects that only an overlay kernel has, built in: out of tree they can be checked, but not linked into anything.
-const BUILT_IN: [&str; 3] = [
-    "swiotlb/xen_swiotlb.o",
-    "core/pci/xen_pci.o",
-    "core/acpi/xen_acpi.o",
-];
 
 /// Modules that were built.
 #[derive(Clone)]
@@ -45,6 +39,16 @@ pub struct Modules {
 pub struct BuildOptions {
     /// Check with clippy, whose findings are errors.
     pub clippy: bool,
+}
+
+impl BuildOptions {
+    /// Arguments of make. A check compiles the example of the API too.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self.clippy {
+            true => &["CLIPPY=1", "CONFIG_XEN_SAMPLE_RS=m"],
+            false => &[],
+        }
+    }
 }
 
 impl Modules {
@@ -68,7 +72,9 @@ impl Modules {
         let work = WorkFolder::of_kernel(session, what, kernel)?;
         let make = |goals: &[&str]| make(session, sandbox, kernel, &work, options, goals);
         if options.clippy {
-            check_built_in(session, &kernel.release, &work, make(&BUILT_IN)?)?;
+            // Only an overlay kernel has them, built in: out of tree they can be checked, but not linked into anything.
+            let built_in: Vec<_> = SWITCHES.iter().map(|switch| switch.ours).collect();
+            check_built_in(session, &kernel.release, &work, make(&built_in)?)?;
         }
         let make = make(&["modules"])?;
         Self::run(session, &kernel.release, &work, make, options)
@@ -172,7 +178,7 @@ pub(crate) fn make(
             resolve::local_version(&kernel.release)
         ))
         .args(&kernel.make)
-        .args(options.clippy.then_some("CLIPPY=1"))
+        .args(options.arguments())
         .args(goals)
         .bind(&work.path, INSIDE)
         .build()

@@ -3,59 +3,33 @@
 //! The overlay: a kernel built from source with `linux-pv` in it, in which Rust objects of ours take the place of the
 //! kernel's C objects, each by a switch of its own.
 //!
-//! What lives here: the list of switches, and the kernels that differ in them. How the lines get into the source is in [`lines`], the source itself in
-//! [`tree`], the configuration in [`config`], building in [`build`], what the image really holds in [`objects`], the
-//! Debian package in [`package`].
+//! What lives here: the kernels that differ in their switches. The list of switches is in [`switch`], how the lines get into the
+//! source in [`lines`], the source itself in [`tree`], the configuration in [`config`], building in [`build`], what the image
+//! really holds in [`objects`], the Debian package in [`package`].
 
 pub mod build;
 pub mod config;
 pub mod lines;
 pub mod objects;
 pub mod package;
+pub mod switch;
 pub mod tree;
 
 use anyhow::{Result, bail};
 
+pub use switch::{CObject, SWITCHES, Switch};
+
 /// The folder of `linux-pv` in a kernel's source.
 pub const PLACE: &str = "drivers/xen/rust";
 
-/// A C object of the kernel and the object of ours that takes its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Switch {
-    /// What the user calls it, as in `--without-rust swiotlb`.
-    pub name: &'static str,
-    /// The option, without `CONFIG_`; on means ours.
-    pub option: &'static str,
-    /// The kernel's objects, below the top of the source.
-    pub theirs: &'static [&'static str],
-    /// Our object, below [`PLACE`].
-    pub ours: &'static str,
-}
-
-/// All switches there are.
-pub const SWITCHES: &[Switch] = &[
-    Switch {
-        name: "swiotlb",
-        option: "XEN_RUST_SWIOTLB",
-        theirs: &["drivers/xen/swiotlb-xen.o"],
-        ours: "swiotlb/xen_swiotlb.o",
-    },
-    Switch {
-        name: "pci",
-        option: "XEN_RUST_PCI",
-        theirs: &["arch/x86/pci/xen.o", "drivers/xen/pci.o"],
-        ours: "core/pci/xen_pci.o",
-    },
-    Switch {
-        name: "acpi",
-        option: "XEN_RUST_ACPI",
-        theirs: &["drivers/xen/acpi.o"],
-        ours: "core/acpi/xen_acpi.o",
-    },
-];
-
 /// The name that stands for every switch.
 pub const ALL: &str = "all";
+
+/// The names of all switches, and [`ALL`].
+pub fn names() -> String {
+    let names: Vec<_> = SWITCHES.iter().map(|switch| switch.name).collect();
+    format!("{}, or {ALL}", names.join(", "))
+}
 
 /// The switches that are on when the named ones are off; [`ALL`] names every one.
 pub fn switched_on(without_rust: &[String]) -> Result<Vec<Switch>> {
@@ -117,17 +91,5 @@ mod tests {
         assert!(!rest.iter().any(|switch| switch.name == "swiotlb"));
         let error = switched_on(&["sweet".into()]).unwrap_err().to_string();
         assert!(error.contains("swiotlb"), "{error}");
-    }
-
-    #[test]
-    fn every_switch_has_an_entry_with_help() {
-        let kconfig = include_str!("../../linux-pv/core/Kconfig");
-        for switch in SWITCHES {
-            let entry = kconfig
-                .split("\nconfig ")
-                .find(|entry| entry.lines().next() == Some(switch.option));
-            let entry = entry.unwrap_or_else(|| panic!("{} has no entry", switch.option));
-            assert!(entry.contains("\thelp\n"), "{}", switch.option);
-        }
     }
 }

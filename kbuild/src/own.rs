@@ -63,8 +63,7 @@ pub fn build(session: &Session, build: &Path, options: BuildOptions) -> Result<M
     if let Some(cc) = &kernel.cc {
         make.arg(format!("CC={}", cc.display()));
     }
-    make.args(options.clippy.then_some("CLIPPY=1"))
-        .arg("modules");
+    make.args(options.arguments()).arg("modules");
     Modules::run(session, &kernel.release, &work, make, options)
 }
 

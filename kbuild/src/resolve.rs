@@ -212,6 +212,7 @@ pub fn local_version(release: &str) -> &str {
 
 fn newest_release(offered: &[Package], profile: &Profile) -> Result<String> {
     let min = Version::new(&profile.min_series);
+    let max = profile.max_series.as_deref().map(Version::new);
     let suffix = format!("-{}", profile.flavour);
     let mut releases: Vec<(&Version, &str)> = offered
         .iter()
@@ -220,21 +221,23 @@ fn newest_release(offered: &[Package], profile: &Profile) -> Result<String> {
             let abi = release.strip_suffix(&suffix)?;
             // `7.2.12+deb13` stays; `7.2.12+deb13-rt` and `unsigned-7.2.12+deb13` go.
             let plain = abi.starts_with(|c: char| c.is_ascii_digit()) && !abi.contains('-');
-            plain.then_some((&package.version, release))
+            let above = |max: &Version| Version::new(series_of(release)) > *max;
+            (plain && !max.as_ref().is_some_and(above)).then_some((&package.version, release))
         })
         .collect();
     releases.sort();
     match releases.pop() {
         Some((_, newest)) if Version::new(series_of(newest)) >= min => Ok(newest.to_owned()),
         Some((_, newest)) => bail!(
-            "the newest kernel of suite {} is {newest}, but {} or newer is needed. A mirror that stands still (a snapshot, for \
-             example) may be the reason: name another with --mirror URI",
+            "the newest kernel of suite {} that fits is {newest}, but {} or newer is needed. A mirror that stands still (a \
+             snapshot, for example) may be the reason: name another with --mirror URI",
             profile.suite,
             profile.min_series
         ),
         None => bail!(
-            "suite {} has no package linux-binary-*{suffix}",
-            profile.suite
+            "suite {} has no package linux-binary-*{suffix}{}",
+            profile.suite,
+            max.map_or(String::new(), |max| format!(" of series {max} or older"))
         ),
     }
 }
@@ -309,6 +312,7 @@ mod tests {
             kind: KernelKind::Binary,
             suite: "trixie".into(),
             min_series: "7.2".into(),
+            max_series: None,
             flavour: "amd64".into(),
             fragments: vec![],
             without_rust: vec![],
@@ -331,6 +335,31 @@ mod tests {
         assert_eq!(
             newest_release(&offered, &profile()).unwrap(),
             "7.2.12+deb13-amd64"
+        );
+    }
+
+    #[test]
+    fn a_profile_of_an_older_series_takes_no_newer_one() {
+        let offered = [
+            package("linux-binary-7.2.12+deb13-amd64", "7.2.12-1~bpo13+1"),
+            package("linux-binary-7.3.4+deb13-amd64", "7.3.4-1~bpo13+1"),
+        ];
+        let with = |max: &str| Profile {
+            max_series: Some(max.into()),
+            ..profile()
+        };
+        assert_eq!(
+            newest_release(&offered, &profile()).unwrap(),
+            "7.3.4+deb13-amd64"
+        );
+        assert_eq!(
+            newest_release(&offered, &with("7.2")).unwrap(),
+            "7.2.12+deb13-amd64"
+        );
+        let error = newest_release(&offered[1..], &with("7.2")).unwrap_err();
+        assert!(
+            error.to_string().contains("of series 7.2 or older"),
+            "{error}"
         );
     }
 

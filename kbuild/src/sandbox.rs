@@ -92,6 +92,7 @@ impl Sandbox {
             program: program.as_ref().to_owned(),
             args: vec![],
             mounts: vec![],
+            empty: vec![],
             env: vec![],
             current_dir: None,
             network: false,
@@ -151,6 +152,7 @@ pub struct SandboxCommand {
     program: OsString,
     args: Vec<OsString>,
     mounts: Vec<(&'static str, PathBuf, PathBuf)>,
+    empty: Vec<PathBuf>,
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
     network: bool,
@@ -195,6 +197,13 @@ impl SandboxCommand {
         self
     }
 
+    /// Makes an empty folder at `inside`.
+    #[must_use]
+    pub fn dir(mut self, inside: impl AsRef<Path>) -> Self {
+        self.empty.push(inside.as_ref().to_owned());
+        self
+    }
+
     /// Makes a device such as `/dev/kvm` usable if the machine has it.
     #[must_use]
     pub fn device(mut self, path: impl AsRef<Path>) -> Self {
@@ -235,6 +244,9 @@ impl SandboxCommand {
         self.file_system(&mut bwrap)?;
         for (kind, outside, inside) in &self.mounts {
             bwrap.arg(kind).arg(outside).arg(inside);
+        }
+        for inside in &self.empty {
+            bwrap.arg("--dir").arg(inside);
         }
         self.environment(&mut bwrap);
         bwrap

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
+use crate::accel::AccelChoice;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::fsutil;
@@ -27,6 +28,8 @@ pub struct Options {
     pub refresh: bool,
     /// The Debian mirror to use in place of the one apt is configured with.
     pub mirror: Option<String>,
+    /// What executes the instructions of machines.
+    pub accel: AccelChoice,
 }
 
 /// One run of the tool. Shared by reference between threads.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The C headers that bindgen reads for crate xen_bindings. What comes out of them is selected in
- * bindgen_parameters; types that the kernel's own bindings know are taken from there.
+ * The C headers that bindgen reads for crate xen_bindings. bindgen_parameters selects what it
+ * emits; types that the kernel's own bindings have are taken from there.
  */
 
 #include <linux/blk-mq.h>
@@ -29,6 +29,8 @@
 #include "grant.h"
 #include "hypercall.h"
 #include "memory.h"
-#include "net.h"
+#include "netdevice.h"
 #include "pci.h"
 #include "shims.h"
+#include "skbuff.h"
+#include "xdp.h"

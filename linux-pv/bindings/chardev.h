@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Constants and inlines around open files and device nodes.
+ * Constants and inline functions around open files and device files.
  */
 #ifndef XEN_RS_CHARDEV_H
 #define XEN_RS_CHARDEV_H
@@ -10,14 +10,14 @@
 #include <linux/poll.h>
 #include <linux/sched.h>
 
-/* uapi/linux/eventpoll.h: what a file is ready for. */
-const __u32 XEN_RS_EPOLLIN = (__force __u32)(EPOLLIN | EPOLLRDNORM);
-const __u32 XEN_RS_EPOLLOUT = (__force __u32)(EPOLLOUT | EPOLLWRNORM);
-const __u32 XEN_RS_EPOLLERR = (__force __u32)EPOLLERR;
+/* uapi/linux/eventpoll.h: events that poll() reports. */
+static const __u32 XEN_RS_EPOLLIN = (__force __u32)(EPOLLIN | EPOLLRDNORM);
+static const __u32 XEN_RS_EPOLLOUT = (__force __u32)(EPOLLOUT | EPOLLWRNORM);
+static const __u32 XEN_RS_EPOLLERR = (__force __u32)EPOLLERR;
 
-/* linux/fs.h: reads that must not wait, and files that can be read so. */
-const int XEN_RS_IOCB_NOWAIT = IOCB_NOWAIT;
-const fmode_t XEN_RS_FMODE_NOWAIT = FMODE_NOWAIT;
+/* linux/fs.h: reads that must not wait (RWF_NOWAIT), and files that support them. */
+static const int XEN_RS_IOCB_NOWAIT = IOCB_NOWAIT;
+static const fmode_t XEN_RS_FMODE_NOWAIT = FMODE_NOWAIT;
 
 /* linux/sched.h: name of the current task, TASK_COMM_LEN bytes. */
 void xen_rs_current_comm(char *name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bodies of the shims declared in dmabuf.h, and the namespace that the functions around dma-bufs are exported in.
+ * Bodies of the shims declared in dmabuf.h. The functions of dma-buf are exported in a namespace.
  */
 
 #include <linux/dma-mapping.h>
@@ -13,13 +13,15 @@
 
 MODULE_IMPORT_NS("DMA_BUF");
 
-void xen_rs_sgtable_for_cpu(struct device *dev, struct sg_table *table, enum dma_data_direction direction)
+void xen_rs_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+			    enum dma_data_direction direction)
 {
 	dma_sync_sgtable_for_cpu(dev, table, direction);
 }
 EXPORT_SYMBOL_GPL(xen_rs_sgtable_for_cpu);
 
-void xen_rs_sgtable_for_device(struct device *dev, struct sg_table *table, enum dma_data_direction direction)
+void xen_rs_sgtable_for_device(struct device *dev, struct sg_table *table,
+			       enum dma_data_direction direction)
 {
 	dma_sync_sgtable_for_device(dev, table, direction);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C functions around buffers that are shared with other drivers, and what devices see of them.
+ * C functions around dma-bufs, buffers that several drivers share.
  */
 #ifndef XEN_RS_DMABUF_H
 #define XEN_RS_DMABUF_H
@@ -10,11 +10,13 @@
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
-/* linux/dma-mapping.h: hands a table's memory to the CPUs, or back to the device it is mapped for. */
-void xen_rs_sgtable_for_cpu(struct device *dev, struct sg_table *table, enum dma_data_direction direction);
-void xen_rs_sgtable_for_device(struct device *dev, struct sg_table *table, enum dma_data_direction direction);
+/* linux/dma-mapping.h: synchronises a table's memory for the CPUs, or for its device again. */
+void xen_rs_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+			    enum dma_data_direction direction);
+void xen_rs_sgtable_for_device(struct device *dev, struct sg_table *table,
+			       enum dma_data_direction direction);
 
-/* linux/scatterlist.h: where an entry's memory is, and telling a device that it sees it there. */
+/* linux/scatterlist.h: an entry's physical address; making that its DMA address too. */
 u64 xen_rs_sg_phys(struct scatterlist *entry);
 void xen_rs_sg_map_there(struct scatterlist *entry);
 /* linux/mm.h: the page of ordinary memory at a physical address, or NULL if there is none. */

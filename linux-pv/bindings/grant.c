@@ -20,7 +20,7 @@ u64 xen_rs_grant_address(struct page *page)
 }
 EXPORT_SYMBOL_GPL(xen_rs_grant_address);
 
-static int tell_address(pte_t *pte, unsigned long addr, void *data)
+static int set_pte_address(pte_t *pte, unsigned long addr, void *data)
 {
 	struct gnttab_map_grant_ref **next = data;
 
@@ -31,7 +31,7 @@ static int tell_address(pte_t *pte, unsigned long addr, void *data)
 int xen_rs_pte_addresses(struct vm_area_struct *vma, struct gnttab_map_grant_ref *ops)
 {
 	return apply_to_page_range(vma->vm_mm, vma->vm_start, vma->vm_end - vma->vm_start,
-				   tell_address, &ops);
+				   set_pte_address, &ops);
 }
 EXPORT_SYMBOL_GPL(xen_rs_pte_addresses);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C functions around mapping other domains' grants.
+ * C functions around mapping grants of other domains.
  */
 #ifndef XEN_RS_GRANT_H
 #define XEN_RS_GRANT_H
@@ -10,11 +10,11 @@
 #include <linux/types.h>
 #include <xen/interface/grant_table.h>
 
-/* xen/grant_table.h: address at which a grant is mapped into the kernel in place of a page. */
+/* xen/grant_table.h: the host address for mapping a grant in place of a page of the kernel. */
 u64 xen_rs_grant_address(struct page *page);
 /*
- * linux/mm.h: sets where as many grants as an area has pages are to be mapped: the machine addresses of its page table
- * entries (PV).
+ * linux/mm.h: sets the host address of as many operations as an area has pages: the machine
+ * addresses of its page table entries (PV).
  */
 int xen_rs_pte_addresses(struct vm_area_struct *vma, struct gnttab_map_grant_ref *ops);
 

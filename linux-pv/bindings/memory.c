@@ -56,20 +56,20 @@ unsigned long xen_rs_clear_user(unsigned long addr, unsigned long len)
 }
 EXPORT_SYMBOL_GPL(xen_rs_clear_user);
 
-int xen_rs_remap_gfns(struct vm_area_struct *vma, unsigned long addr, u64 *gfns, int count, int *errs,
-		      unsigned int domid, struct page **pages)
+int xen_rs_remap_gfns(struct vm_area_struct *vma, unsigned long addr, u64 *gfns, int count,
+		      int *errs, unsigned int domid, struct page **pages)
 {
 	BUILD_BUG_ON(sizeof(*gfns) != sizeof(xen_pfn_t));
-	return xen_remap_domain_gfn_array(vma, addr, (xen_pfn_t *)gfns, count, errs, vma->vm_page_prot,
-					  domid, pages);
+	return xen_remap_domain_gfn_array(vma, addr, (xen_pfn_t *)gfns, count, errs,
+					  vma->vm_page_prot, domid, pages);
 }
 EXPORT_SYMBOL_GPL(xen_rs_remap_gfns);
 
-int xen_rs_remap_mfns(struct vm_area_struct *vma, unsigned long addr, u64 *mfns, int count, int *errs,
-		      unsigned int domid)
+int xen_rs_remap_mfns(struct vm_area_struct *vma, unsigned long addr, u64 *mfns, int count,
+		      int *errs, unsigned int domid)
 {
-	return xen_remap_domain_mfn_array(vma, addr, (xen_pfn_t *)mfns, count, errs, vma->vm_page_prot,
-					  domid);
+	return xen_remap_domain_mfn_array(vma, addr, (xen_pfn_t *)mfns, count, errs,
+					  vma->vm_page_prot, domid);
 }
 EXPORT_SYMBOL_GPL(xen_rs_remap_mfns);
 

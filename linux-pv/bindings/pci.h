@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C functions around PCI buses whose devices are another domain's. Without CONFIG_PCI_XEN there are none.
+ * C functions around the PCI devices that dom0 passes to this domain. Without CONFIG_PCI_XEN there
+ * are none.
  */
 #ifndef XEN_RS_PCI_H
 #define XEN_RS_PCI_H
@@ -11,7 +12,10 @@
 #include <linux/pci.h>
 #include <asm/xen/pci.h>
 
-/* linux/msi.h: the entries of its table that a device is about to use, up to `room`; how many there are. */
+/*
+ * linux/msi.h: copies at most `room` indices of MSI-X entries without an interrupt; returns their
+ * number.
+ */
 int xen_rs_msix_entries(struct pci_dev *dev, u16 *entries, int room);
 #endif
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bodies of the shims declared in shims.h. They are exported because generic Rust code of crates kernel_ext
- * and xen is compiled into the drivers that use it.
+ * Bodies of the shims declared in shims.h. They are exported because generic Rust code of crates
+ * kernel_ext and xen is compiled into the drivers that use it.
  */
 
+#include <linux/blk-mq.h>
 #include <linux/export.h>
+#include <linux/highmem.h>
 #include <linux/spinlock.h>
 #include <linux/interrupt.h>
 #include <linux/mm.h>
@@ -39,15 +41,38 @@ void *xen_rs_vmap(struct page **pages, unsigned int count)
 }
 EXPORT_SYMBOL_GPL(xen_rs_vmap);
 
-void xen_rs_copy(void *to, const void *from, size_t len)
+static __always_inline void copy(void *to, const void *from, size_t len)
 {
-	/* For whole pages there is a function that knows the CPU; most data comes in whole pages. */
+	/* Most copies are of whole pages, for which the kernel selects a function by CPU. */
 	if (len == PAGE_SIZE && IS_ALIGNED((unsigned long)to | (unsigned long)from, PAGE_SIZE))
 		copy_page(to, (void *)from);
 	else
 		memcpy(to, from, len);
 }
+
+void xen_rs_copy(void *to, const void *from, size_t len)
+{
+	copy(to, from, len);
+}
 EXPORT_SYMBOL_GPL(xen_rs_copy);
+
+void xen_rs_copy_from_page(void *to, struct page *page, size_t offset, size_t len)
+{
+	const void *from = kmap_local_page(page);
+
+	copy(to, from + offset, len);
+	kunmap_local(from);
+}
+EXPORT_SYMBOL_GPL(xen_rs_copy_from_page);
+
+void xen_rs_copy_to_page(struct page *page, size_t offset, const void *from, size_t len)
+{
+	void *to = kmap_local_page(page);
+
+	copy(to + offset, from, len);
+	kunmap_local(to);
+}
+EXPORT_SYMBOL_GPL(xen_rs_copy_to_page);
 
 void xen_rs_zero(void *to, size_t len)
 {
@@ -194,11 +219,31 @@ bool xen_rs_initial_domain(void)
 }
 EXPORT_SYMBOL_GPL(xen_rs_initial_domain);
 
+bool xen_rs_pvh_domain(void)
+{
+	return xen_pvh_domain();
+}
+EXPORT_SYMBOL_GPL(xen_rs_pvh_domain);
+
 bool xen_rs_has_pv_devices(void)
 {
 	return xen_has_pv_devices();
 }
 EXPORT_SYMBOL_GPL(xen_rs_has_pv_devices);
+
+/*
+ * blk_mark_disk_dead() without telling file systems, which would wait for I/O in flight. Once this
+ * is done del_gendisk() tells none either.
+ */
+void xen_rs_disk_set_dead(struct gendisk *disk)
+{
+	blk_queue_flag_set(QUEUE_FLAG_DYING, disk->queue);
+	if (test_and_set_bit(GD_DEAD, &disk->state))
+		return;
+	set_capacity(disk, 0);
+	blk_freeze_queue_start_non_owner(disk->queue);
+}
+EXPORT_SYMBOL_GPL(xen_rs_disk_set_dead);
 
 bool xen_rs_has_pv_disk_devices(void)
 {

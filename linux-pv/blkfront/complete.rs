@@ -35,7 +35,6 @@ use crate::{
         unsuccessful, //
     },
     queue::Blk,
-    request_data::abandon_copies,
     stats::Stats,
     stock::StillMapped,
     vbd::{
@@ -109,37 +108,35 @@ impl OnEvent {
         if collected.to_copy.is_empty() {
             return result;
         }
-        let mut copied = RequestList::new();
-        while let Some(mut rq) = collected.to_copy.pop() {
-            copy_back(&mut rq);
-            copied.push(rq);
-        }
-        let mut ring = ring.lock();
-        while let Some(mut rq) = copied.pop() {
-            let (Link::Connected(c) | Link::Closing(c) | Link::Dead(c, _)) = &mut ring.link else {
+        collected.to_copy.try_each(|rq, data| {
+            copy_back(rq, data);
+            Ok(())
+        });
+        let mut taken_back = Ok(());
+        {
+            let mut ring = ring.lock();
+            let mut stock = match &mut ring.link {
+                Link::Connected(c) | Link::Closing(c) | Link::Dead(c, _) => Some(&mut c.stock),
                 // The connection is gone, and the pages go with it.
-                collected.done.push(abandon_copies(rq));
-                continue;
+                _ => None,
             };
-            let taken_back = c.stock.take_back(&mut rq);
-            if taken_back.is_err() {
-                rq.set_status(BlkStatus::IOERR);
-            }
-            collected.done.push(rq);
-            if taken_back.is_err() {
-                abandon_rest(&mut copied, &mut collected.done);
-                return Err(STILL_MAPPED);
-            }
+            collected.to_copy.try_each(|_, data| {
+                let Some(usable) = &mut stock else {
+                    data.abandon_copies();
+                    return Ok(());
+                };
+                taken_back = usable.take_back(data);
+                if taken_back.is_err() {
+                    // The pages of the other requests are left to the kernel as well.
+                    stock = None;
+                    return Err(BlkStatus::IOERR);
+                }
+                Ok(())
+            });
         }
+        collected.done.append(&mut collected.to_copy);
+        taken_back.map_err(|StillMapped| STILL_MAPPED)?;
         result
-    }
-}
-
-/// Requests whose pages do not go back after a violation: they are left to the kernel.
-#[cold]
-fn abandon_rest(requests: &mut RequestList<Blk>, done: &mut RequestList<Blk>) {
-    while let Some(rq) = requests.pop() {
-        done.push(abandon_copies(rq));
     }
 }
 
@@ -162,21 +159,28 @@ fn collect(
             collected.responses = collected.responses.wrapping_add(1);
             let request = in_flight.complete(response.id)?;
             let operation = request.data().operation;
+            let mut rq = match stock.reclaim(request) {
+                Ok(rq) => rq,
+                Err(lent) => {
+                    vbd.retired.push(lent);
+                    return Err(STILL_MAPPED);
+                }
+            };
             let outcome = Outcome::of(&response, operation);
-            let (mut rq, reclaimed) = stock.reclaim(request);
+            let is_done = outcome == Ok(Outcome::Done);
+            if is_done && operation == Operation::Read && !rq.data().copies.is_empty() {
+                let bytes = rq.data().part.unwrap_or(rq.bytes());
+                stats.copied_bytes = stats.copied_bytes.wrapping_add(bytes.into());
+                rq.set_status(BlkStatus::OK);
+                collected.to_copy.push(rq);
+                continue;
+            }
             rq.set_status(match outcome {
                 Ok(Outcome::Done) => BlkStatus::OK,
                 Ok(outcome) => unsuccessful(vbd, stats, &rq, outcome),
                 Err(_) => BlkStatus::IOERR,
             });
-            let copied = !rq.data().copies.is_empty();
-            if operation == Operation::Read && copied && rq.status().is_ok() {
-                let bytes = rq.data().part.unwrap_or(rq.bytes());
-                stats.copied_bytes = stats.copied_bytes.wrapping_add(bytes.into());
-                collected.to_copy.push(rq);
-                continue;
-            }
-            let result = reclaimed.and(stock.take_back(&mut rq));
+            let result = stock.take_back(rq.data_mut());
             if result.is_err() {
                 rq.set_status(BlkStatus::IOERR);
             }

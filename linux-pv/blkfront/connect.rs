@@ -26,6 +26,7 @@ use xen::{
         Transaction, //
     },
     event::EventChannel,
+    grant::has_too_many_retired,
     ring::SharedRing, //
 };
 use xen_abi::io::protocols;
@@ -75,31 +76,31 @@ impl Offer {
         handle: u16,
         placement: &Placement,
     ) -> Result<Self, Failure> {
+        if has_too_many_retired() {
+            return Err(EBUSY).or_fatal("lending memory, of which backends have too much mapped");
+        }
         let backend = dev.otherend_node();
         let transport = Transport::from_store(|key| backend.lookup(key));
         let order = transport
             .max_ring_page_order
             .min(params::max_ring_page_order());
         let max_rings = vbd.map_or(params::max_queues(), |vbd| vbd.rings().len() as u32);
-        let count = transport.max_queues.min(max_rings) as usize;
-        let vbd = match vbd {
-            Some(vbd) => vbd.clone(),
-            None => Vbd::new(handle, placement.name(), count)?,
-        };
-        let mut rings = KVec::with_capacity(count, GFP_KERNEL)?;
-        for index in 0..count {
-            let ring = SharedRing::new(dev.otherend_id(), 1 << order)
-                .or_fatal("allocating the shared ring")?;
-            let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
-            let handler = OnEvent {
-                vbd: vbd.clone(),
-                index,
+        let mut count = transport.max_queues.min(max_rings) as usize;
+        let (vbd, rings) = loop {
+            let vbd = match vbd {
+                Some(vbd) => vbd.clone(),
+                None => Vbd::new(handle, placement.name(), count)?,
             };
-            let channel = EventChannel::new(dev, c"blkif", Ok::<_, Error>(handler));
-            let channel =
-                KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?;
-            rings.push((channel, ring), GFP_KERNEL)?;
-        }
+            match make_rings(dev, &vbd, count, order) {
+                Ok(rings) => break (vbd, rings),
+                // One is enough. A disk that is not made yet gets as many as there can be.
+                Err((made, failure)) if made > 0 => {
+                    report_fewer(dev, made, count, &failure);
+                    count = made;
+                }
+                Err((_, failure)) => return Err(failure),
+            }
+        };
         let trusted = params::trusted() && dev.node().read_or(c"trusted", true);
         let offer = Self {
             vbd,
@@ -201,13 +202,13 @@ impl Offer {
         })
     }
 
-    /// Connects the rings to the hardware queues of `tag_set`.
+    /// Connects the rings to the hardware queues of `tag_set`. Returns how many rings are used.
     pub(crate) fn accept(
         self,
         dev: &Device<Bound>,
         agreed: &Agreed,
         tag_set: &TagSet<Blk>,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let vbd = self.vbd;
         let count = self.rings.len();
         // One ring may have to serve all hardware queues, if the backend has fewer now than
@@ -221,9 +222,18 @@ impl Offer {
                 let _ = cpu.map(|cpu| ring.0.set_cpu(cpu));
             }
             let (peer, mode, limits) = (dev.otherend_id(), agreed.mode, agreed.limits);
-            let connection = Connection::new(ring, peer, mode, limits, requests)?;
-            links.push(connection, GFP_KERNEL)?;
+            let connection = Connection::new(ring, peer, mode, limits, requests)
+                .or_fatal("reserving grants for requests");
+            match connection {
+                Ok(connection) => links.push(connection, GFP_KERNEL)?,
+                Err(failure) if index > 0 => {
+                    report_fewer(dev, index, count, &failure);
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            }
         }
+        let count = links.len();
         vbd.capabilities
             .set(agreed.features.durability, agreed.features.discard);
         let mut links = links.into_iter();
@@ -234,8 +244,56 @@ impl Offer {
             let old = core::mem::replace(&mut ring.lock().link, link);
             drop(old);
         }
-        Ok(())
+        Ok(count)
     }
+}
+
+/// Makes rings of `1 << order` pages, with their event channels. If that fails, the number of those
+/// that could be made is returned too.
+fn make_rings(
+    dev: &Device<Bound>,
+    vbd: &Arc<Vbd>,
+    count: usize,
+    order: u32,
+) -> Result<KVec<OfferedRing>, (usize, Failure)> {
+    let rings = KVec::with_capacity(count, GFP_KERNEL);
+    let mut rings = rings.map_err(|error| (0, Failure::from(error)))?;
+    for index in 0..count {
+        let ring = make_ring(dev, vbd, index, order).map_err(|failure| (index, failure))?;
+        rings
+            .push(ring, GFP_KERNEL)
+            .map_err(|error| (index, Failure::from(error)))?;
+    }
+    Ok(rings)
+}
+
+fn make_ring(
+    dev: &Device<Bound>,
+    vbd: &Arc<Vbd>,
+    index: usize,
+    order: u32,
+) -> Result<OfferedRing, Failure> {
+    let ring =
+        SharedRing::new(dev.otherend_id(), 1 << order).or_fatal("granting the shared ring")?;
+    let ring = BlkFrontRing::new(ring).map_err(|_| EINVAL)?;
+    let handler = OnEvent {
+        vbd: vbd.clone(),
+        index,
+    };
+    let channel = EventChannel::new(dev, c"blkif", Ok::<_, Error>(handler));
+    let channel = KBox::pin_init(channel, GFP_KERNEL).or_fatal("binding the event channel")?;
+    Ok((channel, ring))
+}
+
+#[cold]
+fn report_fewer(dev: &Device<Bound>, made: usize, wanted: usize, failure: &Failure) {
+    pr_warn!(
+        "{:?}: only {} of {} queues: {}\n",
+        dev.nodename(),
+        made,
+        wanted,
+        failure
+    );
 }
 
 /// What was agreed on with the backend.
@@ -247,8 +305,8 @@ pub(crate) struct Agreed {
 }
 
 impl Agreed {
-    /// Logs it, as the C driver does.
-    pub(crate) fn log(&self, vbd: &Vbd) {
+    /// Logs it, with the number of rings of the connection, as the C driver does.
+    pub(crate) fn log(&self, vbd: &Vbd, rings: usize) {
         use xen_ring::blkif::features::Durability;
         let flush = match self.features.durability {
             Durability::None => "barrier or flush: disabled;",
@@ -264,7 +322,7 @@ impl Agreed {
             on(self.mode == DataMode::Persistent),
             on(needs_indirect(self.limits.max_segments as usize)),
             on(self.mode != DataMode::Direct),
-            vbd.rings().len(),
+            rings,
         );
     }
 }

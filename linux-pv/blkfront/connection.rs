@@ -21,18 +21,22 @@ use xen::{
     },
 };
 use xen_abi::io::blkif::Segment;
-use xen_ring::blkif::BlkFrontRing;
+use xen_ring::blkif::{
+    segment::segment,
+    BlkFrontRing, //
+};
 
 use crate::{
     complete::OnEvent,
     queue::Blk,
-    request_data::abandon,
+    request_data::abandon_copies,
+    retired::Retired,
     stats::Stats,
     stock::{
         DataMode,
-        StillMapped,
         Stock, //
     },
+    unsendable::Malformed,
 };
 
 /// The requests that the backend has, under their ids.
@@ -86,9 +90,13 @@ impl Connection {
         Ok(KBox::new(connection, GFP_KERNEL)?)
     }
 
-    /// Takes all requests back from the backend, which can no longer answer them.
-    pub(crate) fn drain(&mut self, into: &mut RequestList<Blk>) {
-        self.in_flight.drain(|request| into.push(abandon(request)));
+    /// Takes all requests back from the backend, which can no longer answer them: to `into`, or to
+    /// `retired` as long as the backend has their pages mapped.
+    pub(crate) fn drain(&mut self, into: &mut RequestList<Blk>, retired: &Retired) {
+        self.in_flight.drain(|request| match request.try_end() {
+            Ok(rq) => into.push(abandon_copies(rq)),
+            Err(lent) => retired.push(lent),
+        });
     }
 
     /// Tells the backend about the requests that were put on the ring.
@@ -104,15 +112,27 @@ impl Connection {
     pub(crate) fn take_back(
         &mut self,
         request: LentRequest<Blk>,
-    ) -> Result<OwnedRequest<Blk>, OwnedRequest<Blk>> {
-        let (mut rq, result) = self.stock.reclaim(request);
-        let result = result.and(self.stock.take_back(&mut rq));
-        match result {
-            Ok(()) => Ok(rq),
-            Err(StillMapped) => Err(rq),
-        }
+    ) -> Result<OwnedRequest<Blk>, LentRequest<Blk>> {
+        let mut rq = self.stock.reclaim(request)?;
+        // Nothing was published, so nothing can be mapped.
+        let _ = self.stock.take_back(rq.data_mut());
+        Ok(rq)
     }
 }
 
 /// An event channel and the ring that it announces responses on.
 pub(crate) type OfferedRing = (Pin<KBox<EventChannel<OnEvent>>>, BlkFrontRing<SharedRing>);
+
+/// Adds a segment to a request.
+#[inline]
+pub(crate) fn push(
+    segments: &mut KVec<Segment>,
+    number: u32,
+    offset: u32,
+    len: u32,
+) -> Result<(), Malformed> {
+    let segment = segment(number, offset as usize, len as usize).ok_or(Malformed)?;
+    segments
+        .push_within_capacity(segment)
+        .map_err(|_| Malformed)
+}

@@ -2,17 +2,20 @@
 
 //! Copying the data of requests to and from their granted pages, without the ring's lock.
 
-use kernel::prelude::*;
 use kernel_ext::block::{
     BlkStatus,
     OwnedRequest,
-    Refused, //
+    Refused,
+    Request, //
 };
 use xen_ring::blkif::operation::Operation;
 
 use crate::{
     queue::Blk,
-    request_data::abandon_copies, //
+    request_data::{
+        abandon_copies,
+        RequestData, //
+    },
 };
 
 /// A request whose data is to be copied to the granted pages that it has, and which is then to be
@@ -27,17 +30,12 @@ pub(crate) struct ToCopy {
 
 impl ToCopy {
     /// Copies.
-    ///
-    /// # Errors
-    ///
-    /// If a segment is not where a request's data may be.
     #[inline]
-    pub(crate) fn copy(&self) -> Result {
-        let pages = self.rq.data().copies.iter();
-        for (s, page) in self.rq.segments_within(self.bytes).zip(pages) {
-            page.page().copy_from_segment(&s)?;
+    pub(crate) fn copy(&self) {
+        let copies = self.rq.data().copies.iter();
+        for (segment, copy) in self.rq.segments_within(self.bytes).zip(copies) {
+            copy.page().copy_from_segment(&segment);
         }
-        Ok(())
     }
 
     /// Hands the request back, because the connection is gone.
@@ -47,15 +45,11 @@ impl ToCopy {
     }
 }
 
-/// Copies the data that was read to where it was asked for. If that fails, so does the request.
+/// Copies the data that was read to where it was asked for.
 #[inline]
-pub(crate) fn copy_back(rq: &mut OwnedRequest<Blk>) {
-    let bytes = rq.data().part.unwrap_or(rq.bytes());
-    let mut copied = Ok(());
-    for (segment, copy) in rq.segments_within(bytes).zip(rq.data().copies.iter()) {
-        copied = copied.and(copy.page().copy_to_segment(&segment));
-    }
-    if copied.is_err() {
-        rq.set_status(BlkStatus::IOERR);
+pub(crate) fn copy_back(rq: &Request<Blk>, data: &RequestData) {
+    let bytes = data.part.unwrap_or(rq.bytes());
+    for (segment, copy) in rq.segments_within(bytes).zip(data.copies.iter()) {
+        copy.page().copy_to_segment(&segment);
     }
 }

@@ -26,6 +26,7 @@ use xen::{
         FrontendDriver,
         FrontendHandle,
         IdTable,
+        Integer,
         OrFail,
         Protocol,
         State, //
@@ -81,7 +82,7 @@ impl FrontendDriver for Blkfront {
 
     fn probe(dev: &Device<Bound>, _handle: FrontendHandle<Self>) -> Result<Self, Failure> {
         let node = dev.node();
-        let number = match node.read_opt::<u32>(c"virtual-device") {
+        let Integer(number) = match node.read_opt(c"virtual-device") {
             Ok(Some(number)) => number,
             _ => node
                 .read(c"virtual-device-ext")
@@ -154,8 +155,7 @@ impl FrontendDriver for Blkfront {
         }
         self.fail_unanswered();
         if let Some(disk) = &self.disk {
-            // Not before requests in flight have failed: file systems wait for theirs.
-            disk.disk().mark_dead();
+            disk.mark_dead();
         }
     }
 
@@ -179,11 +179,17 @@ impl FrontendDriver for Blkfront {
     fn remove(&mut self, backend_alive: bool) {
         if !backend_alive {
             self.disconnect_for_good();
-            if let Some(disk) = &self.disk {
+        }
+        self.fail_unanswered();
+        if let (Some(vbd), Some(disk)) = (&self.vbd, &self.disk) {
+            // This thread waits neither for the backend nor for file systems that do.
+            if !vbd.retired.is_empty() {
+                vbd.retired.leave_bios();
+                disk.disk().bury();
+            } else if !backend_alive {
                 disk.disk().mark_dead();
             }
         }
-        self.fail_unanswered();
         self.disk = None;
     }
 }
@@ -195,9 +201,10 @@ impl Drop for Blkfront {
     }
 }
 
-/// In a domain with emulated devices, the toolstack may have meant a disk to be one of those.
+/// In a domain with emulated devices, the toolstack may have meant a disk to be one of those. A PVH
+/// domain has none, so its CD-ROMs are disks of this driver.
 fn refuse_emulated(dev: &Device<Bound>, number: u32) -> Result<(), Failure> {
-    if !domain::is_hvm() {
+    if !domain::is_hvm() || domain::is_pvh() {
         return Ok(());
     }
     // Extended numbers have a bit above those of any major.
@@ -207,6 +214,10 @@ fn refuse_emulated(dev: &Device<Bound>, number: u32) -> Result<(), Failure> {
     }
     let kind = dev.node().read_value(c"device-type").or_silent()?;
     if kind.as_bytes().starts_with(b"cdrom") {
+        pr_info!(
+            "vbd {} is a CD-ROM: left to the domain's emulated drive\n",
+            number
+        );
         return Err(Failure::silent(ENODEV));
     }
     Ok(())
@@ -226,8 +237,8 @@ impl Blkfront {
             dev.otherend(),
         )
         .or_fatal("making the disk")?;
-        offer.accept(dev, &agreed, disk.disk().tag_set())?;
-        agreed.log(&vbd);
+        let rings = offer.accept(dev, &agreed, disk.disk().tag_set())?;
+        agreed.log(&vbd, rings);
         self.disk = Some(disk);
         Ok(())
     }
@@ -265,7 +276,7 @@ fn reconnect(dev: &Device<Bound>, offer: Offer, disk: &Vdisk) -> Result<(), Fail
         .or_fatal("changing the limits of the queue")?;
     disk.disk().set_read_only(agreed.disk.read_only);
     let vbd = offer.vbd.clone();
-    offer.accept(dev, &agreed, disk.disk().tag_set())?;
-    agreed.log(&vbd);
+    let rings = offer.accept(dev, &agreed, disk.disk().tag_set())?;
+    agreed.log(&vbd, rings);
     Ok(())
 }

@@ -54,6 +54,7 @@ use crate::{
         Blk,
         TagSetData, //
     },
+    retired::RETRY_INTERVAL,
     stats::{
         files,
         Files, //
@@ -68,6 +69,7 @@ pub(crate) struct Vdisk {
     _files: Option<Files>,
     announce: Pin<KBox<Worker<Announce>>>,
     return_idle: Pin<KBox<Worker<ReturnIdle>>>,
+    mark_dead: Pin<KBox<Worker<MarkDead>>>,
     disk: Arc<Disk<Blk, Blk>>,
     otherend: Arc<Otherend>,
     _minors: MinorRange,
@@ -138,10 +140,15 @@ impl Vdisk {
             parent: parent.into(),
             name: vbd.name,
         };
+        let mark_dead = MarkDead {
+            disk: disk.clone(),
+            vbd: vbd.clone(),
+        };
         Ok(Self {
             _files: files(vbd).ok(),
             announce: KBox::pin_init(new_worker!(announce), GFP_KERNEL)?,
             return_idle: KBox::pin_init(new_worker!(ReturnIdle { vbd: vbd.clone() }), GFP_KERNEL)?,
+            mark_dead: KBox::pin_init(new_worker!(mark_dead), GFP_KERNEL)?,
             disk,
             otherend,
             _minors: minors,
@@ -160,6 +167,21 @@ impl Vdisk {
         self.announce.as_ref().schedule(Duration::ZERO);
     }
 
+    /// Marks the disk as dead, so that file systems shut down. They wait for requests in flight: if
+    /// there are any that cannot fail yet, this is done in the background when they have.
+    pub(crate) fn mark_dead(&self) {
+        let MarkDead { disk, vbd } = self.mark_dead.job();
+        if vbd.retired.is_empty() {
+            disk.mark_dead();
+        } else {
+            pr_warn!(
+                "{}: the backend has pages of requests mapped, which wait for it\n",
+                vbd.name.as_str()
+            );
+            self.mark_dead.as_ref().schedule(RETRY_INTERVAL);
+        }
+    }
+
     /// Starts giving back pages that are idle.
     pub(crate) fn watch_idle(&self) {
         self.return_idle.as_ref().schedule(IDLE_TIME);
@@ -170,6 +192,22 @@ impl Vdisk {
         let path = Path::new(otherend)?;
         *self.otherend.path.lock() = path;
         Ok(())
+    }
+}
+
+/// Marks the disk as dead when no request is retired any more.
+struct MarkDead {
+    disk: Arc<Disk<Blk, Blk>>,
+    vbd: Arc<Vbd>,
+}
+
+impl Job for MarkDead {
+    fn run(&self) -> Option<Duration> {
+        if !self.vbd.retired.is_empty() {
+            return Some(RETRY_INTERVAL);
+        }
+        self.disk.mark_dead();
+        None
     }
 }
 

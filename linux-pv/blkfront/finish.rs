@@ -58,6 +58,7 @@ pub(crate) fn unsuccessful(
                 pr_warn!("{}: flush or barrier op failed\n", name);
             }
             vbd.capabilities.lose_flush();
+            rq.queue().disable_write_cache();
             // There is nothing to flush, as far as this backend is concerned. But data that was to
             // be written has not been, so that is to be written without.
             if rq.op() == Op::Flush {

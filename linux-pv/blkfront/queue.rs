@@ -17,6 +17,11 @@ use kernel_ext::{
     sync::IrqSpinLockGuard, //
 };
 
+use xen::block::{
+    LendableData,
+    Lending, //
+};
+
 use crate::{
     copy::ToCopy,
     request_data::RequestData,
@@ -51,10 +56,10 @@ impl HwQueue {
         }
     }
 
-    /// Copies the data of a request, and puts it on the ring.
-    #[inline]
+    /// Copies the data of a request, and puts it on the ring. Not inline: a read has none of this.
+    #[inline(never)]
     fn copy_and_send(&self, copy: ToCopy, last: bool) -> QueueResult<Blk> {
-        let copied = copy.copy();
+        copy.copy();
         let mut ring = self.ring();
         let Ring { link, stats } = &mut *ring;
         match link {
@@ -66,10 +71,7 @@ impl HwQueue {
                     vbd: &self.vbd,
                     stats,
                 };
-                let result = match copied {
-                    Ok(()) => submission.send_copied(copy),
-                    Err(_) => Err(submission.refuse_copy(copy)),
-                };
+                let result = submission.send_copied(copy);
                 if last || result.is_err() {
                     connection.publish(stats);
                 }
@@ -92,11 +94,15 @@ pub(crate) struct TagSetData {
     pub(crate) max_descriptors: usize,
 }
 
+impl Lending for Blk {
+    type Data = RequestData;
+}
+
 #[vtable]
 impl Operations for Blk {
     type TagSetData = TagSetData;
     type HwData = KBox<HwQueue>;
-    type RequestData = RequestData;
+    type RequestData = LendableData<RequestData>;
 
     fn new_hw_data(data: &TagSetData, index: u32) -> Result<KBox<HwQueue>> {
         let index = index as usize;
@@ -107,7 +113,7 @@ impl Operations for Blk {
         Ok(KBox::new(HwQueue { vbd, index }, GFP_KERNEL)?)
     }
 
-    fn new_request_data(data: &TagSetData) -> impl PinInit<RequestData, Error> {
+    fn new_request_data(data: &TagSetData) -> impl PinInit<Self::RequestData, Error> {
         RequestData::new(data.max_segments, data.max_descriptors)
     }
 

@@ -6,7 +6,7 @@ use kernel::prelude::*;
 use kernel_ext::block::OwnedRequest;
 use xen::{
     block::{
-        LentRequest,
+        LendableData,
         Loans, //
     },
     grant::Grant, //
@@ -17,8 +17,6 @@ use crate::queue::Blk;
 
 /// The driver's data of a request. The vectors have their capacity from the start and never grow.
 pub(crate) struct RequestData {
-    /// Room for the grants of the data pages, while it is not in use.
-    pub(crate) loans: Loans,
     /// Granted pages with a copy of the data, in the order of the segments.
     pub(crate) copies: KVec<Grant>,
     /// Granted pages with the segments of an indirect request.
@@ -31,36 +29,26 @@ pub(crate) struct RequestData {
 
 impl RequestData {
     /// Room for a request of up to `segments` segments in `descriptors` pages. May sleep.
-    pub(crate) fn new(segments: usize, descriptors: usize) -> Result<Self> {
-        Ok(Self {
-            loans: Loans::with_capacity(segments)?,
+    pub(crate) fn new(segments: usize, descriptors: usize) -> Result<LendableData<Self>> {
+        let data = Self {
             copies: KVec::with_capacity(segments, GFP_KERNEL)?,
             descriptors: KVec::with_capacity(descriptors, GFP_KERNEL)?,
             operation: Operation::Read,
             part: None,
-        })
+        };
+        Ok(LendableData::new(data, Loans::with_capacity(segments)?))
+    }
+
+    /// Gives the granted pages up: what the backend still has mapped of them is left to the kernel,
+    /// see [`Grant`].
+    pub(crate) fn abandon_copies(&mut self) {
+        self.copies.clear();
+        self.descriptors.clear();
     }
 }
 
-/// A request of which nothing is lent, so that it can be in flight like the others: its data is in
-/// its granted pages, or it has none.
-#[inline]
-pub(crate) fn unlent(mut rq: OwnedRequest<Blk>) -> LentRequest<Blk> {
-    let loans = core::mem::take(&mut rq.data_mut().loans);
-    LentRequest::without_loans(rq, loans)
-}
-
-/// The request, whatever the backend still does with its pages: see [`LentRequest::abandon`].
-/// Granted copies are dropped, which has the same effect.
-pub(crate) fn abandon(request: LentRequest<Blk>) -> OwnedRequest<Blk> {
-    let (mut rq, loans) = request.abandon();
-    rq.data_mut().loans = loans;
-    abandon_copies(rq)
-}
-
-/// The same for a request that is not lent.
+/// The request without the granted pages that it has, see [`RequestData::abandon_copies`].
 pub(crate) fn abandon_copies(mut rq: OwnedRequest<Blk>) -> OwnedRequest<Blk> {
-    rq.data_mut().copies.clear();
-    rq.data_mut().descriptors.clear();
+    rq.data_mut().abandon_copies();
     rq
 }

@@ -65,6 +65,12 @@ counters! {
     }
 }
 
+/// Counts, without a check for overflow, which 64 bits do not need.
+#[inline]
+pub(crate) fn add(counter: &mut u64, n: usize) {
+    *counter = counter.wrapping_add(n as u64);
+}
+
 /// A queue of a disk, to debugfs.
 pub(crate) struct QueueFile {
     vbd: Arc<Vbd>,

@@ -8,8 +8,9 @@
 //! | [`Persistent`](DataMode::Persistent) | the backend keeps grants mapped | a copy |
 //! | [`Bounce`](DataMode::Bounce) | the backend is not trusted | a copy, grant, revocation |
 //!
-//! Pages are copied to and from without the ring's lock, and so that only the bytes of the request
-//! change: a bounce page keeps what was in it before, but that was this disk's data already.
+//! Pages are copied to and from without the ring's lock, but for a write of a single page. Only the
+//! bytes of the request change: a bounce page keeps what was in it before, but that was this disk's
+//! data already.
 
 use kernel::{
     alloc::flags::{
@@ -38,7 +39,10 @@ use xen_ring::blkif::segment::{
     needs_indirect, //
 };
 
-use crate::queue::Blk;
+use crate::{
+    queue::Blk,
+    request_data::RequestData, //
+};
 
 /// Allocation under a ring's lock: no sleeping and no digging into reserves, since a request can
 /// always be handed back ([`NoGrants`]). Failure is not worth a message.
@@ -207,18 +211,22 @@ impl Stock {
     /// A granted page for the data of one segment.
     #[inline]
     pub(crate) fn copy_page(&mut self) -> Result<Grant, NoGrants> {
-        match self.mode {
-            DataMode::Persistent => {
-                let grant = self.persistent.get(&mut self.refs, ATOMIC);
-                grant.map_err(|_| NoGrants)
-            }
-            DataMode::Bounce => {
-                let page = self.bounce.get_or_new(ATOMIC).map_err(|_| NoGrants)?;
-                let free = self.refs.claim().ok_or(NoGrants)?;
-                Ok(free.grant(page, self.peer, Access::ReadWrite))
-            }
-            DataMode::Direct => Err(NoGrants),
+        if self.mode == DataMode::Persistent {
+            let grant = self.persistent.get(&mut self.refs, ATOMIC);
+            grant.map_err(|_| NoGrants)
+        } else {
+            self.bounce_page()
         }
+    }
+
+    #[inline(never)]
+    fn bounce_page(&mut self) -> Result<Grant, NoGrants> {
+        if self.mode != DataMode::Bounce {
+            return Err(NoGrants);
+        }
+        let page = self.bounce.get_or_new(ATOMIC).map_err(|_| NoGrants)?;
+        let free = self.refs.claim().ok_or(NoGrants)?;
+        Ok(free.grant(page, self.peer, Access::ReadWrite))
     }
 
     /// A granted page for the segments of an indirect request.
@@ -243,36 +251,39 @@ impl Stock {
         }
     }
 
-    /// Revokes the grants of the request's own pages, as far as the backend lets us.
+    /// Revokes the grants of the request's own pages, or returns the request if the backend has one
+    /// mapped.
     #[inline]
     pub(crate) fn reclaim(
         &mut self,
         request: LentRequest<Blk>,
-    ) -> (OwnedRequest<Blk>, Result<(), StillMapped>) {
-        let (result, (mut rq, loans)) = match request.reclaim(&mut self.refs) {
-            Ok(parts) => (Ok(()), parts),
-            Err(lent) => (Err(StillMapped), lent.abandon()),
-        };
-        rq.data_mut().loans = loans;
-        (rq, result)
+    ) -> Result<OwnedRequest<Blk>, LentRequest<Blk>> {
+        request.reclaim(&mut self.refs)
     }
 
     /// Takes back the granted pages of a request that the backend has answered, or that was not
     /// published.
-    #[inline]
-    pub(crate) fn take_back(&mut self, rq: &mut OwnedRequest<Blk>) -> Result<(), StillMapped> {
-        let data = rq.data_mut();
+    #[inline(always)]
+    pub(crate) fn take_back(&mut self, data: &mut RequestData) -> Result<(), StillMapped> {
         while let Some(page) = data.descriptors.pop() {
             self.descriptors.put(page);
         }
-        let mut result = Ok(());
+        if self.mode != DataMode::Persistent {
+            return self.revoke_copies(data);
+        }
         // Last in, first out: the page that is popped first next time is the one that this request
         // began with, so the pool's order stays.
         while let Some(grant) = data.copies.pop() {
-            if self.mode == DataMode::Persistent {
-                self.persistent.put(grant);
-                continue;
-            }
+            self.persistent.put(grant);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn revoke_copies(&mut self, data: &mut RequestData) -> Result<(), StillMapped> {
+        let mut result = Ok(());
+        // In the same order as above.
+        while let Some(grant) = data.copies.pop() {
             match grant.try_revoke() {
                 Ok((free, page)) => {
                     self.refs.release(free);

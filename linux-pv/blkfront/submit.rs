@@ -2,9 +2,9 @@
 
 //! Block-layer requests become requests on the ring.
 //!
-//! All but copying data happens under the ring's lock, and allocates no memory but for pages that a
-//! pool grows by. A block-layer request becomes one request on the ring. If it is too large for
-//! one, it is submitted in parts, one after the other: the block layer knows the limits of the
+//! All but copying much data happens under the ring's lock, and allocates no memory but for pages
+//! that a pool grows by. A block-layer request becomes one request on the ring. If it is too large
+//! for one, it is submitted in parts, one after the other: the block layer knows the limits of the
 //! queue, but after a migration there may be requests that were built for another backend, and
 //! barriers take fewer segments than writes.
 
@@ -24,7 +24,6 @@ use xen::{
 };
 use xen_abi::{
     io::blkif::{
-        Segment,
         MAX_INDIRECT_PAGES_PER_REQUEST,
         MAX_SEGMENTS_PER_REQUEST,
         SEGMENTS_PER_INDIRECT_PAGE, //
@@ -36,28 +35,34 @@ use xen_ring::blkif::{
     request,
     segment::{
         indirect_pages,
-        needs_indirect,
-        segment, //
+        needs_indirect, //
     },
 };
 use zerocopy::IntoBytes;
 
 use crate::{
-    connection::Connection,
+    connection::{
+        push,
+        Connection, //
+    },
     copy::ToCopy,
     queue::Blk,
-    request_data::{
-        abandon,
-        abandon_copies,
-        unlent, //
+    request_data::abandon_copies,
+    stats::{
+        add,
+        Stats, //
     },
-    stats::Stats,
-    stock::{
-        DataMode,
-        NoGrants, //
+    stock::DataMode,
+    unsendable::{
+        Malformed,
+        Unsendable, //
     },
     vbd::Vbd, //
 };
+
+/// Most segments of a write that are copied under the ring's lock: for so few, leaving the lock and
+/// taking it again costs more than the copy.
+const MAX_COPIED_AT_ONCE: usize = 1;
 
 /// The submission of a request on a connection, under the ring's lock. Requests that were put on
 /// the ring have to be [published](Connection::publish).
@@ -79,14 +84,13 @@ impl Submission<'_> {
             self.stats.ring_full += 1;
             return Err(rq.refuse(BlkStatus::RESOURCE));
         }
-        match rq.op() {
-            Op::Read => self.transfer(rq, Operation::Read),
-            Op::Write if rq.is_fua() && self.vbd.capabilities.barrier() => {
-                self.transfer(rq, Operation::Barrier)
-            }
-            Op::Write => self.transfer(rq, Operation::Write),
-            _ => self.submit_rare(rq).map(|()| None),
-        }
+        let operation = match rq.op() {
+            Op::Read => Operation::Read,
+            Op::Write if rq.is_fua() && self.vbd.capabilities.barrier() => Operation::Barrier,
+            Op::Write => Operation::Write,
+            _ => return self.submit_rare(rq).map(|()| None),
+        };
+        self.transfer(rq, operation)
     }
 
     /// Operations that move no data.
@@ -104,7 +108,7 @@ impl Submission<'_> {
                 let mut rq = rq.start();
                 rq.data_mut().part = None;
                 self.connection.segments.clear();
-                self.send_direct(unlent(rq), 0, operation)
+                self.send_rare(LentRequest::without_loans(rq), 0, operation)
             }
             Op::Discard if capabilities.discard() => self.send_discard(rq, false),
             Op::SecureErase if capabilities.secure_erase() => self.send_discard(rq, true),
@@ -137,51 +141,76 @@ impl Submission<'_> {
         let mut rq = rq.start();
         rq.data_mut().part = part;
         if part.is_some() {
-            self.stats.partial += 1;
+            self.count_part();
         }
-        if self.connection.stock.mode == DataMode::Direct {
-            return match self.lend(rq, bytes, expected, operation) {
-                Ok(lent) => self.send(lent, sector, operation).map(|()| None),
-                Err((rq, why)) => Err(self.refuse(rq, why)),
-            };
-        }
-        match self.take_pages(&mut rq, bytes) {
-            Err(why) => Err(self.refuse(rq, why)),
-            Ok(()) => {
-                let copy = ToCopy {
+        let lent = if self.connection.stock.mode == DataMode::Direct {
+            match self.lend(rq, bytes, expected, operation) {
+                Ok(lent) => lent,
+                Err(Some((rq, why))) => return Err(self.refuse(rq, why)),
+                Err(None) => return Ok(None),
+            }
+        } else {
+            let is_read = operation == Operation::Read;
+            let copy_now = !is_read && expected <= MAX_COPIED_AT_ONCE;
+            if let Err(why) = self.take_pages(&mut rq, bytes, expected, copy_now) {
+                return Err(self.refuse(rq, why));
+            }
+            if copy_now {
+                add(&mut self.stats.copied_bytes, bytes as usize);
+            } else if !is_read {
+                return Ok(Some(ToCopy {
                     rq,
                     bytes,
                     sector,
                     operation,
-                };
-                if operation == Operation::Read {
-                    self.send_copied(copy).map(|()| None)
-                } else {
-                    Ok(Some(copy))
-                }
+                }));
             }
-        }
+            LentRequest::without_loans(rq)
+        };
+        self.send(lent, sector, operation).map(|()| None)
     }
 
-    /// Takes granted pages for the first `bytes` bytes of a request's data.
+    #[cold]
+    fn count_part(&mut self) {
+        self.stats.partial += 1;
+    }
+
+    /// Takes granted pages for the first `bytes` bytes of a request's data, which has up to
+    /// `expected` segments, and makes them the segments of the connection. Copies the data to the
+    /// pages if `copy` is set.
     #[inline]
-    fn take_pages(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Unsendable> {
-        let stock = &mut self.connection.stock;
-        let count = rq.segments_within(bytes).count();
+    fn take_pages(
+        &mut self,
+        rq: &mut OwnedRequest<Blk>,
+        bytes: u32,
+        expected: usize,
+        copy: bool,
+    ) -> Result<(), Unsendable> {
+        let Connection {
+            stock, segments, ..
+        } = &mut *self.connection;
         if stock.mode == DataMode::Bounce {
-            stock.need_refs(count)?;
-            add(&mut self.stats.grants, count);
+            stock.need_refs(expected)?;
+            add(&mut self.stats.grants, expected);
         }
-        let copies = &mut rq.data_mut().copies;
-        for _ in 0..count {
+        segments.clear();
+        let (request, data) = rq.split_mut();
+        for s in request.segments_within(bytes) {
             let page = stock.copy_page()?;
+            let number = page.number();
+            if copy {
+                page.page().copy_from_segment(&s);
+            }
             // There is room for as many as a request on the ring has segments.
-            copies.push_within_capacity(page).map_err(|_| Malformed)?;
+            data.copies
+                .push_within_capacity(page)
+                .map_err(|_| Malformed)?;
+            push(segments, number, s.offset(), s.len())?;
         }
         Ok(())
     }
 
-    /// Sends a request whose data is in its granted pages, or will be.
+    /// Sends a request whose data has been copied to its granted pages.
     #[inline]
     pub(crate) fn send_copied(&mut self, copy: ToCopy) -> QueueResult<Blk> {
         let ToCopy {
@@ -194,6 +223,7 @@ impl Submission<'_> {
             self.stats.ring_full += 1;
             return Err(self.refuse(rq, Unsendable::NoGrants));
         }
+        // Those of another request by now.
         let segments = &mut self.connection.segments;
         segments.clear();
         let mut left = bytes;
@@ -206,23 +236,15 @@ impl Submission<'_> {
         if left != 0 {
             return Err(self.refuse(rq, Unsendable::Malformed));
         }
-        if operation != Operation::Read {
-            add(&mut self.stats.copied_bytes, bytes as usize);
-        }
-        self.send(unlent(rq), sector, operation)
-    }
-
-    /// Hands a request back whose data could not be copied.
-    #[cold]
-    pub(crate) fn refuse_copy(&mut self, copy: ToCopy) -> Refused<Blk> {
-        self.refuse(copy.rq, Unsendable::Malformed)
+        add(&mut self.stats.copied_bytes, bytes as usize);
+        self.send(LentRequest::without_loans(rq), sector, operation)
     }
 
     /// Hands a request back that could not be put on the ring.
     #[cold]
     fn refuse(&mut self, mut rq: OwnedRequest<Blk>, why: Unsendable) -> Refused<Blk> {
         // Nothing was published, so nothing can be mapped.
-        let _ = self.connection.stock.take_back(&mut rq);
+        let _ = self.connection.stock.take_back(rq.data_mut());
         rq.refuse(match why {
             Unsendable::NoGrants => {
                 self.stats.no_grants += 1;
@@ -244,20 +266,21 @@ impl Submission<'_> {
         bytes & !(self.connection.limits.block_size.wrapping_sub(1))
     }
 
-    /// Grants the request's own pages.
+    /// Grants the request's own pages. If that fails, the request is returned, or none if it was
+    /// retired.
     #[inline]
     fn lend(
         &mut self,
-        mut rq: OwnedRequest<Blk>,
+        rq: OwnedRequest<Blk>,
         bytes: u32,
         expected: usize,
         operation: Operation,
-    ) -> Result<LentRequest<Blk>, (OwnedRequest<Blk>, Unsendable)> {
+    ) -> Result<LentRequest<Blk>, Option<(OwnedRequest<Blk>, Unsendable)>> {
         let Connection {
             stock, segments, ..
         } = &mut *self.connection;
         if stock.need_refs(expected).is_err() {
-            return Err((rq, Unsendable::NoGrants));
+            return Err(Some((rq, Unsendable::NoGrants)));
         }
         // The backend only reads what is written; FreeBSD's and Windows' frontends grant it so
         // too.
@@ -265,23 +288,31 @@ impl Submission<'_> {
             Operation::Read => Access::ReadWrite,
             _ => Access::ReadOnly,
         };
-        let loans = core::mem::take(&mut rq.data_mut().loans);
         let peer = stock.peer;
         segments.clear();
         let mut pushed = Ok(());
-        let lent = LentRequest::new(rq, loans, &mut stock.refs, peer, access, bytes, |n, s| {
+        let lent = LentRequest::new(rq, &mut stock.refs, peer, access, bytes, |n, s| {
             pushed = pushed.and(push(segments, n, s.offset(), s.len()));
         });
-        let (mut rq, loans) = match (lent, pushed) {
+        let unlent = match (lent, pushed) {
             (Ok(lent), Ok(())) => {
                 add(&mut self.stats.grants, self.connection.segments.len());
                 return Ok(lent);
             }
-            (Ok(lent), Err(Malformed)) => lent.abandon(),
-            (Err(parts), _) => parts,
+            (Ok(lent), Err(Malformed)) => lent.try_end(),
+            (Err(unlent), _) => unlent,
         };
-        rq.data_mut().loans = loans;
-        Err((rq, Unsendable::Malformed))
+        Err(self.take_back(unlent).map(|rq| (rq, Unsendable::Malformed)))
+    }
+
+    /// The request of which nothing was published, so that nothing of it can be mapped. If it is
+    /// all the same, the request is retired.
+    #[cold]
+    fn take_back(
+        &self,
+        unlent: Result<OwnedRequest<Blk>, LentRequest<Blk>>,
+    ) -> Option<OwnedRequest<Blk>> {
+        unlent.map_err(|lent| self.vbd.retired.push(lent)).ok()
     }
 
     /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments
@@ -300,7 +331,7 @@ impl Submission<'_> {
         self.stats.write_zeroes += 1;
         self.connection.segments.clear();
         match self.grant_zeroes(&mut rq, bytes) {
-            Ok(()) => self.send(unlent(rq), sector, Operation::Write),
+            Ok(()) => self.send_rare(LentRequest::without_loans(rq), sector, Operation::Write),
             Err(why) => Err(self.refuse(rq, why)),
         }
     }
@@ -326,8 +357,19 @@ impl Submission<'_> {
         Ok(())
     }
 
+    /// As [`send`](Self::send), for requests that are not in a hurry.
+    #[cold]
+    fn send_rare(
+        &mut self,
+        request: LentRequest<Blk>,
+        sector: u64,
+        operation: Operation,
+    ) -> QueueResult<Blk> {
+        self.send(request, sector, operation)
+    }
+
     /// Sends a request with the segments of the connection.
-    #[inline]
+    #[inline(always)]
     fn send(
         &mut self,
         request: LentRequest<Blk>,
@@ -343,7 +385,7 @@ impl Submission<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_direct(
         &mut self,
         mut rq: LentRequest<Blk>,
@@ -357,9 +399,12 @@ impl Submission<'_> {
             segments,
             ..
         } = &mut *self.connection;
-        let id = in_flight.insert(rq).map_err(unsent)?;
-        let request = request::direct(operation, id, self.vbd.handle, sector, segments);
-        let sent = request.is_ok_and(|request| ring.push(&request).is_ok());
+        let id = match in_flight.insert(rq) {
+            Ok(id) => id,
+            Err(rq) => return self.unsent(rq),
+        };
+        let head = request::head(operation, id, self.vbd.handle, sector, segments.len());
+        let sent = head.is_ok_and(|head| ring.push_with_list(&head, segments).is_ok());
         self.sent(id, sent)
     }
 
@@ -394,7 +439,10 @@ impl Submission<'_> {
         let Connection {
             ring, in_flight, ..
         } = &mut *self.connection;
-        let id = in_flight.insert(rq).map_err(unsent)?;
+        let id = match in_flight.insert(rq) {
+            Ok(id) => id,
+            Err(rq) => return self.unsent(rq),
+        };
         let pages = numbers.get(..indirect_pages(count)).unwrap_or(&[]);
         let request = request::indirect(operation, id, self.vbd.handle, sector, count, pages);
         let sent = request.is_ok_and(|request| ring.push(&request).is_ok());
@@ -410,7 +458,10 @@ impl Submission<'_> {
         let Connection {
             ring, in_flight, ..
         } = &mut *self.connection;
-        let id = in_flight.insert(unlent(rq)).map_err(unsent)?;
+        let id = match in_flight.insert(LentRequest::without_loans(rq)) {
+            Ok(id) => id,
+            Err(rq) => return self.unsent(rq),
+        };
         let request = request::discard(id, self.vbd.handle, sector, sectors, secure);
         let sent = ring.push(&request).is_ok();
         self.sent(id, sent)
@@ -424,9 +475,17 @@ impl Submission<'_> {
             add(&mut self.stats.requests, 1);
             return Ok(());
         }
-        match self.connection.in_flight.complete(id) {
-            Ok(rq) => Err(unsent(rq)),
-            Err(_) => Ok(()),
+        let unsent = self.connection.in_flight.complete(id);
+        unsent.map_or(Ok(()), |rq| self.unsent(rq))
+    }
+
+    /// Fails a request that could not be sent.
+    #[cold]
+    fn unsent(&self, rq: LentRequest<Blk>) -> QueueResult<Blk> {
+        let unlent = self.take_back(rq.try_end());
+        match unlent {
+            Some(rq) => Err(abandon_copies(rq).refuse(BlkStatus::IOERR)),
+            None => Ok(()),
         }
     }
 
@@ -434,54 +493,8 @@ impl Submission<'_> {
     #[cold]
     fn refuse_lent(&mut self, rq: LentRequest<Blk>) -> QueueResult<Blk> {
         self.stats.no_grants += 1;
-        Err(match self.connection.take_back(rq) {
-            Ok(rq) => rq.refuse(BlkStatus::RESOURCE),
-            Err(rq) => abandon_copies(rq).refuse(BlkStatus::IOERR),
-        })
+        let unlent = self.connection.take_back(rq);
+        let unlent = self.take_back(unlent);
+        unlent.map_or(Ok(()), |rq| Err(rq.refuse(BlkStatus::RESOURCE)))
     }
-}
-
-/// Fails a request that could not be sent.
-#[cold]
-fn unsent(rq: LentRequest<Blk>) -> Refused<Blk> {
-    abandon(rq).refuse(BlkStatus::IOERR)
-}
-
-/// Why a request is not put on the ring.
-enum Unsendable {
-    /// See [`NoGrants`].
-    NoGrants,
-    /// It does not keep to the queue's limits.
-    Malformed,
-}
-
-impl From<NoGrants> for Unsendable {
-    fn from(_: NoGrants) -> Self {
-        Self::NoGrants
-    }
-}
-
-impl From<Malformed> for Unsendable {
-    fn from(_: Malformed) -> Self {
-        Self::Malformed
-    }
-}
-
-/// A piece of data that is not made of whole sectors, or one too many.
-#[derive(Clone, Copy)]
-struct Malformed;
-
-/// Adds a segment to a request.
-#[inline]
-fn push(segments: &mut KVec<Segment>, number: u32, offset: u32, len: u32) -> Result<(), Malformed> {
-    let segment = segment(number, offset as usize, len as usize).ok_or(Malformed)?;
-    segments
-        .push_within_capacity(segment)
-        .map_err(|_| Malformed)
-}
-
-/// Counts, without a check for overflow, which 64 bits do not need.
-#[inline]
-fn add(counter: &mut u64, n: usize) {
-    *counter = counter.wrapping_add(n as u64);
 }

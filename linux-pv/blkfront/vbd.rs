@@ -29,6 +29,7 @@ use crate::{
     capabilities::Capabilities,
     connection::Connection,
     queue::Blk,
+    retired::Retired,
     stats::Stats, //
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Vbd {
     pub(crate) name: DiskName,
     /// Which requests the backend takes.
     pub(crate) capabilities: Capabilities,
+    /// Requests that the disk is done with, and the backend is not.
+    pub(crate) retired: Retired,
     rings: KVec<Pin<KBox<IrqSpinLock<Ring>>>>,
 }
 
@@ -83,6 +86,7 @@ impl Vbd {
             handle,
             name,
             capabilities: Capabilities::new(),
+            retired: Retired::new()?,
             rings: all,
         };
         Ok(Arc::new(vbd, GFP_KERNEL)?)
@@ -104,14 +108,15 @@ impl Vbd {
     }
 
     /// Ends all connections and leaves the rings without, in the state that `then` gives for each.
-    /// What the backend had not answered is appended to `requests`. May sleep.
+    /// What the backend had not answered is appended to `requests`, or retired if the backend has
+    /// its pages mapped. May sleep.
     pub(crate) fn disconnect(&self, requests: &mut RequestList<Blk>, then: impl Fn() -> Link) {
         for ring in &self.rings {
             let mut ring = ring.lock();
             let mut old = core::mem::replace(&mut ring.link, then());
             if let Link::Connected(c) | Link::Closing(c) | Link::Dead(c, _) = &mut old {
                 let before = c.in_flight.taken();
-                c.drain(requests);
+                c.drain(requests, &self.retired);
                 ring.stats.requeued += u64::from(before);
             }
             // Closing the connection waits for its interrupt handler, which takes the lock.
@@ -131,9 +136,10 @@ impl Vbd {
         }
     }
 
-    /// Takes no more requests, for the reason given, and fails those that the backend has. The
-    /// connections stay until the backend has closed its side, so that their memory can be freed
-    /// at once then. Any context; returns whether there was a connection.
+    /// Takes no more requests, for the reason given, and fails those that the backend has, as soon
+    /// as it has none of their pages mapped. The connections stay until the backend has closed its
+    /// side, so that their memory can be freed at once then. Any context; returns whether there was
+    /// a connection.
     pub(crate) fn shut(&self, why: &'static str) -> bool {
         let mut failed = RequestList::new();
         let mut any = false;
@@ -142,7 +148,7 @@ impl Vbd {
             ring.link = match core::mem::replace(&mut ring.link, Link::Disconnected) {
                 Link::Connected(mut c) | Link::Closing(mut c) => {
                     any = true;
-                    c.drain(&mut failed);
+                    c.drain(&mut failed, &self.retired);
                     Link::Dead(c, why)
                 }
                 Link::Dead(c, why) => Link::Dead(c, why),

@@ -14,7 +14,8 @@
 //!    requests from blk-mq, [`submit`] puts them on a ring, [`complete`] takes responses off it,
 //!    [`finish`] ends the requests.
 //! 5. [`stock`] has the grants and pages that data is transferred by, [`request_data`] those of one
-//!    request; [`copy`] copies where the request's own pages cannot be granted.
+//!    request; [`copy`] copies where the request's own pages cannot be granted. [`retired`] has
+//!    requests whose pages the backend does not let go.
 //!
 //! [`params`] are the module's parameters and [`stats`] what debugfs shows.
 //!
@@ -37,9 +38,11 @@ mod limits;
 mod params;
 mod queue;
 mod request_data;
+mod retired;
 mod stats;
 mod stock;
 mod submit;
+mod unsendable;
 mod vbd;
 
 use kernel::prelude::*;

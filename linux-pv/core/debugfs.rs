@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The folder `/sys/kernel/debug/xen`, of all built-in objects. Modules look it up.
+//! The folder `/sys/kernel/debug/xen` of the built-in objects. Modules look it up.
 
 use kernel::{
     debugfs::Dir,
@@ -9,13 +9,13 @@ use kernel::{
 
 static FOLDER: SetOnce<Dir> = SetOnce::new();
 
-/// The folder, for an initcall. It is made at the first call and stays.
+/// Returns the folder. The first call makes it, and it stays. Only for initcalls.
 pub fn folder() -> Dir {
     if let Some(folder) = FOLDER.as_ref() {
         return folder.clone();
     }
     let folder = Dir::new(c"xen");
-    // Initcalls run one after the other, so nobody has made it meanwhile.
+    // Initcalls run one after the other, so there is no race.
     FOLDER.populate(folder.clone());
     folder
 }

@@ -1,26 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a device says of its DMA.
+//! DMA masks and addresses of a device.
 
-use core::marker::PhantomData;
-use core::ptr::{addr_of, NonNull};
+use core::{
+    marker::PhantomData,
+    ptr::{
+        addr_of,
+        NonNull, //
+    },
+};
+
+use kernel::{
+    bindings as kernel_bindings,
+    str::{
+        CStr,
+        CStrExt, //
+    },
+};
 
 use core_bindings as bindings;
-use kernel::bindings as kernel_bindings;
-use kernel::str::{CStr, CStrExt};
-use xen_dma::frames::Frames;
-use xen_dma::reach::Reach;
-use xen_dma::{Bus, Phys};
 
-/// A device for which the kernel calls.
+use xen_dma::{
+    mask::DmaMask,
+    p2m::PhysToMachine,
+    BusAddr,
+    PhysAddr, //
+};
+
+/// A device (`struct device`).
 ///
 /// # Invariants
 ///
-/// It is valid for `'a`.
+/// The device is valid for `'a`.
 #[derive(Clone, Copy)]
 pub struct Device<'a>(NonNull<kernel_bindings::device>, PhantomData<&'a ()>);
 
-/// Reads a field that the device's driver may write at any time.
+/// Reads a field that the driver may write at any time.
 macro_rules! field {
     ($device:expr, $field:ident) => {
         // SAFETY: The device is valid by the type's invariant.
@@ -29,7 +44,7 @@ macro_rules! field {
 }
 
 impl<'a> Device<'a> {
-    /// Wraps what the kernel passes.
+    /// From a pointer that the kernel passes.
     ///
     /// # Safety
     ///
@@ -37,7 +52,7 @@ impl<'a> Device<'a> {
     #[inline]
     pub(crate) unsafe fn from_raw(device: *mut kernel_bindings::device) -> Self {
         // SAFETY: A valid device is not at 0.
-        // INVARIANT: The caller's promise.
+        // INVARIANT: By the requirement of this function.
         Self(unsafe { NonNull::new_unchecked(device) }, PhantomData)
     }
 
@@ -46,13 +61,13 @@ impl<'a> Device<'a> {
         self.0.as_ptr()
     }
 
-    /// For messages.
+    /// The device, for messages in the log.
     pub fn device(&self) -> &kernel::device::Device {
         // SAFETY: The device is valid as long as `self`.
         unsafe { kernel::device::Device::from_raw(self.0.as_ptr()) }
     }
 
-    /// Its name on its bus, as `0000:00:03.0`.
+    /// The name, such as `0000:00:03.0`.
     pub fn name(&self) -> &[u8] {
         // SAFETY: The device is valid by the type's invariant.
         let own = unsafe { addr_of!((*self.0.as_ptr()).kobj.name).read() };
@@ -61,56 +76,57 @@ impl<'a> Device<'a> {
         if name.is_null() {
             return b"?";
         }
-        // SAFETY: A name is a string that lives as long as the device, or until it is renamed, which no device with a
-        // driver is.
+        // SAFETY: The name is a string that lives as long as the device, or until the device is
+        // renamed, which does not happen to devices with a driver.
         unsafe { CStr::from_char_ptr(name) }.to_bytes()
     }
 
-    /// What it reaches by streaming DMA. A device without a mask reaches nothing.
+    /// The mask of streaming mappings. A device without a mask can access nothing.
     #[inline]
-    pub fn reach(self) -> Reach {
+    pub fn dma_mask(self) -> DmaMask {
         let mask = field!(self, dma_mask);
         if mask.is_null() {
-            return Reach::new(0, 0);
+            return DmaMask::new(0, 0);
         }
-        // SAFETY: A device's mask is in the device or in what it belongs to, and lives as long.
-        Reach::new(unsafe { mask.read_volatile() }, field!(self, bus_dma_limit))
+        // SAFETY: The mask is in the device or in the structure that contains it, and lives as
+        // long.
+        DmaMask::new(unsafe { mask.read_volatile() }, field!(self, bus_dma_limit))
     }
 
-    /// What it reaches in coherent memory.
-    pub fn coherent_reach(self) -> Reach {
-        Reach::new(field!(self, coherent_dma_mask), 0)
+    /// The mask of coherent memory.
+    pub fn coherent_dma_mask(self) -> DmaMask {
+        DmaMask::new(field!(self, coherent_dma_mask), 0)
     }
 
-    /// Where the device sees a byte of the domain's memory.
+    /// The device's address of a byte of the domain's memory.
     #[inline]
-    pub fn bus(self, frames: &impl Frames, at: Phys) -> Bus {
-        self.on_bus(frames.bus(at))
+    pub fn bus(self, p2m: &impl PhysToMachine, at: PhysAddr) -> BusAddr {
+        self.on_bus(p2m.bus(at))
     }
 
-    /// Where the device sees a byte of the machine's memory: there, unless its bus numbers memory in a way of its own.
+    /// The device's address of a machine address. They differ if the bus has DMA ranges.
     #[inline]
-    fn on_bus(self, at: Bus) -> Bus {
-        if field!(self, dma_range_map).is_null() || at == Bus::NONE {
+    fn on_bus(self, at: BusAddr) -> BusAddr {
+        if field!(self, dma_range_map).is_null() || at == BusAddr::NONE {
             return at;
         }
-        // SAFETY: The device is valid; any address may be asked for.
-        Bus(unsafe { bindings::xen_core_phys_to_dma(self.as_raw(), at.0) })
+        // SAFETY: The device is valid by the type's invariant; the function takes any address.
+        BusAddr(unsafe { bindings::xen_core_phys_to_dma(self.as_raw(), at.0) })
     }
 
-    /// The byte of the machine's memory that the device means.
+    /// The machine address of a device's address.
     #[inline]
-    pub(crate) fn machine(self, at: Bus) -> Bus {
+    pub(crate) fn machine(self, at: BusAddr) -> BusAddr {
         if field!(self, dma_range_map).is_null() {
             return at;
         }
-        // SAFETY: The device is valid; any address may be asked for.
-        Bus(unsafe { bindings::xen_core_dma_to_phys(self.as_raw(), at.0) })
+        // SAFETY: The device is valid by the type's invariant; the function takes any address.
+        BusAddr(unsafe { bindings::xen_core_dma_to_phys(self.as_raw(), at.0) })
     }
 
-    /// From now on the driver's calls that synchronise are not left out. Any context.
+    /// Ends skipping of the driver's synchronisation calls. Any context.
     pub fn needs_sync(self) {
-        // SAFETY: The device is valid.
+        // SAFETY: The device is valid by the type's invariant.
         unsafe { bindings::xen_core_reset_need_sync(self.as_raw()) }
     }
 }

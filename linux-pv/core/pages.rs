@@ -1,36 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages for devices: allocated, and exchanged with the hypervisor for such that are contiguous in the machine and low
-//! enough.
+//! Pages that can be exchanged with the hypervisor for memory that is contiguous in the machine and
+//! within a device's DMA mask.
 
-use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    bindings as kernel_bindings,
+    ffi::c_void, //
+};
 
 use core_bindings as bindings;
-use kernel::bindings as kernel_bindings;
-use kernel::ffi::c_void;
-use xen_dma::frames::{loses_alignment, straddles};
-use xen_dma::reach::Reach;
-use xen_dma::{order_of, Phys, PAGE_SHIFT, PAGE_SIZE};
+
+use xen_dma::{
+    mask::DmaMask,
+    order_of,
+    p2m::{
+        loses_alignment,
+        straddles, //
+    },
+    PhysAddr,
+    PAGE_SIZE, //
+};
 
 use crate::p2m::P2m;
 
-/// How the kernel is to look for pages (`gfp_t`).
+/// Flags of an allocation (`gfp_t`).
 #[derive(Clone, Copy)]
 pub struct Gfp(pub(crate) kernel_bindings::gfp_t);
 
 impl Gfp {
-    /// From interrupts too, and quietly if there are none.
+    /// For any context, without a warning if there is no memory.
     pub const ATOMIC_QUIET: Self =
         Self(kernel_bindings::GFP_ATOMIC | kernel_bindings::__GFP_NOWARN);
 }
 
-/// The most pages the hypervisor is asked for in any context, as a power of two: for more, the kernel's function for it
-/// allocates and may sleep (`MIN_CONTIG_ORDER` of arch/x86/xen/mmu_pv.c).
+/// The maximum order of an exchange in atomic context. For larger ones the kernel's function
+/// allocates memory and may sleep (`MIN_CONTIG_ORDER` of arch/x86/xen/mmu_pv.c).
 pub const ANY_CONTEXT_ORDER: u32 = 9;
 
-/// A power of two of pages that follow each other in the domain's memory. Dropping frees them, in any context; exchanged ones
-/// go back to the hypervisor.
+/// A power of two of pages that are contiguous in the domain's memory. Dropping frees them, and
+/// undoes an exchange before. May be dropped in any context.
 ///
 /// # Invariants
 ///
@@ -41,49 +54,49 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Allocates pages for `size` bytes. What is in them is undefined.
+    /// Allocates pages for `size` bytes, with undefined content.
     pub fn new(size: u64, gfp: Gfp) -> Option<Self> {
         let order = order_of(size);
-        // SAFETY: Any order may be asked for; too much is not given.
+        // SAFETY: The function takes any order, and fails if it is too large.
         let start = unsafe { kernel_bindings::get_free_pages_noprof(gfp.0, order) };
         // INVARIANT: They were just allocated.
         NonNull::new(start as *mut c_void).map(|start| Self { start, order })
     }
 
-    /// Where they are in the domain's memory.
+    /// The physical address.
     #[inline]
-    pub fn at(&self) -> Phys {
+    pub fn at(&self) -> PhysAddr {
         // SAFETY: The pages are in the kernel's direct map.
-        Phys(unsafe { bindings::xen_core_virt_to_phys(self.start.as_ptr()) })
+        PhysAddr(unsafe { bindings::xen_core_virt_to_phys(self.start.as_ptr()) })
     }
 
-    /// Their size in bytes.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         PAGE_SIZE << self.order
     }
 
-    /// Whether the machine's memory behind the first `size` bytes is contiguous and as well aligned as the domain's.
+    /// Whether the first `size` bytes are contiguous in the machine, and aligned as in the domain.
     pub fn is_contiguous(&self, size: u64) -> bool {
         !straddles(&P2m, self.at(), size) && !loses_alignment(&P2m, self.at(), size)
     }
 
-    /// Exchanges the machine's memory behind them for such that is contiguous and within a device's reach. What was in them
-    /// is lost. Any context up to [`ANY_CONTEXT_ORDER`], else one that may sleep.
+    /// Exchanges their memory for memory that is contiguous in the machine and within a mask. The
+    /// content is lost. Any context up to [`ANY_CONTEXT_ORDER`], else one that may sleep.
     ///
-    /// False if the hypervisor has no such memory; the pages are as good as before then, and zeroed.
-    pub fn exchange(&mut self, reach: Reach) -> bool {
-        if !self.try_exchange(reach.bits()) {
+    /// Returns false if the hypervisor has no such memory; the pages keep theirs, zeroed.
+    pub fn exchange(&mut self, mask: DmaMask) -> bool {
+        if !self.try_exchange(mask.bits()) {
             return false;
         }
-        // SAFETY: The first page is ours; the mark tells `drop` what to do.
+        // SAFETY: The first page is owned by the type's invariant.
         unsafe { bindings::xen_core_set_exchanged(self.start.as_ptr()) };
         true
     }
 
-    /// The call itself: `bits` is how many bits machine addresses may have.
+    /// Exchanges the memory for such with machine addresses of at most `bits` bits.
     fn try_exchange(&self, bits: u32) -> bool {
         let mut handle = 0;
-        // SAFETY: The pages are ours, and nobody uses what is in them.
+        // SAFETY: The pages are owned by the type's invariant, and nothing refers to their content.
         let result = unsafe {
             bindings::xen_create_contiguous_region(self.at().0, self.order, bits, &mut handle)
         };
@@ -92,29 +105,29 @@ impl Pages {
 
     /// Whether they were exchanged.
     pub fn is_exchanged(&self) -> bool {
-        // SAFETY: The first page is ours.
+        // SAFETY: The first page is owned by the type's invariant.
         unsafe { bindings::xen_core_is_exchanged(self.start.as_ptr()) }
     }
 
     /// Zeroes the first `size` bytes.
     pub fn zero(&mut self, size: u64) {
         let size = size.min(self.size()) as usize;
-        // SAFETY: The pages are ours and at least that large.
+        // SAFETY: The pages are owned by the type's invariant, and at least that large.
         unsafe { self.start.as_ptr().cast::<u8>().write_bytes(0, size) }
     }
 
-    /// Lets go of them without freeing; [`Pages::from_raw`] takes them up again.
+    /// Gives up the value without freeing the pages; undone by [`Pages::from_raw`].
     pub(crate) fn into_raw(self) -> *mut c_void {
         ManuallyDrop::new(self).start.as_ptr()
     }
 
-    /// Takes up pages that were let go of.
+    /// Undoes [`Pages::into_raw`].
     ///
     /// # Safety
     ///
-    /// `start` comes from [`Pages::into_raw`] of pages made for a size of the same order, and is taken up once.
+    /// `start` is from [`Pages::into_raw`] of pages for a size of the same order, and is used once.
     pub(crate) unsafe fn from_raw(start: *mut c_void, size: u64) -> Option<Self> {
-        // INVARIANT: The caller's promise.
+        // INVARIANT: By the requirement of this function.
         NonNull::new(start).map(|start| Self {
             start,
             order: order_of(size),
@@ -124,66 +137,12 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: The first page is ours.
+        // SAFETY: The first page is owned by the type's invariant.
         if unsafe { bindings::xen_core_test_clear_exchanged(self.start.as_ptr()) } {
-            // SAFETY: The pages are ours and were exchanged as a whole.
+            // SAFETY: The pages are owned by the type's invariant, and were exchanged as a whole.
             unsafe { bindings::xen_destroy_contiguous_region(self.at().0, self.order) };
         }
-        // SAFETY: By the type's invariant, and nothing uses them any more.
+        // SAFETY: The pages are owned by the type's invariant, and nothing refers to them any more.
         unsafe { kernel_bindings::free_pages(self.start.as_ptr() as usize, self.order) }
-    }
-}
-
-/// A piece of memory that the kernel offers for exchange while it boots, before anything is in it.
-pub struct Early {
-    start: Phys,
-    pieces: u64,
-    piece: u64,
-}
-
-impl Early {
-    /// `bytes` at `start`, a kernel address, in pieces of `piece` bytes, a power of two of pages.
-    ///
-    /// # Safety
-    ///
-    /// The memory is the caller's, in the kernel's direct map, and nothing is in it.
-    pub(crate) unsafe fn new(start: *mut c_void, bytes: u64, piece: u64) -> Self {
-        Self {
-            // SAFETY: In the direct map, as the caller says.
-            start: Phys(unsafe { bindings::xen_core_virt_to_phys(start) }),
-            pieces: bytes / piece,
-            piece,
-        }
-    }
-
-    /// How many pieces there are.
-    pub fn pieces(&self) -> u64 {
-        self.pieces
-    }
-
-    /// The fewest bits that an address may be asked to have: those of an offset in a piece.
-    pub fn fewest_bits(&self) -> u32 {
-        order_of(self.piece) + PAGE_SHIFT
-    }
-
-    /// Exchanges one piece for contiguous memory whose addresses have at most `bits` bits.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's error code if the hypervisor has no such memory, or there is no such piece.
-    pub fn exchange(&mut self, piece: u64, bits: u32) -> Result<(), i32> {
-        if piece >= self.pieces {
-            return Err(-(kernel_bindings::EINVAL as i32));
-        }
-        let mut handle = 0;
-        let at = self.start.0 + piece * self.piece;
-        // SAFETY: The memory is ours, by the promise to `new`.
-        let result = unsafe {
-            bindings::xen_create_contiguous_region(at, order_of(self.piece), bits, &mut handle)
-        };
-        match result {
-            0 => Ok(()),
-            error => Err(error),
-        }
     }
 }

@@ -1,26 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's pool of bounce buffers (`linux/swiotlb.h`). How its buffers are handed out is the kernel's; that they are
-//! contiguous in the machine is the doing of whoever exchanges its memory (`swiotlb`).
+//! Bounce buffers of the kernel's pool (`linux/swiotlb.h`). The kernel manages the pool; its
+//! segments are contiguous in the machine, since `swiotlb` exchanges its memory at boot
+//! ([`pool_memory`](crate::pool_memory)).
 
-use core::ptr::{addr_of, NonNull};
+use core::ptr::{
+    addr_of,
+    NonNull, //
+};
 
 use core_bindings as bindings;
-use xen_dma::{Bus, Phys};
 
-use crate::device::Device;
-use crate::dma_ops::{raw, Attrs, Buffer};
-use crate::{p2m, series};
-use xen_dma::Direction;
+use xen_dma::{
+    BusAddr,
+    Direction,
+    PhysAddr, //
+};
 
-/// Bytes of the pieces the pool hands out buffers from: no buffer is larger, none crosses from one to the next.
-pub const PIECE: u64 = (bindings::IO_TLB_SEGSIZE as u64) << bindings::IO_TLB_SHIFT;
+use crate::{
+    device::Device,
+    dma_ops::{
+        raw,
+        Attrs,
+        Buffer, //
+    },
+    p2m,
+    series, //
+};
+
+/// Bytes of a segment of the pool. A buffer is within one segment.
+pub const SEGMENT_SIZE: u64 = (bindings::IO_TLB_SEGSIZE as u64) << bindings::IO_TLB_SHIFT;
 
 /// A bounce buffer in the pool.
-pub struct Slot<'a> {
+pub struct PoolBuffer<'a> {
     device: Device<'a>,
     pool: NonNull<bindings::io_tlb_pool>,
-    at: Phys,
+    at: PhysAddr,
 }
 
 fn mem(device: Device<'_>) -> Option<NonNull<bindings::io_tlb_mem>> {
@@ -29,37 +44,38 @@ fn mem(device: Device<'_>) -> Option<NonNull<bindings::io_tlb_mem>> {
     NonNull::new(mem.cast())
 }
 
-/// Whether everything is to be bounced.
+/// Whether all buffers of a device are bounced.
 #[inline]
 pub fn is_forced(device: Device<'_>) -> bool {
-    // SAFETY: A device's pool is never freed while it has a driver.
+    // SAFETY: A device's pool is not freed while the device has a driver.
     mem(device).is_some_and(|mem| unsafe { addr_of!((*mem.as_ptr()).force_bounce).read() })
 }
 
-/// The size of the largest buffer the pool may have for a device, in bytes.
+/// The size of the largest buffer of the pool, in bytes.
 #[inline]
-pub fn most(device: Device<'_>) -> u64 {
-    // SAFETY: The device is valid.
+pub fn max_size(device: Device<'_>) -> u64 {
+    // SAFETY: The device is valid by the invariant of `Device`.
     unsafe { bindings::swiotlb_max_mapping_size(device.as_raw()) as u64 }
 }
 
-/// The last address of the pool, in the domain's memory.
-pub fn last() -> Phys {
-    // SAFETY: Only reads.
-    Phys(unsafe { bindings::default_swiotlb_limit() })
+/// The last physical address of the pool.
+pub fn last() -> PhysAddr {
+    // SAFETY: Only reads a variable that is constant after boot.
+    PhysAddr(unsafe { bindings::default_swiotlb_limit() })
 }
 
-/// Takes a buffer from the pool and copies the data into it. None if the pool is full; the kernel has said so then. Any
-/// context.
-pub fn take<'a>(
+/// Allocates a buffer of the pool and copies the data into it. None if the pool is full, which the
+/// kernel logs. Any context.
+pub fn map<'a>(
     device: Device<'a>,
     buffer: &Buffer,
     direction: Direction,
     attrs: Attrs,
-) -> Option<Phys> {
-    // SAFETY: The device is valid, and the buffer is memory that the driver has handed over.
+) -> Option<PhysAddr> {
+    // SAFETY: The device is valid by the invariant of `Device`; a `Buffer` stays valid until its
+    // mapping ends.
     let at = unsafe {
-        series::take_from_pool(
+        series::swiotlb_map(
             device.as_raw(),
             buffer.at().0,
             buffer.size() as usize,
@@ -67,25 +83,30 @@ pub fn take<'a>(
             attrs.0,
         )
     };
-    (at != Bus::NONE.0).then_some(Phys(at))
+    (at != BusAddr::NONE.0).then_some(PhysAddr(at))
 }
 
-/// The bounce buffer that a device uses at an address, if it is one.
+/// The buffer of the pool at a device's address, if there is one.
 #[inline]
-pub fn find(device: Device<'_>, at: Bus) -> Option<Slot<'_>> {
+pub fn find(device: Device<'_>, at: BusAddr) -> Option<PoolBuffer<'_>> {
     let mem = mem(device)?;
-    in_pool(device, mem, p2m::local(device.machine(at)))
+    in_pool(device, mem, p2m::local_phys(device.machine(at)))
 }
 
-/// The bounce buffer at an address of the domain's, if it is one.
-pub fn at(device: Device<'_>, at: Phys) -> Option<Slot<'_>> {
+/// The buffer of the pool at a physical address, if there is one.
+pub fn at(device: Device<'_>, at: PhysAddr) -> Option<PoolBuffer<'_>> {
     in_pool(device, mem(device)?, at)
 }
 
 #[cfg(not(CONFIG_SWIOTLB_DYNAMIC))]
 #[inline]
-fn in_pool(device: Device<'_>, mem: NonNull<bindings::io_tlb_mem>, at: Phys) -> Option<Slot<'_>> {
-    // SAFETY: The pool is valid, and there is only this one; its bounds are set while the kernel boots.
+fn in_pool(
+    device: Device<'_>,
+    mem: NonNull<bindings::io_tlb_mem>,
+    at: PhysAddr,
+) -> Option<PoolBuffer<'_>> {
+    // SAFETY: The pool is valid, and the only one of this configuration; its bounds are set at
+    // boot.
     let (pool, start, end) = unsafe {
         let pool = &raw mut (*mem.as_ptr()).defpool;
         (pool, (*pool).start, (*pool).end)
@@ -93,23 +114,27 @@ fn in_pool(device: Device<'_>, mem: NonNull<bindings::io_tlb_mem>, at: Phys) -> 
     let pool = NonNull::new(pool)?;
     (start..end)
         .contains(&at.0)
-        .then_some(Slot { device, pool, at })
+        .then_some(PoolBuffer { device, pool, at })
 }
 
 #[cfg(CONFIG_SWIOTLB_DYNAMIC)]
 #[inline]
-fn in_pool(device: Device<'_>, _mem: NonNull<bindings::io_tlb_mem>, at: Phys) -> Option<Slot<'_>> {
-    // SAFETY: The device is valid; any address may be asked for.
+fn in_pool(
+    device: Device<'_>,
+    _mem: NonNull<bindings::io_tlb_mem>,
+    at: PhysAddr,
+) -> Option<PoolBuffer<'_>> {
+    // SAFETY: The device is valid by the invariant of `Device`; the function takes any address.
     let pool = unsafe { bindings::xen_core_find_pool(device.as_raw(), at.0) };
     let pool = NonNull::new(pool)?;
-    Some(Slot { device, pool, at })
+    Some(PoolBuffer { device, pool, at })
 }
 
-impl Slot<'_> {
-    /// Gives it back, after copying what the device wrote unless the attributes say otherwise. Any context.
-    pub fn give_back(self, size: u64, direction: Direction, attrs: Attrs) {
-        // SAFETY: The buffer was found in this pool; whether it was given back before is between the driver and the
-        // kernel, which checks its slots.
+impl PoolBuffer<'_> {
+    /// Frees it, and copies the data back before that unless the attributes skip it. Any context.
+    pub fn unmap(self, size: u64, direction: Direction, attrs: Attrs) {
+        // SAFETY: The address is in this pool. The kernel checks the slots, as for any driver that
+        // ends a mapping twice.
         unsafe {
             bindings::__swiotlb_tbl_unmap_single(
                 self.device.as_raw(),
@@ -122,9 +147,9 @@ impl Slot<'_> {
         }
     }
 
-    /// Copies what the device wrote to where the driver reads it. Any context.
+    /// Copies data from the bounce buffer to the driver's. Any context.
     pub fn sync_for_cpu(&self, size: u64, direction: Direction) {
-        // SAFETY: The buffer was found in this pool.
+        // SAFETY: The address is in this pool.
         unsafe {
             bindings::__swiotlb_sync_single_for_cpu(
                 self.device.as_raw(),
@@ -136,9 +161,9 @@ impl Slot<'_> {
         }
     }
 
-    /// Copies what the driver wrote to where the device reads it. Any context.
+    /// Copies data from the driver's buffer to the bounce buffer. Any context.
     pub fn sync_for_device(&self, size: u64, direction: Direction) {
-        // SAFETY: The buffer was found in this pool.
+        // SAFETY: The address is in this pool.
         unsafe {
             bindings::__swiotlb_sync_single_for_device(
                 self.device.as_raw(),
@@ -151,8 +176,8 @@ impl Slot<'_> {
     }
 }
 
-/// Says that a mapping is bounced, to whoever traces it.
-pub fn trace_bounced(device: Device<'_>, at: Bus, size: u64) {
-    // SAFETY: The device is valid.
+/// The tracepoint `swiotlb_bounced`.
+pub fn trace_bounced(device: Device<'_>, at: BusAddr, size: u64) {
+    // SAFETY: The device is valid by the invariant of `Device`.
     unsafe { bindings::xen_core_trace_bounced(device.as_raw(), at.0, size as usize) }
 }

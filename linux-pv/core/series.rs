@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the supported series of the kernel call or shape differently; see `kernel/series.rs` about the `cfg`s.
+//! Differences between the supported series of the kernel; `kernel/series.rs` explains the `cfg`s.
 
 use core_bindings as bindings;
 use kernel::bindings as k;
@@ -10,13 +10,15 @@ mod dma;
 
 pub(crate) use dma::*;
 
-/// Takes a buffer from the pool; all ones if there is none. Since 7.3 (`xen_rs_swiotlb_attrs`) the kernel tells by the attributes
-/// whether the pool is shared with an encrypted guest's host, which no domain of this kind is.
+/// Allocates a buffer of the pool; all ones if there is none. Since 7.3 (`xen_rs_swiotlb_attrs`)
+/// the attributes are also returned, with whether the pool is shared with the host of an encrypted
+/// guest, which a PV domain is not.
 ///
 /// # Safety
 ///
-/// As for `swiotlb_tbl_map_single` (`kernel/dma/swiotlb.c`): the device is valid, and the memory is the caller's.
-pub(crate) unsafe fn take_from_pool(
+/// That of `swiotlb_tbl_map_single` (`kernel/dma/swiotlb.c`): the device is valid, and the memory
+/// belongs to the caller.
+pub(crate) unsafe fn swiotlb_map(
     device: *mut k::device,
     at: u64,
     size: usize,
@@ -25,6 +27,6 @@ pub(crate) unsafe fn take_from_pool(
 ) -> u64 {
     #[cfg(xen_rs_swiotlb_attrs)]
     let attrs = &mut { attrs };
-    // SAFETY: The caller's promise; the attributes are a local variable.
+    // SAFETY: By the requirements of this function; the attributes are a local.
     unsafe { bindings::swiotlb_tbl_map_single(device, at, size, 0, direction, attrs) }
 }

@@ -1,27 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The safe API that objects built into the kernel use, in place of the kernel's C objects.
+//! The safe API of built-in objects, which take the place of C objects of the kernel.
 //!
-//! | module | what it gives |
+//! | module | concept |
 //! |---|---|
-//! | [`dma_ops`] | being the DMA layer's way to devices: a trait, and the table of functions the kernel calls |
-//! | [`debugfs`] | the folder of debugfs that modules use too |
-//! | [`device`] | what a device says of its DMA |
-//! | [`loans`] | buffers that devices use in place of others |
-//! | [`p2m`] | the machine's frames behind the domain's |
-//! | [`pages`] | memory that is contiguous in the machine |
-//! | [`pool`] | the kernel's pool of bounce buffers |
+//! | [`dma_ops`] | DMA operations: a trait, and the table of C functions |
+//! | [`device`] | DMA masks and addresses of a device |
+//! | [`p2m`] | the domain's table from pfn to mfn |
+//! | [`pages`] | pages that can be exchanged for memory contiguous in the machine |
+//! | [`pool`] | bounce buffers of the kernel's pool (swiotlb) |
+//! | [`pool_memory`] | exchanging the memory of that pool |
+//! | [`large_bounce`] | bounce buffers that are too large for the pool |
+//! | [`per_cpu`] | per-CPU variables, ours and C's |
+//! | [`shared_word`] | words that the hypervisor changes too |
+//! | [`static_call`] | replacing the function of a static call |
+//! | [`debugfs`] | the folder in debugfs that modules use too |
 //!
-//! Unlike crate `xen` this one is never in a module, and what is called here is often not exported to any.
+//! Unlike crate `xen`, this one is never in a module: many functions that it calls are not
+//! exported.
 
 pub mod debugfs;
 pub mod device;
 pub mod dma_ops;
-pub mod loans;
+pub mod large_bounce;
 pub mod p2m;
 pub mod pages;
+pub mod per_cpu;
 pub mod pool;
+pub mod pool_memory;
 mod series;
+pub mod shared_word;
+pub mod static_call;
 
-/// What messages of this crate begin with.
+/// Prefix of this crate's messages in the log.
 const __LOG_PREFIX: &[u8] = b"xen\0";

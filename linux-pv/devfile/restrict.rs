@@ -86,6 +86,7 @@ mod tests {
         assert!(restriction.set(7), "the same again is no change");
         assert!(!restriction.set(8));
         assert_eq!(restriction.set_once(7), Err(7));
+        assert!(restriction.is_some());
         assert_eq!(restriction.domain(), Some(7));
     }
 

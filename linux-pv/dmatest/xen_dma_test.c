@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of DMA in a PV domain that need no device: whatever answers for the DMA layer, C or Rust, is asked through the
- * kernel's own interface, and what a device would see is looked at through the machine addresses that come back.
+ * Tests of DMA in a PV domain, without a device. They call the kernel's DMA interface, which may be
+ * implemented in C or in Rust, and access memory as a device would: by the machine addresses that
+ * the interface returns.
  *
- * Written in C, so that it is the same for both, and so that nothing of ours tests itself. Loading runs it; the results
- * are in the kernel's log, one line a case, the last one "done".
+ * Written in C, so that the Rust code is not tested with its own types. Loading the module runs the
+ * tests; the results are in the kernel's log, one line for each case, "done" at the end.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -113,7 +114,10 @@ static void result(const char *name, unsigned long n, unsigned int bits, const c
 	}
 }
 
-/* A buffer whose first page is beyond 4 GiB in the machine. What is found on the way is freed at the end. */
+/*
+ * Allocates a buffer whose first page is above 4 GiB in the machine. Buffers that are allocated
+ * during the search are freed at the end.
+ */
 static void *high_buffer(unsigned int order)
 {
 	void *kept[64], *found = NULL;
@@ -167,7 +171,10 @@ static const char *stream_from(u8 *buffer, size_t size)
 	at = dma_map_single_attrs(dev, buffer, size, DMA_FROM_DEVICE, DMA_ATTR_NO_WARN);
 	if (dma_mapping_error(dev, at))
 		return "cannot be mapped";
-	/* A device that writes nothing must not change the buffer, nor must it show what was there before. */
+	/*
+	 * If the device writes nothing, the buffer must keep its content, and must not get that of
+	 * the bounce buffer.
+	 */
 	dma_sync_single_for_cpu(dev, at, size, DMA_FROM_DEVICE);
 	if (!holds(buffer, size, 3))
 		why = "a device that wrote nothing has changed it";

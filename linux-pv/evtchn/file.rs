@@ -154,7 +154,7 @@ impl OpenFile for File {
         result
     }
 
-    fn poll(&self, poll: Poll<'_>) -> Ready {
+    fn poll<'a>(&'a self, poll: Poll<'a>) -> Ready {
         self.pending.poll(poll)
     }
 

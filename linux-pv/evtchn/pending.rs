@@ -206,7 +206,7 @@ impl Pending {
     }
 
     /// What the file is ready for: writing always, unless events were lost.
-    pub(crate) fn poll(&self, poll: Poll<'_>) -> Ready {
+    pub(crate) fn poll<'a>(&'a self, poll: Poll<'a>) -> Ready {
         poll.watch(&self.readers);
         if self.indexes.has_overflowed() {
             Ready::ERROR

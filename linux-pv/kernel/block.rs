@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Multi-queue block devices (blk-mq), a complete and safe abstraction.
+//! Multi-queue block devices (blk-mq).
 //!
-//! The kernel's own `kernel::block::mq` can serve a ramdisk, but tells a driver neither operation nor
-//! sector, segments or flags of a request, and knows neither queue limits, error status nor
-//! per-hardware-queue data. This module is a complete abstraction, kept free of driver policy so that
-//! it can be proposed upstream.
+//! The kernel's own `kernel::block::mq` gives a driver no segments of a request, no data of a
+//! hardware queue and no completion in batches, and few of the queue limits. This module is an
+//! abstraction of all that, without driver policy.
 //!
-//! A driver implements [`Operations`], makes a [`TagSet`], builds a [`Disk`] on it and adds that:
+//! A driver implements [`Operations`], makes a [`TagSet`], builds a [`Disk`] on it and adds the
+//! disk:
 //!
-//! - A request arrives as an [`IdleRequest`]. The driver either refuses it, which hands it back to
-//!   the block layer, or [starts](IdleRequest::start) it and owns it as an [`OwnedRequest`].
+//! - A request arrives as an [`IdleRequest`]. The driver either refuses it, which returns it to the
+//!   block layer, or [starts](IdleRequest::start) it and owns it as an [`OwnedRequest`].
 //! - An [`OwnedRequest`] is a value: it can be stored in a table, moved into a list, requeued, or
-//!   completed, and the compiler sees to it that it is completed no more than once. One that is
-//!   dropped fails with an I/O error, so none is ever lost.
-//! - [`Disk`] removes itself when dropped, which waits until every request came back.
+//!   completed, and it is completed at most once. A request that is dropped fails with an I/O
+//!   error, so none is lost.
+//! - A [`Disk`] is removed when it is dropped, which waits for all its requests.
 //!
 //! C headers: `include/linux/blk-mq.h`, `include/linux/blkdev.h`.
 
 mod batch;
+mod bios;
 mod disk;
 mod fops;
 mod limits;
@@ -29,37 +30,71 @@ mod segments;
 mod status;
 mod tag_set;
 
-pub use self::batch::{CompletionBatch, RequestList};
-pub use self::disk::{Disk, DiskBuilder, RequestQueue};
-pub use self::fops::{
-    DiskOperations, Geometry, CDROM_GET_CAPABILITY, CDROM_MULTISESSION, CDROM_MULTISESSION_SIZE,
+pub use self::batch::{
+    CompletionBatch,
+    RequestList, //
 };
-pub use self::limits::{Feature, Features, QueueLimits};
-pub use self::major::{Major, MinorRange};
-pub use self::operations::{Operations, QueueResult};
-pub use self::request::{IdleRequest, Op, OwnedRequest, Progress, Refused, Request};
-pub use self::segments::{Segment, Segments};
+pub use self::bios::Bios;
+pub use self::disk::{
+    Disk,
+    DiskBuilder,
+    RequestQueue, //
+};
+pub use self::fops::{
+    DiskOperations,
+    Geometry,
+    CDROM_GET_CAPABILITY,
+    CDROM_MULTISESSION,
+    CDROM_MULTISESSION_SIZE, //
+};
+pub use self::limits::{
+    Feature,
+    Features,
+    QueueLimits, //
+};
+pub use self::major::{
+    Major,
+    MinorRange, //
+};
+pub use self::operations::{
+    Operations,
+    QueueResult, //
+};
+pub use self::request::{
+    IdleRequest,
+    Op,
+    OwnedRequest,
+    Progress,
+    Refused,
+    Request, //
+};
+pub use self::segments::{
+    Segment,
+    Segments, //
+};
 pub use self::status::BlkStatus;
-pub use self::tag_set::{TagSet, TagSetOptions};
+pub use self::tag_set::{
+    TagSet,
+    TagSetOptions, //
+};
 
-/// Bytes of a sector, the block layer's unit of addresses and capacities whatever the device's own
-/// block size is.
+/// Bytes of a sector, the block layer's unit of addresses and capacities.
 pub const SECTOR_SIZE: u32 = kernel::bindings::SECTOR_SIZE;
 
 /// Binary logarithm of [`SECTOR_SIZE`].
 pub const SECTOR_SHIFT: u32 = kernel::bindings::SECTOR_SHIFT;
 
-/// How many hardware queues make sense on this machine: one a CPU, `most` at most.
-pub fn online_queues(most: u32) -> u32 {
+/// The number of hardware queues for this machine: one for each CPU, but at most `max`.
+pub fn online_queues(max: u32) -> u32 {
     // SAFETY: Only counts CPUs.
-    unsafe { kernel::bindings::blk_mq_num_online_queues(most) }
+    unsafe { kernel::bindings::blk_mq_num_online_queues(max) }
 }
 
-/// To be called before anything else of this module.
+/// Initialises the module.
 ///
 /// # Safety
 ///
-/// Called once, before [`MinorRange`] is used.
+/// To be called once, before [`MinorRange`] is used.
 pub unsafe fn init() {
     // SAFETY: By the requirement of this function.
     unsafe { major::init() };

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device files: character devices that a process opens and talks to.
+//! Device files: miscellaneous character devices.
 //!
-//! | item | what it gives |
+//! | item | concept |
 //! |---|---|
-//! | [`OpenFile`] | what a driver does with an open file |
-//! | [`DeviceFile`], [`Registration`] | the file in `/dev`, made by [`device_file!`](crate::device_file) |
-//! | [`WaitQueue`], [`SignalQueue`] | programs that wait for a file, or want a signal |
+//! | [`OpenFile`] | an open file, with the operations that a driver implements |
+//! | [`DeviceFile`], [`Registration`] | the file in `/dev` |
+//! | [`WaitQueue`], [`SignalQueue`] | processes that wait for a file, or get a signal |
 //! | [`FileList`] | a list of open files |
-//! | [`Opener`] | what is known of the program that opened a file |
+//! | [`Opener`] | which process opened a file |
 //!
-//! The kernel's own Rust abstraction of miscellaneous devices is not used: it knows no `poll` and no
-//! `fasync`, and its files do not keep the module loaded.
+//! A device file is a static that [`device_file!`](crate::device_file) makes.
+//!
+//! The kernel's own Rust abstraction of miscellaneous devices has no `poll` and no `fasync`.
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/miscdevice.h`, `include/linux/poll.h`.
 
@@ -21,14 +22,29 @@ mod opener;
 mod operations;
 mod wait;
 
-pub use device_file::{DeviceFile, Registration};
-pub use file_list::{FileList, ListedFile};
+pub use device_file::{
+    DeviceFile,
+    Registration, //
+};
+pub use file_list::{
+    FileList,
+    ListedFile, //
+};
 pub use opener::Opener;
-pub use operations::{OpenFile, Poll, Ready, Wait};
-pub use wait::{new_wait_queue, SignalQueue, WaitQueue};
+pub use operations::{
+    OpenFile,
+    Poll,
+    Ready,
+    Wait, //
+};
+pub use wait::{
+    new_wait_queue,
+    SignalQueue,
+    WaitQueue, //
+};
 
-/// An error that the kernel's Rust code has no name for; `number` is one of
-/// `include/uapi/asm-generic/errno.h`, a positive one.
+/// An error for which the kernel's Rust code has no constant; `number` is a positive number of
+/// `include/uapi/asm-generic/errno.h`.
 pub fn error(number: i32) -> kernel::error::Error {
     kernel::error::Error::from_errno(-number)
 }

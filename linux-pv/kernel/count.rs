@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver counts, with names.
+//! Counters of a driver, with names.
 
 use core::cell::UnsafeCell;
 
@@ -12,13 +12,13 @@ use kernel::{
     },
 };
 
-/// A number that is counted up, and can be read.
+/// A counter that can be read.
 pub trait Number {
-    /// The present value.
+    /// The current value.
     fn get(&self) -> u64;
 }
 
-/// One that whoever reads it has locked, too.
+/// For counters that are read under a lock.
 impl Number for u64 {
     #[inline]
     fn get(&self) -> u64 {
@@ -26,21 +26,19 @@ impl Number for u64 {
     }
 }
 
-/// A number that has one writer at a time, and is read without a lock.
-///
-/// Counting is in the hot paths, so it is two plain instructions, C's `READ_ONCE` and `WRITE_ONCE`:
-/// [`Atomic`] calls a function for each.
+/// A counter with one writer at a time, which is read without a lock. For hot paths: `READ_ONCE`
+/// and `WRITE_ONCE`, where [`Atomic`] would call a function for each access.
 #[derive(Default)]
 pub struct Counter(UnsafeCell<u64>);
 
-// SAFETY: All accesses are volatile ones of a whole aligned word, which do not tear.
+// SAFETY: All accesses are volatile accesses of an aligned word, which do not tear.
 unsafe impl Sync for Counter {}
 
 impl Counter {
     /// Adds to it.
     #[inline]
     pub fn add(&self, count: u64) {
-        // SAFETY: The pointer is valid, and all accesses are volatile.
+        // SAFETY: The pointer is valid; concurrent accesses are volatile too.
         unsafe { self.0.get().write_volatile(self.get().wrapping_add(count)) }
     }
 
@@ -54,12 +52,12 @@ impl Counter {
 impl Number for Counter {
     #[inline]
     fn get(&self) -> u64 {
-        // SAFETY: The pointer is valid, and all accesses are volatile.
+        // SAFETY: The pointer is valid; concurrent accesses are volatile too.
         unsafe { self.0.get().read_volatile() }
     }
 }
 
-/// A number that anybody may add to, in an interrupt too.
+/// A counter with any number of writers. Any context.
 pub struct SharedCounter(Atomic<u64>);
 
 impl Default for SharedCounter {
@@ -69,7 +67,7 @@ impl Default for SharedCounter {
 }
 
 impl SharedCounter {
-    /// None yet.
+    /// Zero.
     pub const fn new() -> Self {
         Self(Atomic::new(0))
     }
@@ -86,14 +84,14 @@ impl SharedCounter {
         self.add(1);
     }
 
-    /// Makes it at least so much.
+    /// Raises it to `value` if it is lower.
     #[inline]
     pub fn at_least(&self, value: u64) {
-        let mut present = self.0.load(Relaxed);
-        while present < value {
-            match self.0.cmpxchg(present, value, Relaxed) {
+        let mut current = self.0.load(Relaxed);
+        while current < value {
+            match self.0.cmpxchg(current, value, Relaxed) {
                 Ok(_) => break,
-                Err(other) => present = other,
+                Err(other) => current = other,
             }
         }
     }
@@ -106,53 +104,49 @@ impl Number for SharedCounter {
     }
 }
 
-/// How many objects of a kind exist. Any context.
+/// The number of objects of a kind that exist. Any context.
 pub struct Live(Atomic<i64>);
 
 impl Live {
-    /// None yet.
+    /// Zero.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    /// `count` more exist.
+    /// `count` objects were made.
     #[inline]
     pub fn add(&self, count: usize) {
         self.0.add(count as i64, Relaxed);
     }
 
-    /// `count` fewer exist.
+    /// `count` objects were dropped.
     #[inline]
     pub fn sub(&self, count: usize) {
         self.0.add(-(count as i64), Relaxed);
     }
 
-    /// How many there are now.
+    /// The current number.
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }
 
-/// Numbers with names, made by [`counters!`](crate::counters).
+/// Counters with names, made by [`counters!`](crate::counters).
 pub trait Counts {
-    /// Tells names and values, in the order of their definition.
-    ///
-    /// # Errors
-    ///
-    /// The first that `tell` returns, which ends it.
+    /// Calls `f` with each name and value, in the order of definition, until it fails.
     fn each<E>(
         &self,
-        tell: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
+        f: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E>;
 
-    /// Writes one `name value` a line.
+    /// Prints a line `name value` for each.
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.each(|name, value| writeln!(f, "{name} {value}"))
     }
 }
 
-/// Defines a structure of numbers of one type, a [`Number`], that [`Counts`].
+/// Defines a structure of counters of one type, which is a [`Number`]. It implements [`Counts`].
 #[macro_export]
 macro_rules! counters {
     (
@@ -170,9 +164,9 @@ macro_rules! counters {
         impl $crate::count::Counts for $structure {
             fn each<E>(
                 &self,
-                mut tell: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
+                mut f: impl FnMut(&'static str, u64) -> core::result::Result<(), E>,
             ) -> core::result::Result<(), E> {
-                $(tell(stringify!($name), $crate::count::Number::get(&self.$name))?;)*
+                $(f(stringify!($name), $crate::count::Number::get(&self.$name))?;)*
                 Ok(())
             }
         }

@@ -2,12 +2,12 @@
 
 //! Folders and files in debugfs.
 //!
-//! `kernel::debugfs` cannot make anything in a folder that exists already, such as one that several
+//! `kernel::debugfs` cannot make files in a folder that exists already, such as one that several
 //! drivers share, and its files have no owner. Here a [`Folder`] is looked up or made, level by
-//! level, and the last user of a level that was made removes it. A [`File`] can be open while the
+//! level, and the last user of a level that was made removes it. A [`File`] may be open when the
 //! module that made it is unloaded.
 //!
-//! Where debugfs is not available, making a folder fails.
+//! If debugfs is not available, making a folder fails.
 //!
 //! C header: `include/linux/debugfs.h`.
 
@@ -21,6 +21,7 @@ use kernel::{
     prelude::*,
     str::CString, //
 };
+
 use xen_bindings as b;
 
 pub use file::{
@@ -33,27 +34,27 @@ kernel::sync::global_lock! {
     unsafe(uninit) static FOLDERS: Mutex<KVec<Level>> = KVec::new();
 }
 
-/// To be called before anything else of this module.
+/// Initialises the list of folders.
 ///
 /// # Safety
 ///
-/// Called once.
+/// To be called once, before any folder is made.
 pub unsafe fn init() {
     // SAFETY: By the requirement of this function.
     unsafe { FOLDERS.init() };
 }
 
-/// A folder of debugfs that is in use.
+/// A folder of debugfs in use.
 ///
 /// # Invariants
 ///
-/// `dentry` is the folder's. It is either ours to remove, or there is a reference to it.
+/// `dentry` is the folder's. If `made`, this value has made the folder, otherwise it owns a
+/// reference to `dentry`.
 struct Level {
-    /// The path below the root, without a slash at its ends.
+    /// The path below the root of debugfs, without slashes at its ends.
     path: CString,
     dentry: *mut k::dentry,
     users: usize,
-    /// It was made here; others have it otherwise.
     made: bool,
 }
 
@@ -62,7 +63,8 @@ unsafe impl Send for Level {}
 
 impl Drop for Level {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, and the folder has no users any more.
+        // SAFETY: By the type invariant the folder was made here, or there is a reference to put.
+        // It has no users any more.
         unsafe {
             if self.made {
                 k::debugfs_remove(self.dentry);
@@ -73,11 +75,11 @@ impl Drop for Level {
     }
 }
 
-/// A folder of debugfs, shared by all that name it. Dropping it may sleep.
+/// A folder of debugfs, which several modules may use. Dropping it may sleep.
 ///
 /// # Invariants
 ///
-/// `dentry` is that of the level with this path, of which this is one of the users.
+/// `dentry` is that of the [`Level`] with this path, which counts this value as a user.
 pub struct Folder {
     path: CString,
     dentry: *mut k::dentry,
@@ -117,7 +119,7 @@ impl Folder {
             );
             return Err(error);
         }
-        // INVARIANT: `enter` has counted this user.
+        // INVARIANT: `enter` counted this user.
         Ok(Self {
             path,
             dentry: parent,
@@ -131,12 +133,12 @@ impl Drop for Folder {
     }
 }
 
-/// Where the levels of a path end.
+/// The end of each level in a path.
 fn ends(path: &[u8]) -> impl DoubleEndedIterator<Item = usize> + '_ {
     (1..=path.len()).filter(|end| path.get(*end).is_none_or(|byte| *byte == b'/'))
 }
 
-/// Counts a user of the level that ends at `end`, which is looked up or made below `parent`.
+/// Counts a user of the level that ends at `end`, which is looked up or made in `parent`.
 fn enter(
     levels: &mut KVec<Level>,
     parent: *mut k::dentry,
@@ -166,7 +168,7 @@ fn enter(
     } else {
         (found, false)
     };
-    // INVARIANT: It was made just now, or looking it up has taken a reference.
+    // INVARIANT: The folder was made above, or `debugfs_lookup` returned a reference.
     let level = Level {
         path,
         dentry,
@@ -177,7 +179,7 @@ fn enter(
     Ok(dentry)
 }
 
-/// Takes back one user of each level of a path, the innermost first.
+/// Uncounts a user of each level of a path, the innermost first.
 fn leave(levels: &mut KVec<Level>, path: &[u8]) {
     for end in ends(path).rev() {
         let path = path.get(..end).unwrap_or_default();
@@ -195,5 +197,5 @@ fn leave(levels: &mut KVec<Level>, path: &[u8]) {
     }
 }
 
-/// A file's registration data, as C knows it.
+/// The C structure of a file.
 type RawFile = b::xen_rs_debugfs_file;

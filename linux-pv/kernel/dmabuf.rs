@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers that are shared with other drivers (`struct dma_buf`), and with programs as file descriptors.
+//! dma-bufs: buffers that drivers share (`struct dma_buf`), and that processes have as file
+//! descriptors.
 //!
-//! | item | what it gives |
+//! | item | concept |
 //! |---|---|
-//! | [`DmaBuf`] | a share in a buffer |
-//! | [`Exporter`], [`export()`] | making a buffer of a driver's pages |
-//! | [`Attachment`], [`Mapping`] | seeing another driver's buffer as a device does |
-//! | [`FrameDevice`] | a device that sees memory where it is |
+//! | [`DmaBuf`] | a reference to a buffer |
+//! | [`Exporter`], [`export()`] | exporting pages of a driver as a buffer |
+//! | [`Attachment`], [`Mapping`] | importing a buffer for a device |
+//! | [`FrameDevice`] | a device whose DMA addresses are physical addresses |
 //!
-//! The reservation lock of a buffer (`dma_resv`) is taken by the functions that are called here, and not held by
-//! anything that is called back without need: what an [`Exporter`] does happens without it.
+//! The functions take the reservation lock of a buffer (`dma_resv`), which the caller must not
+//! hold. An [`Exporter`] is called without it.
 //!
 //! C header: `include/linux/dma-buf.h`.
 
@@ -19,57 +20,74 @@ mod frames;
 mod import;
 mod table;
 
-use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
-use kernel::bindings as k;
-use kernel::error::from_err_ptr;
-use kernel::fs::file::{File, FileDescriptorReservation};
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
+use kernel::{
+    bindings as k,
+    error::from_err_ptr,
+    fs::file::{
+        File,
+        FileDescriptorReservation, //
+    },
+    prelude::*,
+    sync::aref::ARef, //
+};
 
-pub use export::{export, Exporter, Pages};
+pub use export::{
+    export,
+    Exporter,
+    Pages, //
+};
 pub use frames::FrameDevice;
-pub use import::{AsDevice, Attachment, Direction, Mapping, Segment, Segments};
+pub use import::{
+    AsDevice,
+    Attachment,
+    Direction,
+    Mapping,
+    Segment,
+    Segments, //
+};
 
-/// A share in a buffer: it is there until the last one has gone.
+/// A reference to a buffer, which exists until the last one is dropped.
 ///
 /// # Invariants
 ///
-/// `0` is valid, and this owns a reference to its file.
+/// `0` is valid, and this value owns a reference to its file.
 pub struct DmaBuf(NonNull<k::dma_buf>);
 
-// SAFETY: A buffer is used by any task, and has locks of its own.
+// SAFETY: A buffer may be used by any task, and has locks of its own.
 unsafe impl Send for DmaBuf {}
-// SAFETY: As above.
+// SAFETY: A buffer may be used by any task, and has locks of its own.
 unsafe impl Sync for DmaBuf {}
 
 impl DmaBuf {
-    /// The buffer that the current program has as this file descriptor. May not be called with the buffer's
-    /// reservation lock held.
+    /// The buffer of file descriptor `fd` of the current process.
     ///
     /// # Errors
     ///
-    /// `EBADF` if there is no such descriptor, `EINVAL` if it is something else's.
+    /// `EBADF` if there is no such file, `EINVAL` if it is not a dma-buf.
     pub fn get(fd: u32) -> Result<Self> {
-        // The descriptors of files are `int`; those that are not are nobody's.
-        // SAFETY: Whatever the number is, it is looked up, and a reference is returned.
+        // File descriptors are of type `int`; a negative one is never valid.
+        // SAFETY: The function takes any number, and returns a reference or an error.
         unsafe { Self::from_raw(k::dma_buf_get(fd as i32)) }
     }
 
-    /// Bytes that it has: a multiple of a page.
+    /// The size in bytes: a multiple of the page size.
     pub fn size(&self) -> usize {
-        // SAFETY: By the type invariant; the size does not change.
+        // SAFETY: By the type invariant the buffer is valid; its size does not change.
         unsafe { self.0.as_ref().size }
     }
 
-    /// Lets the program that has reserved a file descriptor have the buffer as that.
+    /// Installs the buffer as a reserved file descriptor.
     pub fn install(self, fd: FileDescriptorReservation) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariant it is valid; its file does not change.
+        // SAFETY: By the type invariant the buffer is valid; its file does not change.
         let file = unsafe { this.0.as_ref().file };
-        // SAFETY: A buffer has a file, whose reference is passed on. Files of buffers have no position that reads and
-        // writes would share.
+        // SAFETY: By the type invariant this value owns a reference to the file, which is passed
+        // on. There is no `fdget_pos` access to the file, since it has no position.
         let file = unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast::<File>())) };
         fd.fd_install(file);
     }
@@ -80,7 +98,7 @@ impl DmaBuf {
 
     /// # Safety
     ///
-    /// `buffer` is an error, or comes with a reference to it that is passed on.
+    /// `buffer` is an error pointer, or a buffer to which the caller owns a reference.
     unsafe fn from_raw(buffer: *mut k::dma_buf) -> Result<Self> {
         // INVARIANT: By the requirement of this function.
         NonNull::new(from_err_ptr(buffer)?).map(Self).ok_or(ENOMEM)
@@ -89,7 +107,7 @@ impl DmaBuf {
 
 impl Drop for DmaBuf {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant there is a reference to give back.
+        // SAFETY: By the type invariant this value owns a reference.
         unsafe { k::dma_buf_put(self.0.as_ptr()) };
     }
 }

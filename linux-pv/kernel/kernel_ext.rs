@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What drivers want of the kernel beyond Xen and is not in the `kernel` crate yet. Nothing in here
-//! knows of Xen: each module is shaped so that it could be proposed to its maintainer alone.
+//! Abstractions that drivers need and the `kernel` crate does not have yet. Nothing in here depends
+//! on Xen: each module is shaped so that it could be proposed to its maintainer alone.
 //!
 //! | module | what it gives | in Linux |
 //! |---|---|---|
 //! | [`block`] | block devices (blk-mq) | `block/` |
 //! | [`net`] | network devices, with NAPI, page pools and XDP | `net/core/` |
-//! | [`chardev`] | device files that processes open | `fs/`, `drivers/char/misc.c` |
-//! | [`eventfd`] | processes' event counters, signalled and listened to | `fs/eventfd.c` |
+//! | [`chardev`] | device files | `fs/`, `drivers/char/misc.c` |
+//! | [`eventfd`] | signalling eventfds, and being called when one is signalled | `fs/eventfd.c` |
 //! | [`vma`] | areas of a process's address space | `mm/` |
-//! | [`user`] | copying to and from a process's memory | `lib/usercopy.c`, `mm/gup.c` |
-//! | `pci` | PCI root buses behind a driver's function | `drivers/pci/` |
-//! | `dmabuf` | buffers that are shared with other drivers | `drivers/dma-buf/` |
-//! | [`sync`] | spin locks with interrupts or softirqs off, completions with a time-out | `kernel/locking/` |
-//! | [`work`] | work in process context that ends with its owner | `kernel/workqueue.c` |
-//! | [`param`] | module parameters that show in sysfs | `kernel/params.c` |
-//! | [`module`] | the module that a type's code is part of | `kernel/module/` |
+//! | [`user`] | copying to and from user memory, pinned pages | `lib/usercopy.c`, `mm/gup.c` |
+//! | `pci` | PCI root buses whose configuration space a driver implements | `drivers/pci/` |
+//! | `dmabuf` | buffers that several drivers share | `drivers/dma-buf/` |
+//! | [`sync`] | spin locks, completions with a time-out | `kernel/locking/` |
+//! | [`work`] | work items that end with their owner | `kernel/workqueue.c` |
+//! | [`param`] | module parameters in sysfs | `kernel/params.c` |
+//! | [`module`] | the module that a type's code belongs to | `kernel/module/` |
 //! | [`count`] | counters with names | |
-//! | [`debugfs`] | folders that drivers share, files that a function writes | `fs/debugfs/` |
-//! | [`queue_files`] | a device's queues in debugfs | |
-//! | [`show`] | printing what crates without the kernel define | |
+//! | [`debugfs`] | folders that modules share, files that a function prints | `fs/debugfs/` |
+//! | [`queue_files`] | a folder in debugfs for each queue of a device | |
+//! | [`show`] | printing types of crates that do not depend on the kernel | |
 //!
 //! This crate and crate `xen`, which builds on it, are one module, `xen_rs.ko`.
 
@@ -44,5 +44,5 @@ pub mod user;
 pub mod vma;
 pub mod work;
 
-/// What messages of this crate begin with.
+/// Prefix of this crate's messages in the log.
 const __LOG_PREFIX: &[u8] = b"xen_rs\0";

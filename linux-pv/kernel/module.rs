@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module that code is part of.
+//! The module that code belongs to.
 
 mod own;
 
@@ -11,24 +11,25 @@ pub use own::{
     OwnModulePutter, //
 };
 
-/// A type whose code is part of a known module, which C keeps loaded as long as it may call it.
-/// Implemented by [`in_module!`](crate::in_module).
+/// A type whose callbacks belong to a known module, which the kernel keeps loaded while it may call
+/// them. Implemented by [`in_module!`](crate::in_module).
 ///
 /// # Safety
 ///
-/// `MODULE` is the module that the crate which defines the type is part of, or null if that is built in.
+/// `MODULE` is the module of the crate that defines the type, or null if the crate is built in.
 pub unsafe trait InModule {
     /// The module.
     const MODULE: *mut bindings::module;
 }
 
-/// Implements [`InModule`] for types of the crate that says so: `in_module!(File);`
-// The symbol is used directly: where the kernel's `module!` keeps a `ThisModule` differs between series.
+/// Implements [`InModule`] for types of the calling crate: `in_module!(File);`
+// The symbol is used directly, since the kernel's `module!` defines a `ThisModule` in different
+// places in different series.
 #[macro_export]
 macro_rules! in_module {
     ($($type:ty),+ $(,)?) => {$(
-        // SAFETY: The trait is not this crate's, so the type is, and the symbol is that of the module
-        // which this crate is part of.
+        // SAFETY: The trait is of another crate, so by the orphan rule the type is of the calling
+        // crate, and the symbol is that of its module.
         unsafe impl $crate::module::InModule for $type {
             #[cfg(MODULE)]
             const MODULE: *mut ::kernel::bindings::module =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters as C drivers have them: of type `bool` too, with a mode in sysfs, and changeable
-//! at run time. The kernel's own `module!` macro offers numbers only, which sysfs does not show.
+//! Module parameters that sysfs shows, and that can be changed at run time, as in C drivers. Those
+//! of the kernel's own `module!` macro are not in sysfs.
 
 use kernel::{
     bindings as k,
@@ -16,28 +16,28 @@ use kernel::{
 pub struct Number(Atomic<u32>);
 
 impl Number {
-    /// With a default.
+    /// A parameter with a default value.
     pub const fn new(default: u32) -> Self {
         Self(Atomic::new(default))
     }
 
-    /// The present value.
+    /// The current value.
     pub fn get(&self) -> u32 {
         self.0.load(Relaxed)
     }
 }
 
-/// A parameter that is on or off (`bool` in C, which has the size and values of Rust's).
+/// A flag (`bool` in C, which has the size and values of Rust's).
 #[repr(transparent)]
 pub struct Flag(Atomic<bool>);
 
 impl Flag {
-    /// With a default.
+    /// A parameter with a default value.
     pub const fn new(default: bool) -> Self {
         Self(Atomic::new(default))
     }
 
-    /// The present value.
+    /// The current value.
     pub fn get(&self) -> bool {
         self.0.load(Relaxed)
     }
@@ -48,22 +48,25 @@ impl Flag {
 #[repr(transparent)]
 pub struct Raw(pub k::kernel_param);
 
-// SAFETY: Only the kernel's parameter code uses it, under its own lock.
+// SAFETY: Only the kernel's parameter code accesses it, under a lock.
 unsafe impl Sync for Raw {}
 
-/// Declares module parameters:
+/// Declares module parameters: type, default value, name, mode in sysfs, description.
+///
+/// # Examples
 ///
 /// ```ignore
 /// module_params! {
-///     /// Most queues of a disk.
+///     /// Maximum number of hardware queues of a disk.
 ///     MAX_QUEUES: u32 = 4, "max_queues", 0o444, "Maximum number of hardware queues";
-///     /// Whether the back end is trusted.
+///     /// Whether the backend is trusted.
 ///     TRUSTED: bool = true, "trusted", 0o644, "Is the backend trusted";
 /// }
 /// ```
 ///
-/// What the kernel needs of them is laid out as by `module_param_named` and `MODULE_PARM_DESC` of
-/// `include/linux/moduleparam.h`; in a driver that is built in, names start with the module's.
+/// The sections `__param` and `.modinfo` get what `module_param_named` and `MODULE_PARM_DESC` of
+/// `include/linux/moduleparam.h` define. In a built-in driver, names are prefixed with the
+/// module's.
 #[macro_export]
 macro_rules! module_params {
     (@type u32) => { $crate::param::Number };
@@ -74,7 +77,8 @@ macro_rules! module_params {
     (@name bool) => { "bool" };
     (@text $(#[$attribute:meta])* $var:ident = $text:expr) => {
         $(#[$attribute])*
-        static $var: [u8; $crate::param::PREFIX.len(env!("RUST_MODFILE"), cfg!(MODULE)) + $text.len()] =
+        static $var: [u8;
+            $crate::param::PREFIX.len(env!("RUST_MODFILE"), cfg!(MODULE)) + $text.len()] =
             $crate::param::PREFIX.before(env!("RUST_MODFILE"), cfg!(MODULE), $text);
     };
     ($(
@@ -92,8 +96,8 @@ macro_rules! module_params {
             $crate::module_params!(@text #[link_section = ".modinfo"] #[used(compiler)] TEXT =
                 concat!("parm=", $name, ":", $text, "\0"));
 
-            // As the kernel's own macros do: newer compilers take a plain `used` as "keep in the linker too" and put
-            // that into a section of its own, of which modpost sees only one.
+            // `used(compiler)` as in the kernel's own macros: with plain `used`, newer compilers
+            // make a section for each, of which modpost reads only one.
             #[link_section = "__param"]
             #[used(compiler)]
             static PARAM: $crate::param::Raw = $crate::param::Raw(::kernel::bindings::kernel_param {
@@ -114,8 +118,8 @@ macro_rules! module_params {
     )*};
 }
 
-/// What comes before the names of parameters: nothing in a module of its own, the name of the module
-/// and a dot in one that is built in. For the macro.
+/// Prefix of the names of parameters, for the macro: none in a module, and the module's name and a
+/// dot in a built-in driver.
 #[doc(hidden)]
 pub struct Prefix;
 
@@ -123,7 +127,7 @@ pub struct Prefix;
 pub const PREFIX: Prefix = Prefix;
 
 impl Prefix {
-    /// Its length; `modfile` is the module's file without suffix.
+    /// Length of the prefix; `modfile` is the module's file without suffix.
     pub const fn len(&self, modfile: &str, module: bool) -> usize {
         if module {
             0
@@ -132,7 +136,7 @@ impl Prefix {
         }
     }
 
-    /// The bytes of `text` with the prefix before it, `N` in all.
+    /// The prefix and `text`, `N` bytes in all.
     pub const fn before<const N: usize>(&self, modfile: &str, module: bool, text: &str) -> [u8; N] {
         let mut bytes = [b'.'; N];
         let prefix = self.len(modfile, module);
@@ -150,7 +154,7 @@ impl Prefix {
     }
 }
 
-/// Where the name begins in the path of a file.
+/// The index of the file name in a path.
 const fn start(path: &str) -> usize {
     let mut i = path.len();
     while i > 0 && path.as_bytes()[i - 1] != b'/' {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI root buses whose configuration space is reached by a function of the driver's.
+//! PCI root buses whose configuration space a driver implements.
 //!
-//! | item | what it is |
+//! | item | concept |
 //! |---|---|
-//! | [`ConfigAccess`] | what a driver implements: reading and writing configuration space |
-//! | [`RootBus`] | a bus and the devices on it, scanned, added to and removed |
-//! | [`with_access`] | what a driver has put behind the bus of a device |
-//! | [`ErrorStep`], [`ChannelState`] | recovery of devices from errors |
+//! | [`ConfigAccess`] | reading and writing configuration space, implemented by a driver |
+//! | [`RootBus`] | a bus: scanning it, removing its devices |
+//! | [`with_access`] | the `ConfigAccess` of a device's bus |
+//! | [`ErrorStep`], [`ChannelState`] | error recovery of devices |
 //!
-//! A device that was taken off its bus lives as long as somebody has a reference to it, and who has one
-//! may access its configuration space. So what the kernel calls is in this module, which stays loaded as
-//! long as the bus's bridge exists; the driver's [`ConfigAccess`] is not called any more, and gone, once
-//! its [`RootBus`] is.
+//! A removed device exists as long as there is a reference to it, whose owner may still access its
+//! configuration space. So the callbacks for the kernel are in this module, which stays loaded as
+//! long as the bus's bridge exists. The driver's [`ConfigAccess`] is not called after its
+//! [`RootBus`] was dropped.
 //!
 //! C header: `include/linux/pci.h`.
 
@@ -35,6 +35,6 @@ pub use root_bus::RootBus;
 
 use crate::count::Live;
 
-/// Root buses that exist, those included that were removed but are still used: for tests that look for
-/// leaks.
+/// The number of root buses, including removed ones that are still referenced, for tests that
+/// search for leaks.
 pub static LIVE: Live = Live::new();

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The debugfs files of a device's queues.
+//! Files in debugfs for the queues of a device.
 
-use kernel::prelude::*;
-use kernel::str::CString;
+use kernel::{
+    prelude::*,
+    str::CString, //
+};
 
-use crate::debugfs::{File, Folder, Show};
+use crate::debugfs::{
+    File,
+    Folder,
+    Show, //
+};
 
 /// The files `queue0`, `queue1` and so on in a folder of debugfs. Dropping this removes them, after
 /// waiting for readers.
@@ -14,7 +20,7 @@ pub struct QueueFiles<Q: Send + Sync + 'static> {
 }
 
 impl<Q: Send + Sync + 'static> QueueFiles<Q> {
-    /// Makes a file for each of `queues` in the folder, whose content `show` writes. May sleep.
+    /// Makes a file in the folder for each of `queues`; `show` prints its content. May sleep.
     pub fn new(
         folder: impl Fn() -> Result<Folder>,
         queues: impl Iterator<Item = Q>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Printing what crates without the kernel define.
+//! Printing types of crates that do not depend on the kernel.
 
-/// Makes a `core::fmt::Display` value one that the kernel's `fmt!` and `pr_*!` print:
+/// Wraps a `core::fmt::Display` value for the kernel's `fmt!` and `pr_*!`:
 /// `pr_warn!("{}\n", Show(corrupt))`.
 pub struct Show<T>(pub T);
 

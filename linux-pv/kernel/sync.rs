@@ -1,24 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What drivers of interrupt-driven devices need beyond `kernel::sync`: spin locks that keep interrupts or
-//! softirqs off, a scope in which allocations start no I/O, and completions with a time-out ([`TimedCompletion`]).
+//! Locks and completions in addition to those of `kernel::sync`: spin locks that disable interrupts
+//! or softirqs, a scope in which allocations start no I/O, and completions with a time-out
+//! ([`TimedCompletion`]).
 
 mod completion;
 mod raw;
 
 pub use completion::TimedCompletion;
-pub use raw::{new_raw_spinlock, RawSpinLock, RawSpinLockBackend};
+pub use raw::{
+    new_raw_spinlock,
+    RawSpinLock,
+    RawSpinLockBackend, //
+};
 
 use core::marker::PhantomData;
-use kernel::ffi;
-use kernel::sync::lock::{Backend, Guard, Lock};
+
+use kernel::{
+    ffi,
+    sync::lock::{
+        Backend,
+        Guard,
+        Lock, //
+    },
+};
+
 use xen_bindings as bindings;
 
-/// A spin lock that disables interrupts on this CPU while it is held and then restores what was
+/// A spin lock that disables interrupts while it is held, and then restores their state
 /// (`spin_lock_irqsave`), for data shared with event handlers.
 ///
 /// Guards of two such locks should be dropped in the reverse order of locking; otherwise interrupts
-/// come back on while one lock is still held, which can deadlock.
+/// are enabled while one lock is still held, which can deadlock.
 pub type IrqSpinLock<T> = Lock<T, IrqSpinLockBackend>;
 
 /// Guard of an [`IrqSpinLock`].
@@ -38,7 +51,7 @@ pub use new_irq_spinlock;
 pub struct IrqSpinLockBackend;
 
 // SAFETY: The kernel's `spinlock_t` ensures mutual exclusion, and the guard state is the interrupt
-// state that `lock` saved, to be restored by the `unlock` of the same guard. `relock` is the default.
+// state that `lock` saved and the `unlock` of the same guard restores. `relock` is the default.
 unsafe impl Backend for IrqSpinLockBackend {
     type State = kernel::bindings::spinlock_t;
     type GuardState = ffi::c_ulong;
@@ -55,11 +68,11 @@ unsafe impl Backend for IrqSpinLockBackend {
 
     #[inline]
     unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
-        // The functions behind the macros, without the way through a shim: this is in every driver's
-        // hot path. With PREEMPT_RT a `spinlock_t` is another kind of lock.
+        // The functions behind the macros instead of a shim, for this is in the hot paths of
+        // drivers. With PREEMPT_RT a `spinlock_t` is a sleeping lock.
         #[cfg(not(CONFIG_PREEMPT_RT))]
-        // SAFETY: The caller guarantees that the lock is valid and initialised; a `spinlock_t` begins
-        // with its `raw_spinlock_t`.
+        // SAFETY: The caller guarantees that the lock is valid and initialised; the first field of
+        // a `spinlock_t` is its `raw_spinlock_t`.
         unsafe {
             kernel::bindings::_raw_spin_lock_irqsave(ptr.cast())
         }
@@ -94,7 +107,7 @@ unsafe impl Backend for IrqSpinLockBackend {
 
     #[inline]
     unsafe fn assert_is_held(ptr: *mut Self::State) {
-        // Only lockdep can tell.
+        // Only lockdep knows.
         #[cfg(CONFIG_LOCKDEP)]
         // SAFETY: The caller guarantees that the lock is valid and initialised.
         unsafe {
@@ -104,8 +117,8 @@ unsafe impl Backend for IrqSpinLockBackend {
     }
 }
 
-/// A spin lock that keeps softirqs off this CPU while it is held (`spin_lock_bh`), for data shared with NAPI
-/// polling. Not with interrupts off.
+/// A spin lock that disables softirqs while it is held (`spin_lock_bh`), for data shared with NAPI
+/// polls. Not to be locked with interrupts disabled.
 pub type BhSpinLock<T> = Lock<T, BhSpinLockBackend>;
 
 /// Guard of a [`BhSpinLock`].
@@ -121,7 +134,7 @@ macro_rules! new_bh_spinlock {
 }
 pub use new_bh_spinlock;
 
-/// `spinlock_t`, always taken with softirqs off.
+/// `spinlock_t`, always taken with softirqs disabled.
 pub struct BhSpinLockBackend;
 
 // SAFETY: The kernel's `spinlock_t` ensures mutual exclusion. `relock` is the default.
@@ -159,7 +172,7 @@ unsafe impl Backend for BhSpinLockBackend {
 
     #[inline]
     unsafe fn assert_is_held(ptr: *mut Self::State) {
-        // Only lockdep can tell.
+        // Only lockdep knows.
         #[cfg(CONFIG_LOCKDEP)]
         // SAFETY: The caller guarantees that the lock is valid and initialised.
         unsafe {
@@ -169,19 +182,19 @@ unsafe impl Backend for BhSpinLockBackend {
     }
 }
 
-/// Whether the caller may sleep, as far as can be told: no spin lock, no interrupt, no RCU section. A kernel that
-/// does not count what keeps tasks from being preempted never says so.
+/// Whether the caller may sleep: it holds no spin lock, and is not in an interrupt or an RCU
+/// section. Always false in a kernel that does not count preemption.
 pub fn may_sleep() -> bool {
-    // SAFETY: Only looks at the state of the current task.
+    // SAFETY: Only reads the state of the current task.
     unsafe { bindings::xen_rs_may_sleep() }
 }
 
-/// While this lives, allocations of the current task do not start I/O to free memory, whatever flags
-/// they pass. The bus opens such a scope around callbacks in which a disk may be out of order, for
-/// the memory might only be had by writing to that very disk.
+/// A scope in which allocations of the current task do not start I/O to reclaim memory, whatever
+/// their flags (`memalloc_noio_save`). For callbacks in which a disk may be unusable: reclaim could
+/// wait for a write to that disk.
 pub struct NoIo {
     saved: ffi::c_uint,
-    /// The scope belongs to the task that opened it.
+    /// The scope is the task's that opened it.
     _task: PhantomData<*mut ()>,
 }
 

@@ -1,35 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copying to and from a program's memory.
+//! Copying to and from user memory.
 //!
-//! Each structure is copied once and looked at only afterwards: the program may change it at any time.
-//! All of this may sleep, and needs the program's memory map, so not with `mmap_lock` held.
+//! Each structure is copied once and checked afterwards, since the process may change it at any
+//! time. The functions may sleep and take `mmap_lock`, which must not be held.
 
 mod pinned;
 
 pub use pinned::Pinned;
 
-use core::mem::MaybeUninit;
-use core::ops::Range;
-use core::ptr;
+use core::{
+    mem::MaybeUninit,
+    ops::Range,
+    ptr, //
+};
 
-use kernel::bindings as k;
-use kernel::iov::{IovIterDest, IovIterSource};
-use kernel::prelude::*;
-use kernel::uaccess::{UserPtr, UserSlice};
+use kernel::{
+    bindings as k,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+
 use xen_bindings as bindings;
 use zerocopy::Immutable;
 
-/// Copies a structure out of the program's memory.
+/// Copies a structure from user memory.
 ///
 /// # Errors
 ///
-/// `EFAULT` if it is not all there.
+/// `EFAULT` if not all of it could be copied.
 #[inline]
 pub fn read<T: FromBytes>(address: usize) -> Result<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    // Not by way of the kernel's `UserSlice`, which for a slice makes sure that it is no part of some other object.
-    // SAFETY: There is room for as many bytes. The call takes any address.
+    // The kernel's `UserSlice` would check at run time that the slice is within one object
+    // (CONFIG_HARDENED_USERCOPY), which is known here.
+    // SAFETY: `value` has room for as many bytes. The function takes any user address.
     let left = unsafe {
         k::_copy_from_user(
             value.as_mut_ptr().cast(),
@@ -40,20 +52,20 @@ pub fn read<T: FromBytes>(address: usize) -> Result<T> {
     if left != 0 {
         return Err(EFAULT);
     }
-    // SAFETY: All bytes were written, and any bytes make a `T`.
+    // SAFETY: All bytes were written, and any bytes are a valid `T` (`FromBytes`).
     Ok(unsafe { value.assume_init() })
 }
 
-/// Copies an array out of the program's memory, into memory that is charged to the program.
+/// Copies an array from user memory, into memory that is charged to the process.
 ///
-/// However many elements the program says there are, no more memory is used than a small multiple of
-/// what could be read.
+/// The memory grows with the elements that could be copied, so it is limited even if the process
+/// passes a wrong `count`.
 ///
 /// # Errors
 ///
-/// `EFAULT` if it is not all there, `ENOMEM` if there is no memory for it.
+/// `EFAULT` if not all of it could be copied, `ENOMEM`.
 pub fn read_array<T: FromBytes>(address: usize, count: usize) -> Result<KVVec<T>> {
-    /// Elements that are read at first; as many again as there are then each time.
+    /// Number of elements that are copied first; the array at most doubles with each further copy.
     const FIRST: usize = 4096;
     let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
     let mut values = KVVec::<T>::new();
@@ -68,59 +80,61 @@ pub fn read_array<T: FromBytes>(address: usize, count: usize) -> Result<KVVec<T>
             ptr::without_provenance(at.ok_or(EFAULT)?),
             &raw mut *values.spare_capacity_mut(),
         );
-        // SAFETY: There is room for as many elements. The call takes any address.
+        // SAFETY: `values` has room for `more` elements. The function takes any user address.
         let left = unsafe { k::_copy_from_user(to.cast(), from, more * size_of::<T>()) };
         if left != 0 {
             return Err(EFAULT);
         }
-        // SAFETY: All bytes of as many elements were written, and any bytes make a `T`.
+        // SAFETY: All bytes of `more` elements were written, and any bytes are a valid `T`
+        // (`FromBytes`).
         unsafe { values.inc_len(more) };
     }
     Ok(values)
 }
 
-/// The elements of an array in the program's memory. They are copied out a few at a time, so that nothing is allocated for them;
-/// each is copied once. The error is `EFAULT`, if one is not there, and then nothing comes after it.
+/// Iterates over the elements of an array in user memory. They are copied a few at a time, each
+/// once, and without an allocation. If one cannot be copied, the iterator yields `EFAULT` and ends.
 pub fn elements<T: FromBytes + Copy>(address: usize, count: usize) -> Elements<T> {
     Elements {
         at: address,
         left: count,
-        copied: [const { MaybeUninit::uninit() }; TOGETHER],
+        copied: [const { MaybeUninit::uninit() }; CHUNK],
         ready: 0..0,
     }
 }
 
-/// How many elements are copied at a time.
-const TOGETHER: usize = 16;
+/// Number of elements that are copied at a time.
+const CHUNK: usize = 16;
 
-/// See [`elements`].
+/// Iterator made by [`elements`].
 ///
 /// # Invariants
 ///
-/// Those of `copied` that are in `ready` are initialised.
+/// The elements of `copied` with an index in `ready` are initialised.
 pub struct Elements<T> {
-    /// Where those are that were not copied yet.
+    /// Address of the elements that are not copied yet.
     at: usize,
-    /// How many these are.
+    /// Number of these.
     left: usize,
-    copied: [MaybeUninit<T>; TOGETHER],
+    copied: [MaybeUninit<T>; CHUNK],
     ready: Range<usize>,
 }
 
 impl<T: FromBytes + Copy> Elements<T> {
     fn copy(&mut self) -> Result {
-        let count = self.left.min(TOGETHER);
+        let count = self.left.min(CHUNK);
         let size = count * size_of::<T>();
         let (from, to) = (ptr::without_provenance(self.at), &raw mut self.copied);
-        // SAFETY: There is room for as many elements. The call takes any address.
+        // SAFETY: `copied` has room for `count` elements. The function takes any user address.
         if unsafe { k::_copy_from_user(to.cast(), from, size) } != 0 {
             self.left = 0;
             return Err(EFAULT);
         }
         self.left -= count;
-        // If this is where addresses end, there is nothing to be read at the next one.
+        // At the end of the address space, the next copy fails.
         self.at = self.at.saturating_add(size);
-        // INVARIANT: All bytes of as many elements were written, and any bytes make a `T`.
+        // INVARIANT: All bytes of `count` elements were written, and any bytes are a valid `T`
+        // (`FromBytes`).
         self.ready = 0..count;
         Ok(())
     }
@@ -139,7 +153,7 @@ impl<T: FromBytes + Copy> Iterator for Elements<T> {
             }
         }
         let element = self.copied.get(self.ready.next()?)?;
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant elements in `ready` are initialised.
         Some(Ok(unsafe { element.assume_init() }))
     }
 
@@ -151,17 +165,17 @@ impl<T: FromBytes + Copy> Iterator for Elements<T> {
 
 impl<T: FromBytes + Copy> ExactSizeIterator for Elements<T> {}
 
-/// Whether a program can have memory there, not whether it has.
+/// Whether a range is within user address space (`access_ok`). Memory need not be mapped there.
 pub fn access_ok(address: usize, len: usize) -> bool {
     // SAFETY: The shim compares numbers.
     unsafe { bindings::xen_rs_access_ok(address, len) }
 }
 
-/// Fills a program's memory with zeroes.
+/// Fills user memory with zeroes.
 ///
 /// # Errors
 ///
-/// `EFAULT` if not all of it is there.
+/// `EFAULT` if not all of it could be written.
 pub fn clear(address: usize, len: usize) -> Result {
     // SAFETY: The shim takes any range.
     match unsafe { bindings::xen_rs_clear_user(address, len) } {
@@ -170,11 +184,11 @@ pub fn clear(address: usize, len: usize) -> Result {
     }
 }
 
-/// Copies an array into the program's memory.
+/// Copies an array to user memory.
 ///
 /// # Errors
 ///
-/// `EFAULT` if there is no memory that the program may write to.
+/// `EFAULT` if not all of it could be copied.
 pub fn write_slice<T: IntoBytes + Immutable>(address: usize, values: &[T]) -> Result {
     let bytes = values.as_bytes();
     UserSlice::new(UserPtr::from_addr(address), bytes.len())
@@ -182,14 +196,15 @@ pub fn write_slice<T: IntoBytes + Immutable>(address: usize, values: &[T]) -> Re
         .write_slice(bytes)
 }
 
-/// Copies a structure into the program's memory.
+/// Copies a structure to user memory.
 ///
 /// # Errors
 ///
-/// `EFAULT` if there is no memory that the program may write to.
+/// `EFAULT` if not all of it could be copied.
 #[inline]
 pub fn write<T: IntoBytes + Immutable>(address: usize, value: &T) -> Result {
-    // SAFETY: There are as many bytes, all of them initialised. The call takes any address.
+    // SAFETY: All bytes of `value` are initialised (`IntoBytes`). The function takes any user
+    // address.
     let left = unsafe {
         k::_copy_to_user(
             ptr::without_provenance_mut(address),

@@ -1,32 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work in process context that is over when its owner is gone.
+//! Work items that end with their owner.
 //!
 //! The kernel's own Rust work items keep their data alive while they are queued, but cannot be
-//! cancelled or waited for, so a module could be unloaded under a running one. Here the owner decides:
-//! dropping a [`Worker`] takes it off the queue and waits until it has returned.
+//! cancelled or waited for, so a module could be unloaded while one runs. Dropping a [`Worker`]
+//! cancels its work item and waits until it has returned.
 
-use core::marker::PhantomPinned;
-use core::time::Duration;
-use kernel::bindings as k;
-use kernel::prelude::*;
-use kernel::sync::LockClassKey;
-use kernel::time::msecs_to_jiffies;
-use kernel::types::Opaque;
+use core::{
+    marker::PhantomPinned,
+    time::Duration, //
+};
 
-/// What a [`Worker`] does.
+use kernel::{
+    bindings as k,
+    prelude::*,
+    sync::LockClassKey,
+    time::msecs_to_jiffies,
+    types::Opaque, //
+};
+
+/// The function of a [`Worker`].
 pub trait Job: Send + Sync + 'static {
-    /// Runs in process context and may sleep; never more than once at a time. The result says after
-    /// how long to run again, if at all.
+    /// Runs in process context, and not concurrently with itself. May sleep. Returns the delay
+    /// after which it runs again, if it is to.
     fn run(&self) -> Option<Duration>;
 }
 
-/// A [`Job`] that can be scheduled on the kernel's freezable work queue, whose work does not run while
-/// the system is suspended.
+/// A [`Job`] that can be scheduled on the kernel's freezable work queue, which is stopped while the
+/// system is suspended.
 ///
 /// # Invariants
 ///
-/// `work` is initialised, calls `call`, and is idle when the value is dropped.
+/// `work` is initialised with the function `call`, does not move, and is idle when it is freed.
 #[pin_data(PinnedDrop)]
 pub struct Worker<J: Job> {
     #[pin]
@@ -38,7 +43,7 @@ pub struct Worker<J: Job> {
 
 // SAFETY: Work items may be used from any task; `J` is `Send` and `Sync`.
 unsafe impl<J: Job> Send for Worker<J> {}
-// SAFETY: As above.
+// SAFETY: Work items may be used from any task; `J` is `Send` and `Sync`.
 unsafe impl<J: Job> Sync for Worker<J> {}
 
 /// Makes an initialiser of a [`Worker`](crate::work::Worker); every use is a lock class of its own.
@@ -76,7 +81,8 @@ impl<J: Job> Worker<J> {
                         work_key.as_ptr(),
                     )
                 };
-                // SAFETY: The timer is that of a delayed work item, as its function requires.
+                // SAFETY: The field is valid for writes, the key is static, and the timer is in a
+                // delayed work item, as its function requires.
                 unsafe {
                     k::timer_init_key(
                         timer,
@@ -92,9 +98,10 @@ impl<J: Job> Worker<J> {
         })
     }
 
-    /// Runs the job after `delay`, or sooner if it was scheduled already. Any context.
+    /// Schedules the job after `delay`; changes the time if it was scheduled already. Any context.
     pub fn schedule(self: Pin<&Self>, delay: Duration) {
-        // SAFETY: By the invariant the item is initialised; it is pinned, and idle before it goes.
+        // SAFETY: By the type invariant the item is initialised, does not move, and is idle when it
+        // is freed.
         unsafe {
             k::mod_delayed_work_on(
                 k::wq_misc_consts_WORK_CPU_UNBOUND as i32,
@@ -105,10 +112,11 @@ impl<J: Job> Worker<J> {
         };
     }
 
-    /// Runs the job after `delay`, or when it was scheduled already. Any context.
+    /// Schedules the job after `delay`, unless it was scheduled already. Any context.
     #[inline]
     pub fn schedule_once(self: Pin<&Self>, delay: Duration) {
-        // SAFETY: As in `schedule`.
+        // SAFETY: By the type invariant the item is initialised, does not move, and is idle when it
+        // is freed.
         unsafe {
             k::queue_delayed_work_on(
                 k::wq_misc_consts_WORK_CPU_UNBOUND as i32,
@@ -119,28 +127,29 @@ impl<J: Job> Worker<J> {
         };
     }
 
-    /// Takes the job off the queue and waits until it has returned. May sleep; not from the job itself.
+    /// Cancels the job and waits until it has returned. May sleep. Not to be called by the job
+    /// itself.
     pub fn cancel(self: Pin<&Self>) {
-        // SAFETY: By the invariant the item is initialised.
+        // SAFETY: By the type invariant the item is initialised.
         unsafe { k::cancel_delayed_work_sync(self.work.get()) };
     }
 
-    /// What it does.
+    /// The job.
     pub fn job(&self) -> &J {
         &self.job
     }
 
     extern "C" fn call(work: *mut k::work_struct) {
-        // SAFETY: `new` set this function for the `work` field of the delayed work in a `Worker`, which
-        // lives and is pinned while this runs.
+        // SAFETY: `new` set this function for the `work` field of the delayed work in a `Worker`,
+        // which lives and is pinned while this runs.
         let this = unsafe {
             let delayed = kernel::container_of!(work, k::delayed_work, work);
             let this = kernel::container_of!(Opaque::cast_from(delayed), Self, work);
             Pin::new_unchecked(&*this)
         };
         if let Some(delay) = this.job.run() {
-            // SAFETY: As in `schedule`. Does nothing while the item is being cancelled, and leaves an
-            // earlier time alone.
+            // SAFETY: By the type invariant the item is initialised, does not move, and is idle
+            // when it is freed: while it is being cancelled this does nothing.
             unsafe {
                 k::queue_delayed_work_on(
                     k::wq_misc_consts_WORK_CPU_UNBOUND as i32,

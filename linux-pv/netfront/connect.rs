@@ -112,21 +112,30 @@ impl Links {
         let mut queues = KVec::with_capacity(count as usize, GFP_KERNEL)?;
         let mut split = offered.transport.split_event_channels;
         for index in 0..count {
-            let to = dev.otherend_id();
-            let ring = || SharedRing::new(to, 1).or_fatal("allocating the shared ring");
-            let tx = TxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
-            let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
-            let (tx_channel, rx_channel) =
-                channels(dev, nic, index, &mut split).or_fatal("binding the event channels")?;
-            let tx = TxLink::new(nic, index, tx_channel, tx, to, trusted, &updates)?;
-            let rx = RxLink::new(nic, dev.as_ref(), index, rx_channel, rx, to, trusted)?;
-            queues.push(
-                (KBox::new(tx, GFP_KERNEL)?, KBox::new(rx, GFP_KERNEL)?),
-                GFP_KERNEL,
-            )?;
+            match make_queue(dev, nic, index, &mut split, trusted, &updates) {
+                Ok(queue) => queues.push(queue, GFP_KERNEL)?,
+                // One is enough.
+                Err(failure) if index > 0 => {
+                    pr_warn!(
+                        "{:?}: only {} of {} queues: {}\n",
+                        dev.nodename(),
+                        index,
+                        count,
+                        failure
+                    );
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         let control = if offered.features.ctrl_ring {
-            Some(KBox::new(ControlLink::make(dev, &updates)?, GFP_KERNEL)?)
+            match make_control(dev, &updates) {
+                Ok(control) => Some(control),
+                Err(failure) => {
+                    pr_warn!("{:?}: no control ring: {}\n", dev.nodename(), failure);
+                    None
+                }
+            }
         } else {
             None
         };
@@ -252,6 +261,33 @@ impl Links {
             nic.schedule(index as u32);
         }
     }
+}
+
+/// Makes a queue. `split` is set to false if it cannot have an event channel for each ring.
+fn make_queue(
+    dev: &Device<Bound>,
+    nic: &Arc<Nic>,
+    index: u32,
+    split: &mut bool,
+    trusted: bool,
+    updates: &Arc<Updates>,
+) -> Result<(KBox<TxLink>, KBox<RxLink>), Failure> {
+    let to = dev.otherend_id();
+    let ring = || SharedRing::new(to, 1).or_fatal("granting the shared ring");
+    let tx = TxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
+    let rx = RxFrontRing::new(ring()?).map_err(|_| EINVAL)?;
+    let (tx_channel, rx_channel) =
+        channels(dev, nic, index, split).or_fatal("binding the event channels")?;
+    let tx = TxLink::new(nic, index, tx_channel, tx, to, trusted, updates)
+        .or_fatal("reserving grants for transmitting")?;
+    let rx = RxLink::new(nic, dev.as_ref(), index, rx_channel, rx, to, trusted)
+        .or_fatal("reserving grants for receiving")?;
+    Ok((KBox::new(tx, GFP_KERNEL)?, KBox::new(rx, GFP_KERNEL)?))
+}
+
+/// Makes the control ring.
+fn make_control(dev: &Device<Bound>, updates: &Arc<Updates>) -> Result<KBox<ControlLink>, Failure> {
+    Ok(KBox::new(ControlLink::make(dev, updates)?, GFP_KERNEL)?)
 }
 
 /// Makes the event channels of a queue. Where two cannot be had, one is used for this and all

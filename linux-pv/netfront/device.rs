@@ -18,16 +18,19 @@ use kernel_ext::{
     net::Registration,
     show::Show, //
 };
-use xen::bus::{
-    Bound,
-    Device,
-    Failure,
-    FrontendDriver,
-    FrontendHandle,
-    IdTable,
-    OrFail,
-    Protocol,
-    State, //
+use xen::{
+    bus::{
+        Bound,
+        Device,
+        Failure,
+        FrontendDriver,
+        FrontendHandle,
+        IdTable,
+        OrFail,
+        Protocol,
+        State, //
+    },
+    grant::has_too_many_retired, //
 };
 use xen_ring::netif::mac;
 
@@ -103,6 +106,9 @@ impl FrontendDriver for Netfront {
     }
 
     fn offer(&mut self, dev: &Device<Bound>) -> Result<Offer, Failure> {
+        if has_too_many_retired() {
+            return Err(EBUSY).or_fatal("lending memory, of which backends have too much mapped");
+        }
         let offered = Offered::read(dev)?;
         let address = dev.node().read_value(c"mac").or_fatal("reading mac")?;
         let address = mac::parse(address.as_bytes()).map_err(|bad| {

@@ -36,10 +36,8 @@ pub(crate) struct Rss(Option<RssSettings>);
 impl RssSettings {
     /// A random key, and a table that names all queues in turn.
     fn new(queues: u32) -> Self {
-        let mut key = [0; KEY_LEN];
-        random_rss_key(&mut key);
         Self {
-            key,
+            key: random_rss_key::<KEY_LEN>(),
             table: Self::even_table(queues),
         }
     }

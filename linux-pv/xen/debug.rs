@@ -2,20 +2,27 @@
 
 //! Counts of what is alive, shown in `/sys/kernel/debug/xen/objects/`.
 //!
-//! Every file but `deferred` holds the number of objects that the drivers above this crate own right
-//! now, and must read 0 when none of them is loaded: tests assert that, after unplugging, errors and
-//! unloading (XSA-371, 448, 457). `deferred` counts the grants that a peer still held when their
-//! owner was done with them; it never goes down, since the kernel does not tell when it frees them.
+//! Every file but `deferred` holds the number of objects that the drivers above this crate own
+//! right now, and must read 0 when none of them is loaded: tests assert that, after unplugging,
+//! errors and unloading (XSA-371, 448, 457). `deferred` counts the grants that a peer still held
+//! when their owner was done with them; it never goes down, since the kernel does not tell when it
+//! frees them.
 //!
-//! Counting stays off the hot path: references are counted when a batch is reserved, not when one is
-//! claimed.
+//! Counting stays off the hot path: references are counted when a batch is reserved, not when one
+//! is claimed.
 
 use kernel::prelude::*;
-use kernel_ext::count::Live;
-use kernel_ext::debugfs::{File, Folder};
-use kernel_ext::eventfd;
+
 #[cfg(CONFIG_PCI)]
 use kernel_ext::pci;
+use kernel_ext::{
+    count::Live,
+    debugfs::{
+        File,
+        Folder, //
+    },
+    eventfd, //
+};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $upper:ident $file:literal),* $(,)?) => {
@@ -47,7 +54,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Grant references reserved from the kernel and not given back.
+    /// Grant references that were allocated and not freed.
     GRANT_REFS c"grant_refs",
     /// Pages made for granting and not freed.
     PAGES c"pages",
@@ -59,11 +66,16 @@ counters! {
     MAPPED_PAGES c"mapped_pages",
     /// Pages for programs' hypercalls.
     BUFFER_PAGES c"buffer_pages",
-    /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were granted to.
+    /// Buffers of other drivers whose pages are, or may still be, accessed by a domain they were
+    /// granted to.
     LENT_BUFFERS c"lent_buffers",
     /// Devices bound to a driver.
     DEVICES c"devices",
-    /// Grants (and their pages) left to the kernel because the peer still held them; a running total.
+    /// Requests, packets and buffers that do not go back to their owners, because a domain that
+    /// they were lent to has them mapped.
+    RETIRED c"retired",
+    /// Grants (and their pages) left to the kernel because the peer still held them; a running
+    /// total.
     DEFERRED c"deferred",
 }
 

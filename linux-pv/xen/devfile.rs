@@ -33,6 +33,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
 use kernel_ext::{
     chardev::{
         self,

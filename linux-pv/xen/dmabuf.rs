@@ -3,7 +3,5 @@
 //! Other drivers' buffers (`struct dma_buf`), granted to another domain.
 
 mod lent;
-mod retired;
 
 pub use lent::LentBuffer;
-pub(crate) use retired::Retired;

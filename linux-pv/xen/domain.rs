@@ -6,8 +6,8 @@
 
 use xen_bindings as bindings;
 
-/// Number of a domain as the hypervisor counts them (`domid_t`, below `DOMID_FIRST_RESERVED`, 0x7ff0,
-/// for a real one).
+/// Number of a domain as the hypervisor counts them (`domid_t`, below `DOMID_FIRST_RESERVED`,
+/// 0x7ff0, for a real one).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct DomId(pub(crate) u16);
@@ -60,6 +60,8 @@ questions! {
     is_xen => xen_rs_domain;
     /// Whether this is a hardware-assisted domain, PVH included.
     is_hvm => xen_rs_hvm_domain;
+    /// Whether this is a hardware-assisted domain without emulated devices.
+    is_pvh => xen_rs_pvh_domain;
     /// Whether this is dom0.
     is_initial => xen_rs_initial_domain;
     /// Whether PV drivers may be used: not if emulated devices were left in place.

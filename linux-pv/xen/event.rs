@@ -4,41 +4,70 @@
 //!
 //! An [`EventChannel`] is bound to a [`Handler`] for as long as it exists; dropping it waits for a
 //! handler that is running, then closes the channel. Handlers run under the late end-of-interrupt
-//! scheme (lateeoi): the channel stays masked until the handler has said what came of the event, and
-//! from the second event in a row that came for nothing on, the kernel waits before it unmasks the
-//! channel (XSA-332, 391; seen with 7.2: a jiffy each time, since the delayed unmasking resets the
-//! count). That is enforced by types: a handler gets an [`Event`] and can only make the [`Eoi`] it
-//! must return from that.
+//! scheme (lateeoi): the channel stays masked until the handler has returned its [`Eoi`],
+//! and from the second event in a row that came for nothing on, the kernel waits before it unmasks
+//! the channel (XSA-332, 391; seen with 7.2: a jiffy each time, since the delayed unmasking resets
+//! the count). That is enforced by types: a handler gets an [`Event`] and can only make the [`Eoi`]
+//! it must return from that.
 //!
 //! C header: `include/xen/events.h`.
 
-use core::marker::{PhantomData, PhantomPinned};
-use core::mem::ManuallyDrop;
-use kernel::error::{to_result, Error};
-use kernel::ffi::{c_int, c_void};
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
-use kernel::sync::Arc;
+use core::{
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    mem::ManuallyDrop, //
+};
+
+use kernel::{
+    error::{
+        to_result,
+        Error, //
+    },
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    },
+};
+
 use kernel_ext::series;
 use xen_bindings as bindings;
 
-use crate::bus::Device;
-use crate::debug;
+use crate::{
+    bus::Device,
+    debug, //
+};
 
 pub mod port;
 mod shared;
 
 use port::Port;
-pub use shared::{ObservedEvent, Observer, SharedChannel};
+pub use shared::{
+    ObservedEvent,
+    Observer,
+    SharedChannel, //
+};
 
 /// Called when the other end sends an event.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles an event, with interrupts off: look at the shared ring, or leave that to other context
-    /// with [`Event::defer`].
+    /// Handles an event, with interrupts off: look at the shared ring, or leave that to other
+    /// context with [`Event::defer`].
     ///
-    /// Say [`Event::spurious`] if there was nothing to do, and mean it: that is what slows down a
-    /// peer that floods us. Must not drop the channel it is called for, which would wait for itself.
+    /// Returns [`Event::spurious`] if there was nothing to do: that limits the rate of a peer that
+    /// floods this domain with events. Must not drop the channel it is called for, which would wait
+    /// for this call.
     fn handle(&self, event: Event<'_>) -> Eoi;
 }
 
@@ -78,15 +107,15 @@ impl Event<'_> {
         }
     }
 
-    /// The event is handled later, from other context (NAPI, work, a thread). No further event comes
-    /// from this channel until the returned token is spent.
+    /// The event is handled later, from other context (NAPI, work, a thread). No further event
+    /// comes from this channel until the returned token is spent.
     #[inline]
     pub fn defer(self) -> (Eoi, DeferredEoi) {
         (Eoi(Verdict::Later), DeferredEoi { irq: self.irq })
     }
 }
 
-/// What came of an event; only to be had from the [`Event`].
+/// The end of an interrupt, with what the handler found; made from the [`Event`] only.
 #[must_use]
 pub struct Eoi(Verdict);
 
@@ -133,6 +162,10 @@ fn end_of_interrupt(irq: u32, flags: u32) {
 
 /// An event channel to the other end of a device, bound to a handler. Dropping it may sleep.
 ///
+/// # Examples
+///
+/// The frontend in [`FrontendDriver`](crate::bus::FrontendDriver#examples) has one.
+///
 /// # Invariants
 ///
 /// - `irq` is bound to the channel, with a pointer to this value as its cookie. The value is pinned
@@ -151,8 +184,8 @@ pub struct EventChannel<H: Handler> {
 }
 
 impl<H: Handler> EventChannel<H> {
-    /// Makes a channel that the other end of `dev` can bind to, and binds it to `handler` here, which
-    /// may be called from then on. Tell the other end its [`port`](Self::port). May sleep.
+    /// Makes a channel that the other end of `dev` can bind to, and binds it to `handler` here,
+    /// which may be called from then on. Tell the other end its [`port`](Self::port). May sleep.
     ///
     /// `name` is what the interrupt is called in `/proc/interrupts`.
     ///
@@ -175,8 +208,9 @@ impl<H: Handler> EventChannel<H> {
             port: alloc_port(dev)?,
             irq: {
                 let this = this.as_ptr();
-                // SAFETY: `name` and `port` are initialised above, in this order; `this` is valid and
-                // stays where it is. Should binding fail, the port is closed and nothing is kept.
+                // SAFETY: `name` and `port` are initialised above, in this order; `this` is valid
+                // and stays where it is. Should binding fail, the port is closed and nothing is
+                // kept.
                 unsafe {
                     bind(dev, (*this).port, &(*this).name, Some(on_event::<H>), this.cast())?
                 }
@@ -185,12 +219,13 @@ impl<H: Handler> EventChannel<H> {
         })
     }
 
-    /// Binds a port that belongs to no device to `handler`, which may be called from then on. Whether or not
-    /// that succeeds, the port is closed in the end, unless it is a static one. May sleep.
+    /// Binds a port that belongs to no device to `handler`, which may be called from then on.
+    /// Whether or not that succeeds, the port is closed in the end, unless it is a static one. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// What the interrupt layer says, and `EBUSY` for a static port that somebody in this kernel has.
+    /// Those of the interrupt layer; `EBUSY` for a static port that has a handler in this kernel.
     pub fn adopt<'a, E>(
         adopted: Port,
         name: &'a CStr,
@@ -206,7 +241,8 @@ impl<H: Handler> EventChannel<H> {
             port: adopted.number(),
             irq: {
                 let this = this.as_ptr();
-                // SAFETY: As in `new`.
+                // SAFETY: `name` and `handler` are initialised above, in this order; `this` is
+                // valid and does not move. If binding fails, neither is used afterwards.
                 unsafe { adopted.bind(Some(on_event::<H>), &(*this).name, this.cast())? }
             },
             _pin: PhantomPinned,
@@ -232,13 +268,15 @@ impl<H: Handler> EventChannel<H> {
         unsafe { bindings::notify_remote_via_irq(self.irq as c_int) }
     }
 
-    /// Lets the hypervisor run something else for a moment: at most until an event is there. For those who wait
-    /// for the other end and must not sleep. Any context.
+    /// Lets the hypervisor run another vCPU for a moment, at most until an event is pending. For
+    /// callers that wait for the other end and must not sleep. Any context.
     ///
-    /// An event that has come already is taken to be seen by the caller, and the handler need not be called for it.
+    /// An event that has come already is taken to be seen by the caller, and the handler need not
+    /// be called for it.
     pub fn poll(&self) {
-        /// Nanoseconds since the hypervisor was started, so that the time has passed: whether an event came before
-        /// this call, and was handled on another CPU, cannot be told, so the wait must not be a long one.
+        /// Nanoseconds since the hypervisor was started, so that the time has passed: whether an
+        /// event came before this call, and was handled on another CPU, cannot be told, so the wait
+        /// must not be a long one.
         const AT_ONCE: u64 = 1;
         let irq = self.irq as c_int;
         // SAFETY: By the type invariant `irq` is a bound event channel.
@@ -254,7 +292,7 @@ impl<H: Handler> EventChannel<H> {
     ///
     /// `EINVAL` if there is no such CPU, or what the interrupt layer says.
     pub fn set_cpu(&self, cpu: u32) -> Result {
-        // SAFETY: By the type invariant `irq` is an interrupt of ours; the shim checks `cpu`.
+        // SAFETY: By the type invariant `irq` is bound to this channel; the shim checks `cpu`.
         to_result(unsafe { bindings::xen_rs_irq_set_cpu(self.irq, cpu) })
     }
 }
@@ -288,11 +326,11 @@ unsafe fn bind<Ctx>(
     handler: kernel::bindings::irq_handler_t,
     cookie: *mut c_void,
 ) -> Result<u32> {
-    // Two calls, since of the one below one cannot tell whether it has closed the port when it fails:
-    // it does if an interrupt was bound, and after this call one is.
+    // Two calls, since of the one below one cannot tell whether it has closed the port when it
+    // fails: it does if an interrupt was bound, and after this call one is.
     // SAFETY: Takes any port number.
     if let Err(error) = to_result(unsafe { bindings::bind_evtchn_to_irq_lateeoi(port) }) {
-        // SAFETY: `dev` is valid, and the port is ours and not bound.
+        // SAFETY: `dev` is valid, and the port is owned and not bound.
         unsafe { bindings::xenbus_free_evtchn(dev.as_raw(), port) };
         return Err(error);
     }
@@ -334,8 +372,8 @@ unsafe extern "C" fn on_event<H: Handler>(
     series::IRQ_HANDLED
 }
 
-/// Room for the duty to end one event, between the handler and whoever deals with the event later. Any
-/// context, from any number of CPUs.
+/// Room for one [`DeferredEoi`], between the handler and the code that deals with the event later.
+/// Any context, from any number of CPUs.
 pub struct DeferredCell(Atomic<u32>);
 
 impl Default for DeferredCell {
@@ -345,8 +383,8 @@ impl Default for DeferredCell {
 }
 
 impl DeferredCell {
-    /// Keeps a duty. One that is in there already, which is not the case if both are of the same channel, is
-    /// fulfilled.
+    /// Keeps a duty. One that is in there already, which is not the case if both are of the same
+    /// channel, is fulfilled.
     #[inline]
     pub fn put(&self, deferred: DeferredEoi) {
         let this = ManuallyDrop::new(deferred);
@@ -370,7 +408,8 @@ impl DeferredCell {
 
     #[inline]
     fn token(irq: u32) -> Option<DeferredEoi> {
-        // No event channel has interrupt 0. Not `then_some`: it would make a duty in that case too, and fulfil it.
+        // No event channel has interrupt 0. Not `then_some`: it would make a duty in that case too,
+        // and fulfil it.
         (irq != 0).then(|| DeferredEoi { irq })
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Exports the Rust symbols of the crates in xen_rs.ko to the drivers, the way the kernel's rust/exports.c
- * does for its own crates. The list is generated from the object files.
+ * Exports the Rust symbols of the crates in xen_rs.ko to the drivers, as the kernel's
+ * rust/exports.c does for its crates. The list is generated from the object files.
  */
 
 #include <linux/export.h>

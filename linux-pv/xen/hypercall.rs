@@ -5,12 +5,25 @@
 //! They may take long, and the hypervisor accesses the process's memory in them.
 
 use core::ffi::c_void;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel_ext::chardev::Opener;
-use kernel_ext::user::Pinned;
-use xen_abi::hvm::dm_op::DmOpBuf;
-use xen_abi::memory::{op, AcquireResource};
+
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+use kernel_ext::{
+    chardev::Opener,
+    user::Pinned, //
+};
+
+use xen_abi::{
+    hvm::dm_op::DmOpBuf,
+    memory::{
+        op,
+        AcquireResource, //
+    },
+};
+
 use xen_bindings as bindings;
 use xen_devfile::eventfds::MAX_BRIEF;
 
@@ -18,9 +31,9 @@ use crate::domain::DomId;
 
 /// The right to have any hypercall made, of a process that has opened `/dev/xen/privcmd`.
 ///
-/// A process that may have any hypercall made has as much power over this kernel as one that may write
-/// to its memory (`/dev/mem`). That is why only root may open the device file, and why the right is only
-/// to be had from an [`Opener`].
+/// A process that may have any hypercall made has as much power over this kernel as one that may
+/// write to its memory (`/dev/mem`). That is why only root may open the device file, and why the
+/// right is only to be had from an [`Opener`].
 ///
 /// # Invariants
 ///
@@ -44,8 +57,8 @@ impl Privcmd {
     }
 }
 
-/// Makes a device model's hypercall on buffers in the program's memory, and returns what the hypervisor
-/// does. May sleep.
+/// Makes a device model's hypercall on buffers in the program's memory, and returns what the
+/// hypervisor does. May sleep.
 pub fn dm_op(domain: DomId, buffers: &Pinned) -> Result<isize> {
     let mut bufs = KVec::with_capacity(buffers.buffers().len(), GFP_KERNEL)?;
     for (address, size) in buffers.buffers() {
@@ -54,13 +67,14 @@ pub fn dm_op(domain: DomId, buffers: &Pinned) -> Result<isize> {
     }
     let count = u32::try_from(bufs.len())?;
     let bufs: *mut c_void = bufs.as_mut_ptr().cast();
-    // SAFETY: There are as many buffers as stated. The hypervisor copies to and from them as the program
-    // itself could, and they are pinned so that it finds them.
+    // SAFETY: There are as many buffers as stated. The hypervisor copies to and from them as the
+    // program itself could, and they are pinned so that it finds them.
     let result = unsafe { bindings::xen_rs_dm_op(domain.get(), count, bufs) };
     Ok(result as isize)
 }
 
-/// A device model's hypercall that is kept, to be made any number of times: the program's only buffer, copied once.
+/// A device model's hypercall that is kept, to be made any number of times: the program's only
+/// buffer, copied once.
 pub struct StoredDmOp {
     domain: DomId,
     buffer: KVVec<u8>,
@@ -81,25 +95,29 @@ impl StoredDmOp {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: each time the hypervisor gets a copy, for it writes there what came of it, and how far it got.
+    /// `ENOMEM`: each call passes a copy of the buffer, since the hypervisor writes results and the
+    /// progress of a continuation there.
     pub fn call(&self) -> Result<isize> {
         let mut copy = KVVec::with_capacity(self.buffer.len(), GFP_KERNEL)?;
         copy.extend_from_slice(&self.buffer, GFP_KERNEL)?;
         let mut buf = Self::list(&mut copy);
-        // SAFETY: There is one buffer, which the hypervisor may write to.
+        // SAFETY: `buf` is a list of one buffer, `copy`, which is not referenced during the call
+        // and may be written.
         let result = unsafe { bindings::xen_rs_dm_op(self.domain.get(), 1, (&raw mut buf).cast()) };
         Ok(result as isize)
     }
 
-    /// The same in any context, for an operation that [is brief](xen_devfile::eventfds::is_brief). The buffer is kernel memory that is
-    /// always there, so nothing waits for anything; and the kernel is not told that it may be preempted meanwhile.
+    /// Makes the hypercall in any context, for an operation that
+    /// [is brief](xen_devfile::eventfds::is_brief). The buffer is kernel memory that is always
+    /// mapped, so the call does not sleep, and it does not let the kernel preempt the task.
     pub fn call_brief(&self) -> isize {
         let mut copy = [0; MAX_BRIEF];
         let len = self.buffer.len().min(copy.len());
         let copy = copy.get_mut(..len).unwrap_or_default();
         copy.copy_from_slice(self.buffer.get(..len).unwrap_or_default());
         let mut buf = Self::list(copy);
-        // SAFETY: As in `call`.
+        // SAFETY: `buf` is a list of one buffer, `copy`, which is not referenced during the call
+        // and may be written. It is on the stack, which is always mapped.
         let result =
             unsafe { bindings::xen_rs_dm_op_brief(self.domain.get(), 1, (&raw mut buf).cast()) };
         result as isize
@@ -113,8 +131,8 @@ impl StoredDmOp {
     }
 }
 
-/// How many frames a domain's resource has; only `domid`, `kind` and `id` of the argument count. May
-/// sleep.
+/// How many frames a domain's resource has; only `domid`, `kind` and `id` of the argument count.
+/// May sleep.
 pub fn resource_size(resource: &AcquireResource) -> Result<u32> {
     let mut args = AcquireResource {
         nr_frames: 0,
@@ -127,9 +145,9 @@ pub fn resource_size(resource: &AcquireResource) -> Result<u32> {
     Ok(args.nr_frames)
 }
 
-/// Acquires as many frames of a domain's resource as there is room for in `frames`, which tell where the
-/// frames are to appear (auto-translated domains) or what they are (PV domains). Returns the flags. May
-/// sleep.
+/// Acquires as many frames of a domain's resource as there is room for in `frames`, which tell
+/// where the frames are to appear (auto-translated domains) or what they are (PV domains). Returns
+/// the flags. May sleep.
 ///
 /// # Safety
 ///
@@ -150,8 +168,9 @@ pub(crate) unsafe fn acquire_resource(
 
 fn acquire(args: &mut AcquireResource) -> Result {
     let args: *mut c_void = core::ptr::from_mut(args).cast();
-    // SAFETY: The structure is that of the command, and its list of frames as long as it says: empty, or
-    // as `acquire_resource` has it, whose caller vouches for what the hypervisor does with it.
+    // SAFETY: The structure is that of the command, and its list of frames as long as it says:
+    // empty, or that of `acquire_resource`, whose requirements cover what the hypervisor does with
+    // it.
     to_result(unsafe { bindings::xen_rs_memory_op(op::ACQUIRE_RESOURCE, args) })
 }
 

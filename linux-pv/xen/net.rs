@@ -2,36 +2,66 @@
 
 //! Packets and pages shown to another domain.
 //!
-//! The pages of a packet to be sent are lent, one grant for each part of it that lies in a page, and
-//! the packet is freed with the last of them ([`LentPart`]). Pages to be filled with received packets
-//! are lent one by one ([`LentPage`]). To an end that is not trusted with whatever else lies in the
-//! pages of a packet its data is shown as a copy, in pages that hold nothing else.
+//! The pages of a packet to be sent are lent, one grant for each part of it that lies in a page,
+//! and the packet is freed with the last of them ([`LentPart`]). Pages to be filled with received
+//! packets are lent one by one ([`LentPage`]). To an end that is not trusted with whatever else
+//! lies in the pages of a packet its data is shown as a copy, in pages that hold nothing else.
 
-use core::mem::ManuallyDrop;
-use core::ops::Deref;
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref, //
+};
 
-use kernel::bindings as k;
-use kernel::prelude::*;
-use kernel_ext::net::{Incoming, Operations, Outgoing, PoolPage, SharedPacket, SkBuff, XdpFrame};
+use kernel::{
+    bindings as k,
+    prelude::*, //
+};
+
+use kernel_ext::net::{
+    Incoming,
+    Operations,
+    Outgoing,
+    PoolPage,
+    SharedPacket,
+    SkBuff,
+    XdpFrame, //
+};
+
 use xen_bindings as b;
 use xen_ring::pages::pieces;
 
-use crate::domain::DomId;
-use crate::grant::{Access, Grant, GrantRefNumber, GrantRefs, LoanedGrant};
-use crate::page::{Gfn, PagePool, PAGE_SIZE};
+use crate::{
+    domain::DomId,
+    grant::{
+        Access,
+        Grant,
+        GrantRefNumber,
+        GrantRefs,
+        Loan,
+        LoanedGrant,
+        Owner, //
+    },
+    page::{
+        Gfn,
+        PagePool,
+        PAGE_SIZE, //
+    },
+};
 
 /// A page that the other end may fill.
 ///
-/// Dropping it ends the access, or leaves that and the page to the kernel if the other end still has it.
+/// Dropping it ends the access, or leaves that and the page to the kernel if the other end still
+/// has it.
 pub struct LentPage {
-    // Dropped first: the page may only go back to its pool when it is not lent any more, or when the kernel has
-    // a reference of its own to it.
+    // Dropped first: the page may only go back to its pool when it is not lent any more, or when
+    // the kernel has a reference of its own to it.
     loan: LoanedGrant,
     page: PoolPage,
 }
 
 impl LentPage {
-    /// Lends a page to domain `to`; gives it back if `refs` is empty. What is in the page can be seen there.
+    /// Lends a page to domain `to`; gives it back if `refs` is empty. What is in the page can be
+    /// seen there.
     #[inline]
     pub fn new(page: PoolPage, refs: &mut GrantRefs, to: DomId) -> Result<Self, PoolPage> {
         let Some(free) = refs.claim() else {
@@ -39,7 +69,8 @@ impl LentPage {
         };
         // SAFETY: The page is one of this kernel's memory.
         let frame = unsafe { Gfn::of(page.as_ptr()) };
-        // SAFETY: The page stays with its loan, which is ended, or left to the kernel, before the page goes.
+        // SAFETY: The page stays with its loan, which is ended, or left to the kernel, before the
+        // page goes.
         let loan = unsafe { free.lend(frame, to, Access::ReadWrite) };
         Ok(Self { loan, page })
     }
@@ -50,7 +81,8 @@ impl LentPage {
         self.loan.number()
     }
 
-    /// Ends the access and returns the page, or this as it was if the other end has the page mapped.
+    /// Ends the access and returns the page, or this as it was if the other end has the page
+    /// mapped.
     #[inline]
     pub fn reclaim(self, refs: &mut GrantRefs) -> Result<PoolPage, Self> {
         match self.loan.try_revoke() {
@@ -65,8 +97,8 @@ impl LentPage {
         }
     }
 
-    /// Copies `len` bytes from byte `offset` of the page, which the other end may still write to, to the
-    /// end of a packet's linear part.
+    /// Copies `len` bytes from byte `offset` of the page, which the other end may still write to,
+    /// to the end of a packet's linear part.
     ///
     /// # Errors
     ///
@@ -84,21 +116,15 @@ impl LentPage {
 
 /// A part of a packet that the other end may read: a page of the packet itself, or a copy.
 ///
-/// Dropping it ends the access, or leaves that and the page to the kernel if the other end still has it.
+/// Dropping it ends the access. If the other end still has the page mapped then, the packet is kept
+/// until it has not, detached from its socket; a copy is left to the kernel.
 pub struct LentPart(Held);
 
 enum Held {
-    // The loan is dropped first: each part keeps the packet, and so its pages, until it is not lent any more or
-    // the kernel has a reference of its own to the page.
-    Own {
-        loan: LoanedGrant,
-        packet: SharedPacket,
-    },
+    // Each part keeps the packet, and so its pages.
+    Own(Loan<SharedPacket>),
     Copy(Grant),
-    Frame {
-        loan: LoanedGrant,
-        _frame: XdpFrame,
-    },
+    Frame(Loan<XdpFrame>),
 }
 
 /// A packet was not shown, or not all of it: what `each` was told of is to be dropped.
@@ -158,8 +184,8 @@ impl PagedPacket {
         self.packet.disown()
     }
 
-    /// Calls `each` for each part of a page in turn, with its page, its offset there and its length. Stops
-    /// at the first error, and does not look at the packet again after that.
+    /// Calls `each` for each part of a page in turn, with its page, its offset there and its
+    /// length. Stops at the first error, and does not look at the packet again after that.
     #[inline]
     fn for_each_part<E>(
         &self,
@@ -183,8 +209,9 @@ impl PagedPacket {
         Ok(())
     }
 
-    /// Shows the pages of a packet to domain `to`, read-only: all of each page, with whatever lies around the
-    /// packet's data. `each` is told of every part in turn, its offset in its page and its length.
+    /// Grants the pages of a packet to domain `to`, read-only: all of each page, with the data
+    /// around the packet's. Calls `each` with every part in turn, its offset in its page and its
+    /// length.
     ///
     /// # Errors
     ///
@@ -197,8 +224,8 @@ impl PagedPacket {
         mut each: impl FnMut(LentPart, u16, u16) -> Result<(), Unlendable>,
     ) -> Result<(), Unlendable> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: This is the packet's only reference, which is not dropped with `this`. Nobody changes
-        // the packet any more.
+        // SAFETY: This is the packet's only reference, which is not dropped with `this`. The packet
+        // does not change any more.
         let mut last = Some(unsafe { SharedPacket::from_raw(this.packet.as_raw()) });
         let mut left = this.pages;
         let result = this.for_each_part(|page, offset, len| {
@@ -211,10 +238,11 @@ impl PagedPacket {
             };
             // SAFETY: A part of a packet is in a page of this kernel's memory.
             let frame = unsafe { Gfn::of(page) };
-            // SAFETY: The packet keeps its pages, and the part that this becomes keeps the packet, until the
-            // loan is ended or left to the kernel. What the other end sees is as documented.
+            // SAFETY: The packet keeps its pages, and the part that this becomes keeps the packet,
+            // until the loan is ended. What the other end sees is as documented.
             let loan = unsafe { free.lend(frame, to, Access::ReadOnly) };
-            each(LentPart(Held::Own { loan, packet }), offset, len).map_err(|_| End::Early)?;
+            let part = LentPart(Held::Own(Loan::new(loan, packet)));
+            each(part, offset, len).map_err(|_| End::Early)?;
             // The packet is `each`'s with its last part, and may be gone.
             if last.is_some() {
                 Ok(())
@@ -228,8 +256,9 @@ impl PagedPacket {
         }
     }
 
-    /// Shows a copy of the packet to domain `to`, in pages with nothing else of this domain in them. The packet
-    /// itself is not needed for that any more. `each` is told of every part as by [`lend`](Self::lend).
+    /// Grants a copy of the packet to domain `to`, in pages without other data of this domain. The
+    /// packet itself is not needed any more. Calls `each` with every part as [`lend`](Self::lend)
+    /// does.
     ///
     /// # Errors
     ///
@@ -267,8 +296,9 @@ impl Deref for PagedPacket {
 }
 
 impl LentPart {
-    /// Shows the packet of a frame to domain `to`, read-only, with all that is in its page. Returns the part with its offset
-    /// and length; or the frame, if `refs` is empty or the packet lies in several pages.
+    /// Shows the packet of a frame to domain `to`, read-only, with all that is in its page. Returns
+    /// the part with its offset and length; or the frame, if `refs` is empty or the packet lies in
+    /// several pages.
     #[inline]
     pub fn lend_frame(
         frame: XdpFrame,
@@ -283,18 +313,15 @@ impl LentPart {
         };
         // SAFETY: The page of a frame is in this kernel's memory.
         let gfn = unsafe { Gfn::of(page) };
-        // SAFETY: The frame keeps its page, and the part keeps the frame until the loan is ended or left to the
-        // kernel. What the other end sees is as documented.
+        // SAFETY: The frame keeps its page, and the part keeps the frame until the loan is ended.
+        // What the other end sees is as documented.
         let loan = unsafe { free.lend(gfn, to, Access::ReadOnly) };
-        let held = Held::Frame {
-            loan,
-            _frame: frame,
-        };
-        Ok((Self(held), offset, len))
+        Ok((Self(Held::Frame(Loan::new(loan, frame))), offset, len))
     }
 
-    /// Shows a copy of the packet of a frame to domain `to`, in a page with nothing else of this domain in
-    /// it, as [`PagedPacket::lend_copy`] does. Returns the frame if there is no memory or `refs` is empty.
+    /// Shows a copy of the packet of a frame to domain `to`, in a page with nothing else of this
+    /// domain in it, as [`PagedPacket::lend_copy`] does. Returns the frame if there is no memory or
+    /// `refs` is empty.
     pub fn lend_frame_copy(
         frame: XdpFrame,
         pages: &mut PagePool,
@@ -317,15 +344,18 @@ impl LentPart {
     /// What to tell the other end.
     #[inline]
     pub fn number(&self) -> GrantRefNumber {
-        match &self.0 {
-            Held::Own { loan, .. } | Held::Frame { loan, .. } => loan.number(),
-            Held::Copy(grant) => grant.number(),
-        }
+        let grant = match &self.0 {
+            Held::Own(loan) => loan.grant(),
+            Held::Frame(loan) => loan.grant(),
+            Held::Copy(grant) => return grant.number(),
+        };
+        // There is one until the loan ends.
+        grant.map_or(GrantRefNumber::MAX, LoanedGrant::number)
     }
 
-    /// Ends the access: the reference goes back to `refs` and a copy's page to `pages`. Returns a reference to
-    /// the packet, to be [consumed](kernel_ext::net::Poll::consume), if it is one of the stack's and no copy; or this as it
-    /// was if the other end has the page mapped.
+    /// Ends the access: the reference goes back to `refs` and a copy's page to `pages`. Returns a
+    /// reference to the packet, to be [consumed](kernel_ext::net::Poll::consume), if it is one of
+    /// the stack's and no copy; or this as it was if the other end has the page mapped.
     #[inline]
     pub fn reclaim(
         self,
@@ -333,12 +363,12 @@ impl LentPart {
         pages: &mut PagePool,
     ) -> Result<Option<SharedPacket>, Self> {
         match self.0 {
-            Held::Own { loan, packet } => match loan.try_revoke() {
-                Ok(free) => {
+            Held::Own(loan) => match loan.end_by(LoanedGrant::try_revoke) {
+                Ok((free, packet)) => {
                     refs.release(free);
                     Ok(Some(packet))
                 }
-                Err(loan) => Err(Self(Held::Own { loan, packet })),
+                Err(loan) => Err(Self(Held::Own(loan))),
             },
             Held::Copy(grant) => match grant.try_revoke() {
                 Ok((free, page)) => {
@@ -349,13 +379,22 @@ impl LentPart {
                 }
                 Err(grant) => Err(Self(Held::Copy(grant))),
             },
-            Held::Frame { loan, _frame } => match loan.try_revoke() {
-                Ok(free) => {
+            Held::Frame(loan) => match loan.end_by(LoanedGrant::try_revoke) {
+                Ok((free, _)) => {
                     refs.release(free);
                     Ok(None)
                 }
-                Err(loan) => Err(Self(Held::Frame { loan, _frame })),
+                Err(loan) => Err(Self(Held::Frame(loan))),
             },
         }
     }
 }
+
+impl Owner for SharedPacket {
+    /// A socket waits for what it has sent, and a connection for its packets.
+    fn retired(&self) {
+        self.disown();
+    }
+}
+
+impl Owner for XdpFrame {}

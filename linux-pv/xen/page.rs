@@ -2,16 +2,26 @@
 
 //! Pages that may be shown to another domain.
 //!
-//! A grant always covers a whole page, so a page that is granted must hold nothing else, and nothing
-//! that was there before (XSA-403). [`GrantablePage`] is such a page: zeroed when it is made, a page
-//! of its own, and never seen through a reference, for a peer may write to it at any time. Data is
-//! copied in and out.
+//! A grant always covers a whole page, so a page that is granted must hold nothing else, and
+//! nothing that was there before (XSA-403). [`GrantablePage`] is such a page: zeroed when it is
+//! made, a page of its own, and never seen through a reference, for a peer may write to it at any
+//! time. Data is copied in and out.
 
-use core::mem;
-use core::ptr::NonNull;
-use kernel::alloc::{flags::__GFP_HIGHMEM, AllocError, Flags};
-use kernel::page::Page;
-use kernel::prelude::*;
+use core::{
+    mem,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    alloc::{
+        flags::__GFP_HIGHMEM,
+        AllocError,
+        Flags, //
+    },
+    page::Page,
+    prelude::*, //
+};
+
 use xen_bindings as bindings;
 
 use crate::debug;
@@ -19,7 +29,8 @@ use crate::debug;
 /// Bytes in a page and in a grant (`XEN_PAGE_SIZE`).
 pub const PAGE_SIZE: usize = 4096;
 
-// Grants have 4 KiB. Larger kernel pages, which x86 does not have, would need several grants a page.
+// Grants have 4 KiB. Larger kernel pages, which x86 does not have, would need several grants a
+// page.
 const _: () = assert!(kernel::page::PAGE_SIZE == PAGE_SIZE);
 
 /// The frame number a peer's grant needs: a machine frame in PV domains, else our own frame number.
@@ -45,17 +56,19 @@ impl Gfn {
 /// # Invariants
 ///
 /// - `page` is an order-0 page from the page allocator with one reference, which this owns.
-/// - `virt` is its kernel address, valid for reads and writes of [`PAGE_SIZE`] bytes while this lives.
+/// - `virt` is its kernel address, valid for reads and writes of [`PAGE_SIZE`] bytes while this
+///   lives.
 /// - No reference into the page exists, ever.
 pub struct GrantablePage {
     page: NonNull<kernel::bindings::page>,
     virt: NonNull<u8>,
 }
 
-// SAFETY: Owned memory that is only accessed by opaque copies and volatile accesses.
+// SAFETY: By the type invariant the page is owned, and may be freed by any task.
 unsafe impl Send for GrantablePage {}
-// SAFETY: As above; concurrent copies may tear, as they may against the peer, but nothing relies on
-// what they find.
+// SAFETY: By the type invariant there is no reference into the page: it is only accessed by opaque
+// copies and volatile accesses. Concurrent copies may tear, as those of the peer may, and nothing
+// relies on what they read.
 unsafe impl Sync for GrantablePage {}
 
 impl GrantablePage {
@@ -69,15 +82,15 @@ impl GrantablePage {
         let virt = NonNull::new(virt.cast()).ok_or(AllocError)?;
         let page = NonNull::new(mem::ManuallyDrop::new(page).as_ptr()).ok_or(AllocError)?;
         debug::PAGES.add(1);
-        // INVARIANT: `page` is fresh from the allocator and not in high memory, and nobody else
-        // knows it; `virt` is its address.
+        // INVARIANT: `page` was just allocated, is not in high memory, and only used here yet;
+        // `virt` is its address.
         Ok(Self { page, virt })
     }
 
     /// The page's frame number.
     #[inline]
     pub fn gfn(&self) -> Gfn {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant `page` is valid and from the page allocator.
         unsafe { Gfn::of(self.page.as_ptr()) }
     }
 
@@ -102,32 +115,15 @@ impl GrantablePage {
     #[inline]
     pub unsafe fn copy_in_raw(&self, offset: usize, from: *const u8, len: usize) -> Result {
         let to = self.range(offset, len)?;
-        // SAFETY: `range` has checked the destination, the caller vouches for the source.
+        // SAFETY: `range` has checked the destination; the source is valid by the requirement of
+        // this function.
         unsafe { bindings::xen_rs_copy(to.as_ptr().cast(), from.cast(), len) };
-        Ok(())
-    }
-
-    /// Copies bytes out of the page to raw memory, starting at byte `offset`. What the peer writes
-    /// meanwhile may or may not be seen.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the range is not within the page; nothing is copied then.
-    ///
-    /// # Safety
-    ///
-    /// `to` is valid for writes of `len` bytes that are not in this page.
-    #[inline]
-    pub unsafe fn copy_out_raw(&self, offset: usize, to: *mut u8, len: usize) -> Result {
-        let from = self.range(offset, len)?;
-        // SAFETY: `range` has checked the source, the caller vouches for the destination.
-        unsafe { bindings::xen_rs_copy(to.cast(), from.as_ptr().cast(), len) };
         Ok(())
     }
 
     /// Overwrites the whole page with zeroes.
     pub fn zero(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant `virt` is valid for writes of a page, and not referenced.
         unsafe { bindings::xen_rs_zero(self.virt.as_ptr().cast(), PAGE_SIZE) }
     }
 
@@ -174,7 +170,8 @@ impl Drop for GrantablePage {
     }
 }
 
-/// A bounded last-in, first-out store of pages, so that a page that is hot in the cache is used next.
+/// A bounded last-in, first-out store of pages, so that a page that is hot in the cache is used
+/// next.
 pub struct PagePool {
     bound: usize,
     pages: KVec<GrantablePage>,
@@ -205,8 +202,8 @@ impl PagePool {
         }
     }
 
-    /// Puts a page in; if the pool is full, the page comes back to be dropped by the caller, outside
-    /// of locks if it likes.
+    /// Puts a page in; if the pool is full, the page comes back to be dropped by the caller,
+    /// outside of locks if it likes.
     #[inline]
     pub fn put(&mut self, page: GrantablePage) -> Result<(), GrantablePage> {
         if self.pages.len() >= self.bound {

@@ -16,6 +16,7 @@ mod passed;
 mod root_bus;
 
 use kernel::prelude::*;
+
 use xen_ring::pciif::{
     Address,
     Answer,
@@ -28,7 +29,7 @@ pub use root_bus::RootBus;
 
 /// How the functions of a bus are reached.
 pub trait Access: Send + Sync + 'static {
-    /// Does one operation on the function at `at`. Any context, also with interrupts off: it sleeps only where
-    /// [`may_sleep`](kernel_ext::sync::may_sleep) says so, and it ends within seconds.
+    /// Does one operation on the function at `at`. Any context, also with interrupts off: it sleeps
+    /// only where [`may_sleep`](kernel_ext::sync::may_sleep) says so, and it ends within seconds.
     fn access(&self, at: Address, request: &Request<'_>) -> Result<Answer, Refusal>;
 }

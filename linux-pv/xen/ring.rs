@@ -8,21 +8,48 @@
 //! for number in ring.mem().numbers() { /* tell the other end */ }
 //! ```
 //!
-//! The other end is on another processor, whatever this domain has. So what is needed are C's `virt_*`
-//! operations, and not those of [`kernel::sync::atomic`], which lose their barriers and `lock` prefixes
-//! in a kernel with one processor. The kernel has no others in Rust yet: here, and only here,
-//! [`core::sync::atomic`] is used.
+//! The other end is on another processor, whatever this domain has. So what is needed are C's
+//! `virt_*` operations, and not those of [`kernel::sync::atomic`], which lose their barriers and
+//! `lock` prefixes in a kernel with one processor. The kernel has no others in Rust yet: here, and
+//! only here, [`core::sync::atomic`] is used.
 
-use core::mem::{align_of, size_of, MaybeUninit};
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::{
+    mem::{
+        align_of,
+        size_of,
+        MaybeUninit, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    },
+    sync::atomic::{
+        AtomicU32,
+        Ordering, //
+    },
+};
+
 use kernel::prelude::*;
 use xen_bindings as bindings;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::domain::DomId;
-use crate::grant::{Access, Grant, GrantRefNumber};
-use crate::page::{GrantablePage, PAGE_SIZE};
+use zerocopy::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
+
+use crate::{
+    domain::DomId,
+    grant::{
+        Access,
+        Grant,
+        GrantRefNumber, //
+    },
+    page::{
+        GrantablePage,
+        PAGE_SIZE, //
+    },
+};
 
 pub use xen_ring::*;
 
@@ -31,16 +58,16 @@ pub const MAX_PAGES: usize = 1 << bindings::XENBUS_MAX_RING_GRANT_ORDER;
 
 /// Zeroed memory for a ring, of one or more pages, shared with another domain.
 ///
-/// The pages are each a grant of its own, mapped to consecutive addresses. When this is dropped, a
-/// page that the peer still has mapped is left to the kernel, which frees it when the peer lets go.
-/// Dropping it may sleep.
+/// Each page has a grant of its own; they are mapped at consecutive addresses. When this is
+/// dropped, a page that the peer still has mapped is passed to the kernel, which frees it when the
+/// peer has unmapped it. Dropping it may sleep.
 ///
 /// # Invariants
 ///
-/// - `base` is valid for volatile reads and writes of `size` bytes while this lives, and aligned to a
-///   page; `size` is that of all pages in `grants`.
-/// - `mapped` tells whether `base` is a mapping by `vmap`, to be undone; else it is the address of the
-///   only page.
+/// - `base` is valid for volatile reads and writes of `size` bytes while this lives, and aligned to
+///   a page; `size` is that of all pages in `grants`.
+/// - `mapped` tells whether `base` is a mapping by `vmap`, to be undone; else it is the address of
+///   the only page.
 /// - No reference into the memory exists, except to an index as an atomic.
 pub struct SharedRing {
     grants: KVec<Grant>,
@@ -49,9 +76,10 @@ pub struct SharedRing {
     mapped: bool,
 }
 
-// SAFETY: Owned memory that is only accessed by volatile and atomic operations.
+// SAFETY: By the type invariant the memory is owned; any task may unmap and free it.
 unsafe impl Send for SharedRing {}
-// SAFETY: As above.
+// SAFETY: By the type invariant the memory is only referenced as atomics; all other accesses are
+// volatile.
 unsafe impl Sync for SharedRing {}
 
 impl SharedRing {
@@ -59,7 +87,8 @@ impl SharedRing {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no pages or more than [`MAX_PAGES`]; `ENOMEM`; `ENOSPC` if the grant table is full.
+    /// `EINVAL` for no pages or more than [`MAX_PAGES`]; `ENOMEM`; `ENOSPC` if the grant table is
+    /// full.
     pub fn new(to: DomId, pages: usize) -> Result<Self> {
         if pages == 0 || pages > MAX_PAGES {
             return Err(EINVAL);
@@ -127,7 +156,8 @@ impl SharedRing {
 impl Drop for SharedRing {
     fn drop(&mut self) {
         if self.mapped {
-            // SAFETY: By the type invariant. The pages are dropped after this.
+            // SAFETY: By the type invariant `base` is a mapping by `vmap`. It is not used any more,
+            // and the pages are dropped after this.
             unsafe { bindings::vunmap(self.base.as_ptr().cast()) };
         }
     }
@@ -221,8 +251,8 @@ fn virt_mb() {
     };
 }
 
-/// Copies in words as large as the alignment of `T`, of which its size is a multiple. All of this but
-/// the moves is known at compile time.
+/// Copies in words as large as the alignment of `T`, of which its size is a multiple. All of this
+/// but the moves is known at compile time.
 macro_rules! by_words {
     ($type:ty, |$i:ident, $word:ident| $copy:expr) => {
         match align_of::<$type>() {

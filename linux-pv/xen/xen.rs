@@ -13,15 +13,18 @@
 //! | [`block`] | block requests' data, shown to the other end |
 //! | [`net`] | packets, shown to the other end |
 //! | `pci` | PCI buses whose functions are another domain's |
-//! | [`vma`] | areas of a process's address space that show other domains' memory, or shared pages |
+//! | [`vma`] | areas of an address space that map memory of other domains, or shared pages |
 //! | `dmabuf` | other drivers' buffers, granted to a domain |
 //! | [`hypercall`] | hypercalls that a process asks for |
 //! | [`domain`] | what kind of domain this is |
 //!
-//! What drivers need beside that, of the kernel, is in crate `kernel_ext`, which knows nothing of Xen.
+//! What drivers need beside that, of the kernel, is in crate `kernel_ext`, which knows nothing of
+//! Xen.
 //!
-//! Two rules hold throughout: whatever another domain can write is copied once and checked before
-//! use, and whatever it can access is owned by a value that does not let go before the access ended.
+//! The example of [`bus::FrontendDriver`] is a whole frontend.
+//!
+//! Two rules hold throughout: what another domain can write is copied once and checked before use,
+//! and what it can access is owned by a value that is not freed before the access has ended.
 
 use kernel::prelude::*;
 use kernel_ext::module::OwnModulePutter;
@@ -53,8 +56,8 @@ module! {
 
 struct XenRs {
     // Its drop waits for what uses the rest.
-    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-    _retired: dmabuf::Retired,
+    _retirer: grant::Retirer,
+    _unbinder: bus::Unbinder,
     /// None if debugfs is not available.
     _counters: Option<debug::Files>,
     // Last, for what is above drops references to the module.
@@ -73,8 +76,8 @@ impl kernel::Module for XenRs {
         event::port::init();
         let putter = OwnModulePutter::start()?;
         Ok(Self {
-            #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-            _retired: dmabuf::Retired::start()?,
+            _retirer: grant::Retirer::start()?,
+            _unbinder: bus::Unbinder::start()?,
             _counters: debug::Files::new().ok(),
             _putter: putter,
         })

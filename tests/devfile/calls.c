@@ -367,6 +367,34 @@ static void gntdev_maps(int fd, struct own *own, uint64_t index)
 	TRUE(own->area[7] == 0 && own->area[8] == 43);
 }
 
+/* If the kernel takes page table entries back, their grants are unmapped, and no others. */
+static void gntdev_parts(int fd, struct own *own)
+{
+	struct {
+		struct ioctl_gntdev_map_grant_ref op;
+		struct ioctl_gntdev_grant_ref more;
+	} grants = { .op = { .count = 2 } };
+	struct ioctl_gntdev_grant_ref *refs = grants.op.refs;
+	struct ioctl_gntdev_unmap_grant_ref unmap = { .count = 2 };
+	unsigned char *area;
+
+	for (int i = 0; i < 2; i++)
+		refs[i].ref = own->refs[i];
+	CHECK(ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &grants), 0);
+	area = map(fd, 2, MAP_SHARED, grants.op.index);
+	MAPPED(area);
+	if (area == MAP_FAILED)
+		return;
+	area[7] = 45;
+	TRUE(own->area[7] == 45);
+	CHECK(madvise(area, PAGE, MADV_DONTNEED), 0);
+	own->area[PAGE + 7] = 44;
+	TRUE(area[PAGE + 7] == 44);
+	CHECK(munmap(area, 2 * PAGE), 0);
+	unmap.index = grants.op.index;
+	CHECK(ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &unmap), 0);
+}
+
 static void gntdev(struct own *own)
 {
 	struct ioctl_gntdev_map_grant_ref grant = { .count = 0 };
@@ -400,8 +428,10 @@ static void gntdev(struct own *own)
 	grant.refs[0].ref = own->refs[0];
 	CHECK(ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &grant), 0);
 	CHECK(grant.index, PAGE);
-	if (pv)
+	if (pv) {
 		gntdev_maps(fd, own, grant.index);
+		gntdev_parts(fd, own);
+	}
 	unmap.index = grant.index;
 	unmap.count = 2;
 	CHECK(ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &unmap), -ENOENT);

@@ -16,6 +16,7 @@ pub mod device;
 pub mod dma;
 mod drive;
 pub mod hypervisors;
+pub mod instructions;
 mod machine;
 pub mod net;
 mod priority;
@@ -53,6 +54,10 @@ pub struct Options {
     pub slice: Duration,
     /// What is compared with the kernel's driver; the kernel's driver itself shows how exact the method is.
     pub subject: Driver,
+    /// Whether the functions that were executed are written to the logs, if instructions are counted.
+    pub profile: bool,
+    /// Whether what ours executes becomes its budget, if instructions are counted.
+    pub update: bool,
     /// Where the document goes; nowhere if `None`.
     pub output: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ use crate::host::{Host, Start};
 use crate::machine::MONITOR;
 use crate::nic::Nic;
 use crate::terminal;
-use crate::topology::Topology;
+use crate::topology::{Hypervisor, Topology};
 
 use network::NetworkReport;
 
@@ -120,39 +120,6 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
     host.clean()?;
     host.shutdown()?;
     step.done("");
-    Ok(text)
-}
-
-/// Boots a machine of which only dom0 is of interest; returns what dom0 sees. With `shell` there is one in dom0 first.
-pub fn dom0_only(
-    session: &Session,
-    images: &Images,
-    topology: Topology,
-    shell: bool,
-) -> Result<String> {
-    let dir = session.logs().join("boot");
-    let step = session.ui.step(format!("Booting {topology}"));
-    let host = Host::start(images, &topology, &dir, Start::Boot)?;
-    step.done(&format!("dom0 runs {}", host.kernel));
-    let dom0 = host.dom0();
-    let mode = dom0.sh("cat /sys/hypervisor/guest_type")?;
-    let sees = dom0.sh("nproc; awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo")?;
-    let (cpus, memory) = sees.split_once('\n').unwrap_or((&sees, "?"));
-    let mut text = format!(
-        "{}\ndom0     {mode}, kernel {}, up in {:.1} s, {cpus} processors, {memory} MiB\n",
-        topology.hypervisor.name(),
-        host.kernel,
-        host.boot_time.as_secs_f32()
-    );
-    let _ = writeln!(text, "logs     {}", host.dir().display());
-    if shell {
-        session
-            .ui
-            .suspend(|| println!("{text}A shell in dom0; `exit` ends it."));
-        terminal::attach(dom0, &["bash", "-l"])?;
-        text.clear();
-    }
-    host.shutdown()?;
     Ok(text)
 }
 
@@ -268,11 +235,11 @@ fn describe(images: &Images, host: &Host, seen: &[GuestReport], took: Duration) 
     let dom0 = host.dom0();
     let xen = dom0.sh("xl info | awk -F: '/^xen_(version|caps)/ { print $2 }' | xargs")?;
     let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "Xen      {xen} (package {})",
-        images.userland.xen_version
-    );
+    let toolstack = &images.userland.xen_version;
+    let _ = match host.topology().hypervisor {
+        Hypervisor::Xen => writeln!(text, "Xen      {xen} (package {toolstack})"),
+        Hypervisor::Paravane => writeln!(text, "Paravane {xen} (toolstack {toolstack})"),
+    };
     let mode = dom0.sh("cat /sys/hypervisor/guest_type")?;
     let _ = writeln!(
         text,

@@ -2,6 +2,7 @@
 
 //! What a scenario's test gets to work with: a machine that runs, or the means to start some.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -13,6 +14,7 @@ use crate::health::Health;
 use crate::host::{Host, Start};
 use crate::machine::{Machine, Root};
 use crate::matrix::Cell;
+use crate::solo::{self, SoloGuest, SoloReport};
 use crate::topology::Topology;
 
 /// For a test on a machine that others use too.
@@ -100,14 +102,41 @@ impl<'r> Machines<'r> {
 
     /// Starts a machine and waits for dom0's agent.
     pub fn start(&mut self, topology: &Topology, start: Start) -> Result<Host> {
-        let host = Host::start(self.images, topology, &self.next_dir(), start)?;
+        self.start_with(self.images, topology, start)
+    }
+
+    /// What machines are made of, for a test that has some of other images.
+    pub fn images(&self) -> &'r Images {
+        self.images
+    }
+
+    /// Starts a machine of these images and waits for dom0's agent.
+    pub fn start_with(
+        &mut self,
+        images: &Images,
+        topology: &Topology,
+        start: Start,
+    ) -> Result<Host> {
+        let host = Host::start(images, topology, &self.next_dir(), start)?;
         self.watched.push(host.health().clone());
         Ok(host)
+    }
+
+    /// A folder for files of a test's own, beside the logs.
+    pub fn folder(&self) -> Result<PathBuf> {
+        let folder = self.dir.join("files");
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     /// Starts a machine and waits for nothing: its dom0 has no agent. The test judges what the console says.
     pub fn start_alone(&mut self, topology: &Topology) -> Result<Machine> {
         Machine::start(self.images, topology, &self.next_dir(), Root::Temporary)
+    }
+
+    /// Runs a guest without dom0 to its end.
+    pub fn run_solo(&mut self, guest: &SoloGuest) -> Result<SoloReport> {
+        solo::run(self.images, &self.next_dir(), guest, &mut |_| {})
     }
 
     /// Rounds of a loop: few in the default run, all with `--full`.

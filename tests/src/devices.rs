@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::disk::Disk;
+use crate::guest::{Driver, Guest, Mode};
+use crate::host::Host;
 use crate::remote::Place;
 
 /// Bytes of a disk; what is never written takes no room.
@@ -221,6 +224,38 @@ pub fn checksum(place: &Place, node: &str, mib: u32) -> Result<String> {
         "set -o pipefail; dd if={node} bs=1M count={mib} iflag=direct 2>/dev/null | sha256sum"
     );
     Ok(place.run_for(limit(mib), &script)?.ok()?.stdout)
+}
+
+/// Gives a guest whole disks of dom0 (their nodes there and in the guest), each with `mib` MiB of random data written by one
+/// side and read by the other.
+pub fn check_guest_disks(
+    host: &Host,
+    driver: Driver,
+    mode: Mode,
+    disks: &[(&str, &str)],
+    mib: u32,
+) -> Result<()> {
+    let mut guest = Guest::new("g1", mode);
+    for (node, vdev) in disks {
+        guest = guest.disk(Disk::device(node, vdev));
+    }
+    let (dom0, guest) = (host.dom0(), host.create(guest)?);
+    guest.load_blkfront(driver, "")?;
+    for (node, vdev) in disks {
+        let context = || format!("{node} as {vdev} of a {mode:?} guest");
+        let disk = format!("/dev/{vdev}");
+        let wrote = write_random(&guest, "/tmp", &disk, mib).with_context(context)?;
+        let there = checksum(dom0, node, mib)?;
+        ensure!(wrote == there, "{}: dom0 finds something else", context());
+        let wrote = write_random(dom0, "/disks", node, mib).with_context(context)?;
+        let came = checksum(&guest, &disk, mib)?;
+        ensure!(
+            wrote == came,
+            "{}: the guest finds something else",
+            context()
+        );
+    }
+    guest.shutdown()
 }
 
 /// How long so much data may take on its way.

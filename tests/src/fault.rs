@@ -98,7 +98,7 @@ impl fmt::Display for Fault {
 pub fn of_machine(resets: &str) -> &'static str {
     match resets.lines().any(|line| line == "Triple fault") {
         true => {
-            ", after a triple fault outside of any guest, which is the hypervisor's fault or the emulator's (resets.log)"
+            ", after a triple fault outside of any guest, which is the hypervisor's fault or the emulator's (registers.log)"
         }
         false => "",
     }
@@ -150,7 +150,7 @@ mod tests {
     fn a_machines_own_triple_fault_is_told() {
         assert!(
             of_machine("CPU Reset (CPU 0)\nTriple fault\nCPU Reset (CPU 0)\n")
-                .contains("resets.log")
+                .contains("registers.log")
         );
         assert_eq!(of_machine("CPU Reset (CPU 0)\nEAX=00000000\n"), "");
     }

@@ -15,6 +15,7 @@ use crate::health::Health;
 use crate::machine::MITIGATIONS;
 use crate::nic::Nic;
 use crate::remote::{Output, Place};
+use crate::topology::Topology;
 
 /// How a guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +186,20 @@ impl Guest {
         self
     }
 
+    /// Keeps it on the machine's last processor, where PVH and HVM guests are anyway.
+    #[must_use]
+    pub fn on_last_cpu(self, topology: &Topology) -> Self {
+        match self.mode {
+            Mode::Pv => self.line(&topology.on_last_cpu()),
+            Mode::Pvh | Mode::Hvm => self,
+        }
+    }
+
+    /// How many disks it has.
+    pub(crate) fn disks(&self) -> usize {
+        self.disks.len()
+    }
+
     /// What dom0 has to do before the guest can be created: shell commands.
     pub(crate) fn prepare(&self) -> Vec<String> {
         let disks = self.disks.iter().map(Disk::make);
@@ -318,6 +333,17 @@ impl Domain {
         self.sh(&format!(
             "basename $(readlink -f /sys/block/{vdev}/device/driver/module 2>/dev/null || readlink -f /sys/block/{vdev}/device/driver)"
         ))
+    }
+
+    /// Lets a guest run that was created [stopped](crate::Host::create_stopped).
+    pub fn unpause(&self) -> Result<()> {
+        let script = format!("xl unpause {}", self.name);
+        self.dom0.run(&script)?.ok().map(drop)
+    }
+
+    /// Leaves it to itself: its machine ends next, and the guest with it.
+    pub fn abandon(mut self) {
+        self.gone = true;
     }
 
     /// Attaches a disk.

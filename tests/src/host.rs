@@ -38,10 +38,10 @@ const GOES_ON_LIMIT: Duration = Duration::from_secs(30);
 const DEBUGGED_LIMIT: Duration = Duration::from_secs(600);
 
 /// How long a guest may take from its creation to its agent's answer.
-const GUEST_LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const GUEST_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a guest's kernel, which writes all it has to say, may write nothing meanwhile.
-const GUEST_SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const GUEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// How long the last messages of something that is dead may be on their way.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -81,7 +81,9 @@ impl Host {
             Start::Boot => None,
             Start::BootAndKeep | Start::Snapshot => snapshot::find(images, topology)?,
         };
-        let keeps = start != Start::Boot && snapshot.is_none() && snapshot::is_possible(topology);
+        let accel = topology.accel(&images.acceleration)?;
+        let keeps =
+            start != Start::Boot && snapshot.is_none() && snapshot::is_possible(topology, accel);
         if let (Start::Snapshot, Some(snapshot)) = (start, snapshot) {
             return Self::go_on(images, topology, dir, snapshot);
         }
@@ -111,7 +113,7 @@ impl Host {
     fn gone_on(mut machine: Machine, topology: &Topology, snapshot: &Snapshot) -> Result<Self> {
         let (health, pace) = (machine.health().clone(), machine.pace().clone());
         let log = machine.log();
-        let dom0 = Place::connect(machine.agent()?, &health, &pace, &log)?;
+        let dom0 = Place::connect("dom0", machine.agent()?, &health, &pace, &log)?;
         machine.go_on()?;
         pace.goes_on(&snapshot.speed());
         let kernel = dom0.hello(GOES_ON_LIMIT)?;
@@ -129,10 +131,11 @@ impl Host {
         })
     }
 
-    fn booted(mut machine: Machine, topology: &Topology) -> Result<Self> {
+    /// Waits for dom0 of a machine that was started.
+    pub(crate) fn booted(mut machine: Machine, topology: &Topology) -> Result<Self> {
         let dir = machine.dir().to_owned();
         let (health, pace) = (machine.health().clone(), machine.pace().clone());
-        let dom0 = Place::connect(machine.agent()?, &health, &pace, &machine.log())?;
+        let dom0 = Place::connect("dom0", machine.agent()?, &health, &pace, &machine.log())?;
         let kernel = match topology.debugged {
             true => dom0.hello(DEBUGGED_LIMIT),
             false => dom0.comes_up(DOM0_LIMIT, DOM0_SILENCE),
@@ -284,8 +287,17 @@ impl Host {
 
     /// Creates a guest without waiting for its agent.
     pub fn create_only(&self, guest: &Guest) -> Result<Domain> {
+        self.create_with(guest, "")
+    }
+
+    /// Creates a guest that does not run before [`Domain::unpause`], so that nothing of what it says or does is missed.
+    pub fn create_stopped(&self, guest: &Guest) -> Result<Domain> {
+        self.create_with(guest, "-p")
+    }
+
+    fn create_with(&self, guest: &Guest, options: &str) -> Result<Domain> {
         let name = &guest.name;
-        let domid = self.xl_create(guest, "")?;
+        let domid = self.xl_create(guest, options)?;
         let count = {
             let mut names = self
                 .names

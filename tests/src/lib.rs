@@ -16,7 +16,7 @@
 //!
 //! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`gdb`] stops it at instructions, [`remote`] talks to the agents inside,
 //! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`nic`] connects them ([`vif`]), [`traffic`] goes between them, [`scenario`] and [`runner`] are the
-//! test suite, [`fresh`] has machines on which nothing is installed yet, and [`boot`] is the demonstration behind `cargo xtask boot`.
+//! test suite, [`fresh`] has machines on which nothing is installed yet, [`boot`] is the demonstration behind `cargo xtask boot`, [`solo`] a guest without dom0, and [`run`] runs one command on a kernel of the user's.
 //!
 //! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
 
@@ -42,11 +42,13 @@ pub mod overlay;
 pub mod pace;
 pub mod passed;
 pub mod remote;
+pub mod run;
 pub mod runner;
 pub mod scenario;
 pub mod scenarios;
 pub mod selection;
 pub mod snapshot;
+pub mod solo;
 pub mod tables;
 pub mod terminal;
 pub mod topology;

@@ -7,6 +7,8 @@
 
 mod boot_disk;
 mod command_line;
+mod end;
+pub mod guest_disks;
 mod monitor;
 
 use std::fs::{self, File};
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kbuild::Images;
+use kbuild::accel::Accel;
 
 use crate::console::{Judge, Watcher};
 use crate::health::Health;
@@ -29,16 +32,17 @@ use crate::topology::{Devices, Hypervisor, Kernel, Loader, Topology};
 use crate::{devices, passed, tables};
 
 use boot_disk::BOOT_DISK;
-pub use command_line::{EAGER_FPU, MITIGATIONS, qemu as arguments};
+pub use command_line::{BARE, EAGER_FPU, MITIGATIONS, qemu as arguments};
+use end::Ender;
 
 /// How often what is new on the console is judged.
-const JUDGED_EVERY: Duration = Duration::from_millis(150);
+pub(crate) const JUDGED_EVERY: Duration = Duration::from_millis(150);
 
 /// How long UEFI's firmware and GRUB may take.
 const FIRMWARE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long QEMU may take to make its sockets.
-const SOCKET_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const SOCKET_LIMIT: Duration = Duration::from_secs(20);
 
 /// The console's log.
 const CONSOLE: &str = "xen-and-dom0.log";
@@ -52,8 +56,23 @@ pub const MONITOR: &str = "monitor.sock";
 /// The socket of QEMU's debugger stub, if the machine is [debugged](Topology::debugged).
 pub const DEBUGGER: &str = "debugger.sock";
 
+/// The record of what the emulator counted, in the machine's folder, if the machine is [counted](Topology::counted).
+pub const COUNTS: &str = "counts.log";
+
+/// Where QEMU finds the plugin that counts.
+const COUNTER: &str = "/vm/counter.so";
+
 /// Where QEMU finds the image of dom0's root disk.
 const ROOT_IMAGE: &str = "/vm/root.img";
+
+/// Where QEMU finds the disk with a guest's kernel.
+const GUEST_KERNEL: &str = "/vm/guest-kernel.img";
+
+/// Where QEMU finds the folder of this machine that a guest sees; an empty one if there is none.
+const SHARED: &str = "/vm/shared";
+
+/// By what name dom0 mounts that.
+pub const SHARED_TAG: &str = "shared";
 
 /// Where QEMU finds a snapshot.
 const KEPT: &str = "/vm/snapshot";
@@ -78,6 +97,7 @@ pub struct Machine {
     loader: Loader,
     cpus: u32,
     _console: Watcher,
+    _end: Ender,
 }
 
 impl Machine {
@@ -86,7 +106,7 @@ impl Machine {
     pub fn start(images: &Images, topology: &Topology, dir: &Path, root: Root<'_>) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         match topology.devices {
-            Devices::None | Devices::Debian => {}
+            Devices::None | Devices::Debian | Devices::GuestKernel => {}
             Devices::Real => devices::make_files(dir)?,
             Devices::Passed => passed::prepare(dir)?,
         }
@@ -108,10 +128,11 @@ impl Machine {
         if topology.loader != Loader::Qemu {
             boot_disk::write(images, topology, dir, [&hypervisor, &kernel, &initrd])?;
         }
+        let accel = topology.accel(&images.acceleration)?;
         let mut command = images
             .qemu
             .command("qemu-system-x86_64")
-            .args(arguments(topology, root))
+            .args(arguments(topology, root, accel))
             .ro_bind(hypervisor, "/vm/xen")
             .ro_bind(kernel, "/vm/kernel")
             .ro_bind(initrd, "/vm/initrd")
@@ -119,12 +140,33 @@ impl Machine {
             .ro_bind(payload, "/vm/payload.img")
             .bind(dir, "/vm/run")
             .current_dir("/vm/run");
+        if accel == Accel::Kvm {
+            command = command.device("/dev/kvm");
+        }
         if topology.loader == Loader::GrubByUefi {
             let [code, _] = images.grub()?.firmware();
             command = command.ro_bind(code, "/vm/firmware.fd");
         }
+        if !topology.misbehaving_guest.is_empty() {
+            let guest = images.hypervisor()?.misbehaving_guest();
+            command = command.ro_bind(guest, "/vm/guest");
+        }
+        if topology.counted {
+            command = command.ro_bind(images.counter()?.plugin(), COUNTER);
+        }
         if topology.devices == Devices::Debian {
             command = command.ro_bind(images.debian()?.disk(), "/vm/debian.img");
+        }
+        if topology.devices == Devices::GuestKernel {
+            command = command.ro_bind(images.guest_kernel()?.disk(), GUEST_KERNEL);
+            command = guest_disks::prepare(dir, images.guest_disks(), command)?;
+            command = match images.shared_folder() {
+                Some(folder) => command.ro_bind(folder, SHARED),
+                None => command.dir(SHARED),
+            };
+            if images.has_network() {
+                command = command.network();
+            }
         }
         match root {
             Root::Temporary => {}
@@ -154,6 +196,7 @@ impl Machine {
             loader: topology.loader,
             cpus: topology.cpus,
             _console,
+            _end: Ender::start(dir.to_owned(), topology.cpus),
         })
     }
 
@@ -273,6 +316,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
         devices::remove_files(&self.dir);
+        guest_disks::remove(&self.dir);
         let _ = fs::remove_file(self.dir.join(snapshot::ROOT));
         let _ = fs::remove_file(self.dir.join(BOOT_DISK));
         let _ = fs::remove_dir_all(self.dir.join(BOOT_DISK));

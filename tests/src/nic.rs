@@ -14,6 +14,11 @@ use crate::guest::{Domain, Driver};
 /// The queues that the back end offers unless a [`Nic`] says otherwise.
 const QUEUES: u32 = 4;
 
+/// The host on bridge 0 that leads outside, and the one that knows names, if QEMU's network is on that bridge.
+pub const GATEWAY: u32 = 254;
+/// See [`GATEWAY`].
+pub const NAMES: u32 = 253;
+
 /// A guest's network interface.
 #[derive(Clone, Debug)]
 pub struct Nic {

@@ -14,21 +14,6 @@ pub const OURS: &str = "overlay";
 /// The one with every object in C.
 pub const IN_C: &str = "overlay-c";
 
-/// A function of the C object that no other has, for each switch.
-const C_ONLY: &[(&str, &str)] = &[
-    ("swiotlb", "xen_swiotlb_map_phys"),
-    ("pci", "xen_initdom_setup_msi_irqs"),
-    ("pci", "xen_pci_notifier"),
-    ("acpi", "xen_acpi_notify_hypervisor_state"),
-];
-
-/// Crates that are in the image only if they are ours, for each switch.
-const CRATES: &[(&str, &str)] = &[
-    ("swiotlb", "11xen_swiotlb"),
-    ("pci", "7xen_pci"),
-    ("acpi", "8xen_acpi"),
-];
-
 /// Whether dom0's kernel is [`OURS`]; for scenarios that run on that one and on [`IN_C`].
 pub fn is_ours(host: &Host) -> bool {
     !host.kernel.ends_with(&format!("-{IN_C}"))
@@ -56,22 +41,27 @@ fn has_ours(release: &str, switch: &str) -> Result<bool> {
 
 /// An error unless the running kernel, of this release, has our objects and those of C as its profile says.
 pub fn check_objects(place: &Place, release: &str) -> Result<()> {
-    for (switch, function) in C_ONLY {
-        let found = place.sh(&format!(
-            "grep -c ' [tT] {function}$' /proc/kallsyms || true"
-        ))?;
-        let wanted = if has_ours(release, switch)? { "0" } else { "1" };
+    for switch in overlay::SWITCHES {
+        let ours = has_ours(release, switch.name)?;
+        for object in switch.theirs {
+            let function = object.function;
+            let found = place.sh(&format!(
+                "grep -c ' [tT] {function}$' /proc/kallsyms || true"
+            ))?;
+            let wanted = if ours { "0" } else { "1" };
+            ensure!(
+                found.trim() == wanted,
+                "{}: the running kernel has {found} functions {function}, not {wanted}",
+                switch.name
+            );
+        }
+        // Functions of our crate are in the image only if the object is.
+        let mark = switch.crate_mark();
+        let found = place.sh(&format!("grep -c '_R.*{mark}' /proc/kallsyms || true"))?;
         ensure!(
-            found.trim() == wanted,
-            "{switch}: the running kernel has {found} functions {function}, not {wanted}"
-        );
-    }
-    for (switch, name) in CRATES {
-        // A Rust name, in version 0 mangling.
-        let found = place.sh(&format!("grep -c '_R.*{name}' /proc/kallsyms || true"))?;
-        ensure!(
-            (found.trim() != "0") == has_ours(release, switch)?,
-            "{switch}: {found} functions of crate {name}"
+            (found.trim() != "0") == ours,
+            "{}: {found} functions of crate {mark}",
+            switch.name
         );
     }
     Ok(())
@@ -89,14 +79,5 @@ mod tests {
         assert_eq!(ours("7.3.4-overlay-c"), [false; 3]);
         assert_eq!(ours("7.3.4-overlay-no-pci"), [true, false, true]);
         assert!(has_ours("7.3.4-amd64", "pci").is_err());
-    }
-
-    #[test]
-    fn every_switch_is_looked_at() {
-        for switch in overlay::SWITCHES {
-            let is = |(of, _): &&(&str, &str)| *of == switch.name;
-            assert!(C_ONLY.iter().any(|entry| is(&entry)), "{}", switch.name);
-            assert!(CRATES.iter().any(|entry| is(&entry)), "{}", switch.name);
-        }
     }
 }

@@ -61,8 +61,9 @@ enum Out {
 }
 
 impl Place {
-    /// Connects to dom0's agent over the machine's socket; its reader thread ends with the stream.
+    /// Connects to the agent that a machine's socket leads to; its reader thread ends with the stream.
     pub(crate) fn connect(
+        name: &str,
         stream: UnixStream,
         health: &Health,
         pace: &Pace,
@@ -70,10 +71,10 @@ impl Place {
     ) -> Result<Self> {
         let mut input = stream.try_clone()?;
         let out = Out::Stream(Mutex::new(stream));
-        let place = Self::new("dom0", health.clone(), pace.clone(), log, out);
+        let place = Self::new(name, health.clone(), pace.clone(), log, out);
         let reader = place.clone();
         thread::Builder::new()
-            .name("dom0's agent".into())
+            .name(format!("{name}'s agent"))
             .spawn(move || {
                 let end = loop {
                     match wire::read_frame(&mut input) {
@@ -86,10 +87,10 @@ impl Place {
                         Err(error) => break error.into(),
                     }
                 };
-                reader
-                    .0
-                    .health
-                    .died(format!("the connection to dom0's agent ended: {end:#}"));
+                reader.0.health.died(format!(
+                    "the connection to {}'s agent ended: {end:#}",
+                    reader.name()
+                ));
             })?;
         Ok(place)
     }

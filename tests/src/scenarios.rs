@@ -3,38 +3,46 @@
 //! All scenarios, one file a subject.
 
 mod blkfront;
+mod count;
 mod devfile;
 mod dom0;
 mod fresh;
 mod guide;
 mod harness;
+mod hostile;
 mod hypervisor;
 mod netfront;
 mod overlay;
 mod pcifront;
 mod plumbing;
 mod resources;
+mod run;
 mod swiotlb;
+mod time;
 
 use crate::scenario::{Scenario, Variant};
 
 /// Every scenario on everything that it runs on, in the order of this list within a topology.
 pub fn all() -> Vec<Variant> {
-    let groups: [&[Scenario]; 12] = [
+    let groups: &[&[Scenario]] = &[
         fresh::SCENARIOS,
         dom0::SCENARIOS,
         harness::SCENARIOS,
+        run::SCENARIOS,
+        count::SCENARIOS,
         &blkfront::scenarios(),
         &netfront::scenarios(),
         &pcifront::scenarios(),
+        &hostile::scenarios(),
         devfile::SCENARIOS,
         overlay::SCENARIOS,
         plumbing::SCENARIOS,
         swiotlb::SCENARIOS,
+        time::SCENARIOS,
         guide::SCENARIOS,
         &hypervisor::scenarios(),
     ];
-    let scenarios = groups.into_iter().flatten();
+    let scenarios = groups.iter().copied().flatten();
     scenarios.flat_map(Scenario::variants).collect()
 }
 

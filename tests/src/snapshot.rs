@@ -15,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kbuild::accel::Accel;
 use kbuild::{CacheEntry, Digest, Images};
 
 pub use overlay::write as write_overlay;
@@ -41,21 +42,28 @@ pub struct Snapshot {
 }
 
 /// Whether machines like this can be kept. Not those whose loader, devices or debugger are part of what is tested, and none with an
-/// IOMMU: QEMU cannot put down the state of its own.
-pub fn is_possible(topology: &Topology) -> bool {
-    let plain = topology.devices == Devices::None
-        && topology.kernel == Kernel::Unpacked
-        && topology.loader == Loader::Qemu;
-    let special = topology.misleading || topology.restarts || topology.debugged;
-    // A PVH dom0 under Xen always has one.
-    let iommu =
-        topology.iommu || topology.hypervisor == Hypervisor::Xen && topology.dom0 == Dom0::Pvh;
-    plain && !special && !iommu && topology.toolstack()
+/// IOMMU: QEMU cannot put down the state of its own. None with Paravane, under which dom0 is a guest of the processor's: QEMU was seen
+/// to refuse what it had put down of a processor that was in one. None by KVM, which boots within seconds; how much of a hypervisor in it is put
+/// down depends on the machine.
+pub fn is_possible(topology: &Topology, accel: Accel) -> bool {
+    // A guest's kernel is not a part of the machine: what is on that disk is read after the snapshot only.
+    let devices = matches!(topology.devices, Devices::None | Devices::GuestKernel);
+    let plain = devices && topology.kernel == Kernel::Unpacked && topology.loader == Loader::Qemu;
+    let special = topology.misleading
+        || topology.restarts
+        || topology.debugged
+        || topology.counted
+        || !topology.misbehaving_guest.is_empty();
+    // A PVH dom0 under Xen always has an IOMMU, and is a guest of the processor's too.
+    let state =
+        topology.iommu || topology.dom0 == Dom0::Pvh || topology.hypervisor == Hypervisor::Paravane;
+    accel == Accel::Tcg && plain && !special && !state && topology.toolstack()
 }
 
 /// The kept machine, if there is one.
 pub fn find(images: &Images, topology: &Topology) -> Result<Option<Snapshot>> {
-    if !is_possible(topology) {
+    let accel = topology.accel(&images.acceleration)?;
+    if !is_possible(topology, accel) {
         return Ok(None);
     }
     let entry = images.cache.find("snapshot", &key(images, topology)?)?;
@@ -115,7 +123,7 @@ fn key(images: &Images, topology: &Topology) -> Result<String> {
         .with_all("file", files.iter().map(|file| file.display().to_string()))
         .with("qemu", images.qemu.key())
         .with("processor", processor())
-        .with_all("argument", arguments(topology, Root::Temporary));
+        .with_all("argument", arguments(topology, Root::Temporary, Accel::Tcg));
     Ok(key.hex())
 }
 
@@ -133,12 +141,22 @@ mod tests {
 
     #[test]
     fn machines_that_cannot_or_must_not_be_kept_are_not() {
+        let is_possible = |topology: &Topology| is_possible(topology, Accel::Tcg);
+        assert!(!super::is_possible(&Topology::PV, Accel::Kvm));
         assert!(is_possible(&Topology::PV));
         assert!(is_possible(&Topology::PV.with_our_device_files()));
-        assert!(is_possible(&Topology::PARAVANE));
+        assert!(!is_possible(&Topology::PARAVANE));
+        assert!(is_possible(&Topology {
+            devices: Devices::GuestKernel,
+            ..Topology::PV
+        }));
         for topology in [
             Topology::PVH,
             Topology::PASSED,
+            Topology {
+                devices: Devices::Debian,
+                ..Topology::PV
+            },
             Topology::PV_REAL,
             Topology::PARAVANE_REAL,
             Topology::PARAVANE.on_xen(),

@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::thread;
 
+use agent::message::Exit;
 use anyhow::{Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -13,8 +14,8 @@ use crate::remote::Place;
 /// What a user types to leave when the shell does not end: the key of xl's console.
 const LEAVE: u8 = 0x1d;
 
-/// Runs a command on a terminal in some place and connects it with ours until it ends.
-pub fn attach(place: &Place, argv: &[&str]) -> Result<()> {
+/// Runs a command on a terminal in some place and connects it with ours until it ends. Returns how it ended.
+pub fn attach(place: &Place, argv: &[&str]) -> Result<Exit> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         bail!("a console needs a terminal, but standard input is none");

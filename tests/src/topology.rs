@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+use anyhow::Result;
+use kbuild::accel::{Accel, AccelNeed, Acceleration};
+
 use crate::guest::Mode;
 use crate::tables::SECOND_MADT;
 
@@ -38,6 +41,10 @@ pub enum Devices {
     Passed,
     /// A third virtio disk with a user's Debian for a guest: see [`kbuild::image::debian`].
     Debian,
+    /// What a guest of a user's kernel has: a third virtio disk with the kernel ([`kbuild::image::GuestKernel`]), others for
+    /// its disks ([`crate::machine::guest_disks`]), a network interface, and a folder of this machine. What is behind them is
+    /// another each time that the machine goes on from its snapshot.
+    GuestKernel,
 }
 
 /// Which hypervisor runs the machine.
@@ -112,6 +119,10 @@ pub struct Topology {
     pub restarts: bool,
     /// Whether it stands still until a debugger connects: see [`crate::gdb`].
     pub debugged: bool,
+    /// Whether the emulator counts what is executed between marks: see [`counter`].
+    pub counted: bool,
+    /// Arguments of a misbehaving guest that the Paravane hypervisor starts beside dom0; empty for none.
+    pub misbehaving_guest: &'static str,
     /// Words for the hypervisor's command line.
     pub xen_args: &'static str,
     /// Words for dom0's kernel command line.
@@ -134,6 +145,8 @@ impl Topology {
         loader: Loader::Qemu,
         restarts: false,
         debugged: false,
+        counted: false,
+        misbehaving_guest: "",
         xen_args: "",
         dom0_args: "",
     };
@@ -163,7 +176,8 @@ impl Topology {
     pub const PARAVANE: Self = Self {
         hypervisor: Hypervisor::Paravane,
         dom0: Dom0::Pvh,
-        cpus: 2,
+        // The first one runs no vCPUs in QEMU's emulation.
+        cpus: 3,
         memory: 2560,
         ..Self::PV
     };
@@ -256,12 +270,27 @@ impl Topology {
         !self.dom0_args.contains("paravane.toolstack=none")
     }
 
+    /// What executes its instructions.
+    ///
+    /// # Errors
+    ///
+    /// If the user wants KVM, and KVM cannot run it.
+    pub fn accel(&self, acceleration: &Acceleration) -> Result<Accel> {
+        match self.hypervisor {
+            // What counts is a plugin of QEMU's translation.
+            _ if self.counted => Ok(Accel::Tcg),
+            // PV domains need no virtualization, but nearly all machines here have others.
+            Hypervisor::Xen => acceleration.choose(AccelNeed::Nested),
+            Hypervisor::Paravane => acceleration.choose(AccelNeed::NestedSvm),
+        }
+    }
+
     /// The line of xl's configuration that says where a guest runs, or nothing.
     ///
-    /// QEMU's emulated SVM mixes up guest and host when two processors run hardware-assisted guests at the same time
-    /// and one of them changes from one virtual processor to another: a guest with four virtual processors on two
-    /// dies of a triple fault within seconds. So all PVH and HVM guests run on one processor. PV guests, among them dom0, do
-    /// not use SVM and run anywhere; a PVH dom0 keeps to processors of its own.
+    /// QEMU's emulated SVM mixes up guest and host on the first processor when another one restores the state of its FPU
+    /// (docs/design/machines.md): a guest with four virtual processors on two dies of a triple fault within seconds. So all
+    /// PVH and HVM guests run on one processor, the last. PV guests, among them dom0, do not use SVM and run anywhere; a
+    /// PVH dom0 keeps to processors of its own.
     pub fn placement(&self, mode: Mode) -> String {
         match mode {
             Mode::Pv => String::new(),
@@ -294,6 +323,7 @@ impl fmt::Display for Topology {
             Devices::Real => write!(f, ", disks and networks")?,
             Devices::Passed => write!(f, ", devices to pass on")?,
             Devices::Debian => write!(f, ", a guest's Debian")?,
+            Devices::GuestKernel => write!(f, ", a guest's kernel")?,
         }
         match self.kernel {
             Kernel::Unpacked => {}
@@ -304,6 +334,9 @@ impl fmt::Display for Topology {
             Loader::Qemu => {}
             Loader::Grub => write!(f, ", GRUB")?,
             Loader::GrubByUefi => write!(f, ", GRUB by UEFI")?,
+        }
+        if !self.misbehaving_guest.is_empty() {
+            write!(f, ", beside a misbehaving guest")?;
         }
         for args in [self.xen_args, self.dom0_args] {
             if !args.is_empty() {

@@ -4,6 +4,7 @@
 
 mod access;
 mod boot;
+mod debug;
 mod traps;
 
 pub use access::{
@@ -11,4 +12,5 @@ pub use access::{
     wild_control_registers, write, write_msr, write_port,
 };
 pub use boot::{StartInfo, scratch_frame};
+pub use debug::{icebp, single_steps, watched_write};
 pub use traps::{halt, triple_fault};

@@ -8,6 +8,7 @@
 
 #[allow(unsafe_code)]
 mod arch;
+mod debugging;
 mod hypercalls;
 mod machine;
 mod port_strings;
@@ -30,6 +31,8 @@ fn start(info: &StartInfo) -> ! {
     let mut random = Random::new(options.seed);
     let honest = hypercalls::Honest::ask();
 
+    debugging::check();
+    honest.still("debugging", &scratch);
     let counts = hypercalls::random(options.calls, &scratch, &mut random);
     honest.still("hypercalls", &scratch);
     report::say(format_args!(
@@ -44,11 +47,11 @@ fn start(info: &StartInfo) -> ! {
     honest.still("instructions", &scratch);
     machine::ports(&mut random);
     honest.still("ports", &scratch);
-    port_strings::try_all(&mut random);
+    port_strings::try_all(options.devices, &mut random);
     honest.still("port strings", &scratch);
     machine::pci(&mut random);
     honest.still("PCI", &scratch);
-    machine::memory(&scratch, &mut random);
+    machine::memory(options.image, &scratch, &mut random);
     honest.still("memory", &scratch);
     report::say(format_args!("all done; the end is {:?}", options.end));
     arch::end(options.end);

@@ -13,6 +13,10 @@ pub struct Options {
     pub end: End,
     /// The machine's memory in MiB, `memory=N`.
     pub memory: u64,
+    /// Whether it has PCI's configuration ports, as dom0 has, `devices=N`. Where there are none, ports read as ones.
+    pub devices: bool,
+    /// Whether the hypervisor's image is at addresses where it has no memory, as for dom0, `image=N`.
+    pub image: bool,
 }
 
 /// How the guest ends.
@@ -60,6 +64,8 @@ impl Options {
             calls: 10_000,
             memory: 1024,
             end: End::TripleFault,
+            devices: true,
+            image: true,
         };
         for word in line.split_ascii_whitespace() {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -69,6 +75,8 @@ impl Options {
                 "calls" => options.calls = value,
                 "memory" => options.memory = value,
                 "end" => options.end = End::of(value),
+                "devices" => options.devices = value != 0,
+                "image" => options.image = value != 0,
                 _ => {}
             }
         }
@@ -84,6 +92,8 @@ mod tests {
     fn words_are_read_in_any_order() {
         let options = Options::parse("console=hvc0 calls=5  seed=77 seed=x memory=");
         assert_eq!(Options::parse("end=10").end, End::ExchangeWithDevice);
+        assert!(options.devices && !Options::parse("devices=0").devices);
+        assert!(options.image && !Options::parse("image=0").image);
         assert_eq!((options.seed, options.calls, options.memory), (77, 5, 1024));
     }
 }

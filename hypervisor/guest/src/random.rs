@@ -2,6 +2,8 @@
 
 //! A pseudo-random number generator (xorshift64*, Vigna 2016).
 
+use core::num::NonZeroU64;
+
 /// The generator's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
@@ -10,7 +12,8 @@ impl Random {
     /// Starts from a seed.
     pub fn new(seed: u64) -> Self {
         // The state must not be 0; the first numbers of similar seeds are dropped.
-        let mut random = Self(seed ^ 0x9e37_79b9_7f4a_7c15 | 1);
+        let state = NonZeroU64::new(seed ^ 0x9e37_79b9_7f4a_7c15);
+        let mut random = Self(state.map_or(1, NonZeroU64::get));
         for _ in 0..8 {
             random.next();
         }
@@ -44,6 +47,8 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -55,6 +60,10 @@ mod tests {
         assert_eq!(numbers(1), numbers(1));
         assert_ne!(numbers(1), numbers(2));
         assert_ne!(numbers(0), [0; 3]);
+        // Each seed has numbers of its own: a test of ten in a row tries ten.
+        let all: BTreeSet<_> = (1000..2000).map(numbers).collect();
+        assert_eq!(all.len(), 1000);
+        assert_ne!(numbers(0x9e37_79b9_7f4a_7c15), [0; 3]);
     }
 
     #[test]

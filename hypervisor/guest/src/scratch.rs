@@ -12,7 +12,8 @@
 //! | 17 | a frame without RAM |
 //!
 //! An address shortly before a boundary is straddling. Arguments never point to other memory of the guest, so
-//! hypercalls do not change the guest itself.
+//! hypercalls do not change the guest itself. Nor do they name its frames: so no words of the window are read across each
+//! other, as 0x13 behind the high byte of another word, a zero, would be frame 0x1300.
 
 use crate::random::Random;
 
@@ -20,6 +21,8 @@ use crate::random::Random;
 pub const START: u64 = 0x40_0000_0000;
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
+/// Bytes in a word.
+const WORD: u64 = 8;
 /// Number of read-only pages at the window's start.
 pub const READ_ONLY: u64 = 2;
 /// Number of pages with RAM, read-only ones included.
@@ -54,23 +57,26 @@ impl Scratch {
     /// An address in memory that can be written to, with room for `room` bytes behind it.
     pub fn good(random: &mut Random, room: u64) -> u64 {
         let span = (MEMORY - READ_ONLY) * PAGE - room;
-        page(READ_ONLY) + random.below(span) / 8 * 8
+        page(READ_ONLY) + random.below(span) / WORD * WORD
     }
 
-    /// An invalid address, or one that becomes invalid within the argument.
+    /// An invalid address, or one that becomes invalid within the argument. If whole words can be read from it, it is
+    /// aligned.
     pub fn bad(random: &mut Random) -> u64 {
         let near = 1 + random.below(64);
-        match random.below(9) {
+        let words = near.next_multiple_of(WORD);
+        match random.below(10) {
             0 => near,
             // Across the end of readable or of writable memory.
-            1 => page(MEMORY) - near,
-            2 => page(READ_ONLY) - near,
-            3 => page(random.below(READ_ONLY)) + random.below(PAGE),
-            4 => page(MEMORY) + random.below(2 * PAGE),
-            5 => page(HYPERVISORS) + random.below(PAGE),
-            6 => page(NOTHING) + random.below(PAGE),
+            1 => page(MEMORY) - words,
+            2 => page(MEMORY) - near % WORD,
+            3 => page(READ_ONLY) - words,
+            4 => page(random.below(READ_ONLY)) + random.below(PAGE) / WORD * WORD,
+            5 => page(MEMORY) + random.below(2 * PAGE),
+            6 => page(HYPERVISORS) + random.below(PAGE),
+            7 => page(NOTHING) + random.below(PAGE),
             // Non-canonical ones, and the last ones of the address space.
-            7 => 0x8000_0000_0000 | random.next() >> 17,
+            8 => 0x8000_0000_0000 | random.next() >> 17,
             _ => u64::MAX - near,
         }
     }
@@ -120,6 +126,11 @@ mod tests {
             assert!(
                 !memory.contains(&bad) || bad >= page(MEMORY) - 64,
                 "{bad:#x}"
+            );
+            let readable = page(0)..page(MEMORY) - (WORD - 1);
+            assert!(
+                !readable.contains(&bad) || bad % WORD == 0,
+                "words are read across each other at {bad:#x}"
             );
         }
     }

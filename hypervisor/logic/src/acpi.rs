@@ -3,7 +3,9 @@
 //! ACPI tables of a PVH dom0: which of the firmware's tables it gets, and those that are made for it, MADT, XSDT and
 //! RSDP (ACPI specification 6.5, chapters 5.2.5 to 5.2.12).
 
+pub mod guest;
 pub mod madt;
+pub mod soft_off;
 
 use alloc::vec::Vec;
 
@@ -124,6 +126,38 @@ mod tests {
     fn the_rsdps_two_sums_are_zero() {
         let rsdp = rsdp(&OEM, 0x1234_5678_9abc);
         assert_eq!((checksum(&rsdp[..20]), checksum(&rsdp)), (0, 0));
+    }
+
+    #[test]
+    fn the_rsdp_leads_to_the_xsdt_and_that_to_the_tables() {
+        let rsdp = rsdp(&OEM, 0x1234_5678_9abc);
+        assert_eq!((&rsdp[..8], &rsdp[9..15]), (&b"RSD PTR "[..], &OEM.id[..]));
+        // Revision 2, 36 bytes.
+        assert_eq!((rsdp[15], &rsdp[20..24]), (2, &[36, 0, 0, 0][..]));
+        assert_eq!(rsdp[24..32], 0x1234_5678_9abc_u64.to_le_bytes());
+        let tables = [0xbffe_0000, 0x1_0000_0000_u64];
+        let xsdt = xsdt(&OEM, tables);
+        assert!(is_valid(&xsdt) && xsdt.starts_with(b"XSDT"));
+        assert_eq!(xsdt[HEADER..], tables.map(u64::to_le_bytes).concat());
+    }
+
+    #[test]
+    fn a_table_needs_a_header_its_length_and_its_checksum() {
+        let good = table(*b"TEST", 3, &OEM, &[1, 2, 3, 4]);
+        assert!(is_valid(&good));
+        let mut damaged = good.clone();
+        damaged[HEADER] += 1;
+        assert!(!is_valid(&damaged), "the checksum is wrong");
+        let longer = [&good[..], &[0]].concat();
+        assert!(
+            !is_valid(&longer),
+            "the length is wrong, the checksum is not"
+        );
+        let mut short = vec![0; HEADER - 1];
+        short[LENGTH] = HEADER as u8 - 1;
+        short[CHECKSUM] = checksum(&short);
+        assert!(!is_valid(&short), "there is less than a header");
+        assert_eq!(checksum(&[1, 2, 0xff]), 0xfe);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The CPUID policy of a PVH domain: the hypervisor's own leaves, and which features of the processor a guest has.
+//! The CPUID policy of a PVH domain: the hypervisor's own leaves, and which features of the processor a guest has. What
+//! the toolstack changes of it for a domain is in [`policy`].
+
+pub mod policy;
 
 use crate::hypercall::version::{MAJOR, MINOR};
 use crate::msr::HYPERCALL_MSR;

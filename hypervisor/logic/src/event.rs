@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The event channels of one domain: what its ports are bound to ([`ports`]), and how they are marked pending, in the
-//! 2-level ABI ([`two_level`]) or the FIFO ABI ([`fifo`]).
+//! The event channels of one domain: what its ports are bound to ([`ports`]), and where the memory is in which they are
+//! marked pending, in the 2-level ABI ([`two_level`]) or the FIFO ABI ([`fifo`]). How they are marked is in crate
+//! [`xen_event`], which has the guest's half too.
 //!
 //! Channels between domains are in [`crate::system`]. Guest memory is changed by atomic operations at machine addresses
 //! and never trusted: whatever a guest writes there, only its own events suffer.
@@ -17,8 +18,10 @@ use alloc::vec::Vec;
 pub use fifo::Fifo;
 pub use ports::{Binding, Port, Ports};
 use xen_abi::event_channel::NR_CHANNELS_2L;
-use xen_abi::event_channel::fifo::{NR_CHANNELS, PRIORITY_MIN};
+use xen_abi::event_channel::fifo::NR_CHANNELS;
 use xen_abi::vcpu::VcpuInfo;
+use xen_event::Raised;
+use xen_event::fifo::Priority;
 
 /// vCPUs that have a `vcpu_info` in the shared info page (`XEN_LEGACY_MAX_VCPUS`).
 const LEGACY_VCPUS: u32 = 32;
@@ -56,6 +59,16 @@ pub struct SetPending {
     pub newly_pending: bool,
     /// The vCPU to notify, if any.
     pub notify: Option<u32>,
+}
+
+impl SetPending {
+    /// The result for a port that notifies a vCPU.
+    fn of(raised: Raised, vcpu: u32) -> Self {
+        Self {
+            newly_pending: raised.newly_pending,
+            notify: raised.notify.then_some(vcpu),
+        }
+    }
 }
 
 /// A domain's event channels.
@@ -161,7 +174,7 @@ impl Events {
     pub fn is_pending(&self, memory: &impl MachineMemory, areas: &SharedAreas, port: u32) -> bool {
         match &self.fifo {
             Some(fifo) => fifo.is_pending(memory, port),
-            None => port < NR_CHANNELS_2L && two_level::is_pending(memory, areas, port),
+            None => two_level::is_pending(memory, areas, port),
         }
     }
 
@@ -171,10 +184,7 @@ impl Events {
         if self.fifo.is_none() {
             return Err(Errno::ENOSYS);
         }
-        if priority > PRIORITY_MIN {
-            return Err(Errno::EINVAL);
-        }
-        state.priority = priority as u8;
+        state.queue.priority = Priority::new(priority).ok_or(Errno::EINVAL)?;
         Ok(())
     }
 
@@ -195,8 +205,8 @@ impl Events {
         fifo.set_control(vcpu, page, offset)?;
         // A port that is pending in the 2-level ABI is set pending again once its event word exists.
         for (port, state) in self.ports.bound_mut() {
-            state.pending = port < NR_CHANNELS_2L && two_level::is_pending(memory, areas, port);
-            state.priority = xen_abi::event_channel::fifo::PRIORITY_DEFAULT as u8;
+            state.queue.pending = two_level::is_pending(memory, areas, port);
+            state.queue.priority = Priority::DEFAULT;
         }
         self.fifo = Some(fifo);
         Ok(())
@@ -210,7 +220,7 @@ impl Events {
         };
         let new = fifo.expand(page).map_err(|page| (Errno::ENOSPC, page))?;
         let waiting = |(port, state): (u32, &mut Port)| {
-            (new.contains(&port) && state.pending).then_some(port)
+            (new.contains(&port) && state.queue.pending).then_some(port)
         };
         Ok(self.ports.bound_mut().filter_map(waiting).collect())
     }

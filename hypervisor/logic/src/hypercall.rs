@@ -8,8 +8,9 @@
 //! A long hypercall is preempted: it does a part of its work, and the guest makes it again with arguments for what is
 //! left ([`Reply::Continuation`]), so that interrupts are taken in between.
 
-mod bitmap;
+pub mod bitmap;
 mod command;
+mod commands;
 pub mod console;
 pub mod domctl;
 pub mod event_channel;
@@ -17,6 +18,7 @@ pub mod grant_table;
 pub mod hvm;
 pub mod memory;
 pub mod multicall;
+pub mod page;
 pub mod physdev;
 pub mod platform;
 pub mod sched;
@@ -75,6 +77,8 @@ pub struct HypercallOutcome {
     pub continuation: Option<[u64; 5]>,
     /// Set if this hypercall and subcommand failed for the first time, which is worth a message.
     pub first_error: Option<crate::trace::Key>,
+    /// Its number and subcommand.
+    pub key: crate::trace::Key,
 }
 
 /// What a hypercall's function returns to the dispatcher.
@@ -125,8 +129,10 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
             action: VcpuAction::Resume,
             continuation: None,
             first_error: None,
+            key: trace_key(&call, 0),
         };
     }
+    caller.system.trace.command = 0;
     let result = if call.long_mode {
         do_hypercall(caller, call.number, call.args)
     } else {
@@ -138,18 +144,19 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         Ok(Reply::Continuation(args, action)) => (0, action, Some(args)),
         Err(errno) => (errno.register(), VcpuAction::Resume, None),
     };
-    let key = trace_key(&call);
+    let key = trace_key(&call, caller.system.trace.command);
     let first_error = continuation.is_none() && caller.system.trace.count(key, value as i64);
     HypercallOutcome {
         value,
         action,
         continuation,
         first_error: first_error.then_some(key),
+        key,
     }
 }
 
-/// Hypercall and subcommand, for the trace.
-fn trace_key(call: &Call) -> crate::trace::Key {
+/// Hypercall and subcommand, for the trace. `command` is the subcommand of those that have it in memory.
+fn trace_key(call: &Call, command: u32) -> crate::trace::Key {
     let number = u32::try_from(call.number).unwrap_or(u32::MAX);
     let command = match number {
         nr::MEMORY_OP => call.args[0] & 0x3f,
@@ -163,6 +170,7 @@ fn trace_key(call: &Call) -> crate::trace::Key {
         | nr::PHYSDEV_OP
         | nr::HVM_OP
         | nr::XENPMU_OP => call.args[0],
+        nr::DOMCTL | nr::SYSCTL | nr::PLATFORM_OP => command.into(),
         // In the others the first argument is an address or a value.
         _ => 0,
     };

@@ -11,9 +11,11 @@ pub mod frames;
 pub mod heap;
 pub mod p2m;
 mod page_info;
+pub mod pod_cache;
 #[cfg(test)]
 pub mod racing;
 pub mod walk;
+pub mod word;
 
 pub use access::{GuestMemory, MachineMemory};
 pub use addr::{Gfn, Mfn, PAGE_SHIFT, PAGE_SIZE};

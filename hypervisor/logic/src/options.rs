@@ -3,11 +3,13 @@
 //! The hypervisor's command line, with Xen's option names. An unknown or invalid option changes nothing and is
 //! reported.
 
+use crate::solo::MEMORY_UNIT;
+
 /// I/O port of the only console: the first serial port.
 pub const CONSOLE_PORT: u16 = 0x3f8;
 
 /// The message for an unknown option.
-const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, noreboot and crash-test";
+const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, noreboot, crash-test, solo, solo_mem=, solo_vcpus= and solo_exit=";
 
 /// The log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,14 @@ pub struct Options {
     pub noreboot: bool,
     /// `crash-test`: crash once the hypervisor has started, to show the report.
     pub crash_test: bool,
+    /// `solo`: start a guest in the place of dom0.
+    pub solo: bool,
+    /// `solo_mem=SIZE`, in bytes.
+    pub solo_memory: Option<u64>,
+    /// `solo_vcpus=N`.
+    pub solo_vcpus: Option<u32>,
+    /// `solo_exit=PORT`: the port of QEMU's `isa-debug-exit`, which gets how the guest has ended.
+    pub solo_exit: Option<u16>,
 }
 
 impl Options {
@@ -68,6 +78,22 @@ impl Options {
             "dom0_max_vcpus" => {
                 let count = value.parse().ok().filter(|&count| count > 0);
                 self.dom0_vcpus = Some(count.ok_or("it takes a number from 1 on")?);
+            }
+            "solo" if value.is_empty() => self.solo = true,
+            "solo_mem" => {
+                let bytes = size(value).filter(|bytes| *bytes >= MEMORY_UNIT);
+                let bytes =
+                    bytes.ok_or("it takes a size from 2M on; without a unit it is in KiB")?;
+                self.solo_memory = Some(bytes);
+            }
+            "solo_vcpus" => {
+                let count = value.parse().ok().filter(|&count| count > 0);
+                self.solo_vcpus = Some(count.ok_or("it takes a number from 1 on")?);
+            }
+            "solo_exit" => {
+                let port = value.strip_prefix("0x");
+                let port = port.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                self.solo_exit = Some(port.ok_or("it takes an I/O port, such as 0x501")?);
             }
             "loglvl" => {
                 let level = match value.split('/').next() {
@@ -190,7 +216,7 @@ mod tests {
     #[test]
     fn every_option_does_something() {
         let (options, refused) = parse(
-            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all noreboot crash-test",
+            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all noreboot crash-test solo solo_mem=512M solo_vcpus=2 solo_exit=0x501",
         );
         assert!(refused.is_empty(), "{refused:?}");
         let wanted = Options {
@@ -199,6 +225,10 @@ mod tests {
             level: Some(LogLevel::Warning),
             noreboot: true,
             crash_test: true,
+            solo: true,
+            solo_memory: Some(512 << 20),
+            solo_vcpus: Some(2),
+            solo_exit: Some(0x501),
         };
         assert_eq!(options, wanted);
         assert_eq!(parse("dom0_mem=max:512M").0.dom0_memory, Some(512 << 20));
@@ -230,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_changes_nothing() {
-        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud console=vga dom0=pv placeholder=1";
+        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud console=vga dom0=pv placeholder=1 solo=1 solo_mem=1M solo_vcpus=0 solo_exit=501 solo_exit=0x10000";
         let (options, refused) = parse(line);
         assert_eq!(options, Options::default());
         assert_eq!(refused.join(" "), line);

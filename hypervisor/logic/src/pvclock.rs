@@ -54,6 +54,12 @@ impl Clock {
             .wrapping_add((shifted * u128::from(self.mul) >> 32) as u64)
     }
 
+    /// System time at a value of the counter that is to come. One that has passed is now.
+    pub fn deadline(&self, tsc: u64) -> u64 {
+        let has_passed = (tsc.wrapping_sub(self.tsc) as i64) < 0;
+        self.at(if has_passed { self.tsc } else { tsc })
+    }
+
     /// Writes it to a `vcpu_time_info` at a machine address. There must be one writer at a time; guests may read
     /// meanwhile.
     pub fn write(&self, memory: &impl MachineMemory, address: u64) {

@@ -8,11 +8,47 @@
 
 pub mod credit;
 
+use crate::error::Result;
 use crate::system::vcpu::VcpuId;
 pub use credit::Credit;
 
+/// The weight of a vCPU whose domain has none of its own (`CSCHED_DEFAULT_WEIGHT`).
+pub const DEFAULT_WEIGHT: u16 = 256;
+
 /// Number of a physical CPU, from 0.
 pub type CpuId = usize;
+
+/// Most CPUs that a [`CpuSet`] distinguishes.
+const MAX_CPUS: usize = 256;
+
+/// The CPUs that a vCPU may run on (its hard affinity in Xen).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuSet([u64; MAX_CPUS / 64]);
+
+impl CpuSet {
+    /// Any CPU.
+    pub const ALL: Self = Self([u64::MAX; MAX_CPUS / 64]);
+
+    /// Whether a CPU is in it. The 257th and later ones are in it if all are.
+    pub fn contains(&self, cpu: CpuId) -> bool {
+        match self.0.get(cpu / 64) {
+            Some(word) => word >> (cpu % 64) & 1 != 0,
+            None => *self == Self::ALL,
+        }
+    }
+}
+
+impl FromIterator<CpuId> for CpuSet {
+    fn from_iter<I: IntoIterator<Item = CpuId>>(cpus: I) -> Self {
+        let mut words = [0; MAX_CPUS / 64];
+        for cpu in cpus {
+            if let Some(word) = words.get_mut(cpu / 64) {
+                *word |= 1 << (cpu % 64);
+            }
+        }
+        Self(words)
+    }
+}
 
 /// A scheduling decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +57,29 @@ pub struct Next {
     pub vcpu: Option<VcpuId>,
     /// When the timeslice ends, in nanoseconds of system time; `None` if no other vCPU is runnable.
     pub until: Option<u64>,
+    /// Another CPU to interrupt: it got the vCPU that this one has run and may not run any more.
+    pub interrupt: Option<CpuId>,
 }
 
 /// A scheduling policy.
 pub trait Scheduler {
-    /// Adds a vCPU, asleep. `cpu` is where it runs first.
-    fn add(&mut self, vcpu: VcpuId, cpu: CpuId);
+    /// Adds a vCPU, asleep. `cpu` is where it runs first. No other function allocates memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EEXIST`](crate::error::Errno::EEXIST) if there is one with this number,
+    /// [`Errno::ENOMEM`](crate::error::Errno::ENOMEM).
+    fn add(&mut self, vcpu: VcpuId, cpu: CpuId) -> Result<()>;
 
-    /// Removes a vCPU that does not run.
+    /// Removes a vCPU. If a CPU still runs it, that CPU is idle from now on.
     fn remove(&mut self, vcpu: VcpuId);
+
+    /// Sets a vCPU's share of processor time, relative to those of others that are runnable.
+    fn set_weight(&mut self, vcpu: VcpuId, weight: u16);
+
+    /// Sets the CPUs that a vCPU may run on; at least one of them exists. Returns a CPU to interrupt, so that it runs the
+    /// vCPU or stops running it.
+    fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) -> Option<CpuId>;
 
     /// A vCPU has become runnable. Returns the CPU to interrupt, if the vCPU preempts what runs there.
     fn wake(&mut self, vcpu: VcpuId, now: u64) -> Option<CpuId>;

@@ -125,7 +125,7 @@ mod tests {
             (0x90, "x"),
         ]);
         let table = SymbolTable::new(&bytes).unwrap();
-        assert_eq!(table.len(), 3);
+        assert_eq!((table.len(), table.is_empty()), (3, false));
         assert_eq!(table.find(0xf), None);
         assert_eq!(table.find(0x10), Some(("start", 0)));
         assert_eq!(table.find(0x3f), Some(("start", 0x2f)));

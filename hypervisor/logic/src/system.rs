@@ -14,8 +14,14 @@ pub mod domain;
 pub mod events;
 #[cfg(any(test, feature = "heap"))]
 pub mod fake;
+pub mod gfn_access;
 pub mod grants;
 pub mod guest;
+pub mod guest_console;
+pub mod heap_budget;
+pub mod hvm_context;
+pub mod log_dirty;
+pub mod on_demand;
 pub mod paging_pool;
 pub mod pause;
 pub mod physmap;
@@ -23,21 +29,27 @@ pub mod timers;
 pub mod vcpu;
 
 use crate::console::ConsoleRing;
+use crate::cpuid::policy::CpuPolicy;
 use crate::error::{Errno, Result};
 use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
+use crate::irq::vlapic::VLapic;
 use crate::mem::frames::DomId;
-use crate::mem::{FrameTable, MachineMemory};
+use crate::mem::{FrameTable, MachineMemory, Mfn};
 use crate::pvclock::Clock;
+use crate::sched::CpuSet;
 use crate::system::domain::{Callback, Config, Domain};
-use crate::system::vcpu::VcpuId;
+use crate::system::vcpu::{VcpuId, VcpuRegisters};
 use crate::trace::Trace;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 pub use guest::Caller;
+pub use heap_budget::HeapBudget;
 use paging_pool::{P2mTables, PagingPool};
+use xen_abi::hvm::save::CpuXsave;
 use xen_abi::hvm::vcpu::Context;
 use xen_abi::vcpu::VcpuInfo;
 use xen_abi::xen::domid;
@@ -78,6 +90,84 @@ pub trait Platform: MachineMemory {
     /// Whether a CPU runs a vCPU or still holds a part of its state.
     fn vcpu_is_running(&self, vcpu: VcpuId) -> bool;
 
+    /// Whether a vCPU that blocks was woken and waits for a CPU, which only then changes its runstate.
+    fn vcpu_is_woken(&self, vcpu: VcpuId) -> bool;
+
+    /// Makes the machine's part of a domain that has no vCPUs yet. `root` is the topmost table of its p2m. Memory comes
+    /// from `frames`. [`Errno::ENOMEM`] without it.
+    fn domain_create(&mut self, frames: &mut FrameTable, domain: DomId, root: Mfn) -> Result<()>;
+
+    /// Makes the machine's part of a vCPU, which is down and has not been initialised. [`Errno::ENOMEM`] without memory.
+    fn vcpu_create(&mut self, frames: &mut FrameTable, vcpu: VcpuId) -> Result<()>;
+
+    /// A domain's CPUID is what this policy says, by [`CpuPolicy::guest_leaf`]. None of its vCPUs has run yet.
+    fn cpu_policy_changed(&mut self, domain: DomId, policy: &Arc<CpuPolicy>);
+
+    /// The registers of a vCPU that no CPU runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] if a CPU is about to let go of it: the caller asks again after that.
+    fn vcpu_registers(&mut self, vcpu: VcpuId) -> Result<VcpuRegisters>;
+
+    /// Loads the registers of a vCPU that no CPU runs and that is down. They were checked by
+    /// [`check_cpu`](vcpu::registers::check_cpu). It runs with them once it is up, and waits for no start-up IPI.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] as above, [`Errno::EINVAL`] if the processor would refuse them.
+    fn set_vcpu_registers(&mut self, vcpu: VcpuId, registers: &VcpuRegisters) -> Result<()>;
+
+    /// Sets the page attribute table of a vCPU that no CPU runs and that is down. How it is started stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] as above.
+    fn set_vcpu_pat(&mut self, vcpu: VcpuId, pat: u64) -> Result<()>;
+
+    /// The extended states of a vCPU that no CPU runs: what a record of them has, and the states behind the fixed part.
+    /// `None` if the processor has no XSAVE.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] as above, [`Errno::ENOMEM`].
+    fn vcpu_xstate(&mut self, vcpu: VcpuId) -> Result<Option<(CpuXsave, Vec<u8>)>>;
+
+    /// Loads the extended states of a vCPU that no CPU runs. They were checked by
+    /// [`check_xstate`](vcpu::registers::check_xstate); the states behind the fixed part may be cut short, and what lies
+    /// behind them is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] as above.
+    fn set_vcpu_xstate(&mut self, vcpu: VcpuId, fixed: &CpuXsave, states: &[u8]) -> Result<()>;
+
+    /// Works on a vCPU's local APIC. [`Errno::ESRCH`] if there is no such vCPU.
+    fn vlapic<T>(&mut self, vcpu: VcpuId, work: impl FnOnce(&mut VLapic) -> T) -> Result<T>;
+
+    /// The machine's time-stamp counter.
+    fn tsc(&self) -> u64;
+
+    /// A vCPU's time-stamp counter minus the machine's.
+    fn tsc_offset(&self, vcpu: VcpuId) -> u64;
+
+    /// Sets a vCPU's time-stamp counter minus the machine's. No CPU runs it.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::EAGAIN`] as above.
+    fn set_tsc_offset(&mut self, vcpu: VcpuId, offset: u64) -> Result<()>;
+
+    /// Sets a vCPU's share of processor time, relative to others'.
+    fn set_weight(&mut self, vcpu: VcpuId, weight: u16);
+
+    /// Sets the CPUs that a vCPU may run on, of which at least one exists. If it runs on another one, it is moved soon.
+    fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet);
+
+    /// Drops the machine's part of a domain and of its vCPUs, which no CPU runs and which will never run. Nothing happens
+    /// if there is none.
+    fn domain_destroy(&mut self, frames: &mut FrameTable, domain: DomId);
+
     /// Has [`System::timer_expired`] called for a vCPU at a system time in nanoseconds; `None` stops the timer.
     fn set_timer(&mut self, vcpu: VcpuId, at: Option<u64>);
 
@@ -90,6 +180,9 @@ pub trait Platform: MachineMemory {
     /// A domain has shut down. The reason of dom0 decides what the machine does: power off, reboot, report a crash.
     fn domain_shutdown(&mut self, domain: DomId, reason: u8);
 
+    /// Logs a line that the toolstack asks for, or about the end of a domain.
+    fn printk(&mut self, what: core::fmt::Arguments<'_>);
+
     /// The nanoseconds since 1970 at which system time was zero.
     fn wall_clock(&self) -> u64;
 
@@ -101,6 +194,9 @@ pub trait Platform: MachineMemory {
 
     /// Reads input from the console. Returns how many bytes there were.
     fn console_read(&mut self, to: &mut [u8]) -> usize;
+
+    /// Acts on a debug key of Xen (`xl debug-keys`). Unknown ones do nothing.
+    fn debug_key(&mut self, key: u8);
 
     /// dom0 has set trigger and polarity of a GSI (`PHYSDEVOP_setup_gsi`). [`Errno::EINVAL`] if there is none.
     fn setup_gsi(&mut self, gsi: u32, level: bool, low: bool) -> Result<()>;
@@ -149,6 +245,10 @@ pub struct HostInfo {
     pub processor: ([u8; 12], u32, u32, u32),
     /// The processor's signature, leaf 1 EAX.
     pub signature: u32,
+    /// What CPUID of the processor says.
+    pub processor_policy: CpuPolicy,
+    /// What of that guests may have: the policy that a domain is created with.
+    pub guest_policy: Arc<CpuPolicy>,
     /// The firmware's memory map.
     pub memory_map: Vec<crate::system::domain::E820Entry>,
     /// The hypervisor's command line.
@@ -167,8 +267,14 @@ pub struct System<P> {
     pub frames: FrameTable,
     /// The domains, by domid.
     pub domains: BTreeMap<DomId, Domain>,
+    /// The domid that was chosen last for a new domain.
+    pub(crate) last_domid: DomId,
+    /// The PCI devices that dom0 has added: segment, bus, device and function.
+    pub(crate) pci_devices: BTreeSet<(u16, u8, u8)>,
     /// How often a resource frame of the hypervisor (by mfn) is mapped by domains other than the one it belongs to.
     pub resource_mappings: BTreeMap<u64, u32>,
+    /// What unprivileged domains may still make of the heap. Without a limit unless the machine sets one.
+    pub heap_budget: HeapBudget,
     /// The console ring, for `xl dmesg`.
     pub console: ConsoleRing,
     /// Counts of the hypercalls that were made.
@@ -184,7 +290,10 @@ impl<P: Platform> System<P> {
             platform,
             frames,
             domains: BTreeMap::new(),
+            last_domid: 0,
+            pci_devices: BTreeSet::new(),
             resource_mappings: BTreeMap::new(),
+            heap_budget: HeapBudget::new(usize::MAX),
             console: ConsoleRing::new(),
             trace: Trace::default(),
             host,

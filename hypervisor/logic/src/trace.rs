@@ -27,6 +27,8 @@ pub struct Trace {
     counts: BTreeMap<Key, Count>,
     /// Calls of further keys, which are not counted separately.
     others: u64,
+    /// The command of the domctl, sysctl or platform_op that is being made, which stands in the guest's memory.
+    pub(crate) command: u32,
 }
 
 impl Trace {

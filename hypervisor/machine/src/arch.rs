@@ -22,6 +22,7 @@ pub mod pci;
 pub mod percpu;
 pub mod phys;
 pub mod power;
+pub mod probe;
 pub mod ram;
 pub mod rtc;
 pub mod serial;

@@ -4,11 +4,15 @@
 
 mod acpi;
 mod packed;
-mod start;
+pub mod start;
 
+pub use packed::unpack;
+
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use paravane::bounce::{self, Bouncing};
 use paravane::elf;
 use paravane::layout::Layout;
 use paravane::mem::{FrameTable, HypFrames, Mfn};
@@ -20,7 +24,7 @@ use crate::arch::frames::{FRAME, Frames};
 use crate::arch::image;
 use crate::arch::{memory, percpu, ram};
 use crate::boot::{BootInfo, Module};
-use crate::domain::{self, Dom0Config, Domain};
+use crate::domain::{self, Dom0Config};
 use crate::platform::{self, system};
 
 /// Where the start information may lie: behind the firmware's data, and where a kernel's first page tables reach
@@ -34,36 +38,39 @@ const MAX_RESERVED: u64 = 128 << 20;
 /// Most vCPUs: APIC ids are even and have 8 bits.
 const MAX_VCPUS: usize = 127;
 
-/// dom0 and the entry state of its vCPU 0.
-pub struct Dom0 {
-    /// The domain.
-    pub domain: &'static Domain,
+/// The entry state of dom0's vCPU 0, and what else the loader has loaded.
+pub struct Dom0<'b> {
     /// Address of the kernel's PVH entry.
     pub entry: u32,
     /// Address of the start information.
     pub start_info: u32,
+    /// The kernel of a guest, in frames that it was moved to, and its length.
+    pub guest: Option<(&'b Module, (Frames, u64))>,
 }
 
-/// Builds dom0 from the loader's modules: the first is the kernel, the second its initrd.
+/// Builds dom0 from the loader's modules: the first is the kernel, the second its initrd. A third one is a guest's.
 ///
 /// # Errors
 ///
 /// A message about what is wrong.
-pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'static str> {
+pub fn build<'b>(
+    boot: &'b BootInfo,
+    acpi: &Acpi,
+    options: &Options,
+) -> Result<Dom0<'b>, &'static str> {
     let mut modules = boot.modules.iter();
     let kernel = modules
         .next()
         .ok_or("no dom0 kernel: give one as the first module")?;
     // The modules lie in memory that dom0 gets, so they are moved away first.
-    let file = packed::unpack(move_away(kernel)?)?;
+    let file = unpack(move_away(kernel)?)?;
     let initrd = modules.next().filter(|module| !module.range.is_empty());
     let initrd = initrd.map(move_away).transpose()?;
-    // The loader's structures lie there, too. They were copied, so their memory is free.
-    for range in boot.left_over(image::physical()) {
-        system()
-            .frames
-            .add_free(range.start / FRAME..range.end / FRAME);
-    }
+    let guest = match modules.next() {
+        Some(module) => Some((module, move_away(module)?)),
+        None => None,
+    };
+    release_boot_memory(boot);
 
     // The low memory is free from here on, since the other processors are up. It includes the page that the firmware's
     // data start in, where dom0 searches for tables.
@@ -126,8 +133,9 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'
         size: range.end - range.start,
         kind: *kind,
     };
+    let command_line = command_line(&kernel.arguments);
     // Its size does not depend on where it lies.
-    let info = |at| start::build(at, &kernel.arguments, initrd_range.clone(), new.rsdp, &map);
+    let info = |at| start::build(at, &command_line, initrd_range.clone(), new.rsdp, &map);
     let start_info = layout
         .place_lowest(info(0).len() as u64, START_INFO)
         .ok_or("dom0's memory has no room for its start information below 1 GiB")?;
@@ -145,15 +153,43 @@ pub fn build(boot: &BootInfo, acpi: &Acpi, options: &Options) -> Result<Dom0, &'
         memory: frames,
         memory_map: map.iter().map(entry_of).collect(),
     };
-    let domain = domain::create_dom0(config).map_err(|_| "no memory for dom0's tables")?;
+    domain::create_dom0(config).map_err(|_| "no memory for dom0's tables")?;
     // RAM that is not in the frame table yet stays the hypervisor's: the image, the heap, the frame table itself.
     let frames = &mut system().frames;
     memory::ram_frames().for_each(|range| frames.add_hypervisor(range));
     Ok(Dom0 {
-        domain,
         entry,
         start_info: start_info.start as u32,
+        guest,
     })
+}
+
+/// Frees the memory of the loader's structures, which were copied.
+pub fn release_boot_memory(boot: &BootInfo) {
+    for range in boot.left_over(image::physical()) {
+        system()
+            .frames
+            .add_free(range.start / FRAME..range.end / FRAME);
+    }
+}
+
+/// The command line of dom0's kernel. There is no driver for an IOMMU, so dom0 has to bounce what its devices transfer.
+fn command_line(arguments: &str) -> Cow<'_, str> {
+    match bounce::force(arguments) {
+        Bouncing::Added(line) => {
+            log::info!(
+                "dom0 gets swiotlb=force: without an IOMMU devices do not reach guests' pages"
+            );
+            line.into()
+        }
+        Bouncing::Forced => arguments.into(),
+        Bouncing::Forbidden => {
+            log::warn!(
+                "dom0 has swiotlb=noforce: without an IOMMU a device that is given a guest's page overwrites other memory"
+            );
+            arguments.into()
+        }
+    }
 }
 
 /// Allocates the `count` lowest free frames.
@@ -192,7 +228,7 @@ fn ranges(frames: &[HypFrames]) -> Vec<Range<u64>> {
 }
 
 /// Copies a module to frames of the hypervisor, and frees its memory.
-fn move_away(module: &Module) -> Result<(Frames, u64), &'static str> {
+pub fn move_away(module: &Module) -> Result<(Frames, u64), &'static str> {
     let len = module.range.end - module.range.start;
     let copy =
         platform::alloc_frames(len.div_ceil(FRAME)).ok_or("no memory to move a module to")?;

@@ -7,26 +7,33 @@
 mod create;
 mod interrupts;
 pub mod policy;
+mod registry;
 mod vcpu;
 
-pub use create::{Dom0Config, create_dom0};
+pub use create::{Dom0Config, create_dom0, start_dom0};
+pub use registry::{create_guest, create_vcpu, destroy, dom0, find, find_vcpu};
 pub use vcpu::{MpState, Vcpu};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
+use paravane::cpuid::policy::CpuPolicy;
+use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
 use paravane::mem::frames::DomId;
 use paravane::mem::{Gfn, Mfn};
 use spin::{Mutex, Once};
 
 use crate::arch::cpu;
-use crate::arch::svm::maps;
 use crate::io::pci::Pci;
 use crate::platform::system;
 use policy::DomainPolicy;
+
+/// Most vCPUs of a domain (`HVM_MAX_VCPUS`).
+const MAX_VCPUS: usize = 128;
 
 /// The machine's part of a domain.
 pub struct Domain {
@@ -35,53 +42,92 @@ pub struct Domain {
     /// What it meets outside of its memory.
     pub policy: &'static dyn DomainPolicy,
     /// Machine address of its topmost nested page table (`N_CR3`).
-    pub root: u64,
-    /// Its vCPUs.
-    pub vcpus: Vec<Vcpu>,
-    /// Its vIOAPICs, by rising GSI.
+    pub root: Mfn,
+    /// Its vCPUs by number, made one after the other and never removed.
+    vcpus: Vec<Once<Arc<Vcpu>>>,
+    /// Physical address of its I/O permission map: the ports that it accesses without an exit.
+    pub iopm: u64,
+    /// Physical address of its MSR permission map: the MSRs that it accesses without an exit.
+    pub msrpm: u64,
+    /// What its CPUID shows; `None` for dom0, which has what guests may have of the processor.
+    pub cpu_policy: Mutex<Option<Arc<CpuPolicy>>>,
+    /// What it writes to the debug console.
+    debug_console: Mutex<policy::DebugConsole>,
+    /// Its vIOAPICs, by rising GSI. Guests have none.
     pub io_apics: Mutex<Vec<VIoApic>>,
     /// The vector of each GSI that it has unmasked.
     gsi_vectors: Mutex<Vec<Option<u8>>>,
-    /// Its view of the PCI devices.
+    /// Its view of the PCI devices, of which guests have none.
     pub pci: Mutex<Pci>,
     /// Windows of PCI configuration space: address of bus 0, first and last bus.
     pub windows: Vec<(u64, u8, u8)>,
-    /// The I/O ports that it accesses without an exit.
-    pub ports: maps::IoPermissions,
-    /// The MSRs that it accesses without an exit.
-    pub msrs: maps::MsrPermissions,
-}
-
-static DOM0: Once<Domain> = Once::new();
-
-/// Domain 0.
-///
-/// # Panics
-///
-/// Before it was created.
-pub fn dom0() -> &'static Domain {
-    DOM0.get().expect("dom0 was created")
-}
-
-/// A domain by its domid. There is only dom0 yet.
-pub fn find(id: DomId) -> Option<&'static Domain> {
-    DOM0.get().filter(|domain| domain.id == id)
 }
 
 /// Pages to unmap from dom0's p2m. They are queued while PCI is locked, since the system's lock comes first.
 static PENDING_UNMAPS: Mutex<ArrayVec<Range<u64>, 64>> = Mutex::new(ArrayVec::new_const());
+/// There are such pages, or they are being unmapped. It changes while [`PENDING_UNMAPS`] is locked.
 static HAS_PENDING_UNMAPS: AtomicBool = AtomicBool::new(false);
 
 /// Queues pages of registers to be unmapped from dom0's p2m, if dom0 exists, so that the next access exits.
 /// [`Domain::unmap_pending`] does it before the vCPU that caused this continues.
 pub fn queue_unmap(pages: Range<u64>) {
-    if DOM0.get().is_some() && PENDING_UNMAPS.lock().try_push(pages).is_err() {
+    if !registry::has_dom0() {
+        return;
+    }
+    let mut pending = PENDING_UNMAPS.lock();
+    if pending.try_push(pages).is_err() {
         log::error!("too many MSI-X tables moved at once");
     }
     HAS_PENDING_UNMAPS.store(true, Ordering::SeqCst);
 }
 
 impl Domain {
+    /// A domain without vCPUs and devices, with its topmost nested page table and its permission maps.
+    fn new(
+        id: DomId,
+        policy: &'static dyn DomainPolicy,
+        root: Mfn,
+        iopm: u64,
+        msrpm: u64,
+    ) -> Result<Self> {
+        let mut vcpus = Vec::new();
+        vcpus
+            .try_reserve_exact(MAX_VCPUS)
+            .map_err(|_| Errno::ENOMEM)?;
+        vcpus.resize_with(MAX_VCPUS, Once::new);
+        Ok(Self {
+            id,
+            policy,
+            root,
+            vcpus,
+            iopm,
+            msrpm,
+            cpu_policy: Mutex::new(None),
+            debug_console: Mutex::default(),
+            io_apics: Mutex::new(Vec::new()),
+            gsi_vectors: Mutex::new(Vec::new()),
+            pci: Mutex::new(Pci::default()),
+            windows: Vec::new(),
+        })
+    }
+
+    /// Its vCPUs, those that were made.
+    pub fn vcpus(&self) -> impl Iterator<Item = &Arc<Vcpu>> {
+        self.vcpus.iter().map_while(Once::get)
+    }
+
+    /// One of its vCPUs.
+    pub fn vcpu(&self, number: u32) -> Option<&Arc<Vcpu>> {
+        self.vcpus.get(number as usize)?.get()
+    }
+
+    /// Adds a vCPU; its number is the next one.
+    fn add_vcpu(&self, vcpu: Arc<Vcpu>) {
+        if let Some(slot) = self.vcpus.get(vcpu.id.vcpu as usize) {
+            slot.call_once(|| vcpu);
+        }
+    }
+
     /// Maps the registers of a device that the domain has accessed. False if it may not access them.
     pub fn map_device(&self, gpa: u64) -> bool {
         let mut system = system();
@@ -106,9 +152,9 @@ impl Domain {
         mapped.is_ok()
     }
 
-    /// Unmaps the pages that [`queue_unmap`] has queued.
+    /// Unmaps the pages that [`queue_unmap`] has queued, if this is dom0. If another vCPU is about to, this waits for it.
     pub fn unmap_pending(&self) {
-        if !HAS_PENDING_UNMAPS.swap(false, Ordering::SeqCst) {
+        if self.id != 0 || !HAS_PENDING_UNMAPS.load(Ordering::SeqCst) {
             return;
         }
         let mut system = system();
@@ -119,5 +165,7 @@ impl Domain {
                 log::error!("the page at {page:#x} is not intercepted");
             }
         }
+        let pending = PENDING_UNMAPS.lock();
+        HAS_PENDING_UNMAPS.store(!pending.is_empty(), Ordering::SeqCst);
     }
 }

@@ -3,8 +3,11 @@
 //! Facts about the machine, for the toolstack.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use paravane::build_id;
+use paravane::cpuid::CpuidRegs;
+use paravane::cpuid::policy::CpuPolicy;
 use paravane::multiboot::Region;
 use paravane::system::domain::E820Entry;
 use paravane::system::{Cpu, HostInfo};
@@ -35,6 +38,10 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
         topology: topology(cpu.apic_id),
         ..Cpu::default()
     });
+    let processor_policy = CpuPolicy::of_processor(|leaf, sub| {
+        let [a, b, c, d] = cpu::leaf(leaf, sub);
+        CpuidRegs { a, b, c, d }
+    });
     let entry = |region: &Region| E820Entry {
         address: region.start,
         size: region.end - region.start,
@@ -46,6 +53,8 @@ pub fn describe(boot: &BootInfo) -> HostInfo {
         hw_cap: [edx, ecx, ext_edx, ext_ecx, xsave, b, c, d],
         processor: (vendor, family, model, signature & 15),
         signature,
+        guest_policy: Arc::new(processor_policy.for_guests()),
+        processor_policy,
         memory_map: boot.memory.iter().map(entry).collect(),
         command_line: boot.command_line.clone(),
         // Builder, place and date are left out, so that builds are reproducible.

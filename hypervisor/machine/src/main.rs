@@ -7,6 +7,8 @@
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
+// `Arc::try_new`: what is allocated for a guest may fail.
+#![feature(allocator_api)]
 
 extern crate alloc;
 
@@ -16,16 +18,20 @@ mod arch;
 mod boot;
 mod dom0;
 mod domain;
+mod guest;
 mod host;
 mod io;
 mod platform;
 mod schedule;
+mod solo;
+mod system_lock;
 mod vcpu;
 
 use core::sync::atomic::Ordering;
 
 use spin::Once;
 
+use arch::acpi::Acpi;
 use arch::percpu::{self, PerCpu};
 use arch::{lapic, svm, traps};
 use boot::BootInfo;
@@ -44,7 +50,7 @@ fn start(magic: u32, info: u64) -> ! {
         env!("CARGO_PKG_VERSION"),
         arch::cpu::brand()
     );
-    platform::init(arch::memory::init(&boot::loader(magic, info)));
+    system_lock::init(arch::memory::init(&boot::loader(magic, info)));
     let boot = BOOT.call_once(|| boot::loader(magic, info).copy());
     log::info!("loaded by {}", boot.loader);
     if let Err(why) = boot.check(arch::image::physical()) {
@@ -84,19 +90,33 @@ extern "C" fn main() -> ! {
         arch::crash::test();
     }
     platform::start(host::describe(boot));
-    let dom0 = match dom0::build(boot, &acpi, &options) {
+    schedule::init();
+    io::vectors::route_console();
+    if options.solo {
+        if let Err(why) = solo::start(boot, &options) {
+            panic!("the guest cannot be started: {why}");
+        }
+    } else {
+        start_dom0(boot, &acpi, &options);
+    }
+    run_processor(cpu)
+}
+
+/// Builds and starts dom0, and a guest beside it if there is a third module.
+fn start_dom0(boot: &BootInfo, acpi: &Acpi, options: &Options) {
+    let dom0 = match dom0::build(boot, acpi, options) {
         Ok(dom0) => dom0,
         Err(why) => panic!("dom0 cannot be built: {why}"),
     };
     domain::dom0().pci.lock().add_ecam(&acpi.mcfg);
-    schedule::start(&dom0, svm::has_next_rip()).expect("memory for dom0's vCPUs");
-    io::vectors::route_console();
-    percpu::all()
-        .iter()
-        .filter(|other| other.index != cpu.index)
-        .for_each(|other| lapic::kick(other.apic_id));
     log::info!("dom0 starts");
-    run_processor(cpu)
+    domain::start_dom0(dom0.entry, dom0.start_info).expect("dom0 was built");
+    if let Some((module, file)) = dom0.guest {
+        if let Err(why) = guest::start_beside_dom0(module, &file) {
+            log::error!("the third module is not started as a guest: {why}");
+            guest::destroy();
+        }
+    }
 }
 
 /// The logger's filter for a log level.
@@ -112,7 +132,7 @@ fn filter(level: LogLevel) -> log::LevelFilter {
 
 /// Enables SVM on a processor that is up, and runs vCPUs for ever.
 fn run_processor(cpu: &'static PerCpu) -> ! {
-    let asids = match svm::init() {
+    let asids = match svm::init(cpu) {
         Ok(asids) => asids,
         Err(why) => panic!("processor {}: {why}", cpu.index),
     };

@@ -2,6 +2,7 @@
 
 //! Running a vCPU: the state that only the processor that runs it accesses, and the loop of VMRUN and VMEXIT.
 
+mod context;
 mod control;
 mod exits;
 mod inject;
@@ -12,6 +13,7 @@ mod ports;
 mod registers;
 mod state;
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use crate::arch::percpu::{self, PerCpu};
@@ -21,10 +23,12 @@ use crate::arch::svm::vmcb::{Vmcb, event};
 use crate::arch::{time, traps};
 use crate::domain::{Domain, MpState, Vcpu};
 use crate::platform::system;
-use crate::schedule::{self, Timer};
+use crate::schedule::Timer;
 use inject::NmiState;
+use paravane::asid::VcpuAsid;
 use paravane::control::AllowedBits;
-use paravane::system::vcpu::{Runstate, VcpuId};
+use paravane::cpuid::policy::CpuPolicy;
+use paravane::system::vcpu::Runstate;
 
 /// RFLAGS.IF: interrupts are enabled.
 const RFLAGS_IF: u64 = 1 << 9;
@@ -43,8 +47,8 @@ enum BlockedOn {
 
 /// The processor state of a vCPU. The processor that runs the vCPU holds its lock.
 pub struct SvmVcpu {
-    domain: &'static Domain,
-    vcpu: &'static Vcpu,
+    domain: Arc<Domain>,
+    vcpu: Arc<Vcpu>,
     context: SvmContext,
     /// The VMCB has the address of the next instruction (NRIPS).
     next_rip: bool,
@@ -56,6 +60,12 @@ pub struct SvmVcpu {
     /// Whether NMIs are masked.
     nmi: NmiState,
     extended: ExtendedState,
+    /// Under which its translations are in the TLB.
+    asid: VcpuAsid,
+    /// Its extended state was set, and a processor that has an older one has to load it.
+    extended_is_new: bool,
+    /// What its CPUID shows; `None` for dom0.
+    cpu_policy: Option<Arc<CpuPolicy>>,
     /// What the guest may set in control registers, by its CPUID.
     allowed_bits: AllowedBits,
     /// It has yielded.
@@ -81,12 +91,10 @@ impl SvmVcpu {
                 } else {
                     Runstate::Offline
                 });
-                self.context_switch_from();
-                schedule::sleep(self.vcpu);
-                // A wake-up between the check and `sleep` was lost, so check again.
-                if self.may_run() && !self.is_blocked() {
-                    schedule::wake(self.vcpu);
-                }
+                self.extended.save();
+                let vcpu = self.vcpu.clone();
+                vcpu.run
+                    .sleep(&*vcpu, || !self.may_run() || self.is_blocked());
                 return;
             }
             let over = until.is_some_and(|until| until <= now);
@@ -107,42 +115,46 @@ impl SvmVcpu {
 
     /// Makes the processor run this vCPU (`ctxt_switch_to`).
     fn context_switch_to(&mut self, cpu: &'static PerCpu) {
-        let before = self.vcpu.cpu.swap(cpu.index, Ordering::SeqCst);
-        self.vcpu.running.store(true, Ordering::SeqCst);
-        let VcpuId { domain, vcpu } = self.vcpu.id;
-        let me = u64::from(domain) << 32 | u64::from(vcpu);
+        let before = self.vcpu.run.switch_to(cpu.index);
+        let me = self.vcpu.serial;
         let last = cpu.last_vcpu.swap(me, Ordering::SeqCst);
-        if last != me || before != cpu.index {
+        let is_new = core::mem::take(&mut self.extended_is_new);
+        if last != me || before != cpu.index || is_new {
             self.extended.load();
-            // The TLB may have translations of another vCPU, or old ones of this one.
-            self.vmcb().tlb_control = 1;
+        }
+        if before != cpu.index {
+            // An ASID is a processor's own.
+            self.asid.invalidate();
         }
     }
 
     /// Saves the state in the processor; another one may run the vCPU then (`ctxt_switch_from`).
     fn context_switch_from(&mut self) {
         self.extended.save();
-        self.vcpu.running.store(false, Ordering::SeqCst);
+        self.vcpu.run.switch_from();
     }
 
     /// Enters the guest, and handles the VMEXIT.
     fn enter_guest(&mut self) {
         // From here on other processors wait for the exit that their IPI causes: no lock may be taken.
-        self.vcpu.in_guest.store(true, Ordering::SeqCst);
-        if self.vcpu.flush_tlb.swap(false, Ordering::SeqCst) {
-            self.vmcb().tlb_control = 1;
+        let entry = self.vcpu.run.enter_guest();
+        if entry.flush_tlb {
+            self.asid.invalidate();
         }
-        let stopped = !self.vcpu.runnable.load(Ordering::SeqCst);
-        if !stopped {
+        if entry.runs {
+            // No other processor locks these. A flush that is assigned must not be left out.
+            let assigned = percpu::this().asids.lock().assign(&mut self.asid);
+            let vmcb = self.context.vmcb();
+            vmcb.asid = assigned.asid;
+            vmcb.tlb_control = u32::from(assigned.flush);
             self.context.vmrun();
         }
-        self.vcpu.in_guest.store(false, Ordering::SeqCst);
-        if stopped {
+        self.vcpu.run.leave_guest();
+        if !entry.runs {
             // Keep what was to be injected for the next VMRUN.
             self.exception = Some(self.vmcb().eventinj).filter(|event| event & event::VALID != 0);
             return;
         }
-        self.vmcb().tlb_control = 0;
         let priority = self.vmcb().int_ctl & 0xf;
         self.vcpu.apic.lock().set_tpr(priority << 4);
         // An event whose delivery was interrupted by the exit is injected again.
@@ -162,8 +174,12 @@ impl SvmVcpu {
         }
         self.state = state;
         let (paging, id) = (self.paging(), self.vcpu.id);
-        let index = self.vcpu.cpu.load(Ordering::Relaxed);
+        let index = self.vcpu.run.cpu();
+        let woken_at = self.vcpu.woken_at.load(Ordering::SeqCst);
         let mut system = system();
+        if matches!(state, Runstate::Running | Runstate::Runnable) {
+            system.runnable_since(id, woken_at);
+        }
         system.runstate_change(id, state, Some(&paging));
         if let Ok(vcpu) = system.vcpu_mut(id) {
             vcpu.cpu = index as u32;
@@ -175,7 +191,7 @@ impl SvmVcpu {
 
     /// Whether the vCPU still blocks.
     fn is_blocked(&mut self) -> bool {
-        let woken = self.vcpu.event_pending.load(Ordering::SeqCst);
+        let woken = self.vcpu.run.has_event();
         match self.blocked_on {
             BlockedOn::Nothing => false,
             BlockedOn::Halt => !self.has_interrupt(),
@@ -192,11 +208,11 @@ impl SvmVcpu {
         }
     }
 
-    /// Whether the vCPU may run. Handles INIT and start-up IPIs.
+    /// Whether the vCPU may run. Handles INIT and start-up IPIs, and registers that were set for its start.
     fn may_run(&mut self) -> bool {
         let mut mp_state = self.vcpu.mp_state.lock();
         let now = *mp_state;
-        if let MpState::SipiReceived(_) = now {
+        if let MpState::SipiReceived(_) | MpState::Initialised(_) = now {
             *mp_state = MpState::Runnable;
         }
         drop(mp_state);
@@ -213,8 +229,9 @@ impl SvmVcpu {
                 self.reset(page);
                 let _ = system().vcpu_up(self.vcpu.id);
             }
+            MpState::Initialised(state) => self.set_start_state(&state),
         }
-        self.vcpu.runnable.load(Ordering::SeqCst)
+        self.vcpu.run.is_runnable()
     }
 
     /// Fires the timers that are due.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::digest::Digest;
 use crate::process;
 use crate::session::Session;
 
@@ -18,7 +19,11 @@ pub fn build(session: &Session) -> Result<PathBuf> {
     let step = session
         .ui
         .step_before("Building the agent", "the machines' disks");
-    let folder = session.cache.state_dir("work/agent")?;
+    // Cargo takes work trees in different places for the same one and goes by times of files, so each has a folder.
+    let tree = Digest::new("agent", 1)
+        .with("tree", session.workspace().as_os_str().as_encoded_bytes())
+        .hex();
+    let folder = session.cache.state_dir(&format!("work/agent-{tree}"))?;
     let _lock = session.cache.lock("work.agent")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = process::tied(&cargo.to_string_lossy());

@@ -44,6 +44,11 @@ impl Dependencies {
         Self { files, needs }
     }
 
+    /// The files of all modules.
+    pub fn all(&self) -> Vec<String> {
+        self.files.values().cloned().collect()
+    }
+
     /// The files of some modules and of all they need, in an order in which `insmod` can load them. Names that
     /// are no module are left out: what one kernel has as a module another has built in.
     pub fn load_order(&self, modules: &[&str]) -> Vec<String> {

@@ -34,16 +34,26 @@ use crate::session::Session;
 /// Room for all parts, in bytes.
 const ROOM: u64 = 1_500_000_000;
 
-/// Modules dom0 needs to find its disks and us.
-const DOM0_EARLY: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_console", "ext4"];
+/// Modules dom0 needs to find its disks and us. ext4 of older kernels (6.12, for one) asks for a checksum by an alias, which no
+/// list of what modules need has.
+const DOM0_EARLY: [&str; 5] = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+    "crc32c_generic",
+    "ext4",
+];
 
-/// Modules dom0 uses later: Xen's, devices that tests put behind a backend, and a device's errors.
-const DOM0: [&str; 30] = [
+/// Modules dom0 uses later: Xen's, devices that tests put behind a backend, a device's errors, and this machine's files.
+const DOM0: [&str; 33] = [
     "8021q",
+    "9p",
+    "9pnet_virtio",
     "aer_inject",
     "ahci",
     "brd",
     "bridge",
+    "crc32c_generic",
     "dm-delay",
     "dm-flakey",
     "dm-linear",
@@ -72,8 +82,9 @@ const DOM0: [&str; 30] = [
 ];
 
 /// Modules of a guest.
-const GUEST: [&str; 14] = [
+pub(super) const GUEST: [&str; 15] = [
     "8021q",
+    "crc32c_generic",
     "dm-mod",
     "e1000e",
     "ext4",
@@ -102,6 +113,9 @@ const DOM0_SETUP: &str = include_str!("files/dom0-setup");
 const DOM0_INITTAB: &str = include_str!("files/dom0-inittab");
 const GUEST_INIT: &str = include_str!("files/guest-init");
 const GUEST_INITTAB: &str = include_str!("files/guest-inittab");
+
+/// What a guest starts by.
+pub(super) const GUEST_FILES: [&str; 2] = [GUEST_INIT, GUEST_INITTAB];
 
 /// The payload in the cache.
 #[derive(Clone)]
@@ -150,27 +164,13 @@ impl Payload {
                 copy_tree(&part("dom0"), &tree)?;
                 copy_tree(&part("guest"), &dir.join("guest"))?;
                 for (root, is_guest) in [(&tree, false), (&dir.join("guest"), true)] {
-                    let updates = root
-                        .join("usr/lib/modules")
-                        .join(&kernel.release)
-                        .join("updates");
-                    fs::create_dir_all(&updates)?;
-                    for file in &files {
-                        let name = fsutil::name(file);
-                        if is_guest && DOM0_ONLY.contains(&kmods::module_name(&name).as_str()) {
-                            continue;
-                        }
-                        fs::copy(file, updates.join(name))?;
-                    }
+                    let modules_dir = root.join("usr/lib/modules").join(&kernel.release);
+                    add_our_modules(&files, &modules_dir, is_guest)?;
                     depmod(session, &step, sandbox, root, &kernel.release)?;
                 }
                 bpf::build(session, &step, sandbox, &tree.join("lib/bpf"))?;
                 let mut guest = Archive::default();
-                add_tree(&mut guest, &dir.join("guest/usr"), Path::new(""))?;
-                guest.host_file("bin/agent", agent)?;
-                guest
-                    .file("init", 0o755, GUEST_INIT)
-                    .file("etc/inittab", 0o644, GUEST_INITTAB);
+                add_guest_files(&mut guest, &dir.join("guest/usr"), agent)?;
                 guest.write_to(&dir.join("ours.cpio"))?;
 
                 fs::create_dir_all(tree.join("boot"))?;
@@ -312,6 +312,30 @@ fn dom0_initrd(userland: &Userland, early: &Path, order: &[PathBuf]) -> Result<A
     Ok(archive)
 }
 
+/// Copies our modules into a kernel's modules folder; a guest gets those that it has a use for.
+pub(super) fn add_our_modules(files: &[PathBuf], modules_dir: &Path, is_guest: bool) -> Result<()> {
+    let updates = modules_dir.join("updates");
+    fs::create_dir_all(&updates)?;
+    for file in files {
+        let name = fsutil::name(file);
+        if is_guest && DOM0_ONLY.contains(&kmods::module_name(&name).as_str()) {
+            continue;
+        }
+        fs::copy(file, updates.join(name))?;
+    }
+    Ok(())
+}
+
+/// Adds to a guest's initramfs what it starts by, and the folder with its modules.
+pub(super) fn add_guest_files(archive: &mut Archive, modules: &Path, agent: &Path) -> Result<()> {
+    add_tree(archive, modules, Path::new(""))?;
+    archive.host_file("bin/agent", agent)?;
+    archive
+        .file("init", 0o755, GUEST_INIT)
+        .file("etc/inittab", 0o644, GUEST_INITTAB);
+    Ok(())
+}
+
 fn write(path: &Path, mode: u32, content: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if let Some(parent) = path.parent() {
@@ -351,7 +375,7 @@ fn add_tree(archive: &mut Archive, from: &Path, to: &Path) -> Result<()> {
 }
 
 /// An initramfs may consist of several archives one after the other, each beginning at a multiple of four.
-fn concatenate(parts: &[PathBuf], to: &Path) -> Result<()> {
+pub(super) fn concatenate(parts: &[PathBuf], to: &Path) -> Result<()> {
     let mut out = fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
     for part in parts {
         let mut file = fs::File::open(part).with_context(|| part.display().to_string())?;

@@ -19,9 +19,12 @@ const PAYLOAD_OFFSET: usize = 0x248;
 /// Offset of the magic "HdrS".
 const HEADER: usize = 0x202;
 
-/// Writes the kernel in `bzimage` as an ELF file.
+/// Writes the kernel in `bzimage` as an ELF file, which it may be already.
 pub fn extract(sandbox: &Sandbox, bzimage: &Path, out: &Path) -> Result<()> {
     let image = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+    if image.starts_with(b"\x7fELF") {
+        return Ok(fs::write(out, image)?);
+    }
     let payload =
         payload(&image).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
     if payload.starts_with(b"\x7fELF") {

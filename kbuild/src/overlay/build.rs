@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::config::{Base, KernelConfig};
-use super::objects::Objects;
+use super::objects::{Objects, check_never_panic};
 use super::tree::{Source, Tree};
 use super::{PLACE, SWITCHES, package, switched_on};
 use crate::cache::CacheEntry;
@@ -106,6 +106,9 @@ pub fn build(
             let objects = Objects::of(sandbox, &dir)?;
             for switch in SWITCHES {
                 objects.check(switch, on.contains(switch))?;
+                if on.contains(switch) {
+                    check_never_panic(sandbox, &dir, switch)?;
+                }
             }
             fs::write(entry.join("objects"), objects.table(SWITCHES))?;
             let release = install(session, &step, &make, &dir, entry)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{SWITCHES, Switch};
+use super::switch::{self, SWITCHES, Switch};
 use crate::config::Profile;
 use crate::deb;
 use crate::fsutil::read_text;
@@ -25,11 +25,10 @@ const OURS: &str = "kbuild/fragments/overlay.config";
 /// On top of a distribution's.
 const DISTRIBUTION: &str = "kbuild/fragments/overlay-distribution.config";
 
-/// What the options that the overlay adds depend on, for the message about a configuration that lacks it.
-const NEEDS: &str = "All of ours need CONFIG_XEN, CONFIG_RUST and CONFIG_MODULES; CONFIG_XEN_RUST_SWIOTLB needs CONFIG_XEN_PV and \
-    CONFIG_SWIOTLB_XEN; CONFIG_XEN_RUST_PCI needs CONFIG_XEN_PV_DOM0, CONFIG_ACPI and CONFIG_PCI_MSI; CONFIG_XEN_RUST_ACPI needs \
-    CONFIG_XEN_DOM0 and CONFIG_ACPI; CONFIG_XEN_PRIVCMD_RS needs CONFIG_XEN_PRIVCMD=m or off. CONFIG_RUST goes off if the \
-    sandbox's Rust tools do not fit the kernel, or by an option that Rust excludes";
+/// What the options that the overlay adds depend on besides those of the switches, for the message about a configuration that
+/// lacks it.
+const NEEDS: &str = "All of ours need CONFIG_XEN, CONFIG_RUST and CONFIG_MODULES; CONFIG_XEN_PRIVCMD_RS needs CONFIG_XEN_PRIVCMD=m \
+    or off. CONFIG_RUST goes off if the sandbox's Rust tools do not fit the kernel, or by an option that Rust excludes";
 
 /// Options whose value is a file that the kernel's build reads.
 const KEYS: [&str; 3] = [
@@ -145,8 +144,9 @@ impl KernelConfig {
         if !unmet.is_empty() {
             bail!(
                 "the kernel's configuration does not take these options:\n    {}\nA dependency is missing, or the option is gone in \
-                 this version. {NEEDS}",
-                unmet.join("\n    ")
+                 this version. {}; {NEEDS}",
+                unmet.join("\n    "),
+                switch::needs()
             );
         }
         let missing = missing_keys(&got, &[src, dir]);

@@ -6,17 +6,19 @@
 //! level or a distribution's own changes do not matter. A line that is no longer there means that the kernel builds
 //! the object in another way, and then nothing is added at all.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::{PLACE, SWITCHES};
 use crate::fsutil;
 
 /// How many lines the overlay may add, all files together.
 pub const MAX_LINES: usize = 50;
 
-/// Where lines go.
+/// Where a line goes.
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// After the only line with these words.
@@ -27,74 +29,67 @@ enum At {
     End,
 }
 
-/// Lines that go to one place of one file.
+/// A line that goes to one place of one file.
 struct Addition {
-    file: &'static str,
+    file: String,
     at: At,
-    lines: &'static [&'static str],
-}
-
-const fn add(file: &'static str, at: At, lines: &'static [&'static str]) -> Addition {
-    Addition { file, at, lines }
+    line: String,
 }
 
 const KCONFIG: &str = "drivers/xen/Kconfig";
 const DRIVERS: &str = "drivers/xen/Makefile";
-const PCI: &str = "arch/x86/pci/Makefile";
+
+/// What the lines of switches begin with, those of other versions of the list too.
+const OF_A_SWITCH: &str = "xen-rust-$(CONFIG_";
 
 /// Every line. A switch's line stands beside the one that builds the C object, which the last line of the Makefile
 /// takes out of the list again if the switch is on.
-const ADDITIONS: &[Addition] = &[
-    add(
-        KCONFIG,
-        At::BeforeLast("endmenu"),
-        &["source \"drivers/xen/rust/Kconfig\""],
-    ),
-    add(
-        DRIVERS,
-        At::After("obj-$(CONFIG_SWIOTLB_XEN) += swiotlb-xen.o"),
-        &["xen-rust-$(CONFIG_XEN_RUST_SWIOTLB)\t+= swiotlb-xen.o"],
-    ),
-    add(
-        DRIVERS,
-        At::After("dom0-$(CONFIG_PCI) += pci.o"),
-        &["xen-rust-$(CONFIG_XEN_RUST_PCI)\t+= pci.o"],
-    ),
-    add(
-        DRIVERS,
-        At::After("dom0-$(CONFIG_XEN_ACPI) += acpi.o $(xen-pad-y)"),
-        &["xen-rust-$(CONFIG_XEN_RUST_ACPI)\t+= acpi.o"],
-    ),
-    add(
-        DRIVERS,
-        At::End,
-        &[
-            "obj-y\t\t\t\t\t+= rust/",
-            "obj-y\t\t\t\t\t:= $(filter-out $(xen-rust-y),$(obj-y))",
-        ],
-    ),
-    add(
-        PCI,
-        At::After("obj-$(CONFIG_PCI_XEN) += xen.o"),
-        &["xen-rust-$(CONFIG_XEN_RUST_PCI)\t+= xen.o"],
-    ),
-    add(
-        PCI,
-        At::End,
-        &["obj-y\t\t\t\t:= $(filter-out $(xen-rust-y),$(obj-y))"],
-    ),
-];
+fn additions() -> Vec<Addition> {
+    let add = |file: &str, at, line: &str| Addition {
+        file: file.to_owned(),
+        at,
+        line: line.to_owned(),
+    };
+    let mut additions = vec![
+        add(
+            KCONFIG,
+            At::BeforeLast("endmenu"),
+            &format!("source \"{PLACE}/Kconfig\""),
+        ),
+        add(DRIVERS, At::End, "obj-y\t\t\t\t\t+= rust/"),
+    ];
+    for switch in SWITCHES {
+        for object in switch.theirs {
+            let (file, _) = object.makefile();
+            additions.push(add(&file, At::After(object.line), &switch.line(object)));
+        }
+    }
+    for file in files_of(&additions) {
+        if file != KCONFIG {
+            additions.push(add(
+                &file,
+                At::End,
+                "obj-y\t\t\t\t\t:= $(filter-out $(xen-rust-y),$(obj-y))",
+            ));
+        }
+    }
+    additions
+}
+
+/// The files of some lines, each once.
+fn files_of(additions: &[Addition]) -> BTreeSet<String> {
+    let files = additions.iter().map(|addition| addition.file.clone());
+    files.collect()
+}
 
 /// The files that get lines, each once.
-pub fn files() -> Vec<&'static str> {
-    let mut files: Vec<_> = ADDITIONS.iter().map(|addition| addition.file).collect();
-    files.dedup();
-    files
+pub fn files() -> Vec<String> {
+    files_of(&additions()).into_iter().collect()
 }
 
 /// How many lines are added in all.
 pub fn count() -> usize {
-    ADDITIONS.iter().map(|addition| addition.lines.len()).sum()
+    additions().len()
 }
 
 /// Adds the lines to the files of the source at `to`, taking the files from `from` (which may be the same). Lines that an
@@ -102,13 +97,13 @@ pub fn count() -> usize {
 pub fn add_all(from: &Path, to: &Path) -> Result<()> {
     let mut texts = Vec::new();
     for file in files() {
-        let text = fs::read_to_string(from.join(file)).with_context(|| {
+        let text = fs::read_to_string(from.join(&file)).with_context(|| {
             format!(
                 "{} is no kernel source the overlay fits: it has no {file}",
                 from.display()
             )
         })?;
-        let text = added_to(file, &text).with_context(|| {
+        let text = added_to(&file, &text).with_context(|| {
             format!(
                 "the overlay does not fit the kernel in {}; nothing was changed. Kernels from 7.2 on should fit, with a \
                  distribution's changes too: please report this one. A single line cannot be left out",
@@ -123,19 +118,26 @@ pub fn add_all(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One file with its lines added.
+/// One file with its lines added, and without those that an earlier run, or another list of switches, has added.
 fn added_to(file: &str, text: &str) -> Result<String> {
-    let additions = || ADDITIONS.iter().filter(|addition| addition.file == file);
-    let ours: Vec<_> = additions().flat_map(|addition| addition.lines).collect();
-    let mut lines: Vec<&str> = text.lines().filter(|line| !ours.contains(&line)).collect();
-    for addition in additions() {
+    let mut additions = additions();
+    additions.retain(|addition| addition.file == file);
+    let is_ours = |line: &str| {
+        let words = || line.split_whitespace();
+        line.starts_with(OF_A_SWITCH)
+            || additions
+                .iter()
+                .any(|ours| words().eq(ours.line.split_whitespace()))
+    };
+    let mut lines: Vec<&str> = text.lines().filter(|line| !is_ours(line)).collect();
+    for addition in &additions {
         let place = place(&lines, addition.at).with_context(|| {
             format!(
                 "{file} of this kernel has changed: where the overlay would add\n    {}\nis unclear",
-                addition.lines.join("\n    ")
+                addition.line
             )
         })?;
-        lines.splice(place..place, addition.lines.iter().copied());
+        lines.insert(place, &addition.line);
     }
     Ok(lines.join("\n") + "\n")
 }
@@ -166,7 +168,7 @@ fn place(lines: &[&str], at: At) -> Result<usize> {
 mod tests {
     use super::*;
 
-    const MAKEFILE: &str = "obj-y\t+= grant-table.o\ndom0-$(CONFIG_PCI) += pci.o\n\
+    const MAKEFILE: &str = "obj-y\t+= grant-table.o features.o balloon.o manage.o time.o\ndom0-$(CONFIG_PCI) += pci.o\n\
         dom0-$(CONFIG_XEN_ACPI) += acpi.o $(xen-pad-y)\nobj-$(CONFIG_XEN_DOM0)\t+= $(dom0-y)\n\
         obj-$(CONFIG_SWIOTLB_XEN)\t\t+= swiotlb-xen.o\nobj-$(CONFIG_XEN_EFI) += efi.o\n";
 
@@ -203,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_of_another_list_of_switches_go() {
+        let other = MAKEFILE.replace(
+            "efi.o\n",
+            "efi.o\nxen-rust-$(CONFIG_XEN_RUST_OLD) += efi.o\n",
+        );
+        assert_eq!(
+            added_to(DRIVERS, &other).unwrap(),
+            added_to(DRIVERS, MAKEFILE).unwrap()
+        );
+    }
+
+    #[test]
     fn a_kernel_that_has_changed_is_refused_by_name() {
         let moved = MAKEFILE.replace("swiotlb-xen.o", "dma.o");
         let error = format!("{:#}", added_to(DRIVERS, &moved).unwrap_err());
@@ -217,7 +231,7 @@ mod tests {
         for (file, text) in [
             (KCONFIG, "menu \"Xen\"\nendmenu\n"),
             (DRIVERS, MAKEFILE),
-            (PCI, "obj-y += fixup.o\n"),
+            ("arch/x86/pci/Makefile", "obj-y += fixup.o\n"),
         ] {
             fsutil::write_if_changed(&dir.path().join(file), text.as_bytes()).unwrap();
         }

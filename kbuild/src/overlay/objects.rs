@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{PLACE, Switch};
+use super::Switch;
+use super::switch::in_source;
 use crate::process;
 use crate::sandbox::Sandbox;
 
@@ -34,7 +35,7 @@ impl Objects {
 
     /// Fails unless a switch did what it says: one of the two sides is in the image, the other is not.
     pub fn check(&self, switch: &Switch, on: bool) -> Result<()> {
-        let ours = format!("{PLACE}/{}", switch.ours);
+        let ours = in_source(switch.ours);
         if self.has(&ours) != on {
             bail!(
                 "CONFIG_{} is {}, but {ours} is {} the image",
@@ -44,10 +45,11 @@ impl Objects {
             );
         }
         for object in switch.theirs {
-            if on && self.has(object) {
+            if on && self.has(object.path) {
                 bail!(
-                    "CONFIG_{} is on, but the C object {object} is in the image",
-                    switch.option
+                    "CONFIG_{} is on, but the C object {} is in the image",
+                    switch.option,
+                    object.path
                 );
             }
         }
@@ -60,8 +62,8 @@ impl Objects {
             let held: Vec<_> = switch
                 .theirs
                 .iter()
-                .map(|object| (*object).to_owned())
-                .chain([format!("{PLACE}/{}", switch.ours)])
+                .map(|object| object.path.to_owned())
+                .chain([in_source(switch.ours)])
                 .map(|object| match self.has(&object) {
                     true => format!("{object} is in the image"),
                     false => format!("{object} is not"),
@@ -73,6 +75,32 @@ impl Objects {
     }
 }
 
+/// Fails if an object of ours that must not panic refers to something that does. In an object that is called with a run queue's
+/// lock held, or before there is a console, a panic is a machine that stands still without a word.
+pub fn check_never_panic(sandbox: &Sandbox, build_dir: &Path, switch: &Switch) -> Result<()> {
+    for object in switch.never_panic {
+        let mut nm = sandbox
+            .command("nm")
+            .args(["-u", &in_source(object)])
+            .ro_bind(build_dir, "/kernel/O")
+            .current_dir("/kernel/O")
+            .build()?;
+        let names = process::output("reading what an object refers to", &mut nm)?;
+        if let Some(name) = panicking(&names) {
+            bail!("{object} must not panic, but it refers to {name}");
+        }
+    }
+    Ok(())
+}
+
+/// The first of the undefined names that `nm` prints that is a function which does not return but panics. Those of Rust's core
+/// have `panic` in their names or those of their modules, or end in `_failed` or `_fail`.
+fn panicking(names: &str) -> Option<&str> {
+    let names = names.lines().filter_map(|line| line.split(' ').next_back());
+    let mut panicking = names.filter(|name| name.contains("panic") || name.contains("_fail"));
+    panicking.next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +109,10 @@ mod tests {
     #[test]
     fn an_image_with_the_wrong_object_is_refused() {
         let switch = &SWITCHES[0];
-        let ours = format!("{PLACE}/{}", switch.ours);
-        let rust = Objects(vec![ours.clone(), "drivers/xen/time.o".into()]);
-        let c = Objects(vec![switch.theirs[0].into()]);
-        let both = Objects(vec![switch.theirs[0].into(), ours]);
+        let ours = in_source(switch.ours);
+        let rust = Objects(vec![ours.clone(), "drivers/xen/features.o".into()]);
+        let c = Objects(vec![switch.theirs[0].path.into()]);
+        let both = Objects(vec![switch.theirs[0].path.into(), ours]);
         assert!(rust.check(switch, true).is_ok() && rust.check(switch, false).is_err());
         assert!(c.check(switch, false).is_ok() && c.check(switch, true).is_err());
         assert!(both.check(switch, true).is_err());
@@ -92,5 +120,21 @@ mod tests {
             rust.table(SWITCHES)
                 .contains("drivers/xen/swiotlb-xen.o is not")
         );
+    }
+
+    #[test]
+    fn an_object_that_can_panic_is_refused() {
+        let fine = "                 U __per_cpu_offset\n                 U _RNvNtCs1_6kernel5print11call_printk\n";
+        assert_eq!(panicking(fine), None);
+        for bad in [
+            "_RNvNtCs1_4core9panicking18panic_bounds_check",
+            "_RNvNtCs1_4core6option13unwrap_failed",
+            "_RNvNtNtCs1_4core5slice5index26slice_start_index_len_fail",
+        ] {
+            assert_eq!(
+                panicking(&format!("{fine}                 U {bad}\n")),
+                Some(bad)
+            );
+        }
     }
 }

@@ -238,7 +238,7 @@ fn mirror(
     // What the overlay changes is taken from the folder when the lines are added.
     let ours = lines::files()
         .into_iter()
-        .chain([PLACE])
+        .chain([PLACE.to_owned()])
         .map(|path| format!("--exclude=/{path}"));
     let mut rsync = sandbox
         .command("rsync")

@@ -12,6 +12,7 @@ use vmtest::bench::blk::{self, Blk};
 use vmtest::bench::devfile::{self, Devfile};
 use vmtest::bench::dma;
 use vmtest::bench::hypervisors as hv;
+use vmtest::bench::instructions;
 use vmtest::bench::net::{self, Net};
 use vmtest::bench::subject::Subject;
 use vmtest::bench::{self, Options};
@@ -90,6 +91,10 @@ fn compare<S: Subject>(
 ) -> Result<ExitCode> {
     let ours = args.driver == cli::Driver::Rust;
     let images = prepare_for(session, &args.versions, ours)?;
+    if args.count {
+        let images = images.with_counter(session)?;
+        return Ok(told(instructions::run(session, &images, subject, options)?));
+    }
     Ok(told(bench::run(session, &images, subject, options)?))
 }
 
@@ -111,6 +116,10 @@ fn options<S: Subject>(
 ) -> Options {
     let cells = &args.cells;
     let whole = is_whole(cells) && args.mode.is_none() && args.driver == cli::Driver::Rust;
+    let (rounds, name) = match args.count {
+        true => (instructions::ROUNDS, format!("{}-instructions", S::COMMAND)),
+        false => (times(cells, rounds), S::COMMAND.to_owned()),
+    };
     Options {
         modes: match args.mode {
             None => vec![Mode::Pv, Mode::Pvh],
@@ -119,13 +128,15 @@ fn options<S: Subject>(
         },
         quick: cells.quick,
         only: cells.only.clone(),
-        rounds: times(cells, rounds),
+        rounds: cells.rounds.unwrap_or(rounds),
         slice: cells.slice.map_or(slice, Duration::from_millis),
         subject: match args.driver {
             cli::Driver::Rust => Driver::Rust,
             cli::Driver::C => Driver::C,
         },
-        output: output(session, cells, whole, S::COMMAND),
+        profile: args.profile,
+        update: args.update,
+        output: output(session, cells, whole, &name),
     }
 }
 

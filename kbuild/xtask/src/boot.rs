@@ -2,6 +2,8 @@
 
 //! `cargo xtask boot`.
 
+mod solo;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -23,26 +25,29 @@ const GUEST_VCPUS: u32 = 2;
 /// Prepares everything, boots, and prints the report.
 pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
     let is_paravane = args.hypervisor == cli::Hypervisor::Paravane;
-    if let (Some(option), true) = (args.for_guests(), is_paravane) {
+    if let (Some(option), true) = (args.needs_pv(), is_paravane) {
         let text = format!(
-            "{option} cannot be used with --hypervisor paravane: there is a PVH dom0 there and no guest yet"
+            "{option} cannot be used with --hypervisor paravane: dom0 and guests are PVH there"
         );
         cli::Cli::command()
             .error(ErrorKind::ArgumentConflict, text)
             .exit();
     }
+    if let Some(guest) = args.solo {
+        if !is_paravane {
+            let text = "--solo needs --hypervisor paravane: Xen starts no guest without dom0";
+            cli::Cli::command()
+                .error(ErrorKind::ArgumentConflict, text)
+                .exit();
+        }
+        return solo::run(session, args, guest);
+    }
     // The kernel's own drivers need none of our modules.
     let ours =
         args.driver != Some(cli::Driver::C) || args.dom0_drivers != Some(cli::DeviceFiles::C);
-    let images = prepare_for(session, &args.versions, ours)?;
+    let mut images = prepare_for(session, &args.versions, ours)?;
     if is_paravane {
-        let images = images.with_paravane(session)?;
-        let console = args.console.is_some();
-        print!(
-            "{}",
-            vmtest::boot::dom0_only(session, &images, Topology::PARAVANE, console)?
-        );
-        return Ok(ExitCode::SUCCESS);
+        images = images.with_paravane(session)?;
     }
     let report = vmtest::boot::run(session, &images, &options(args))?;
     print!("{report}");
@@ -59,12 +64,16 @@ fn options(args: &cli::Boot) -> Options {
         Some(cli::Mode::Pvh) => Dom0::Pvh,
     };
     let memory = args.memory.unwrap_or(GUEST_MEMORY);
-    let modes = args
-        .mode
-        .map_or(vec![Mode::Pvh, Mode::Pv], |only| vec![mode(only)]);
+    let is_paravane = args.hypervisor == cli::Hypervisor::Paravane;
+    let modes = match args.mode {
+        Some(only) => vec![mode(only)],
+        None if is_paravane => vec![Mode::Pvh],
+        None => vec![Mode::Pvh, Mode::Pv],
+    };
     // The guests' memory comes on top of what dom0 and the hypervisor have.
     let guests = u32::try_from(modes.len()).unwrap_or(2) * memory;
     let topology = match dom0 {
+        _ if is_paravane => Topology::PARAVANE,
         Dom0::Pv => Topology::PV,
         Dom0::Pvh => Topology::PVH,
     };

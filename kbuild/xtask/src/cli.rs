@@ -5,18 +5,21 @@
 mod bench;
 mod boot;
 mod build;
+mod run;
 mod test;
 #[cfg(test)]
 mod tests;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use kbuild::Session;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use kbuild::accel::AccelChoice;
 use kbuild::host::Needs;
 use kbuild::session::Options;
+use kbuild::{CarriedSources, Session};
 
 pub use bench::{Bench, BenchCells, BenchCommon, BenchDma, BenchHypervisor, Subject};
-pub use boot::{Boot, Console, DeviceFiles, Hypervisor};
+pub use boot::{Boot, Console, DeviceFiles, Hypervisor, SoloGuest};
 pub use build::{Build, Doc, Kernel};
+pub use run::{Run, RunAs, RunHypervisor};
 pub use test::Test;
 
 /// The variables that are read.
@@ -26,6 +29,8 @@ Environment variables:
                             ~/.cache/paravane
   PARAVANE_MIRROR           The Debian mirror, as with --mirror
   PARAVANE_SECURITY_MIRROR  With a mirror named: its archive of Debian's security updates
+  PARAVANE_SEEDS            Seeds for the scenarios hostile.*, as in 17..18 or 1000..100000;
+                            otherwise a few that are always the same, new ones with --full
   PARAVANE_SLOW             A number from 1 on, by which all time limits in virtual machines
                             are multiplied. They follow the processors' speed by themselves;
                             this is for what they cannot see, such as a slow disk";
@@ -50,6 +55,48 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Which program this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `cargo xtask` in a work tree.
+    Xtask,
+    /// `paravane`, which is installed.
+    Installed,
+}
+
+/// What [`Command::for_developers`] names.
+const FOR_DEVELOPERS: [&str; 3] = ["bench", "doc", "test"];
+
+impl Program {
+    /// The one that brings sources along is installed.
+    pub fn of(carried: Option<&CarriedSources>) -> Self {
+        match carried {
+            Some(_) => Self::Installed,
+            None => Self::Xtask,
+        }
+    }
+
+    /// How it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xtask => "cargo xtask",
+            Self::Installed => "paravane",
+        }
+    }
+}
+
+/// The command line of a program.
+pub fn command(program: Program) -> clap::Command {
+    let command = Cli::command();
+    match program {
+        Program::Xtask => command,
+        Program::Installed => FOR_DEVELOPERS.iter().fold(
+            command.name(program.name()).bin_name(program.name()),
+            |command, name| command.mut_subcommand(name, |hidden| hidden.hide(true)),
+        ),
+    }
+}
+
 #[derive(Args)]
 pub struct Global {
     /// Print every line of every command that runs
@@ -61,6 +108,20 @@ pub struct Global {
     /// The Debian mirror to use instead of the one this machine's apt is configured with [env: PARAVANE_MIRROR]
     #[arg(long, global = true, value_name = "URI", help_heading = GLOBAL)]
     mirror: Option<String>,
+    /// What executes the instructions of virtual machines
+    #[arg(long, global = true, value_enum, default_value = "tcg", help_heading = GLOBAL)]
+    accel: Accel,
+}
+
+/// What executes a machine's instructions.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM if it can run the machine, else TCG; says why not
+    Auto,
+    /// The processor, by Linux's KVM. Hypervisors need nested virtualization
+    Kvm,
+    /// QEMU's translation, which runs everywhere
+    Tcg,
 }
 
 impl Global {
@@ -70,6 +131,11 @@ impl Global {
             verbose: self.verbose,
             refresh: self.refresh,
             mirror: self.mirror.clone(),
+            accel: match self.accel {
+                Accel::Auto => AccelChoice::Auto,
+                Accel::Kvm => AccelChoice::Kvm,
+                Accel::Tcg => AccelChoice::Tcg,
+            },
         }
     }
 }
@@ -80,11 +146,13 @@ pub enum Command {
     Boot(Boot),
     Build(Build),
     Kernel(Kernel),
+    Run(Box<Run>),
     Doc(Doc),
     Test(Test),
     Clean(Clean),
     Doctor(Doctor),
     Shell(Shell),
+    Generate(Generate),
 }
 
 impl Command {
@@ -104,18 +172,51 @@ impl Command {
         Some(format!("cargo xtask {name}{with}"))
     }
 
+    /// Its name, if only the work tree that one develops in has a use for it.
+    pub fn for_developers(&self) -> Option<&'static str> {
+        match self {
+            Self::Bench(_) => Some("bench"),
+            Self::Doc(_) => Some("doc"),
+            Self::Test(_) => Some("test"),
+            _ => None,
+        }
+    }
+
+    /// Whether it starts virtual machines.
+    pub fn starts_machines(&self) -> bool {
+        match self {
+            Self::Bench(_) | Self::Boot(_) | Self::Run(_) => true,
+            Self::Test(test) => !test.list,
+            _ => false,
+        }
+    }
+
     /// What the machine has to have for it; nothing for a command that only reads files or tells something.
     pub fn needs(&self, session: &Session) -> Option<Needs> {
         match self {
             Self::Build(_) | Self::Doc(_) | Self::Shell(_) => Some(Needs::BUILD),
-            Self::Boot(_) => Some(Needs::BOOT),
+            Self::Boot(_) | Self::Run(_) => Some(Needs::BOOT),
             Self::Test(test) if test.list || !crate::test::needs_tools(session, test) => None,
             Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),
             Self::Kernel(kernel) if kernel.apply => None,
             Self::Kernel(_) => Some(Needs::KERNEL),
-            Self::Clean(_) | Self::Doctor(_) => None,
+            Self::Clean(_) | Self::Doctor(_) | Self::Generate(_) => None,
         }
     }
+}
+
+/// Whether a command line, which may be wrong, is one of `run`.
+pub fn names_run(words: impl IntoIterator<Item = String>) -> bool {
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // The global options with a value.
+            "--mirror" | "--accel" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return command == "run",
+        }
+    }
+    false
 }
 
 /// Open a shell in the build sandbox, or run one command there
@@ -155,11 +256,11 @@ pub enum Mode {
 }
 
 /// Whose drivers.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// Ours, such as xen_blkfront_rs
+    /// The Rust modules, such as xen_blkfront_rs
     Rust,
-    /// The kernel's own, such as xen_blkfront
+    /// The kernel's own modules, such as xen_blkfront
     C,
 }
 
@@ -179,3 +280,24 @@ pub struct Clean {
 /// Say what this machine has and lacks, without changing anything
 #[derive(Args)]
 pub struct Doctor {}
+
+/// Write completions for a shell, or a manual page, to standard output
+#[derive(Args, Clone, Copy)]
+pub struct Generate {
+    /// What to write
+    #[arg(value_enum)]
+    pub what: Generated,
+}
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// Completions for bash
+    Bash,
+    /// Completions for fish
+    Fish,
+    /// Completions for zsh
+    Zsh,
+    /// A manual page, in roff
+    Man,
+}

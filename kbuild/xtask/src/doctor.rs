@@ -8,24 +8,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use console::style;
+use kbuild::accel::{AccelNeed, KvmFacts};
 use kbuild::host::{Memory, Needs};
 use kbuild::mirror::Mirrors;
 use kbuild::{Session, fsutil, host};
 
 use crate::cli::Doctor;
 
-/// Whether there is KVM. That its device can be opened says nothing about the processor.
-fn kvm() -> &'static str {
-    let mut device = fs::File::options();
-    let opens = device.read(true).write(true).open("/dev/kvm").is_ok();
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let able = processors
-        .split_whitespace()
-        .any(|flag| flag == "svm" || flag == "vmx");
-    match (opens, able) {
-        (true, true) => "there",
-        (true, false) => "not there (/dev/kvm opens, but the processor has neither SVM nor VMX)",
-        (false, _) => "not there",
+/// Whether KVM can run a hypervisor.
+fn kvm() -> String {
+    match KvmFacts::read(Path::new("/")).lack(AccelNeed::Nested) {
+        None => "it can run Xen: --accel auto takes it".into(),
+        Some(lack) => format!("not used, QEMU emulates the processor: {lack}"),
     }
 }
 
@@ -136,10 +130,7 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
         fsutil::human(Needs::TEST.memory)
     );
     say(memory.total >= Needs::TEST.memory, "memory", &detail);
-    println!(
-        "      KVM: {}, and not used: QEMU emulates the processor",
-        kvm()
-    );
+    println!("      KVM: {}", kvm());
 
     println!("Kernels:");
     for profile in session.config.profiles.values() {

@@ -7,6 +7,7 @@
 //! they also see what cargo does not compile.
 
 mod commands;
+mod examples;
 mod links;
 mod messages;
 mod paths;

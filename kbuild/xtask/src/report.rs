@@ -6,10 +6,10 @@
 //! Tests are nested: scenarios in the machine they share, host tests in their program. What is counted are the innermost.
 
 mod case;
-mod junit;
+pub mod junit;
 mod ktap;
 #[cfg(test)]
-mod reader;
+pub(crate) mod reader;
 pub mod summary;
 
 use std::io::Write;
@@ -44,7 +44,8 @@ impl<'o> Report<'o> {
         Self::to(ui, Box::new(std::io::stdout()), planned)
     }
 
-    fn to(ui: &Ui, out: Box<dyn Write + Send + 'o>, planned: usize) -> Self {
+    /// The same, printed elsewhere.
+    pub(crate) fn to(ui: &Ui, out: Box<dyn Write + Send + 'o>, planned: usize) -> Self {
         let mut report = Self {
             ui: ui.clone(),
             out,

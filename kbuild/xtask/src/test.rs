@@ -4,8 +4,11 @@
 
 mod batch;
 mod checks;
+mod estimate;
 mod libtest;
+mod ordered;
 mod plan;
+mod queue;
 mod times;
 mod tools;
 mod unit;
@@ -66,10 +69,9 @@ pub fn run(session: &Session, args: &Test) -> Result<ExitCode> {
     let planned = host.planned() + batches.iter().map(Batch::planned).sum::<usize>();
     let mut report = Report::new(&session.ui, planned);
     host.run(session, args, &filter, &mut report)?;
-    let mut machines = vm::Run::new(session, args, clock, &batches);
-    machines.all(&mut report);
+    let left_out = vm::Run::new(session, args, clock, &batches).all(&mut report);
     let facts = RunFacts {
-        left_out: machines.left_out,
+        left_out,
         for_full: match args.is_default() {
             true => {
                 vmtest::scenarios::all().len() - batches.iter().flat_map(Batch::scenarios).count()
@@ -131,9 +133,7 @@ impl Host {
             for (name, check) in &self.checks {
                 report.add(match (check, &tools) {
                     (Check::Tree(check), _) => timed("check", name, || check(session)),
-                    (Check::Tools(check), Some(tools)) => {
-                        timed("check", name, || check(tools).map(|()| Vec::new()))
-                    }
+                    (Check::Tools(check), Some(tools)) => timed("check", name, || check(tools)),
                     (Check::Tools(_), None) => Case::new("check", *name, skipped()),
                 });
             }
@@ -179,16 +179,15 @@ fn list(batches: &[Batch], filter: &Filter) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a check, which returns notes.
-fn timed(suite: &str, name: &str, check: impl FnOnce() -> Result<Vec<String>>) -> Case {
+/// Runs a check and takes its time.
+fn timed(suite: &str, name: &str, check: impl FnOnce() -> Result<()>) -> Case {
     let started = Instant::now();
-    let (outcome, notes) = match check() {
-        Ok(notes) => (Outcome::Passed, notes),
-        Err(error) => (Outcome::Failed(format!("{error:#}")), Vec::new()),
+    let outcome = match check() {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("{error:#}")),
     };
     Case {
         time: Some(started.elapsed()),
-        notes,
         ..Case::new(suite, name, outcome)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What modules may use of xen_acpi: the names that drivers/xen/acpi.c exports. In C because an export's version is made from
- * the declaration in the C header.
+ * Exports of xen_acpi to modules: those of drivers/xen/acpi.c. They are in C because the version of
+ * an export is computed from its declaration in a C header.
  */
 
 #include <linux/export.h>

@@ -1,37 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What dom0's ACPI asks of the hypervisor, in place of `drivers/xen/acpi.c`: putting the machine to sleep, and the interrupt
-//! lines of devices that a PVH dom0 passes on.
+//! ACPI in dom0, in place of `drivers/xen/acpi.c`: sleep states, which the hypervisor enters, and
+//! the GSIs of devices that a PVH dom0 passes through.
 //!
-//! Functions with C names are declared in `xen/acpi.h`; exports are in `exports.c`. What may be written into the registers is
-//! decided in `xen_irq::sleep`, which is tested on the host.
+//! Functions with C names are declared in `xen/acpi.h`; exports are in `exports.c`. The values of
+//! the sleep registers are checked in `xen_irq::sleep`, which is tested on the host.
 
 use core::ptr;
 
+use kernel::{
+    bindings as k,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        AtomicFlag,
+        Release, //
+    },
+};
+
 use core_bindings as bindings;
-use kernel::bindings as k;
-use kernel::ffi::{c_int, c_void};
-use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, AtomicFlag, Release};
-use xen_abi::platform::{op, Header, INTERFACE_VERSION};
-use xen_irq::line::Line;
-use xen_irq::sleep::{self, Registers};
+
+use xen_abi::platform::{
+    op,
+    Header,
+    INTERFACE_VERSION, //
+};
+
+use xen_irq::{
+    irq_type::IrqType,
+    sleep::{
+        self,
+        SleepRegisters, //
+    },
+};
+
 use zerocopy::IntoBytes;
 
-/// What messages begin with.
+/// Prefix of messages in the log.
 const __LOG_PREFIX: &[u8] = b"xen_acpi\0";
 
-/// An `arch_initcall`: before those come that use it.
+/// An `arch_initcall`: runs before the users of the lock.
 #[no_mangle]
 #[link_section = ".init.text"]
 extern "C" fn __xen_acpi_early_init() -> c_int {
-    // SAFETY: Called once, and nobody uses the lock before `READY` is set.
-    unsafe { ASKED.init() };
+    // SAFETY: Called once, and the lock is not used before `READY` is set.
+    unsafe { GET_GSI.init() };
     READY.store(true, Release);
     0
 }
 
-// What the C macro for such calls makes: the distance of the function from the place where it is noted.
+// As the C macro for initcalls: an entry is the distance from itself to the function.
 core::arch::global_asm!(
     r#".section ".initcall3.init", "a"
     __xen_acpi_early_initcall:
@@ -40,9 +62,9 @@ core::arch::global_asm!(
     "#
 );
 
-/// Has the hypervisor put the machine to sleep, as the ACPI code would by writing these values into its control registers. 1 is
-/// "done, do not", -1 an error.
-fn enter(state: u8, a: u32, b: u32, registers: Registers) -> c_int {
+/// Makes the hypervisor enter a sleep state by writing these values to the control registers.
+/// Returns 1 if the caller must not write them itself, -1 for an error.
+fn enter_sleep(state: u8, a: u32, b: u32, registers: SleepRegisters) -> c_int {
     let argument = match sleep::argument(state, a, b, registers) {
         Ok(argument) => argument,
         Err(bits) => {
@@ -57,7 +79,8 @@ fn enter(state: u8, a: u32, b: u32, registers: Registers) -> c_int {
     };
     let bytes = argument.as_bytes();
     header.u.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-    // SAFETY: The structure is the one of the call, with the command's argument in it; it is read during the call.
+    // SAFETY: The structure belongs to the hypercall, and has the command's argument; the
+    // hypervisor accesses it during the call only.
     let result = unsafe { bindings::xen_core_platform_op(ptr::from_mut(&mut header).cast()) };
     if result != 0 {
         pr_err!("the hypervisor does not enter S{state}: {result}\n");
@@ -65,29 +88,30 @@ fn enter(state: u8, a: u32, b: u32, registers: Registers) -> c_int {
     1
 }
 
-/// For machines with the usual registers, of 16 bits.
+/// Enters a sleep state of a machine with PM1 control registers.
 #[no_mangle]
 pub extern "C" fn xen_acpi_notify_hypervisor_sleep(state: u8, pm1a: u32, pm1b: u32) -> c_int {
-    enter(state, pm1a, pm1b, Registers::Usual)
+    enter_sleep(state, pm1a, pm1b, SleepRegisters::Pm1)
 }
 
-/// For machines with reduced hardware, whose registers have 8 bits.
+/// Enters a sleep state of a hardware-reduced machine, with sleep control registers.
 #[no_mangle]
 pub extern "C" fn xen_acpi_notify_hypervisor_extended_sleep(state: u8, a: u32, b: u32) -> c_int {
-    enter(state, a, b, Registers::Extended)
+    enter_sleep(state, a, b, SleepRegisters::SleepControl)
 }
 
 /// `struct acpi_prt_entry` of `drivers/acpi/pci_irq.c`, which no header has.
 #[repr(C)]
-struct Route {
+struct PrtEntry {
     id: k::acpi_pci_id,
     pin: u8,
     link: k::acpi_handle,
-    /// The line, or an index into the link's.
+    /// The GSI, or an index into the resources of the link device.
     index: u32,
 }
 
-/// Which line a PCI function's interrupt is, and how it is triggered, in ACPI's numbers. `-EINVAL` if ACPI does not say.
+/// The GSI of a PCI function's INTx, with trigger and polarity in ACPI's numbers. Returns `-EINVAL`
+/// if `_PRT` has no entry for it.
 ///
 /// # Safety
 ///
@@ -103,28 +127,28 @@ pub unsafe extern "C" fn xen_acpi_get_gsi_info(
     if dev.is_null() || gsi_out.is_null() || trigger_out.is_null() || polarity_out.is_null() {
         return invalid;
     }
-    // SAFETY: The device is valid.
+    // SAFETY: By the requirement of this function the device is valid.
     let pin = unsafe { (*dev).pin };
     if pin == 0 {
         return invalid;
     }
-    // SAFETY: The device is valid.
-    let route: *mut Route = unsafe { k::acpi_pci_irq_lookup(dev, pin.into()) }.cast();
-    if route.is_null() {
+    // SAFETY: By the requirement of this function the device is valid.
+    let entry: *mut PrtEntry = unsafe { k::acpi_pci_irq_lookup(dev, pin.into()) }.cast();
+    if entry.is_null() {
         return invalid;
     }
-    // SAFETY: What is returned is one of these, ours to free.
-    let (link, index) = unsafe { ((*route).link, (*route).index) };
-    // SAFETY: As above.
-    unsafe { k::kfree(route.cast::<c_void>()) };
-    // ACPI's words for what PCI devices have: level is 0, low is 1.
+    // SAFETY: The function returned a valid `struct acpi_prt_entry`.
+    let (link, index) = unsafe { ((*entry).link, (*entry).index) };
+    // SAFETY: The caller of the function has to free the entry, and it is not used any more.
+    unsafe { k::kfree(entry.cast::<c_void>()) };
+    // The default of PCI devices in ACPI's numbers: level is 0, low is 1.
     let (mut trigger, mut polarity, mut gsi) = (
-        c_int::from(!Line::PCI.is_level()),
-        c_int::from(Line::PCI.is_low()),
+        c_int::from(!IrqType::PCI.is_level()),
+        c_int::from(IrqType::PCI.is_low()),
         index,
     );
     if !link.is_null() {
-        // SAFETY: The handle is one of ACPI's; the function writes into the three.
+        // SAFETY: The handle is a link device's; the pointers are to locals.
         let result = unsafe {
             bindings::acpi_pci_link_allocate_irq(
                 link,
@@ -139,7 +163,7 @@ pub unsafe extern "C" fn xen_acpi_get_gsi_info(
             return invalid;
         }
     }
-    // SAFETY: The caller's promise.
+    // SAFETY: By the requirement of this function the pointers are valid.
     unsafe {
         gsi_out.write(gsi as c_int);
         trigger_out.write(trigger);
@@ -148,39 +172,41 @@ pub unsafe extern "C" fn xen_acpi_get_gsi_info(
     0
 }
 
-/// A function that tells the line of a device, by segment, bus, device and function.
-type Ask = Option<unsafe extern "C" fn(sbdf: u32) -> c_int>;
+/// A function that returns the GSI of a device.
+type GetGsi = Option<unsafe extern "C" fn(sbdf: u32) -> c_int>;
 
 kernel::sync::global_lock! {
-    // SAFETY: `READY` is set after it is initialised, and it is not used before.
-    unsafe(uninit) static ASKED: SpinLock<Ask> = None;
+    // SAFETY: `READY` is set when the lock is initialised, and the lock is not used before.
+    unsafe(uninit) static GET_GSI: SpinLock<GetGsi> = None;
 }
 
-/// Whether the lock is ready: the C names may be called before this object is.
+/// Whether the lock is initialised. The C functions may be called earlier.
 static READY: AtomicFlag = AtomicFlag::new(false);
 
-/// Says which function knows devices' lines, or takes it away with null; then it is no longer called when this returns.
+/// Sets the function that returns the GSI of a device, or clears it with null. The previous
+/// function is not called any more when this returns.
 ///
 /// # Safety
 ///
-/// The function may be called, in atomic context, until another is given.
+/// The function may be called in atomic context until it is replaced.
 #[no_mangle]
-pub unsafe extern "C" fn xen_acpi_register_get_gsi_func(function: Ask) {
+pub unsafe extern "C" fn xen_acpi_register_get_gsi_func(function: GetGsi) {
     if READY.load(Acquire) {
-        *ASKED.lock() = function;
+        *GET_GSI.lock() = function;
     }
 }
 
-/// The line of a device, or an error number; `-EOPNOTSUPP` if nobody knows.
+/// The GSI of a device, or a negative error number; `-EOPNOTSUPP` without a function for it.
 #[no_mangle]
 pub extern "C" fn xen_acpi_get_gsi_from_sbdf(sbdf: u32) -> c_int {
     let unknown = -(k::EOPNOTSUPP as c_int);
     if !READY.load(Acquire) {
         return unknown;
     }
-    let asked = ASKED.lock();
-    match *asked {
-        // SAFETY: By the promise to `xen_acpi_register_get_gsi_func`, which waits for the lock before the function goes.
+    let get_gsi = GET_GSI.lock();
+    match *get_gsi {
+        // SAFETY: By the requirement of `xen_acpi_register_get_gsi_func`, which takes the lock to
+        // replace the function.
         Some(function) => unsafe { function(sbdf) },
         None => unknown,
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The C headers that bindgen reads for crate core_bindings. What comes out of them is selected in bindgen_parameters;
- * types that the kernel's own bindings know are taken from there.
+ * The C headers that bindgen reads for crate core_bindings. bindgen_parameters selects what it
+ * emits; types that the kernel's own bindings have are taken from there.
  */
 
 #include <linux/acpi.h>
@@ -10,6 +10,8 @@
 #include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/cputime.h>
+#include <linux/static_call.h>
 #include <linux/swiotlb.h>
 #include <acpi/acpi_drivers.h>
 #include <asm/apic.h>
@@ -20,10 +22,14 @@
 #include <xen/acpi.h>
 #include <xen/events.h>
 #include <xen/features.h>
+#include <xen/interface/vcpu.h>
+#include <xen/interface/xen.h>
 #include <xen/page.h>
 #include <xen/pci.h>
 #include <xen/swiotlb-xen.h>
 #include <xen/xen.h>
+#include <xen/xen-ops.h>
 
 #include "pci.h"
 #include "shims.h"
+#include "time.h"

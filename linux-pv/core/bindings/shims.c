@@ -14,7 +14,9 @@
 
 #include "shims.h"
 
-/* Devices on x86 see what the processor sees, and no buffer of kmalloc() is bounced for the sake of caches. */
+/*
+ * DMA on x86 is coherent with the caches, so no buffer of kmalloc() is bounced for its alignment.
+ */
 static_assert(!IS_ENABLED(CONFIG_DMA_BOUNCE_UNALIGNED_KMALLOC));
 
 unsigned long xen_core_bfn_to_local_pfn(unsigned long mfn)

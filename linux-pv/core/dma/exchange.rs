@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Exchanging memory for such that is contiguous in the machine: in which pieces, and below which address.
+//! Exchanging memory for contiguous memory of the machine: which segments, below which address.
 
 use core::ops::RangeInclusive;
 
-/// Exchanges a pool piece by piece, as low in the machine as can be had.
+/// Exchanges a pool segment by segment, for memory as low in the machine as the hypervisor has.
 ///
-/// `try_piece` is called with a piece's number and with how many bits its machine addresses may have; it says whether
-/// the hypervisor had such memory. The first piece starts with the fewest bits there are; since a piece that was not
-/// to be had so low means that later ones are not either, the number never goes down.
+/// `try_segment` is called with the number of a segment and the width of its machine addresses in
+/// bits. The first segment starts with the lower end of `bits`. The width never decreases: if the
+/// hypervisor has no memory of a width for a segment, it has none for later segments.
 ///
 /// # Errors
 ///
-/// What `try_piece` said last, if a piece was not to be had with the most bits either. Pieces before it stay exchanged.
+/// The last error of `try_segment`, if it failed with the upper end of `bits`. Segments before that
+/// one stay exchanged.
 pub fn exchange_pool<E>(
-    pieces: u64,
+    segments: u64,
     bits: RangeInclusive<u32>,
-    mut try_piece: impl FnMut(u64, u32) -> Result<(), E>,
+    mut try_segment: impl FnMut(u64, u32) -> Result<(), E>,
 ) -> Result<(), E> {
-    let most = *bits.end();
-    let mut now = *bits.start();
-    for piece in 0..pieces {
-        while let Err(error) = try_piece(piece, now) {
-            if now >= most {
+    let max = *bits.end();
+    let mut current = *bits.start();
+    for segment in 0..segments {
+        while let Err(error) = try_segment(segment, current) {
+            if current >= max {
                 return Err(error);
             }
-            now += 1;
+            current += 1;
         }
     }
     Ok(())
@@ -33,16 +34,17 @@ pub fn exchange_pool<E>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::vec::Vec;
+
+    use super::*;
 
     #[test]
     fn bits_grow_when_low_memory_is_gone() {
         let mut tried = Vec::new();
         // Three pieces below 2^20, any number below 2^22.
         let mut low = 3;
-        let done = exchange_pool(5, 18..=32, |piece, bits| {
-            tried.push((piece, bits));
+        let done = exchange_pool(5, 18..=32, |segment, bits| {
+            tried.push((segment, bits));
             match bits {
                 ..20 => Err(()),
                 20..22 if low == 0 => Err(()),
@@ -71,9 +73,9 @@ mod tests {
     #[test]
     fn what_cannot_be_had_ends_it() {
         let mut count = 0;
-        let done = exchange_pool(2, 18..=32, |piece, bits| {
+        let done = exchange_pool(2, 18..=32, |segment, bits| {
             count += 1;
-            if piece == 1 {
+            if segment == 1 {
                 return Err(bits);
             }
             Ok(())

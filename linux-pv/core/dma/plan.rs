@@ -1,96 +1,103 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What to do with a buffer that a device is to access.
+//! How to map a buffer for a device.
 
-use crate::frames::{straddles, Frames};
-use crate::reach::Reach;
-use crate::{Bus, Phys};
+use crate::{
+    mask::DmaMask,
+    p2m::{
+        straddles,
+        PhysToMachine, //
+    },
+    BusAddr,
+    PhysAddr, //
+};
 
-/// Why a buffer cannot be used where it is.
+/// Why a buffer must be bounced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The device does not reach it.
-    Reach,
+pub enum BounceReason {
+    /// The device cannot address it.
+    OutOfReach,
     /// It is not contiguous in the machine.
-    Straddles,
-    /// The administrator wants everything bounced (`swiotlb=force`).
+    NotContiguous,
+    /// All buffers are bounced (`swiotlb=force`).
     Forced,
 }
 
-impl Why {
-    /// All of them, in the order of [`Why::index`].
-    pub const ALL: [Self; 3] = [Self::Reach, Self::Straddles, Self::Forced];
+impl BounceReason {
+    /// All reasons, in the order of [`BounceReason::index`].
+    pub const ALL: [Self; 3] = [Self::OutOfReach, Self::NotContiguous, Self::Forced];
 
-    /// A small number.
+    /// Index in an array of as many elements as there are reasons.
     pub const fn index(self) -> usize {
         match self {
-            Self::Reach => 0,
-            Self::Straddles => 1,
+            Self::OutOfReach => 0,
+            Self::NotContiguous => 1,
             Self::Forced => 2,
         }
     }
 
-    /// A word for people.
+    /// Text for the log.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Reach => "out of reach",
-            Self::Straddles => "not contiguous",
+            Self::OutOfReach => "out of reach",
+            Self::NotContiguous => "not contiguous",
             Self::Forced => "forced",
         }
     }
 }
 
-/// What is to be done.
+/// How to map a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// The device uses the buffer where it is.
-    Direct(Bus),
-    /// The data goes through the pool of bounce buffers.
-    Pool(Why),
-    /// The data goes through a buffer made for it, since the pool has none of that size.
-    Large(Why),
-    /// Nothing: there is no memory behind the buffer that could be read or written.
+    /// The device accesses the buffer itself.
+    Direct(BusAddr),
+    /// Bounce through a buffer of the pool.
+    Pool(BounceReason),
+    /// Bounce through a buffer that is allocated for the mapping, since the pool's are too small.
+    Large(BounceReason),
+    /// Fail: there is no memory at the address.
     Refuse,
 }
 
-/// What is known about a mapping before it is made.
+/// A mapping to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
-    /// Where the buffer is.
-    pub at: Phys,
+pub struct MapRequest {
+    /// Address of the buffer.
+    pub at: PhysAddr,
     /// Its size in bytes.
     pub size: u64,
-    /// What the device reaches.
-    pub reach: Reach,
-    /// Whether everything is to be bounced.
+    /// The addresses that the device can access.
+    pub mask: DmaMask,
+    /// Whether all buffers are bounced.
     pub forced: bool,
 }
 
-/// Decides. `bus` is where the device would see the first byte; `pool_most` is asked for the size of the largest buffer
-/// the pool may have, in bytes, and only if it matters.
+/// Decides how to map a buffer. `bus` is the device's address of its first byte. `max_pool_size`
+/// returns the size of the pool's largest buffer in bytes; it is only called if the buffer must be
+/// bounced.
 #[inline]
 pub fn decide(
-    frames: &impl Frames,
-    wish: &Wish,
-    bus: Bus,
-    pool_most: impl FnOnce() -> u64,
+    p2m: &impl PhysToMachine,
+    request: &MapRequest,
+    bus: BusAddr,
+    max_pool_size: impl FnOnce() -> u64,
 ) -> Plan {
-    if bus == Bus::NONE {
+    if bus == BusAddr::NONE {
         return Plan::Refuse;
     }
-    let why = if !wish.reach.covers(bus, wish.size) {
-        Why::Reach
-    } else if straddles(frames, wish.at, wish.size) {
-        Why::Straddles
-    } else if wish.forced {
-        Why::Forced
+    let reason = if !request.mask.covers(bus, request.size) {
+        BounceReason::OutOfReach
+    } else if straddles(p2m, request.at, request.size) {
+        BounceReason::NotContiguous
+    } else if request.forced {
+        BounceReason::Forced
     } else {
         return Plan::Direct(bus);
     };
-    if wish.size > pool_most() {
-        Plan::Large(why)
+    if request.size > max_pool_size() {
+        Plan::Large(reason)
     } else {
-        Plan::Pool(why)
+        Plan::Pool(reason)
     }
 }
 
@@ -101,8 +108,8 @@ mod tests {
     /// Every frame has the one below it in the machine, but frame 16 begins anew, high up.
     struct Split;
 
-    impl Frames for Split {
-        fn machine(&self, pfn: u64) -> u64 {
+    impl PhysToMachine for Split {
+        fn mfn(&self, pfn: u64) -> u64 {
             match pfn {
                 0..16 => pfn + 1,
                 _ => pfn + 0x20_0000,
@@ -111,24 +118,24 @@ mod tests {
     }
 
     fn plan(at: u64, size: u64, mask: u64, forced: bool) -> Plan {
-        let wish = Wish {
-            at: Phys(at),
+        let request = MapRequest {
+            at: PhysAddr(at),
             size,
-            reach: Reach::new(mask, 0),
+            mask: DmaMask::new(mask, 0),
             forced,
         };
-        decide(&Split, &wish, Split.bus(wish.at), || 256 << 10)
+        decide(&Split, &request, Split.bus(request.at), || 256 << 10)
     }
 
     #[test]
     fn what_the_device_can_use_it_uses() {
         assert_eq!(
             plan(0x1000, 0x2000, u64::MAX, false),
-            Plan::Direct(Bus(0x2000))
+            Plan::Direct(BusAddr(0x2000))
         );
         assert_eq!(
             plan(0x10_000, 8, u64::MAX, false),
-            Plan::Direct(Bus(0x2_0001_0000))
+            Plan::Direct(BusAddr(0x2_0001_0000))
         );
     }
 
@@ -136,29 +143,32 @@ mod tests {
     fn every_reason_is_named() {
         assert_eq!(
             plan(0x10_000, 8, 0xffff_ffff, false),
-            Plan::Pool(Why::Reach)
+            Plan::Pool(BounceReason::OutOfReach)
         );
         assert_eq!(
             plan(0xf000, 0x2000, u64::MAX, false),
-            Plan::Pool(Why::Straddles)
+            Plan::Pool(BounceReason::NotContiguous)
         );
-        assert_eq!(plan(0x1000, 8, u64::MAX, true), Plan::Pool(Why::Forced));
-        for (index, why) in Why::ALL.iter().enumerate() {
-            assert_eq!(why.index(), index);
+        assert_eq!(
+            plan(0x1000, 8, u64::MAX, true),
+            Plan::Pool(BounceReason::Forced)
+        );
+        for (index, reason) in BounceReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
         }
         let words = ["out of reach", "not contiguous", "forced"];
-        assert_eq!(Why::ALL.map(Why::name), words);
+        assert_eq!(BounceReason::ALL.map(BounceReason::name), words);
     }
 
     #[test]
     fn nothing_is_done_with_what_is_not_there() {
-        let wish = Wish {
-            at: Phys(0),
+        let request = MapRequest {
+            at: PhysAddr(0),
             size: 1,
-            reach: Reach::new(u64::MAX, 0),
+            mask: DmaMask::new(u64::MAX, 0),
             forced: true,
         };
-        assert_eq!(decide(&Split, &wish, Bus::NONE, || 0), Plan::Refuse);
+        assert_eq!(decide(&Split, &request, BusAddr::NONE, || 0), Plan::Refuse);
     }
 
     #[test]
@@ -166,11 +176,11 @@ mod tests {
         let size = (256 << 10) + 1;
         assert_eq!(
             plan(0xf000, size, u64::MAX, false),
-            Plan::Large(Why::Straddles)
+            Plan::Large(BounceReason::NotContiguous)
         );
         assert_eq!(
             plan(0xf000, size - 1, u64::MAX, false),
-            Plan::Pool(Why::Straddles)
+            Plan::Pool(BounceReason::NotContiguous)
         );
     }
 }

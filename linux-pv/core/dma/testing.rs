@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two threads that get in each other's way.
+//! Races of two threads, for tests.
 
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::{
+    hint::spin_loop,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::Relaxed, //
+    },
+};
+
 use std::thread;
 
-/// How often they try.
+/// The number of rounds of a race.
 pub(crate) const ROUNDS: usize = 5_000;
 
-/// Has two threads, 0 and 1, do something at the same moment in each round.
+/// Calls `step` in each round from two threads, 0 and 1, at the same time.
 pub(crate) fn race(step: impl Fn(usize, usize) + Sync) {
     let arrived = AtomicUsize::new(0);
     thread::scope(|scope| {

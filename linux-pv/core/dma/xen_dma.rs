@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What stands between a PV domain's memory and a device, as pure logic.
+//! DMA addresses of a PV domain's memory, as pure logic.
 //!
-//! To a PV domain its memory looks contiguous; the machine's memory behind it is not. A device sees the machine's. So
-//! before a device may access a buffer somebody has to ask whether the buffer is contiguous for the device
-//! ([`frames`]), whether the device reaches it ([`reach`]), and what to do if not ([`plan`]). Memory that is exchanged
-//! for contiguous memory is asked for in [`exchange`]; what is on loan to whom is kept in [`large`] and [`ledger`].
+//! A PV domain's memory is contiguous in its physical addresses, but not in the machine's memory,
+//! which devices access. Before a device may access a buffer, one has to know whether the buffer is
+//! contiguous in the machine ([`p2m`]), whether the device can address it ([`mask`]), and what to
+//! do otherwise ([`plan`]). [`exchange`] selects the memory that is exchanged for contiguous
+//! memory, [`large`] is a table of bounce buffers, and [`stats`] counts what each device needs.
 //!
-//! The crate allocates nothing and contains no unsafe code. What does not live here: page tables, hypercalls and the
-//! kernel's own bounce buffers (crate `xen_core`), and the calls of the kernel's DMA layer (`swiotlb`).
+//! The crate allocates nothing and has no unsafe code. Page tables, hypercalls and the kernel's
+//! bounce buffers are in crate `xen_core`, the operations of the kernel's DMA layer in `swiotlb`.
 #![no_std]
 // Kbuild passes `no_std` on the command line too.
 #![allow(unused_attributes)]
@@ -18,69 +19,70 @@
 extern crate std;
 
 pub mod exchange;
-pub mod frames;
 pub mod large;
-pub mod ledger;
+pub mod mask;
+pub mod p2m;
 pub mod plan;
-pub mod reach;
+pub mod stats;
 #[cfg(test)]
 mod testing;
 
-/// Bits of an offset in a page. Xen's pages and the kernel's are the same on x86.
+/// Bits of an offset in a page. Pages of Xen and of the kernel have the same size on x86.
 pub const PAGE_SHIFT: u32 = 12;
 /// Bytes in a page.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
-/// An address in the domain's own, seemingly contiguous memory (`phys_addr_t`), in bytes.
+/// A physical address of the domain (`phys_addr_t`), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Phys(pub u64);
+pub struct PhysAddr(pub u64);
 
-/// An address in the machine's memory, which is what a device uses (`dma_addr_t`), in bytes.
+/// A machine address, or one on a device's bus (`dma_addr_t`), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bus(pub u64);
+pub struct BusAddr(pub u64);
 
-impl Phys {
-    /// The frame the address is in.
+impl PhysAddr {
+    /// The frame number.
     #[inline]
     pub const fn pfn(self) -> u64 {
         self.0 >> PAGE_SHIFT
     }
 
-    /// The offset in its page.
+    /// The offset in the page.
     #[inline]
     pub const fn offset(self) -> u64 {
         self.0 & (PAGE_SIZE - 1)
     }
 }
 
-impl Bus {
-    /// The address that stands for "there is no such mapping" (`DMA_MAPPING_ERROR`).
+impl BusAddr {
+    /// The value of a failed mapping (`DMA_MAPPING_ERROR`).
     pub const NONE: Self = Self(u64::MAX);
 
-    /// The machine frame the address is in.
+    /// The number of the machine frame.
     #[inline]
     pub const fn mfn(self) -> u64 {
         self.0 >> PAGE_SHIFT
     }
 
-    /// The offset in its page.
+    /// The offset in the page.
     #[inline]
     pub const fn offset(self) -> u64 {
         self.0 & (PAGE_SIZE - 1)
     }
 }
 
-/// The smallest power of two of pages that holds `bytes`, as an exponent (`get_order`); one page for nothing.
+/// The order of an allocation of `bytes` (`get_order`): the exponent of the smallest power of two
+/// of pages. 0 for no bytes.
 #[inline]
 pub const fn order_of(bytes: u64) -> u32 {
     let pages = bytes.saturating_sub(1) >> PAGE_SHIFT;
     u64::BITS - pages.leading_zeros()
 }
 
-/// Which way data goes. The kernel's fourth value, `DMA_NONE`, is for mappings that do not exist.
+/// Direction of a transfer (`enum dma_data_direction` without `DMA_NONE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Either way.
+    /// Both directions.
     Both,
     /// The device reads.
     ToDevice,
@@ -89,13 +91,13 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether the device may have written.
+    /// Whether the device may write.
     #[inline]
     pub const fn device_writes(self) -> bool {
         matches!(self, Self::Both | Self::FromDevice)
     }
 
-    /// Whether the device reads.
+    /// Whether the device may read.
     #[inline]
     pub const fn device_reads(self) -> bool {
         matches!(self, Self::Both | Self::ToDevice)
@@ -125,9 +127,12 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart() {
-        let at = Phys(0x1234_5678);
+        let at = PhysAddr(0x1234_5678);
         assert_eq!((at.pfn(), at.offset()), (0x12345, 0x678));
-        assert_eq!((Bus(0x5fff).mfn(), Bus(0x5fff).offset()), (5, 0xfff));
+        assert_eq!(
+            (BusAddr(0x5fff).mfn(), BusAddr(0x5fff).offset()),
+            (5, 0xfff)
+        );
     }
     #[test]
     fn data_goes_to_the_device_from_it_or_either_way() {

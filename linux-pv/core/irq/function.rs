@@ -1,21 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI functions as the hypervisor knows them: added, removed, reset, and their MSI messages restored.
+//! Reporting PCI functions to the hypervisor: added, removed, reset; restoring their MSIs.
 //!
-//! Hypervisors before 4.2 know no segments; what they are asked instead leaves out what they cannot be told.
+//! Hypervisors before 4.2 have no commands that take a segment. The older commands, which are the
+//! fallback, do without segment and proximity domain.
 
-use xen_abi::physdev::{
-    op, pci_dev, reset, ManagePci, ManagePciExt, PciDevice, PciDeviceAdd, PciDeviceReset,
-    PciMmcfgReserved, MMCFG_RESERVED,
+use xen_abi::{
+    command::{
+        physdev as command,
+        Command,
+        Direction,
+        PlainCommand, //
+    },
+    physdev::{
+        pci_dev,
+        reset,
+        ManagePci,
+        ManagePciExt,
+        PciDevice,
+        PciDeviceAdd,
+        PciDeviceReset,
+        PciMmcfgReserved,
+        MMCFG_RESERVED, //
+    }, //
 };
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Physdev, Segments, ENOSYS};
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes,
+    KnownLayout, //
+};
 
-/// Where a function is.
+use crate::{
+    Physdev,
+    SegmentSupport,
+    ENOSYS, //
+};
+
+/// Segment, bus, device and function of a PCI function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The kernel's number of the segment ("domain"), which may be larger than any that hardware has.
+pub struct Sbdf {
+    /// The kernel's number of the segment ("domain"), which may exceed the 16 bits of hardware.
     pub segment: u32,
     /// The bus.
     pub bus: u8,
@@ -23,99 +49,112 @@ pub struct Place {
     pub devfn: u8,
 }
 
-/// What a function is.
+/// Type of a function, in the hypervisor's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One of a device's eight.
-    Plain,
-    /// One beyond the eighth.
+pub enum FunctionType {
+    /// One of the eight functions of a device.
+    Normal,
+    /// An extended function (`XEN_PCI_DEV_EXTFN`): one beyond the eighth, of an ARI device.
     Extended,
-    /// A virtual one of the function at this bus, device and function.
+    /// A virtual function (`XEN_PCI_DEV_VIRTFN`).
     Virtual {
-        /// Bus of the physical one.
+        /// Bus of the physical function.
         bus: u8,
-        /// Device and function of the physical one.
+        /// Device and function of the physical function.
         devfn: u8,
     },
 }
 
-impl Kind {
-    /// From what the kernel knows: the physical function of a virtual one, and whether its bus numbers functions without
-    /// devices (ARI), where what looks like a device's number is part of the function's.
-    pub fn of(place: Place, physical: Option<(u8, u8)>, ari: bool) -> Self {
+impl FunctionType {
+    /// From the physical function of a virtual one, and whether ARI is enabled for the bus. With
+    /// ARI, the device number is part of the function number.
+    pub fn of(sbdf: Sbdf, physical: Option<(u8, u8)>, ari: bool) -> Self {
         match physical {
             Some((bus, devfn)) => Self::Virtual { bus, devfn },
-            None if ari && place.devfn >> 3 != 0 => Self::Extended,
-            None => Self::Plain,
+            None if ari && sbdf.devfn >> 3 != 0 => Self::Extended,
+            None => Self::Normal,
         }
     }
 }
 
-/// Why the hypervisor was not told.
+/// Why a report failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Its interface has no number for this segment. Such devices are none of the hypervisor's, so nothing is wrong.
+pub enum ReportError {
+    /// The segment does not fit into the hypervisor's interface. Devices in such segments do not
+    /// belong to the hypervisor, so this is no fault.
     Segment,
-    /// It refused, with a negative error number.
+    /// Refused with this negative error number.
     Refused(i32),
 }
 
-fn outcome(result: i32) -> Result<(), Failure> {
+fn check(result: i32) -> Result<(), ReportError> {
     match result {
         0 => Ok(()),
-        error => Err(Failure::Refused(error)),
+        error => Err(ReportError::Refused(error)),
     }
 }
 
-/// [`PciDeviceAdd`] with the one optional word there is.
+/// [`PciDeviceAdd`] with its optional word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Add {
-    /// The part that is always there.
+pub struct PciDeviceAddPxm {
+    /// The fixed part.
     pub device: PciDeviceAdd,
-    /// The proximity domain, if the flags say so.
+    /// The proximity domain; valid with the flag [`pci_dev::PXM`].
     pub proximity: u32,
 }
 
-impl Place {
-    /// As the calls with a segment name it.
-    fn modern(self) -> Result<PciDevice, Failure> {
+/// The command that adds a device, with the optional word.
+enum PciDeviceAddPxmCommand {}
+
+impl Command for PciDeviceAddPxmCommand {
+    type Argument = PciDeviceAddPxm;
+    const HYPERCALL: u32 = command::PciDeviceAdd::HYPERCALL;
+    const NUMBER: u32 = command::PciDeviceAdd::NUMBER;
+    const DIRECTION: Direction = command::PciDeviceAdd::DIRECTION;
+}
+
+impl PlainCommand for PciDeviceAddPxmCommand {}
+
+impl Sbdf {
+    /// For commands that take a segment.
+    fn with_segment(self) -> Result<PciDevice, ReportError> {
         Ok(PciDevice {
-            seg: u16::try_from(self.segment).map_err(|_| Failure::Segment)?,
+            seg: u16::try_from(self.segment).map_err(|_| ReportError::Segment)?,
             bus: self.bus,
             devfn: self.devfn,
         })
     }
 
-    /// As the old calls name it.
-    fn old(self) -> Result<ManagePci, Failure> {
+    /// For commands that do not.
+    fn without_segment(self) -> Result<ManagePci, ReportError> {
         match self.segment {
             0 => Ok(ManagePci {
                 bus: self.bus,
                 devfn: self.devfn,
             }),
-            _ => Err(Failure::Refused(-ENOSYS)),
+            _ => Err(ReportError::Refused(-ENOSYS)),
         }
     }
 }
 
-/// Tells of a function that is there. `proximity` is asked for only if it can be told.
+/// Reports a function that was added. `proximity` is only called if the command takes it.
 pub fn add(
     hypervisor: &impl Physdev,
-    segments: &Segments,
-    place: Place,
-    kind: Kind,
+    segments: &SegmentSupport,
+    sbdf: Sbdf,
+    function_type: FunctionType,
     proximity: impl FnOnce() -> Option<u32>,
-) -> Result<(), Failure> {
-    let PciDevice { seg, bus, devfn } = place.modern()?;
-    if segments.worth_trying() {
+) -> Result<(), ReportError> {
+    let PciDevice { seg, bus, devfn } = sbdf.with_segment()?;
+    if segments.may_be_supported() {
         let proximity = proximity();
-        let (flag, physfn_bus, physfn_devfn) = match kind {
-            Kind::Plain => (0, 0, 0),
-            Kind::Extended => (pci_dev::EXTFN, 0, 0),
-            Kind::Virtual { bus, devfn } => (pci_dev::VIRTFN, bus, devfn),
+        let (flag, physfn_bus, physfn_devfn) = match function_type {
+            FunctionType::Normal => (0, 0, 0),
+            FunctionType::Extended => (pci_dev::EXTFN, 0, 0),
+            FunctionType::Virtual { bus, devfn } => (pci_dev::VIRTFN, bus, devfn),
         };
-        let mut argument = Add {
+        let mut argument = PciDeviceAddPxm {
             device: PciDeviceAdd {
                 seg,
                 bus,
@@ -127,77 +166,81 @@ pub fn add(
             },
             proximity: proximity.unwrap_or(0),
         };
-        let result = hypervisor.call(op::PCI_DEVICE_ADD, &mut argument);
+        let result = hypervisor.call::<PciDeviceAddPxmCommand>(&mut argument);
         segments.learn(result != -ENOSYS);
         if result != -ENOSYS {
-            return outcome(result);
+            return check(result);
         }
     }
-    let mut old = place.old()?;
+    let mut old = sbdf.without_segment()?;
     let mut ext = ManagePciExt {
         bus: old.bus,
         devfn: old.devfn,
         ..ManagePciExt::default()
     };
-    match kind {
-        Kind::Plain => return outcome(hypervisor.call(op::MANAGE_PCI_ADD, &mut old)),
-        Kind::Extended => ext.is_extfn = 1,
-        Kind::Virtual { bus, devfn } => {
+    match function_type {
+        FunctionType::Normal => return check(hypervisor.call::<command::ManagePciAdd>(&mut old)),
+        FunctionType::Extended => ext.is_extfn = 1,
+        FunctionType::Virtual { bus, devfn } => {
             ext.is_virtfn = 1;
             ext.physfn_bus = bus;
             ext.physfn_devfn = devfn;
         }
     }
-    outcome(hypervisor.call(op::MANAGE_PCI_ADD_EXT, &mut ext))
+    check(hypervisor.call::<command::ManagePciAddExt>(&mut ext))
 }
 
-/// Tells of a function that is no longer there.
-pub fn remove(hypervisor: &impl Physdev, segments: &Segments, place: Place) -> Result<(), Failure> {
-    let mut modern = place.modern()?;
-    if segments.worth_trying() {
-        return outcome(hypervisor.call(op::PCI_DEVICE_REMOVE, &mut modern));
+/// Reports a function that was removed.
+pub fn remove(
+    hypervisor: &impl Physdev,
+    segments: &SegmentSupport,
+    sbdf: Sbdf,
+) -> Result<(), ReportError> {
+    let mut device = sbdf.with_segment()?;
+    if segments.may_be_supported() {
+        return check(hypervisor.call::<command::PciDeviceRemove>(&mut device));
     }
-    outcome(hypervisor.call(op::MANAGE_PCI_REMOVE, &mut place.old()?))
+    check(hypervisor.call::<command::ManagePciRemove>(&mut sbdf.without_segment()?))
 }
 
-/// Tells that a function has reset itself.
-pub fn was_reset(hypervisor: &impl Physdev, place: Place) -> Result<(), Failure> {
+/// Reports a function level reset.
+pub fn report_reset(hypervisor: &impl Physdev, sbdf: Sbdf) -> Result<(), ReportError> {
     let mut argument = PciDeviceReset {
-        dev: place.modern()?,
+        dev: sbdf.with_segment()?,
         flags: reset::FLR,
     };
-    outcome(hypervisor.call(op::PCI_DEVICE_RESET, &mut argument))
+    check(hypervisor.call::<command::PciDeviceReset>(&mut argument))
 }
 
-/// Has the hypervisor write a function's MSI messages into it again. A hypervisor that knows no such call has nothing to
-/// restore.
+/// Makes the hypervisor write a function's MSI registers again. A hypervisor without such a command
+/// has nothing to restore.
 pub fn restore_msi(
     hypervisor: &impl Physdev,
-    segments: &Segments,
-    place: Place,
-) -> Result<(), Failure> {
-    if segments.worth_trying() {
-        let result = hypervisor.call(op::RESTORE_MSI_EXT, &mut place.modern()?);
+    segments: &SegmentSupport,
+    sbdf: Sbdf,
+) -> Result<(), ReportError> {
+    if segments.may_be_supported() {
+        let result = hypervisor.call::<command::RestoreMsiExt>(&mut sbdf.with_segment()?);
         segments.learn(result != -ENOSYS);
         if result != -ENOSYS {
-            return outcome(result);
+            return check(result);
         }
     }
-    match hypervisor.call(op::RESTORE_MSI, &mut place.old()?) {
+    match hypervisor.call::<command::RestoreMsi>(&mut sbdf.without_segment()?) {
         error if error == -ENOSYS => Ok(()),
-        result => outcome(result),
+        result => check(result),
     }
 }
 
-/// Tells where configuration space is mapped: `start..=end` of a segment's buses at a machine address. A hypervisor that does
-/// not want to know is fine.
-pub fn window(
+/// Reports memory-mapped configuration space (MMCONFIG) of buses `start..=end` of a segment, at a
+/// machine address. A hypervisor without the command does not need it.
+pub fn report_mmcfg(
     hypervisor: &impl Physdev,
     address: u64,
     segment: u16,
     start: u8,
     end: u8,
-) -> Result<(), Failure> {
+) -> Result<(), ReportError> {
     let mut argument = PciMmcfgReserved {
         address,
         segment,
@@ -205,275 +248,11 @@ pub fn window(
         end_bus: end,
         flags: MMCFG_RESERVED,
     };
-    match hypervisor.call(op::PCI_MMCFG_RESERVED, &mut argument) {
+    match hypervisor.call::<command::PciMmcfgReserved>(&mut argument) {
         error if error == -ENOSYS => Ok(()),
-        result => outcome(result),
+        result => check(result),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Script;
-    use crate::EINVAL;
-
-    const HERE: Place = Place {
-        segment: 0,
-        bus: 3,
-        devfn: 0x41,
-    };
-    const THERE: Place = Place { segment: 2, ..HERE };
-
-    #[test]
-    fn a_plain_function_is_added_with_what_is_known() {
-        for (proximity, flags) in [(None, 0), (Some(7), pci_dev::PXM)] {
-            let script = Script::new(|_, _: &mut Add| 0);
-            assert_eq!(
-                add(&script, &Segments::new(), THERE, Kind::Plain, || proximity),
-                Ok(())
-            );
-            let [(command, asked)] = script.asked::<Add>().try_into().unwrap();
-            assert_eq!(command, op::PCI_DEVICE_ADD);
-            assert_eq!(
-                (asked.device.seg, asked.device.bus, asked.device.devfn),
-                (2, 3, 0x41)
-            );
-            assert_eq!(
-                (asked.device.flags, asked.proximity),
-                (flags, proximity.unwrap_or(0))
-            );
-        }
-    }
-
-    #[test]
-    fn kinds_are_told_apart() {
-        assert_eq!(Kind::of(HERE, None, false), Kind::Plain);
-        assert_eq!(Kind::of(HERE, None, true), Kind::Extended);
-        let first = Place { devfn: 7, ..HERE };
-        assert_eq!(Kind::of(first, None, true), Kind::Plain);
-        // A virtual function is one on every bus.
-        let of = Kind::of(HERE, Some((1, 8)), true);
-        assert_eq!(of, Kind::Virtual { bus: 1, devfn: 8 });
-        let script = Script::new(|_, asked: &mut Add| {
-            assert_eq!(asked.device.flags, pci_dev::VIRTFN);
-            assert_eq!((asked.device.physfn_bus, asked.device.physfn_devfn), (1, 8));
-            0
-        });
-        assert_eq!(add(&script, &Segments::new(), HERE, of, || None), Ok(()));
-    }
-
-    #[test]
-    fn an_old_hypervisor_is_asked_the_old_way_from_then_on() {
-        let modern = [op::PCI_DEVICE_ADD, op::PCI_DEVICE_REMOVE];
-        let script = Script::bytes(|command, _| {
-            if modern.contains(&command) {
-                -ENOSYS
-            } else {
-                0
-            }
-        });
-        let segments = Segments::new();
-        assert_eq!(add(&script, &segments, HERE, Kind::Plain, || None), Ok(()));
-        assert_eq!(
-            add(&script, &segments, HERE, Kind::Extended, || panic!(
-                "nobody can be told"
-            )),
-            Ok(())
-        );
-        assert_eq!(remove(&script, &segments, HERE), Ok(()));
-        assert_eq!(
-            add(&script, &segments, THERE, Kind::Plain, || None),
-            Err(Failure::Refused(-ENOSYS))
-        );
-        assert_eq!(
-            remove(&script, &segments, THERE),
-            Err(Failure::Refused(-ENOSYS))
-        );
-        assert_eq!(
-            script.commands(),
-            [
-                op::PCI_DEVICE_ADD,
-                op::MANAGE_PCI_ADD,
-                op::MANAGE_PCI_ADD_EXT,
-                op::MANAGE_PCI_REMOVE
-            ]
-        );
-    }
-
-    #[test]
-    fn the_old_calls_name_the_same_function() {
-        let segments = Segments::new();
-        segments.learn(false);
-        let script = Script::new(|_, _: &mut ManagePci| 0);
-        assert_eq!(add(&script, &segments, HERE, Kind::Plain, || None), Ok(()));
-        assert_eq!(remove(&script, &segments, HERE), Ok(()));
-        assert_eq!(restore_msi(&script, &segments, HERE), Ok(()));
-        let here = ManagePci {
-            bus: 3,
-            devfn: 0x41,
-        };
-        let commands = [op::MANAGE_PCI_ADD, op::MANAGE_PCI_REMOVE, op::RESTORE_MSI];
-        assert_eq!(script.asked(), commands.map(|command| (command, here)));
-
-        let script = Script::new(|_, _: &mut ManagePciExt| 0);
-        let of = Kind::Virtual { bus: 1, devfn: 8 };
-        for kind in [Kind::Extended, of] {
-            assert_eq!(add(&script, &segments, HERE, kind, || None), Ok(()));
-        }
-        let extended = ManagePciExt {
-            bus: 3,
-            devfn: 0x41,
-            is_extfn: 1,
-            ..ManagePciExt::default()
-        };
-        let virtual_one = ManagePciExt {
-            is_extfn: 0,
-            is_virtfn: 1,
-            physfn_bus: 1,
-            physfn_devfn: 8,
-            ..extended
-        };
-        let asked = [extended, virtual_one].map(|asked| (op::MANAGE_PCI_ADD_EXT, asked));
-        assert_eq!(script.asked(), asked);
-    }
-
-    #[test]
-    fn the_calls_with_a_segment_name_the_same_function() {
-        let there = PciDevice {
-            seg: 2,
-            bus: 3,
-            devfn: 0x41,
-        };
-        let segments = Segments::new();
-        let script = Script::new(|_, _: &mut PciDevice| 0);
-        assert_eq!(remove(&script, &segments, THERE), Ok(()));
-        assert_eq!(restore_msi(&script, &segments, THERE), Ok(()));
-        let commands = [op::PCI_DEVICE_REMOVE, op::RESTORE_MSI_EXT];
-        assert_eq!(script.asked(), commands.map(|command| (command, there)));
-        let script = Script::new(|_, _: &mut PciDeviceReset| 0);
-        assert_eq!(was_reset(&script, THERE), Ok(()));
-        let reset = PciDeviceReset {
-            dev: there,
-            flags: reset::FLR,
-        };
-        assert_eq!(script.asked(), [(op::PCI_DEVICE_RESET, reset)]);
-        // An extended function is added as one, and the proximity stands beside that.
-        let script = Script::new(|_, _: &mut Add| 0);
-        let near = || Some(5);
-        assert_eq!(add(&script, &segments, THERE, Kind::Extended, near), Ok(()));
-        let device = PciDeviceAdd {
-            seg: 2,
-            bus: 3,
-            devfn: 0x41,
-            flags: pci_dev::EXTFN | pci_dev::PXM,
-            physfn_bus: 0,
-            physfn_devfn: 0,
-            pad: 0,
-        };
-        let asked = Add {
-            device,
-            proximity: 5,
-        };
-        assert_eq!(script.asked(), [(op::PCI_DEVICE_ADD, asked)]);
-    }
-
-    #[test]
-    fn what_is_refused_is_said_as_it_was() {
-        let script = Script::bytes(|_, _| -EINVAL);
-        let refused = Err(Failure::Refused(-EINVAL));
-        let segments = Segments::new();
-        segments.learn(false);
-        for kind in [Kind::Plain, Kind::Extended] {
-            assert_eq!(add(&script, &segments, HERE, kind, || None), refused);
-        }
-        assert_eq!(remove(&script, &segments, HERE), refused);
-        assert_eq!(restore_msi(&script, &segments, HERE), refused);
-        assert_eq!(was_reset(&script, HERE), refused);
-        assert_eq!(window(&script, 0, 0, 0, 0), refused);
-        let far = Place { segment: 1, ..HERE };
-        let beyond = restore_msi(&script, &segments, far);
-        assert_eq!(beyond, Err(Failure::Refused(-ENOSYS)));
-    }
-
-    #[test]
-    fn a_refusal_is_no_sign_of_age() {
-        let script = Script::bytes(|_, _| -EINVAL);
-        let segments = Segments::new();
-        assert_eq!(
-            add(&script, &segments, HERE, Kind::Plain, || None),
-            Err(Failure::Refused(-EINVAL))
-        );
-        assert_eq!(
-            remove(&script, &segments, HERE),
-            Err(Failure::Refused(-EINVAL))
-        );
-        assert_eq!(
-            script.commands(),
-            [op::PCI_DEVICE_ADD, op::PCI_DEVICE_REMOVE]
-        );
-    }
-
-    #[test]
-    fn segments_that_have_no_number_are_left_alone() {
-        let script = Script::bytes(|_, _| 0);
-        let far = Place {
-            segment: 0x1_0000,
-            ..HERE
-        };
-        let segments = Segments::new();
-        assert_eq!(
-            add(&script, &segments, far, Kind::Plain, || None),
-            Err(Failure::Segment)
-        );
-        assert_eq!(remove(&script, &segments, far), Err(Failure::Segment));
-        assert_eq!(was_reset(&script, far), Err(Failure::Segment));
-        assert!(script.commands().is_empty());
-    }
-
-    #[test]
-    fn messages_are_restored_as_the_hypervisor_can() {
-        let script = Script::bytes(|_, _| 0);
-        let segments = Segments::new();
-        assert_eq!(restore_msi(&script, &segments, HERE), Ok(()));
-        assert_eq!(script.commands(), [op::RESTORE_MSI_EXT]);
-        let old = Script::bytes(|command, _| {
-            if command == op::RESTORE_MSI {
-                0
-            } else {
-                -ENOSYS
-            }
-        });
-        let segments = Segments::new();
-        assert_eq!(restore_msi(&old, &segments, HERE), Ok(()));
-        assert_eq!(restore_msi(&old, &segments, HERE), Ok(()));
-        assert_eq!(
-            old.commands(),
-            [op::RESTORE_MSI_EXT, op::RESTORE_MSI, op::RESTORE_MSI]
-        );
-        let none = Script::bytes(|_, _| -ENOSYS);
-        assert_eq!(restore_msi(&none, &Segments::new(), HERE), Ok(()));
-        let failing = Script::bytes(|_, _| -EINVAL);
-        assert_eq!(
-            restore_msi(&failing, &Segments::new(), HERE),
-            Err(Failure::Refused(-EINVAL))
-        );
-    }
-
-    #[test]
-    fn windows_and_resets_are_told() {
-        let script = Script::new(|_, asked: &mut PciMmcfgReserved| {
-            assert_eq!((asked.address, asked.segment), (0xb000_0000, 1));
-            assert_eq!(
-                (asked.start_bus, asked.end_bus, asked.flags),
-                (0, 255, MMCFG_RESERVED)
-            );
-            -ENOSYS
-        });
-        assert_eq!(window(&script, 0xb000_0000, 1, 0, 255), Ok(()));
-        let script = Script::new(|_, asked: &mut PciDeviceReset| {
-            assert_eq!((asked.dev.seg, asked.flags), (2, reset::FLR));
-            0
-        });
-        assert_eq!(was_reset(&script, THERE), Ok(()));
-    }
-}
+mod tests;

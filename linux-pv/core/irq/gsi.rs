@@ -1,103 +1,129 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupt lines (GSIs): which pirq one is, and how the hypervisor is told about it.
+//! GSIs: mapping one to a pirq, and programming its I/O APIC pin through the hypervisor.
 
-use xen_abi::physdev::{map_type, op, Apic, MapPirq, SetupGsi};
+use xen_abi::{
+    command::physdev as command,
+    physdev::{
+        map_type,
+        Apic,
+        MapPirq,
+        SetupGsi, //
+    }, //
+};
 
-use crate::line::{Line, Programmed};
-use crate::{Physdev, EEXIST, SELF};
+use crate::{
+    irq_type::{
+        IrqType,
+        RedirectionEntry, //
+    },
+    Physdev,
+    EEXIST,
+    SELF, //
+};
 
-/// Which pirq a line gets.
+/// Which pirq a GSI is mapped to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// The one of the same number: a PV dom0, whose GSIs are the machine's.
-    Same,
-    /// Any: an HVM domain, whose GSIs are those of its virtual machine.
+pub enum PirqNumber {
+    /// The pirq of the same number: in a PV dom0, whose GSIs are the machine's.
+    SameAsGsi,
+    /// The hypervisor chooses: in an HVM domain, whose GSIs are virtual.
     Any,
 }
 
-/// Maps a line to a pirq; returns the pirq, or the hypervisor's negative error number.
-pub fn map(hypervisor: &impl Physdev, gsi: u32, number: Number) -> Result<u32, i32> {
+/// Maps a GSI to a pirq (`PHYSDEVOP_map_pirq`); returns the pirq, or a negative error number.
+pub fn map(hypervisor: &impl Physdev, gsi: u32, number: PirqNumber) -> Result<u32, i32> {
     let mut argument = MapPirq {
         domid: SELF,
         map_type: map_type::GSI,
         index: gsi as i32,
         pirq: match number {
-            Number::Same => gsi as i32,
-            Number::Any => -1,
+            PirqNumber::SameAsGsi => gsi as i32,
+            PirqNumber::Any => -1,
         },
         ..MapPirq::default()
     };
-    match hypervisor.call(op::MAP_PIRQ, &mut argument) {
+    match hypervisor.call::<command::MapPirq>(&mut argument) {
         0 => u32::try_from(argument.pirq).map_err(|_| argument.pirq),
         error => Err(error),
     }
 }
 
-/// What the hypervisor made of a line's trigger and polarity.
+/// Result of `PHYSDEVOP_setup_gsi`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setup {
-    /// It was not told.
+pub enum GsiSetup {
+    /// The call was not made.
     None,
-    /// It took them.
-    Taken,
-    /// It had set the line up before and has left it as it was, whatever that is: `-EEXIST`.
-    Kept,
-    /// It refused, with a negative error number.
+    /// Trigger and polarity are programmed.
+    Done,
+    /// The GSI was set up before, and keeps its trigger and polarity, whatever these are
+    /// (`-EEXIST`).
+    Existed,
+    /// Refused with this negative error number.
     Refused(i32),
 }
 
-/// Tells the hypervisor how a line is triggered.
-pub fn set_up(hypervisor: &impl Physdev, gsi: u32, line: Line) -> Setup {
+/// Sets trigger and polarity of a GSI (`PHYSDEVOP_setup_gsi`).
+pub fn set_up(hypervisor: &impl Physdev, gsi: u32, irq_type: IrqType) -> GsiSetup {
     let mut argument = SetupGsi {
         gsi,
-        triggering: line.is_level().into(),
-        polarity: line.is_low().into(),
+        triggering: irq_type.is_level().into(),
+        polarity: irq_type.is_low().into(),
         pad: 0,
     };
-    match hypervisor.call(op::SETUP_GSI, &mut argument) {
-        0 => Setup::Taken,
-        error if error == -EEXIST => Setup::Kept,
-        error => Setup::Refused(error),
+    match hypervisor.call::<command::SetupGsi>(&mut argument) {
+        0 => GsiSetup::Done,
+        error if error == -EEXIST => GsiSetup::Existed,
+        error => GsiSetup::Refused(error),
     }
 }
 
-/// What the hypervisor has in an I/O APIC, at this machine address, for one of its pins; none if it does not tell.
-pub fn programmed(hypervisor: &impl Physdev, apic: u64, pin: u8) -> Option<Programmed> {
+/// Reads the redirection entry of a pin from the I/O APIC at machine address `apic`; none if the
+/// hypervisor refuses.
+pub fn programmed(hypervisor: &impl Physdev, apic: u64, pin: u8) -> Option<RedirectionEntry> {
     let mut argument = Apic {
         apic_physbase: apic,
-        reg: Programmed::register(pin),
+        reg: RedirectionEntry::register(pin),
         value: 0,
     };
-    match hypervisor.call(op::APIC_READ, &mut argument) {
-        0 => Some(Programmed::from_register(argument.value)),
+    match hypervisor.call::<command::ApicRead>(&mut argument) {
+        0 => Some(RedirectionEntry::from_register(argument.value)),
         _ => None,
     }
 }
 
-/// Has the hypervisor program a pin otherwise, which it does as long as nobody has bound the line; whether it has it so now.
-/// For a line that was set up first for somebody who was wrong about it: the hypervisor keeps what it was told first.
-pub fn correct(hypervisor: &impl Physdev, apic: u64, pin: u8, line: Line) -> bool {
+/// Reprograms a pin through `PHYSDEVOP_apic_write`, which the hypervisor permits as long as the
+/// interrupt is not bound; returns whether the pin reads back as wanted. For a GSI that was set up
+/// first with a wrong trigger or polarity, which [`set_up`] cannot change.
+pub fn correct(hypervisor: &impl Physdev, apic: u64, pin: u8, irq_type: IrqType) -> bool {
+    let entry = RedirectionEntry {
+        irq_type,
+        masked: true,
+    };
     let mut argument = Apic {
         apic_physbase: apic,
-        reg: Programmed::register(pin),
-        value: Programmed { line, masked: true }.to_register(),
+        reg: RedirectionEntry::register(pin),
+        value: entry.to_register(),
     };
-    hypervisor.call(op::APIC_WRITE, &mut argument) == 0
-        && programmed(hypervisor, apic, pin).is_some_and(|now| now.line == line)
+    hypervisor.call::<command::ApicWrite>(&mut argument) == 0
+        && programmed(hypervisor, apic, pin).is_some_and(|now| now.irq_type == irq_type)
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::{
+        testing::Script,
+        EINVAL, //
+    };
+
     use super::*;
-    use crate::testing::Script;
-    use crate::EINVAL;
+    use xen_abi::physdev::op;
 
     #[test]
     fn a_line_of_dom0_is_the_pirq_of_its_number() {
         let script = Script::new(|_, _: &mut MapPirq| 0);
-        assert_eq!(map(&script, 21, Number::Same), Ok(21));
-        let [(command, asked)] = script.asked::<MapPirq>().try_into().unwrap();
+        assert_eq!(map(&script, 21, PirqNumber::SameAsGsi), Ok(21));
+        let [(command, asked)] = script.calls::<MapPirq>().try_into().unwrap();
         assert_eq!(command, op::MAP_PIRQ);
         assert_eq!((asked.domid, asked.map_type), (SELF, map_type::GSI));
         assert_eq!((asked.index, asked.pirq), (21, 21));
@@ -110,27 +136,27 @@ mod tests {
             asked.pirq = 77;
             0
         });
-        assert_eq!(map(&script, 21, Number::Any), Ok(77));
+        assert_eq!(map(&script, 21, PirqNumber::Any), Ok(77));
         let mad = Script::new(|_, asked: &mut MapPirq| {
             asked.pirq = -5;
             0
         });
-        assert_eq!(map(&mad, 21, Number::Any), Err(-5));
+        assert_eq!(map(&mad, 21, PirqNumber::Any), Err(-5));
         let refusing = Script::new(|_, _: &mut MapPirq| -EINVAL);
-        assert_eq!(map(&refusing, 21, Number::Any), Err(-EINVAL));
+        assert_eq!(map(&refusing, 21, PirqNumber::Any), Err(-EINVAL));
     }
 
     #[test]
     fn triggers_are_told_as_the_header_has_them() {
-        for (line, triggering, polarity) in [
-            (Line::from_acpi(0, 1), 1, 1),
-            (Line::from_acpi(0, 0), 1, 0),
-            (Line::from_acpi(1, 0), 0, 0),
-            (Line::from_acpi(1, 1), 0, 1),
+        for (irq_type, triggering, polarity) in [
+            (IrqType::from_acpi(0, 1), 1, 1),
+            (IrqType::from_acpi(0, 0), 1, 0),
+            (IrqType::from_acpi(1, 0), 0, 0),
+            (IrqType::from_acpi(1, 1), 0, 1),
         ] {
             let script = Script::new(|_, _: &mut SetupGsi| 0);
-            assert_eq!(set_up(&script, 9, line), Setup::Taken);
-            let [(_, asked)] = script.asked::<SetupGsi>().try_into().unwrap();
+            assert_eq!(set_up(&script, 9, irq_type), GsiSetup::Done);
+            let [(_, asked)] = script.calls::<SetupGsi>().try_into().unwrap();
             assert_eq!(
                 (asked.gsi, asked.triggering, asked.polarity),
                 (9, triggering, polarity)
@@ -140,11 +166,11 @@ mod tests {
 
     #[test]
     fn a_line_that_was_set_up_before_is_no_failure() {
-        let line = Line::PCI;
+        let irq_type = IrqType::PCI;
         let script = Script::new(|_, _: &mut SetupGsi| -EEXIST);
-        assert_eq!(set_up(&script, 9, line), Setup::Kept);
+        assert_eq!(set_up(&script, 9, irq_type), GsiSetup::Existed);
         let script = Script::new(|_, _: &mut SetupGsi| -EINVAL);
-        assert_eq!(set_up(&script, 9, line), Setup::Refused(-EINVAL));
+        assert_eq!(set_up(&script, 9, irq_type), GsiSetup::Refused(-EINVAL));
     }
 
     #[test]
@@ -159,8 +185,8 @@ mod tests {
         });
         let programmed_now = programmed(&script, 0xfec0_0000, 21).unwrap();
         assert_eq!(
-            (programmed_now.line, programmed_now.masked),
-            (Line::PCI, false)
+            (programmed_now.irq_type, programmed_now.masked),
+            (IrqType::PCI, false)
         );
         let script = Script::new(|_, _: &mut Apic| -crate::ENOSYS);
         assert_eq!(programmed(&script, 0xfec0_0000, 21), None);
@@ -183,11 +209,11 @@ mod tests {
                 }
                 0
             });
-            let line = Line::from_acpi(0, 0);
-            assert_eq!(correct(&script, 0xfec0_0000, 21, line), obeys);
+            let irq_type = IrqType::from_acpi(0, 0);
+            assert_eq!(correct(&script, 0xfec0_0000, 21, irq_type), obeys);
         }
         let script = Script::new(|_, _: &mut Apic| -EINVAL);
-        assert!(!correct(&script, 0xfec0_0000, 21, Line::PCI));
+        assert!(!correct(&script, 0xfec0_0000, 21, IrqType::PCI));
         assert_eq!(script.commands(), [op::APIC_WRITE]);
     }
 }

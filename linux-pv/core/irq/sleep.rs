@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Putting the machine to sleep: the hypervisor writes ACPI's control registers in dom0's stead.
+//! ACPI sleep states: dom0 passes the values of the control registers to the hypervisor, which
+//! writes them.
 
-use xen_abi::platform::{EnterAcpiSleep, ACPI_SLEEP_EXTENDED};
+use xen_abi::platform::{
+    EnterAcpiSleep,
+    ACPI_SLEEP_EXTENDED, //
+};
 
-/// Which registers a machine has.
+/// The registers that put a machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registers {
-    /// PM1a and PM1b, of 16 bits (ACPI 6, 4.8.3.2).
-    Usual,
-    /// Sleep control and status, of 8 bits (ACPI 6, 4.8.3.7).
-    Extended,
+pub enum SleepRegisters {
+    /// PM1a and PM1b control, of 16 bits (ACPI 6, 4.8.3.2).
+    Pm1,
+    /// Sleep control and sleep status, of 8 bits (ACPI 6, 4.8.3.7).
+    SleepControl,
 }
 
-/// The argument of the call, for the values that the registers are to get. If a value does not fit into its register: how many
-/// bits that has.
-pub fn argument(state: u8, a: u32, b: u32, registers: Registers) -> Result<EnterAcpiSleep, u32> {
+/// The argument of `XENPF_enter_acpi_sleep` for the values of two registers.
+///
+/// # Errors
+///
+/// The width of the registers in bits, if a value does not fit.
+pub fn argument(
+    state: u8,
+    a: u32,
+    b: u32,
+    registers: SleepRegisters,
+) -> Result<EnterAcpiSleep, u32> {
     let (bits, flags) = match registers {
-        Registers::Usual => (16, 0),
-        Registers::Extended => (8, ACPI_SLEEP_EXTENDED),
+        SleepRegisters::Pm1 => (16, 0),
+        SleepRegisters::SleepControl => (8, ACPI_SLEEP_EXTENDED),
     };
     match (a | b) >> bits {
         0 => Ok(EnterAcpiSleep {
@@ -37,20 +49,26 @@ mod tests {
 
     #[test]
     fn values_reach_the_registers_they_fit_into() {
-        let usual = argument(5, 0x2000, 0xffff, Registers::Usual).unwrap();
+        let pm1 = argument(5, 0x2000, 0xffff, SleepRegisters::Pm1).unwrap();
         assert_eq!(
-            (usual.val_a, usual.val_b, usual.sleep_state, usual.flags),
+            (pm1.val_a, pm1.val_b, pm1.sleep_state, pm1.flags),
             (0x2000, 0xffff, 5, 0)
         );
-        let extended = argument(3, 0xff, 0, Registers::Extended).unwrap();
+        let extended = argument(3, 0xff, 0, SleepRegisters::SleepControl).unwrap();
         assert_eq!(
             (extended.val_a, extended.sleep_state, extended.flags),
             (0xff, 3, 1)
         );
-        assert_eq!(argument(5, 0x1_0000, 0, Registers::Usual), Err(16));
-        assert_eq!(argument(5, 0, 0x100, Registers::Extended), Err(8));
+        assert_eq!(argument(5, 0x1_0000, 0, SleepRegisters::Pm1), Err(16));
+        assert_eq!(argument(5, 0, 0x100, SleepRegisters::SleepControl), Err(8));
         // Both registers get the same in most machines.
-        assert_eq!(argument(5, 0x1_0000, 0x1_0000, Registers::Usual), Err(16));
-        assert_eq!(argument(5, 0x100, 0x100, Registers::Extended), Err(8));
+        assert_eq!(
+            argument(5, 0x1_0000, 0x1_0000, SleepRegisters::Pm1),
+            Err(16)
+        );
+        assert_eq!(
+            argument(5, 0x100, 0x100, SleepRegisters::SleepControl),
+            Err(8)
+        );
     }
 }

@@ -1,46 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bring-up table: a row for each interrupt, in the order of the chain from the device to its handler, so that the first odd
-//! field is where to look. A row whose fields do not fit together ends with `!` and the reason.
+//! The rows of the debugfs file `interrupts`. A row is an interrupt; its columns follow the route
+//! from the device to the handler, so the first odd column is where to look. A row whose columns
+//! contradict each other ends with `!` and the reason.
 
 use core::fmt;
 
-use crate::book::Entry;
-use crate::gsi::Setup;
-use crate::line::{Line, Programmed};
+use crate::{
+    gsi::GsiSetup,
+    irq_type::{
+        IrqType,
+        RedirectionEntry, //
+    },
+    requests::GsiState, //
+};
 
-/// How interrupts reach the domain.
+/// How interrupts are delivered to the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// By pirqs and event channels, and a line's pirq has its number: a PV dom0.
-    SamePirqs,
-    /// By pirqs and event channels: a PV guest, or an HVM one with `hvm_pirq`.
+pub enum Delivery {
+    /// Through pirqs and event channels, where a GSI's pirq has its number: PV dom0.
+    GsiPirqs,
+    /// Through pirqs and event channels: PV domU, or HVM with `hvm_pirq`.
     Pirqs,
-    /// By its own, virtual interrupt controllers: a PVH domain, or an HVM one.
-    Controllers,
+    /// Through the domain's virtual APICs: PVH, or HVM.
+    VirtualApic,
 }
 
-/// What of a device an interrupt is.
+/// Which interrupt of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
+pub enum DeviceInterrupt {
     /// Not known.
     None,
-    /// One of its pins, from 1 for A.
-    Line(u8),
-    /// One of its MSIs.
+    /// INTx: 1 for INTA, as in the interrupt pin register.
+    IntX(u8),
+    /// An MSI, by its index.
     Msi(u16),
-    /// An entry of its MSI-X table.
+    /// An entry of the MSI-X table, by its index.
     MsiX(u16),
 }
 
-impl fmt::Display for Pin {
+impl fmt::Display for DeviceInterrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Line(pin @ 1..=4) => {
+            Self::IntX(pin @ 1..=4) => {
                 let letter = ["A", "B", "C", "D"][usize::from(pin) - 1];
                 f.pad(letter)
             }
-            Self::None | Self::Line(_) => f.pad("-"),
+            Self::None | Self::IntX(_) => f.pad("-"),
             Self::Msi(index) => pad(f, format_args!("msi{index}")),
             Self::MsiX(index) => pad(f, format_args!("msix{index}")),
         }
@@ -50,40 +56,40 @@ impl fmt::Display for Pin {
 /// One interrupt.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Whose it is: a device's name, or of whoever handles it.
+    /// Name of the device, or of the handler.
     pub device: &'a str,
-    /// What of the device it is.
-    pub pin: Pin,
-    /// The line.
+    /// Which interrupt of the device.
+    pub pin: DeviceInterrupt,
+    /// The GSI of INTx.
     pub gsi: Option<u32>,
-    /// What was asked for the line.
-    pub entry: Option<Entry>,
-    /// What the hypervisor has programmed, if it tells.
-    pub programmed: Option<Programmed>,
-    /// The pirq behind the kernel's number.
+    /// The requests for the GSI.
+    pub requested: Option<GsiState>,
+    /// The GSI's entry in the I/O APIC, if the hypervisor lets it be read.
+    pub programmed: Option<RedirectionEntry>,
+    /// The pirq of the kernel's IRQ.
     pub pirq: Option<u32>,
-    /// The event channel that the hypervisor has bound the pirq to.
+    /// The event channel that the pirq is bound to, as the hypervisor reports it.
     pub port: Option<u32>,
-    /// The kernel's number.
+    /// The kernel's IRQ.
     pub irq: Option<u32>,
-    /// Whether a driver handles it.
+    /// Whether the IRQ has a handler.
     pub handled: bool,
-    /// The virtual processor it is sent to.
+    /// The vCPU that the event channel notifies.
     pub cpu: Option<u32>,
-    /// How often it came, on all processors.
+    /// How many interrupts were handled, by all CPUs.
     pub count: u64,
 }
 
-/// What does not fit in a row.
+/// A contradiction in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The hypervisor refused to set the line up.
+    /// The hypervisor refused to set the GSI up.
     Refused(i32),
-    /// Two who share the line want different things of it.
-    Disputed(Line, Line),
-    /// The interrupt controller has something else than was requested.
-    Programmed(Line),
-    /// Dom0's line has a pirq of another number.
+    /// The first and the last request for the GSI contradict each other.
+    Disputed(IrqType, IrqType),
+    /// The I/O APIC is programmed otherwise than requested.
+    Programmed(IrqType),
+    /// The pirq's number is not the GSI's, in dom0.
     OtherPirq,
     /// There is a handler, but no pirq.
     NoPirq,
@@ -107,27 +113,28 @@ impl fmt::Display for Mismatch {
 }
 
 impl Row<'_> {
-    /// The first thing that does not fit, in the order of the chain.
-    pub fn mismatch(&self, way: Way) -> Option<Mismatch> {
-        if let Some(entry) = &self.entry {
-            if let Setup::Refused(error) = entry.setup {
+    /// The first contradiction, in the order of the columns.
+    pub fn mismatch(&self, delivery: Delivery) -> Option<Mismatch> {
+        if let Some(state) = &self.requested {
+            if let GsiSetup::Refused(error) = state.setup {
                 return Some(Mismatch::Refused(error));
             }
-            if entry.is_disputed() {
-                return Some(Mismatch::Disputed(entry.first.line, entry.last.line));
+            if state.is_disputed() {
+                let (first, last) = (state.first.irq_type, state.last.irq_type);
+                return Some(Mismatch::Disputed(first, last));
             }
             if self
                 .programmed
-                .is_some_and(|now| now.line != entry.last.line)
+                .is_some_and(|now| now.irq_type != state.last.irq_type)
             {
-                return Some(Mismatch::Programmed(entry.last.line));
+                return Some(Mismatch::Programmed(state.last.irq_type));
             }
         }
-        if way == Way::Controllers {
+        if delivery == Delivery::VirtualApic {
             return None;
         }
         match (self.gsi, self.pirq) {
-            (Some(gsi), Some(pirq)) if way == Way::SamePirqs && gsi != pirq => {
+            (Some(gsi), Some(pirq)) if delivery == Delivery::GsiPirqs && gsi != pirq => {
                 return Some(Mismatch::OtherPirq)
             }
             (_, None) if self.handled => return Some(Mismatch::NoPirq),
@@ -136,14 +143,14 @@ impl Row<'_> {
         (self.handled && self.port.is_none()).then_some(Mismatch::NoPort)
     }
 
-    /// Writes the row, with an end of line.
-    pub fn write(&self, way: Way, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Prints the row as a line.
+    pub fn write(&self, delivery: Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{:<15} {:<6} {:<4} ",
             self.device,
             self.pin,
-            Maybe(self.gsi)
+            OrDash(self.gsi)
         )?;
         write!(
             f,
@@ -151,22 +158,22 @@ impl Row<'_> {
             RequestedColumn(self),
             ProgrammedColumn(self)
         )?;
-        write!(f, "{:<5} {:<5} ", Maybe(self.pirq), Maybe(self.port))?;
+        write!(f, "{:<5} {:<5} ", OrDash(self.pirq), OrDash(self.port))?;
         write!(
             f,
             "{:<4} {:<3} {}",
-            Maybe(self.irq),
-            Maybe(self.cpu),
+            OrDash(self.irq),
+            OrDash(self.cpu),
             self.count
         )?;
-        if let Some(mismatch) = self.mismatch(way) {
+        if let Some(mismatch) = self.mismatch(delivery) {
             write!(f, " ! {mismatch}")?;
         }
         writeln!(f)
     }
 }
 
-/// The line above the rows.
+/// Prints the names of the columns.
 pub fn write_head(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{:<15} {:<6} {:<4} ", "device", "pin", "GSI")?;
     write!(f, "{:<17} {:<17} ", "requested(by)", "programmed")?;
@@ -177,28 +184,28 @@ pub fn write_head(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     )
 }
 
-/// Writes something that has no width of its own as wide as the column is.
+/// Pads formatted text to the width of `f`.
 fn pad(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
-    let mut cell = Cell::default();
-    // What is too long for a cell is cut.
-    let _ = fmt::write(&mut cell, text);
-    f.pad(cell.text())
+    let mut field = Field::default();
+    // Text that is too long is truncated.
+    let _ = fmt::write(&mut field, text);
+    f.pad(field.text())
 }
 
-/// The text of a field.
+/// A buffer for the text of a column.
 #[derive(Default)]
-struct Cell {
+struct Field {
     bytes: [u8; 32],
     len: usize,
 }
 
-impl Cell {
+impl Field {
     fn text(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("?")
     }
 }
 
-impl fmt::Write for Cell {
+impl fmt::Write for Field {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let free = &mut self.bytes[self.len..];
         let len = text.len().min(free.len());
@@ -208,9 +215,10 @@ impl fmt::Write for Cell {
     }
 }
 
-struct Maybe(Option<u32>);
+/// A number, or "-".
+struct OrDash(Option<u32>);
 
-impl fmt::Display for Maybe {
+impl fmt::Display for OrDash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(number) => pad(f, format_args!("{number}")),
@@ -223,10 +231,10 @@ struct RequestedColumn<'a>(&'a Row<'a>);
 
 impl fmt::Display for RequestedColumn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.entry {
-            Some(entry) => {
-                let name = entry.last.source.name();
-                pad(f, format_args!("{}({name})", entry.last.line))
+        match &self.0.requested {
+            Some(state) => {
+                let name = state.last.source.name();
+                pad(f, format_args!("{}({name})", state.last.irq_type))
             }
             None => f.pad("-"),
         }
@@ -237,16 +245,21 @@ struct ProgrammedColumn<'a>(&'a Row<'a>);
 
 impl fmt::Display for ProgrammedColumn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let setup = self.0.entry.map_or(Setup::None, |entry| entry.setup);
-        let kept = if setup == Setup::Kept { ",kept" } else { "" };
-        match (self.0.programmed, setup, &self.0.entry) {
+        let requested = self.0.requested;
+        let setup = requested.map_or(GsiSetup::None, |state| state.setup);
+        let kept = if setup == GsiSetup::Existed {
+            ",kept"
+        } else {
+            ""
+        };
+        match (self.0.programmed, setup, requested) {
             (Some(now), _, _) => {
                 let masked = if now.masked { ",masked" } else { "" };
-                pad(f, format_args!("{}{masked}{kept}", now.line))
+                pad(f, format_args!("{}{masked}{kept}", now.irq_type))
             }
-            // It does not tell, but it said yes.
-            (None, Setup::Taken, Some(entry)) => pad(f, format_args!("{}", entry.first.line)),
-            (None, Setup::Kept, _) => f.pad("kept"),
+            // Not readable, but the hypervisor accepted the request.
+            (None, GsiSetup::Done, Some(state)) => pad(f, format_args!("{}", state.first.irq_type)),
+            (None, GsiSetup::Existed, _) => f.pad("kept"),
             _ => f.pad("-"),
         }
     }

@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A hypervisor that answers as a test says, and writes down what it was asked.
+//! A hypervisor for tests, which records calls and answers them as the test says.
 
-use std::boxed::Box;
-use std::cell::RefCell;
-use std::vec::Vec;
+use std::{
+    boxed::Box,
+    cell::RefCell,
+    vec::Vec, //
+};
 
-use zerocopy::{FromBytes, IntoBytes};
+use xen_abi::{
+    command::PlainCommand,
+    xen::hypercall::PHYSDEV_OP, //
+};
+
+use zerocopy::{
+    FromBytes,
+    IntoBytes, //
+};
 
 use crate::Physdev;
 
 type Answer<'a> = Box<dyn FnMut(u32, &mut [u8]) -> i32 + 'a>;
 
-/// See above.
+/// The hypervisor.
 pub(crate) struct Script<'a> {
     answer: RefCell<Answer<'a>>,
-    asked: RefCell<Vec<(u32, Vec<u8>)>>,
+    calls: RefCell<Vec<(u32, Vec<u8>)>>,
 }
 
 impl<'a> Script<'a> {
-    /// Answers arguments of one type.
+    /// `answer` gets the command and its argument, of one type for all commands.
     pub(crate) fn new<T: IntoBytes + FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(
         mut answer: impl FnMut(u32, &mut T) -> i32 + 'a,
     ) -> Self {
@@ -31,36 +41,37 @@ impl<'a> Script<'a> {
         })
     }
 
-    /// Answers anything.
+    /// `answer` gets the command and the bytes of its argument.
     pub(crate) fn bytes(answer: impl FnMut(u32, &mut [u8]) -> i32 + 'a) -> Self {
         Self {
             answer: RefCell::new(Box::new(answer)),
-            asked: RefCell::default(),
+            calls: RefCell::default(),
         }
     }
 
-    /// Which commands it was asked.
+    /// The commands of all calls.
     pub(crate) fn commands(&self) -> Vec<u32> {
-        self.asked
+        self.calls
             .borrow()
             .iter()
             .map(|(command, _)| *command)
             .collect()
     }
 
-    /// What it was asked, with arguments of one type.
-    pub(crate) fn asked<T: FromBytes>(&self) -> Vec<(u32, T)> {
-        let asked = self.asked.borrow();
+    /// All calls, with arguments of one type.
+    pub(crate) fn calls<T: FromBytes>(&self) -> Vec<(u32, T)> {
+        let calls = self.calls.borrow();
         let read =
             |(command, bytes): &(u32, Vec<u8>)| (*command, T::read_from_bytes(bytes).unwrap());
-        asked.iter().map(read).collect()
+        calls.iter().map(read).collect()
     }
 }
 
 impl Physdev for Script<'_> {
-    fn call<T: IntoBytes + FromBytes>(&self, command: u32, argument: &mut T) -> i32 {
+    fn call<C: PlainCommand>(&self, argument: &mut C::Argument) -> i32 {
+        assert_eq!(C::HYPERCALL, PHYSDEV_OP);
         let bytes = argument.as_mut_bytes();
-        self.asked.borrow_mut().push((command, bytes.to_vec()));
-        (self.answer.borrow_mut())(command, bytes)
+        self.calls.borrow_mut().push((C::NUMBER, bytes.to_vec()));
+        (self.answer.borrow_mut())(C::NUMBER, bytes)
     }
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How devices and their interrupts are told to the hypervisor, as pure logic.
+//! Reporting PCI devices and their interrupts to the hypervisor, as pure logic.
 //!
-//! A device pulls a line or writes a message. Between that and the driver's handler stand the firmware's tables, the
-//! interrupt controller, which is the hypervisor's, a physical interrupt of the domain (pirq) and an event channel. Each link of
-//! that chain has a part here:
+//! A device asserts INTx or writes an MSI. From there to the driver's handler, an interrupt passes
+//! the firmware's tables, the interrupt controller, which belongs to the hypervisor, a pirq
+//! (physical interrupt of the domain) and an event channel. There is a module for each step:
 //!
-//! | module | what it decides |
+//! | module | concept |
 //! |---|---|
-//! | [`mod@line`] | trigger and polarity, in the words of ACPI, the I/O APIC and the hypervisor |
-//! | [`gsi`] | mapping an interrupt line to a pirq, and telling the hypervisor how it is triggered |
-//! | [`msi`] | mapping an MSI, several, or an MSI-X entry |
-//! | [`function`] | which call tells the hypervisor of a device, and what an old hypervisor gets instead |
-//! | [`sleep`] | which values ACPI's sleep registers may get |
-//! | [`book`] | what was asked for each interrupt line, and what came of it |
-//! | [`table`] | the rows of the bring-up table, and what in a row is a mismatch |
+//! | [`irq_type`] | trigger and polarity, as encoded by ACPI, I/O APIC and hypervisor |
+//! | [`gsi`] | mapping a GSI to a pirq, with its trigger and polarity |
+//! | [`msi`] | mapping one MSI, several, or an MSI-X entry |
+//! | [`function`] | reporting PCI functions, with the calls of old hypervisors as a fallback |
+//! | [`sleep`] | values for ACPI's sleep registers |
+//! | [`requests`] | what was requested for each GSI, with the hypervisor's answer |
+//! | [`table`] | the rows of the debugfs file `interrupts`, and their inconsistencies |
 //!
-//! The hypervisor is behind [`Physdev`]. The crate allocates nothing and contains no unsafe code. What does not live here:
-//! hypercalls, ACPI's interpreter and the kernel's structures (`core/pci`).
+//! The hypervisor is behind [`Physdev`]. The crate allocates nothing and has no unsafe code.
+//! Hypercalls, ACPI and the kernel's structures are in `core/pci` and `core/acpi`.
 #![no_std]
 // Kbuild passes `no_std` on the command line too.
 #![allow(unused_attributes)]
@@ -26,59 +26,68 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod book;
 pub mod function;
 pub mod gsi;
-pub mod line;
+pub mod irq_type;
 pub mod msi;
+pub mod requests;
 pub mod sleep;
 pub mod table;
 #[cfg(test)]
 mod testing;
 
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU8,
+    Ordering::Relaxed, //
+};
 
-use zerocopy::{FromBytes, IntoBytes};
+use xen_abi::command::PlainCommand;
 
-/// The domain itself (`DOMID_SELF`).
+/// The calling domain (`DOMID_SELF`).
 pub const SELF: u16 = 0x7ff0;
 
-pub use xen_abi::errno::{EEXIST, EINVAL, ENOSYS};
+pub use xen_abi::errno::{
+    EEXIST,
+    EINVAL,
+    ENOSYS, //
+};
 
-/// A way to the hypervisor's `physdev_op`.
+/// The hypercall `physdev_op`.
 pub trait Physdev {
-    /// Carries out a command; 0 or more, or a negative error number.
-    fn call<T: IntoBytes + FromBytes>(&self, command: u32, argument: &mut T) -> i32;
+    /// Makes the call; returns 0 or more, or a negative error number. `C` is a command of this
+    /// hypercall.
+    fn call<C: PlainCommand>(&self, argument: &mut C::Argument) -> i32;
 }
 
-/// Whether a hypervisor knows calls that name a segment. It is found out by trying, once.
-pub struct Segments(AtomicU8);
+/// Whether the hypervisor has the commands that take a PCI segment (Xen 4.2). Learned from the
+/// first such command.
+pub struct SegmentSupport(AtomicU8);
 
-impl Segments {
+impl SegmentSupport {
     const UNKNOWN: u8 = 0;
-    const KNOWN: u8 = 1;
-    const UNHEARD_OF: u8 = 2;
+    const SUPPORTED: u8 = 1;
+    const UNSUPPORTED: u8 = 2;
 
-    /// Not tried yet.
+    /// Not known yet.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self(AtomicU8::new(Self::UNKNOWN))
     }
 
-    /// Whether to try.
-    pub fn worth_trying(&self) -> bool {
-        self.0.load(Relaxed) != Self::UNHEARD_OF
+    /// Whether such a command was not refused with `ENOSYS` yet.
+    pub fn may_be_supported(&self) -> bool {
+        self.0.load(Relaxed) != Self::UNSUPPORTED
     }
 
-    /// Whether it was seen to know them.
-    pub fn are_known(&self) -> bool {
-        self.0.load(Relaxed) == Self::KNOWN
+    /// Whether such a command was accepted.
+    pub fn is_supported(&self) -> bool {
+        self.0.load(Relaxed) == Self::SUPPORTED
     }
 
-    fn learn(&self, known: bool) {
-        let value = match known {
-            true => Self::KNOWN,
-            false => Self::UNHEARD_OF,
+    fn learn(&self, supported: bool) {
+        let value = match supported {
+            true => Self::SUPPORTED,
+            false => Self::UNSUPPORTED,
         };
         self.0.store(value, Relaxed);
     }
@@ -90,11 +99,11 @@ mod tests {
 
     #[test]
     fn what_was_seen_of_segments_is_remembered() {
-        let segments = Segments::new();
-        assert!(segments.worth_trying() && !segments.are_known());
+        let segments = SegmentSupport::new();
+        assert!(segments.may_be_supported() && !segments.is_supported());
         segments.learn(true);
-        assert!(segments.worth_trying() && segments.are_known());
+        assert!(segments.may_be_supported() && segments.is_supported());
         segments.learn(false);
-        assert!(!segments.worth_trying() && !segments.are_known());
+        assert!(!segments.may_be_supported() && !segments.is_supported());
     }
 }

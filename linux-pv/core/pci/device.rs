@@ -1,25 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's structures of PCI functions (`linux/pci.h`) and of their messages (`linux/msi.h`).
+//! The kernel's structures of PCI functions (`linux/pci.h`) and of their MSIs (`linux/msi.h`).
 
-use core::marker::PhantomData;
-use core::ptr::{addr_of, addr_of_mut, NonNull};
+use core::{
+    marker::PhantomData,
+    ptr::{
+        addr_of,
+        addr_of_mut,
+        NonNull, //
+    },
+};
+
+use kernel::{
+    bindings as k,
+    ffi::c_int, //
+};
 
 use core_bindings as bindings;
-use kernel::bindings as k;
-use kernel::ffi::c_int;
-use xen_irq::function::{Kind, Place};
+
+use xen_irq::function::{
+    FunctionType,
+    Sbdf, //
+};
 
 /// A PCI function.
 ///
 /// # Invariants
 ///
-/// It is valid for `'a`.
+/// The `struct pci_dev` is valid for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Function<'a>(NonNull<k::pci_dev>, PhantomData<&'a ()>);
 
 impl<'a> Function<'a> {
-    /// Wraps what the kernel passes.
+    /// From a pointer that the kernel passes.
     ///
     /// # Safety
     ///
@@ -27,17 +40,17 @@ impl<'a> Function<'a> {
     pub(crate) unsafe fn from_raw(dev: *const k::pci_dev) -> Self {
         // SAFETY: A valid device is not at 0.
         let dev = unsafe { NonNull::new_unchecked(dev.cast_mut()) };
-        // INVARIANT: The caller's promise.
+        // INVARIANT: By the requirement of this function.
         Self(dev, PhantomData)
     }
 
-    /// Wraps the `dev` in a `struct pci_dev`.
+    /// From the `struct device` within a `struct pci_dev`.
     ///
     /// # Safety
     ///
-    /// `dev` is that of a PCI function which is valid for `'a`.
+    /// `dev` belongs to a PCI function that is valid for `'a`.
     pub(crate) unsafe fn from_device(dev: *mut k::device) -> Self {
-        // SAFETY: The caller's promise.
+        // SAFETY: By the requirement of this function.
         unsafe { Self::from_raw(kernel::container_of!(dev, k::pci_dev, dev)) }
     }
 
@@ -45,13 +58,13 @@ impl<'a> Function<'a> {
         self.0.as_ptr()
     }
 
-    /// The `dev` in it.
+    /// The `struct device` within it.
     pub(crate) fn as_device(self) -> *mut k::device {
         // SAFETY: The function is valid by the type's invariant.
         unsafe { addr_of_mut!((*self.as_raw()).dev) }
     }
 
-    /// For messages.
+    /// The device, for messages in the log.
     pub(crate) fn device(&self) -> &kernel::device::Device {
         // SAFETY: The function is valid as long as `self`.
         unsafe { kernel::device::Device::from_raw(self.as_device()) }
@@ -67,12 +80,12 @@ impl<'a> Function<'a> {
         unsafe { addr_of!((*self.as_raw()).devfn).read() as u8 }
     }
 
-    /// Where it is.
-    pub(crate) fn place(self) -> Place {
+    /// Segment, bus, device and function.
+    pub(crate) fn sbdf(self) -> Sbdf {
         let bus = self.bus();
         // SAFETY: A function's bus is valid as long as the function.
         let (segment, number) = unsafe { (bindings::xen_core_pci_segment(bus), (*bus).number) };
-        Place {
+        Sbdf {
             segment: segment as u32,
             bus: number,
             devfn: self.devfn(),
@@ -89,27 +102,28 @@ impl<'a> Function<'a> {
         }
     }
 
-    /// The physical function of a virtual one: this kernel knows none.
+    /// The physical function of a virtual one. A kernel without SR-IOV has no virtual functions.
     #[cfg(not(CONFIG_PCI_IOV))]
     pub(crate) fn physical(self) -> Option<Self> {
         None
     }
 
-    /// What it is.
-    pub(crate) fn kind(self) -> Kind {
+    /// The type of the function in the hypervisor's terms.
+    pub(crate) fn function_type(self) -> FunctionType {
         let physical = self.physical().map(|physical| {
-            let place = physical.place();
-            (place.bus, place.devfn)
+            let sbdf = physical.sbdf();
+            (sbdf.bus, sbdf.devfn)
         });
-        // SAFETY: The bus is valid, and the bridge to it, which a root bus does not have, lives longer.
+        // SAFETY: The bus is valid, and the bridge to it, which a root bus does not have, lives
+        // longer.
         let ari = unsafe {
             let bridge = (*self.bus()).self_;
             !bridge.is_null() && (*bridge).ari_enabled() != 0
         };
-        Kind::of(self.place(), physical, ari)
+        FunctionType::of(self.sbdf(), physical, ari)
     }
 
-    /// The buses from its own to the root.
+    /// The buses from the function's to the root bus.
     pub(crate) fn buses(self) -> impl Iterator<Item = *mut k::pci_bus> + 'a {
         let mut bus = self.bus();
         core::iter::from_fn(move || {
@@ -123,32 +137,33 @@ impl<'a> Function<'a> {
         })
     }
 
-    /// Its interrupt pin: 1 for A, 0 for none.
+    /// The interrupt pin register: 1 for INTA, 0 for none.
     pub(crate) fn pin(self) -> u8 {
         // SAFETY: The function is valid by the type's invariant.
         unsafe { addr_of!((*self.as_raw()).pin).read() }
     }
 
-    /// The kernel's number for its line's interrupt.
+    /// The IRQ of INTx.
     pub(crate) fn irq(self) -> u32 {
-        // SAFETY: The function is valid; a driver's number is written as a whole.
+        // SAFETY: The function is valid by the type's invariant; the field is written as a whole.
         unsafe { addr_of!((*self.as_raw()).irq).read_volatile() }
     }
 
-    /// Sets that.
+    /// Sets the IRQ of INTx.
     pub(crate) fn set_irq(self, irq: u32) {
-        // SAFETY: The function is valid; the kernel calls for a function's interrupt once at a time.
+        // SAFETY: The function is valid by the type's invariant; the kernel serialises the calls
+        // that enable a function.
         unsafe { addr_of_mut!((*self.as_raw()).irq).write_volatile(irq) }
     }
 
-    /// Whether ACPI has routed the line.
+    /// Whether ACPI has routed INTx (`irq_managed`).
     pub(crate) fn is_routed(self) -> bool {
         // SAFETY: The function is valid by the type's invariant.
         unsafe { (*self.as_raw()).irq_managed() != 0 }
     }
 
-    /// Whether it uses MSI, and whether MSI-X.
-    pub(crate) fn uses_messages(self) -> (bool, bool) {
+    /// Whether MSI is enabled, and whether MSI-X is.
+    pub(crate) fn msi_enabled(self) -> (bool, bool) {
         // SAFETY: The function is valid by the type's invariant.
         unsafe {
             (
@@ -158,21 +173,21 @@ impl<'a> Function<'a> {
         }
     }
 
-    /// The kernel's number of a message, if it has one. May sleep.
-    pub(crate) fn message_irq(self, index: u16) -> Option<u32> {
+    /// The IRQ of an MSI or MSI-X entry, if it has one. May sleep.
+    pub(crate) fn msi_irq(self, index: u16) -> Option<u32> {
         // SAFETY: The function is valid by the type's invariant.
         let irq = unsafe { k::pci_irq_vector(self.as_raw(), index.into()) };
         u32::try_from(irq).ok().filter(|irq| *irq != 0)
     }
 
-    /// How many entries its MSI-X table has.
-    pub(crate) fn messages(self) -> u16 {
+    /// The number of entries of the MSI-X table.
+    pub(crate) fn msix_vectors(self) -> u16 {
         // SAFETY: The function is valid by the type's invariant.
         let count = unsafe { k::pci_msix_vec_count(self.as_raw()) };
         u16::try_from(count).unwrap_or(0)
     }
 
-    /// The machine address of the BAR that its MSI-X table is in, if it has been given one.
+    /// The machine address of the BAR that the MSI-X table is in, if the BAR is assigned.
     pub(crate) fn msix_table(self) -> Option<u64> {
         let mut register = 0;
         // SAFETY: The function is valid by the type's invariant.
@@ -184,7 +199,7 @@ impl<'a> Function<'a> {
                 .cast::<k::resource>()
                 .add(bar)
         };
-        // SAFETY: There are more resources than the register's three bits can say.
+        // SAFETY: A function has more than the eight resources that the three bits can select.
         let (start, flags) = unsafe { ((*resource).start, (*resource).flags) };
         (flags != 0 && flags & k::IORESOURCE_UNSET as usize == 0).then_some(start)
     }
@@ -196,21 +211,21 @@ impl<'a> Function<'a> {
         match unsafe { k::pci_read_config_byte(self.as_raw(), at as c_int, &mut value) } {
             0 => Ok(value),
             error if error < 0 => Err(error),
-            // PCIBIOS_DEVICE_NOT_FOUND, and what else the PCI BIOS says.
+            // PCIBIOS_DEVICE_NOT_FOUND, and other errors of the PCI BIOS.
             0x86 => Err(-(k::ENODEV as c_int)),
             _ => Err(-(k::EIO as c_int)),
         }
     }
 
-    /// The descriptors of its messages that have an interrupt, or of those that have none yet.
+    /// The MSI descriptors that have an interrupt, or those that have none yet.
     ///
     /// # Safety
     ///
-    /// The caller holds the lock of the descriptors, as who is called by the MSI core does.
-    pub(crate) unsafe fn messages_with(self, interrupt: bool) -> Messages<'a> {
-        Messages {
+    /// The caller holds the lock of the descriptors. Callbacks of the MSI core do.
+    pub(crate) unsafe fn msi_descriptors(self, associated: bool) -> MsiDescriptors<'a> {
+        MsiDescriptors {
             of: self,
-            filter: match interrupt {
+            filter: match associated {
                 true => bindings::msi_desc_filter_MSI_DESC_ASSOCIATED,
                 false => bindings::msi_desc_filter_MSI_DESC_NOTASSOCIATED,
             },
@@ -219,22 +234,23 @@ impl<'a> Function<'a> {
     }
 }
 
-/// See [`Function::messages_with`].
-pub(crate) struct Messages<'a> {
+/// Iterator made by [`Function::msi_descriptors`].
+pub(crate) struct MsiDescriptors<'a> {
     of: Function<'a>,
     filter: bindings::msi_desc_filter,
     started: bool,
 }
 
-/// The kernel's numbers of a domain of messages: the one a device has by default (`MSI_DEFAULT_DOMAIN`).
+/// `MSI_DEFAULT_DOMAIN`.
 const DEFAULT_DOMAIN: u32 = 0;
 
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
+impl<'a> Iterator for MsiDescriptors<'a> {
+    type Item = MsiDescriptor<'a>;
 
-    fn next(&mut self) -> Option<Message<'a>> {
+    fn next(&mut self) -> Option<MsiDescriptor<'a>> {
         let (device, filter) = (self.of.as_device(), self.filter);
-        // SAFETY: The device is valid, and its descriptors are locked by the promise to `messages_with`.
+        // SAFETY: The device is valid, and its descriptors are locked by the requirement of
+        // `msi_descriptors`.
         let desc = unsafe {
             match self.started {
                 false => bindings::msi_domain_first_desc(device, DEFAULT_DOMAIN, filter),
@@ -242,29 +258,29 @@ impl<'a> Iterator for Messages<'a> {
             }
         };
         self.started = true;
-        Some(Message(NonNull::new(desc)?, PhantomData))
+        Some(MsiDescriptor(NonNull::new(desc)?, PhantomData))
     }
 }
 
-/// The descriptor of a message, or of several that are one mapping.
+/// An MSI descriptor. With several MSIs, one descriptor is for all of them.
 ///
 /// # Invariants
 ///
-/// It is valid for `'a`, and its lock is held.
-pub(crate) struct Message<'a>(NonNull<bindings::msi_desc>, PhantomData<&'a ()>);
+/// The descriptor is valid for `'a`, and the lock of the device's descriptors is held.
+pub(crate) struct MsiDescriptor<'a>(NonNull<bindings::msi_desc>, PhantomData<&'a ()>);
 
-impl Message<'_> {
+impl MsiDescriptor<'_> {
     pub(crate) fn as_raw(&self) -> *mut bindings::msi_desc {
         self.0.as_ptr()
     }
 
-    /// Which entry of the MSI-X table it is.
+    /// The index in the MSI-X table.
     pub(crate) fn index(&self) -> u16 {
         // SAFETY: The descriptor is valid by the type's invariant.
         unsafe { addr_of!((*self.as_raw()).msi_index).read() }
     }
 
-    /// Whether it is one of the MSI-X table. The device's own flag is cleared before its messages are taken away.
+    /// Whether it is for MSI-X. (The device's flag is cleared before the descriptors are freed.)
     pub(crate) fn is_msix(&self) -> bool {
         // SAFETY: The descriptor is valid, and that of a PCI function.
         unsafe {
@@ -273,16 +289,16 @@ impl Message<'_> {
         }
     }
 
-    /// The kernel's numbers for it.
+    /// The IRQs.
     pub(crate) fn irqs(&self) -> core::ops::Range<u32> {
         // SAFETY: The descriptor is valid by the type's invariant.
         let (first, count) = unsafe { ((*self.as_raw()).irq, (*self.as_raw()).nvec_used) };
         first..first.saturating_add(count)
     }
 
-    /// Forgets them.
+    /// Clears the IRQs.
     pub(crate) fn clear(&self) {
-        // SAFETY: The descriptor is valid, and locked.
+        // SAFETY: The descriptor is valid, and locked by the type's invariant.
         unsafe { (*self.as_raw()).irq = 0 }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What modules may use of xen_pci: the names that arch/x86/pci/xen.c and drivers/xen/pci.c export. In C because an export's
- * version is made from the declaration in the C header.
+ * Exports of xen_pci to modules: those of arch/x86/pci/xen.c and drivers/xen/pci.c. They are in C
+ * because the version of an export is computed from its declaration in a C header.
  */
 
 #include <linux/export.h>

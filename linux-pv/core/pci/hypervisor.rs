@@ -1,75 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kind of domain this is, and the hypervisor's calls.
+//! The type of this domain, and hypercalls.
 
-use core::ptr::{self, addr_of};
+use core::ptr::{
+    self,
+    addr_of, //
+};
 
 use core_bindings as bindings;
-use xen_abi::event_channel::{self, op, status};
-use xen_abi::features::HVM_PIRQS;
-use xen_abi::hvm::start_info::flag;
-use xen_irq::{Physdev, SELF};
-use zerocopy::{FromBytes, IntoBytes};
 
-/// The hypervisor.
-pub(crate) struct Xen;
+use xen_abi::{
+    command::PlainCommand,
+    event_channel::{
+        self,
+        op,
+        status, //
+    },
+    features::HVM_PIRQS,
+    hvm::start_info::flag,
+    xen::hypercall::PHYSDEV_OP, //
+};
 
-impl Physdev for Xen {
-    fn call<T: IntoBytes + FromBytes>(&self, command: u32, argument: &mut T) -> i32 {
-        // SAFETY: The hypervisor reads and writes a command's structure during the call only, and `xen_irq` pairs commands with
-        // their structures, which are compared with the C headers by a test. Any bytes are a valid one.
-        unsafe { bindings::xen_core_physdev_op(command as i32, ptr::from_mut(argument).cast()) }
+use xen_irq::{
+    Physdev,
+    SELF, //
+};
+
+/// The hypervisor, reached by hypercalls.
+pub(crate) struct Hypervisor;
+
+impl Physdev for Hypervisor {
+    fn call<C: PlainCommand>(&self, argument: &mut C::Argument) -> i32 {
+        const { assert!(C::HYPERCALL == PHYSDEV_OP) };
+        // SAFETY:
+        // - A `PlainCommand` has the hypervisor access the structure during the call only, and no
+        //   other memory.
+        // - `C::Argument` is the structure of the command `C::NUMBER` of this hypercall. The
+        //   layouts are compared with the C headers by a test.
+        // - Any bytes are a valid value of it (`FromBytes`).
+        unsafe { bindings::xen_core_physdev_op(C::NUMBER as i32, ptr::from_mut(argument).cast()) }
     }
 }
 
-/// Whether there is a hypervisor.
+/// Whether the kernel runs on Xen.
 pub(crate) fn is_there() -> bool {
     domain_type() != bindings::xen_domain_type_XEN_NATIVE
 }
 
-/// A domain whose processor is virtual: HVM or PVH.
+/// Whether this domain is HVM or PVH.
 pub(crate) fn is_hvm() -> bool {
     domain_type() == bindings::xen_domain_type_XEN_HVM_DOMAIN
 }
 
 fn domain_type() -> bindings::xen_domain_type {
-    // SAFETY: Written while the kernel boots, before anything here is called.
+    // SAFETY: Written early at boot, before this object is called.
     unsafe { addr_of!(bindings::xen_domain_type).read() }
 }
 
-/// A paravirtualised domain.
+/// Whether this domain is PV.
 pub(crate) fn is_pv() -> bool {
-    // SAFETY: Only reads.
+    // SAFETY: Only reads a CPU feature.
     unsafe { bindings::xen_core_is_pv() }
 }
 
-/// The domain that has the machine's devices.
+/// Whether this domain is dom0.
 pub(crate) fn is_initial() -> bool {
-    // SAFETY: Written while the kernel boots, before anything here is called.
+    // SAFETY: Written early at boot, before this object is called.
     is_there() && unsafe { addr_of!(bindings::xen_start_flags).read() } & flag::INITDOMAIN != 0
 }
 
-/// Whether an HVM domain's interrupts may come by pirqs and event channels.
+/// Whether interrupts of an HVM domain can be delivered through pirqs and event channels.
 pub(crate) fn has_hvm_pirqs() -> bool {
-    // SAFETY: Written while the kernel boots; the array has a place for each feature.
+    // SAFETY: Both are written early at boot; the array has an element for each feature.
     unsafe {
         addr_of!(bindings::xen_have_vector_callback).read()
             && addr_of!(bindings::xen_features[HVM_PIRQS as usize]).read() != 0
     }
 }
 
-/// What an event channel that belongs to a pirq is, as the hypervisor has it.
+/// An event channel that a pirq is bound to, as the hypervisor reports it.
 #[derive(Clone, Copy)]
-pub(crate) struct Bound {
+pub(crate) struct PirqPort {
     pub(crate) port: u32,
     pub(crate) pirq: u32,
-    /// The virtual processor that is notified.
+    /// The vCPU that is notified.
     pub(crate) vcpu: u32,
 }
 
-/// Calls for each event channel of this domain that is bound to a pirq.
-pub(crate) fn for_each_bound(mut each: impl FnMut(Bound)) {
-    // SAFETY: Only reads what is constant after early boot.
+/// Calls `each` for each event channel of this domain that a pirq is bound to.
+pub(crate) fn for_each_pirq_port(mut each: impl FnMut(PirqPort)) {
+    // SAFETY: Only reads a number that is constant after early boot.
     let limit = unsafe { bindings::xen_evtchn_nr_channels() };
     for port in 1..limit {
         let mut argument = event_channel::Status {
@@ -77,19 +97,20 @@ pub(crate) fn for_each_bound(mut each: impl FnMut(Bound)) {
             port,
             ..Default::default()
         };
-        // SAFETY: The structure is that of the command, and the hypervisor writes into it during the call only.
+        // SAFETY: The structure belongs to the command, and the hypervisor accesses it during the
+        // call only.
         let result = unsafe {
             bindings::xen_core_event_channel_op(
                 op::STATUS as i32,
                 ptr::from_mut(&mut argument).cast(),
             )
         };
-        // Beyond the last port that the hypervisor has made room for.
+        // Ports beyond the ones that the hypervisor has allocated are invalid.
         if result != 0 {
             return;
         }
         if argument.status == status::PIRQ {
-            each(Bound {
+            each(PirqPort {
                 port,
                 pirq: argument.detail,
                 vcpu: argument.vcpu,

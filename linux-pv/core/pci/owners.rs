@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which domain a device was given to: the back end says it, and messages are mapped for that domain then.
+//! The domains that devices are passed to. pciback registers them; MSIs of such a device are mapped
+//! for its owner.
 
-use kernel::bindings as k;
-use kernel::ffi::c_int;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    ffi::c_int,
+    prelude::*, //
+};
 
 use crate::device::Function;
 
-/// A device, by its address, which is only compared; and its owner's number.
+/// The address of a device, which is only compared, and the domid of its owner.
 type Owner = (usize, u16);
 
 kernel::sync::global_lock! {
@@ -16,13 +19,13 @@ kernel::sync::global_lock! {
     unsafe(uninit) static OWNERS: SpinLock<KVec<Owner>> = KVec::new();
 }
 
-/// To be called once, before any device is found.
+/// Initialises the list. To be called once, before any device is found.
 pub(crate) fn init() {
-    // SAFETY: Called once, before anything else in this file.
+    // SAFETY: Called once at boot, before anything else in this file.
     unsafe { OWNERS.init() };
 }
 
-/// The domain that a device was given to.
+/// The domid of a device's owner.
 pub(crate) fn owner(of: Function<'_>) -> Option<u16> {
     let key = of.as_raw() as usize;
     let owners = OWNERS.lock();
@@ -30,23 +33,24 @@ pub(crate) fn owner(of: Function<'_>) -> Option<u16> {
     found.map(|(_, domain)| *domain)
 }
 
-/// The number of the domain that a device was given to, or `-ENODEV`.
+/// The domid of a device's owner, or `-ENODEV`.
 ///
 /// # Safety
 ///
 /// `dev` is a valid device.
 #[no_mangle]
 pub unsafe extern "C" fn xen_find_device_domain_owner(dev: *mut k::pci_dev) -> c_int {
-    // SAFETY: The caller's promise.
+    // SAFETY: By the requirement of this function.
     let owner = owner(unsafe { Function::from_raw(dev) });
     owner.map_or(-(k::ENODEV as c_int), c_int::from)
 }
 
-/// Gives a device to a domain. `-EEXIST` if it has been given away; `-ENODEV`, as ever, if there is no memory to note it.
+/// Registers the owner of a device. Returns `-EEXIST` if it has one, `-ENODEV` (as the C function)
+/// if there is no memory.
 ///
 /// # Safety
 ///
-/// `dev` stays valid until it is taken back.
+/// `dev` stays valid until its owner is unregistered.
 #[no_mangle]
 pub unsafe extern "C" fn xen_register_device_domain_owner(
     dev: *mut k::pci_dev,
@@ -63,11 +67,11 @@ pub unsafe extern "C" fn xen_register_device_domain_owner(
     }
 }
 
-/// Takes a device back. `-ENODEV` if it was not given away.
+/// Unregisters the owner of a device. Returns `-ENODEV` if it has none.
 ///
 /// # Safety
 ///
-/// `dev` is a device; it is only compared.
+/// None: the address is only compared.
 #[no_mangle]
 pub unsafe extern "C" fn xen_unregister_device_domain_owner(dev: *mut k::pci_dev) -> c_int {
     let key = dev as usize;

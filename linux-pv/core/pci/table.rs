@@ -1,35 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bring-up table: `/sys/kernel/debug/xen/interrupts`, a row for each interrupt of each PCI function, and for each line that
-//! somebody else has asked for.
+//! `/sys/kernel/debug/xen/interrupts`: a row for each interrupt of each PCI function, and for each
+//! other GSI with a request.
 //!
-//! What the hypervisor has is asked of the hypervisor: which event channel a pirq is bound to, which virtual processor that
-//! notifies, and, in a PV dom0, what is in the I/O APIC. Only the rest is what the kernel believes.
+//! Event channels, the vCPUs they notify, and in a PV dom0 the entries of the I/O APICs are read
+//! from the hypervisor. The other columns are the kernel's data.
 
-use core::ptr::{self, addr_of};
+use core::ptr::{
+    self,
+    addr_of, //
+};
+
+use kernel::{
+    bindings as k, debugfs, fmt,
+    prelude::*,
+    str::{
+        CStr,
+        CStrExt, //
+    },
+};
 
 use core_bindings as bindings;
-use kernel::bindings as k;
-use kernel::debugfs;
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::str::{CStr, CStrExt};
-use xen_irq::gsi;
-use xen_irq::line::Programmed;
-use xen_irq::table::{self, write_head, Row, Way};
 
-use crate::device::Function;
-use crate::hypervisor::{self, Bound, Xen};
-use crate::lines::{self, BOOK};
-use crate::start;
+use xen_irq::{
+    gsi as apic,
+    irq_type::RedirectionEntry,
+    table::{
+        self,
+        write_head,
+        Delivery,
+        Row, //
+    },
+};
 
-/// The file; it goes when this is dropped, which never happens.
-pub(crate) struct Files {
+use crate::{
+    device::Function,
+    gsi::{
+        self,
+        REQUESTS, //
+    },
+    hypervisor::{
+        self,
+        Hypervisor,
+        PirqPort, //
+    },
+    start, //
+};
+
+/// The file; removed when this is dropped, which never happens.
+pub(crate) struct DebugFile {
     _interrupts: Pin<KBox<debugfs::File<()>>>,
     _dir: debugfs::Dir,
 }
 
-impl Files {
+impl DebugFile {
     pub(crate) fn new() -> Result<Self> {
         let dir = xen_core::debugfs::folder();
         let interrupts = KBox::pin_init(
@@ -43,82 +67,84 @@ impl Files {
     }
 }
 
-/// An event channel that is bound to a pirq, with the kernel's number for it.
-struct Channel {
-    bound: Bound,
+/// An event channel that a pirq is bound to, and its IRQ.
+struct BoundPort {
+    bound: PirqPort,
     irq: u32,
 }
 
-/// All of them.
-fn channels() -> Result<KVec<Channel>> {
+/// All event channels that pirqs are bound to.
+fn channels() -> Result<KVec<BoundPort>> {
     let mut all = KVec::new();
     let mut result = Ok(());
-    hypervisor::for_each_bound(|bound| {
-        // SAFETY: Takes the number of any port.
+    hypervisor::for_each_pirq_port(|bound| {
+        // SAFETY: The function takes any port.
         let irq = unsafe { bindings::irq_from_evtchn(bound.port) };
         if result.is_ok() {
-            result = all.push(Channel { bound, irq }, GFP_KERNEL);
+            result = all.push(BoundPort { bound, irq }, GFP_KERNEL);
         }
     });
     result?;
     Ok(all)
 }
 
-/// The parts of a row that follow from the kernel's number for the interrupt.
-fn with_irq<'a>(row: Row<'a>, irq: Option<u32>, channels: &[Channel]) -> Row<'a> {
+/// Fills in the columns that depend on the IRQ.
+fn with_irq<'a>(row: Row<'a>, irq: Option<u32>, channels: &[BoundPort]) -> Row<'a> {
     let Some(irq) = irq else {
         return row;
     };
     let channel = channels.iter().find(|channel| channel.irq == irq);
-    // A line that nobody handles has a pirq, but no event channel yet; in dom0 it has the line's number.
-    let idle = row.gsi.filter(|_| start::way() == Way::SamePirqs);
+    // A GSI without a handler has a pirq, but no event channel yet; in dom0 the pirq is the GSI.
+    let idle = row.gsi.filter(|_| start::delivery() == Delivery::GsiPirqs);
     Row {
         irq: Some(irq),
-        handled: lines::is_handled(irq),
+        handled: gsi::is_handled(irq),
         pirq: channel.map(|channel| channel.bound.pirq).or(idle),
         port: channel.map(|channel| channel.bound.port),
         cpu: channel.map(|channel| channel.bound.vcpu),
-        // SAFETY: Takes any number.
+        // SAFETY: The function takes any number.
         count: unsafe { k::kstat_irqs_usr(irq) }.into(),
         ..row
     }
 }
 
-/// The parts of a row that follow from the line.
-fn with_line(row: Row<'_>, gsi: u32) -> Row<'_> {
+/// Fills in the columns that depend on the GSI.
+fn with_gsi(row: Row<'_>, gsi: u32) -> Row<'_> {
     Row {
         gsi: Some(gsi),
-        entry: BOOK.get(gsi),
+        requested: REQUESTS.get(gsi),
         programmed: programmed(gsi),
         ..row
     }
 }
 
-/// What is in the I/O APIC for a line. Only a PV dom0 may ask.
-fn programmed(line: u32) -> Option<Programmed> {
-    if start::way() != Way::SamePirqs {
+/// The entry of a GSI in the I/O APIC. Only a PV dom0 may read it.
+fn programmed(gsi: u32) -> Option<RedirectionEntry> {
+    if start::delivery() != Delivery::GsiPirqs {
         return None;
     }
-    let (apic, pin) = lines::controller(line)?;
-    gsi::programmed(&Xen, apic, pin)
+    let (apic, pin) = gsi::ioapic_pin(gsi)?;
+    apic::programmed(&Hypervisor, apic, pin)
 }
 
-/// The line of a function whose interrupt has a number of the kernel's.
-fn line_of(function: Function<'_>, irq: u32) -> Option<u32> {
-    let has = |gsi: &u32| *gsi != 0 && lines::irq_of(*gsi) == Some(irq);
-    // In a PV guest the line's register has it.
+/// The GSI of a function's INTx, from its IRQ.
+fn gsi_of(function: Function<'_>, irq: u32) -> Option<u32> {
+    let has = |gsi: &u32| *gsi != 0 && gsi::irq_of(*gsi) == Some(irq);
+    // In a PV domU the interrupt line register has it.
     let register = || function.config(k::PCI_INTERRUPT_LINE).ok().map(u32::from);
-    BOOK.lines()
+    REQUESTS
+        .iter()
         .map(|(gsi, _)| gsi)
         .find(has)
         .or_else(|| register().filter(has))
 }
 
-const NOTHING: Row<'static> = Row {
+/// A row without a value in any column.
+const EMPTY_ROW: Row<'static> = Row {
     device: "-",
-    pin: table::Pin::None,
+    pin: table::DeviceInterrupt::None,
     gsi: None,
-    entry: None,
+    requested: None,
     programmed: None,
     pirq: None,
     port: None,
@@ -132,35 +158,35 @@ fn show(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Ok(channels) = channels() else {
         return writeln!(f, "no memory for the table");
     };
-    let way = start::way();
+    let delivery = start::delivery();
     write_head(f)?;
-    let mut shown = [0u64; lines::LINES / 64];
+    let mut shown = [0u64; gsi::MAX_GSIS / 64];
     let mut result = Ok(());
     for_each_function(|function| {
         if result.is_ok() {
-            result = show_function(function, way, &channels, &mut shown, f);
+            result = show_function(function, delivery, &channels, &mut shown, f);
         }
     });
     result?;
-    for (gsi, _) in BOOK.lines() {
+    for (gsi, _) in REQUESTS.iter() {
         if shown[gsi as usize / 64] & 1 << (gsi % 64) != 0 {
             continue;
         }
-        let irq = Some(gsi).filter(|gsi| *gsi != 0).and_then(lines::irq_of);
-        with_irq(with_line(NOTHING, gsi), irq, &channels).write(way, f)?;
+        let irq = Some(gsi).filter(|gsi| *gsi != 0).and_then(gsi::irq_of);
+        with_irq(with_gsi(EMPTY_ROW, gsi), irq, &channels).write(delivery, f)?;
     }
     Ok(())
 }
 
-/// The rows of a function. Lines that are shown are marked.
+/// Prints the rows of a function, and marks its GSI in `shown`.
 fn show_function(
     function: Function<'_>,
-    way: Way,
-    channels: &[Channel],
+    delivery: Delivery,
+    channels: &[BoundPort],
     shown: &mut [u64],
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    // SAFETY: A function that is on a bus has a name, which stays as it is.
+    // SAFETY: The name of a function on a bus is constant.
     let name = unsafe {
         let name = addr_of!((*function.as_device()).kobj.name).read();
         match name.is_null() {
@@ -170,20 +196,20 @@ fn show_function(
     };
     let row = Row {
         device: name.to_str().unwrap_or("?"),
-        ..NOTHING
+        ..EMPTY_ROW
     };
-    let (msi, msix) = function.uses_messages();
+    let (msi, msix) = function.msi_enabled();
     if msi || msix {
-        // At most 32 MSIs, by the width of their field.
-        let count = if msix { function.messages() } else { 32 };
+        // There are at most 32 MSIs (PCI 3.0, 6.8.1.3).
+        let count = if msix { function.msix_vectors() } else { 32 };
         for index in 0..count {
             let pin = if msix {
-                table::Pin::MsiX(index)
+                table::DeviceInterrupt::MsiX(index)
             } else {
-                table::Pin::Msi(index)
+                table::DeviceInterrupt::Msi(index)
             };
-            if let Some(irq) = function.message_irq(index) {
-                with_irq(Row { pin, ..row }, Some(irq), channels).write(way, f)?;
+            if let Some(irq) = function.msi_irq(index) {
+                with_irq(Row { pin, ..row }, Some(irq), channels).write(delivery, f)?;
             }
         }
         return Ok(());
@@ -191,12 +217,12 @@ fn show_function(
     if function.pin() == 0 {
         return Ok(());
     }
-    let pin = table::Pin::Line(function.pin());
+    let pin = table::DeviceInterrupt::IntX(function.pin());
     let row = Row { pin, ..row };
     let irq = Some(function.irq()).filter(|irq| *irq != 0);
-    let gsi = irq.and_then(|irq| line_of(function, irq));
-    // Until it is routed, the number is what the firmware has left in the line's register.
-    let routed = function.is_routed() || (gsi.is_some() && way == Way::Pirqs);
+    let gsi = irq.and_then(|irq| gsi_of(function, irq));
+    // Until INTx is routed, the number is the firmware's value of the interrupt line register.
+    let routed = function.is_routed() || (gsi.is_some() && delivery == Delivery::Pirqs);
     let row = match (routed, gsi) {
         (false, _) => row,
         (true, None) => with_irq(row, irq, channels),
@@ -204,22 +230,23 @@ fn show_function(
             if let Some(word) = shown.get_mut(gsi as usize / 64) {
                 *word |= 1 << (gsi % 64);
             }
-            with_irq(with_line(row, gsi), irq, channels)
+            with_irq(with_gsi(row, gsi), irq, channels)
         }
     };
-    row.write(way, f)
+    row.write(delivery, f)
 }
 
-/// Calls for each PCI function there is.
+/// Calls `each` for each PCI function.
 fn for_each_function(mut each: impl FnMut(Function<'_>)) {
     let mut dev = ptr::null_mut();
     loop {
-        // SAFETY: Gives back the reference to the one before and takes one to the next.
+        // SAFETY: `dev` is null, or the function before, to which a reference is held. The call
+        // puts it and gets one to the next function.
         dev = unsafe { k::pci_get_device(k::PCI_ANY_ID as u32, k::PCI_ANY_ID as u32, dev) };
         if dev.is_null() {
             return;
         }
-        // SAFETY: There is a reference to it until the next is asked for.
+        // SAFETY: A reference to the function is held until the next iteration.
         each(unsafe { Function::from_raw(dev) });
     }
 }

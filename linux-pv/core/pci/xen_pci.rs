@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI devices and their interrupts below the hypervisor, in place of `arch/x86/pci/xen.c` and `drivers/xen/pci.c`.
+//! PCI devices and their interrupts in a Xen domain, in place of `arch/x86/pci/xen.c` and
+//! `drivers/xen/pci.c`.
 //!
-//! | module | what it does |
+//! | module | concept |
 //! |---|---|
-//! | [`start`] | hooks the rest into the kernel while it boots, as the kind of domain wants |
-//! | [`lines`] | interrupt lines: what `__acpi_register_gsi` and `pcibios_enable_irq` come to |
-//! | [`messages`] | MSI and MSI-X: the kernel's MSI domain |
-//! | [`functions`] | tells the hypervisor which devices there are |
-//! | [`owners`] | which domain a device was given to |
-//! | [`table`] | the bring-up table in debugfs |
-//! | [`hypervisor`], [`device`] | the calls, and the kernel's structures |
+//! | [`start`] | installs the callbacks of the other modules at boot, by type of domain |
+//! | [`gsi`] | GSIs: `__acpi_register_gsi` and `pcibios_enable_irq` |
+//! | [`msi`] | MSI and MSI-X: the kernel's MSI domain |
+//! | [`functions`] | reports PCI functions to the hypervisor |
+//! | [`owners`] | the domains that devices are passed to |
+//! | [`table`] | the debugfs file `interrupts` |
+//! | [`hypervisor`], [`device`] | hypercalls; the kernel's structures |
 //!
-//! What is asked of the hypervisor is decided in `xen_irq`, which is tested on the host. Functions with C names are declared
-//! in `asm/xen/pci.h`, `asm/xen/hypervisor.h` and `xen/pci.h`; exports are in `exports.c`.
+//! The arguments of hypercalls are made in `xen_irq`, which is tested on the host. Functions with C
+//! names are declared in `asm/xen/pci.h`, `asm/xen/hypervisor.h` and `xen/pci.h`; exports are in
+//! `exports.c`.
 
 mod device;
 pub mod functions;
+mod gsi;
 mod hypervisor;
-mod lines;
-pub mod messages;
+pub mod msi;
 pub mod owners;
 pub mod start;
 mod table;
 
-/// What messages begin with, as those of the C objects do.
+/// Prefix of messages in the log, that of the C objects.
 const __LOG_PREFIX: &[u8] = b"xen\0";
 
-/// Writes to the log for those who debug, as the C objects do: also in a kernel without debugging.
+/// Logs at level "debug". Unlike `pr_debug!` not compiled out, as in the C objects.
 #[macro_export]
 macro_rules! pr_trace {
     ($($arg:tt)*) => {

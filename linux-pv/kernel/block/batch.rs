@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many requests at a time: lists without memory of their own, and completion in one go.
+//! Lists of requests, and completing requests in batches.
 
-use core::{marker::PhantomData, ptr, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
 
 use kernel::bindings as k;
 use xen_bindings as b;
 
-use super::{operations::Operations, request::OwnedRequest, status::BlkStatus};
+use super::{
+    operations::Operations,
+    request::{
+        OwnedRequest,
+        Request, //
+    },
+    status::BlkStatus, //
+};
 
-/// A first-in-first-out list of owned requests, linked through the requests.
+/// A first-in-first-out list of owned requests, linked through the requests: for collecting
+/// requests while a lock is held, to complete or requeue them afterwards.
 ///
-/// Meant for taking requests out from under a lock and completing or requeueing them afterwards.
-/// Requests that are left when it is dropped fail with an I/O error.
+/// Requests that are left when the list is dropped fail with an I/O error.
 ///
 /// # Invariants
 ///
-/// `head` and the requests linked behind it are owned by the list; `tail` is the last of them. Both
-/// are null if there is none.
+/// The list owns `head` and the requests linked behind it, the last of which is `tail`. Both are
+/// null if the list is empty.
 pub struct RequestList<T: Operations> {
     head: *mut k::request,
     tail: *mut k::request,
@@ -38,7 +52,7 @@ impl<T: Operations> RequestList<T> {
         }
     }
 
-    /// Whether there is no request in the list.
+    /// Whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.is_null()
@@ -48,12 +62,12 @@ impl<T: Operations> RequestList<T> {
     #[inline]
     pub fn push(&mut self, rq: OwnedRequest<T>) {
         let rq = rq.into_raw().as_ptr();
-        // SAFETY: While a driver owns a request, this link is the driver's to use.
+        // SAFETY: The request is live and owned; its owner may use this link.
         unsafe { (*rq).__bindgen_anon_1.rq_next = ptr::null_mut() };
         if self.tail.is_null() {
             self.head = rq;
         } else {
-            // SAFETY: By the invariant the last request is live and ours.
+            // SAFETY: By the type invariant the last request is live and owned.
             unsafe { (*self.tail).__bindgen_anon_1.rq_next = rq };
         }
         self.tail = rq;
@@ -63,19 +77,54 @@ impl<T: Operations> RequestList<T> {
     #[inline]
     pub fn pop(&mut self) -> Option<OwnedRequest<T>> {
         let rq = NonNull::new(self.head)?;
-        // SAFETY: By the invariant the request is live and linked to the next one, or null.
+        // SAFETY: By the type invariant the request is live, and linked to the next one or null.
         self.head = unsafe { (*rq.as_ptr()).__bindgen_anon_1.rq_next };
         if self.head.is_null() {
             self.tail = ptr::null_mut();
         }
-        // SAFETY: The list owned the request.
+        // SAFETY: The list owned the request, which is started, and gives up the ownership.
         Some(unsafe { OwnedRequest::from_raw(rq) })
     }
 
     /// Moves all requests of `other` to the end.
+    #[inline]
     pub fn append(&mut self, other: &mut Self) {
-        while let Some(rq) = other.pop() {
-            self.push(rq);
+        if other.head.is_null() {
+            return;
+        }
+        if self.tail.is_null() {
+            self.head = other.head;
+        } else {
+            // SAFETY: By the type invariant the last request is live and owned.
+            unsafe { (*self.tail).__bindgen_anon_1.rq_next = other.head };
+        }
+        // INVARIANT: The requests of `other` are now linked behind those of this list, which owns
+        // them.
+        self.tail = other.tail;
+        other.head = ptr::null_mut();
+        other.tail = ptr::null_mut();
+    }
+
+    /// Calls `each` for every request and the driver's data of it, in order. A request for which it
+    /// fails gets the status that it returns; the others keep theirs.
+    #[inline]
+    pub fn try_each<F>(&mut self, mut each: F)
+    where
+        F: FnMut(&Request<T>, &mut T::RequestData) -> Result<(), BlkStatus>,
+        T::RequestData: Unpin,
+    {
+        let mut next = self.head;
+        while let Some(rq) = NonNull::new(next) {
+            // SAFETY: By the type invariant the request is live, and linked to the next one or
+            // null.
+            next = unsafe { (*rq.as_ptr()).__bindgen_anon_1.rq_next };
+            // SAFETY: The list owns the request, which is started. It goes on owning it: this value
+            // is neither given away nor dropped.
+            let mut rq = ManuallyDrop::new(unsafe { OwnedRequest::<T>::from_raw(rq) });
+            let (request, data) = rq.split_mut();
+            if let Err(status) = each(request, data) {
+                rq.set_status(status);
+            }
         }
     }
 }
@@ -92,8 +141,12 @@ impl<T: Operations> Drop for RequestList<T> {
     }
 }
 
-/// Completes requests, those that need no special treatment all at once when it is dropped, which
-/// saves most of the block layer's work for each (`struct io_comp_batch`).
+/// Completes requests in a batch (`struct io_comp_batch`). Ordinary requests complete together when
+/// it is dropped, which saves the block layer most of the work for each.
+///
+/// # Invariants
+///
+/// The batch owns the requests in `inner`, which may all be ended by `blk_mq_end_request_batch`.
 #[repr(transparent)]
 pub struct CompletionBatch<T: Operations> {
     inner: k::io_comp_batch,
@@ -110,34 +163,34 @@ impl<T: Operations> CompletionBatch<T> {
         }
     }
 
-    /// Completes a request as [`OwnedRequest::complete`] does, perhaps not before the batch is dropped.
+    /// Completes a request as [`OwnedRequest::complete`], at the latest when the batch is dropped.
     #[inline]
     pub fn complete(&mut self, mut rq: OwnedRequest<T>, status: BlkStatus) {
         rq.set_status(status);
         self.complete_noted(rq);
     }
 
-    /// Completes a request with the status that [`OwnedRequest::set_status`] noted.
+    /// Completes a request with the status of [`OwnedRequest::set_status`].
     #[inline]
     pub fn complete_noted(&mut self, rq: OwnedRequest<T>) {
         let status = rq.status();
         let rq = rq.into_raw();
-        // SAFETY: The request is live and owned; ownership goes to the block layer, and comes back to
-        // us if the function returns false.
+        // SAFETY: The request is live and owned; the block layer takes the ownership if the
+        // function returns true.
         if unsafe { k::blk_mq_complete_request_remote(rq.as_ptr()) } {
             return;
         }
-        // SAFETY: See above.
+        // SAFETY: The request is started, and the block layer did not take the ownership.
         self.add(unsafe { OwnedRequest::<T>::from_raw(rq) }, status);
     }
 
-    /// Like [`Self::complete_noted`], but on this CPU and not in softirq context, unless the user wants
-    /// requests completed by the very CPU that submitted them (`rq_affinity` is 2). For devices that
-    /// interrupt the CPU that submits, or to which interrupting another CPU is more costly than completing
-    /// the request.
+    /// Completes a request as [`Self::complete_noted`], but on this CPU and in this context, unless
+    /// `rq_affinity` is 2 (completion on the CPU that submitted the request). For devices that
+    /// interrupt the submitting CPU, or if interrupting another CPU costs more than completing the
+    /// request.
     #[inline]
     pub fn complete_here(&mut self, rq: OwnedRequest<T>) {
-        // SAFETY: The request is live and owned, and holds its queue.
+        // SAFETY: The request is live and owned, and so its queue is live.
         let flags = unsafe { (&raw const (*(*rq.as_raw()).q).queue_flags).read_volatile() };
         if flags & (1 << k::QUEUE_FLAG_SAME_FORCE) != 0 {
             self.complete_noted(rq);
@@ -155,18 +208,18 @@ impl<T: Operations> CompletionBatch<T> {
         }
         let rq = rq.into_raw().as_ptr();
         let list = &mut self.inner.req_list;
-        // SAFETY: The request is live and owned; its link is free for this use.
+        // SAFETY: The request is live and owned; its owner may use this link.
         unsafe { (*rq).__bindgen_anon_1.rq_next = ptr::null_mut() };
         if list.tail.is_null() {
             list.head = rq;
         } else {
-            // SAFETY: The requests of a batch are live and belong to it.
+            // SAFETY: By the type invariant the last request is live and owned.
             unsafe { (*list.tail).__bindgen_anon_1.rq_next = rq };
         }
         list.tail = rq;
     }
 
-    /// Whether the block layer can end this request as part of a batch: blk_mq_add_to_batch().
+    /// Whether the request can be ended as part of the batch (blk_mq_add_to_batch()).
     #[inline]
     fn accepts(&mut self, rq: &OwnedRequest<T>) -> bool {
         let rq = rq.as_raw();
@@ -178,7 +231,7 @@ impl<T: Operations> CompletionBatch<T> {
         let end: unsafe extern "C" fn(*mut k::io_comp_batch) = k::blk_mq_end_request_batch;
         match self.inner.complete {
             None => self.inner.complete = Some(end),
-            // A batch of the block layer may already hold requests of another driver.
+            // The batch may already have requests with another function.
             Some(other) if other as usize != end as usize => return false,
             Some(_) => {}
         }
@@ -197,7 +250,7 @@ impl<T: Operations> Drop for CompletionBatch<T> {
     #[inline]
     fn drop(&mut self) {
         if !self.inner.req_list.head.is_null() {
-            // SAFETY: The batch owns its requests; all of them may be ended this way.
+            // SAFETY: By the type invariant the batch owns its requests, which may be ended so.
             unsafe { k::blk_mq_end_request_batch(&mut self.inner) };
         }
     }

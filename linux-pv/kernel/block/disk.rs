@@ -2,35 +2,66 @@
 
 //! Disks and their request queues.
 
-use core::{marker::PhantomData, ptr};
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 
 use kernel::{
     bindings as k,
     device::Device,
-    error::{from_err_ptr, to_result},
-    fmt::{self, Write},
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fmt::{
+        self,
+        Write, //
+    },
     prelude::*,
     str::NullTerminatedFormatter,
-    sync::atomic::{Acquire, Atomic, AtomicFlag, AtomicType, Full, Release},
-    sync::Arc,
-    types::{ForeignOwnable, Opaque, ScopeGuard},
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            AtomicFlag,
+            AtomicType,
+            Full,
+            Release, //
+        },
+        Arc, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque,
+        ScopeGuard, //
+    },
 };
 
+use xen_bindings as b;
+
 use super::{
-    fops::{DiskOperations, DiskVTable},
-    limits::QueueLimits,
+    fops::{
+        DiskOperations,
+        DiskVTable, //
+    },
+    limits::{
+        Feature,
+        Features,
+        QueueLimits, //
+    },
     operations::Operations,
-    tag_set::TagSet,
+    tag_set::TagSet, //
 };
 
 /// A request queue (`struct request_queue`), borrowed from a disk or a request.
 #[repr(transparent)]
 pub struct RequestQueue(Opaque<k::request_queue>);
 
-// SAFETY: The functions below do their own locking.
+// SAFETY: The functions of a request queue do their own locking.
 unsafe impl Send for RequestQueue {}
 
-// SAFETY: See above.
+// SAFETY: The functions of a request queue do their own locking.
 unsafe impl Sync for RequestQueue {}
 
 impl RequestQueue {
@@ -39,80 +70,93 @@ impl RequestQueue {
     /// `queue` must be live for the lifetime `'a`.
     #[inline]
     pub(super) unsafe fn from_raw<'a>(queue: *mut k::request_queue) -> &'a Self {
-        // SAFETY: `Self` is a transparent wrapper; the rest is promised by the caller.
+        // SAFETY: By the requirement of this function; `Self` is a transparent wrapper.
         unsafe { &*queue.cast() }
     }
 
-    /// Makes the block layer submit requeued requests again. Any context.
+    /// Submits requeued requests again. Any context.
     pub fn kick_requeue_list(&self) {
         // SAFETY: The queue is live.
         unsafe { k::blk_mq_kick_requeue_list(self.0.get()) };
     }
 
-    /// Stops offering discards, when the device turns out not to do them. Any context.
+    /// Disables discards, if the device turns out not to support them. Any context.
     pub fn disable_discard(&self) {
         // SAFETY: The queue is live. The block layer reads and writes this field without a lock, as
         // blk_queue_disable_discard() does.
         unsafe { (&raw mut (*self.0.get()).limits.max_discard_sectors).write_volatile(0) };
     }
 
-    /// Stops offering secure erases, as [`Self::disable_discard`].
+    /// Disables secure erases, if the device turns out not to support them. Any context.
     pub fn disable_secure_erase(&self) {
-        // SAFETY: As in `disable_discard`.
+        // SAFETY: The queue is live. The block layer reads and writes this field without a lock, as
+        // blk_queue_disable_secure_erase() does.
         unsafe { (&raw mut (*self.0.get()).limits.max_secure_erase_sectors).write_volatile(0) };
     }
 
-    /// Changes the limits of a queue in use. Requests that were built before are not split again: the
-    /// driver must cope with those that exceed the new limits. May sleep.
+    /// Disables flushes, and writes that make their data stable (FUA), if the device turns out not
+    /// to support them. Any context.
+    pub fn disable_write_cache(&self) {
+        let offered = u32::from(Features::default() | Feature::WriteCache | Feature::Fua);
+        // SAFETY: The queue is live. Only the field's address is computed.
+        let features = unsafe { &raw mut (*self.0.get()).limits.features };
+        // SAFETY: The field is read and written without a lock, as `blk_queue_disable_discard()`
+        // does with another one. An update of the limits at the same time may win.
+        unsafe { features.write_volatile(features.read_volatile() & !offered) };
+    }
+
+    /// Changes the limits of a queue in use. The driver must handle requests that were built before
+    /// and exceed the new limits, since they are not split again. May sleep.
     pub fn update_limits(&self, limits: &QueueLimits) -> Result {
         let queue = self.0.get();
-        // SAFETY: The queue is live. These two statements are queue_limits_start_update().
+        // SAFETY: The queue is live. The two statements are those of queue_limits_start_update().
         let mut raw = unsafe {
             k::mutex_lock(&raw mut (*queue).limits_lock);
             (*queue).limits
         };
         limits.apply(&mut raw);
-        // SAFETY: The lock is quiesced, and the function releases it.
+        // SAFETY: The lock is held, and the function releases it.
         to_result(unsafe { k::queue_limits_commit_update(queue, &mut raw) })
     }
 }
 
-/// Describes a disk to be made.
+/// Parameters of a new disk.
 pub struct DiskBuilder<'a> {
-    /// Its device numbers: major, first minor, and how many minors there are. With more than one minor,
-    /// these are its partitions'; further partitions get numbers of the block layer's choice.
+    /// Device numbers: major, first minor, and number of minors. With more than one minor, these
+    /// are the partitions'; further partitions get numbers that the block layer selects.
     pub numbers: (u32, u32, u32),
-    /// Its name below `/dev`.
+    /// Name in `/dev`.
     pub name: fmt::Arguments<'a>,
-    /// Its size in sectors of 512 bytes.
+    /// Size in sectors of 512 bytes.
     pub capacity: u64,
-    /// What its queue can do.
+    /// Limits of the queue.
     pub limits: QueueLimits,
-    /// Whether it can only be read.
+    /// Whether the disk is read-only.
     pub read_only: bool,
-    /// Whether its medium can be changed.
+    /// Whether the medium is removable.
     pub removable: bool,
 }
 
-/// Whether a [`Disk`] is visible to others.
+/// State of a [`Disk`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 enum DiskState {
-    /// It was made, and not added.
+    /// Not added.
     New,
-    /// It is being added.
+    /// Being added.
     Adding,
-    /// It was added.
+    /// Added, and so visible to user space.
     Added,
 }
 
-// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to it.
+// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to
+// it.
 unsafe impl AtomicType for DiskState {
     type Repr = i32;
 }
 
-/// A disk (`struct gendisk`) that is not yet, or no longer, visible to anybody else: see
-/// [`Self::add`]. When dropped it is removed, which waits until its requests came back.
+/// A disk (`struct gendisk`), which [`Self::add`] makes visible to user space. When it is dropped,
+/// it is removed, which waits for its requests.
 ///
 /// # Invariants
 ///
@@ -128,12 +172,12 @@ pub struct Disk<T: Operations, D: DiskOperations> {
 // SAFETY: A disk may be used and dropped by any task.
 unsafe impl<T: Operations, D: DiskOperations> Send for Disk<T, D> {}
 
-// SAFETY: What `&Disk` allows does its own locking.
+// SAFETY: The functions of a disk do their own locking.
 unsafe impl<T: Operations, D: DiskOperations> Sync for Disk<T, D> {}
 
 impl DiskBuilder<'_> {
-    /// Makes a disk on `tag_set`. Its driver may get requests from now on, but there is nobody to
-    /// send any before [`Disk::add`].
+    /// Makes a disk with the queues of `tag_set`. There are no requests before [`Disk::add`]. May
+    /// sleep.
     pub fn build<T: Operations, D: DiskOperations>(
         self,
         tag_set: Arc<TagSet<T>>,
@@ -151,11 +195,11 @@ impl DiskBuilder<'_> {
             )
         })?;
         let guard = ScopeGuard::new_with_data(disk, |disk| {
-            // SAFETY: The disk was not added; this is the only reference.
+            // SAFETY: The disk is not added, and this is the only reference.
             unsafe { k::put_disk(disk) };
         });
 
-        // SAFETY: Nobody else uses the disk yet.
+        // SAFETY: The disk is new, and not used otherwise yet.
         let raw = unsafe { &mut *disk };
         let mut writer = NullTerminatedFormatter::new(&mut raw.disk_name).ok_or(EINVAL)?;
         writer.write_fmt(self.name)?;
@@ -169,7 +213,7 @@ impl DiskBuilder<'_> {
         }
         raw.private_data = data.into_foreign();
         guard.dismiss();
-        // INVARIANT: All of it was set just now.
+        // INVARIANT: Operations and data are set above.
         let disk = Disk {
             disk,
             state: Atomic::new(DiskState::New),
@@ -178,24 +222,25 @@ impl DiskBuilder<'_> {
             _data: PhantomData,
         };
         disk.set_read_only(self.read_only);
-        // SAFETY: The disk is live.
+        // SAFETY: By the type invariant the disk is live.
         unsafe { k::set_capacity(disk.disk, self.capacity) };
         Ok(disk)
     }
 }
 
 impl<T: Operations, D: DiskOperations> Disk<T, D> {
-    /// Makes the disk visible below `parent`, and reads its partition table: this sleeps until the
-    /// driver has completed the requests for that, with or without success.
+    /// Makes the disk visible, as a child of `parent`, and reads its partition table: sleeps until
+    /// the driver has completed the requests for that.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if it was added before; else what the block layer says, and the disk is of no use then.
+    /// [`EBUSY`] if it was added before. After an error of the block layer the disk is unusable.
     pub fn add(&self, parent: &Device) -> Result {
         let swapped = self.state.cmpxchg(DiskState::New, DiskState::Adding, Full);
         swapped.map_err(|_| EBUSY)?;
         let parent = ptr::from_ref(parent).cast_mut().cast::<k::device>();
-        // SAFETY: Both are live; `Device` is a transparent wrapper of `struct device`.
+        // SAFETY: By the type invariant the disk is live, and so is the device, by reference;
+        // `Device` is a transparent wrapper of `struct device`.
         let result = to_result(unsafe { k::device_add_disk(parent, self.disk, ptr::null_mut()) });
         let state = if result.is_ok() {
             DiskState::Added
@@ -211,19 +256,21 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
         self.state.load(Acquire) == DiskState::Added
     }
 
-    /// Keeps requests from the driver until [`Self::unquiesce`]. Waits
-    /// until no call of `queue_rq` is running; requests that were taken before stay in flight. Doing it twice has no further effect. May sleep.
+    /// Quiesces the queue until [`Self::unquiesce`]: `queue_rq` is not called, and no call is
+    /// running when this returns. Requests that were started before stay in flight. Has no effect
+    /// if the queue is quiesced already. May sleep.
     pub fn quiesce(&self) {
         if !self.quiesced.xchg(true, Full) {
-            // SAFETY: The disk and its queue are live.
+            // SAFETY: By the type invariant the disk is live, and so is its queue.
             unsafe { k::blk_mq_quiesce_queue((*self.disk).queue) };
         }
     }
 
-    /// Ends what [`Self::quiesce`] began, if it did.
+    /// Undoes [`Self::quiesce`], if the queue is quiesced.
     pub fn unquiesce(&self) {
         if self.quiesced.xchg(false, Full) {
-            // SAFETY: The disk and its queue are live; it was quiesced once by `quiesce`.
+            // SAFETY: By the type invariant the disk is live, and so is its queue, which `quiesce`
+            // quiesced once.
             unsafe { k::blk_mq_unquiesce_queue((*self.disk).queue) };
         }
     }
@@ -235,61 +282,74 @@ impl<T: Operations, D: DiskOperations> Disk<T, D> {
 
     /// The queue.
     pub fn queue(&self) -> &RequestQueue {
-        // SAFETY: A disk holds its queue.
+        // SAFETY: By the type invariant the disk is live, and so is its queue.
         unsafe { RequestQueue::from_raw((*self.disk).queue) }
     }
 
-    /// The name below `/dev`.
+    /// The name in `/dev`.
     pub fn name(&self) -> &CStr {
-        // SAFETY: The name is terminated, and constant once the disk is made.
+        // SAFETY: By the type invariant the disk is live; its name is terminated and constant.
         unsafe { CStr::from_char_ptr((&raw const (*self.disk).disk_name).cast()) }
     }
 
     /// The size in sectors of 512 bytes.
     pub fn capacity(&self) -> u64 {
-        // SAFETY: The disk is live; the field is read without a lock, as get_capacity() does.
+        // SAFETY: By the type invariant the disk is live; the field is read without a lock, as
+        // get_capacity() does.
         unsafe { (&raw const (*(*self.disk).part0).bd_nr_sectors).read_volatile() }
     }
 
-    /// Changes the size, and tells user space with a `RESIZE` event. Returns whether it did: it does
-    /// not if nothing changed, or one of the sizes is zero. May sleep.
+    /// Changes the size. Returns whether user space gets a `RESIZE` event: not if the size is the
+    /// same, or the old or new size is zero. May sleep.
     pub fn set_capacity(&self, sectors: u64) -> bool {
-        // SAFETY: The disk is live.
+        // SAFETY: By the type invariant the disk is live.
         unsafe { k::set_capacity_and_notify(self.disk, sectors) }
     }
 
     /// Makes the disk read-only, or writable.
     pub fn set_read_only(&self, read_only: bool) {
-        // SAFETY: The disk is live.
+        // SAFETY: By the type invariant the disk is live.
         unsafe { k::set_disk_ro(self.disk, read_only) };
     }
 
-    /// Says that the device is gone without notice: new I/O fails at once, file systems are told to
-    /// shut down. May sleep; does not wait for requests in flight.
+    /// Marks the disk as dead after a surprise removal: new I/O fails, and file systems shut down.
+    /// May sleep; does not wait for requests in flight.
     pub fn mark_dead(&self) {
         if self.state.load(Acquire) != DiskState::New {
-            // SAFETY: The disk is live and was added, or is just being added, which copes with it.
+            // SAFETY: By the type invariant the disk is live; it is added or being added, which may
+            // run concurrently.
             unsafe { k::blk_mark_disk_dead(self.disk) };
+        }
+    }
+
+    /// Has the disk removed as a dead one, for which file systems are not told to write back and to
+    /// shut down: they would wait for I/O that does not end, see [`Bios`](super::Bios). They find
+    /// out when it does. Has no effect on a disk that is dead already. May sleep.
+    pub fn bury(&self) {
+        if self.state.load(Acquire) != DiskState::New {
+            // SAFETY: By the type invariant the disk is live; it is added or being added, which may
+            // run concurrently.
+            unsafe { b::xen_rs_disk_set_dead(self.disk) };
         }
     }
 }
 
 impl<T: Operations, D: DiskOperations> Drop for Disk<T, D> {
     fn drop(&mut self) {
-        // A queue that is quiesced could never be drained.
+        // A quiesced queue could not be drained.
         self.unquiesce();
         if self.is_added() {
-            // SAFETY: The disk is live and was added.
+            // SAFETY: By the type invariant the disk is live; it is added.
             unsafe { k::del_gendisk(self.disk) };
-            // SAFETY: The reference is ours. Its data is dropped by `free_disk` with the last one.
+            // SAFETY: This value owns the reference. `free_disk` drops the data with the last one.
             unsafe { k::put_disk(self.disk) };
         } else {
-            // SAFETY: The disk is live, and its data was not used yet.
+            // SAFETY: By the type invariant the disk is live.
             let data = unsafe { (*self.disk).private_data };
-            // SAFETY: The only reference is ours.
+            // SAFETY: This value owns the only reference.
             unsafe { k::put_disk(self.disk) };
-            // SAFETY: `DiskBuilder` stored the data, and for a disk that was not added the block layer
-            // does not call `free_disk`.
+            // SAFETY: `DiskBuilder` stored the data, and the block layer does not call `free_disk`
+            // for a disk that was not added.
             drop(unsafe { D::DiskData::from_foreign(data) });
         }
     }

@@ -1,45 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a disk does besides I/O (`struct block_device_operations`).
+//! Operations of a disk other than I/O (`struct block_device_operations`).
 
 use core::marker::PhantomData;
 
 use kernel::{
-    bindings as k, error::from_result, ffi::c_int, ffi::c_uint, ffi::c_ulong, prelude::*,
-    types::ForeignOwnable,
+    bindings as k,
+    error::from_result,
+    ffi::{
+        c_int,
+        c_uint,
+        c_ulong, //
+    },
+    prelude::*,
+    types::ForeignOwnable, //
 };
+
 use xen_bindings as b;
 
 use crate::module::InModule;
 
-/// `ioctl` command: where the last session of a multi-session CD begins.
+/// `ioctl` command: the start of the last session of a multi-session CD.
 pub const CDROM_MULTISESSION: u32 = b::XEN_RS_CDROMMULTISESSION;
 
-/// Bytes of the structure that [`CDROM_MULTISESSION`] fills in.
+/// Size in bytes of the structure that [`CDROM_MULTISESSION`] fills in.
 pub const CDROM_MULTISESSION_SIZE: usize = b::XEN_RS_CDROM_MULTISESSION_SIZE as usize;
 
-/// `ioctl` command: what a CD-ROM drive can do.
+/// `ioctl` command: the capabilities of a CD-ROM drive.
 pub const CDROM_GET_CAPABILITY: u32 = b::XEN_RS_CDROM_GET_CAPABILITY;
 
-/// The geometry of a disk that has none, for programs that ask.
+/// The geometry of a disk, for `HDIO_GETGEO`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Geometry {
-    /// Heads.
+    /// Number of heads.
     pub heads: u8,
-    /// Sectors a track.
+    /// Sectors of a track.
     pub sectors: u8,
-    /// Cylinders.
+    /// Number of cylinders.
     pub cylinders: u16,
 }
 
-/// A driver's side of opened disks. Its module cannot be unloaded while a disk is open.
+/// Operations of an opened disk. The driver's module cannot be unloaded while a disk is open.
 #[vtable]
 pub trait DiskOperations: InModule + Sized + 'static {
-    /// Data of the disk. It lives until the last opener is gone, which may be long after the disk was
-    /// removed.
+    /// Data of the disk. It lives until the disk is closed, which may be after it was removed.
     type DiskData: ForeignOwnable + Send + Sync + 'static;
 
-    /// The geometry to report for a disk of `capacity` sectors.
+    /// The geometry of a disk of `capacity` sectors.
     fn geometry(
         _data: <Self::DiskData as ForeignOwnable>::Borrowed<'_>,
         _capacity: u64,
@@ -47,8 +54,8 @@ pub trait DiskOperations: InModule + Sized + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// An `ioctl` that the block layer does not handle itself. `arg` is what user space passed: a
-    /// number, or an address in user space.
+    /// An `ioctl` that the block layer does not handle. `arg` is a number or an address in user
+    /// space.
     fn ioctl(
         _data: <Self::DiskData as ForeignOwnable>::Borrowed<'_>,
         _cmd: u32,
@@ -103,7 +110,7 @@ impl<T: DiskOperations> DiskVTable<T> {
 
     /// # Safety
     ///
-    /// As for `ioctl`.
+    /// To be called by the block layer only, for a disk of `T`.
     unsafe extern "C" fn getgeo(disk: *mut k::gendisk, geometry: *mut k::hd_geometry) -> c_int {
         // SAFETY: The block layer passes a live disk.
         let (data, capacity) = unsafe { ((*disk).private_data, (*(*disk).part0).bd_nr_sectors) };
@@ -112,7 +119,7 @@ impl<T: DiskOperations> DiskVTable<T> {
         from_result(|| {
             let result = T::geometry(data, capacity)?;
             let geometry = geometry.cast::<b::hd_geometry>();
-            // SAFETY: The block layer passes a structure to fill in; `start` is set already.
+            // SAFETY: The block layer passes a valid structure, of which `start` is set already.
             unsafe {
                 (*geometry).heads = result.heads;
                 (*geometry).sectors = result.sectors;
@@ -124,9 +131,9 @@ impl<T: DiskOperations> DiskVTable<T> {
 
     /// # Safety
     ///
-    /// As for `ioctl`; called once.
+    /// To be called by the block layer only, once for a disk of `T`.
     unsafe extern "C" fn free_disk(disk: *mut k::gendisk) {
-        // SAFETY: `DiskBuilder` stored the data there, and nobody can use the disk any more.
+        // SAFETY: `DiskBuilder` stored the data there, and the disk is not used any more.
         drop(unsafe { T::DiskData::from_foreign((*disk).private_data) });
     }
 }

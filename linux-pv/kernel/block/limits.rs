@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a queue can do (`struct queue_limits`), as far as a driver says it.
+//! Limits and features of a queue that a driver sets (`struct queue_limits`).
 
-use kernel::{bindings as k, impl_flags};
+use kernel::{
+    bindings as k,
+    impl_flags, //
+};
+
 use xen_bindings as b;
 
 impl_flags!(
@@ -13,11 +17,11 @@ impl_flags!(
     /// One feature of [`Features`].
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Feature {
-        /// The device has a volatile cache and takes [`Op::Flush`](super::Op::Flush).
+        /// The device has a volatile cache and supports [`Op::Flush`](super::Op::Flush).
         WriteCache = b::XEN_RS_BLK_FEAT_WRITE_CACHE,
         /// Writes can bypass that cache.
         Fua = b::XEN_RS_BLK_FEAT_FUA,
-        /// Seeking costs time.
+        /// The medium rotates: seeks cost time.
         Rotational = b::XEN_RS_BLK_FEAT_ROTATIONAL,
         /// Pages must not change while they are written.
         StableWrites = b::XEN_RS_BLK_FEAT_STABLE_WRITES,
@@ -26,40 +30,41 @@ impl_flags!(
 
 /// Limits that a driver sets; all others are the block layer's defaults.
 ///
-/// Lengths are in bytes unless the name says sectors, which are of 512 bytes. The block layer
-/// checks the whole when the limits come into force, and refuses what does not fit together.
+/// Lengths are in bytes, or in sectors of 512 bytes if the name ends with `sectors`. The block
+/// layer validates the limits when they are applied.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
     /// Smallest unit that can be addressed: a power of two, 512 or more.
     pub logical_block_size: u32,
     /// Smallest unit that the device writes without reading first: a multiple of the logical size.
     pub physical_block_size: u32,
-    /// Longest read or write.
+    /// Maximum length of a read or write.
     pub max_hw_sectors: u32,
-    /// Most segments of a read or write.
+    /// Maximum number of segments of a read or write.
     pub max_segments: u16,
-    /// Longest segment.
+    /// Maximum length of a segment.
     pub max_segment_size: u32,
     /// No segment crosses a multiple of this plus one; a power of two minus one.
     pub seg_boundary_mask: usize,
     /// Segments begin at a multiple of this plus one.
     pub dma_alignment: u32,
-    /// Longest discard, 0 if there is none.
+    /// Maximum length of a discard, 0 if discards are not supported.
     pub max_discard_sectors: u32,
     /// Unit of discards, 0 for the block layer's default.
     pub discard_granularity: u32,
     /// Offset of the first such unit.
     pub discard_alignment: u32,
-    /// Longest secure erase, 0 if there is none.
+    /// Maximum length of a secure erase, 0 if these are not supported.
     pub max_secure_erase_sectors: u32,
-    /// Longest write of zeroes, 0 if there is none.
+    /// Maximum length of a write of zeroes, 0 if these are not supported.
     pub max_write_zeroes_sectors: u32,
     /// Features; those that the driver can set are replaced as a whole.
     pub features: Features,
 }
 
 impl Default for QueueLimits {
-    /// Limits of a device with blocks of 512 bytes that reads and writes, a page a segment.
+    /// Limits of a device with blocks of 512 bytes that only reads and writes, with segments of up
+    /// to a page.
     fn default() -> Self {
         Self {
             logical_block_size: super::SECTOR_SIZE,
@@ -80,7 +85,7 @@ impl Default for QueueLimits {
 }
 
 impl QueueLimits {
-    /// Sets what a driver decides in `raw`, and leaves the rest.
+    /// Sets the fields of `raw` that a driver decides.
     pub(super) fn apply(&self, raw: &mut k::queue_limits) {
         let driver_features = u32::from(
             Features::default()

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device numbers: a major number, and which of its minor numbers are taken.
+//! Device numbers: major numbers, and ranges of minor numbers.
 
 use core::ops::Range;
 
-use kernel::{bindings as k, error::to_result, prelude::*};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    prelude::*, //
+};
 
-/// A registered major number; free again when dropped.
+/// A registered major number; unregistered when dropped.
 pub struct Major {
     number: u32,
     name: &'static CStr,
@@ -37,26 +41,28 @@ impl Drop for Major {
     }
 }
 
-/// Taken device numbers, of all drivers that use [`MinorRange`].
-struct Taken {
+/// Reserved minor numbers.
+struct Reserved {
     major: u32,
     minors: Range<u32>,
 }
 
 kernel::sync::global_lock! {
     // SAFETY: `init` is called before the module's symbols can be used.
-    unsafe(uninit) static TAKEN: Mutex<KVec<Taken>> = KVec::new();
+    unsafe(uninit) static RESERVED: Mutex<KVec<Reserved>> = KVec::new();
 }
 
+/// Initialises the list of reserved minor numbers.
+///
 /// # Safety
 ///
-/// Called once, before anything else in this file.
+/// To be called once, before [`MinorRange`] is used.
 pub(super) unsafe fn init() {
     // SAFETY: By the requirement of this function.
-    unsafe { TAKEN.init() };
+    unsafe { RESERVED.init() };
 }
 
-/// Minor numbers of a major number, which nobody else gets while this lives.
+/// Reserved minor numbers of a major number; released when dropped.
 pub struct MinorRange {
     major: u32,
     first: u32,
@@ -64,25 +70,26 @@ pub struct MinorRange {
 }
 
 impl MinorRange {
-    /// Takes the `count` minor numbers from `first` on, below major number `major`.
+    /// Reserves `count` minor numbers from `first` on, of major number `major`. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if one of them is taken, [`EINVAL`] for an empty or impossible range, [`ENOMEM`].
+    /// [`EBUSY`] if one of them is reserved, [`EINVAL`] for an empty or impossible range,
+    /// [`ENOMEM`].
     pub fn reserve(major: u32, first: u32, count: u32) -> Result<Self> {
         let end = first
             .checked_add(count)
             .filter(|end| *end > first)
             .ok_or(EINVAL)?;
         let minors = first..end;
-        let mut taken = TAKEN.lock();
-        let overlaps = |other: &Taken| {
+        let mut reserved = RESERVED.lock();
+        let overlaps = |other: &Reserved| {
             other.major == major && other.minors.start < end && first < other.minors.end
         };
-        if taken.iter().any(overlaps) {
+        if reserved.iter().any(overlaps) {
             return Err(EBUSY);
         }
-        taken.push(Taken { major, minors }, GFP_KERNEL)?;
+        reserved.push(Reserved { major, minors }, GFP_KERNEL)?;
         Ok(Self {
             major,
             first,
@@ -90,7 +97,7 @@ impl MinorRange {
         })
     }
 
-    /// Major number, first minor number, and how many there are.
+    /// The major number, the first minor number, and the number of minor numbers.
     pub fn numbers(&self) -> (u32, u32, u32) {
         (self.major, self.first, self.count)
     }
@@ -98,16 +105,16 @@ impl MinorRange {
 
 impl Drop for MinorRange {
     fn drop(&mut self) {
-        let mut taken = TAKEN.lock();
-        let ours = |other: &Taken| other.major == self.major && other.minors.start == self.first;
-        if let Some(at) = taken.iter().position(ours) {
-            let last = taken.len() - 1;
-            taken.swap(at, last);
-            taken.pop();
+        let mut reserved = RESERVED.lock();
+        let ours = |other: &Reserved| other.major == self.major && other.minors.start == self.first;
+        if let Some(at) = reserved.iter().position(ours) {
+            let last = reserved.len() - 1;
+            reserved.swap(at, last);
+            reserved.pop();
         }
-        if taken.is_empty() {
-            // Frees the memory, so that nothing is left when the modules are unloaded.
-            *taken = KVec::new();
+        if reserved.is_empty() {
+            // Frees the memory, so that nothing leaks when the modules are unloaded.
+            *reserved = KVec::new();
         }
     }
 }

@@ -1,35 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver implements, and the C callbacks that lead there.
+//! The operations of a driver, and their C callbacks.
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 use kernel::{
-    bindings as k, error::Result, ffi::c_int, ffi::c_uint, ffi::c_void, prelude::*,
-    types::ForeignOwnable,
+    bindings as k,
+    error::Result,
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+    types::ForeignOwnable, //
 };
+
 use pin_init::PinInit;
 
 use super::{
-    request::{drop_pdu, init_pdu, IdleRequest, OwnedRequest, Refused},
-    status::BlkStatus,
+    request::{
+        drop_pdu,
+        init_pdu,
+        IdleRequest,
+        OwnedRequest,
+        Refused, //
+    },
+    status::BlkStatus, //
 };
 
-/// What [`Operations::queue_rq`] returns: the request was taken, or is handed back.
+/// Result of [`Operations::queue_rq`]: the request was taken, or is returned to the block layer.
 pub type QueueResult<T> = core::result::Result<(), Refused<T>>;
 
 type Borrowed<'a, T> = <T as ForeignOwnable>::Borrowed<'a>;
 
-/// A driver's side of blk-mq (`struct blk_mq_ops`).
+/// Operations of a driver (`struct blk_mq_ops`).
 #[vtable]
 pub trait Operations: Sized + 'static {
-    /// Data of the tag set, for making the other two.
+    /// Data of the tag set, from which the data of hardware queues and requests is made.
     type TagSetData: Send + Sync + 'static;
 
     /// Data of a hardware queue.
     type HwData: ForeignOwnable + Send + Sync + 'static;
 
-    /// Data of a request; lives as long as the tag set, across many uses of the request.
+    /// Data of a request. It lives as long as the tag set, and is kept when the request is reused.
     type RequestData: Send + Sync + 'static;
 
     /// Makes the data of hardware queue `index`. May sleep.
@@ -38,8 +55,8 @@ pub trait Operations: Sized + 'static {
     /// Makes the data of a request, in place. May sleep.
     fn new_request_data(data: &Self::TagSetData) -> impl PinInit<Self::RequestData, Error>;
 
-    /// Takes a request, or hands it back. Unless `last` is set, more requests or a call of
-    /// [`Self::commit_rqs`] follow at once, so telling the device can wait until then.
+    /// Takes a request, or returns it to the block layer. Unless `last` is set, another request or
+    /// a call of [`Self::commit_rqs`] follows at once, so notifying the device can be deferred.
     ///
     /// Called with interrupts on. Must not sleep.
     fn queue_rq(
@@ -48,15 +65,14 @@ pub trait Operations: Sized + 'static {
         last: bool,
     ) -> QueueResult<Self>;
 
-    /// Tells the device about requests that [`Self::queue_rq`] took without telling, since it was
-    /// promised more that did not come.
+    /// Notifies the device of requests that [`Self::queue_rq`] took without notifying.
     fn commit_rqs(_hw: Borrowed<'_, Self::HwData>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Ends a request after [`OwnedRequest::complete`], on the CPU and in the context that the block
-    /// layer chose: softirq or interrupt. Requests in a [`CompletionBatch`] only come here if the
-    /// driver implements this function; without it they are ended with their status.
+    /// Ends a request after [`OwnedRequest::complete`], on the CPU and in the context that the
+    /// block layer selects: softirq or interrupt. Requests in a [`CompletionBatch`] are only passed
+    /// to this function if the driver implements it; otherwise they are ended with their status.
     ///
     /// [`CompletionBatch`]: super::CompletionBatch
     fn complete(rq: OwnedRequest<Self>, status: BlkStatus) {
@@ -95,36 +111,35 @@ impl<T: Operations> OperationsVTable<T> {
         let hw = unsafe { T::HwData::borrow((*hctx).driver_data) };
         // SAFETY: The block layer passes a valid descriptor.
         let (rq, last) = unsafe { ((*bd).rq, (*bd).last) };
-        // SAFETY: The descriptor names a request.
+        // SAFETY: The descriptor is of a request.
         let rq = unsafe { NonNull::new_unchecked(rq) };
-        // SAFETY: This is the request that we were called with.
+        // SAFETY: `queue_rq` was called with this request, which is not used otherwise.
         match T::queue_rq(hw, unsafe { IdleRequest::from_raw(rq) }, last) {
             Ok(()) => BlkStatus::OK.to_raw(),
-            Err(refused) => Self::handed_back(rq, refused),
+            Err(refused) => Self::refused(rq, refused),
         }
     }
 
     #[cold]
-    fn handed_back(rq: NonNull<k::request>, refused: Refused<T>) -> k::blk_status_t {
-        let (handed_back, status) = refused.into_parts();
+    fn refused(rq: NonNull<k::request>, refused: Refused<T>) -> k::blk_status_t {
+        let (returned, status) = refused.into_parts();
         let status = if status.is_ok() {
             BlkStatus::IOERR
         } else {
             status
         };
-        if handed_back == rq {
+        if returned == rq {
             return status.to_raw();
         }
-        // The driver kept this request and handed back another one that it owned: that one fails.
-        // SAFETY: `Refused` carries the ownership of a request, and any but the one that was just
-        // offered has been started.
-        unsafe { OwnedRequest::<T>::from_raw(handed_back) }.end(BlkStatus::IOERR);
+        // The driver kept this request and returned another one that it owned: that one fails.
+        // SAFETY: `Refused` owns a request, and all but the one that is being queued are started.
+        unsafe { OwnedRequest::<T>::from_raw(returned) }.end(BlkStatus::IOERR);
         BlkStatus::OK.to_raw()
     }
 
     /// # Safety
     ///
-    /// As for `queue_rq`.
+    /// To be called by the block layer only, as `commit_rqs` of a tag set of `T`.
     unsafe extern "C" fn commit_rqs(hctx: *mut k::blk_mq_hw_ctx) {
         // SAFETY: The block layer passes a live context, whose data `init_hctx` stored.
         T::commit_rqs(unsafe { T::HwData::borrow((*hctx).driver_data) });
@@ -132,10 +147,10 @@ impl<T: Operations> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// As for `queue_rq`.
+    /// To be called by the block layer only, as `complete` of a tag set of `T`.
     unsafe extern "C" fn complete(rq: *mut k::request) {
-        // SAFETY: The block layer passes the request that `OwnedRequest::complete` or a batch gave it,
-        // and with it the ownership.
+        // SAFETY: The block layer passes a request of which it got the ownership by
+        // `OwnedRequest::complete` or a batch, and the ownership with it.
         let rq = unsafe { OwnedRequest::<T>::from_raw(NonNull::new_unchecked(rq)) };
         let status = rq.status();
         T::complete(rq, status);
@@ -143,7 +158,8 @@ impl<T: Operations> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// As for `queue_rq`; `data` must be the tag set's `driver_data`.
+    /// To be called by the block layer only, as `init_hctx` of a tag set of `T`, with the tag set's
+    /// `driver_data`.
     unsafe extern "C" fn init_hctx(
         hctx: *mut k::blk_mq_hw_ctx,
         data: *mut c_void,
@@ -163,15 +179,15 @@ impl<T: Operations> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// As for `queue_rq`.
+    /// To be called by the block layer only, as `exit_hctx` of a tag set of `T`.
     unsafe extern "C" fn exit_hctx(hctx: *mut k::blk_mq_hw_ctx, _index: c_uint) {
-        // SAFETY: `init_hctx` stored the data, and the context runs no more.
+        // SAFETY: `init_hctx` stored the data, and the context is not used any more.
         drop(unsafe { T::HwData::from_foreign((*hctx).driver_data) });
     }
 
     /// # Safety
     ///
-    /// As for `queue_rq`.
+    /// To be called by the block layer only, as `init_request` of a tag set of `T`.
     unsafe extern "C" fn init_request(
         set: *mut k::blk_mq_tag_set,
         rq: *mut k::request,
@@ -189,7 +205,7 @@ impl<T: Operations> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// As for `queue_rq`.
+    /// To be called by the block layer only, as `exit_request` of a tag set of `T`.
     unsafe extern "C" fn exit_request(
         _set: *mut k::blk_mq_tag_set,
         rq: *mut k::request,

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of a request, page by page.
+//! Segments of a request's data.
 
-use core::{marker::PhantomData, ptr, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 
 use kernel::bindings as k;
 use xen_bindings as b;
@@ -12,7 +15,7 @@ use crate::series;
 /// Bytes of a page.
 const PAGE_SIZE: u32 = k::PAGE_SIZE as u32;
 
-/// A piece of a request's data that lies within one page.
+/// A contiguous part of a request's data within one page.
 ///
 /// # Invariants
 ///
@@ -26,55 +29,80 @@ pub struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    /// Where the piece begins within its page, in bytes.
+    /// Offset in the page, in bytes.
     #[inline]
     pub fn offset(&self) -> u32 {
         self.offset
     }
 
-    /// How long it is, in bytes.
+    /// Length in bytes.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// The page. What is around the piece in that page is not part of the request and may belong to
-    /// anybody in the kernel.
+    /// The page. Data outside of the segment is not part of the request and may belong to any user
+    /// of memory in the kernel.
     #[inline]
     pub fn page_ptr(&self) -> *mut k::page {
         self.page
     }
 
-    /// Kernel address of the first byte; none for high memory, which 64-bit kernels do not have. Of a
-    /// request that reads it is valid for writes of [`len`](Self::len) bytes, of one that writes for
-    /// reads.
+    /// Copies the data to memory that may change meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writes of [`len`](Self::len) bytes, which are not in the page.
     #[inline]
-    pub fn address(&self) -> Option<NonNull<u8>> {
-        // SAFETY: By the type invariant this is a live page; the shim only computes.
-        let page = unsafe { b::xen_rs_page_address(self.page) };
-        let page = NonNull::new(page.cast::<u8>())?;
-        // SAFETY: By the type invariant the offset is within the page.
-        Some(unsafe { page.add(self.offset as usize) })
+    pub unsafe fn copy_to(&self, to: *mut u8) {
+        // SAFETY: By the type invariant the page is live and the segment within it; the rest is the
+        // requirement of this function.
+        unsafe {
+            b::xen_rs_copy_from_page(
+                to.cast(),
+                self.page,
+                self.offset as usize,
+                self.len as usize,
+            )
+        }
+    }
+
+    /// Fills the data, of a request that reads, from memory that may change meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of [`len`](Self::len) bytes, which are not in the page.
+    #[inline]
+    pub unsafe fn copy_from(&self, from: *const u8) {
+        // SAFETY: By the type invariant the page is live and the segment within it. While the
+        // driver owns the request, its data is the driver's to fill in. The rest is the requirement
+        // of this function.
+        unsafe {
+            b::xen_rs_copy_to_page(
+                self.page,
+                self.offset as usize,
+                from.cast(),
+                self.len as usize,
+            )
+        }
     }
 }
 
 /// An iterator over the [`Segment`]s of a request.
-///
-/// Pieces that the bios keep separate are not joined, so there are as many as the block layer counted
-/// if the queue's limits allow a segment to be a page long at most, and more otherwise.
+/// Parts that are separate in the bios are not merged. If the limits of the queue allow segments of
+/// at most a page, there are as many as the block layer counts, and otherwise more.
 ///
 /// # Invariants
-///
-/// If `budget > 0`, `bio` is a live bio whose position lies within its vector, and from there to the end
-/// of the last bio linked behind it there are `budget` bytes or more. None of them changes for the
-/// lifetime `'a`.
+/// If `budget > 0`, `bio` is a live bio whose position is within its vector, and from there to the
+/// end of the last bio linked behind it there are `budget` bytes or more. The bios do not change
+/// for the lifetime `'a`.
 pub struct Segments<'a> {
     bio: *const k::bio,
     vec: *const k::bio_vec,
-    /// Bytes that are still to come.
+    /// Bytes left.
     budget: u32,
-    /// Bytes of this bio that are still to come.
+    /// Bytes left of the current bio.
     left: u32,
     /// Position in the current vector entry.
     done: u32,
@@ -82,18 +110,19 @@ pub struct Segments<'a> {
 }
 
 impl Segments<'_> {
-    /// The first `budget` bytes of a request.
+    /// The segments of the first `budget` bytes of a request.
     ///
     /// # Safety
     ///
-    /// `rq` must be a live request whose bios carry `budget` bytes of data or more, and do not change
-    /// for the lifetime of the result.
+    /// `rq` must be a live request whose bios have `budget` bytes of data or more, and do not
+    /// change for the lifetime of the result.
     #[inline]
     pub(super) unsafe fn new(rq: *mut k::request, budget: u32) -> Self {
         let mut segments = Self::empty();
         if budget > 0 {
             segments.budget = budget;
-            // SAFETY: The request is live and has data, so it has a bio.
+            // SAFETY: By the requirements of this function the request is live, and has a bio since
+            // it has data.
             unsafe { segments.enter((*rq).bio) };
         }
         segments
@@ -112,13 +141,16 @@ impl Segments<'_> {
         }
     }
 
+    /// Continues with `bio`.
+    ///
     /// # Safety
     ///
     /// `bio` must be a live bio.
     #[inline]
     unsafe fn enter(&mut self, bio: *const k::bio) {
         self.bio = bio;
-        // SAFETY: The bio is live; `bvec_iter` is packed, so its fields are read by value.
+        // SAFETY: By the requirement of this function the bio is live; `bvec_iter` is packed, so
+        // its fields are read unaligned.
         let (vec, idx, done, left) = unsafe {
             let iter = &raw const (*bio).bi_iter;
             (
@@ -128,7 +160,7 @@ impl Segments<'_> {
                 (&raw const (*iter).bi_size).read_unaligned(),
             )
         };
-        // SAFETY: A bio's position lies within its vector.
+        // SAFETY: The position of a bio is within its vector.
         self.vec = unsafe { vec.add(idx as usize) };
         self.done = done;
         self.left = left;
@@ -144,27 +176,29 @@ impl<'a> Iterator for Segments<'a> {
             return None;
         }
         while self.left == 0 {
-            // SAFETY: By the invariant the bio is live, and since there are bytes to come, so is the
-            // next one.
+            // SAFETY: By the type invariant the bio is live, and so is the next one, since bytes
+            // are left.
             unsafe { self.enter((*self.bio).bi_next) };
         }
-        // SAFETY: There are bytes left, so the position lies within the vector.
+        // SAFETY: Bytes of this bio are left, so the position is within its vector.
         let vec = unsafe { &*self.vec };
-        let start = vec.bv_offset + self.done;
+        // Nothing wraps here: the position is within the vector entry, and `len` is no more than
+        // anything that it is subtracted from. Said so, it costs no checks.
+        let start = vec.bv_offset.wrapping_add(self.done);
         let offset = start % PAGE_SIZE;
-        let len = (vec.bv_len - self.done)
+        let len = (vec.bv_len.wrapping_sub(self.done))
             .min(PAGE_SIZE - offset)
             .min(self.left)
             .min(self.budget);
-        // All pages of a vector entry lie one behind the other in the memory map (bvec.h).
+        // The pages of a vector entry are consecutive in the memory map (bvec.h).
         let page = vec.bv_page.wrapping_add((start / PAGE_SIZE) as usize);
 
-        self.budget -= len;
-        self.left -= len;
-        self.done += len;
+        self.budget = self.budget.wrapping_sub(len);
+        self.left = self.left.wrapping_sub(len);
+        self.done = self.done.wrapping_add(len);
         if self.done == vec.bv_len {
             self.done = 0;
-            // Perhaps one past the end, then nothing is left.
+            // One past the end if no bytes are left.
             self.vec = self.vec.wrapping_add(1);
         }
         // INVARIANT: `offset + len <= PAGE_SIZE` by construction; entries are never empty.

@@ -1,41 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device file itself: a static with the callbacks, and its registration.
+//! A device file: a static with its callbacks, and its registration.
 
-use core::marker::{PhantomData, PhantomPinned};
-use core::ptr;
+use core::{
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ptr, //
+};
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
-use kernel::sync::{rcu, Arc, ArcBorrow};
-use kernel::types::Opaque;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        rcu,
+        Arc,
+        ArcBorrow, //
+    },
+    types::Opaque, //
+};
 
-use super::operations::Callbacks;
-use super::OpenFile;
+use super::{
+    operations::Callbacks,
+    OpenFile, //
+};
 
-/// A device file, as a static that [`device_file!`](crate::device_file) makes. It can be opened while a
+/// A device file, a static made by [`device_file!`](crate::device_file). It can be opened while a
 /// [`Registration`] of it exists.
 ///
 /// # Invariants
 ///
-/// - `operations` come first and never change: an open file points there, and so to this value.
-/// - `shared` is null, or made from an `Arc` that whoever sets it to null drops, after all RCU readers who
-///   may have seen it are done.
+/// - `operations` is the first field and never changes: open files point to it, and so to this
+///   value.
+/// - `shared` is null, or made from an `Arc`. The thread that sets it to null drops the `Arc`,
+///   after an RCU grace period.
 #[repr(C)]
 pub struct DeviceFile<T: OpenFile> {
     operations: k::file_operations,
     shared: Atomic<*mut T::Shared>,
 }
 
-// SAFETY: `operations` are only read; the rest is atomic, and leads to an `Arc` of what is `Send` and
-// `Sync`.
+// SAFETY: `operations` is only read; `shared` is atomic, and made from an `Arc` of a type that is
+// `Send` and `Sync`.
 unsafe impl<T: OpenFile> Sync for DeviceFile<T> {}
 
-/// Makes a static [`DeviceFile`](crate::chardev::DeviceFile): `device_file!(static FILE: OpenFile);`.
-/// With `device_file!(exported static symbol: OpenFile);` it has a C name, a `struct file_operations` to
-/// C code, which a C file of the driver may export to other modules.
+/// Makes a static [`DeviceFile`](crate::chardev::DeviceFile): `device_file!(static FILE:
+/// OpenFile);`. With `device_file!(exported static symbol: OpenFile);` it has a C name, and is a
+/// `struct file_operations` to C code, which a C file of the driver may export to other modules.
 #[macro_export]
 macro_rules! device_file {
     (static $name:ident: $file:ty) => {
@@ -52,7 +71,7 @@ macro_rules! device_file {
 }
 
 impl<T: OpenFile> DeviceFile<T> {
-    /// Used through [`device_file!`](crate::device_file).
+    /// For [`device_file!`](crate::device_file).
     #[doc(hidden)]
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
@@ -62,14 +81,14 @@ impl<T: OpenFile> DeviceFile<T> {
         }
     }
 
-    /// What the files share, while the device file is registered.
+    /// The data that all open files share, while the device file is registered.
     pub(super) fn shared(&self) -> Option<Arc<T::Shared>> {
         let _guard = rcu::read_lock();
         let shared = self.shared.load(Acquire);
         if shared.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant the `Arc` is not dropped before this RCU reader is done.
+        // SAFETY: By the type invariant the `Arc` is not dropped during this RCU read section.
         Some(unsafe { ArcBorrow::from_raw(shared) }.into())
     }
 
@@ -79,7 +98,7 @@ impl<T: OpenFile> DeviceFile<T> {
         // INVARIANT: The pointer is made from an `Arc`.
         let set = self.shared.cmpxchg(null, new, Release);
         if set.is_err() {
-            // SAFETY: Made from an `Arc` above, and nobody else has seen it.
+            // SAFETY: Made from an `Arc` above, and not published.
             drop(unsafe { Arc::from_raw(new) });
             return Err(EBUSY);
         }
@@ -88,20 +107,21 @@ impl<T: OpenFile> DeviceFile<T> {
 
     fn withdraw(&self) {
         let shared = self.shared.xchg(ptr::null_mut(), Relaxed);
-        // SAFETY: May sleep; drivers register and deregister in process context.
+        // SAFETY: May sleep, as registering and deregistering do.
         unsafe { k::synchronize_rcu() };
         if !shared.is_null() {
-            // SAFETY: By the type invariant this is ours to drop, and all readers are done.
+            // SAFETY: By the type invariant this is made from an `Arc`, which is to be dropped
+            // here, after the grace period.
             drop(unsafe { Arc::from_raw(shared) });
         }
     }
 }
 
-/// A device file that exists in `/dev`. Dropping this removes it; files that are open stay so.
+/// A device file in `/dev`. Dropping this removes it; open files stay open.
 ///
 /// # Invariants
 ///
-/// `device` is registered and `device_file` published by this value.
+/// This value has registered `device` and published `device_file`.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: OpenFile> {
     device_file: &'static DeviceFile<T>,
@@ -112,18 +132,19 @@ pub struct Registration<T: OpenFile> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: Deregistering may be done by any task, and nothing else is.
+// SAFETY: Any task may deregister the device.
 unsafe impl<T: OpenFile> Send for Registration<T> {}
-// SAFETY: There is nothing to do with a reference.
+// SAFETY: A reference gives access to nothing.
 unsafe impl<T: OpenFile> Sync for Registration<T> {}
 
 impl<T: OpenFile> Registration<T> {
-    /// Makes the device file `/dev/NAME`, for root only, as a miscellaneous device. May sleep. `rival` is the module of the C driver
-    /// that makes a file of the same name.
+    /// Makes the device file `/dev/NAME`, for root only, as a miscellaneous device. May sleep.
+    /// `rival` is the module of the C driver that makes a file of the same name.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if this device file is registered already, `EEXIST` if another driver has one of this name, which the log says.
+    /// `EBUSY` if this device file is registered already; `EEXIST` if another driver has one of
+    /// this name, which is logged.
     pub fn new(
         device_file: &'static DeviceFile<T>,
         name: &'static CStr,
@@ -142,14 +163,18 @@ impl<T: OpenFile> Registration<T> {
                 };
                 // SAFETY: The slot is valid for writes.
                 unsafe { slot.write(device) };
-                // SAFETY: What the device points at is static, and the device itself pinned until it is
+                // SAFETY: The device points to statics, and is itself pinned until it is
                 // deregistered.
                 let registered = to_result(unsafe { k::misc_register(slot) });
                 if let Err(error) = registered {
                     device_file.withdraw();
                     if error == EEXIST {
                         let name = name.to_str().unwrap_or_default();
-                        pr_err!("there is a /dev/{} already: is the C driver {} loaded?\n", name, rival);
+                        pr_err!(
+                            "there is a /dev/{} already: is the C driver {} loaded?\n",
+                            name,
+                            rival
+                        );
                     }
                 }
                 registered
@@ -163,7 +188,7 @@ impl<T: OpenFile> Registration<T> {
 #[pinned_drop]
 impl<T: OpenFile> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant it is registered.
+        // SAFETY: By the type invariant the device is registered.
         unsafe { k::misc_deregister(self.device.get()) };
         self.device_file.withdraw();
     }

@@ -13,7 +13,7 @@ use kernel::{
     },
 };
 
-/// A list of open files, or of what is to be shown of each.
+/// A list of open files, or of a part of each that is shown in debugfs.
 #[pin_data]
 pub struct FileList<T> {
     #[pin]
@@ -47,7 +47,7 @@ pub struct ListedFile<T> {
 }
 
 impl<T> ListedFile<T> {
-    /// What the list has of the file.
+    /// The file in the list.
     pub fn as_arc(&self) -> &Arc<T> {
         &self.file
     }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who opened a file.
+//! The process that opened a file.
 
 use core::fmt;
+
 use xen_bindings as bindings;
 
-/// Bytes of a task's name (`TASK_COMM_LEN`), of which the last is zero.
+/// Bytes of a task's name with its terminator (`TASK_COMM_LEN`).
 const NAME_LEN: usize = 16;
 
-/// A process that has opened a device file, which only root may unless the administrator says
-/// otherwise. Shown by name and number: `xenstored[123]`. Others may have got the file since.
+/// The process that opened a device file: its name and number, printed as `xenstored[123]`. The
+/// file may have been passed to another process since.
 ///
 /// # Invariants
 ///
-/// It was made in [`OpenFile::open`](super::OpenFile::open), for the process that opens the file.
+/// Made for a call of [`OpenFile::open`](super::OpenFile::open): its process had the permission to
+/// open the device file.
 pub struct Opener {
     name: [u8; NAME_LEN],
     process: i32,
@@ -23,7 +25,7 @@ impl Opener {
     /// The current process, which is opening a device file.
     pub(super) fn current() -> Self {
         let mut name = [0; NAME_LEN];
-        // SAFETY: The shim writes `TASK_COMM_LEN` bytes.
+        // SAFETY: The shim writes `TASK_COMM_LEN` bytes, for which there is room.
         unsafe { bindings::xen_rs_current_comm(name.as_mut_ptr().cast()) };
         Self {
             name,
@@ -31,7 +33,7 @@ impl Opener {
         }
     }
 
-    /// Its name, as far as it is made of printable characters.
+    /// The name, up to the first character that is not printable.
     pub fn name(&self) -> &str {
         let printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
         let len = self.name.iter().take_while(|byte| printable(byte)).count();

@@ -1,47 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver does with an open file, and the C callbacks that lead there.
+//! The operations of an open file, and their C callbacks.
 
-use core::marker::PhantomData;
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 
-use kernel::bindings as k;
-use kernel::ffi::{c_int, c_long, c_uint, c_ulong};
-use kernel::iov::{IovIterDest, IovIterSource};
-use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::Arc;
-use kernel::types::ForeignOwnable;
+use kernel::{
+    bindings as k,
+    ffi::{
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    types::ForeignOwnable, //
+};
+
 use xen_bindings as bindings;
 
-use super::{DeviceFile, Opener, SignalQueue, WaitQueue};
-use crate::module::InModule;
-use crate::vma::NewArea;
+use crate::{
+    module::InModule,
+    vma::NewArea, //
+};
+
+use super::{
+    DeviceFile,
+    Opener,
+    SignalQueue,
+    WaitQueue, //
+};
 
 /// What a read may wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {
-    /// Until there is something to read.
+    /// Data.
     ForData,
-    /// Only for other readers, if at all (`O_NONBLOCK`).
+    /// Other readers, but not data (`O_NONBLOCK`).
     ForOthers,
-    /// For nothing: this is an attempt of io_uring, which waits by itself (`IOCB_NOWAIT`).
+    /// Nothing (`IOCB_NOWAIT`, from io_uring, which waits by itself).
     Never,
 }
 
-/// What a file is ready for.
+/// Events that `poll` reports (`EPOLL*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ready(u32);
 
 impl Ready {
-    /// A read finds something.
+    /// The file is readable.
     pub const READ: Ready = Ready(bindings::XEN_RS_EPOLLIN);
-    /// A write is taken.
+    /// The file is writable.
     pub const WRITE: Ready = Ready(bindings::XEN_RS_EPOLLOUT);
-    /// Something is wrong, and a read would tell what.
+    /// There is an error, which a read returns.
     pub const ERROR: Ready = Ready(bindings::XEN_RS_EPOLLERR);
 
-    /// Both.
+    /// The events of both.
     pub const fn and(self, other: Ready) -> Ready {
         Ready(self.0 | other.0)
     }
@@ -51,65 +77,75 @@ impl Ready {
     }
 }
 
-/// An enquiry about what a file is ready for, which goes on to wait if that is not enough.
+/// A call of `poll`, whose caller may wait on queues afterwards: until the file is released at
+/// most, and so longer than the call.
+///
+/// # Invariants
+///
+/// `file` and `table` are the arguments of the call. A shared borrow for `'a` of what is not
+/// static is from the open file, and valid until the file is released: [`OpenFile::poll`] gets the
+/// file for `'a`, which it does not know, so that nothing it makes itself lives as long.
 pub struct Poll<'a> {
     file: *mut k::file,
     table: *mut k::poll_table_struct,
-    _call: PhantomData<&'a ()>,
+    /// Invariant, so that `'a` cannot be shortened.
+    _file: PhantomData<fn(&'a ()) -> &'a ()>,
 }
 
-impl Poll<'_> {
-    /// Has the enquiry woken with `queue`. To be called before looking whether the file is ready.
-    pub fn watch(&self, queue: &WaitQueue) {
-        // SAFETY: Both pointers are those of the `poll` call that this value lives in. Whoever is put on
-        // the queue has the file open and leaves the queue before the file is released; should the queue
-        // go before the file, its drop sees to those who are still on it.
+impl<'a> Poll<'a> {
+    /// Adds the caller to `queue`, so that it is woken with the queue. To be called before checking
+    /// which events there are.
+    pub fn watch(&self, queue: &'a WaitQueue) {
+        // SAFETY: By the type invariant both pointers are from the current `poll` call, and the
+        // queue exists until the file is released. The kernel removes entries before that: `poll`
+        // and `select` have a reference to the file as long as they wait, and so have asynchronous
+        // requests; `epoll` removes its entries when the last reference is put.
         unsafe { k::poll_wait(self.file, queue.as_raw(), self.table) }
     }
 }
 
-/// An open file of a device file. All functions may be called by several threads at once.
+/// An open file of a device file. The functions may be called by several threads concurrently.
 #[vtable]
 pub trait OpenFile: InModule + Sized + Send + Sync + 'static {
-    /// What all open files of the device file share.
+    /// Data that all open files of the device file share.
     type Shared: Send + Sync + 'static;
 
-    /// The file has no position: reads and writes do not exclude each other.
+    /// Whether the file is a stream without a position, so reads and writes are not serialised.
     const STREAM: bool = false;
 
-    /// Reads take [`Wait::Never`] seriously.
+    /// Whether reads support [`Wait::Never`].
     const NOWAIT: bool = false;
 
     /// Opens the file for a process. May sleep.
     fn open(shared: Arc<Self::Shared>, opener: Opener) -> Result<Pin<KBox<Self>>>;
 
-    /// Reads bytes and returns how many.
+    /// Reads; returns the number of bytes.
     fn read(&self, _to: &mut IovIterDest<'_>, _wait: Wait) -> Result<usize> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes bytes and returns how many.
+    /// Writes; returns the number of bytes.
     fn write(&self, _from: &mut IovIterSource<'_>) -> Result<usize> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Serves a request; `argument` is often the address of a structure in the program's memory, to be
-    /// read with [`crate::user`].
+    /// Handles an `ioctl`. `argument` is a number, or the address of a structure in user memory,
+    /// which is accessed with [`crate::user`].
     fn ioctl(&self, _request: u32, _argument: usize) -> Result<isize> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Says what the file is ready for, after [`Poll::watch`].
-    fn poll(&self, _poll: Poll<'_>) -> Ready {
+    /// Returns which events there are, after calling [`Poll::watch`].
+    fn poll<'a>(&'a self, _poll: Poll<'a>) -> Ready {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Fills an area of the program's address space, by one of the functions in [`crate::vma`].
+    /// Maps an area, see [`crate::vma`].
     fn mmap(&self, _area: NewArea<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// The list of those who want a signal (`O_ASYNC`), always the same for a file.
+    /// The queue of processes that get a signal (`O_ASYNC`); always the same one for a file.
     fn signals(&self) -> &SignalQueue {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -118,16 +154,16 @@ pub trait OpenFile: InModule + Sized + Send + Sync + 'static {
 /// The C callbacks of a driver.
 pub(super) struct Callbacks<T: OpenFile>(PhantomData<T>);
 
-/// What is kept for an open file.
+/// The private data of an open file.
 struct Opened<T> {
     data: Pin<KBox<T>>,
-    /// The list of those who want a signal, once there was one, so that they are taken off the same
-    /// list. It is valid as long as `data`, from which it was borrowed.
+    /// The list of the first call of `fasync`, which later calls use too. It is borrowed from
+    /// `data`, and valid as long.
     signals: Atomic<*mut *mut k::fasync_struct>,
 }
 
 impl<T: OpenFile> Callbacks<T> {
-    /// The table, of a module that stays loaded while a file is open.
+    /// The table. The kernel keeps its module loaded while a file is open.
     pub(super) const fn table() -> k::file_operations {
         k::file_operations {
             owner: T::MODULE,
@@ -159,13 +195,13 @@ impl<T: OpenFile> Callbacks<T> {
         }
     }
 
-    /// What is kept for an open file.
+    /// The private data of an open file.
     ///
     /// # Safety
     ///
-    /// `file` is a file that `open` has succeeded for and that is not released while the result is used.
+    /// `open` succeeded for `file`, which is not released for the lifetime `'a`.
     unsafe fn opened<'a>(file: *mut k::file) -> &'a Opened<T> {
-        // SAFETY: `open` has stored it, and only `release` takes it out.
+        // SAFETY: `open` has stored the data, which only `release` takes.
         unsafe { KBox::<Opened<T>>::borrow((*file).private_data) }
     }
 
@@ -173,7 +209,7 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// # Safety
     ///
-    /// As for [`opened`](Self::opened).
+    /// `open` succeeded for `file`, which is not released for the lifetime `'a`.
     unsafe fn data<'a>(file: *mut k::file) -> Pin<&'a T> {
         // SAFETY: By the requirement of this function.
         unsafe { Self::opened(file) }.data.as_ref()
@@ -183,8 +219,8 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, as `open` of a [`DeviceFile`] of `T`.
     unsafe extern "C" fn open(inode: *mut k::inode, file: *mut k::file) -> c_int {
-        // Not found by way of the device, for the file may have been opened through another file system.
-        // SAFETY: The table that led here is the first part of a static device file of `T`.
+        // Not by the number of the device, since the file may be one of xenfs.
+        // SAFETY: The table with this callback is the first field of a static device file of `T`.
         let device_file = unsafe { &*(*file).f_op.cast::<DeviceFile<T>>() };
         let opened = device_file
             .shared()
@@ -198,14 +234,15 @@ impl<T: OpenFile> Callbacks<T> {
             Ok(opened) => opened,
             Err(error) => return error.to_errno(),
         };
-        // SAFETY: The file is being opened, by us alone.
+        // SAFETY: The file is being opened, and only accessed here.
         unsafe { (*file).private_data = opened.into_foreign() };
         if T::STREAM {
-            // SAFETY: As above. It only changes the file's mode, and cannot fail.
+            // SAFETY: The file is being opened, and only accessed here. The function changes its
+            // mode, and cannot fail.
             unsafe { k::stream_open(inode, file) };
         }
         if T::NOWAIT {
-            // SAFETY: As above.
+            // SAFETY: The file is being opened, and only accessed here.
             unsafe { (*file).f_mode |= bindings::XEN_RS_FMODE_NOWAIT };
         }
         0
@@ -215,7 +252,7 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, once, for a file that `open` has succeeded for.
     unsafe extern "C" fn release(_inode: *mut k::inode, file: *mut k::file) -> c_int {
-        // SAFETY: The last call for this file owns what `open` has stored.
+        // SAFETY: `open` stored the data, and this is the last call for the file.
         drop(unsafe { KBox::<Opened<T>>::from_foreign((*file).private_data) });
         0
     }
@@ -224,9 +261,9 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, for an open file of `T`.
     unsafe extern "C" fn read_iter(kiocb: *mut k::kiocb, to: *mut k::iov_iter) -> isize {
-        // SAFETY: The file system passes a valid request.
+        // SAFETY: The file system passes a valid `kiocb`.
         let (file, flags) = unsafe { ((*kiocb).ki_filp, (*kiocb).ki_flags) };
-        // SAFETY: The file is open.
+        // SAFETY: The file is open during this call.
         let file_flags = unsafe { (*file).f_flags };
         let wait = if flags & bindings::XEN_RS_IOCB_NOWAIT != 0 {
             Wait::Never
@@ -235,7 +272,7 @@ impl<T: OpenFile> Callbacks<T> {
         } else {
             Wait::ForData
         };
-        // SAFETY: The file system passes a destination, for this call only.
+        // SAFETY: The file system passes a destination, which is used during this call only.
         let to = unsafe { IovIterDest::from_raw(to) };
         // SAFETY: The file is open during this call.
         match unsafe { Self::data(file) }.read(to, wait) {
@@ -248,9 +285,9 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, for an open file of `T`.
     unsafe extern "C" fn write_iter(kiocb: *mut k::kiocb, from: *mut k::iov_iter) -> isize {
-        // SAFETY: The file system passes a valid request.
+        // SAFETY: The file system passes a valid `kiocb`.
         let file = unsafe { (*kiocb).ki_filp };
-        // SAFETY: The file system passes a source, for this call only.
+        // SAFETY: The file system passes a source, which is used during this call only.
         let from = unsafe { IovIterSource::from_raw(from) };
         // SAFETY: The file is open during this call.
         match unsafe { Self::data(file) }.write(from) {
@@ -274,10 +311,12 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, for an open file of `T`.
     unsafe extern "C" fn poll(file: *mut k::file, table: *mut k::poll_table_struct) -> k::__poll_t {
+        // INVARIANT: These are the arguments of the call. The borrow of the file's data, which is
+        // only shared until the file is released, has the lifetime of `poll`.
         let poll = Poll {
             file,
             table,
-            _call: PhantomData,
+            _file: PhantomData,
         };
         // SAFETY: The file is open during this call.
         unsafe { Self::data(file) }.get_ref().poll(poll).mask()
@@ -287,7 +326,7 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the memory management only, for an open file of `T`.
     unsafe extern "C" fn mmap(file: *mut k::file, vma: *mut k::vm_area_struct) -> c_int {
-        // SAFETY: The area is being set up by this very call.
+        // SAFETY: The area is the argument of this `mmap` callback.
         let area = unsafe { NewArea::from_raw(vma) };
         // SAFETY: The file is open during this call.
         match unsafe { Self::data(file) }.mmap(area) {
@@ -300,7 +339,7 @@ impl<T: OpenFile> Callbacks<T> {
     ///
     /// To be called by the file system only, for an open file of `T`.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut k::file, on: c_int) -> c_int {
-        // SAFETY: The file is open during this call; its last one comes before `release`.
+        // SAFETY: The file is open during this call, which comes before `release`.
         let opened = unsafe { Self::opened(file) };
         let list = opened.data.as_ref().get_ref().signals().as_raw();
         let swapped = opened.signals.cmpxchg(ptr::null_mut(), list, Relaxed);
@@ -308,7 +347,7 @@ impl<T: OpenFile> Callbacks<T> {
         if on != 0 && list != first {
             return EINVAL.to_errno();
         }
-        // SAFETY: The list was borrowed from the file's data, which lives until `release`.
+        // SAFETY: The list is borrowed from the file's data, which lives until `release`.
         unsafe { k::fasync_helper(fd, file, on, first) }
     }
 }

@@ -1,31 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making a buffer of a driver's pages.
+//! Exporting pages of a driver as a buffer.
 
 use core::marker::PhantomData;
 
-use kernel::bindings as k;
-use kernel::ffi::c_int;
-use kernel::new_mutex;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::Mutex;
-use kernel::types::ForeignOwnable;
+use kernel::{
+    bindings as k,
+    ffi::c_int,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Mutex,
+    types::ForeignOwnable, //
+};
 
-use super::table::Table;
-use super::DmaBuf;
-use crate::module::InModule;
-use crate::vma::NewArea;
+use crate::{
+    module::InModule,
+    vma::NewArea, //
+};
 
-/// Pages that can be shared with devices and programs, and stay what they are as long as what they are borrowed from.
+use super::{
+    table::Table,
+    DmaBuf, //
+};
+
+/// Pages that can be exported.
 #[derive(Clone, Copy)]
 pub struct Pages<'a>(&'a [*mut k::page]);
 
 impl<'a> Pages<'a> {
     /// # Safety
     ///
-    /// The pages are valid, not in high memory, may be read and written by anybody, and are used for nothing else until
-    /// the last reference to each of them has gone, and at least as long as what they are borrowed from exists.
+    /// - The pages are valid and not in high memory, for `'a`.
+    /// - They may be read and written by devices and processes, and are not used otherwise until
+    ///   the last reference to each is dropped.
     pub unsafe fn new(pages: &'a [*mut k::page]) -> Self {
         Self(pages)
     }
@@ -35,18 +43,18 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// What is exported as a buffer. It is dropped when the last one who has used the buffer has let go of it: devices,
-/// programs that have it as a file or in an area of their address space. May sleep then.
+/// The owner of exported pages. It is dropped, in a context that may sleep, when the last user of
+/// the buffer is gone: an importer, an open file, or an area of an address space.
 pub trait Exporter: InModule + Send + Sync + 'static {
-    /// Name of the driver, shown to those who look at the buffer.
+    /// Name of the exporter in debugfs.
     const NAME: &'static CStr;
 
-    /// The pages, always the same.
+    /// The pages; always the same.
     fn pages(&self) -> Pages<'_>;
 }
 
-/// Makes a buffer, which keeps the module of `T` loaded. Devices see its pages where the DMA interface maps them;
-/// programs may map it, as a whole or in part, but share what they write. May sleep.
+/// Exports a buffer, which keeps the module of `T` loaded. Importers get its pages mapped for their
+/// device; processes may map all or a part of it, shared. May sleep.
 ///
 /// # Errors
 ///
@@ -71,29 +79,30 @@ pub fn export<T: Exporter>(exporter: T) -> Result<DmaBuf> {
         resv: core::ptr::null_mut(),
         priv_: data,
     };
-    // SAFETY: The callbacks take the data to be an `Export<T>`, which `release` drops. They are part of the module, or
-    // of one that it needs.
+    // SAFETY: The data is an `Export<T>`, as the callbacks expect. The callbacks belong to the
+    // module of `T`, or to this one, on which it depends.
     let made = unsafe { make(&info) };
     made.inspect_err(|_| {
-        // SAFETY: Made above, and not passed on.
+        // SAFETY: The data was made above, and the call failed, so it is still owned.
         drop(unsafe { Data::<T>::from_foreign(data) })
     })
 }
 
 /// # Safety
 ///
-/// The callbacks are right for the data, which they own if this succeeds.
-// Not part of the generic function: the kernel's symbol is found by this module only, which imports its namespace.
+/// The callbacks may be called with the data, which the buffer owns if this succeeds.
+// Not generic, since only this module imports the namespace of the kernel's symbol.
 #[inline(never)]
 unsafe fn make(info: &k::dma_buf_export_info) -> Result<DmaBuf> {
-    // SAFETY: By the requirement of this function; a buffer comes with a reference to it.
+    // SAFETY: By the requirement of this function; the C function returns a reference or an error.
     unsafe { DmaBuf::from_raw(k::dma_buf_export(info)) }
 }
 
 /// A buffer's data.
 #[pin_data]
 struct Export<T: Exporter> {
-    /// What importers have mapped. Empty when this is dropped: they have a share in the buffer.
+    /// The tables of importers. Empty when this is dropped, since importers have a reference to the
+    /// buffer.
     #[pin]
     tables: Mutex<KVec<Table>>,
     exporter: T,
@@ -104,13 +113,14 @@ type Data<T> = Pin<KBox<Export<T>>>;
 impl<T: Exporter> Export<T> {
     /// # Safety
     ///
-    /// The device is registered until the table is unmapped, which it is before this is dropped.
+    /// The device is registered until the table is unmapped, which happens before `self` is
+    /// dropped.
     unsafe fn map(
         &self,
         device: *mut k::device,
         direction: k::dma_data_direction,
     ) -> Result<*mut k::sg_table> {
-        // SAFETY: By the requirement of this function, and since the pages stay as long as `self`.
+        // SAFETY: By the requirement of this function; the pages are valid as long as `self`.
         let table = unsafe { Table::new(self.exporter.pages(), device, direction) }?;
         let raw = table.as_raw();
         self.tables.lock().push(table, GFP_KERNEL_ACCOUNT)?;
@@ -121,7 +131,7 @@ impl<T: Exporter> Export<T> {
         let mut tables = self.tables.lock();
         let at = tables.iter().position(|other| other.as_raw() == table);
         let found = at.and_then(|at| tables.remove(at).ok());
-        // Not under the lock, since unmapping may take long.
+        // Unmapped without the lock, since that may take long.
         drop(tables);
         drop(found);
     }
@@ -145,19 +155,20 @@ impl<T: Exporter> Callbacks<T> {
     ///
     /// `buffer` is one of `T`, and not released while the result is used.
     unsafe fn export<'a>(buffer: *mut k::dma_buf) -> Pin<&'a Export<T>> {
-        // SAFETY: `export` has stored it, and only `release` takes it out.
+        // SAFETY: `export` stored the data, which only `release` takes.
         unsafe { Data::<T>::borrow((*buffer).priv_) }
     }
 
     /// # Safety
     ///
-    /// To be called for a buffer of `T` only, with the reservation lock held, for a device that is registered until the
-    /// buffer is detached from it.
+    /// To be called for a buffer of `T` only, with the reservation lock held, for a device that is
+    /// registered until the buffer is detached from it.
     unsafe extern "C" fn map(
         attachment: *mut k::dma_buf_attachment,
         direction: k::dma_data_direction,
     ) -> *mut k::sg_table {
-        // SAFETY: By the requirements of this function; what is attached has a share in the buffer.
+        // SAFETY: By the requirements of this function; an attachment has a reference to its
+        // buffer.
         let (export, device) = unsafe { (Self::export((*attachment).dmabuf), (*attachment).dev) };
         // SAFETY: A buffer is unmapped before it is detached, and detached before it is released.
         match unsafe { export.map(device, direction) } {
@@ -168,13 +179,13 @@ impl<T: Exporter> Callbacks<T> {
 
     /// # Safety
     ///
-    /// To be called for a buffer of `T` only, with what `map` has returned.
+    /// To be called for a buffer of `T` only, with a table that `map` returned.
     unsafe extern "C" fn unmap(
         attachment: *mut k::dma_buf_attachment,
         table: *mut k::sg_table,
         _direction: k::dma_data_direction,
     ) {
-        // SAFETY: As in `map`.
+        // SAFETY: By the requirement of this function; an attachment has a reference to its buffer.
         unsafe { Self::export((*attachment).dmabuf) }.unmap(table);
     }
 
@@ -188,7 +199,7 @@ impl<T: Exporter> Callbacks<T> {
         // SAFETY: By the requirement of this function.
         let export = unsafe { Self::export(buffer) };
         for table in export.tables.lock().iter() {
-            table.hand_to_cpus(direction);
+            table.sync_for_cpu(direction);
         }
         0
     }
@@ -203,7 +214,7 @@ impl<T: Exporter> Callbacks<T> {
         // SAFETY: By the requirement of this function.
         let export = unsafe { Self::export(buffer) };
         for table in export.tables.lock().iter() {
-            table.hand_to_device(direction);
+            table.sync_for_device(direction);
         }
         0
     }
@@ -214,7 +225,7 @@ impl<T: Exporter> Callbacks<T> {
     unsafe extern "C" fn mmap(buffer: *mut k::dma_buf, vma: *mut k::vm_area_struct) -> c_int {
         // SAFETY: By the requirement of this function.
         let (export, area) = unsafe { (Self::export(buffer), NewArea::from_raw(vma)) };
-        // The area has a share in the buffer by its file, and a reference to each page.
+        // The area has a reference to the buffer by its file, and one to each page.
         match area.map_pages(export.exporter.pages().as_slice()) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
@@ -223,9 +234,9 @@ impl<T: Exporter> Callbacks<T> {
 
     /// # Safety
     ///
-    /// To be called once, for a buffer of `T` that nobody uses any more.
+    /// To be called once, for a buffer of `T` that is not used any more.
     unsafe extern "C" fn release(buffer: *mut k::dma_buf) {
-        // SAFETY: `export` has stored it, and nobody uses it after this.
+        // SAFETY: `export` stored the data, which is not used any more.
         drop(unsafe { Data::<T>::from_foreign((*buffer).priv_) });
     }
 }

@@ -1,74 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device that sees memory where it is.
+//! A device whose DMA addresses are physical addresses.
 //!
-//! Who grants pages to another domain wants to know which they are. The addresses that an ordinary device gets from
-//! the DMA interface do not say that: they can be those of bounce buffers (with Xen's swiotlb whenever a piece of
-//! memory is not in one piece for the hypervisor), an IOMMU's, or machine addresses. To this device memory has the
-//! address that it has for the kernel, and it is never bounced.
+//! An importer that needs the pages of a buffer, for instance to grant them to another domain, does
+//! not get them from the addresses of an ordinary device, which may be those of bounce buffers or
+//! of an IOMMU, or machine addresses. For this device, memory is neither translated nor bounced.
 
 use core::ptr::NonNull;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::ffi::{c_int, c_ulong};
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::Arc;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_ulong, //
+    },
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
 use xen_bindings as bindings;
 
 use super::AsDevice;
 
-/// What there is at no address (`DMA_MAPPING_ERROR`).
-const NOWHERE: k::dma_addr_t = k::dma_addr_t::MAX;
+/// `DMA_MAPPING_ERROR`.
+const MAPPING_ERROR: k::dma_addr_t = k::dma_addr_t::MAX;
 
-/// A device to which memory has its physical address, as this kernel counts them. It does nothing.
+/// A virtual device whose DMA addresses are physical addresses.
 ///
 /// # Invariants
 ///
-/// `0` is registered until this is dropped, and has `OPERATIONS`.
+/// `0` is registered by this value, and has `OPERATIONS`.
 pub struct FrameDevice(NonNull<k::faux_device>);
 
 // SAFETY: Devices have locks of their own, and may be deregistered by any task.
 unsafe impl Send for FrameDevice {}
-// SAFETY: As above.
+// SAFETY: Devices have locks of their own, and may be deregistered by any task.
 unsafe impl Sync for FrameDevice {}
 
 impl FrameDevice {
-    /// Registers the device, which shows in `/sys/devices/faux` under that name and a number, for one of that name may
-    /// still be there: it goes with the last buffer. May sleep.
+    /// Registers a device. Its name in `/sys/devices/faux` is `name` and a number, since a previous
+    /// device of that name exists as long as its last buffer. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if that fails.
+    /// `ENODEV` if registering fails.
     pub fn new(name: &str) -> Result<Arc<Self>> {
         static NUMBER: Atomic<u32> = Atomic::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
         let name = CString::try_from_fmt(fmt!("{name}.{number}"))?;
         let none = core::ptr::null_mut();
-        // SAFETY: The name is copied; there is neither a parent nor a callback.
+        // SAFETY: The name is copied; parent and callbacks are null.
         let device = unsafe { k::faux_device_create(name.as_char_ptr(), none, core::ptr::null()) };
         let this = Self(NonNull::new(device).ok_or(ENODEV)?);
         let device = this.raw();
-        // SAFETY: The device is registered, and nobody but this function knows it.
+        // SAFETY: The device is valid, and only used here yet.
         unsafe {
             (*device).dma_ops = (&raw const OPERATIONS.0).cast_mut().cast();
             (*device).dma_mask = &raw mut (*device).coherent_dma_mask;
         }
-        // INVARIANT: It has the operations.
-        // SAFETY: The device has a mask.
+        // INVARIANT: The device is registered and has the operations.
+        // SAFETY: The device is valid, and has a mask.
         to_result(unsafe { k::dma_set_mask_and_coherent(device, u64::MAX) })?;
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
     fn raw(&self) -> *mut k::device {
-        // SAFETY: By the type invariant; only an address is computed.
+        // SAFETY: By the type invariant the device is valid; only an address is computed.
         unsafe { &raw mut (*self.0.as_ptr()).dev }
     }
 }
 
-// SAFETY: By the type invariant it is registered and has a mask. The `Arc` keeps it.
+// SAFETY: By the type invariant the device is registered, and it has a mask. The `Arc` keeps it
+// registered.
 unsafe impl AsDevice for Arc<FrameDevice> {
     fn as_raw(&self) -> *mut k::device {
         self.raw()
@@ -77,28 +88,28 @@ unsafe impl AsDevice for Arc<FrameDevice> {
 
 impl Drop for FrameDevice {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant it is registered.
+        // SAFETY: By the type invariant the device is registered.
         unsafe { k::faux_device_destroy(self.0.as_ptr()) };
     }
 }
 
 struct Operations(bindings::dma_map_ops);
 
-// SAFETY: They are only read.
+// SAFETY: The operations are only read.
 unsafe impl Sync for Operations {}
 
 static OPERATIONS: Operations = Operations(bindings::dma_map_ops {
     map_phys: Some(map_phys),
     map_sg: Some(map_sg),
-    // SAFETY: All members are functions that may be missing: those that are missing are zero.
+    // SAFETY: All fields are optional functions, for which zero is none.
     ..unsafe { core::mem::zeroed() }
 });
 
-/// A piece of memory.
+/// Maps contiguous memory.
 ///
 /// # Safety
 ///
-/// None: the pointer is not looked at.
+/// None: the pointer is not used.
 unsafe extern "C" fn map_phys(
     _device: *mut k::device,
     phys: k::phys_addr_t,
@@ -106,20 +117,20 @@ unsafe extern "C" fn map_phys(
     _direction: k::dma_data_direction,
     attributes: c_ulong,
 ) -> k::dma_addr_t {
-    // SAFETY: The shim looks up any number.
+    // SAFETY: The shim takes any address.
     let is_memory = !unsafe { bindings::xen_rs_memory_at(phys) }.is_null();
     if is_memory && attributes & k::DMA_ATTR_MMIO as c_ulong == 0 {
         phys
     } else {
-        NOWHERE
+        MAPPING_ERROR
     }
 }
 
-/// A list of pieces.
+/// Maps a scatterlist.
 ///
 /// # Safety
 ///
-/// `entries` starts a list of as many entries.
+/// `entries` is a scatterlist of `count` entries.
 unsafe extern "C" fn map_sg(
     _device: *mut k::device,
     entries: *mut k::scatterlist,
@@ -129,14 +140,14 @@ unsafe extern "C" fn map_sg(
 ) -> c_int {
     let mut entry = entries;
     for _ in 0..count {
-        // SAFETY: By the requirement of this function this is an entry.
+        // SAFETY: By the requirement of this function this is a valid entry.
         let phys = unsafe { bindings::xen_rs_sg_phys(entry) };
-        // SAFETY: The shim looks up any number.
+        // SAFETY: The shim takes any address.
         if unsafe { bindings::xen_rs_memory_at(phys) }.is_null() {
-            // Memory of devices, for example.
+            // Memory of a device, for example.
             return -(k::EREMOTEIO as c_int);
         }
-        // SAFETY: As above.
+        // SAFETY: By the requirement of this function this is a valid entry.
         entry = unsafe {
             bindings::xen_rs_sg_map_there(entry);
             k::sg_next(entry)

@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Seeing another driver's buffer as a device does.
+//! Importing a buffer for a device.
 //!
-//! Attachments are static ones: the exporter leaves the memory where it is while it is mapped. Mapping waits until the
-//! kernel itself has done what it does to the memory (moving it, clearing it), not for what devices and programs do.
+//! Attachments are static: the exporter does not move the memory while it is mapped. Mapping waits
+//! for fences of the kernel itself (moving or clearing memory), not for those of devices and
+//! processes.
 
 use core::ptr::NonNull;
 
-use kernel::bindings as k;
-use kernel::error::from_err_ptr;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    error::from_err_ptr,
+    prelude::*, //
+};
 
 use super::DmaBuf;
 use crate::series;
 
-/// The kernel's functions. Generic code ends up in drivers, where their symbols are not found: only this module imports
-/// their name space.
+/// The C functions. They are not called by generic code, which is compiled into drivers, since only
+/// this module imports the namespace of their symbols.
 mod calls {
     use kernel::bindings as k;
 
     macro_rules! calls {
-        ($(fn $name:ident = $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        ($(
+            fn $name:ident = $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;
+        )*) => {
             $(
                 /// # Safety
                 ///
-                /// That of the function that it calls.
+                /// That of the C function.
                 #[inline(never)]
                 pub(super) unsafe fn $name($($argument: $type),*) $(-> $result)? {
                     // SAFETY: By the requirements of this function.
@@ -35,35 +40,40 @@ mod calls {
     }
 
     calls! {
-        fn attach = dma_buf_attach(buffer: *mut k::dma_buf, device: *mut k::device) -> *mut k::dma_buf_attachment;
+        fn attach = dma_buf_attach(
+            buffer: *mut k::dma_buf, device: *mut k::device
+        ) -> *mut k::dma_buf_attachment;
         fn detach = dma_buf_detach(buffer: *mut k::dma_buf, attachment: *mut k::dma_buf_attachment);
         fn map = dma_buf_map_attachment_unlocked(
             attachment: *mut k::dma_buf_attachment, direction: k::dma_data_direction
         ) -> *mut k::sg_table;
         fn unmap = dma_buf_unmap_attachment_unlocked(
-            attachment: *mut k::dma_buf_attachment, table: *mut k::sg_table, direction: k::dma_data_direction
+            attachment: *mut k::dma_buf_attachment,
+            table: *mut k::sg_table,
+            direction: k::dma_data_direction
         );
     }
 }
 
-/// A device that buffers are imported for.
+/// A device for which buffers are imported.
 ///
 /// # Safety
 ///
-/// `as_raw` returns always the same device, which is registered and has a DMA mask as long as this exists.
+/// `as_raw` always returns the same device, which is registered and has a DMA mask as long as this
+/// value exists.
 pub unsafe trait AsDevice: Send + Sync + 'static {
     /// The device.
     fn as_raw(&self) -> *mut k::device;
 }
 
-/// What the device does with the memory.
+/// Direction of transfers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
-    /// It reads.
+    /// The device reads.
     ToDevice,
-    /// It writes.
+    /// The device writes.
     FromDevice,
-    /// It reads and writes.
+    /// The device reads and writes.
     Both,
 }
 
@@ -77,33 +87,34 @@ impl Direction {
     }
 }
 
-/// A buffer that is attached to a device. Dropped, it is detached.
+/// A buffer that is attached to a device; detached when this is dropped.
 ///
 /// # Invariants
 ///
-/// `attachment` is that of `buffer` and `device`, which both are there as long as it.
+/// `attachment` is of `buffer` and `device`, which both exist as long.
 pub struct Attachment<D: AsDevice> {
     attachment: NonNull<k::dma_buf_attachment>,
     buffer: DmaBuf,
     _device: D,
 }
 
-// SAFETY: A buffer can be detached by any task.
+// SAFETY: Any task may detach a buffer; `D` is `Send`.
 unsafe impl<D: AsDevice> Send for Attachment<D> {}
-// SAFETY: There is nothing to do with a reference.
+// SAFETY: A reference gives access to nothing.
 unsafe impl<D: AsDevice> Sync for Attachment<D> {}
 
 impl<D: AsDevice> Attachment<D> {
-    /// Attaches a buffer. May sleep; not with the buffer's reservation lock held.
+    /// Attaches a buffer. May sleep. To be called without the buffer's reservation lock.
     ///
     /// # Errors
     ///
-    /// Whatever its exporter has to say against it, `EBUSY` if the device cannot reach the memory.
+    /// Those of the exporter, for instance `EBUSY` if the device cannot access the memory.
     pub fn new(buffer: DmaBuf, device: D) -> Result<Self> {
-        // SAFETY: Both are valid.
+        // SAFETY: The buffer is valid by the invariant of `DmaBuf`, the device by the requirement
+        // of `AsDevice`.
         let attachment = unsafe { calls::attach(buffer.as_raw(), device.as_raw()) };
         let attachment = NonNull::new(from_err_ptr(attachment)?).ok_or(ENOMEM)?;
-        // INVARIANT: It was made for these.
+        // INVARIANT: The attachment is of this buffer and device.
         Ok(Self {
             attachment,
             buffer,
@@ -111,16 +122,17 @@ impl<D: AsDevice> Attachment<D> {
         })
     }
 
-    /// Maps it for the device. May sleep; not with the buffer's reservation lock held.
+    /// Maps the buffer for the device. May sleep. To be called without the buffer's reservation
+    /// lock.
     ///
     /// # Errors
     ///
-    /// Whatever its exporter has to say against it, `EINTR` if the task got a signal.
+    /// Those of the exporter, `EINTR` if the task gets a signal.
     pub fn map(self, direction: Direction) -> Result<Mapping<D>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the attachment is valid.
         let table = unsafe { calls::map(self.attachment.as_ptr(), direction.as_raw()) };
         let table = NonNull::new(from_err_ptr(table)?).ok_or(ENOMEM)?;
-        // INVARIANT: It is mapped.
+        // INVARIANT: The table is from mapping this attachment.
         Ok(Mapping {
             table,
             attachment: self,
@@ -131,31 +143,31 @@ impl<D: AsDevice> Attachment<D> {
 
 impl<D: AsDevice> Drop for Attachment<D> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. It is not used after this.
+        // SAFETY: By the type invariant the attachment is valid; it is not used afterwards.
         unsafe { calls::detach(self.buffer.as_raw(), self.attachment.as_ptr()) };
     }
 }
 
-/// A buffer that is mapped for a device: its memory stays until this is dropped.
+/// A buffer that is mapped for a device; unmapped when this is dropped.
 ///
 /// # Invariants
 ///
-/// `table` is what mapping `attachment` in `direction` has returned.
+/// `table` is from mapping `attachment` in `direction`.
 pub struct Mapping<D: AsDevice> {
     table: NonNull<k::sg_table>,
     attachment: Attachment<D>,
     direction: Direction,
 }
 
-// SAFETY: A buffer can be unmapped by any task.
+// SAFETY: Any task may unmap a buffer; `D` is `Send`.
 unsafe impl<D: AsDevice> Send for Mapping<D> {}
 // SAFETY: The table is only read.
 unsafe impl<D: AsDevice> Sync for Mapping<D> {}
 
 impl<D: AsDevice> Mapping<D> {
-    /// Where the device finds the memory, piece by piece.
+    /// The segments of the buffer in the device's address space.
     pub fn segments(&self) -> Segments<'_> {
-        // SAFETY: By the type invariant it is a table, which the exporter does not change.
+        // SAFETY: By the type invariant this is a valid table, which the exporter does not change.
         let table = unsafe { self.table.as_ref() };
         Segments {
             next: table.sgl,
@@ -169,25 +181,26 @@ impl<D: AsDevice> Drop for Mapping<D> {
     fn drop(&mut self) {
         let attachment = self.attachment.attachment.as_ptr();
         let direction = self.direction.as_raw();
-        // SAFETY: By the type invariant. It is not used after this.
+        // SAFETY: By the type invariant the attachment is mapped with this table, which is not used
+        // afterwards.
         unsafe { calls::unmap(attachment, self.table.as_ptr(), direction) };
     }
 }
 
-/// A piece of a [`Mapping`].
+/// A contiguous part of a [`Mapping`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Segment {
-    /// Where the device finds it.
+    /// The device's address.
     pub address: u64,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub len: u64,
 }
 
-/// The pieces of a [`Mapping`], in the order of the buffer.
+/// The segments of a [`Mapping`], in the order of the buffer.
 ///
 /// # Invariants
 ///
-/// `next` is the first of `left` entries of a table that is mapped.
+/// `next` is the first of the last `left` entries of a mapped table.
 #[derive(Clone)]
 pub struct Segments<'a> {
     next: *mut k::scatterlist,
@@ -203,15 +216,15 @@ impl Iterator for Segments<'_> {
         if self.next.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant it is an entry.
+        // SAFETY: By the type invariant this is a valid entry.
         let segment = unsafe {
             Segment {
                 address: k::sg_dma_address(self.next),
                 len: k::sg_dma_len(self.next).into(),
             }
         };
-        // INVARIANT: There is one less, from the next on.
-        // SAFETY: As above.
+        // INVARIANT: One entry less is left.
+        // SAFETY: By the type invariant this is a valid entry.
         self.next = unsafe { k::sg_next(self.next) };
         Some(segment)
     }

@@ -2,33 +2,49 @@
 
 //! Being called when an eventfd is signalled.
 
-use core::marker::PhantomPinned;
-use core::ptr;
+use core::{
+    marker::PhantomPinned,
+    ptr, //
+};
 
-use kernel::bindings as k;
-use kernel::ffi::{c_int, c_uint, c_void};
-use kernel::prelude::*;
-use kernel::types::Opaque;
+use kernel::{
+    bindings as k,
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+
 use xen_bindings as bindings;
 
-use super::{EventFd, OpenEventFd};
+use super::{
+    EventFd,
+    OpenEventFd, //
+};
 
-/// Called for an eventfd, with interrupts off and the lock of its queue held: so never by two CPUs at once, and it
-/// must neither sleep nor do anything to an eventfd, nor drop the [`Watch`] it is called for.
+/// Callbacks for an eventfd. They are called with interrupts disabled and the lock of the wait
+/// queue held, so not concurrently. They must not sleep, access an eventfd, or drop their
+/// [`Watch`].
 pub trait Listener: Send + Sync + 'static {
-    /// It was signalled, how often does not matter: the counter was taken and is zero again.
+    /// The eventfd was signalled, once or several times. The count is zero again.
     fn signalled(&self);
 
-    /// Its last file is closed: nothing comes any more. The [`Watch`] may be dropped, in other context.
+    /// The last file of the eventfd was closed: it is not signalled any more. The [`Watch`] may be
+    /// dropped, but not in this callback.
     fn closed(&self);
 }
 
-/// A [`Listener`] on an eventfd. Dropped, it is called no more, and does not run.
+/// A [`Listener`] on an eventfd. When it is dropped, no callback is running, and none is called any
+/// more.
 ///
 /// # Invariants
 ///
-/// - `entry` is on the queue of `eventfd` from the end of the initialisation on until the drop. The value is pinned.
-/// - `listener` is initialised before that and dropped afterwards.
+/// - `entry` is on the queue of `eventfd` from the end of the initialisation until the drop, and
+///   does not move.
+/// - `listener` is initialised before `entry` is on the queue, and dropped after it was removed.
 #[pin_data(PinnedDrop)]
 pub struct Watch<L: Listener> {
     #[pin]
@@ -40,14 +56,14 @@ pub struct Watch<L: Listener> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: The entry belongs to a queue that has a lock; `L` is `Send` and `Sync`.
+// SAFETY: The entry is protected by the lock of its queue; `L` is `Send` and `Sync`.
 unsafe impl<L: Listener> Send for Watch<L> {}
-// SAFETY: As above.
+// SAFETY: The entry is protected by the lock of its queue; `L` is `Send` and `Sync`.
 unsafe impl<L: Listener> Sync for Watch<L> {}
 
 impl<L: Listener> Watch<L> {
-    /// Has `listener` called from now on, at once if the eventfd was signalled before. It comes before whoever else
-    /// waits, and leaves nothing to read for them. May sleep.
+    /// Calls `listener` from now on; at once if the eventfd was signalled before. It is called
+    /// before other waiters, and clears the count, so these read nothing. May sleep.
     pub fn new<'a, E>(
         opened: &'a OpenEventFd,
         listener: impl PinInit<L, E> + 'a,
@@ -68,7 +84,7 @@ impl<L: Listener> Watch<L> {
                 unsafe { slot.write(entry) }
             }),
             _pin: {
-                // SAFETY: The fields above are initialised, and the value is pinned.
+                // SAFETY: All other fields are initialised, and the value is pinned.
                 unsafe { Self::join(this.as_ptr(), opened)? };
                 PhantomPinned
             },
@@ -80,12 +96,12 @@ impl<L: Listener> Watch<L> {
         &self.eventfd
     }
 
-    /// Who listens.
+    /// The listener.
     pub fn listener(&self) -> &L {
         &self.listener
     }
 
-    /// Puts the entry on the eventfd's queue. If this fails it is not there.
+    /// Adds the entry to the eventfd's queue. If this fails, it is not on the queue.
     ///
     /// # Safety
     ///
@@ -100,31 +116,32 @@ impl<L: Listener> Watch<L> {
             entry: unsafe { Opaque::cast_into(&raw const (*this).entry) },
             head: ptr::null_mut(),
         };
-        // SAFETY: The file is open and its table of callbacks that of an eventfd.
+        // SAFETY: The file is open, and an eventfd, so its `poll` calls `on_queue` at most once for
+        // each wait queue.
         unsafe { bindings::xen_rs_vfs_poll(opened.file.as_ptr(), (&raw mut joining).cast()) };
         let head = joining.head;
         if head.is_null() {
             return Err(EINVAL);
         }
-        // What was signalled before the entry was on the queue.
-        // SAFETY: The queue is part of the eventfd, to which there is a reference.
+        // The eventfd may have been signalled before the entry was on the queue.
+        // SAFETY: The queue is in the eventfd, to which there is a reference.
         let lock = unsafe { &raw mut (*head).lock };
-        // SAFETY: The lock is initialised as the queue is.
+        // SAFETY: The lock is that of an initialised queue.
         let flags = unsafe { bindings::xen_rs_spin_lock_irqsave(lock) };
-        // SAFETY: The lock is held.
+        // SAFETY: The lock of the queue is held, as the function requires.
         if unsafe { bindings::xen_rs_eventfd_take(opened.eventfd.ctx.as_ptr()) } != 0 {
-            // SAFETY: The listener is initialised.
+            // SAFETY: By the requirement of this function the listener is initialised.
             unsafe { &(*this).listener }.signalled();
         }
-        // SAFETY: Undoes the above.
+        // SAFETY: The lock was taken above, with these flags.
         unsafe { bindings::xen_rs_spin_unlock_irqrestore(lock, flags) };
         Ok(())
     }
 
     /// # Safety
     ///
-    /// To be called as the function of an entry in a [`Watch`] that is on its eventfd's queue, with that one's lock
-    /// held.
+    /// To be called as the function of an entry of a [`Watch`] that is on its eventfd's queue, with
+    /// the lock of the queue held.
     unsafe extern "C" fn on_wake(
         entry: *mut k::wait_queue_entry,
         _mode: c_uint,
@@ -132,15 +149,17 @@ impl<L: Listener> Watch<L> {
         key: *mut c_void,
     ) -> c_int {
         let entry = Opaque::cast_from(entry);
-        // SAFETY: By the requirements of this function. The value may still be being initialised, so only parts of
-        // it are referenced that are ready, by the type invariant.
+        // SAFETY: By the requirements of this function. The initialisation of the value may not
+        // have ended, so only fields that are initialised before the entry is on the queue are
+        // referenced.
         let (listener, eventfd) = unsafe {
             let this: *const Self = kernel::container_of!(entry, Self, entry);
             (&(*this).listener, &(*this).eventfd)
         };
         let what = key.addr() as u32;
         if what & bindings::XEN_RS_EVENTFD_SIGNALLED != 0 {
-            // SAFETY: The lock is held, and there is a reference to the eventfd.
+            // SAFETY: By the requirements of this function the lock is held; there is a reference
+            // to the eventfd.
             unsafe { bindings::xen_rs_eventfd_take(eventfd.ctx.as_ptr()) };
             listener.signalled();
         }
@@ -154,13 +173,13 @@ impl<L: Listener> Watch<L> {
 #[pinned_drop]
 impl<L: Listener> PinnedDrop for Watch<L> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant the entry is on the queue. The queue's lock is taken, which a listener that is
-        // called runs under: afterwards it does not run, and is not called.
+        // SAFETY: By the type invariant the entry is on the queue. The function takes the lock of
+        // the queue, with which callbacks run: none is running afterwards, and none is called.
         unsafe { bindings::xen_rs_eventfd_leave(self.eventfd.ctx.as_ptr(), self.entry.get()) }
     }
 }
 
-/// An enquiry that does not want to know anything, but to be put on the queue that it would wait on.
+/// A `poll` call that adds an entry to the wait queue.
 #[repr(C)]
 struct Joining {
     table: k::poll_table_struct,
@@ -170,7 +189,7 @@ struct Joining {
 
 /// # Safety
 ///
-/// To be called for a table that is the first part of a [`Joining`].
+/// To be called for a table that is the first field of a [`Joining`].
 unsafe extern "C" fn on_queue(
     _file: *mut k::file,
     head: *mut k::wait_queue_head,
@@ -182,7 +201,7 @@ unsafe extern "C" fn on_queue(
     if !first {
         return;
     }
-    // SAFETY: As above.
+    // SAFETY: By the requirements of this function.
     let entry = unsafe {
         (*joining).head = head;
         (*joining).entry

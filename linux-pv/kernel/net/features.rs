@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a device can do for its users.
+//! Features and limits of a device.
 
 use kernel::impl_flags;
 use xen_bindings as b;
@@ -13,27 +13,28 @@ impl_flags!(
     /// One of [`Features`].
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Feature {
-        /// Packets may lie in several pieces of memory.
+        /// Packets may have fragments.
         ScatterGather = b::XEN_RS_NETIF_F_SG,
-        /// The device fills in checksums of TCP and UDP over IPv4.
+        /// The device computes checksums of TCP and UDP over IPv4.
         Ipv4Checksum = b::XEN_RS_NETIF_F_IP_CSUM,
-        /// The device fills in checksums of TCP and UDP over IPv6.
+        /// The device computes checksums of TCP and UDP over IPv6.
         Ipv6Checksum = b::XEN_RS_NETIF_F_IPV6_CSUM,
-        /// The device checks those of received packets.
+        /// The device verifies checksums of received packets.
         ReceiveChecksum = b::XEN_RS_NETIF_F_RXCSUM,
-        /// The device cuts up large packets of TCP over IPv4.
+        /// The device segments packets of TCP over IPv4.
         Tso4 = b::XEN_RS_NETIF_F_TSO,
-        /// The device cuts up large packets of TCP over IPv6.
+        /// The device segments packets of TCP over IPv6.
         Tso6 = b::XEN_RS_NETIF_F_TSO6,
-        /// Packets to be cut up need not be well-formed: the device or its other end looks at them.
+        /// The device verifies the headers of packets to be segmented, which may be from an
+        /// untrusted source.
         RobustGso = b::XEN_RS_NETIF_F_GSO_ROBUST,
-        /// Received packets carry the hash of their flow.
+        /// Received packets have a hash of their flow.
         ReceiveHash = b::XEN_RS_NETIF_F_RXHASH,
     }
 );
 
 impl Features {
-    /// These without the others.
+    /// These features without `others`.
     #[must_use]
     pub fn without(self, others: Features) -> Self {
         Self(self.0 & !others.0)
@@ -50,15 +51,15 @@ impl Features {
     }
 }
 
-/// What a device can do, as it is told the kernel before the device is registered.
+/// Features and limits of a new device.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
-    /// Always on.
+    /// Features that are always on.
     pub fixed: Features,
-    /// On at first, and the user may turn them off and on.
+    /// Features that are on initially, and that the user can turn off and on.
     pub changeable: Features,
-    /// Whether the driver can run XDP programs: pass, drop, send back, redirect, and send for others.
+    /// Whether the driver supports XDP with all its actions, and `xdp_xmit`.
     pub xdp: bool,
-    /// Largest payload of a frame in bytes.
+    /// Maximum payload of a frame in bytes.
     pub max_mtu: u32,
 }

@@ -2,26 +2,39 @@
 
 //! NAPI: polling a queue in softirq context.
 
-use core::cell::Cell;
-use core::ptr::NonNull;
+use core::{
+    cell::Cell,
+    ptr::NonNull, //
+};
 
-use kernel::bindings as k;
-use kernel::ffi::c_int;
+use kernel::{
+    bindings as k,
+    ffi::c_int, //
+};
+
 use xen_bindings as b;
 
-use super::{Device, Incoming, Operations, Received, SharedPacket, SkBuff, TxGuard};
+use super::{
+    Device,
+    Incoming,
+    Operations,
+    Received,
+    SharedPacket,
+    SkBuff,
+    TxGuard, //
+};
 
-/// A run of [`Operations::poll`].
+/// A call of [`Operations::poll`].
 ///
 /// # Invariants
 ///
-/// `napi` is a context of `dev`, whose poll function is running.
+/// `napi` is a context of `dev` whose poll function is running.
 pub struct Poll<'a, T: Operations> {
     dev: &'a Device<T>,
     napi: NonNull<k::napi_struct>,
     queue: u32,
     budget: u32,
-    /// Packets were redirected, which the kernel collects.
+    /// Whether packets were redirected, so `xdp_do_flush()` is to be called.
     flush: Cell<bool>,
 }
 
@@ -67,13 +80,13 @@ impl<'a, T: Operations> Poll<'a, T> {
         self.queue
     }
 
-    /// How many received packets may be handled; 0 for netpoll.
+    /// The budget: how many received packets may be handled at most. 0 for netpoll.
     #[inline]
     pub fn budget(&self) -> u32 {
         self.budget
     }
 
-    /// Takes the lock of the transmit queue; `None` if somebody has it whom netpoll has interrupted.
+    /// Takes the lock of the transmit queue; `None` if netpoll has interrupted its holder.
     #[inline]
     pub fn lock_tx(&self) -> Option<TxGuard<'a, T>> {
         let queue = self.dev.queue(self.queue)?;
@@ -84,28 +97,30 @@ impl<'a, T: Operations> Poll<'a, T> {
         }
     }
 
-    /// Makes a packet to be filled with what has arrived, with room for `room` bytes in its linear part;
-    /// `None` if memory is short.
+    /// Allocates a packet for received data, with room for `room` bytes in its linear part; `None`
+    /// if there is no memory.
     #[inline]
     pub fn alloc(&self, room: u32) -> Option<Incoming<'a, T>> {
-        // SAFETY: By the type invariant this is the context's poll function.
+        // SAFETY: By the type invariant this is called in the poll function of the context.
         let raw = unsafe { k::napi_alloc_skb(self.napi.as_ptr(), room) };
         let raw = NonNull::new(raw)?;
-        // SAFETY: A new packet of this context's device, with that much room.
+        // SAFETY: The packet is new, of the device of this context, and has that much room.
         Some(unsafe { Incoming::new(SkBuff::from_raw(raw), room, self.dev, self.queue) })
     }
 
-    /// Passes a packet that is [complete](Incoming::finish) to the network stack.
+    /// Passes a [complete](Incoming::finish) packet to the network stack.
     #[inline]
     pub fn receive(&self, skb: Received<'a>) {
-        // SAFETY: By the type invariant; the packet is handed over.
+        // SAFETY: By the type invariant this is called in the poll function of the context; the
+        // stack takes the ownership of the packet.
         unsafe { b::xen_rs_napi_receive(self.napi.as_ptr(), skb.0.into_raw().as_ptr()) }
     }
 
-    /// Puts a reference to a packet that was sent; packets are freed together with others if possible.
+    /// Puts a reference to a packet that was sent. Packets are freed in bulk if possible.
     #[inline]
     pub fn consume(&self, skb: SharedPacket) {
-        // SAFETY: The packet is handed over. The budget says that this is NAPI, or netpoll if 0.
+        // SAFETY: The function takes the reference. The budget is that of this poll, so 0 for
+        // netpoll.
         unsafe { k::napi_consume_skb(skb.into_raw().as_ptr(), self.budget as c_int) }
     }
 }

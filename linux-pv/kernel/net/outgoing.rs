@@ -1,36 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that are being sent.
+//! Packets to be sent.
 
 use core::ptr::NonNull;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
 use xen_bindings as b;
 
-use super::{Checksum, SkBuff};
-use kernel::page::PAGE_SIZE;
+use super::{
+    Checksum,
+    SkBuff, //
+};
 
-/// A packet to be sent, with what is to be known for that, which is read once. Dropping it drops the packet.
+/// A packet to be sent, with the fields that a driver needs, which are read once. Dropping it drops
+/// the packet.
 ///
 /// # Invariants
 ///
-/// `raw` describes the packet as it is.
+/// `raw` is what `xen_rs_skb_tx_info` returned for the packet, which was not changed since.
 pub struct Outgoing {
     skb: SkBuff,
-    raw: b::xen_rs_tx_facts,
+    raw: b::xen_rs_tx_info,
 }
 
-/// A fragment of a packet: `len` bytes from byte `offset` of `page` on, and of the pages behind it in
-/// the memory map if that is longer than a page.
+/// A fragment of a packet: `len` bytes from byte `offset` of `page` on. It may extend to the pages
+/// behind `page` in the memory map.
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment {
     /// The first page.
     pub page: *mut k::page,
-    /// Where the fragment begins, in bytes; perhaps behind the first page.
+    /// Offset of the fragment in bytes; may exceed the first page.
     pub offset: usize,
-    /// Its length in bytes.
+    /// Length of the fragment in bytes.
     pub len: usize,
 }
 
@@ -44,23 +51,23 @@ impl Fragment {
 }
 
 impl Outgoing {
-    /// Looks at a packet that has come to [`start_xmit`](super::Operations::start_xmit).
+    /// Reads the fields of a packet of [`start_xmit`](super::Operations::start_xmit).
     #[inline]
     pub fn new(skb: SkBuff) -> Self {
-        let mut raw = b::xen_rs_tx_facts::default();
-        // SAFETY: The packet is live; `raw` is a local for the result.
-        unsafe { b::xen_rs_skb_tx_facts(skb.as_ptr(), &mut raw) };
-        // INVARIANT: The packet is owned and not changed.
+        let mut raw = b::xen_rs_tx_info::default();
+        // SAFETY: By the invariant of `SkBuff` the packet is live; `raw` is a local.
+        unsafe { b::xen_rs_skb_tx_info(skb.as_ptr(), &mut raw) };
+        // INVARIANT: The fields were just read.
         Self { skb, raw }
     }
 
-    /// The packet. What was known of it is forgotten.
+    /// The packet.
     #[inline]
     pub fn into_skb(self) -> SkBuff {
         self.skb
     }
 
-    /// The packet, for C.
+    /// The packet, for C functions.
     #[inline]
     pub fn as_raw(&self) -> NonNull<k::sk_buff> {
         self.skb.as_raw()
@@ -71,26 +78,26 @@ impl Outgoing {
         self.skb.as_ptr()
     }
 
-    /// Bytes of the packet, from its Ethernet header on.
+    /// Length of the packet in bytes, from the Ethernet header on.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
         self.skb.len()
     }
 
-    /// Address and bytes of the linear part, which lies in the kernel's direct mapping.
+    /// Address and length of the linear part, which is in the kernel's direct map.
     #[inline]
     pub fn linear(&self) -> (*const u8, usize) {
         (self.raw.data, self.raw.headlen as usize)
     }
 
-    /// The fragments behind the linear part, in order.
+    /// The fragments after the linear part, in order.
     #[inline]
     pub fn fragments(&self) -> impl Iterator<Item = Fragment> + '_ {
         (0..self.raw.nr_frags).map(|index| {
             let frag = self.frag(index);
-            // SAFETY: A fragment of a packet that is sent to a device that has not asked for others is
-            // in pages of this kernel.
+            // SAFETY: The fragments are in pages of this kernel, since the device does not support
+            // others (`netmem_tx`).
             let page = unsafe { b::xen_rs_frag_page(frag) };
             Fragment {
                 page,
@@ -100,26 +107,26 @@ impl Outgoing {
         })
     }
 
-    /// Bytes of the linear part that are in the same page as its first one.
+    /// Bytes of the linear part in its first page.
     #[inline]
     pub fn first_len(&self) -> u32 {
         let room = PAGE_SIZE - self.raw.data as usize % PAGE_SIZE;
         self.raw.headlen.min(room as u32)
     }
 
-    /// Bytes of a segment, if the packet is to be cut up (GSO).
+    /// The segment size in bytes, if the packet is to be segmented (GSO).
     #[inline]
     pub fn gso_size(&self) -> Option<u16> {
         (self.raw.gso_size != 0).then_some(self.raw.gso_size)
     }
 
-    /// Whether the packet that is to be cut up is TCP over IPv6.
+    /// Whether the packet to be segmented is TCP over IPv6.
     #[inline]
     pub fn is_tcpv6(&self) -> bool {
         self.raw.gso_type & b::XEN_RS_SKB_GSO_TCPV6 != 0
     }
 
-    /// The checksum.
+    /// The state of the checksum.
     #[inline]
     pub fn checksum(&self) -> Checksum {
         match self.raw.ip_summed {
@@ -129,39 +136,41 @@ impl Outgoing {
         }
     }
 
-    /// Whether the device, with the features it has now, cannot take the packet, which was made when it had
-    /// others.
+    /// Whether the packet must be segmented in software, because it was made when the device had
+    /// other features.
     #[inline]
     pub fn needs_segmentation(&self) -> bool {
-        // SAFETY: The packet is live; it came to `start_xmit`, so its device is set.
+        // SAFETY: By the invariant of `SkBuff` the packet is live. It is from `start_xmit`, so its
+        // device is set.
         unsafe { b::xen_rs_skb_needs_gso(self.as_ptr()) }
     }
 
-    /// Copies `len` bytes from byte `offset` on to raw memory.
+    /// Copies `len` bytes from byte `offset` on to memory.
     ///
     /// # Safety
     ///
     /// `to` is valid for writes of `len` bytes.
     pub unsafe fn copy_bits(&self, offset: u32, to: *mut u8, len: u32) -> Result {
-        // SAFETY: The packet is live, the rest by the requirement; the function checks the range.
+        // SAFETY: By the invariant of `SkBuff` the packet is live, and by the requirement of this
+        // function `to` is valid. The C function checks the range.
         to_result(unsafe { k::skb_copy_bits(self.as_ptr(), offset as i32, to.cast(), len as i32) })
     }
 
-    /// Notes the time of sending, for those who asked for it in software. To be called when the device gets
-    /// the packet, and before [`disown`](Self::disown).
+    /// Takes the software time stamp of sending. To be called when the device gets the packet, and
+    /// before [`disown`](Self::disown).
     #[inline]
     pub fn sent(&self) {
-        // SAFETY: The packet is live.
+        // SAFETY: By the invariant of `SkBuff` the packet is live.
         unsafe { b::xen_rs_skb_tx_timestamp(self.as_ptr()) }
     }
 
-    /// Tells the packet's socket that it has been sent, and lets go of all else that would wait for it, so that it
-    /// may be freed at any later time. Returns whether that could be done: not if its pages belong to somebody who
-    /// wants to know when they are free.
+    /// Detaches the packet from its socket and connection, which would wait for it, so that it may
+    /// be freed at any later time. Returns false if that is not possible, since a notification is
+    /// due when its pages are free (zero copy).
     #[inline]
     pub fn disown(&mut self) -> bool {
         if !self.raw.zerocopy {
-            // SAFETY: The packet is owned.
+            // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
             unsafe { b::xen_rs_skb_disown(self.as_ptr()) }
         }
         !self.raw.zerocopy
@@ -170,7 +179,8 @@ impl Outgoing {
     #[inline]
     fn frag(&self, index: u32) -> &k::skb_frag {
         debug_assert!(index < self.raw.nr_frags);
-        // SAFETY: By the type invariant; the callers count up to the number of fragments.
+        // SAFETY: By the type invariant the array has `nr_frags` elements; the only caller passes a
+        // smaller index.
         unsafe { &*self.raw.frags.add(index as usize) }
     }
 }

@@ -1,40 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages for received packets, which come back when the packets are freed.
+//! Page pools: pages for received packets, which are recycled when the packets are freed.
 
-use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
-use kernel::bindings as k;
-use kernel::device::Device;
-use kernel::error::from_err_ptr;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    device::Device,
+    error::from_err_ptr,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
 use xen_bindings as b;
 
-use kernel::page::PAGE_SIZE;
-
-/// A pool of pages (`struct page_pool`). Dropping it leaves it alive until its last page has come back.
+/// A pool of pages (`struct page_pool`). After it is dropped, it exists until its last page has
+/// returned.
 ///
 /// # Invariants
 ///
-/// `0` is a pool that was not destroyed.
+/// `0` is a valid pool that this value owns.
 pub struct PagePool(NonNull<k::page_pool>);
 
-// SAFETY: Pages may be allocated from one context at a time, which takes a mutable reference, and returned
-// from any.
+// SAFETY: Allocating takes a mutable reference, and so is not concurrent; pages may be returned in
+// any context.
 unsafe impl Send for PagePool {}
-// SAFETY: As above.
+// SAFETY: Allocating takes a mutable reference, and so is not concurrent; pages may be returned in
+// any context.
 unsafe impl Sync for PagePool {}
 
 impl PagePool {
-    /// A pool that keeps up to about `pages` pages for the next use. May sleep.
+    /// Makes a pool that keeps up to about `pages` pages for reuse. May sleep.
     pub fn new(pages: u32, dev: &Device) -> Result<Self> {
-        // A transparent wrapper, which keeps this to itself.
+        // `Device` is a transparent wrapper, but its pointer is private.
         let parent = core::ptr::from_ref(dev).cast_mut().cast::<k::device>();
-        // SAFETY: The device is valid; the pool is not used for DMA, so it is only asked for its memory node.
+        // SAFETY: The device is valid. The pool is not used for DMA, so only the device's memory
+        // node is read.
         let pool = unsafe { b::xen_rs_page_pool_create(pages, k::NUMA_NO_NODE, parent) };
         let pool = NonNull::new(from_err_ptr(pool)?).ok_or(ENOMEM)?;
-        // INVARIANT: Just made.
+        // INVARIANT: The pool was just made.
         Ok(Self(pool))
     }
 
@@ -43,11 +50,12 @@ impl PagePool {
         self.0.as_ptr()
     }
 
-    /// Takes a page. One that is new is zeroed; one that comes back has what was in it. In a NAPI context, or
-    /// with bottom halves off.
+    /// Takes a page. A new page is zeroed, a recycled page has its old content. To be called in a
+    /// NAPI poll, or with softirqs disabled.
     #[inline]
     pub fn get(&mut self) -> Option<PoolPage> {
-        // SAFETY: By the type invariant; the mutable reference keeps others from allocating.
+        // SAFETY: By the type invariant the pool is valid; the mutable reference prevents
+        // concurrent allocations.
         let page = unsafe { b::xen_rs_page_pool_alloc(self.0.as_ptr()) };
         // INVARIANT: The page is from this pool.
         Some(PoolPage {
@@ -59,29 +67,30 @@ impl PagePool {
 
 impl Drop for PagePool {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. The pool waits for its pages by itself.
+        // SAFETY: By the type invariant this value owns the pool, which is freed with its last
+        // page.
         unsafe { b::page_pool_destroy(self.0.as_ptr()) }
     }
 }
 
-/// A page of a [`PagePool`], to which it returns when dropped.
+/// A page of a [`PagePool`], to which it returns when it is dropped.
 ///
 /// # Invariants
 ///
-/// `page` is a page that was taken from `pool` and not returned, which keeps the pool alive, and only this
-/// refers to it. No reference into it exists.
+/// This value owns `page`, which is from `pool` and keeps it alive. There is no Rust reference into
+/// the page.
 pub struct PoolPage {
     page: NonNull<k::page>,
     pool: NonNull<k::page_pool>,
 }
 
-// SAFETY: Owned memory, returned to its pool from any context.
+// SAFETY: A page may be used and returned in any context.
 unsafe impl Send for PoolPage {}
-// SAFETY: As above; what a shared reference allows only copies.
+// SAFETY: The functions that take a shared reference only copy, without a reference into the page.
 unsafe impl Sync for PoolPage {}
 
 impl PoolPage {
-    /// The page, for C.
+    /// The page, for C functions.
     #[inline]
     pub fn as_ptr(&self) -> *mut k::page {
         self.page.as_ptr()
@@ -90,17 +99,17 @@ impl PoolPage {
     /// The page's kernel address.
     #[inline]
     pub(super) fn address(&self) -> *mut u8 {
-        // SAFETY: By the type invariant; pages of a pool are not in high memory.
+        // SAFETY: By the type invariant the page is valid; pages of a pool are not in high memory.
         unsafe { b::xen_rs_page_address(self.as_ptr()) }.cast()
     }
 
     /// Overwrites the whole page with zeroes.
     pub fn zero(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the page is owned, and there is no reference into it.
         unsafe { b::xen_rs_zero(self.address().cast(), PAGE_SIZE) }
     }
 
-    /// Gives the page to a packet, from which it returns to the pool.
+    /// Gives up the ownership, to a packet whose freeing returns the page.
     #[inline]
     pub(super) fn into_raw(self) -> *mut k::page {
         ManuallyDrop::new(self).page.as_ptr()
@@ -110,7 +119,7 @@ impl PoolPage {
 impl Drop for PoolPage {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the page is owned, and from this pool.
         unsafe { b::xen_rs_page_pool_put(self.pool.as_ptr(), self.as_ptr()) }
     }
 }

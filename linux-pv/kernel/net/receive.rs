@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that have arrived: putting them together, and checking them before they go up.
+//! Received packets: assembling them, and checking them before the stack gets them.
 
 use core::marker::PhantomData;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
 use xen_bindings as b;
 
-use super::{Checksum, Device, Operations, PoolPage, SkBuff, ETH_HLEN};
-use kernel::page::PAGE_SIZE;
+use super::{
+    Checksum,
+    Device,
+    Operations,
+    PoolPage,
+    SkBuff,
+    ETH_HLEN, //
+};
 
-/// A packet that is put together: first its linear part, then whole pages.
+/// A received packet that is being assembled: first its linear part, then pages.
 ///
 /// # Invariants
 ///
-/// `skb` is a packet that nobody else knows, made for `dev`, with at least `room` bytes left in its linear
-/// part as long as it has no pages.
+/// `skb` was made for `dev`. It has at least `room` bytes left in its linear part as long as it has
+/// no pages.
 pub struct Incoming<'a, T: Operations> {
     skb: SkBuff,
     room: u32,
@@ -25,22 +35,23 @@ pub struct Incoming<'a, T: Operations> {
     queue: u32,
 }
 
-/// Segments of a received packet that stands for several.
+/// Segmentation of a received packet that was merged from several (GSO).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gso {
-    /// Bytes of each but the last.
+    /// Segment size in bytes.
     pub size: u16,
-    /// TCP over IPv6; over IPv4 if not.
+    /// TCP over IPv6, otherwise over IPv4.
     pub tcpv6: bool,
 }
 
-/// A packet that can be [received](super::Poll::receive), by the run of the poll function that has made it.
+/// A packet that can be [received](super::Poll::receive), in the poll that made it.
 pub struct Received<'a>(pub(super) SkBuff, PhantomData<&'a ()>);
 
 impl<'a, T: Operations> Incoming<'a, T> {
     /// # Safety
     ///
-    /// `skb` was just made for queue `queue` of `dev`, with room for `room` bytes in its linear part.
+    /// `skb` was just made for queue `queue` of `dev`, with room for `room` bytes in its linear
+    /// part.
     #[inline]
     pub(super) unsafe fn new(skb: SkBuff, room: u32, dev: &'a Device<T>, queue: u32) -> Self {
         // INVARIANT: By the requirement of this function.
@@ -52,12 +63,12 @@ impl<'a, T: Operations> Incoming<'a, T> {
         }
     }
 
-    /// Copies `len` bytes from byte `offset` of a page. What a device writes there meanwhile may or may
-    /// not be seen.
+    /// Copies `len` bytes from byte `offset` of a page to the linear part. Concurrent writes of a
+    /// device may or may not be seen.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is not as much room, or in the page.
+    /// `EINVAL` if the range exceeds the page, or the room in the linear part.
     #[inline]
     pub fn copy_page(&mut self, page: &PoolPage, offset: u32, len: u32) -> Result {
         let from = page.address();
@@ -66,42 +77,45 @@ impl<'a, T: Operations> Incoming<'a, T> {
             return Err(EINVAL);
         }
         self.room -= len;
-        // SAFETY: By the type invariant there is that much room.
+        // SAFETY: By the type invariant there is room for `len` bytes.
         let to = unsafe { k::skb_put(self.skb.as_ptr(), len) };
-        // SAFETY: The range is within the page, and in the room that was just taken. What a
-        // device writes meanwhile may or may not be seen; no reference into the page exists.
+        // SAFETY: The ranges are within the page and the room that was just taken. The page may be
+        // written concurrently, so it is copied by a C function, and there is no reference into it.
         unsafe { b::xen_rs_copy(to, from.wrapping_add(offset as usize).cast(), len as usize) };
         Ok(())
     }
 
-    /// Bytes of headers at the start of `page`, of a packet of which `len` bytes begin at `offset` there: what
-    /// the stack wants in the linear part.
+    /// Length of the headers of a packet of which `len` bytes are at `offset` in `page`: these
+    /// belong in the linear part.
     pub fn header_len(&self, page: &PoolPage, offset: u32, len: u32) -> u32 {
         if offset as usize > PAGE_SIZE || len as usize > PAGE_SIZE - offset as usize {
             return 0;
         }
         let data = page.address().wrapping_add(offset as usize);
-        // SAFETY: The range is within the page, which nobody else writes to.
+        // SAFETY: The range is within the page, to which the borrowed `PoolPage` is the only
+        // reference.
         unsafe { b::eth_get_headlen(self.dev.as_ptr(), data.cast(), len) }
     }
 
-    /// Adds `len` bytes from byte `offset` of a page, which the packet owns then and returns to its pool.
+    /// Adds `len` bytes from byte `offset` of a page, which the packet owns afterwards. It returns
+    /// to its pool when the packet is freed.
     ///
     /// # Errors
     ///
-    /// Gives the page back if a packet cannot have another one, or the range is not within the page.
+    /// The page, if the packet has the maximum number of pages, or the range exceeds the page.
     #[inline]
     pub fn add(&mut self, page: PoolPage, offset: u32, len: u32) -> Result<(), PoolPage> {
         let fits = (offset as usize) <= PAGE_SIZE && len as usize <= PAGE_SIZE - offset as usize;
         let skb = self.skb.as_ptr();
-        // SAFETY: By the type invariant.
+        // SAFETY: By the invariant of `SkBuff` the packet is live.
         let full = unsafe { b::xen_rs_skb_nr_frags(skb) } >= b::XEN_RS_MAX_SKB_FRAGS;
         if full || !fits {
             return Err(page);
         }
         self.room = 0;
-        // SAFETY: There is room for another page; the page is handed over, and the packet is marked so that it
-        // gives its pages back to their pool.
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned. It can have another
+        // page, and takes the ownership of this one; it is marked so that its pages return to their
+        // pool.
         unsafe {
             b::xen_rs_skb_add_page(skb, page.into_raw(), offset, len, PAGE_SIZE as u32);
             b::xen_rs_skb_mark_for_recycle(skb);
@@ -109,38 +123,37 @@ impl<'a, T: Operations> Incoming<'a, T> {
         Ok(())
     }
 
-    /// Says that the packet is to be cut up where it leaves this machine, or cannot be used whole. What the
-    /// other end says of it is checked by the stack.
+    /// Marks the packet as one that stands for several segments. The stack verifies its headers
+    /// (`SKB_GSO_DODGY`), since they are from another domain.
     pub fn set_gso(&mut self, gso: Gso) {
-        let kind = if gso.tcpv6 {
+        let gso_type = if gso.tcpv6 {
             b::XEN_RS_SKB_GSO_TCPV6
         } else {
             b::XEN_RS_SKB_GSO_TCPV4
         };
-        // SAFETY: By the type invariant.
-        unsafe {
-            b::xen_rs_skb_set_gso(self.skb.as_ptr(), gso.size, kind | b::XEN_RS_SKB_GSO_DODGY)
-        }
+        let gso_type = gso_type | b::XEN_RS_SKB_GSO_DODGY;
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
+        unsafe { b::xen_rs_skb_set_gso(self.skb.as_ptr(), gso.size, gso_type) }
     }
 
-    /// Sets the hash of the packet's flow; `l4` if ports went into it.
+    /// Sets the hash of the packet's flow; `l4` if it includes ports.
     pub fn set_hash(&mut self, hash: u32, l4: bool) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
         unsafe { b::xen_rs_skb_set_hash(self.skb.as_ptr(), hash, l4) }
     }
 
-    /// Checks the packet's headers and makes it ready for the stack. `recompute`: the checksum that is still to
-    /// be filled in has no valid start value, which is computed here.
+    /// Checks the packet's headers and completes it for the stack. With `recompute`, the start
+    /// value of a partial checksum is computed here.
     ///
     /// # Errors
     ///
-    /// Gives the packet back, to be dropped, if it has no Ethernet header or others that its checksum needs.
+    /// The packet, if it has no Ethernet header, or lacks headers that its checksum needs.
     #[inline]
     pub fn finish(self, checksum: Checksum, recompute: bool) -> Result<Received<'a>, SkBuff> {
         let (dev, queue) = (self.dev, self.queue);
         let skb = self.skb;
         let raw = skb.as_ptr();
-        // SAFETY: By the type invariant.
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
         if !unsafe { b::xen_rs_skb_may_pull(raw, ETH_HLEN) } {
             return Err(skb);
         }
@@ -149,14 +162,15 @@ impl<'a, T: Operations> Incoming<'a, T> {
             Checksum::Unnecessary => b::XEN_RS_CHECKSUM_UNNECESSARY,
             Checksum::Partial => b::XEN_RS_CHECKSUM_PARTIAL,
         };
-        // SAFETY: As above; there is an Ethernet header in the linear part.
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned; its linear part has an
+        // Ethernet header.
         unsafe {
             b::xen_rs_skb_set_csum(raw, summed);
             b::xen_rs_skb_eth_type(raw, dev.as_ptr());
             b::xen_rs_skb_record_rx_queue(raw, queue as u16);
         }
         if checksum == Checksum::Partial {
-            // SAFETY: As above.
+            // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
             let status = unsafe { k::skb_checksum_setup(raw, recompute) };
             if to_result(status).is_err() {
                 return Err(skb);

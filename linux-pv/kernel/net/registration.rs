@@ -1,43 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making a device known to the kernel.
+//! Registering a device.
 
 use core::ops::Deref;
 
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::Arc, //
+};
+
 use xen_bindings as b;
 
-use super::{Device, Operations};
+use super::{
+    Device,
+    Operations, //
+};
 
-/// A device that users can see and use; dropping this brings it down and unregisters it, which may sleep and
-/// takes the RTNL lock.
+/// A registered device. Dropping this brings it down and unregisters it, which may sleep and takes
+/// the RTNL lock.
 ///
 /// # Invariants
 ///
-/// The device was registered by this, and not unregistered.
+/// This value has registered the device.
 pub struct Registration<T: Operations>(Arc<Device<T>>);
 
 impl<T: Operations> Registration<T> {
-    /// Registers a device, under the next free name of the form `eth0`. May sleep; takes the RTNL lock.
+    /// Registers a device, with the next free name of the form `eth0`. May sleep; takes the RTNL
+    /// lock.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the device is registered or was before; what the kernel says.
+    /// `EBUSY` if the device is registered or was before; errors of `register_netdev`.
     pub fn new(dev: Arc<Device<T>>) -> Result<Self> {
         if dev.set_registered(true) {
             return Err(EBUSY);
         }
-        // SAFETY: The device is complete. Nobody has registered it before, nor does so now.
+        // SAFETY: The device is valid by the invariant of `Device`, and was not registered before.
         let registered = to_result(unsafe { b::register_netdev(dev.as_ptr()) });
         if let Err(error) = registered {
-            // SAFETY: The device is valid, and nobody else registers it.
+            // SAFETY: The device is valid by the invariant of `Device`.
             let again = unsafe { b::xen_rs_netdev_is_new(dev.as_ptr()) };
             dev.set_registered(!again);
             return Err(error);
         }
-        // INVARIANT: Just registered.
+        // INVARIANT: It is registered above.
         Ok(Self(dev))
     }
 }
@@ -52,7 +59,7 @@ impl<T: Operations> Deref for Registration<T> {
 
 impl<T: Operations> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the device is registered.
         unsafe { b::unregister_netdev(self.0.as_ptr()) }
     }
 }

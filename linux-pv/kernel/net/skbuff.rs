@@ -1,44 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets and who owns them.
+//! Packets and their ownership.
 
-use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
 use kernel::bindings as k;
 use xen_bindings as b;
 
-/// A packet (`struct sk_buff`) that the driver owns. Dropping it drops the packet, in any context, which the
-/// kernel's drop monitor sees; one that has been dealt with is [consumed](Self::consume) instead.
+/// A packet (`struct sk_buff`) that the driver owns. Dropping it counts as a dropped packet, in any
+/// context; a packet that was handled is [consumed](Self::consume) instead.
 ///
 /// # Invariants
 ///
-/// `0` is a live packet, and this is the reference through which it is changed and freed.
+/// `0` is a live packet that this value owns.
 pub struct SkBuff(NonNull<k::sk_buff>);
 
-// SAFETY: A packet belongs to no context; whoever has the reference may use it.
+// SAFETY: The owner of a packet may use it in any context.
 unsafe impl Send for SkBuff {}
-// SAFETY: What can be done through a shared reference only reads.
+// SAFETY: The functions that take a shared reference only read.
 unsafe impl Sync for SkBuff {}
 
-/// What is known of a packet's checksum (`ip_summed`).
+/// State of a packet's checksum (`ip_summed`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Checksum {
-    /// Nothing; to be verified in software (`CHECKSUM_NONE`).
+    /// To be verified in software (`CHECKSUM_NONE`).
     None,
-    /// It is right, or does not matter (`CHECKSUM_UNNECESSARY`).
+    /// Verified, or not needed (`CHECKSUM_UNNECESSARY`).
     Unnecessary,
-    /// It is still to be filled in (`CHECKSUM_PARTIAL`).
+    /// To be completed (`CHECKSUM_PARTIAL`).
     Partial,
 }
 
 impl SkBuff {
-    /// Takes over a packet.
+    /// Takes the ownership of a packet.
     ///
     /// # Safety
     ///
-    /// `raw` is a live packet, whose ownership is handed over.
+    /// `raw` is a live packet that the caller owns.
     #[inline]
     pub(super) unsafe fn from_raw(raw: NonNull<k::sk_buff>) -> Self {
         // INVARIANT: By the requirement of this function.
@@ -60,18 +62,18 @@ impl SkBuff {
         self.0.as_ptr()
     }
 
-    /// Bytes of the packet, from its Ethernet header on.
+    /// Length of the packet in bytes, from the Ethernet header on.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the packet is live.
         unsafe { (*self.as_ptr()).len }
     }
 
-    /// Frees a packet that has done its duty. Any context.
+    /// Frees a packet that was handled. Any context.
     #[inline]
     pub fn consume(self) {
-        // SAFETY: The packet is owned, and not used afterwards.
+        // SAFETY: By the type invariant the packet is owned; it is not used afterwards.
         unsafe { b::xen_rs_skb_consume(self.into_raw().as_ptr()) }
     }
 }
@@ -79,52 +81,52 @@ impl SkBuff {
 impl Drop for SkBuff {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: The packet is owned, and not used afterwards.
+        // SAFETY: By the type invariant the packet is owned; it is not used afterwards.
         unsafe { b::xen_rs_skb_drop(self.0.as_ptr()) }
     }
 }
 
-/// A packet that belongs to the network stack, borrowed for a callback.
+/// A packet of the network stack, borrowed for a callback.
 ///
 /// # Invariants
 ///
-/// `0` is a live packet for `'a`, in which nobody else changes anything.
+/// `0` is a live packet for `'a`, and accessed through this value only.
 pub struct SkBuffRef<'a>(NonNull<k::sk_buff>, PhantomData<&'a mut k::sk_buff>);
 
 impl SkBuffRef<'_> {
     /// # Safety
     ///
-    /// `raw` is a live packet for as long as the result is used, and nobody else changes it.
+    /// `raw` is a live packet as long as the result is used, and not accessed otherwise.
     #[inline]
     pub(super) unsafe fn from_raw(raw: NonNull<k::sk_buff>) -> Self {
         // INVARIANT: By the requirement of this function.
         Self(raw, PhantomData)
     }
 
-    /// A number that is the same for all packets of a flow. It is kept with the packet.
+    /// The hash of the packet's flow, which is stored in the packet.
     #[inline]
     pub fn flow_hash(&mut self) -> u32 {
-        // SAFETY: By the type invariant the packet is live, and may be changed.
+        // SAFETY: By the type invariant the packet is live, and accessed here only.
         unsafe { b::xen_rs_skb_hash(self.0.as_ptr()) }
     }
 }
 
-/// One of several references to a packet that is not changed any more, the last of which frees it.
+/// A reference to a packet that is not changed any more. The last reference frees it.
 ///
 /// # Invariants
 ///
-/// `0` is a live packet, of which this owns a reference.
+/// `0` is a live packet, to which this value owns a reference.
 pub struct SharedPacket(NonNull<k::sk_buff>);
 
 // SAFETY: References to packets may be put in any context.
 unsafe impl Send for SharedPacket {}
-// SAFETY: It gives no access to the packet.
+// SAFETY: There is no access to the packet through it.
 unsafe impl Sync for SharedPacket {}
 
 impl SharedPacket {
     /// # Safety
     ///
-    /// `raw` is a live packet that nobody changes any more, and a reference to it is handed over.
+    /// `raw` is a live packet that is not changed any more, and the caller owns a reference to it.
     #[inline]
     pub unsafe fn from_raw(raw: NonNull<k::sk_buff>) -> Self {
         // INVARIANT: By the requirement of this function.
@@ -134,10 +136,19 @@ impl SharedPacket {
     /// Another reference to the same packet.
     #[inline]
     pub fn another(&self) -> Self {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the packet is live.
         unsafe { b::xen_rs_skb_get(self.0.as_ptr()) };
         // INVARIANT: A reference was just taken.
         Self(self.0)
+    }
+
+    /// Detaches the packet from its socket and connection, which would wait for it. A socket that
+    /// waits for the packet's pages (zero copy) goes on waiting. Any context; of all who have
+    /// references, only one may do this at a time.
+    #[cold]
+    pub fn disown(&self) {
+        // SAFETY: By the type invariant the packet is live.
+        unsafe { b::xen_rs_skb_disown(self.0.as_ptr()) }
     }
 
     #[inline]
@@ -149,7 +160,7 @@ impl SharedPacket {
 impl Drop for SharedPacket {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant this value owns a reference, which is not used afterwards.
         unsafe { b::xen_rs_skb_drop(self.0.as_ptr()) }
     }
 }

@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Transmit queues: their lock, and what is done under it.
+//! Transmit queues and their locks.
 
-use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
+use core::{
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+};
 
 use xen_bindings as b;
 
-use super::device::Queue;
-use super::{Device, Operations, SkBuff};
+use super::{
+    device::Queue,
+    Device,
+    Operations,
+    SkBuff, //
+};
 
-/// A transmit queue whose lock is held by whoever called [`Operations::start_xmit`].
+/// A transmit queue, whose lock the caller of [`Operations::start_xmit`] holds.
+///
+/// # Invariants
+///
+/// The lock of `queue` is held for `'a`, and there is no other value of this type for it.
 pub struct Transmit<'a, T: Operations> {
     queue: &'a Queue<T>,
     index: u32,
@@ -21,56 +34,64 @@ impl<'a, T: Operations> Transmit<'a, T> {
     ///
     /// # Safety
     ///
-    /// The caller holds the lock of that queue for `'a`, and makes no other value of this kind meanwhile.
+    /// The caller holds the lock of that queue for `'a`, and makes no other value of this type in
+    /// that time.
     #[inline]
     pub(super) unsafe fn current(dev: &'a Device<T>, skb: &SkBuff) -> Option<Self> {
-        // SAFETY: The packet is live.
+        // SAFETY: By the invariant of `SkBuff` the packet is live.
         let index = unsafe { b::xen_rs_skb_queue(skb.as_ptr()) }.into();
         let queue = dev.queue(index)?;
+        // INVARIANT: By the requirement of this function.
         Some(Self { queue, index })
     }
 
-    /// The queue's number.
+    /// The number of the queue.
     #[inline]
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// What the driver keeps for it.
+    /// The driver's data of the queue.
     #[inline]
     pub fn transmitter(&mut self) -> &mut T::Transmitter {
-        // SAFETY: The lock is held, and this value is the only one made for that.
+        // SAFETY: By the type invariant the lock is held, and there is no other access.
         unsafe { &mut *self.queue.transmitter.get() }
     }
 
-    /// Whether another packet follows at once, so that telling the device can wait for that one.
+    /// Whether another packet follows at once, so that notifying the device can be deferred.
     #[inline]
     pub fn more(&self) -> bool {
-        // SAFETY: Looks at a variable of this CPU, which is the one that transmits.
+        // SAFETY: Reads a variable of this CPU, on which `start_xmit` runs.
         unsafe { b::xen_rs_xmit_more() }
     }
 
-    /// Lets no further packet come until the queue is [woken](TxGuard::wake).
+    /// Stops the queue until it is [woken](TxGuard::wake).
     #[inline]
     pub fn stop(&self) {
-        // SAFETY: The queue is valid, and its lock is held.
+        // SAFETY: By the invariant of `Queue` the queue is valid; its lock is held.
         unsafe { b::xen_rs_txq_stop(self.queue.txq.as_ptr()) }
     }
 }
 
-/// The lock of a transmit queue, held; it dereferences to what the driver keeps for it.
+/// A transmit queue whose lock is held by this value. It dereferences to the driver's data of the
+/// queue.
+///
+/// # Invariants
+///
+/// This value holds the lock of `queue`, which was taken as `irqs_off` says.
 pub struct TxGuard<'a, T: Operations> {
     queue: &'a Queue<T>,
     irqs_off: bool,
-    /// The lock belongs to this CPU.
+    /// The lock is held by this CPU.
     _cpu: PhantomData<*mut ()>,
 }
 
 impl<'a, T: Operations> TxGuard<'a, T> {
     #[inline]
     pub(super) fn lock(queue: &'a Queue<T>) -> Self {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the invariant of `Queue` the queue is valid.
         unsafe { b::xen_rs_txq_lock(queue.txq.as_ptr()) };
+        // INVARIANT: The lock was just taken.
         Self {
             queue,
             irqs_off: false,
@@ -78,11 +99,13 @@ impl<'a, T: Operations> TxGuard<'a, T> {
         }
     }
 
-    /// For netpoll, which may have interrupted the holder of the lock, and comes with interrupts off.
+    /// For netpoll, which polls with interrupts disabled, and may have interrupted the holder of
+    /// the lock.
     pub(super) fn try_lock_irqs_off(queue: &'a Queue<T>) -> Option<Self> {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the invariant of `Queue` the queue is valid.
         let locked = unsafe { b::xen_rs_txq_trylock_irqs_off(queue.txq.as_ptr()) };
-        // Not `then_some`, which would make a guard, and so unlock, in either case.
+        // INVARIANT: The lock was just taken.
+        // `then_some` would make a guard, and so unlock, in either case.
         locked.then(|| Self {
             queue,
             irqs_off: true,
@@ -90,24 +113,24 @@ impl<'a, T: Operations> TxGuard<'a, T> {
         })
     }
 
-    /// Whether the queue was stopped for want of room.
+    /// Whether the queue is stopped.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the invariant of `Queue` the queue is valid.
         unsafe { b::xen_rs_txq_stopped(self.queue.txq.as_ptr()) }
     }
 
-    /// Lets no further packet come until the queue is [woken](Self::wake).
+    /// Stops the queue until it is [woken](Self::wake).
     #[inline]
     pub fn stop(&self) {
-        // SAFETY: The queue is valid, and its lock is held.
+        // SAFETY: By the invariant of `Queue` the queue is valid; its lock is held.
         unsafe { b::xen_rs_txq_stop(self.queue.txq.as_ptr()) }
     }
 
-    /// Lets packets come again.
+    /// Wakes the queue, so that packets can be sent again.
     #[inline]
     pub fn wake(&self) {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the invariant of `Queue` the queue is valid.
         unsafe { b::netif_tx_wake_queue(self.queue.txq.as_ptr()) }
     }
 }
@@ -117,7 +140,7 @@ impl<T: Operations> Deref for TxGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T::Transmitter {
-        // SAFETY: The lock is held.
+        // SAFETY: By the type invariant the lock is held.
         unsafe { &*self.queue.transmitter.get() }
     }
 }
@@ -125,7 +148,7 @@ impl<T: Operations> Deref for TxGuard<'_, T> {
 impl<T: Operations> DerefMut for TxGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T::Transmitter {
-        // SAFETY: The lock is held.
+        // SAFETY: By the type invariant the lock is held.
         unsafe { &mut *self.queue.transmitter.get() }
     }
 }
@@ -134,7 +157,7 @@ impl<T: Operations> Drop for TxGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let txq = self.queue.txq.as_ptr();
-        // SAFETY: The lock is held, and was taken in this way.
+        // SAFETY: By the type invariant the lock is held, and was taken in this way.
         unsafe {
             if self.irqs_off {
                 b::xen_rs_txq_unlock_irqs_off(txq);

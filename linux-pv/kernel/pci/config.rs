@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Accesses to configuration space: the step from C to [`ConfigAccess`].
+//! Accesses to configuration space: [`ConfigAccess`] and its C callbacks.
 
 use core::any::Any;
 
@@ -20,63 +20,65 @@ use crate::module::OwnModule;
 /// A function of a PCI device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Function {
-    /// The bus's domain (segment).
+    /// The segment ("domain").
     pub domain: u16,
-    /// The bus's number.
+    /// The bus number.
     pub bus: u8,
-    /// Device number in the upper five bits, function in the lower three.
+    /// The device number in the upper five bits, the function in the lower three.
     pub devfn: u8,
 }
 
-/// Why an access to configuration space has failed (`PCIBIOS_*`).
+/// Error of an access to configuration space (`PCIBIOS_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConfigError(c_int);
 
 impl ConfigError {
-    /// There is no such device, or none any more.
+    /// There is no such device, or it was removed.
     pub const DEVICE_NOT_FOUND: Self = Self(bindings::PCIBIOS_DEVICE_NOT_FOUND as c_int);
-    /// There is no such register, or it cannot be accessed in this width.
+    /// There is no such register, or it cannot be accessed with this width.
     pub const BAD_REGISTER_NUMBER: Self = Self(bindings::PCIBIOS_BAD_REGISTER_NUMBER as c_int);
-    /// The operation is not implemented.
+    /// The operation is not supported.
     pub const FUNC_NOT_SUPPORTED: Self = Self(bindings::PCIBIOS_FUNC_NOT_SUPPORTED as c_int);
-    /// The operation was not done.
+    /// The operation failed.
     pub const SET_FAILED: Self = Self(bindings::PCIBIOS_SET_FAILED as c_int);
 }
 
 impl From<Error> for ConfigError {
     fn from(error: Error) -> Self {
-        // The PCI core takes negative numbers for those of the kernel.
+        // The PCI core takes negative numbers as error numbers of the kernel.
         Self(error.to_errno())
     }
 }
 
-/// How the configuration space of a bus is reached. Any context, also with interrupts off.
+/// Accesses to the configuration space of a bus. Called in any context, also with interrupts
+/// disabled.
 pub trait ConfigAccess: Send + Sync + 'static {
     /// Reads `width` (1, 2 or 4) bytes at byte `offset` of a function's configuration space.
     fn read(&self, at: Function, offset: u32, width: u32) -> Result<u32, ConfigError>;
 
-    /// Writes the lowest `width` (1, 2 or 4) bytes of `value` there.
+    /// Writes the lowest `width` (1, 2 or 4) bytes of `value` at byte `offset` of a function's
+    /// configuration space.
     fn write(&self, at: Function, offset: u32, width: u32, value: u32) -> Result<(), ConfigError>;
 
-    /// This value, to be had back by [`with_access`].
+    /// This value, for downcasts in [`with_access`].
     fn as_any(&self) -> &dyn Any;
 }
 
-/// What a bus carries (`sysdata`).
+/// The private data of a bus (`sysdata`).
 ///
 /// # Invariants
 ///
-/// - It begins with what the architecture expects there.
-/// - The `sysdata` of every `struct pci_bus` whose `ops` are [`OPS`] points to one, which lives as long
-///   as the bus.
+/// - The first field is the `struct pci_sysdata` that the architecture expects.
+/// - The `sysdata` of every `struct pci_bus` whose `ops` are [`OPS`] is a `BusData` that exists as
+///   long as the bus.
 #[pin_data]
 #[repr(C)]
 pub(super) struct BusData {
     raw: bindings::pci_sysdata,
-    /// Closed when the [`RootBus`](super::RootBus) goes.
+    /// Closed when the [`RootBus`](super::RootBus) is dropped.
     #[pin]
     pub(super) access: Gate<Arc<dyn ConfigAccess>>,
-    /// The callbacks below are in this module.
+    /// Keeps the module with the callbacks loaded.
     _module: OwnModule,
 }
 
@@ -100,14 +102,13 @@ impl BusData {
         )
     }
 
-    /// The data of a bus, and where the function `devfn` is on it; nothing if the bus is somebody
-    /// else's.
+    /// The data of a bus, and its function `devfn`; none if the bus has other operations.
     ///
     /// # Safety
     ///
-    /// `bus` is valid for as long as `'a`.
+    /// `bus` is valid for `'a`.
     unsafe fn of<'a>(bus: *mut bindings::pci_bus, devfn: c_uint) -> Option<(&'a Self, Function)> {
-        // SAFETY: By the requirement of this function. These fields are set before anybody sees the bus.
+        // SAFETY: By the requirement of this function; the fields do not change.
         let (ops, sysdata, number) = unsafe { ((*bus).ops, (*bus).sysdata, (*bus).number) };
         if !core::ptr::eq(ops, OPS.as_ptr()) {
             return None;
@@ -123,8 +124,8 @@ impl BusData {
     }
 }
 
-/// Calls `f` with what is behind the bus of a device, unless the bus is somebody else's or its
-/// [`RootBus`](super::RootBus) is gone.
+/// Calls `f` with the [`ConfigAccess`] of a device's bus, unless the bus is not a
+/// [`RootBus`](super::RootBus), or that was dropped.
 ///
 /// # Safety
 ///
@@ -133,16 +134,16 @@ pub unsafe fn with_access<R>(
     dev: *mut bindings::pci_dev,
     f: impl FnOnce(&dyn ConfigAccess, Function) -> R,
 ) -> Option<R> {
-    // SAFETY: By the requirement of this function; a device keeps its bus.
+    // SAFETY: By the requirement of this function; the bus is valid as long as its devices.
     let (data, function) = unsafe { BusData::of((*dev).bus, (*dev).devfn) }?;
     let access = data.access.enter()?;
     Some(f(&**access, function))
 }
 
-/// The operations of our buses, for C, which does not write to them.
+/// The C callbacks of a root bus, which C code does not write to.
 pub(super) struct Ops(bindings::pci_ops);
 
-// SAFETY: It is never written to.
+// SAFETY: The callbacks are only read.
 unsafe impl Sync for Ops {}
 
 impl Ops {
@@ -151,7 +152,7 @@ impl Ops {
     }
 }
 
-/// See [`Ops`].
+/// The C callbacks of every [`RootBus`](super::RootBus).
 pub(super) static OPS: Ops = Ops(bindings::pci_ops {
     add_bus: None,
     remove_bus: None,
@@ -162,7 +163,7 @@ pub(super) static OPS: Ops = Ops(bindings::pci_ops {
 
 /// # Safety
 ///
-/// Called by the PCI core for a bus with [`OPS`]; `value` is valid for writes.
+/// To be called by the PCI core for a bus with [`OPS`]; `value` is valid for writes.
 unsafe extern "C" fn read(
     bus: *mut bindings::pci_bus,
     devfn: c_uint,
@@ -190,7 +191,7 @@ unsafe extern "C" fn read(
 
 /// # Safety
 ///
-/// Called by the PCI core for a bus with [`OPS`].
+/// To be called by the PCI core for a bus with [`OPS`].
 unsafe extern "C" fn write(
     bus: *mut bindings::pci_bus,
     devfn: c_uint,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A value that can be taken away while others may want to use it.
+//! A value that can be taken away from concurrent users.
+//!
+//! Unlike the kernel's `Revocable`, users are not in an RCU read section, so they may take long.
 
 use core::{
     cell::UnsafeCell,
@@ -19,18 +21,19 @@ use kernel::{
 
 use crate::sync::TimedCompletion;
 
-/// Added to the number of users when the gate is closed.
+/// Flag in the number of users: the gate is closed.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// Milliseconds between two looks whether the last user has left, should a kick be missed.
-const LOOK: u32 = 100;
+/// Interval in milliseconds at which [`Gate::close`] checks the number of users, in addition to
+/// kicks.
+const RECHECK_MS: u32 = 100;
 
-/// A value that is used by entering, in any context, until it is closed.
+/// A value that users access by entering, in any context, until it is closed.
 ///
 /// # Invariants
 ///
-/// `value` is `Some`, and only read, until `users` is exactly [`CLOSED`]; then it belongs to who has
-/// closed the gate.
+/// `value` is `Some`, and only read, until `users` is exactly [`CLOSED`]. From then on it belongs
+/// to the call of [`Gate::close`] that set the flag.
 #[pin_data]
 pub(super) struct Gate<T> {
     users: Atomic<usize>,
@@ -41,7 +44,7 @@ pub(super) struct Gate<T> {
 
 // SAFETY: The value is sent with the gate.
 unsafe impl<T: Send> Send for Gate<T> {}
-// SAFETY: Users share the value, and who closes the gate drops it.
+// SAFETY: Users share the value, and the task that closes the gate gets it.
 unsafe impl<T: Send + Sync> Sync for Gate<T> {}
 
 impl<T> Gate<T> {
@@ -55,16 +58,16 @@ impl<T> Gate<T> {
         })
     }
 
-    /// Uses the value, unless the gate is closed.
-    pub(super) fn enter(&self) -> Option<Entered<'_, T>> {
+    /// Enters, unless the gate is closed. Any context.
+    pub(super) fn enter(&self) -> Option<GateGuard<'_, T>> {
         let users = self.users.fetch_add(1, Acquire);
-        // From here on the drop counts down again.
-        let entered = Entered(self);
-        (users & CLOSED == 0).then_some(entered)
+        // Dropping the guard decrements the number.
+        let guard = GateGuard(self);
+        (users & CLOSED == 0).then_some(guard)
     }
 
-    /// Lets nobody enter any more, waits until all have left, and returns the value; nothing if the gate is
-    /// closed already. May sleep.
+    /// Closes the gate, waits until all users have left, and returns the value; none if the gate
+    /// was closed before. May sleep.
     pub(super) fn close(&self) -> Option<T> {
         let mut users = self.users.load(Acquire);
         loop {
@@ -73,32 +76,32 @@ impl<T> Gate<T> {
             }
             match self.users.cmpxchg(users, users | CLOSED, Full) {
                 Ok(_) => break,
-                Err(present) => users = present,
+                Err(current) => users = current,
             }
         }
         while self.users.load(Acquire) != CLOSED {
-            self.left.wait_for_kick(LOOK);
+            self.left.wait_for_kick(RECHECK_MS);
         }
-        // SAFETY: By the type invariant the value belongs to this call: nobody else has closed the gate,
-        // all have left, and those who try to enter from here on do not look at it.
+        // SAFETY: By the type invariant the value belongs to this call, which set the flag: the
+        // number of users is zero, and later ones find the gate closed.
         unsafe { (*self.value.get()).take() }
     }
 }
 
-/// A user of the value.
-pub(super) struct Entered<'a, T>(&'a Gate<T>);
+/// A user of the value, or one that found the gate closed. [`Gate::enter`] only returns the former.
+pub(super) struct GateGuard<'a, T>(&'a Gate<T>);
 
-impl<T> Deref for Entered<'_, T> {
+impl<T> Deref for GateGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariant the value is there and not changed, as this user has entered
-        // while the gate was open and has not left.
+        // SAFETY: By the invariant of `Gate` the value is `Some` and only read, since this user
+        // entered while the gate was open, and is still counted.
         unsafe { (*self.0.value.get()).as_ref().unwrap_unchecked() }
     }
 }
 
-impl<T> Drop for Entered<'_, T> {
+impl<T> Drop for GateGuard<'_, T> {
     fn drop(&mut self) {
         if self.0.users.fetch_sub(1, Release) & CLOSED != 0 {
             self.0.left.kick();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Recovery of devices from errors.
+//! Error recovery of devices.
 //!
-//! The steps are those that the PCI core takes for errors it finds itself: under the device's lock, so
-//! that the driver stays, and with the device's state set for the driver to see.
+//! The steps are those of the PCI core for errors that it detects itself: with the device locked,
+//! so that the driver stays bound, and the channel state of the device set.
 
 use kernel::bindings as k;
 use xen_bindings as bindings;
@@ -13,14 +13,14 @@ use super::{
     RootBus, //
 };
 
-/// What works of the connection to a device (`pci_channel_state_t`).
+/// State of the channel to a device (`pci_channel_state_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChannelState {
-    /// All of it.
+    /// I/O works.
     Normal,
-    /// Nothing, until the device is reset.
+    /// I/O is blocked until the device is reset.
     Frozen,
-    /// Nothing, for good.
+    /// The device is lost.
     PermFailure,
 }
 
@@ -39,18 +39,18 @@ impl ChannelState {
 pub enum ErrorStep {
     /// An error was detected.
     ErrorDetected(ChannelState),
-    /// The device's registers can be accessed again.
+    /// The device's registers are accessible again.
     MmioEnabled,
     /// The slot was reset.
     SlotReset,
-    /// The device works again.
+    /// The recovery is complete.
     Resume,
 }
 
 impl RootBus {
-    /// Has the driver of a function take a step, and returns its answer, a number of `pci_ers_result_t`,
-    /// if it has one. `None` if there is no such function, or no driver with error handlers. May sleep,
-    /// as long as the driver likes.
+    /// Calls the error handler of a function's driver for a step; returns its result
+    /// (`pci_ers_result_t`), or `Some(None)` if the driver has no handler for the step or it has no
+    /// result. `None` if there is no such function, or no driver with error handlers. May sleep.
     pub fn recover(&self, devfn: u8, step: ErrorStep) -> Option<Option<u32>> {
         let device = self.device(devfn)?;
         let locked = Locked::new(&device);
@@ -79,7 +79,8 @@ impl RootBus {
             ErrorStep::Resume => {
                 locked.set_state(k::pci_channel_io_normal);
                 if let Some(call) = handlers.resume {
-                    // SAFETY: The device is locked and bound to this driver, as its handlers expect.
+                    // SAFETY: The device is locked and bound to this driver, as its handlers
+                    // expect.
                     unsafe { call(dev) };
                 }
                 None
@@ -89,20 +90,26 @@ impl RootBus {
 }
 
 /// A locked device, which stays bound to its driver.
+///
+/// # Invariants
+///
+/// This value holds the device's lock.
 struct Locked<'a>(&'a HeldDevice);
 
 impl<'a> Locked<'a> {
     fn new(device: &'a HeldDevice) -> Self {
-        // SAFETY: By its invariant the device is valid; the caller may sleep.
+        // SAFETY: By the invariant of `HeldDevice` the device is valid; the caller may sleep.
         unsafe { bindings::xen_rs_device_lock(&raw mut (*device.0.as_ptr()).dev) };
+        // INVARIANT: The lock was just taken.
         Self(device)
     }
 
     /// # Safety
     ///
-    /// The result is not used after the lock was given up.
+    /// The result is not used after `self` was dropped.
     unsafe fn handlers<'b>(&self) -> Option<&'b k::pci_error_handlers> {
-        // SAFETY: Under the device's lock a driver stays, and its handlers are constant.
+        // SAFETY: By the type invariant the lock is held, so the driver stays bound; its handlers
+        // are constant.
         unsafe {
             let driver = (*self.0 .0.as_ptr()).driver;
             driver.as_ref()?.err_handler.as_ref()
@@ -110,14 +117,15 @@ impl<'a> Locked<'a> {
     }
 
     fn set_state(&self, state: u32) {
-        // SAFETY: By its invariant the device is valid. Others read the state without a lock.
+        // SAFETY: By the invariant of `HeldDevice` the device is valid. The state is read without a
+        // lock, so it is written as a whole.
         unsafe { (&raw mut (*self.0 .0.as_ptr()).error_state).write_volatile(state) };
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        // SAFETY: `new` has locked it, in this task.
+        // SAFETY: By the type invariant the lock is held.
         unsafe { bindings::xen_rs_device_unlock(&raw mut (*self.0 .0.as_ptr()).dev) };
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directions of DMA. `enum dma_data_direction` is a type of its own in Rust since 7.3 (`xen_rs_enum_types`), and was an integer.
-//! For the modules and, by its path, for the objects that are built in.
+//! Directions of DMA. `enum dma_data_direction` is a type of its own since 7.3
+//! (`xen_rs_enum_types`), and an integer before. Used by the modules and, by its path, by built-in
+//! objects.
 
 #[cfg(xen_rs_enum_types)]
-mod of_the_kernel {
+mod direction {
     use kernel::bindings::dma_data_direction;
 
     pub(crate) const DMA_BIDIRECTIONAL: dma_data_direction = dma_data_direction::DMA_BIDIRECTIONAL;
@@ -13,12 +14,12 @@ mod of_the_kernel {
 }
 
 #[cfg(not(xen_rs_enum_types))]
-mod of_the_kernel {
+mod direction {
     pub(crate) use kernel::bindings::{
         dma_data_direction_DMA_BIDIRECTIONAL as DMA_BIDIRECTIONAL,
         dma_data_direction_DMA_FROM_DEVICE as DMA_FROM_DEVICE,
-        dma_data_direction_DMA_TO_DEVICE as DMA_TO_DEVICE,
+        dma_data_direction_DMA_TO_DEVICE as DMA_TO_DEVICE, //
     };
 }
 
-pub(crate) use of_the_kernel::*;
+pub(crate) use direction::*;

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spin lock for those who are called with a lock held that nothing sleeps under, also in a real-time kernel: such as
-//! the PCI core's.
+//! Raw spin locks, which do not sleep in a real-time kernel either. For callbacks that are called
+//! with such a lock held, as those of the PCI core are.
 
-use kernel::bindings as k;
-use kernel::ffi;
-use kernel::sync::lock::{Backend, Lock};
+use kernel::{
+    bindings as k, ffi,
+    sync::lock::{
+        Backend,
+        Lock, //
+    },
+};
+
 use xen_bindings as bindings;
 
-/// A spin lock that disables interrupts while it is held and then restores what was (`raw_spin_lock_irqsave`). Under it
-/// no other kind of lock may be taken.
+/// A spin lock that disables interrupts while it is held, and then restores their state
+/// (`raw_spin_lock_irqsave`). No other kind of lock may be taken while it is held.
 pub type RawSpinLock<T> = Lock<T, RawSpinLockBackend>;
 
 /// Makes an initialiser of a [`RawSpinLock`]; every use is a lock class of its own for lockdep.
@@ -25,14 +30,16 @@ pub use new_raw_spinlock;
 /// `raw_spinlock_t`, always taken with interrupts disabled.
 pub struct RawSpinLockBackend;
 
-// SAFETY: The kernel's `raw_spinlock_t` ensures mutual exclusion, and the guard state is the interrupt state that `lock`
-// saved, to be restored by the `unlock` of the same guard. `relock` is the default.
+// SAFETY: The kernel's `raw_spinlock_t` ensures mutual exclusion, and the guard state is the
+// interrupt state that `lock` saved and the `unlock` of the same guard restores. `relock` is the
+// default.
 unsafe impl Backend for RawSpinLockBackend {
     type State = k::raw_spinlock_t;
     type GuardState = ffi::c_ulong;
 
     unsafe fn init(ptr: *mut Self::State, name: *const ffi::c_char, key: *mut k::lock_class_key) {
-        // SAFETY: The caller guarantees that `ptr` is valid for writes, and `name` and `key` for reads for ever.
+        // SAFETY: The caller guarantees that `ptr` is valid for writes, and `name` and `key` for
+        // reads for ever.
         unsafe { bindings::xen_rs_raw_spin_lock_init(ptr, name, key) }
     }
 
@@ -58,7 +65,7 @@ unsafe impl Backend for RawSpinLockBackend {
 
     #[inline]
     unsafe fn assert_is_held(ptr: *mut Self::State) {
-        // Only lockdep knows, and it is asked in debug kernels only.
+        // Only lockdep knows; there is no function that checks a raw spin lock.
         let _ = ptr;
     }
 }

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program's memory that is kept where it is.
+//! Pinned user memory.
 
-use kernel::bindings as k;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
+use kernel::{
+    bindings as k,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
-/// Buffers of the current program whose pages are there, may be written to, and stay where they are while
-/// this lives. They count as changed when it is dropped.
+/// Buffers of the current process whose pages are pinned for writing. They are marked dirty and
+/// unpinned when this is dropped.
 ///
 /// # Invariants
 ///
-/// `pages` were pinned for writing and not unpinned.
+/// `pages` are pinned for writing by this value.
 pub struct Pinned {
     buffers: KVec<(usize, usize)>,
     pages: KVec<*mut k::page>,
 }
 
 impl Pinned {
-    /// Pins buffers, each an address and bytes, that touch `pages` pages. May sleep.
+    /// Pins buffers, each given by address and length, which have `pages` pages in all. May sleep.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the program has no memory there that it may write to, or a buffer touches no page.
+    /// `EFAULT` if a buffer is empty or not writable user memory.
     pub fn new(buffers: KVec<(usize, usize)>, pages: usize) -> Result<Self> {
         let mut this = Self {
             buffers,
@@ -45,12 +47,12 @@ impl Pinned {
         }
         self.pages.reserve(count, GFP_KERNEL)?;
         let mut done = 0;
-        // The kernel may pin fewer than it was asked for, and none only with an error.
+        // The kernel may pin fewer pages than requested; if it pins none, there is an error.
         loop {
             let at = (address & !(PAGE_SIZE - 1)) + done * PAGE_SIZE;
             let left = i32::try_from(count - done)?;
             let room = self.pages.spare_capacity_mut().as_mut_ptr();
-            // SAFETY: There is room for as many pages.
+            // SAFETY: `room` has room for `left` pages.
             let pinned = unsafe { k::pin_user_pages_fast(at, left, k::FOLL_WRITE, room.cast()) };
             if pinned <= 0 {
                 return Err(match pinned {
@@ -58,8 +60,8 @@ impl Pinned {
                     error => Error::from_errno(error),
                 });
             }
-            // SAFETY: That many pages were written to the room, which has been reserved.
-            // INVARIANT: They are pinned.
+            // INVARIANT: These pages are pinned.
+            // SAFETY: That many elements were written to the reserved room.
             unsafe { self.pages.inc_len(pinned as usize) };
             done += pinned as usize;
             if done >= count {
@@ -77,7 +79,7 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         let (pages, count) = (self.pages.as_mut_ptr(), self.pages.len());
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the pages are pinned for writing by this value.
         unsafe { k::unpin_user_pages_dirty_lock(pages, count, true) };
     }
 }

@@ -27,12 +27,14 @@ use xen_ring::netif::{
     },
     tx::{
         in_flight::SendError,
+        transfer::{
+            PacketLayout,
+            Transfer, //
+        },
         Packet,
-        Piece,
-        MAX_PIECES, //
+        Piece, //
     },
-    Checksum,
-    ETH_HLEN, //
+    Checksum, //
 };
 
 use super::{
@@ -116,19 +118,21 @@ fn send(
     let len = skb.len();
     if len > MAX_TX_SIZE {
         report_too_long(len);
+    }
+    if skb.gso_size().is_some() && skb.needs_segmentation() {
         return Err(DropReason::Unfit);
     }
-    if skb.pages() > 1 && !nic.features().contains(Feature::ScatterGather)
-        || skb.gso_size().is_some() && skb.needs_segmentation()
-    {
+    let layout = PacketLayout {
+        len,
+        pages: skb.pages(),
+        first_len: skb.first_len(),
+    };
+    let scatter_gather = nic.features().contains(Feature::ScatterGather);
+    let transfer = layout.transfer(scatter_gather, link.trusted);
+    if transfer == Transfer::Drop {
         return Err(DropReason::Unfit);
     }
     let packet = describe(&skb);
-    // The backend looks for the Ethernet header in the first piece only. A packet in more pieces
-    // than it takes is copied to single pages, which there are when there is no memory in one piece
-    // for it.
-    let copy =
-        !link.trusted || (skb.first_len() as usize) < ETH_HLEN || skb.pages() as usize > MAX_PIECES;
     skb.sent();
     let in_ring = link.in_ring();
     // TCP puts data into pages of their own. It gathers small writes as long as an earlier one is
@@ -151,7 +155,8 @@ fn send(
         let piece = check_out(in_flight, part, offset, len)?;
         pieces.push_within_capacity(piece).map_err(|_| Unlendable)
     };
-    let lent = if copy {
+    // Copies are in single pages, which there are when there is no memory in one piece.
+    let lent = if transfer == Transfer::Copy {
         stats.tx_copied.one();
         let result = skb.lend_copy(pages, refs, *to, each);
         skb.into_skb().consume();

@@ -2,29 +2,48 @@
 
 //! Devices on the xenbus.
 
-use core::marker::PhantomData;
-use core::ops::Deref;
-use core::ptr::{self, NonNull};
-use core::time::Duration;
-use kernel::ffi::c_void;
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::sync::aref::AlwaysRefCounted;
-use kernel::time::{delay::fsleep, Delta};
-use kernel::types::Opaque;
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{
+        self,
+        NonNull, //
+    },
+    time::Duration, //
+};
+
+use kernel::{
+    ffi::c_void,
+    fmt,
+    prelude::*,
+    sync::aref::AlwaysRefCounted,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+    types::Opaque, //
+};
+
 use xen_bindings as bindings;
 
-use super::{state_of, Answer, Dir, Failure, State};
 use crate::domain::DomId;
 
-/// Context of a device that merely exists: somebody holds a reference to it.
+use super::{
+    state_of,
+    Answer,
+    Dir,
+    Failure,
+    State, //
+};
+
+/// Context of a device that exists: there is a reference to it.
 pub struct Normal;
 
 /// Context of a device in one of its driver's callbacks: the driver is bound, and the bus does not
-/// change its mind about the other end.
+/// change the other end.
 pub struct Bound;
 
-/// A device of ours on the xenbus, one end of it.
+/// The frontend of a device on the xenbus (`struct xenbus_device`).
 ///
 /// `ARef<Device>` keeps one for longer than a callback. What a [`Device<Bound>`] can do beyond that
 /// needs to be in a callback of the driver.
@@ -87,13 +106,14 @@ impl<Ctx> Device<Ctx> {
     }
 
     fn generic(&self) -> *mut kernel::bindings::device {
-        // SAFETY: By the type invariant; no reference is made.
+        // SAFETY: By the type invariant the device is valid; only an address is computed.
         unsafe { &raw mut (*self.as_raw()).dev }
     }
 
     /// Our folder in the xenstore, relative to our domain's: `device/vbd/51712`.
     pub fn nodename(&self) -> &CStr {
-        // SAFETY: By the type invariant; the name lives in the device's allocation and is constant.
+        // SAFETY: By the type invariant the device is valid. The name is in the same allocation,
+        // and does not change.
         unsafe { CStr::from_char_ptr((*self.as_raw()).nodename) }
     }
 
@@ -114,32 +134,42 @@ impl<Ctx> Device<Ctx> {
 
     /// The state we have published last.
     pub fn state(&self) -> State {
-        // SAFETY: By the type invariant. The bus changes it without a lock.
+        // SAFETY: By the type invariant the device is valid. The access is volatile, since the bus
+        // changes the field without a lock.
         state_of(unsafe { (&raw const (*self.as_raw()).state).read_volatile() })
     }
 
-    /// Publishes a state, unless it is the present one. May sleep. Trouble with the xenstore shows in
-    /// the log and there; C does not report it either.
+    /// Publishes a state, unless it is the present one. May sleep. Trouble with the xenstore shows
+    /// in the log and there; C does not report it either.
     pub fn switch_state(&self, state: State) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the device is valid.
         unsafe { bindings::xenbus_switch_state(self.as_raw(), state.number()) };
     }
 
     /// Publishes that we are closed, and lets shutdown go on that waits for it. May sleep.
     pub fn frontend_closed(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the device is valid.
         unsafe { bindings::xenbus_frontend_closed(self.as_raw()) };
+    }
+
+    /// Unbinds the device from its driver, if it has one. May sleep; not in a callback of the
+    /// driver.
+    pub(super) fn unbind(&self) {
+        // SAFETY: By the type invariant the device is valid. The function takes its lock.
+        unsafe { kernel::bindings::device_release_driver(self.generic()) };
     }
 
     /// Whether the device's folder was removed under us (`xl block-detach --force`, or by mistake).
     pub fn has_vanished(&self) -> bool {
-        // SAFETY: By the type invariant. A C `bool` that the bus sets once.
+        // SAFETY: By the type invariant the device is valid. The access is volatile, since the bus
+        // sets the field, a C `bool`, without a lock.
         unsafe { (&raw const (*self.as_raw()).vanished).read_volatile() }
     }
 
     /// Logs a message and puts it into the xenstore. May sleep.
     pub fn error(&self, errno: Error, message: fmt::Arguments<'_>) {
-        // SAFETY: By the type invariant; `%pA` is the conversion for a pointer to `fmt::Arguments`.
+        // SAFETY: By the type invariant the device is valid. `%pA` is the conversion for a pointer
+        // to `fmt::Arguments`.
         unsafe {
             bindings::xenbus_dev_error(
                 self.as_raw(),
@@ -152,7 +182,8 @@ impl<Ctx> Device<Ctx> {
 
     /// Logs a message, puts it into the xenstore and the device into state Closing. May sleep.
     pub fn fatal(&self, errno: Error, message: fmt::Arguments<'_>) {
-        // SAFETY: As in `error`.
+        // SAFETY: By the type invariant the device is valid. `%pA` is the conversion for a pointer
+        // to `fmt::Arguments`.
         unsafe {
             bindings::xenbus_dev_fatal(
                 self.as_raw(),
@@ -176,20 +207,21 @@ impl<Ctx> Device<Ctx> {
 impl Device<Bound> {
     /// The domain of the other end.
     pub fn otherend_id(&self) -> DomId {
-        // SAFETY: By the type invariant; it is only written while no callback runs. `probe` is not
-        // called with an id that is not one, so nothing is cut off.
+        // SAFETY: By the type invariant the device is valid. The field is only written while no
+        // callback runs. It fits: `probe` is not called unless it is the number of a domain.
         DomId::new(unsafe { (*self.as_raw()).otherend_id } as u16)
     }
 
-    /// The other end's folder in the xenstore: `/local/domain/0/backend/vbd/1/51712`. Empty if the bus
-    /// could not find it after the domain was restored; the device can only be removed then.
+    /// The other end's folder in the xenstore: `/local/domain/0/backend/vbd/1/51712`. Empty if the
+    /// bus could not find it after the domain was restored; the device can only be removed then.
     pub fn otherend(&self) -> &CStr {
-        // SAFETY: By the type invariant; the pointer is only written while no callback runs.
+        // SAFETY: By the type invariant the device is valid. The pointer is only written while no
+        // callback runs.
         let path = unsafe { (*self.as_raw()).otherend };
         if path.is_null() {
             return c"";
         }
-        // SAFETY: In a callback the path stays.
+        // SAFETY: The path is a string, which is not freed while a callback runs.
         unsafe { CStr::from_char_ptr(path) }
     }
 
@@ -200,7 +232,7 @@ impl Device<Bound> {
 
     /// The other end's state. May sleep.
     pub fn otherend_state(&self) -> State {
-        // SAFETY: By the type invariant; the path is valid.
+        // SAFETY: By the type invariant the device is valid; the path is a string.
         let state = unsafe {
             bindings::xenbus_read_driver_state(self.as_raw(), self.otherend().as_char_ptr())
         };
@@ -220,7 +252,8 @@ impl Device<Bound> {
     /// Whether the other end's id is the number of a domain.
     pub(super) fn has_valid_otherend(&self) -> bool {
         const FIRST_RESERVED: i32 = 0x7ff0;
-        // SAFETY: As in `otherend_id`.
+        // SAFETY: By the type invariant the device is valid. The field is only written while no
+        // callback runs.
         (0..FIRST_RESERVED).contains(&unsafe { (*self.as_raw()).otherend_id })
     }
 }

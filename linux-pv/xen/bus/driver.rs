@@ -2,11 +2,21 @@
 
 //! What a driver on the xenbus implements.
 
-use kernel::prelude::*;
-use kernel::types::ForeignOwnable;
+use kernel::{
+    prelude::*,
+    types::ForeignOwnable, //
+};
+
 use kernel_ext::module::InModule;
 
-use super::{Bound, Device, DeviceId, Failure, IdTable, State};
+use super::{
+    Bound,
+    Device,
+    DeviceId,
+    Failure,
+    IdTable,
+    State, //
+};
 
 /// The data of driver `T`, borrowed during a callback: `ArcBorrow<'_, X>` if it is an `Arc<X>`.
 pub(super) type Borrowed<'a, T> = <<T as Driver>::Data as ForeignOwnable>::Borrowed<'a>;
@@ -14,8 +24,8 @@ pub(super) type Borrowed<'a, T> = <<T as Driver>::Data as ForeignOwnable>::Borro
 /// A driver of a kind of devices.
 ///
 /// All callbacks may sleep. The bus calls `probe` and `remove` once a device, with nothing else
-/// running for it; `otherend_changed` runs in the xenwatch thread, never twice at a time. While one of
-/// `otherend_changed` and `resume` runs, allocations start no I/O (see
+/// running for it; `otherend_changed` runs in the xenwatch thread, never twice at a time. While one
+/// of `otherend_changed` and `resume` runs, allocations start no I/O (see
 /// [`NoIo`](kernel_ext::sync::NoIo)).
 pub trait Driver: InModule + 'static {
     /// What is kept for a device from `probe` to `remove`, mostly an `Arc`.
@@ -40,13 +50,14 @@ pub trait Driver: InModule + 'static {
     ) -> Result<(), Failure>;
 
     /// The device goes away, or the driver. Nothing may use the device when this returns; `data` is
-    /// released right after it. [`Device::has_vanished`] tells whether the other end is gone already.
+    /// released right after it. [`Device::has_vanished`] tells whether the other end is gone
+    /// already.
     fn remove(data: Borrowed<'_, Self>, dev: &Device<Bound>) {
         let _ = (data, dev);
     }
 
-    /// The domain was restored, possibly elsewhere: the other end is another one, and all grants and
-    /// event channels are gone.
+    /// The domain was restored, possibly elsewhere: the other end is another one, and all grants
+    /// and event channels are gone.
     fn resume(data: Borrowed<'_, Self>, dev: &Device<Bound>) -> Result<(), Failure> {
         let _ = (data, dev);
         Ok(())

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors that are answers: what went wrong, and what the other end is told about it.
+//! Errors that are answers: what went wrong, and how the backend is notified of it.
 
-use kernel::alloc::AllocError;
-use kernel::prelude::*;
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
+
 use kernel_ext::show::Show;
 use xen_ring::Corrupt;
 
@@ -20,8 +23,8 @@ pub enum Answer {
     Fatal,
 }
 
-/// A failure of a device, with the answer to it. A callback of a driver returns it with `?`, and the
-/// bus gives the answer; elsewhere use [`Device::answer`](super::Device::answer).
+/// A failure of a device, with the answer to it. A callback of a driver returns it with `?`, and
+/// the bus gives the answer; elsewhere use [`Device::answer`](super::Device::answer).
 ///
 /// An error that is converted without further words is fatal for the device.
 #[derive(Clone, Copy)]
@@ -57,6 +60,17 @@ impl Failure {
         }
     }
 
+    /// What the user can do about it, as the end of a message.
+    fn remedy(&self) -> &'static str {
+        match self.source {
+            // The hypervisor has limits for both, and the toolstack sets them for each domain.
+            Source::Errno(errno) if errno == ENOSPC => {
+                ": none are left, raise the domain's max_grant_frames or max_event_channels"
+            }
+            _ => "",
+        }
+    }
+
     /// The answer the other end gets.
     pub fn answer(&self) -> Answer {
         self.answer
@@ -77,13 +91,16 @@ impl kernel::fmt::Display for Failure {
         f.write_str(self.what)?;
         match &self.source {
             // The number stands before the message anyway.
-            Source::Errno(_) if !self.what.is_empty() => Ok(()),
-            Source::Errno(errno) => f.write_fmt(fmt!("error {}", errno.to_errno())),
-            Source::Store(error) if self.what.is_empty() => f.write_fmt(fmt!("{}", error)),
-            Source::Store(error) => f.write_fmt(fmt!(": {}", error)),
-            Source::Ring(corrupt) if self.what.is_empty() => f.write_fmt(fmt!("{}", Show(corrupt))),
-            Source::Ring(corrupt) => f.write_fmt(fmt!(": {}", Show(corrupt))),
+            Source::Errno(_) if !self.what.is_empty() => {}
+            Source::Errno(errno) => f.write_fmt(fmt!("error {}", errno.to_errno()))?,
+            Source::Store(error) if self.what.is_empty() => f.write_fmt(fmt!("{}", error))?,
+            Source::Store(error) => f.write_fmt(fmt!(": {}", error))?,
+            Source::Ring(corrupt) if self.what.is_empty() => {
+                f.write_fmt(fmt!("{}", Show(corrupt)))?
+            }
+            Source::Ring(corrupt) => f.write_fmt(fmt!(": {}", Show(corrupt)))?,
         }
+        f.write_str(self.remedy())
     }
 }
 

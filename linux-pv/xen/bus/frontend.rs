@@ -15,6 +15,9 @@
 //! A device whose folder was removed, or whose `state` was changed by another domain, is removed in
 //! the xenwatch thread. It counts as vanished, so its removal waits for no backend.
 //!
+//! A device whose first offer or connection fails is unbound, so that it does not keep the driver's
+//! module loaded.
+//!
 //! The transitions to and from Initialising are published in the xenwatch thread only, others in
 //! any thread: in that thread the bus compares the state in the xenstore with the device's, when
 //! anything in the device's folder changes. If they differ and one of them is Initialising, it
@@ -36,6 +39,7 @@ use kernel::{
         Mutex, //
     },
 };
+
 use kernel_ext::{
     module::InModule,
     sync::NoIo,
@@ -45,12 +49,14 @@ use kernel_ext::{
         Worker, //
     },
 };
+
 use xen_ring::xenbus::{
     Phase,
     Protocol, //
 };
 
 use super::{
+    unusable::unbind_later,
     Bound,
     Device,
     DeviceId,
@@ -76,6 +82,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// No two functions run at a time for a device. All may sleep, none but [`close`](Self::close) and
 /// [`remove`](Self::remove) may wait for the backend. Dropping the value ends the connection and
 /// frees its memory; the backend has closed its side before that, or has exceeded the timeout.
+///
+/// # Examples
+///
+/// A module with a whole frontend, `linux-pv/sample`. It is compiled when the modules are checked.
+///
+#[doc = concat!("```ignore\n", include_str!("../../sample/xen_sample_rs.rs"), "```")]
 pub trait FrontendDriver: InModule + Sized + Send + Unpin + 'static {
     /// Rings and event channels that were offered to the backend and are not in use yet. It is
     /// dropped if the backend does not connect to them.
@@ -233,6 +245,20 @@ impl<T: FrontendDriver> Frontend<T> {
     fn shared(&self) -> &Shared<T> {
         self.0.shared()
     }
+
+    /// Cancels the work item, waits until it has put back a driver that it closes, and calls `step`
+    /// with the machine locked.
+    fn with_driver<R>(&self, step: impl FnOnce(&mut Option<Machine<T>>) -> R) -> R {
+        loop {
+            self.0 .0.as_ref().cancel();
+            let mut machine = self.shared().machine.lock();
+            // A request to reconnect may have run the work item again. It closes a device once, so
+            // this ends.
+            if (*machine).as_ref().is_none_or(Machine::has_driver) {
+                return step(&mut machine);
+            }
+        }
+    }
 }
 
 // SAFETY: The functions of `Driver` are in this crate or in the module of `T`; the latter keeps
@@ -274,15 +300,22 @@ impl<T: FrontendDriver> Driver for Frontend<T> {
             if machine.is_closing() {
                 this.0.schedule();
             }
+            if machine.is_unusable() {
+                // SAFETY: The module is that of the driver, whose callback this is.
+                unsafe { unbind_later(dev, T::MODULE) };
+            }
         }
         Ok(())
     }
 
     fn resume(this: &Self, dev: &Device<Bound>) -> Result<(), Failure> {
-        match &mut *this.shared().machine.lock() {
+        let result = this.with_driver(|machine| match machine {
             Some(machine) => machine.resume(dev),
             None => Ok(()),
-        }
+        });
+        // A step of closing, which was cancelled, may still be due.
+        this.0.schedule();
+        result
     }
 
     fn is_ready(this: &Self, _dev: &Device<Bound>) -> bool {
@@ -291,9 +324,7 @@ impl<T: FrontendDriver> Driver for Frontend<T> {
     }
 
     fn remove(this: &Self, dev: &Device<Bound>) {
-        // The work item may have taken the driver out.
-        this.0 .0.as_ref().cancel();
-        let machine = this.shared().machine.lock().take();
+        let machine = this.with_driver(Option::take);
         // A driver owns handles, which refer to the machine: take the machine out to drop it.
         if let Some(machine) = machine {
             machine.remove(dev);

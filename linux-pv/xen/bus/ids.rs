@@ -3,6 +3,7 @@
 //! The kinds of devices that a driver drives.
 
 use core::ptr;
+
 use kernel::prelude::*;
 use xen_bindings as bindings;
 

@@ -3,9 +3,15 @@
 //! Names of keys and folders in the xenstore.
 
 use core::ops::Deref;
-use kernel::fmt::{self, Write};
-use kernel::prelude::*;
-use kernel::str::NullTerminatedFormatter;
+
+use kernel::{
+    fmt::{
+        self,
+        Write, //
+    },
+    prelude::*,
+    str::NullTerminatedFormatter, //
+};
 
 /// Longest absolute path the xenstore takes (`XENSTORE_ABS_PATH_MAX` of `io/xs_wire.h`), without
 /// the terminating zero.

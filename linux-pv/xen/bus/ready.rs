@@ -1,27 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being called when the xenstore can be used: it may start later than this kernel, or than a module.
+//! Notification that the xenstore can be used. It may start after this kernel, or after a module
+//! was loaded.
 
 use core::marker::PhantomPinned;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::ffi::{c_int, c_ulong, c_void};
-use kernel::prelude::*;
-use kernel::types::Opaque;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+
 use xen_bindings as bindings;
 
-/// What is to be done once the xenstore can be used.
+/// Handler for the start of the xenstore.
 pub trait OnReady: Send + Sync + 'static {
-    /// It can be. May sleep. Usually called once; the xenstore does not go away.
+    /// Called when the xenstore can be used, usually once: the xenstore does not stop. May sleep.
     fn ready(&self);
 }
 
-/// A wish to be called, until this is dropped.
+/// A registered handler. Dropping it waits for a call in progress.
 ///
 /// # Invariants
 ///
-/// `block` is registered, and part of this value, which is pinned.
+/// `block` is part of this value, which is pinned, and on the kernel's list until this is dropped,
+/// unless the xenstore could be used when the handler was registered.
 #[pin_data(PinnedDrop)]
 pub struct WhenReady<H: OnReady> {
     handler: H,
@@ -31,13 +40,15 @@ pub struct WhenReady<H: OnReady> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: The kernel's list of these has a lock of its own; the rest is `Send` and `Sync`.
+// SAFETY: `block` is only accessed by the kernel, with the lock of its list, which any task may
+// take; the handler is `Send`.
 unsafe impl<H: OnReady> Send for WhenReady<H> {}
-// SAFETY: As above.
+// SAFETY: `block` is not accessible through a reference; the handler is `Sync`.
 unsafe impl<H: OnReady> Sync for WhenReady<H> {}
 
 impl<H: OnReady> WhenReady<H> {
-    /// Has `handler` called when the xenstore can be used; before this returns if it can be now. May sleep.
+    /// Calls `handler` when the xenstore can be used: before this returns if it can be now. May
+    /// sleep.
     pub fn new(handler: H) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             handler,
@@ -48,8 +59,8 @@ impl<H: OnReady> WhenReady<H> {
                 };
                 // SAFETY: The slot is valid for writes.
                 unsafe { slot.write(block) };
-                // SAFETY: The block stays where it is and is taken off the list before it goes; the handler
-                // is initialised.
+                // SAFETY: The block does not move, and is taken off the list before it is freed.
+                // The handler, which may be called now, is initialised.
                 to_result(unsafe { bindings::register_xenstore_notifier(slot) })
             }),
             _pin: PhantomPinned,
@@ -64,10 +75,11 @@ impl<H: OnReady> WhenReady<H> {
         _event: c_ulong,
         _data: *mut c_void,
     ) -> c_int {
-        // SAFETY: By the type invariant the block is part of a `WhenReady<H>`.
+        // SAFETY: By the requirement of this function the block is part of a `WhenReady<H>`.
         let this = unsafe { kernel::container_of!(Opaque::cast_from(block), Self, block) };
-        // SAFETY: As above. The rest of the value may still be being initialised, so only the handler is
-        // referenced.
+        // SAFETY: The value is valid until its block is unregistered, which waits for this call.
+        // Its initialisation may not have ended, so only the handler is referenced, which is
+        // initialised before the block is registered.
         let handler = unsafe { &(*this).handler };
         handler.ready();
         k::NOTIFY_DONE as c_int
@@ -77,8 +89,8 @@ impl<H: OnReady> WhenReady<H> {
 #[pinned_drop]
 impl<H: OnReady> PinnedDrop for WhenReady<H> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: This waits for a call that is running. It does nothing if the xenstore was ready at first,
-        // when the block was not put on the list.
+        // SAFETY: By the type invariant the block is valid. The function waits for a call in
+        // progress, and does nothing if the block is not on the list.
         unsafe { bindings::unregister_xenstore_notifier(self.block.get()) };
     }
 }

@@ -1,26 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registering a driver with the bus, and what the bus calls: the step from C to [`Driver`].
+//! Registering a driver with the bus, and the bus's callbacks, which call those of [`Driver`].
 
-use core::marker::PhantomData;
-use core::ptr;
-use kernel::error::{self, to_result};
-use kernel::ffi::c_int;
-use kernel::prelude::*;
-use kernel::types::{ForeignOwnable, Opaque};
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+
+use kernel::{
+    error::{
+        self,
+        to_result, //
+    },
+    ffi::c_int,
+    prelude::*,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
+};
+
 use kernel_ext::sync::NoIo;
 use xen_bindings as bindings;
 
-use super::driver::Borrowed;
-use super::{state_of, Bound, Device, DeviceId, Driver};
-use crate::debug;
-use crate::domain;
+use crate::{
+    debug,
+    domain, //
+};
 
-/// A registered driver; it is unregistered, and all its devices removed, when this is dropped.
+use super::{
+    driver::Borrowed,
+    state_of,
+    Bound,
+    Device,
+    DeviceId,
+    Driver, //
+};
+
+/// A registered driver. Dropping it unregisters the driver and removes its devices.
+///
+/// # Examples
+///
+/// The frontend in [`FrontendDriver`](crate::bus::FrontendDriver#examples) is registered when its
+/// module is loaded.
 ///
 /// # Invariants
 ///
-/// `raw` is registered, and stays where it is until it is unregistered.
+/// `raw` is registered, and does not move until it is unregistered.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: Driver> {
     #[pin]
@@ -28,13 +54,14 @@ pub struct Registration<T: Driver> {
     _driver: PhantomData<T>,
 }
 
-// SAFETY: A registration gives no access to anything; the bus has its own locks.
+// SAFETY: Any task may unregister a driver.
 unsafe impl<T: Driver> Send for Registration<T> {}
-// SAFETY: As above.
+// SAFETY: A reference gives access to nothing.
 unsafe impl<T: Driver> Sync for Registration<T> {}
 
 impl<T: Driver> Registration<T> {
-    /// Registers the driver of a front end, which is then probed for all devices there are. `name` is the module's.
+    /// Registers the driver of a front end, which is then probed for all devices there are. `name`
+    /// is the module's.
     ///
     /// # Errors
     ///
@@ -48,9 +75,10 @@ impl<T: Driver> Registration<T> {
                 }
                 // SAFETY: `raw` is valid for writes, and all zeroes is a valid driver.
                 unsafe { raw.write_bytes(0, 1) };
-                // SAFETY: `raw` is valid and was just initialised, and is known to nobody yet.
+                // SAFETY: `raw` is valid and initialised, and only used here yet.
                 Self::fill(unsafe { &mut *raw });
-                // SAFETY: `raw` is complete. It is pinned, and dropping it unregisters it.
+                // SAFETY: `raw` is complete. It does not move, and is unregistered before it is
+                // freed.
                 to_result(unsafe {
                     bindings::__xenbus_register_frontend(raw, T::MODULE, name.as_char_ptr())
                 })
@@ -73,10 +101,10 @@ impl<T: Driver> Registration<T> {
         raw: *mut bindings::xenbus_device,
         id: *const bindings::xenbus_device_id,
     ) -> c_int {
-        // SAFETY: The bus calls this with a valid device whose other end it has just read, and holds
-        // the device's lock until this returns.
+        // SAFETY: The bus calls this with a valid device whose other end it has just read, and
+        // holds the device's lock until this returns.
         let dev = unsafe { Device::<Bound>::from_raw(raw) };
-        // SAFETY: It is one of the ids in our table.
+        // SAFETY: `id` is an entry of `T::IDS`, which are `DeviceId`s.
         let id = unsafe { &*id.cast::<DeviceId>() };
         error::from_result(|| {
             if !dev.has_valid_otherend() {
@@ -87,7 +115,7 @@ impl<T: Driver> Registration<T> {
                 failure.errno()
             })?;
             debug::DEVICES.add(1);
-            // SAFETY: The device is ours from now on; its data is the driver's to set.
+            // SAFETY: The device is valid, and is bound to this driver, which owns its driver data.
             unsafe { kernel::bindings::dev_set_drvdata(&raw mut (*raw).dev, data.into_foreign()) };
             Ok(0)
         })
@@ -97,7 +125,8 @@ impl<T: Driver> Registration<T> {
     ///
     /// A successful `probe` happened before, and no `remove` before `'a` ends.
     unsafe fn data<'a>(raw: *mut bindings::xenbus_device) -> Borrowed<'a, T> {
-        // SAFETY: `probe` has set it, and it stays by the requirement of this function.
+        // SAFETY: `probe` stored the data, which by the requirement of this function is not taken
+        // out during `'a`.
         unsafe {
             let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
             <T::Data as ForeignOwnable>::borrow(data)
@@ -108,8 +137,8 @@ impl<T: Driver> Registration<T> {
         raw: *mut bindings::xenbus_device,
         state: bindings::xenbus_state,
     ) {
-        // SAFETY: The watch that gets us here is set after `probe` succeeded, and taken back (with a
-        // wait for us) before `remove` and before the other end is read anew.
+        // SAFETY: The watch that calls this is registered after `probe` succeeded. Before `remove`
+        // and before the other end is read again, it is unregistered, which waits for this call.
         let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
         let _noio = NoIo::new();
         if let Err(failure) = T::otherend_changed(data, dev, state_of(state)) {
@@ -118,12 +147,13 @@ impl<T: Driver> Registration<T> {
     }
 
     extern "C" fn remove(raw: *mut bindings::xenbus_device) {
-        // SAFETY: The bus calls this once after each successful `probe`, and no other callback is
-        // running or will be.
+        // SAFETY: The bus calls this once after each successful `probe`, with the device's lock
+        // held and while no other callback runs.
         let dev = unsafe { Device::<Bound>::from_raw(raw) };
-        // SAFETY: As above.
+        // SAFETY: A `probe` succeeded, and this is the only `remove` after it.
         T::remove(unsafe { Self::data(raw) }, dev);
-        // SAFETY: As above; the data is taken out before anything could borrow it again.
+        // SAFETY: `probe` stored the data, which is not borrowed any more. It is taken out once:
+        // there is no callback after this one.
         let data = unsafe {
             let data = kernel::bindings::dev_get_drvdata(&raw mut (*raw).dev);
             kernel::bindings::dev_set_drvdata(&raw mut (*raw).dev, ptr::null_mut());
@@ -148,16 +178,17 @@ impl<T: Driver> Registration<T> {
     }
 
     extern "C" fn is_ready(raw: *mut bindings::xenbus_device) -> c_int {
-        // The bus asks without a lock, so the device might be removed at the same time; its lock
-        // keeps it bound. Whoever holds the lock now is probing or removing: not ready.
-        // SAFETY: The bus holds a reference to the device.
+        // The bus calls this without a lock, so the device may be removed at the same time; its
+        // lock keeps it bound. If the lock is held, the device is being probed or removed: not
+        // ready.
+        // SAFETY: The bus has a reference to the device; only an address is computed.
         let generic = unsafe { &raw mut (*raw).dev };
-        // SAFETY: As above.
+        // SAFETY: The bus has a reference to the device during this call.
         if !unsafe { bindings::xen_rs_device_trylock(generic) } {
             return 0;
         }
         // Meanwhile the device may have been bound to another driver, such as the C one.
-        // SAFETY: The device is valid, and its driver stays while it is locked.
+        // SAFETY: The device is valid, and is not unbound while it is locked.
         let bound = unsafe {
             let driver = (*generic).driver;
             !driver.is_null()
@@ -165,12 +196,12 @@ impl<T: Driver> Registration<T> {
                 && !kernel::bindings::dev_get_drvdata(generic).is_null()
         };
         let ready = bound && {
-            // SAFETY: The device is bound to a driver of this module, the only one of this kind of device,
-            // and stays so while it is locked; `probe` has set its data.
+            // SAFETY: The device is bound to a driver of this module, which has only one for
+            // devices of this type, and is not unbound while it is locked. `probe` stored its data.
             let (dev, data) = unsafe { (Device::<Bound>::from_raw(raw), Self::data(raw)) };
             T::is_ready(data, dev)
         };
-        // SAFETY: It was locked above.
+        // SAFETY: The device was locked above.
         unsafe { bindings::xen_rs_device_unlock(generic) };
         ready.into()
     }
@@ -179,7 +210,7 @@ impl<T: Driver> Registration<T> {
 #[pinned_drop]
 impl<T: Driver> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant `raw` is registered.
         unsafe { bindings::xenbus_unregister_driver(self.raw.get()) }
     }
 }

@@ -5,16 +5,35 @@
 //! All of this asks xenstored and waits for it, so it may sleep. What is read was written by the
 //! other end or the toolstack, and is parsed strictly.
 
-use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
-use kernel::error::{from_err_ptr, to_result};
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::str::CString;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fmt,
+    prelude::*,
+    str::CString, //
+};
+
 use xen_bindings as bindings;
 
-use super::path::check_length;
-use super::{FromStore, Path, Problem, StoreError, Transaction, Value};
+use super::{
+    path::check_length,
+    FromStore,
+    Path,
+    Problem,
+    StoreError,
+    Transaction,
+    Value, //
+};
 
 /// One folder of the xenstore, perhaps as seen and changed by a transaction.
 #[derive(Clone, Copy)]
@@ -71,8 +90,8 @@ impl<'a> Dir<'a> {
         }
     }
 
-    /// Reads a key that says what the other end can do, and takes `default` if it is missing or makes
-    /// no sense (`xenbus_read_unsigned`).
+    /// Reads a key that says what the other end can do, and takes `default` if it is missing or
+    /// makes no sense (`xenbus_read_unsigned`).
     pub fn read_or<T: FromStore>(&self, key: &CStr, default: T) -> T {
         self.read(key).unwrap_or(default)
     }
@@ -90,7 +109,8 @@ impl<'a> Dir<'a> {
         Ok(unsafe { Value::from_raw(bytes, len as usize) })
     }
 
-    /// The value of a key, if it can be read: for the parsers of what other ends offer, in `xen_ring`.
+    /// The value of a key, if it can be read: for the parsers of what other ends offer, in
+    /// `xen_ring`.
     pub fn lookup(&self, key: &str) -> Option<Value> {
         let key = CString::try_from_fmt(fmt!("{}", key)).ok()?;
         self.read_value(&key).ok()

@@ -3,12 +3,16 @@
 //! Several steps in the xenstore that others see all at once or not at all.
 
 use core::mem::ManuallyDrop;
-use kernel::error::to_result;
-use kernel::prelude::*;
+
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
 use xen_bindings as bindings;
 
-/// How often a transaction that was overtaken by others is tried before giving up. Each try loses to
-/// at least one that succeeded, so only a peer that keeps writing on purpose gets us there.
+/// How often a transaction that was overtaken by others is tried before giving up. Each try loses
+/// to at least one that succeeded, so only a peer that keeps writing on purpose gets us there.
 const TRIES: usize = 100;
 
 /// An open transaction; dropping it aborts it.
@@ -37,11 +41,11 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if somebody else has changed what was read or written: do all steps again in a new
+    /// `EAGAIN` if another client has changed what was read or written: do all steps again in a new
     /// transaction. After any error nothing has taken effect.
     pub fn commit(self) -> Result {
         let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariant; it is not used afterwards.
+        // SAFETY: By the type invariant the transaction is open; it is not used afterwards.
         to_result(unsafe { bindings::xenbus_transaction_end(this.raw(), false) })
     }
 
@@ -56,18 +60,18 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. If it cannot be aborted, xenstored forgets it with the
-        // connection; there is nothing else to do about it.
+        // SAFETY: By the type invariant the transaction is open. If it cannot be aborted, xenstored
+        // forgets it with the connection; there is nothing else to do about it.
         unsafe { bindings::xenbus_transaction_end(self.raw(), true) };
     }
 }
 
-/// Runs `steps` in a transaction, again if somebody else got in between, up to a bound. An error of
-/// the steps aborts the transaction and is returned.
+/// Runs `steps` in a transaction, again if it conflicts with another client's change, up to a
+/// bound. An error of the steps aborts the transaction and is returned.
 ///
 /// # Errors
 ///
-/// Those of the steps and of xenstored; `EBUSY` if others always got in between.
+/// Those of the steps and of xenstored; `EBUSY` if each try conflicted.
 pub fn transact<T, E: From<Error>>(
     mut steps: impl FnMut(&Transaction) -> Result<T, E>,
 ) -> Result<T, E> {

@@ -3,6 +3,7 @@
 //! Values read from the xenstore, and what can be wrong with them.
 
 use core::ptr::NonNull;
+
 use kernel::prelude::*;
 use xen_ring::xenstore::number;
 
@@ -11,9 +12,9 @@ use xen_ring::xenstore::number;
 pub enum Problem {
     /// There is no such key.
     Missing,
-    /// The value is not what it has to be, such as a number in range.
+    /// The value cannot be parsed, or is out of range.
     Malformed,
-    /// The xenstore said no, or could not be asked.
+    /// The xenstore returned this error, or could not be reached.
     Store(Error),
 }
 
@@ -81,28 +82,31 @@ impl core::fmt::Debug for StoreError {
 ///
 /// # Invariants
 ///
-/// `bytes` is an allocation by `kmalloc` that is owned by this and valid for `len` bytes.
+/// `bytes` is an allocation of `kmalloc` that this value owns, valid for reads of `len` bytes.
 pub struct Value {
     bytes: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: Owned, immutable memory.
+// SAFETY: By the type invariant the memory is owned; any task may free it.
 unsafe impl Send for Value {}
-// SAFETY: As above.
+// SAFETY: The memory does not change.
 unsafe impl Sync for Value {}
 
 impl Value {
     /// # Safety
     ///
-    /// `bytes` is from `kmalloc`, valid for `len` bytes, and nobody else's.
+    /// `bytes` is an allocation of `kmalloc`, valid for reads of `len` bytes, whose ownership is
+    /// passed on.
     pub(super) unsafe fn from_raw(bytes: NonNull<u8>, len: usize) -> Self {
+        // INVARIANT: By the requirements of this function.
         Self { bytes, len }
     }
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant `bytes` is valid for reads of `len` bytes as long as
+        // `self`; nothing writes there.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 }
@@ -115,7 +119,7 @@ impl AsRef<[u8]> for Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant `bytes` is an owned allocation of `kmalloc`.
         unsafe { kernel::bindings::kfree(self.bytes.as_ptr().cast()) }
     }
 }
@@ -140,6 +144,15 @@ macro_rules! numbers {
 }
 
 numbers!(u8, u16, u32, u64);
+
+/// A number in any of the bases of C's source, as the C driver reads it with `%i`.
+pub struct Integer(pub u32);
+
+impl FromStore for Integer {
+    fn from_store(bytes: &[u8]) -> Option<Self> {
+        number::integer(bytes)?.try_into().ok().map(Self)
+    }
+}
 
 /// A feature flag: zero is off, any other number on.
 impl FromStore for bool {

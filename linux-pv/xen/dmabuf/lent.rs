@@ -2,46 +2,66 @@
 
 //! Granting another driver's buffer to a domain.
 
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::dmabuf::{Attachment, Direction, DmaBuf, FrameDevice, Mapping};
-use kernel_ext::module::OwnModule;
-use xen_bindings as bindings;
-use xen_devfile::dmabuf::{are_pages, pages, Segment};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
 
-use super::retired::retire;
-use crate::debug;
-use crate::domain::DomId;
-use crate::grant::{Access, GrantRefNumber, GrantRefs, LoanedGrant};
-use crate::page::Gfn;
+use kernel_ext::dmabuf::{
+    Attachment,
+    Direction,
+    DmaBuf,
+    FrameDevice,
+    Mapping, //
+};
+
+use xen_bindings as bindings;
+
+use xen_devfile::dmabuf::{
+    are_pages,
+    pages,
+    Segment, //
+};
+
+use crate::{
+    debug,
+    domain::DomId,
+    grant::{
+        Access,
+        GrantRefNumber,
+        GrantRefs,
+        Lent,
+        LoanedGrant,
+        Retirable, //
+    },
+    page::Gfn, //
+};
 
 /// Most references that are reserved in one go.
 const AT_ONCE: usize = 1024;
 
-/// A buffer of another driver's whose pages a domain may access. Dropped, that ends; while the domain has a page of it
-/// mapped even then, the buffer stays attached and mapped, so that its exporter, who knows nothing of grants, cannot
-/// use the memory for anything else, and ending it is tried again every second.
-pub struct LentBuffer(Option<KBox<Lent>>);
+/// A buffer of another driver's whose pages a domain may access. Dropped, that ends; while the
+/// domain has a page of it mapped even then, the buffer stays attached and mapped, so that its
+/// exporter, who knows nothing of grants, cannot use the memory for anything else, and ending it is
+/// tried again every second.
+pub struct LentBuffer(Option<Retirable<Pages>>);
 
 /// The buffer itself.
-pub(super) struct Lent {
+struct Pages {
     /// One for each page, until it has ended.
     grants: KVVec<Option<LoanedGrant>>,
     mapping: Mapping<Arc<FrameDevice>>,
-    /// Taken when it is retired, since it is this module's code that tries again.
-    module: Option<OwnModule>,
-    /// The next of those that are retired.
-    pub(super) next: Option<KBox<Lent>>,
 }
 
 impl LentBuffer {
-    /// Grants a buffer that has so many pages. May sleep; not with the buffer's reservation lock held.
+    /// Grants a buffer that has so many pages. May sleep; not with the buffer's reservation lock
+    /// held.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it has not as many pages, or not of memory; `ENOSPC` if the grant table is full; whatever its
-    /// exporter has to say against it.
+    /// `EINVAL` if it has not as many pages, or not of memory; `ENOSPC` if the grant table is full;
+    /// whatever its exporter has to say against it.
     pub fn new(
         buffer: DmaBuf,
         device: Arc<FrameDevice>,
@@ -59,14 +79,9 @@ impl LentBuffer {
         let grants = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         let mapping = Attachment::new(buffer, device)?.map(direction)?;
         debug::LENT_BUFFERS.add(1);
-        let lent = Lent {
-            grants,
-            mapping,
-            module: None,
-            next: None,
-        };
+        let lent = Pages { grants, mapping };
         // From here on dropping it ends what has begun.
-        let mut this = Self(Some(KBox::new(lent, GFP_KERNEL_ACCOUNT)?));
+        let mut this = Self(Some(Retirable::new(lent)?));
         this.0.as_mut().ok_or(EINVAL)?.grant(count, to, access)?;
         Ok(this)
     }
@@ -83,7 +98,7 @@ impl LentBuffer {
     }
 }
 
-impl Lent {
+impl Pages {
     fn grant(&mut self, count: usize, to: DomId, access: Access) -> Result {
         let segments = self.mapping.segments().map(|segment| Segment {
             address: segment.address,
@@ -108,21 +123,16 @@ impl Lent {
             let free = refs.claim().ok_or(ENOSPC)?;
             // SAFETY: The page is valid.
             let frame = unsafe { Gfn::of(page) };
-            // SAFETY: It is a page of a buffer that is mapped, and stays so until all its grants have ended. Whoever
-            // has the buffer has it to share it as a whole.
+            // SAFETY: It is a page of a buffer that is mapped, and stays so until all its grants
+            // have ended. All of a dma-buf's memory is for sharing.
             let grant = unsafe { free.lend(frame, to, access) };
             self.grants.push(Some(grant), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }
 
-    /// Keeps this module loaded as long as this exists.
-    pub(super) fn keep_module(&mut self) {
-        self.module = Some(OwnModule::get());
-    }
-
     /// Ends the grants that can be ended, and returns how many are left.
-    pub(super) fn end(&mut self) -> usize {
+    fn end(&mut self) -> usize {
         let mut left = 0;
         for slot in self.grants.iter_mut() {
             let Some(grant) = slot.take() else {
@@ -135,7 +145,13 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Lent for Pages {
+    fn try_end(&mut self) -> bool {
+        self.end() == 0
+    }
+}
+
+impl Drop for Pages {
     fn drop(&mut self) {
         debug::LENT_BUFFERS.sub(1);
     }
@@ -149,7 +165,7 @@ impl Drop for LentBuffer {
         let left = lent.end();
         if left != 0 {
             debug::DEFERRED.add(left);
-            retire(lent);
+            lent.retire();
         }
     }
 }

@@ -3,16 +3,31 @@
 //! Event channels of no device: made for a user program, which does with them what it likes.
 
 use core::mem::ManuallyDrop;
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::ffi::{c_int, c_void};
-use kernel::prelude::*;
-use xen_abi::event_channel::{self as abi, op};
-use xen_abi::xen::domid;
+
+use kernel::{
+    bindings as k,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*, //
+};
+
+use xen_abi::{
+    event_channel::{
+        self as abi,
+        op, //
+    },
+    xen::domid, //
+};
+
 use xen_bindings as bindings;
 
-use crate::debug;
-use crate::domain::DomId;
+use crate::{
+    debug,
+    domain::DomId, //
+};
 
 kernel::sync::global_lock! {
     // SAFETY: `init` is called before the module's symbols can be used.
@@ -31,7 +46,8 @@ pub fn limit() -> u32 {
     unsafe { bindings::xen_evtchn_nr_channels() }
 }
 
-/// An event channel's port that has no handler yet. Dropped, it is closed, unless it is a static one.
+/// An event channel's port that has no handler yet. Dropped, it is closed, unless it is a static
+/// one.
 pub struct Port {
     number: u32,
     /// It was there before this value and stays after it.
@@ -73,8 +89,8 @@ impl Port {
         Ok(Self::fresh(args.port))
     }
 
-    /// A port that whoever made this domain has set up, and that is never closed. Whether there is one,
-    /// and whether it is free, only shows when it gets a handler.
+    /// A port that the toolstack has set up for this domain, and that is never closed. It is not
+    /// checked before the port gets a handler whether it exists and is free.
     pub fn established(number: u32) -> Self {
         Self {
             number,
@@ -94,16 +110,17 @@ impl Port {
         self.number
     }
 
-    /// Binds it to an interrupt handler, and returns the interrupt. Whether that succeeds or not, closing
-    /// the port is no longer up to this value.
+    /// Binds it to an interrupt handler, and returns the interrupt. Whether that succeeds or not,
+    /// closing the port is no longer up to this value.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody in this kernel has the port.
+    /// `EBUSY` if the port has a handler in this kernel.
     ///
     /// # Safety
     ///
-    /// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler` needs it.
+    /// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler`
+    /// needs it.
     pub(super) unsafe fn bind(
         self,
         handler: k::irq_handler_t,
@@ -111,28 +128,28 @@ impl Port {
         cookie: *mut c_void,
     ) -> Result<u32> {
         let number = self.number;
-        // The number of a static port is the program's word. Binding a port that has a handler would
-        // share the interrupt, and undoing that would close the port of whoever was there first. So look
-        // first, one at a time.
+        // The number of a static port is from a process. Binding a port that has a handler would
+        // share the interrupt, and undoing that would close the port of its first user. So this is
+        // checked first, one port at a time.
         let _one = ADOPTING.lock();
         if self.is_static && is_bound(number) {
             return Err(EBUSY);
         }
-        // SAFETY: Takes any port number. On failure the port is still ours, in all cases but one for
-        // want of memory, where closing it a second time does nothing.
+        // SAFETY: The function takes any port number. On failure the port is still owned by `self`,
+        // in all cases but one of `ENOMEM`, where closing it a second time does nothing.
         to_result(unsafe { bindings::bind_evtchn_to_irq_lateeoi(number) })?;
         let this = ManuallyDrop::new(self);
-        // From here on the interrupt owns the port. It is counted before it has a handler, so that it is
-        // known as static should the next step fail.
+        // From here on the interrupt owns the port. It is counted before it has a handler, so that
+        // it is known as static should the next step fail.
         // SAFETY: Takes any port number; this one is bound, by us alone.
         let counted = unsafe { bindings::evtchn_make_refcounted(number, this.is_static) };
         let counted = to_result(counted);
-        // Others may want to hear of the port's events too, which takes a share in what is counted. Only then: a share
-        // in what is not would be an error.
+        // Observers of the port need a reference to it, and only a port that is counted may have
+        // references.
         let first_share = counted.as_ref().ok().map(|()| SharedPort(number));
         let flags = first_share.as_ref().map_or(0, |_| k::IRQF_SHARED);
-        // SAFETY: By the requirements of this function. On failure the interrupt is as it was before if it is
-        // shared, or else unbound.
+        // SAFETY: By the requirements of this function. On failure the interrupt is as it was
+        // before if it is shared, or else unbound.
         let irq = unsafe { request(number, handler, flags, name, cookie) };
         // With the handler's share the first one is one too many; without it, this closes the port.
         drop(first_share);
@@ -142,13 +159,13 @@ impl Port {
     }
 }
 
-/// Binds a handler to a port that is bound to an interrupt, which gets a share in the port if `flags` has
-/// `IRQF_SHARED`.
+/// Binds a handler to a port that is bound to an interrupt; the handler gets a reference to the
+/// port if `flags` has `IRQF_SHARED`.
 ///
 /// # Safety
 ///
-/// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler` needs it. The port is
-/// counted if the interrupt is to be shared.
+/// On success, `name` and `cookie` stay valid until [`unbind`](super::unbind), as `handler` needs
+/// it. The port is counted if the interrupt is to be shared.
 pub(super) unsafe fn request(
     port: u32,
     handler: k::irq_handler_t,
@@ -181,7 +198,7 @@ impl Drop for Port {
     }
 }
 
-/// A share in a port that some program has bound: while it exists the port is not closed.
+/// A reference to a port that a process has bound. The port is not closed while this exists.
 pub struct SharedPort(u32);
 
 impl SharedPort {
@@ -201,7 +218,8 @@ impl SharedPort {
         self.0
     }
 
-    /// The domain that the other end of a channel between domains belongs to. `None` for other kinds of port.
+    /// The domain that the other end of a channel between domains belongs to. `None` for other
+    /// kinds of port.
     pub fn leads_to(&self) -> Result<Option<DomId>> {
         let mut args = abi::Status {
             dom: domid::SELF,
@@ -223,7 +241,7 @@ impl SharedPort {
 
 impl Drop for SharedPort {
     fn drop(&mut self) {
-        // SAFETY: The share was got from the kernel and is given back once.
+        // SAFETY: This value owns a reference of the kernel's, which is put once.
         unsafe { bindings::evtchn_put(self.0) };
     }
 }
@@ -234,8 +252,8 @@ fn is_bound(port: u32) -> bool {
 }
 
 fn event_channel_op<T: FromBytes + IntoBytes>(command: u32, args: &mut T) -> Result {
-    // SAFETY: Each command's structure belongs to it (callers of this function are all above), and any
-    // bytes that the hypervisor writes there are a valid value.
+    // SAFETY: Each command's structure belongs to it (callers of this function are all above), and
+    // any bytes that the hypervisor writes there are a valid value.
     to_result(unsafe {
         bindings::xen_rs_event_channel_op(command as c_int, core::ptr::from_mut(args).cast())
     })

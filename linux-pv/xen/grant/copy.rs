@@ -2,28 +2,43 @@
 
 //! Having the hypervisor copy between grants and a program's memory.
 
-use core::{mem, ptr};
+use core::{
+    mem,
+    ptr, //
+};
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use xen_abi::grant_table::op::copy_flag;
-use xen_abi::grant_table::status;
-use xen_abi::xen::domid;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+use xen_abi::{
+    grant_table::{
+        op::copy_flag,
+        status, //
+    },
+    xen::domid, //
+};
+
 use xen_bindings as bindings;
-use xen_devfile::copy::{Piece, Side};
+
+use xen_devfile::copy::{
+    Piece,
+    Side, //
+};
 
 use crate::page::Gfn;
 
 /// Pieces that are copied in one go.
 const BATCH: usize = 16;
 
-/// Pages of the program's that stay where they are.
+/// Pinned pages of the current process.
 ///
 /// # Invariants
 ///
-/// The first `count` of `pages` were pinned, for writing if `writable`, and not unpinned.
+/// The first `count` of `pages` are pinned, for writing if `writable`.
 struct Pins {
     pages: [*mut k::page; BATCH],
     count: usize,
@@ -48,7 +63,7 @@ impl Pins {
         let place = self.pages.get_mut(self.count).ok_or(ENOSPC)?;
         let flags = if self.writable { k::FOLL_WRITE } else { 0 };
         let at = address & !(PAGE_SIZE - 1);
-        // SAFETY: There is room for one page.
+        // SAFETY: `place` is valid for writes of one pointer.
         let pinned = unsafe { k::pin_user_pages_fast(at, 1, flags, place) };
         to_result(pinned)?;
         if pinned != 1 {
@@ -60,12 +75,12 @@ impl Pins {
         Ok(unsafe { Gfn::of(*place) }.0)
     }
 
-    /// Lets go of all. What could be written to counts as changed.
+    /// Unpins all pages; writable ones become dirty.
     fn unpin(&mut self) {
         if self.count > 0 {
-            // INVARIANT: None is left.
+            // INVARIANT: No page counts as pinned any more.
             let count = mem::take(&mut self.count);
-            // SAFETY: By the type invariant.
+            // SAFETY: By the type invariant the first `count` pages are pinned.
             unsafe {
                 k::unpin_user_pages_dirty_lock(self.pages.as_mut_ptr(), count, self.writable)
             };
@@ -148,13 +163,15 @@ impl CopyBatch {
         Ok(())
     }
 
-    /// Makes the copies, and tells of each that failed its tag and the hypervisor's status. May sleep.
+    /// Makes the copies, and tells of each that failed its tag and the hypervisor's status. May
+    /// sleep.
     pub fn run(&mut self, mut failed: impl FnMut(usize, i16) -> Result) -> Result {
         let count = self.count;
         let operations = self.operations.get_mut(..count).unwrap_or_default();
         if !operations.is_empty() {
-            // SAFETY: There are as many. Each is between a grant, which is the other domain's to lose, and
-            // another or a pinned page of the program's, which may be written to if it is.
+            // SAFETY: There are as many. Each is between a grant, which is the other domain's to
+            // lose, and another or a pinned page of the program's, which may be written to if it
+            // is.
             unsafe { bindings::gnttab_batch_copy(operations.as_mut_ptr(), count as u32) };
         }
         let mut result = Ok(());

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other domains' grants, mapped at pages of ours for devices.
+//! Grants of other domains, mapped at pages of this kernel for devices.
 
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
 use kernel_ext::dmabuf::Pages;
 
-use super::mapped::{Mapped, Purpose};
-use super::ForeignGrant;
+use super::{
+    mapped::{
+        Mapped,
+        Purpose, //
+    },
+    ForeignGrant, //
+};
 
-/// Grants that are mapped for reading and writing, for devices and all who share the pages with them. Dropped, they
-/// are unmapped: at once, or when nobody uses the pages any more.
+/// Grants that are mapped for reading and writing, for devices and all who share the pages with
+/// them. Dropping it unmaps them: at once, or when there are no other references to the pages.
 ///
 /// # Invariants
 ///
@@ -22,8 +30,8 @@ impl DeviceGrants {
     ///
     /// # Errors
     ///
-    /// Those of `grants`; `EINVAL` if one of them cannot be mapped, and always in PV domains: there a device that is given such a page
-    /// does not find the other domain's.
+    /// Those of `grants`; `EINVAL` if one of them cannot be mapped, and always in PV domains: there
+    /// a device that is given such a page does not find the other domain's.
     pub fn map(grants: impl ExactSizeIterator<Item = Result<ForeignGrant>>) -> Result<Self> {
         // Dropped if mapping fails, for some may have been mapped.
         let this = Self(Mapped::new(grants)?);
@@ -35,8 +43,8 @@ impl DeviceGrants {
 
     /// The pages that they are mapped at.
     pub fn pages(&self) -> Pages<'_> {
-        // SAFETY: They are ours and not in high memory. The grants are mapped there until this is dropped, and what
-        // is in use even then is unmapped later.
+        // SAFETY: The pages are owned and not in high memory. The grants are mapped there until
+        // this is dropped, and what is in use even then is unmapped later.
         unsafe { Pages::new(self.0.pages()) }
     }
 }

@@ -1,29 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other domains' grants, mapped at pages of ours: what the hypervisor is asked for, and how it ends.
+//! Grants of other domains, mapped at pages of this kernel: mapping and unmapping.
 //!
-//! Pages that somebody uses (I/O that is under way) cannot be unmapped at once. The kernel tries again until
-//! nobody does, and calls back; until then the [`Mapped`] has a share in itself. What could not be unmapped
-//! is never used again.
+//! Pages with references (I/O in progress) cannot be unmapped at once. The kernel tries again until
+//! there are none, and calls back; until then the [`Mapped`] has a reference to itself. Pages that
+//! could not be unmapped are never used again.
 
-use core::slice;
+use core::{
+    ops::Range,
+    slice, //
+};
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::new_mutex;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, AtomicType, Full, Relaxed, Release};
-use kernel::sync::{Arc, Mutex};
-use kernel::types::Opaque;
+use kernel::{
+    bindings as k,
+    error::to_result,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            AtomicFlag,
+            AtomicType,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    types::Opaque, //
+};
+
 use kernel_ext::module::OwnModule;
-use xen_abi::grant_table::op::map_flag;
-use xen_abi::grant_table::status;
+
+use xen_abi::grant_table::{
+    op::map_flag,
+    status, //
+};
+
 use xen_bindings as bindings;
 
-use super::operations::{Map, Operations, Unmap, NO_HANDLE};
-use crate::domain;
-use crate::event::port::SharedPort;
+use crate::{
+    domain,
+    event::port::SharedPort, //
+};
+
+use super::{
+    operations::{
+        Map,
+        Operations,
+        Unmap,
+        NO_HANDLE, //
+    },
+    part::Part, //
+};
 
 /// A grant of another domain's.
 #[derive(Clone, Copy)]
@@ -49,7 +81,8 @@ enum MapPhase {
     Ended,
 }
 
-// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to it.
+// SAFETY: The enumeration has the size and alignment of an `i32`, and is round-trip transmutable to
+// it.
 unsafe impl AtomicType for MapPhase {
     type Repr = i32;
 }
@@ -59,8 +92,8 @@ unsafe impl AtomicType for MapPhase {
 pub(crate) enum Purpose {
     /// A program reads.
     Reading,
-    /// A program reads and writes; devices too, which in auto-translated domains see whatever pages the domain has. (Xen
-    /// refuses to map for devices by name there.)
+    /// A program reads and writes; devices too, which in auto-translated domains see whatever pages
+    /// the domain has. (Xen refuses to map for devices by name there.)
     Writing,
 }
 
@@ -73,18 +106,24 @@ impl Purpose {
     }
 }
 
-/// Grants that are mapped at pages of ours, at most once.
+/// Grants that are mapped at pages of this kernel, at most once.
 ///
 /// # Invariants
 ///
-/// - What maps and unmaps in `operations`, and `queue`, are used by whoever has the right to: [`map`](Self::map), which is
-///   called once, before `phase` is `Live`; then whoever changes `phase` from `Live` to `Ended`, and the kernel after that.
+/// `queue` and the map and unmap operations of `operations` have one user at a time:
+/// [`map`](Self::map), which is called once, while `phase` is `New`; while it is `Live`, who holds
+/// `unmapping`; then the caller of [`unmap`](Self::unmap) that changes it to `Ended`; then the
+/// kernel, until it calls [`done`].
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapped {
     operations: Operations,
     /// The request to unmap, while the kernel has it.
     queue: Opaque<bindings::gntab_unmap_queue_data>,
     phase: Atomic<MapPhase>,
+    /// Held while the grants are being unmapped, so that whoever asks for that too, because page
+    /// table entries are about to change, does not go on before it is done.
+    #[pin]
+    unmapping: Mutex<()>,
     writable: AtomicFlag,
     /// A byte that is cleared before the grants are unmapped.
     clear: Atomic<usize>,
@@ -93,9 +132,10 @@ pub(crate) struct Mapped {
     event: Mutex<Option<SharedPort>>,
 }
 
-// SAFETY: By the type invariants what is not atomic is used by one at a time; the pages are owned.
+// SAFETY: The pages are owned, and any task may free them; `event` is `Send`.
 unsafe impl Send for Mapped {}
-// SAFETY: As above.
+// SAFETY: By the type invariant `queue` and the operations have one user at a time. The other
+// fields are atomic, `Sync`, or do not change.
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
@@ -113,6 +153,7 @@ impl Mapped {
                 operations,
                 queue: Opaque::zeroed(),
                 phase: Atomic::new(MapPhase::New),
+                unmapping <- new_mutex!((), "xen::mapped unmapping"),
                 writable: AtomicFlag::new(false),
                 clear: Atomic::new(NOTHING),
                 event <- new_mutex!(None, "xen::mapped event"),
@@ -130,11 +171,13 @@ impl Mapped {
     ///
     /// # Safety
     ///
-    /// Whoever calls this has the right to use them, by the type invariant, and does not have them already.
+    /// The caller is the user of the operations, by the type invariant, and has no other reference
+    /// to those that map.
     #[allow(clippy::mut_from_ref)]
     unsafe fn maps(&self) -> &mut [Map] {
         let (maps, count) = (self.operations.maps(), self.operations.mappings());
-        // SAFETY: There are as many, and by the requirement of this function nobody else uses them.
+        // SAFETY: `Operations` has `mappings()` operations there, as long as `self`. By the
+        // requirement of this function this is the only reference to them.
         unsafe { slice::from_raw_parts_mut(maps, count) }
     }
 
@@ -142,11 +185,13 @@ impl Mapped {
     ///
     /// # Safety
     ///
-    /// As for [`maps`](Self::maps).
+    /// The caller is the user of the operations, by the type invariant, and has no other reference
+    /// to those that unmap.
     #[allow(clippy::mut_from_ref)]
     unsafe fn unmaps(&self) -> &mut [Unmap] {
         let (unmaps, count) = (self.operations.unmaps(), self.operations.mappings());
-        // SAFETY: As above.
+        // SAFETY: `Operations` has `mappings()` operations there, as long as `self`. By the
+        // requirement of this function this is the only reference to them.
         unsafe { slice::from_raw_parts_mut(unmaps, count) }
     }
 
@@ -168,7 +213,7 @@ impl Mapped {
         self.operations.pages()
     }
 
-    /// The same for functions of C that do not change the array.
+    /// The pages, for C functions that do not change the array.
     pub(crate) fn pages_ptr(&self) -> *mut *mut k::page {
         self.pages().as_ptr().cast_mut()
     }
@@ -178,9 +223,21 @@ impl Mapped {
         self.pages().get(index).copied()
     }
 
-    /// Maps the grants at the pages and, in a PV domain, also at page table entries: `entries` is called there to set
-    /// `host_addr` of each operation to the machine address of an entry. If some grants could not be mapped, those that
-    /// were have to be [unmapped](Self::unmap) all the same. May sleep.
+    /// Some grants could not be unmapped, so the pages are never used again.
+    #[cold]
+    pub(super) fn lose_pages(&self, left: usize) {
+        self.operations.lose_pages();
+        pr_err!(
+            "{} grants could not be unmapped, {} pages are lost\n",
+            left,
+            self.count()
+        );
+    }
+
+    /// Maps the grants at the pages and, in a PV domain, also at page table entries: `entries` is
+    /// called there to set `host_addr` of each operation to the machine address of an entry. If
+    /// some grants could not be mapped, those that were have to be [unmapped](Self::unmap) all the
+    /// same. May sleep.
     ///
     /// # Errors
     ///
@@ -188,8 +245,8 @@ impl Mapped {
     ///
     /// # Safety
     ///
-    /// To be called once. The page table entries are empty, and do not go before the grants are unmapped or
-    /// the address space has gone.
+    /// To be called once. The page table entries are empty, and do not go before the grants are
+    /// unmapped or the address space has gone.
     pub(crate) unsafe fn map(
         &self,
         purpose: Purpose,
@@ -198,7 +255,8 @@ impl Mapped {
         let flags = purpose.flags();
         let writable = purpose != Purpose::Reading;
         self.writable.store(writable, Relaxed);
-        // SAFETY: By the requirement of this function and the type invariant nobody else uses them.
+        // SAFETY: By the requirement of this function this is the only call, and `phase` is `New`,
+        // so by the type invariant this function is the user of the operations.
         let (maps, unmaps) = unsafe { (self.maps(), self.unmaps()) };
         let (asked, kernel) = parts(maps, self.count());
         for (operation, page) in asked.iter_mut().zip(self.pages()) {
@@ -212,18 +270,20 @@ impl Mapped {
             }
             entries(asked)?;
             for operation in asked {
-                // The bit is the first of those left to the guest, by which a special mapping is known.
+                // The bit is the first of those left to the guest, by which a special mapping is
+                // known.
                 operation.flags |= map_flag::APPLICATION_MAP | map_flag::CONTAINS_PTE | 1 << 16;
             }
         }
         let (asked, kernel) = pointers(maps, self.count());
-        // SAFETY: There are as many of each. The kernel maps the grants at pages of ours that have no memory
-        // and, as required, at empty page table entries.
+        // SAFETY: There are `count` operations and pages, and as many operations of the kernel
+        // unless `kernel` is null. The pages are owned and have no memory; by the requirement of
+        // this function the page table entries are empty.
         let result = to_result(unsafe {
             bindings::gnttab_map_refs(asked, kernel, self.pages_ptr(), self.count() as u32)
         });
         let all = note(maps, unmaps);
-        // INVARIANT: From here on the operations belong to whoever ends this.
+        // INVARIANT: The operations are not used any more here.
         self.phase.store(MapPhase::Live, Release);
         result?;
         if all {
@@ -233,18 +293,61 @@ impl Mapped {
         }
     }
 
-    /// Unmaps the grants, if they are mapped: at once, or when nobody uses the pages any more. May sleep, but
-    /// waits for no I/O.
+    /// Unmaps the grants, if they are mapped: at once, or when there are no other references to the
+    /// pages. If another task is doing that, waits for it. May sleep, but waits for no I/O.
     pub(crate) fn unmap(self: &Arc<Self>) {
+        let _unmapping = self.unmapping.lock();
+        self.unmap_all();
+    }
+
+    /// Unmaps `count` grants from number `first` on, as [`unmap`](Self::unmap) does: the page table
+    /// entries of these are about to change. If there is no memory for that, unmaps all.
+    pub(crate) fn unmap_part(self: &Arc<Self>, first: usize, count: usize) {
+        let _unmapping = self.unmapping.lock();
+        if self.phase.load(Acquire) != MapPhase::Live {
+            return;
+        }
+        if count >= self.count() {
+            return self.unmap_all();
+        }
+        let Ok(part) = Part::new(self, first, count) else {
+            return self.unmap_all();
+        };
+        self.clear_byte(first..first + count);
+        self.take_part(part, first, count);
+    }
+
+    /// Moves the operations that unmap a part to a request of their own, and makes that. With
+    /// `unmapping` held, while the grants are mapped.
+    fn take_part(&self, mut part: KBox<Part>, first: usize, count: usize) {
+        // SAFETY: `unmapping` is held and `phase` is `Live`, so by the type invariant this function
+        // is the user of the operations.
+        let unmaps = unsafe { self.unmaps() };
+        let (asked, kernel) = parts(unmaps, self.count());
+        for half in [asked, kernel] {
+            for unmap in half.iter_mut().skip(first).take(count) {
+                part.push(*unmap);
+                // They are not made a second time.
+                unmap.handle = NO_HANDLE;
+            }
+        }
+        // SAFETY: The operations were moved there.
+        unsafe { part.start() };
+    }
+
+    /// Unmaps what is mapped. With `unmapping` held.
+    fn unmap_all(self: &Arc<Self>) {
         let first = self.phase.cmpxchg(MapPhase::Live, MapPhase::Ended, Full);
         if first.is_err() {
             return;
         }
-        self.clear_byte();
-        // SAFETY: By the type invariant this is now the only user of the operations, up to the call below.
+        self.clear_byte(0..self.count());
+        // SAFETY: `phase` was changed from `Live` to `Ended` above, so by the type invariant this
+        // function is the user of the operations, until the call below.
         let (asked, kernel) = pointers(unsafe { self.unmaps() }, self.count());
         let queue = self.queue.get();
-        // SAFETY: As above. Zeroes are what the kernel makes the rest of itself.
+        // SAFETY: By the type invariant this function is also the user of `queue`. The other fields
+        // are zero, and initialised by the call below.
         unsafe {
             (*queue).unmap_ops = asked;
             (*queue).kunmap_ops = kernel;
@@ -254,27 +357,31 @@ impl Mapped {
             (*queue).data = Arc::into_raw(self.clone()).cast_mut().cast();
         }
         OwnModule::get().leave();
-        // SAFETY: What the request points at is part of this value, in which `data` has a share; the kernel
-        // uses it until it calls back.
+        // SAFETY: `queue`, the operations and the pages are part of this value, to which `data`
+        // owns a reference that `done` takes.
         unsafe { bindings::gnttab_unmap_refs_async(queue) };
     }
 
-    fn clear_byte(&self) {
-        let clear = self.clear.xchg(NOTHING, Relaxed);
-        if clear == NOTHING || !self.writable.load(Relaxed) {
+    /// Clears the byte that is to be cleared, if it is in these grants.
+    fn clear_byte(&self, grants: Range<usize>) {
+        let clear = self.clear.load(Relaxed);
+        let index = clear / PAGE_SIZE;
+        if clear == NOTHING || !grants.contains(&index) || !self.writable.load(Relaxed) {
             return;
         }
-        let index = clear / PAGE_SIZE;
+        self.clear.store(NOTHING, Relaxed);
         let kernel = if domain::is_pv() { self.count() } else { 0 };
-        // SAFETY: By the type invariant this is the only user of the operations.
+        // SAFETY: The callers hold `unmapping`, are the user of the operations and have no
+        // reference to them.
         let kernel = unsafe { self.unmaps() }.get(kernel + index);
-        // Only where there is something: a grant that could not be mapped has no memory behind its page.
+        // Only where there is something: a grant that could not be mapped has no memory behind its
+        // page.
         let is_mapped = kernel.is_some_and(|op| op.handle != NO_HANDLE);
         if let (Some(page), true) = (self.page(index), is_mapped) {
             // SAFETY: The page is valid and not in high memory.
             let at = unsafe { bindings::xen_rs_page_address(page) }.cast::<u8>();
-            // SAFETY: The offset is in the page, where the grant is mapped for writing. Another domain writes
-            // there too, so that nothing but a volatile access will do.
+            // SAFETY: The offset is in the page, where the grant is mapped for writing. Another
+            // domain writes there too, so that nothing but a volatile access will do.
             unsafe { at.add(clear % PAGE_SIZE).write_volatile(0) };
         }
     }
@@ -285,8 +392,14 @@ fn parts<T>(operations: &mut [T], count: usize) -> (&mut [T], &mut [T]) {
     operations.split_at_mut(count.min(operations.len()))
 }
 
+/// How many grants are still mapped that should not be.
+pub(super) fn count_left(unmaps: &[Unmap]) -> usize {
+    let stays = |op: &&Unmap| op.handle != NO_HANDLE && op.status != status::OKAY;
+    unmaps.iter().filter(stays).count()
+}
+
 /// The same for C, with null for none.
-fn pointers<T>(operations: &mut [T], count: usize) -> (*mut T, *mut T) {
+pub(super) fn pointers<T>(operations: &mut [T], count: usize) -> (*mut T, *mut T) {
     let (asked, kernel) = parts(operations, count);
     let kernel = if kernel.is_empty() {
         core::ptr::null_mut()
@@ -316,17 +429,11 @@ fn note(maps: &[Map], unmaps: &mut [Unmap]) -> bool {
 unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_data) {
     // SAFETY: `unmap` has made the data from an `Arc<Mapped>`, and left it to this function.
     let mapped = unsafe { Arc::from_raw((*queue).data.cast::<Mapped>()) };
-    // SAFETY: The kernel has given the operations back, and nobody else uses them after the end.
-    let unmaps: &[Unmap] = unsafe { mapped.unmaps() };
-    let stays = |op: &Unmap| op.handle != NO_HANDLE && op.status != status::OKAY;
-    let left = unmaps.iter().filter(|op| stays(op)).count();
+    // SAFETY: `phase` is `Ended`, and the kernel does not use the operations any more, so by the
+    // type invariant this function is their user.
+    let left = count_left(unsafe { mapped.unmaps() });
     if left != 0 {
-        mapped.operations.lose_pages();
-        pr_err!(
-            "{} grants could not be unmapped, {} pages are lost\n",
-            left,
-            mapped.count()
-        );
+        mapped.lose_pages(left);
     }
     drop(mapped);
     // SAFETY: `unmap` has left a reference for each request.
@@ -336,8 +443,8 @@ unsafe extern "C" fn done(_result: i32, queue: *mut bindings::gntab_unmap_queue_
 #[pinned_drop]
 impl PinnedDrop for Mapped {
     fn drop(self: Pin<&mut Self>) {
-        // Nothing is mapped: either nothing was, or the request to unmap has had a share in this until it was
-        // fulfilled. Who owns this sees to it that the request is made.
+        // Nothing is mapped: either nothing was, or the request to unmap had a reference to this
+        // value until it was completed. Each owner makes that request before it drops the value.
         let event = self.event.lock().take();
         if let Some(event) = event {
             event.notify();

@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the hypervisor is asked for to map grants and to unmap them, and the pages they are mapped at.
+//! What the hypervisor is asked for to map grants and to unmap them, and the pages they are mapped
+//! at.
 //!
-//! Several arrays, as the kernel's functions want them, in one piece of memory: many programs map one grant at a time, and
-//! then each piece of memory costs more than what is done with it.
+//! Several arrays, as the kernel's functions want them, in one piece of memory: many programs map
+//! one grant at a time, and then each piece of memory costs more than what is done with it.
 
 use core::ptr;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    prelude::*,
+    sync::atomic::{
+        AtomicFlag,
+        Relaxed, //
+    },
+};
+
 use xen_abi::grant_table::status;
 use xen_bindings as bindings;
 
+use crate::{
+    debug,
+    domain, //
+};
+
 use super::ForeignGrant;
-use crate::debug;
-use crate::domain;
 
 /// Maps a grant.
 pub(super) type Map = bindings::gnttab_map_grant_ref;
@@ -52,19 +62,21 @@ const fn words<T>() -> usize {
     size_of::<T>() / size_of::<Word>()
 }
 
-/// An operation of each kind for each grant, in PV domains twice (the second half is for the kernel's own mapping), and a page
-/// for each grant. Dropped, the pages go back to where they came from.
+/// An operation of each kind for each grant, in PV domains twice (the second half is for the
+/// kernel's own mapping), and a page for each grant. Dropped, the pages go back to where they came
+/// from.
 ///
 /// # Invariants
 ///
-/// - `memory` has room for `mappings` of [`Map`], then as many of [`Unmap`], then `count` pointers to pages, all of which are
-///   initialised. It does not move, and is only used by the pointers made of it here.
+/// - `memory` has room for `mappings` of [`Map`], then as many of [`Unmap`], then `count` pointers
+///   to pages, all of which are initialised. It does not move, and is only used by the pointers
+///   made of it here.
 /// - The pages came from `gnttab_alloc_pages`, and their array does not change.
 pub(super) struct Operations {
     memory: KVVec<Word>,
     mappings: usize,
     count: usize,
-    /// Something is still mapped at the pages, so nobody may have them.
+    /// Grants are still mapped at the pages, so they are never freed.
     lost: AtomicFlag,
 }
 
@@ -74,8 +86,8 @@ unsafe impl Send for Operations {}
 unsafe impl Sync for Operations {}
 
 impl Operations {
-    /// Memory for so many grants, and pages to map them at. The operations have the grants in them; they map nothing and unmap
-    /// nothing. May sleep.
+    /// Memory for so many grants, and pages to map them at. The operations have the grants in them;
+    /// they map nothing and unmap nothing. May sleep.
     ///
     /// # Errors
     ///

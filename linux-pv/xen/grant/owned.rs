@@ -2,20 +2,35 @@
 
 //! A grant and the page it owns.
 
-use core::mem::ManuallyDrop;
-use core::ptr;
+use core::{
+    mem::ManuallyDrop,
+    ptr, //
+};
+
 use kernel::prelude::*;
 use xen_bindings as bindings;
 
-use super::{Access, FreeRef, GrantRefNumber};
-use crate::debug;
-use crate::domain::DomId;
-use crate::page::GrantablePage;
+use crate::{
+    debug,
+    domain::DomId,
+    page::GrantablePage, //
+};
 
-/// A page shown to another domain.
+use super::{
+    Access,
+    FreeRef,
+    GrantRefNumber, //
+};
+
+/// A page granted to another domain.
 ///
 /// Dropping it ends the access and frees the page; if the peer still has the page mapped, page and
-/// reference are left to the kernel, which frees them when the peer has let go, trying every second.
+/// reference are passed to the kernel, which tries every second, and frees them when the peer has
+/// unmapped the page.
+///
+/// # Examples
+///
+/// The frontend in [`FrontendDriver`](crate::bus::FrontendDriver#examples) grants a page to read.
 ///
 /// # Invariants
 ///
@@ -47,7 +62,7 @@ impl Grant {
         Self { number, page }
     }
 
-    /// What to tell the peer.
+    /// The number of the reference, for the peer.
     #[inline]
     pub fn number(&self) -> GrantRefNumber {
         self.number
@@ -63,7 +78,7 @@ impl Grant {
     /// peer still has the page mapped.
     #[inline]
     pub fn try_revoke(self) -> Result<(FreeRef, GrantablePage), Grant> {
-        // SAFETY: By the type invariant the reference is ours and in use.
+        // SAFETY: By the type invariant the reference is owned and in use.
         if unsafe { bindings::gnttab_end_foreign_access_ref(self.number) } == 0 {
             return Err(self);
         }
@@ -72,11 +87,12 @@ impl Grant {
         Ok((FreeRef(number), page))
     }
 
-    /// Like [`try_revoke`](Self::try_revoke), but gives the reference back to the kernel, and does not
-    /// log a warning if the peer has the page mapped: for grants that it may well have, such as idle
-    /// persistent ones.
+    /// Like [`try_revoke`](Self::try_revoke), but gives the reference back to the kernel, and does
+    /// not log a warning if the peer has the page mapped: for grants that it may well have, such as
+    /// idle persistent ones.
     pub fn try_end(self) -> Result<GrantablePage, Grant> {
-        // SAFETY: By the type invariant the reference is ours and in use; on success it is freed.
+        // SAFETY: By the type invariant the reference is owned and in use. On success it is freed,
+        // and not used afterwards.
         if unsafe { bindings::gnttab_try_end_foreign_access(self.number) } == 0 {
             return Err(self);
         }
@@ -95,11 +111,13 @@ impl Grant {
 impl Drop for Grant {
     fn drop(&mut self) {
         debug::GRANT_REFS.sub(1);
-        // SAFETY: By the type invariant the reference is ours and in use; it is not used again.
+        // SAFETY: By the type invariant the reference is owned and in use; it is not used
+        // afterwards if this succeeds.
         if unsafe { bindings::gnttab_try_end_foreign_access(self.number) } == 0 {
             debug::DEFERRED.add(1);
-            // SAFETY: As above. The kernel takes a page reference of its own, beside the one that
-            // dropping the field puts right after this, so the page is freed when the peer lets go.
+            // SAFETY: The reference is still in use, and is not used afterwards. The kernel gets a
+            // reference to the page, which is put when the peer has unmapped it; the one of the
+            // field is put right after this.
             unsafe { bindings::gnttab_end_foreign_access(self.number, ptr::null_mut()) };
         }
     }

@@ -3,12 +3,21 @@
 //! Persistent grants: pages that stay granted between uses, so that neither side pays for granting
 //! and mapping each time. Data is copied in and out instead.
 
-use kernel::alloc::Flags;
-use kernel::prelude::*;
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
 
-use super::{Access, Grant, GrantRefs};
-use crate::domain::DomId;
-use crate::page::GrantablePage;
+use crate::{
+    domain::DomId,
+    page::GrantablePage, //
+};
+
+use super::{
+    Access,
+    Grant,
+    GrantRefs, //
+};
 
 /// Why a pool had no grant to give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,8 +31,8 @@ pub enum PoolEmpty {
 }
 
 /// A bounded pool of grants to one domain, used last in, first out: what was used most recently is
-/// still in the caches and mapped by the peer, and what nobody needs collects at the other end, where
-/// [`take_idle`](Self::take_idle) finds it.
+/// still in the caches and mapped by the peer, and what is not needed collects at the other end,
+/// where [`take_idle`](Self::take_idle) finds it.
 ///
 /// The pool starts empty and grows as grants are asked for. It is not locked; it belongs under the
 /// lock of its ring.
@@ -82,9 +91,16 @@ impl GrantPool {
     /// Puts a grant back for the next user.
     #[inline]
     pub fn put(&mut self, grant: Grant) {
-        // The capacity is the bound, so there is room for every grant of this pool. A grant from
-        // somewhere else that did not fit would just be ended.
-        let _ = self.idle.push_within_capacity(grant);
+        // The capacity is the bound, so there is room for every grant of this pool.
+        if let Err(surplus) = self.idle.push_within_capacity(grant) {
+            Self::end_surplus(surplus.0);
+        }
+    }
+
+    /// Ends a grant from somewhere else, for which there is no room.
+    #[cold]
+    fn end_surplus(grant: Grant) {
+        drop(grant);
     }
 
     /// A grant that was taken does not come back: its owner revokes or drops it.
@@ -107,10 +123,10 @@ impl GrantPool {
         self.bound
     }
 
-    /// Takes out up to `most` grants that nobody has needed since the previous call, the longest
+    /// Takes out up to `most` grants that were not needed since the previous call, the longest
     /// unused ones, for the caller to drop outside of the ring's lock. To be called at an interval
-    /// that the driver regards as idle, say every ten seconds. `into` should have capacity for them;
-    /// nothing is allocated.
+    /// that the driver regards as idle, say every ten seconds. `into` should have capacity for
+    /// them; nothing is allocated.
     pub fn take_idle(&mut self, most: usize, into: &mut KVec<Grant>) {
         let room = into.capacity() - into.len();
         let count = self.never_needed.min(most).min(room);
@@ -124,8 +140,8 @@ impl GrantPool {
         self.never_needed = self.idle.len();
     }
 
-    /// Takes in grants again that [`take_idle`](Self::take_idle) took out, because the peer still has
-    /// them mapped, as those that will be used last. Drops what there is no room for.
+    /// Takes in grants again that [`take_idle`](Self::take_idle) took out, because the peer still
+    /// has them mapped, as those that will be used last. Drops what there is no room for.
     pub fn take_in(&mut self, grants: &mut KVec<Grant>) {
         let mut count = 0;
         while let Some(grant) = grants.pop() {

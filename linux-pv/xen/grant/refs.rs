@@ -3,21 +3,35 @@
 //! Unused grant references: reserved stocks of them, and single ones.
 
 use core::mem;
-use kernel::error::to_result;
-use kernel::prelude::*;
+
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
 use xen_bindings as bindings;
 
-use super::{Access, Grant, LoanedGrant};
-use crate::debug;
-use crate::domain::DomId;
-use crate::page::{Gfn, GrantablePage};
+use crate::{
+    debug,
+    domain::DomId,
+    page::{
+        Gfn,
+        GrantablePage, //
+    },
+};
 
-/// A claimed reference that grants nothing yet. Dropped, it goes back to the kernel; give it back to
-/// its stock with [`GrantRefs::release`] where that matters for speed.
+use super::{
+    Access,
+    Grant,
+    LoanedGrant, //
+};
+
+/// A claimed reference that grants nothing yet. Dropped, it goes back to the kernel; give it back
+/// to its stock with [`GrantRefs::release`] where that matters for speed.
 ///
 /// # Invariants
 ///
-/// The reference was claimed, nobody else has it, and its grant entry gives no access.
+/// The reference is claimed and owned by this value, and its grant entry gives no access.
 #[must_use]
 pub struct FreeRef(pub(super) u32);
 
@@ -30,7 +44,7 @@ impl FreeRef {
         Grant::from_active(number, page)
     }
 
-    /// Lets domain `to` access a page that stays somebody else's.
+    /// Lets domain `to` access a page that keeps its owner.
     ///
     /// # Safety
     ///
@@ -45,8 +59,8 @@ impl FreeRef {
     #[inline]
     fn activate(&self, frame: Gfn, to: DomId, access: Access) {
         let readonly = (access == Access::ReadOnly).into();
-        // SAFETY: By the type invariant the entry is ours and not in use. The callers make sure that
-        // the frame's page outlives the access.
+        // SAFETY: By the type invariant the entry is owned and not in use. The callers make sure
+        // that the frame's page outlives the access.
         unsafe { bindings::gnttab_grant_foreign_access_ref(self.0, to.0, frame.0, readonly) };
     }
 
@@ -58,7 +72,7 @@ impl FreeRef {
 
 impl Drop for FreeRef {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours and gives no access.
+        // SAFETY: By the type invariant the reference is owned and gives no access.
         unsafe { bindings::gnttab_free_grant_reference(self.0) };
         debug::GRANT_REFS.sub(1);
     }
@@ -84,7 +98,8 @@ impl GrantRefs {
         }
     }
 
-    /// Reserves `count` references. Does not sleep, but may take long if the grant table has to grow.
+    /// Reserves `count` references. Does not sleep, but may take long if the grant table has to
+    /// grow.
     ///
     /// # Errors
     ///
@@ -133,7 +148,7 @@ impl GrantRefs {
     /// Takes a reference back.
     #[inline]
     pub fn release(&mut self, free: FreeRef) {
-        // SAFETY: By their invariants the reference is unused and the list is ours.
+        // SAFETY: By their invariants the reference is unused and the list is owned.
         unsafe { bindings::gnttab_release_grant_reference(&mut self.head, free.into_number()) };
         self.left += 1;
     }
@@ -142,7 +157,7 @@ impl GrantRefs {
 impl Drop for GrantRefs {
     fn drop(&mut self) {
         if self.left > 0 {
-            // SAFETY: By the type invariant the list holds unused references that are ours.
+            // SAFETY: By the type invariant the list holds unused references that it owns.
             unsafe { bindings::gnttab_free_grant_references(self.head) };
             debug::GRANT_REFS.sub(self.left);
         }

@@ -4,18 +4,36 @@
 
 use core::mem;
 
-use kernel::new_mutex;
-use kernel::prelude::*;
-use kernel::sync::{Arc, Mutex};
-use xen_abi::linux::gntalloc::{UnmapNotify, UNMAP_NOTIFY_CLEAR_BYTE, UNMAP_NOTIFY_SEND_EVENT};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
 
-use super::{Access, Grant, GrantRefNumber};
-use crate::domain::DomId;
-use crate::event::port::SharedPort;
-use crate::page::GrantablePage;
-use crate::vma::shared::OwnsPage;
+use xen_abi::linux::gntalloc::{
+    UnmapNotify,
+    UNMAP_NOTIFY_CLEAR_BYTE,
+    UNMAP_NOTIFY_SEND_EVENT, //
+};
 
-/// How the other domain is notified when a process unmaps a page (`struct unmap_notify` of C's gntdev).
+use crate::{
+    domain::DomId,
+    event::port::SharedPort,
+    page::GrantablePage,
+    vma::shared::OwnsPage, //
+};
+
+use super::{
+    Access,
+    Grant,
+    GrantRefNumber, //
+};
+
+/// How the other domain is notified when a process unmaps a page (`struct unmap_notify` of C's
+/// gntdev).
 #[derive(Default)]
 pub struct UnmapNotification {
     /// Offset of a byte that becomes zero.
@@ -25,11 +43,11 @@ pub struct UnmapNotification {
 }
 
 impl UnmapNotification {
-    /// What a process requests: whether its byte is to become zero, and through which port an event is
-    /// sent. May sleep.
+    /// What a process requests: whether its byte is to become zero, and through which port an event
+    /// is sent. May sleep.
     ///
-    /// The port is shared from here on. Call this before an earlier notification is dropped, whose port
-    /// may be the same.
+    /// The port is shared from here on. Call this before an earlier notification is dropped, whose
+    /// port may be the same.
     ///
     /// # Errors
     ///
@@ -48,8 +66,9 @@ impl UnmapNotification {
     }
 }
 
-/// A page that is granted to another domain and may be shown in areas of programs' address spaces. Dropped,
-/// the other domain is notified, then the grant ends. `T` is what the driver wants to keep as long as the page.
+/// A page that is granted to another domain and may be shown in areas of programs' address spaces.
+/// Dropped, the other domain is notified, then the grant ends. `T` is what the driver wants to keep
+/// as long as the page.
 #[pin_data(PinnedDrop)]
 pub struct SharedPage<T> {
     #[pin]
@@ -78,8 +97,8 @@ impl<T: Send + Sync + 'static> SharedPage<T> {
         self.grant.number()
     }
 
-    /// Sets how the other domain is notified when the page goes, in place of an earlier setting. May
-    /// sleep.
+    /// Sets how the other domain is notified when the page goes, in place of an earlier setting.
+    /// May sleep.
     pub fn set_unmap_notification(&self, notification: UnmapNotification) {
         let old = mem::replace(&mut *self.on_unmap.lock(), notification);
         // Not under the lock, since closing a port may take long.

@@ -1,33 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Message-signalled interrupts: a PV domain does not program them into the device itself, but has the back end do that,
-//! which says what physical interrupts they are.
+//! Message-signalled interrupts: a PV domain does not program them into the device itself, but has
+//! the back end do that, which says what physical interrupts they are.
 //!
-//! What is enabled is remembered here. The kernel (7.2, `xen_pv_teardown_msi_irqs`) forgets that a device has MSI-X before
-//! it asks for that to be disabled, and asks for MSI to be disabled instead. The back end then does nothing, and the
-//! device has its MSI-X for as long as it is passed: no driver gets any other interrupts from it. The C front end does
-//! as it is asked.
+//! What is enabled is remembered here. The kernel (7.2, `xen_pv_teardown_msi_irqs`) forgets that a
+//! device has MSI-X before it asks for that to be disabled, and asks for MSI to be disabled
+//! instead. The back end then does nothing, and the device has its MSI-X for as long as it is
+//! passed: no driver gets any other interrupts from it. The C front end does as it is asked.
 
 use core::ptr;
 
-use kernel::bindings as k;
-use kernel::device;
-use kernel::ffi::c_int;
-use kernel::prelude::*;
-use kernel::sync::atomic::{
-    Atomic,
-    AtomicType,
-    Full,
-    Relaxed,
-    Release, //
+use kernel::{
+    bindings as k, device,
+    ffi::c_int,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        AtomicType,
+        Full,
+        Relaxed,
+        Release, //
+    },
 };
-use kernel_ext::pci::{
-    with_access,
-    ConfigAccess, //
+
+use kernel_ext::{
+    pci::{
+        with_access,
+        ConfigAccess, //
+    },
+    show::Show, //
 };
-use kernel_ext::show::Show;
+
 use xen_abi::io::pciif::MAX_VECTORS;
 use xen_bindings as bindings;
+
 use xen_ring::pciif::{
     Address,
     Answer,
@@ -53,7 +59,8 @@ static OPS: Ops = Ops(bindings::xen_pci_frontend_ops {
     disable_msix: Some(disable_msix),
 });
 
-/// The kernel asks us for the interrupts of PCI devices as long as this lives. Keep it longer than any bus.
+/// The kernel asks us for the interrupts of PCI devices as long as this lives. Keep it longer than
+/// any bus.
 pub struct Frontend(());
 
 impl Frontend {
@@ -61,7 +68,7 @@ impl Frontend {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it asks somebody else, such as the C driver.
+    /// `EBUSY` if another driver is registered there, such as the C driver.
     pub fn register() -> Result<Self> {
         slot()
             .cmpxchg(ptr::null_mut(), (&raw const OPS.0).cast_mut(), Full)
@@ -76,9 +83,11 @@ impl Drop for Frontend {
     }
 }
 
-/// The kernel's variable, `xen_pci_frontend`. It reads it without a lock, only for devices of our buses.
+/// The kernel's variable, `xen_pci_frontend`. It reads it without a lock, only for devices of our
+/// buses.
 fn slot() -> &'static Atomic<*mut bindings::xen_pci_frontend_ops> {
-    // SAFETY: An aligned pointer that lives for ever. C reads it as a whole; other front ends write it as a whole.
+    // SAFETY: An aligned pointer that lives for ever. C reads it as a whole; other front ends write
+    // it as a whole.
     unsafe { Atomic::from_ptr(&raw mut bindings::xen_pci_frontend) }
 }
 
@@ -94,7 +103,8 @@ pub(super) enum InterruptKind {
     MsiX,
 }
 
-// SAFETY: The enumeration has the size and alignment of an `i8`, and is round-trip transmutable to it.
+// SAFETY: The enumeration has the size and alignment of an `i8`, and is round-trip transmutable to
+// it.
 unsafe impl AtomicType for InterruptKind {
     type Repr = i8;
 }
@@ -106,7 +116,7 @@ struct MsiDevice<'a> {
     device: &'a device::Device,
 }
 
-/// Calls `f` with a device, unless it is on no bus of ours.
+/// Calls `f` with a device if it is on a bus that this module has made.
 ///
 /// # Safety
 ///
@@ -220,8 +230,8 @@ unsafe extern "C" fn disable_msi(dev: *mut k::pci_dev) {
 
 /// # Safety
 ///
-/// Called by the kernel with a valid device whose descriptors of MSI-X vectors are locked, and room for
-/// `count` vectors.
+/// Called by the kernel with a valid device whose descriptors of MSI-X vectors are locked, and room
+/// for `count` vectors.
 unsafe extern "C" fn enable_msix(dev: *mut k::pci_dev, vectors: *mut c_int, count: c_int) -> c_int {
     let enable = |msi: &MsiDevice<'_>| {
         let mut room = [0_u16; MAX_VECTORS];
@@ -234,8 +244,8 @@ unsafe extern "C" fn enable_msix(dev: *mut k::pci_dev, vectors: *mut c_int, coun
             );
             return EINVAL.to_errno();
         };
-        // SAFETY: By the requirement of this function the device is valid and its descriptors locked;
-        // there is room for as many entries.
+        // SAFETY: By the requirement of this function the device is valid and its descriptors
+        // locked; there is room for as many entries.
         let found = unsafe { bindings::xen_rs_msix_entries(dev, entries.as_mut_ptr(), count) };
         if found != count {
             dev_err!(

@@ -11,11 +11,13 @@ use kernel::{
         Arc, //
     },
 };
+
 use kernel_ext::pci::{
     ConfigAccess,
     ConfigError,
     Function, //
 };
+
 use xen_ring::pciif::{
     Address,
     Answer,

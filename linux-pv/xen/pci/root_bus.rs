@@ -6,11 +6,13 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
 use kernel_ext::pci::{
     self,
     ChannelState,
     ErrorStep, //
 };
+
 use xen_ring::pciif::{
     Address,
     Channel,
@@ -19,14 +21,15 @@ use xen_ring::pciif::{
     Step, //
 };
 
+use crate::bus::Device;
+
 use super::{
     passed::Passed,
     Access, //
 };
-use crate::bus::Device;
 
-/// A root bus whose functions are another domain's. Dropping it removes its devices and the bus; the
-/// [`Access`] is not called any more then.
+/// A root bus whose functions are another domain's. Dropping it removes its devices and the bus;
+/// the [`Access`] is not called any more then.
 ///
 /// All functions here may sleep, and call functions of devices' drivers.
 pub struct RootBus {
@@ -35,7 +38,8 @@ pub struct RootBus {
 }
 
 impl RootBus {
-    /// Makes a bus, looks for devices on it, and binds them to their drivers. `found` is called with each.
+    /// Makes a bus, looks for devices on it, and binds them to their drivers. `found` is called
+    /// with each.
     ///
     /// # Errors
     ///
@@ -63,13 +67,14 @@ impl RootBus {
         self.bus.rescan(&mut |devfn| found(Address { root, devfn }));
     }
 
-    /// Unbinds a function from its driver and removes it from the bus. Returns whether there was one.
+    /// Unbinds a function from its driver and removes it from the bus. Returns whether there was
+    /// one.
     pub fn remove(&self, devfn: u8) -> bool {
         self.bus.remove(devfn)
     }
 
-    /// Has the driver of a function take a step of the recovery from an error. `None` if there is no such
-    /// function, or no driver. May sleep, as long as the driver likes.
+    /// Has the driver of a function take a step of the recovery from an error. `None` if there is
+    /// no such function, or no driver. May sleep, as long as the driver likes.
     pub fn recover(&self, devfn: u8, step: Step, channel: Channel) -> Option<Recovery> {
         let step = match step {
             Step::Detected => ErrorStep::ErrorDetected(match channel {

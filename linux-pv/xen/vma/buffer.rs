@@ -2,16 +2,22 @@
 
 //! Pages of this kernel that a program passes to hypercalls.
 //!
-//! The hypervisor finds a hypercall's arguments by their address in the program, and gives up if the page
-//! is not there. These pages are always there: they are mapped at once, neither swapped nor moved nor
-//! copied on write, and stay until the last area that shows them is gone.
+//! The hypervisor finds a hypercall's arguments by their address in the program, and gives up if
+//! the page is not there. These pages are always there: they are mapped at once, neither swapped
+//! nor moved nor copied on write, and stay until the last area that shows them is gone.
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::page::Page;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::vma::{Callbacks, NewArea};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::Page,
+    prelude::*,
+    sync::Arc, //
+};
+
+use kernel_ext::vma::{
+    Callbacks,
+    NewArea, //
+};
 
 use crate::debug;
 
@@ -47,7 +53,8 @@ pub fn fill(area: NewArea<'_>) -> Result {
     }
     let data = Arc::new(Buffer(pages), GFP_KERNEL_ACCOUNT)?;
     debug::BUFFER_PAGES.add(count);
-    // SAFETY: They are promises that the area is not expanded, and that nobody else looks at it.
+    // SAFETY: The flags require nothing of the pages: the area is not expanded, and its pages are
+    // not pinned.
     unsafe { area.set_flags((k::VM_IO | k::VM_DONTEXPAND) as k::vm_flags_t) };
     // SAFETY: The area is being set up, and there are as many pages as it has.
     to_result(unsafe { k::vm_map_pages_zero(area.as_raw(), raw.as_mut_ptr(), count) })?;

@@ -2,27 +2,52 @@
 
 //! Frames of other domains in a program's address space.
 //!
-//! A PV domain puts machine frames into its page tables. An auto-translated one (HVM, PVH) puts the frames
-//! at pages of its own that have no memory, and maps those pages; they are given back, after the frames
-//! were taken away from there, when the last area that shows them is gone.
+//! A PV domain has machine frames in its page tables. An auto-translated one (HVM, PVH) adds the
+//! frames to its p2m at pages that have no memory, and maps those pages; when the last area that
+//! maps them is removed, the frames are removed from the p2m, and the pages freed.
 
 mod kept;
 
 use core::mem;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::new_mutex;
-use kernel::page::{PAGE_MASK, PAGE_SHIFT};
-use kernel::prelude::*;
-use kernel::sync::{Arc, Mutex};
-use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
-use xen_abi::memory::{AcquireResource, RSRC_ACQ_CALLER_OWNED};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    new_mutex,
+    page::{
+        PAGE_MASK,
+        PAGE_SHIFT, //
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+use kernel_ext::vma::{
+    bounds,
+    AddressSpace,
+    Callbacks,
+    NewArea, //
+};
+
+use xen_abi::memory::{
+    AcquireResource,
+    RSRC_ACQ_CALLER_OWNED, //
+};
+
 use xen_bindings as bindings;
 
-use crate::domain::{self, DomId};
-use crate::page::Gfn;
-use crate::{debug, hypercall};
+use crate::{
+    debug,
+    domain::{
+        self,
+        DomId, //
+    },
+    hypercall,
+    page::Gfn, //
+};
 
 pub use kept::KeptPage;
 
@@ -36,19 +61,20 @@ enum Backing {
     Pages(Unpopulated),
 }
 
-/// Pages without memory. Dropped, the frames are taken away from the pages, and the pages given back. If the frames
-/// stay, so do the pages: another domain could be seen in them.
+/// Pages without memory. Dropping it removes the frames from the p2m and frees the pages. If the
+/// frames cannot be removed, the pages are not freed: they would give access to another domain.
 ///
 /// # Invariants
 ///
-/// The pages are ours, and are only shown by areas that have a share in the [`Foreign`] that this is part of.
+/// The pages are owned, and only mapped by areas with a reference to the [`Foreign`] that has this
+/// value.
 struct Unpopulated {
     pages: KVVec<*mut k::page>,
     /// At which of them a frame is, as many.
     filled: KVVec<bool>,
 }
 
-// SAFETY: Owned pages, which any task may map or give back.
+// SAFETY: By the type invariant the pages are owned; any task may map or free them.
 unsafe impl Send for Unpopulated {}
 
 impl Unpopulated {
@@ -88,12 +114,14 @@ impl Unpopulated {
 impl Drop for Unpopulated {
     fn drop(&mut self) {
         let (pages, count) = (self.pages.as_mut_ptr(), self.pages.len());
-        // No area is left, and none is needed: only frames in page tables would be looked up in there.
+        // No area is left, and none is needed: only frames in page tables would be looked up in
+        // there.
         let area = core::ptr::null_mut();
-        // SAFETY: The pages are ours. The last area that has shown them was unmapped before it was closed.
+        // SAFETY: By the type invariant the pages are owned, and there is no area that maps them:
+        // areas are unmapped before they are closed and put their reference.
         let gone = unsafe { bindings::xen_unmap_domain_gfn_range(area, count as i32, pages) };
         if gone == 0 {
-            // SAFETY: The pages are ours, and nothing is there any more.
+            // SAFETY: By the type invariant the pages are owned; there are no frames any more.
             unsafe { bindings::xen_rs_free_unpopulated(count as u32, pages) };
             debug::FOREIGN_PAGES.sub(count);
         } else {
@@ -148,12 +176,12 @@ pub fn create(area: NewArea<'_>) -> Result {
     Ok(())
 }
 
-/// An area that [`create`] has made, in a locked address space. Addresses are rounded down to whole pages;
-/// functions that take a range return `EINVAL` if it is not all in the area.
+/// An area that [`create`] has made, in a locked address space. Addresses are rounded down to whole
+/// pages; functions that take a range return `EINVAL` if it is not all in the area.
 ///
 /// # Invariants
 ///
-/// `vma` is an area of this kind, and `data` what it has a share in.
+/// `vma` is an area of this kind, and `data` is its data.
 pub struct Area<'a> {
     vma: *mut k::vm_area_struct,
     data: &'a Foreign,
@@ -163,8 +191,8 @@ impl<'a> Area<'a> {
     /// The area that an address is in, if it is for frames of other domains.
     pub fn find(space: &'a AddressSpace, address: usize) -> Option<Self> {
         let vma = space.find(address, &CALLBACKS)?;
-        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Foreign>`. The area does
-        // not go while the lock is held, nor does its share.
+        // SAFETY: The area has these callbacks, so its data is an `Arc<Foreign>`. While the lock is
+        // held, the area is not removed, and owns its reference.
         let data = unsafe { &*(*vma).vm_private_data.cast::<Foreign>() };
         Some(Self { vma, data })
     }
@@ -173,13 +201,13 @@ impl<'a> Area<'a> {
 impl Area<'_> {
     /// The address of its first byte.
     pub fn start(&self) -> usize {
-        // SAFETY: By the type invariant, and the lock is held.
+        // SAFETY: By the type invariant the area is valid, and the lock is held.
         unsafe { bounds(self.vma) }.0
     }
 
     /// How many pages it has.
     pub fn pages(&self) -> usize {
-        // SAFETY: By the type invariant, and the lock is held.
+        // SAFETY: By the type invariant the area is valid, and the lock is held.
         let (start, end) = unsafe { bounds(self.vma) };
         (end - start) >> PAGE_SHIFT
     }
@@ -232,9 +260,9 @@ impl Area<'_> {
         Ok(unsafe { bindings::xen_rs_range_is_mapped(self.vma, address, pages) })
     }
 
-    /// Maps a domain's frames to consecutive pages of an area that was [prepared](Self::prepare), and
-    /// writes what came of each to `errors`, 0 or an error number below. Returns how many are mapped or, for
-    /// some kinds of domain, the error of the last one. May sleep.
+    /// Maps a domain's frames to consecutive pages of an area that was [prepared](Self::prepare),
+    /// and writes the result of each to `errors`: 0 or a negative error number. Returns how many
+    /// are mapped or, for some kinds of domain, the error of the last one. May sleep.
     pub fn map(
         &self,
         address: usize,
@@ -253,8 +281,9 @@ impl Area<'_> {
             Backing::Machine => core::ptr::null_mut(),
             Backing::Pages(pages) => pages.part(index, count)?,
         };
-        // SAFETY: The range is in the area, which has the flags that are asked for; there are as many
-        // frames, room for errors and, if they are used, pages. The pages are the area's own.
+        // SAFETY: The range is in the area, which has the required flags (`VM_IO`, `VM_PFNMAP`),
+        // and whose lock is held. There are at least `count` frames, errors and, unless the pointer
+        // is null, pages, which belong to the area.
         let mapped = unsafe {
             bindings::xen_rs_remap_gfns(
                 self.vma,
@@ -277,8 +306,8 @@ impl Area<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the first frame that could not be mapped; those before it are. `EOPNOTSUPP` in other
-    /// domains.
+    /// Those of the first frame that could not be mapped; those before it are. `EOPNOTSUPP` in
+    /// other domains.
     pub fn map_range(&self, address: usize, first: u64, pages: usize, domain: DomId) -> Result {
         let (address, _) = self.range(address, pages)?;
         let count = i32::try_from(pages)?;
@@ -289,13 +318,13 @@ impl Area<'_> {
         to_result(mapped)
     }
 
-    /// Maps frames of a domain's resource to consecutive pages of the area where nothing is mapped yet. `frames` is
-    /// scratch space, as many as there are to map. May sleep.
+    /// Maps frames of a domain's resource to consecutive pages of the area where nothing is mapped
+    /// yet. `frames` is scratch space, as many as there are to map. May sleep.
     ///
     /// # Errors
     ///
-    /// What the hypervisor says; `EINVAL` also if something is mapped there, or there is nothing to map; `ENOMEM` if
-    /// there are no pages to put frames at.
+    /// What the hypervisor says; `EINVAL` also if something is mapped there, or there is nothing to
+    /// map; `ENOMEM` if there are no pages to put frames at.
     pub fn map_resource(
         &self,
         address: usize,
@@ -334,7 +363,8 @@ impl Area<'_> {
         resource: &AcquireResource,
         frames: &mut [u64],
     ) -> Result {
-        // SAFETY: A PV domain is told the frames.
+        // SAFETY: In a PV domain the hypervisor writes the frames to the slice, and changes no
+        // memory.
         let flags = unsafe { hypercall::acquire_resource(resource, frames) }?;
         let owner = if flags & RSRC_ACQ_CALLER_OWNED != 0 {
             DomId::SELF
@@ -342,7 +372,8 @@ impl Area<'_> {
             DomId::new(resource.domid)
         };
         let mut errors = KVVec::from_elem(0, frames.len(), GFP_KERNEL)?;
-        // SAFETY: As in `map`.
+        // SAFETY: The caller has checked that the range is in the area, which has the required
+        // flags (`VM_IO`, `VM_PFNMAP`), and whose lock is held. There are as many errors as frames.
         let mapped = unsafe {
             bindings::xen_rs_remap_mfns(
                 self.vma,
@@ -359,13 +390,14 @@ impl Area<'_> {
 
     /// Maps pages of the area's own.
     fn map_pages(&self, address: usize, pages: *mut *mut k::page, count: usize) -> Result {
-        // SAFETY: The area does not go while the lock is held, and nobody else looks at its data.
+        // SAFETY: The area exists while the address space is locked. The lock is held for writing,
+        // and all other users of the area's data need it too.
         let data = unsafe { mem::replace(&mut (*self.vma).vm_private_data, pages.cast()) };
-        // SAFETY: The function takes the pages from the area's data; there are as many, and the range is in
-        // the area.
+        // SAFETY: The function takes the pages from the area's data; there are as many, and the
+        // range is in the area.
         let mapped =
             unsafe { bindings::xen_rs_remap_pages(self.vma, address, count << PAGE_SHIFT) };
-        // SAFETY: As above.
+        // SAFETY: The area exists while the address space is locked; this restores its data.
         unsafe { (*self.vma).vm_private_data = data };
         to_result(mapped)
     }

@@ -2,27 +2,53 @@
 
 //! Other domains' grants in a program's address space.
 //!
-//! In an auto-translated domain an area shows the pages that the grants are mapped at. In a PV domain the
-//! hypervisor changes the area's page table entries, and has to be asked to change them back before the
-//! kernel does anything to them; so the kernel's notice that it is about to is waited for, and whatever part
-//! of an area it is about ends the whole mapping.
+//! In an auto-translated domain an area shows the pages that the grants are mapped at. In a PV
+//! domain the hypervisor changes the area's page table entries, and has to be asked to change them
+//! back before the kernel does anything to them; so the kernel's notice that it is about to is
+//! waited for, and the grants of the part of an area that it is about are unmapped.
 
 use core::marker::PhantomPinned;
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::page::PAGE_SHIFT;
-use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, AtomicFlag, Relaxed};
-use kernel::sync::{Arc, ArcBorrow};
-use kernel::types::Opaque;
-use kernel_ext::vma::{bounds, AddressSpace, Callbacks, NewArea};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow, //
+    },
+    types::Opaque, //
+};
+
+use kernel_ext::vma::{
+    bounds,
+    AddressSpace,
+    Callbacks,
+    NewArea, //
+};
+
 use xen_bindings as bindings;
 
-use crate::domain;
-use crate::event::port::SharedPort;
-use crate::grant::mapped::{Mapped, Purpose};
-use crate::grant::ForeignGrant;
+use crate::{
+    domain,
+    event::port::SharedPort,
+    grant::{
+        mapped::{
+            Mapped,
+            Purpose, //
+        },
+        ForeignGrant, //
+    },
+};
 
 /// Grants that a program has announced, and may map once.
 ///
@@ -45,12 +71,14 @@ pub struct Granted {
     _pin: PhantomPinned,
 }
 
-// SAFETY: The notifier has locks of its own; the rest is atomic or `Sync`.
+// SAFETY: `notifier` is only accessed by the kernel, which has locks for it, and any task may
+// remove it. The other fields are `Send`.
 unsafe impl Send for Granted {}
-// SAFETY: As above.
+// SAFETY: `notifier` is only accessed by the kernel, which has locks for it. The other fields are
+// `Sync`.
 unsafe impl Sync for Granted {}
 
-// SAFETY: The callbacks take the area's data to be a share in an `Arc<Granted>`.
+// SAFETY: The callbacks expect an `Arc<Granted>` as the area's data.
 static CALLBACKS: Callbacks = unsafe {
     Callbacks::new::<Granted>(k::vm_operations_struct {
         may_split: Some(may_split),
@@ -76,7 +104,7 @@ unsafe extern "C" fn may_split(_vma: *mut k::vm_area_struct, _addr: usize) -> i3
 /// To be called as `find_normal_page` of an area of this kind, with an address in it.
 #[cfg(CONFIG_FIND_NORMAL_PAGE)]
 unsafe extern "C" fn find_normal_page(vma: *mut k::vm_area_struct, addr: usize) -> *mut k::page {
-    // SAFETY: The area's data is a share in an `Arc<Granted>`, which it keeps during this call.
+    // SAFETY: The area's data is an `Arc<Granted>`, which it owns during this call.
     let granted = unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Granted>()) };
     // Relative to where the grants were mapped: a PV area that moves takes none of them along.
     let offset = addr.checked_sub(granted.start.load(Relaxed));
@@ -104,7 +132,8 @@ unsafe extern "C" fn invalidate(
     range: *const k::mmu_notifier_range,
     sequence: usize,
 ) -> bool {
-    // SAFETY: The notifier is part of a `Granted`, which takes it off, waiting for this, before it goes.
+    // SAFETY: The notifier is part of a `Granted`, which takes it off, waiting for this, before it
+    // goes.
     let granted = unsafe {
         let granted = kernel::container_of!(Opaque::cast_from(notifier), Granted, notifier);
         &*granted
@@ -114,12 +143,16 @@ unsafe extern "C" fn invalidate(
     if flags & k::MMU_NOTIFIER_RANGE_BLOCKABLE == 0 {
         return false;
     }
-    // SAFETY: As the memory management wants it; the field is only written here, one call at a time.
+    // SAFETY: As the memory management wants it; the field is only written here, one call at a
+    // time.
     unsafe { (&raw mut (*notifier).invalidate_seq).write_volatile(sequence) };
     let first = granted.start.load(Relaxed);
     let last = first + (granted.mapped.count() << PAGE_SHIFT);
-    if start < last && first < end {
-        granted.mapped.unmap();
+    let (from, to) = (start.max(first), end.min(last));
+    if from < to {
+        let (from, to) = (from - first, to - first);
+        let pages = (from >> PAGE_SHIFT)..to.div_ceil(PAGE_SIZE);
+        granted.mapped.unmap_part(pages.start, pages.len());
     }
     true
 }
@@ -149,8 +182,8 @@ impl Granted {
     /// The grants that are mapped in the area that an address is in.
     pub fn find(space: &AddressSpace, address: usize) -> Option<Arc<Self>> {
         let vma = space.find(address, &CALLBACKS)?;
-        // SAFETY: The area has these callbacks, so its data is a share in an `Arc<Granted>`, which stays while
-        // the lock is held.
+        // SAFETY: The area has these callbacks, so its data is an `Arc<Granted>`, which it owns
+        // while the lock is held.
         Some(unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<Self>()) }.into())
     }
 
@@ -169,9 +202,9 @@ impl Granted {
         self.offset.store(offset, Relaxed);
     }
 
-    /// Sets how the other domain is notified when the grants are unmapped, in place of an earlier setting: a
-    /// byte, counted from the first grant on, becomes zero if the grants are mapped for writing, and an event
-    /// is sent. May sleep.
+    /// Sets how the other domain is notified when the grants are unmapped, in place of an earlier
+    /// setting: a byte, counted from the first grant on, becomes zero if the grants are mapped for
+    /// writing, and an event is sent. May sleep.
     ///
     /// # Errors
     ///
@@ -190,12 +223,12 @@ impl Granted {
         Ok(())
     }
 
-    /// Maps the grants in an area, which has a share in them until it is gone. May sleep.
+    /// Maps the grants in an area, which has a reference to them until it is removed. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the area does not have as many pages, is private and can be written to, or is not the
-    /// first; or if a grant cannot be mapped.
+    /// `EINVAL` if the area does not have as many pages, is private and can be written to, or is
+    /// not the first; or if a grant cannot be mapped.
     pub fn map(self: Arc<Self>, area: NewArea<'_>) -> Result {
         let writable = area.is_writable();
         if area.pages() != self.count() || writable && !area.is_shared() {
@@ -206,7 +239,7 @@ impl Granted {
         }
         let mut flags = k::VM_DONTEXPAND | k::VM_DONTDUMP | k::VM_MIXEDMAP;
         if domain::is_pv() {
-            // Another process's page table entries would be nobody's.
+            // The entries are in the current process's page tables, so no other may have the area.
             flags |= k::VM_DONTCOPY;
         }
         // SAFETY: The area shows pages of the grants', or entries that the hypervisor changes.
@@ -226,7 +259,8 @@ impl Granted {
         let (start, end) = unsafe { bounds(area.as_raw()) };
         self.start.store(start, Relaxed);
         if domain::is_pv() {
-            // SAFETY: The notifier is pinned, and taken off before it goes; the address space is locked.
+            // SAFETY: The notifier is pinned, and taken off before it goes; the address space is
+            // locked.
             to_result(unsafe {
                 k::mmu_interval_notifier_insert_locked(
                     self.notifier.get(),
@@ -238,8 +272,8 @@ impl Granted {
             })?;
             // INVARIANT: It is registered.
             self.watched.store(true, Relaxed);
-            // SAFETY: It is registered. As long as the address space is locked nobody touches the area's page
-            // table entries, so what this returns need not be looked at again.
+            // SAFETY: The notifier is registered. While the address space is locked, the area's
+            // page table entries do not change, so the sequence number need not be checked again.
             unsafe { k::mmu_interval_read_begin(self.notifier.get()) };
         }
         let purpose = if writable {
@@ -253,8 +287,8 @@ impl Granted {
                 bindings::xen_rs_pte_addresses(area.as_raw(), operations.as_mut_ptr())
             })
         };
-        // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and before they go
-        // the notifier's call unmaps the grants.
+        // SAFETY: Called once, which `used` sees to. The entries are those of a new area, and
+        // before they go the notifier's call unmaps the grants.
         unsafe { self.mapped.map(purpose, entries) }?;
         if !domain::is_pv() {
             // SAFETY: There are as many pages as the area has.
@@ -270,7 +304,8 @@ impl Granted {
 impl PinnedDrop for Granted {
     fn drop(self: Pin<&mut Self>) {
         if self.watched.load(Relaxed) {
-            // SAFETY: By the type invariant it is registered. This waits for a call that is running.
+            // SAFETY: By the type invariant it is registered. This waits for a call that is
+            // running.
             unsafe { k::mmu_interval_notifier_remove(self.notifier.get()) };
         }
         self.mapped.unmap();

@@ -2,12 +2,19 @@
 
 //! Pages of this kernel that a program shares with another domain.
 
-use kernel::bindings as k;
-use kernel::error::to_result;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel_ext::vma::{bounds, Callbacks, NewArea};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+use kernel_ext::vma::{
+    bounds,
+    Callbacks,
+    NewArea, //
+};
 
 use crate::page::GrantablePage;
 
@@ -17,7 +24,8 @@ pub trait OwnsPage: Send + Sync + 'static {
     fn page(&self) -> &GrantablePage;
 }
 
-/// Shares in the owners of the pages that an area is to show. One page is the usual number, for which nothing is allocated.
+/// Shares in the owners of the pages that an area is to show. One page is the usual number, for
+/// which nothing is allocated.
 pub struct Owners<T> {
     first: Option<Arc<T>>,
     others: KVVec<Arc<T>>,
@@ -58,7 +66,7 @@ impl<T: OwnsPage> Shared<T> {
     };
 }
 
-/// Maps pages in an area, which has a share in their owners until it is gone. May sleep.
+/// Maps pages in an area, which has a reference to their owners until it is removed. May sleep.
 ///
 /// # Errors
 ///
@@ -73,8 +81,8 @@ pub fn map<T: OwnsPage>(area: NewArea<'_>, owners: Owners<T>) -> Result {
     let (start, _) = unsafe { bounds(area.as_raw()) };
     for (index, owner) in owners.iter().enumerate() {
         let at = start + index * PAGE_SIZE;
-        // SAFETY: The area is being set up and has this address; the page is one of its own, and the area
-        // takes a reference to it.
+        // SAFETY: The area is being set up and has this address; the page is one of its own, and
+        // the area takes a reference to it.
         to_result(unsafe { k::vm_insert_page(area.as_raw(), at, owner.page().as_ptr()) })?;
     }
     let data = Arc::new(Shared(owners), GFP_KERNEL_ACCOUNT)?;

@@ -44,3 +44,13 @@ pub mod tsc {
     /// RDTSCP is there.
     pub const RDTSCP_INSTR_AVAIL: u32 = 1 << 2;
 }
+
+/// How a guest's time-stamp counter is read (`XEN_CPUID_TSC_MODE_*`).
+pub mod tsc_mode {
+    /// By the processor, if its counter can be relied on.
+    pub const DEFAULT: u32 = 0;
+    /// Every read is emulated.
+    pub const ALWAYS_EMULATE: u32 = 1;
+    /// By the processor.
+    pub const NEVER_EMULATE: u32 = 2;
+}

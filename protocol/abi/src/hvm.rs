@@ -6,5 +6,6 @@ pub mod dm_op;
 pub mod hvm_op;
 pub mod ioreq;
 pub mod params;
+pub mod save;
 pub mod start_info;
 pub mod vcpu;

@@ -4,6 +4,7 @@
 //! xenstore.
 
 pub mod blkif;
+pub mod console;
 pub mod netif;
 pub mod pciif;
 pub mod protocols;

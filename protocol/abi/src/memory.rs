@@ -34,6 +34,10 @@ pub mod op {
     pub const MAXIMUM_GPFN: u32 = 14;
     /// Takes [`RemoveFromPhysmap`](super::RemoveFromPhysmap).
     pub const REMOVE_FROM_PHYSMAP: u32 = 15;
+    /// Takes [`PodTarget`](super::PodTarget).
+    pub const SET_POD_TARGET: u32 = 16;
+    /// Takes [`PodTarget`](super::PodTarget).
+    pub const GET_POD_TARGET: u32 = 17;
     /// Returns what sharing saves.
     pub const GET_SHARING_FREED_PAGES: u32 = 18;
     /// Returns what is shared.
@@ -209,5 +213,29 @@ args! {
         /// Address of a list of frames: in, where they are to appear (auto-translated domains); out, what
         /// they are (PV domains).
         frame_list: u64,
+    }
+}
+
+/// Bits of [`Reservation::mem_flags`] (`XENMEMF_*`).
+pub mod memf {
+    /// The pages are allocated when the domain first accesses them.
+    pub const POPULATE_ON_DEMAND: u32 = 1 << 16;
+}
+
+args! {
+    /// Argument of [`op::SET_POD_TARGET`] and [`op::GET_POD_TARGET`].
+    PodTarget {
+        /// In: pages that the domain is to have.
+        target_pages: u64,
+        /// Out: pages that it has.
+        tot_pages: u64,
+        /// Out: pages that are kept for what is populated on demand.
+        pod_cache_pages: u64,
+        /// Out: gfns that are populated on demand.
+        pod_entries: u64,
+        /// In: which domain.
+        domid: u16,
+        /// Zero; fills the structure.
+        pad: [u16; 3],
     }
 }

@@ -39,7 +39,7 @@ pub mod op {
     pub const CPU_OFFLINE: u32 = 57;
     /// Parks CPUs.
     pub const CORE_PARKING: u32 = 60;
-    /// Reads model-specific registers.
+    /// Takes [`ResourceOp`](super::ResourceOp).
     pub const RESOURCE_OP: u32 = 61;
     /// Tells a symbol of the hypervisor.
     pub const GET_SYMBOL: u32 = 63;
@@ -47,6 +47,40 @@ pub mod op {
     pub const GET_DOM0_CONSOLE: u32 = 64;
     /// Takes [`UcodeRevision`](super::UcodeRevision).
     pub const GET_UCODE_REVISION: u32 = 65;
+}
+
+args! {
+    /// Argument of [`op::RESOURCE_OP`].
+    ResourceOp {
+        /// In: how many entries.
+        nr_entries: u32,
+        /// In: which CPU.
+        cpu: u32,
+        /// In: address of a list of [`ResourceEntry`].
+        entries: u64,
+    }
+}
+
+args! {
+    /// An access to an MSR.
+    ResourceEntry {
+        /// In: see [`resource`]; out, if it fails: a negative error number.
+        cmd: u32,
+        /// Zero.
+        rsvd: u32,
+        /// In: the MSR's number.
+        idx: u64,
+        /// In or out: its value.
+        val: u64,
+    }
+}
+
+/// Values of [`ResourceEntry::cmd`] (`XEN_RESOURCE_OP_*`).
+pub mod resource {
+    /// Reads an MSR.
+    pub const MSR_READ: u32 = 0;
+    /// Writes an MSR.
+    pub const MSR_WRITE: u32 = 1;
 }
 
 args! {

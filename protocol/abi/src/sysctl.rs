@@ -17,20 +17,28 @@ pub mod op {
     pub const SCHED_ID: u32 = 4;
     /// Takes [`Getdomaininfolist`](super::Getdomaininfolist).
     pub const GETDOMAININFOLIST: u32 = 6;
-    /// Presses keys on the console.
+    /// Takes [`DebugKeys`](super::DebugKeys): presses keys on the console.
     pub const DEBUG_KEYS: u32 = 7;
     /// Takes [`Getcpuinfo`](super::Getcpuinfo).
     pub const GETCPUINFO: u32 = 8;
+    /// Takes [`Availheap`](super::Availheap).
+    pub const AVAILHEAP: u32 = 9;
     /// Takes [`Cputopoinfo`](super::Cputopoinfo).
     pub const CPUTOPOINFO: u32 = 16;
     /// Takes [`Numainfo`](super::Numainfo).
     pub const NUMAINFO: u32 = 17;
     /// Takes [`CpupoolOp`](super::CpupoolOp).
     pub const CPUPOOL_OP: u32 = 18;
+    /// Takes [`SchedulerOp`](super::SchedulerOp).
+    pub const SCHEDULER_OP: u32 = 19;
+    /// Takes [`Pcitopoinfo`](super::Pcitopoinfo).
+    pub const PCITOPOINFO: u32 = 22;
     /// Writes the CPUID masks there are, 4 bytes.
     pub const GET_CPU_LEVELLING_CAPS: u32 = 25;
-    /// Tells features of CPUs.
+    /// Takes [`CpuFeatureset`](super::CpuFeatureset).
     pub const GET_CPU_FEATURESET: u32 = 26;
+    /// Takes [`CpuPolicy`](super::CpuPolicy).
+    pub const GET_CPU_POLICY: u32 = 29;
 }
 
 args! {
@@ -44,6 +52,35 @@ args! {
         u: [u64; 16],
     }
 }
+
+args! {
+    /// Argument of [`op::DEBUG_KEYS`].
+    DebugKeys {
+        /// In: address of the keys, a byte each.
+        keys: u64,
+        /// In: how many.
+        nr_keys: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+    }
+}
+
+args! {
+    /// Argument of [`op::PCITOPOINFO`].
+    Pcitopoinfo {
+        /// In: how many devices; out: how many of them were looked up.
+        num_devs: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// In: address of a list of [`PciDevice`](crate::physdev::PciDevice).
+        devs: u64,
+        /// In: address of a list of their nodes, 4 bytes each; [`INVALID_DEV`] for an unknown device.
+        nodes: u64,
+    }
+}
+
+/// The node of a device that the hypervisor does not know (`XEN_INVALID_DEV`).
+pub const INVALID_DEV: u32 = u32::MAX - 1;
 
 args! {
     /// Argument of [`op::READCONSOLE`].
@@ -238,3 +275,103 @@ pub const INVALID_CORE: u32 = u32::MAX;
 
 /// Number of the credit scheduler (`XEN_SCHEDULER_CREDIT`).
 pub const SCHED_CREDIT: u32 = 5;
+
+args! {
+    /// Argument of [`op::GET_CPU_FEATURESET`].
+    CpuFeatureset {
+        /// In: see [`cpu_featureset`].
+        index: u32,
+        /// In and out: words of the array.
+        nr_features: u32,
+        /// In: address of an array of words, or 0.
+        features: u64,
+    }
+}
+
+/// Values of [`CpuFeatureset::index`] (`XEN_SYSCTL_cpu_featureset_*`).
+pub mod cpu_featureset {
+    /// What the processor has.
+    pub const RAW: u32 = 0;
+    /// What the hypervisor uses.
+    pub const HOST: u32 = 1;
+    /// What PV guests get.
+    pub const PV: u32 = 2;
+    /// What hardware-assisted guests get.
+    pub const HVM: u32 = 3;
+    /// What PV guests may have.
+    pub const PV_MAX: u32 = 4;
+    /// What hardware-assisted guests may have.
+    pub const HVM_MAX: u32 = 5;
+}
+
+args! {
+    /// Argument of [`op::GET_CPU_POLICY`].
+    CpuPolicy {
+        /// In: see [`cpu_policy`].
+        index: u32,
+        /// In and out: elements of the array of leaves.
+        nr_leaves: u32,
+        /// In and out: elements of the array of MSRs.
+        nr_msrs: u32,
+        /// Zero.
+        rsvd: u32,
+        /// In: address of an array of [`CpuidLeaf`](crate::domctl::CpuidLeaf), or 0.
+        leaves: u64,
+        /// In: address of an array of [`MsrEntry`](crate::domctl::MsrEntry), or 0.
+        msrs: u64,
+    }
+}
+
+/// Values of [`CpuPolicy::index`] (`XEN_SYSCTL_cpu_policy_*`).
+pub mod cpu_policy {
+    /// What the processor has.
+    pub const RAW: u32 = 0;
+    /// What the hypervisor uses.
+    pub const HOST: u32 = 1;
+    /// What PV guests may have.
+    pub const PV_MAX: u32 = 2;
+    /// What hardware-assisted guests may have.
+    pub const HVM_MAX: u32 = 3;
+    /// What PV guests get.
+    pub const PV_DEFAULT: u32 = 4;
+    /// What hardware-assisted guests get.
+    pub const HVM_DEFAULT: u32 = 5;
+}
+
+args! {
+    /// Argument of [`op::AVAILHEAP`].
+    Availheap {
+        /// In: fewest bits of the memory's addresses; 0 for any.
+        min_bitwidth: u32,
+        /// In: most bits of the memory's addresses; 0 for any.
+        max_bitwidth: u32,
+        /// In: the NUMA node; -1 for all.
+        node: i32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// Out: bytes that are free.
+        avail_bytes: u64,
+    }
+}
+
+args! {
+    /// Argument of [`op::SCHEDULER_OP`], with the parameters of the credit scheduler.
+    SchedulerOp {
+        /// In: the CPU pool.
+        cpupool_id: u32,
+        /// In: number of the scheduler.
+        sched_id: u32,
+        /// In: as [`schedop`](crate::domctl::schedop).
+        cmd: u32,
+        /// Zero; fills the structure.
+        pad: u32,
+        /// In and out: length of a timeslice, in milliseconds.
+        tslice_ms: u32,
+        /// In and out: how long a vCPU runs at least, in microseconds; 0 for no limit.
+        ratelimit_us: u32,
+        /// In and out: how long a vCPU stays on its CPU at least, in microseconds.
+        vcpu_migr_delay_us: u32,
+        /// Zero; fills the structure.
+        pad2: u32,
+    }
+}

@@ -21,6 +21,7 @@
 
 #[macro_use]
 mod args;
+pub mod command;
 pub mod cpuid;
 pub mod domctl;
 pub mod errno;
@@ -36,6 +37,7 @@ pub mod platform;
 pub mod sched;
 pub mod sysctl;
 pub mod vcpu;
+pub mod vcpu_context;
 pub mod version;
 pub mod xen;
 

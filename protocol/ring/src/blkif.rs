@@ -29,7 +29,7 @@ pub mod segment;
 pub mod vdev;
 
 use crate::{BackRing, FrontRing};
-use xen_abi::io::blkif::{DiscardRequest, IndirectRequest, Request, Response};
+use xen_abi::io::blkif::{DiscardRequest, IndirectRequest, Request, Response, Segment};
 
 /// The front end's half of a block ring.
 pub type BlkFrontRing<M> = FrontRing<Request, Response, M>;
@@ -38,3 +38,7 @@ pub type BlkBackRing<M> = BackRing<Request, Response, M>;
 
 impl crate::VariantOf<Request> for DiscardRequest {}
 impl crate::VariantOf<Request> for IndirectRequest {}
+
+impl crate::HeadOf<Request> for request::Head {
+    type Item = Segment;
+}

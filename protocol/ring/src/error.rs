@@ -47,6 +47,13 @@ pub enum Corrupt {
         /// The status it carries.
         status: i32,
     },
+    /// The indices of a ring of bytes are further apart than the ring is long.
+    ByteIndex {
+        /// The index of what was written.
+        prod: u32,
+        /// The index of what was read.
+        cons: u32,
+    },
     /// Some other rule of the protocol on top was broken; the text says which.
     Protocol(&'static str),
 }
@@ -86,6 +93,9 @@ impl fmt::Display for Corrupt {
             ),
             Corrupt::UnknownStatus { id, status } => {
                 write!(f, "response to id {id:#x} has unknown status {status}")
+            }
+            Corrupt::ByteIndex { prod, cons } => {
+                write!(f, "illegal ring indices: prod {prod}, cons {cons}")
             }
             Corrupt::Protocol(rule) => f.write_str(rule),
         }
@@ -147,5 +157,65 @@ impl Notify {
     #[inline]
     pub fn needed(self) -> bool {
         self == Notify::Yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_violation_is_logged_with_the_numbers_that_were_seen() {
+        let texts = [
+            (
+                Corrupt::ResponseIndex {
+                    claimed: 9,
+                    consumed: 3,
+                    published: 5,
+                },
+                "illegal number of responses: rsp_prod 9, but 3 consumed of 5 requests",
+            ),
+            (
+                Corrupt::RequestIndex {
+                    claimed: 9,
+                    consumed: 3,
+                    answered: 2,
+                },
+                "illegal number of requests: req_prod 9, but 3 consumed and 2 answered",
+            ),
+            (Corrupt::UnknownId(0x1f), "response has incorrect id 0x1f"),
+            (
+                Corrupt::StaleId(0x1f),
+                "response references no pending request (id 0x1f)",
+            ),
+            (
+                Corrupt::WrongOperation {
+                    id: 0x1f,
+                    asked: 1,
+                    answered: 5,
+                },
+                "response to id 0x1f has wrong operation 5 instead of 1",
+            ),
+            (
+                Corrupt::UnknownStatus {
+                    id: 0x1f,
+                    status: -7,
+                },
+                "response to id 0x1f has unknown status -7",
+            ),
+            (
+                Corrupt::ByteIndex { prod: 9, cons: 10 },
+                "illegal ring indices: prod 9, cons 10",
+            ),
+            (Corrupt::Protocol("a rule is broken"), "a rule is broken"),
+        ];
+        for (corrupt, text) in texts {
+            assert_eq!(corrupt.to_string(), text);
+            assert_eq!(PushError::from(corrupt).to_string(), text);
+        }
+        assert_eq!(PushError::Full.to_string(), "the ring is full");
+        let small = "the memory is too small for a ring header and one slot";
+        assert_eq!(TooSmall.to_string(), small);
     }
 }

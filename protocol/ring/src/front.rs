@@ -3,7 +3,7 @@
 //! The front end's half of a ring: it puts requests on and takes responses off.
 
 use crate::index::{announced, reaches_event};
-use crate::{Corrupt, Layout, Notify, PushError, RingMem, TooSmall, VariantOf};
+use crate::{Corrupt, HeadOf, Layout, Notify, PushError, RingMem, TooSmall, VariantOf};
 use xen_abi::io::ring::{Header, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD};
 use zerocopy::FromBytes;
 
@@ -40,8 +40,8 @@ where
         Self::new_at(mem, 0)
     }
 
-    /// Like [`new`](Self::new), but counting from `index` on, for a back end that is told to do
-    /// the same (`FRONT_RING_ATTACH`), and for tests of the indexes' wrap-around.
+    /// Like [`new`](Self::new), but counting from `index` on, for a back end that does the same
+    /// (`FRONT_RING_ATTACH`), and for tests of the indexes' wrap-around.
     pub fn new_at(mem: M, index: u32) -> Result<Self, TooSmall> {
         let layout = Layout::of(&mem)?;
         let header = Header {
@@ -126,6 +126,39 @@ where
         Ok(())
     }
 
+    /// Like [`push`](Self::push), for a request that ends in a list of which only the beginning is
+    /// used: writes `head`, and `list` behind it. The rest of the slot is left as it is, and so is
+    /// what `list` has beyond the slot's end, which is a mistake of the caller.
+    #[inline]
+    pub fn push_with_list<H: HeadOf<Req>>(
+        &mut self,
+        head: &H,
+        list: &[H::Item],
+    ) -> Result<(), PushError> {
+        const {
+            assert!(
+                size_of::<H>() <= Layout::<Req, Rsp>::SLOT
+                    && size_of::<H>() % align_of::<H::Item>() == 0
+                    && size_of::<H::Item>() > 0,
+                "a list must fit into the slot behind its head"
+            )
+        };
+        let room = (Layout::<Req, Rsp>::SLOT - size_of::<H>()) / size_of::<H::Item>();
+        self.check()?;
+        if self.free() == 0 {
+            return Err(PushError::Full);
+        }
+        let mut offset = self.layout.offset(self.produced);
+        self.mem.write(offset, head);
+        offset = offset.wrapping_add(size_of::<H>());
+        for item in list.iter().take(room) {
+            self.mem.write(offset, item);
+            offset = offset.wrapping_add(size_of::<H::Item>());
+        }
+        self.produced = self.produced.wrapping_add(1);
+        Ok(())
+    }
+
     /// Publishes the pushed requests and says whether the peer wants an event for them.
     ///
     /// The previous `req_prod` is our own copy; C reads it back from shared memory, where the peer
@@ -182,10 +215,10 @@ where
         self.check_again_for(batch.min(self.outstanding()).max(1))
     }
 
-    /// Like [`final_check_for_batch`](Self::final_check_for_batch), but for responses that nobody
-    /// waits for: asks to be notified only once `batch` of them are there, those to requests that
-    /// are pushed later included, and returns whether they are. Fewer may lie on the ring for
-    /// ever, so a later request whose response somebody waits for has to be
+    /// Like [`final_check_for_batch`](Self::final_check_for_batch), but for responses that are not
+    /// waited for: requests a notification only once there are `batch` of them, those to requests
+    /// that are pushed later included, and returns whether there are. Fewer may stay on the ring
+    /// for ever, so a later request whose response is waited for has to be
     /// [awaited](Self::await_last).
     #[inline]
     pub fn final_check_for_many(&mut self, batch: u32) -> Result<bool, Corrupt> {

@@ -118,6 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn scribbling_overwrites_the_bytes_that_fit_and_no_other() {
+        let mem = HeapMem::pages(1);
+        assert_eq!(mem.size(), 8192);
+        mem.scribble(0, &[0xff; 12]);
+        mem.scribble(3, &[1, 2, 3, 4, 5, 6]);
+        let expected = [255, 255, 255, 1, 2, 3, 4, 5, 6, 255, 255, 255];
+        assert_eq!(mem.read::<[u8; 12]>(0), expected);
+        mem.scribble(8190, &[7; 9]);
+        assert_eq!(mem.read::<[u8; 4]>(8188), [0, 0, 7, 7]);
+    }
+
+    #[test]
     #[should_panic(expected = "out of bounds")]
     fn an_access_past_the_end_panics() {
         HeapMem::new(64).read::<u64>(60);

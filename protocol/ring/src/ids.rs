@@ -8,8 +8,8 @@
 //! happen twice.
 //!
 //! An id carries, above the slot's number, a generation that changes each time the slot is used:
-//! a replayed id is told from the new one of the same slot unless the generation went all the way
-//! round (2³² uses for blkif's 64-bit ids). Linux's C drivers use the bare slot number.
+//! a replayed id differs from the new one of the same slot unless the generation has wrapped
+//! around (2³² uses for blkif's 64-bit ids). Linux's C drivers use the bare slot number.
 //!
 //! The storage is the caller's (`KVec` in the kernel, an array or `Vec` elsewhere): the tables
 //! allocate nothing. Neither table locks; it belongs under the lock of its ring.
@@ -22,16 +22,10 @@ use core::marker::PhantomData;
 #[derive(Debug)]
 pub struct IdSlot<T> {
     generation: u32,
-    state: State<T>,
-}
-
-#[derive(Debug)]
-enum State<T> {
-    /// Free; `next` is the free list's link, which only `IdTable` uses.
-    Free {
-        next: u32,
-    },
-    Taken(T),
+    /// The free list's link while the slot is free, which only `IdTable` uses.
+    next: u32,
+    /// None if the slot is free.
+    value: Option<T>,
 }
 
 impl<T> IdSlot<T> {
@@ -39,7 +33,8 @@ impl<T> IdSlot<T> {
     pub const fn new() -> Self {
         Self {
             generation: 0,
-            state: State::Free { next: END },
+            next: END,
+            value: None,
         }
     }
 }
@@ -59,11 +54,47 @@ const END: u32 = u32::MAX;
 pub struct TagTable<T, S, const BITS: u32 = 64> {
     slots: S,
     taken: u32,
+    format: Format,
+    value: PhantomData<T>,
+}
+
+/// What an id consists of.
+#[derive(Clone, Copy, Debug)]
+struct Format {
     /// Bits of an id that number the slot, 32 at most; the generation has those above, 32 at most.
     slot_bits: u32,
     slot_mask: u64,
     generation_mask: u32,
-    value: PhantomData<T>,
+}
+
+impl Format {
+    /// Puts `value` into slot `tag` and returns its id, or the value if the slot is taken.
+    #[inline]
+    fn check_out<T>(&self, tag: u32, slot: &mut IdSlot<T>, value: T) -> Result<u64, T> {
+        if slot.value.is_some() {
+            return Err(value);
+        }
+        slot.value = Some(value);
+        slot.generation = slot.generation.wrapping_add(1) & self.generation_mask;
+        Ok(u64::from(slot.generation).wrapping_shl(self.slot_bits) | u64::from(tag))
+    }
+
+    /// The slot of an id whose generation is the slot's present one, with its number.
+    #[inline]
+    fn find<'a, T>(
+        &self,
+        slots: &'a mut [IdSlot<T>],
+        id: u64,
+    ) -> Result<(u32, &'a mut IdSlot<T>), Corrupt> {
+        let tag = id & self.slot_mask;
+        let generation = id.wrapping_shr(self.slot_bits);
+        match slots.get_mut(tag as usize) {
+            Some(slot) if u64::from(slot.generation) == generation => Ok((tag as u32, slot)),
+            // A generation from the past is a replay; one from the future was never given out.
+            Some(slot) if generation < u64::from(slot.generation) => Err(Corrupt::StaleId(id)),
+            _ => Err(Corrupt::UnknownId(id)),
+        }
+    }
 }
 
 impl<T, S, const BITS: u32> TagTable<T, S, BITS>
@@ -78,7 +109,7 @@ where
         const { assert!(BITS >= 1 && BITS <= 64, "ids have 1 to 64 bits") };
         let all: &mut [IdSlot<T>] = slots.borrow_mut();
         for slot in all.iter_mut() {
-            slot.state = State::Free { next: END };
+            slot.value = None;
         }
         let usable = u32::try_from(all.len()).unwrap_or(u32::MAX);
         // Enough bits for the number of the last slot.
@@ -87,9 +118,11 @@ where
         Self {
             slots,
             taken: 0,
-            slot_bits,
-            slot_mask: (1 << slot_bits) - 1,
-            generation_mask: u32::MAX.checked_shr(32 - generation_bits).unwrap_or(0),
+            format: Format {
+                slot_bits,
+                slot_mask: (1 << slot_bits) - 1,
+                generation_mask: u32::MAX.checked_shr(32 - generation_bits).unwrap_or(0),
+            },
             value: PhantomData,
         }
     }
@@ -98,7 +131,8 @@ where
     #[inline]
     pub fn capacity(&self) -> u32 {
         let len = self.slots.borrow().len() as u64;
-        len.min(self.slot_mask.wrapping_add(1)).min(u32::MAX.into()) as u32
+        let numbered = self.format.slot_mask.wrapping_add(1);
+        len.min(numbered).min(u32::MAX.into()) as u32
     }
 
     /// Number of ids that are checked out.
@@ -114,17 +148,12 @@ where
         if tag >= self.capacity() {
             return Err(value);
         }
-        let generation_mask = self.generation_mask;
-        match self.slots.borrow_mut().get_mut(tag as usize) {
-            Some(slot) if matches!(slot.state, State::Free { .. }) => {
-                slot.generation = slot.generation.wrapping_add(1) & generation_mask;
-                slot.state = State::Taken(value);
-                let id = u64::from(slot.generation).wrapping_shl(self.slot_bits) | u64::from(tag);
-                self.taken = self.taken.wrapping_add(1);
-                Ok(id)
-            }
-            _ => Err(value),
-        }
+        let Some(slot) = self.slots.borrow_mut().get_mut(tag as usize) else {
+            return Err(value);
+        };
+        let id = self.format.check_out(tag, slot, value)?;
+        self.taken = self.taken.wrapping_add(1);
+        Ok(id)
     }
 
     /// Completes an id that a response carries and returns the slot's number and the value.
@@ -132,35 +161,25 @@ where
     /// The error says that the id was never valid, or that it was and is no more.
     #[inline]
     pub fn complete(&mut self, id: u64) -> Result<(u32, T), Corrupt> {
-        let tag = self.find(id)?;
-        let taken = self.take(tag);
-        taken.map(|value| (tag, value)).ok_or(Corrupt::StaleId(id))
+        let (tag, slot) = self.format.find(self.slots.borrow_mut(), id)?;
+        let value = slot.value.take().ok_or(Corrupt::StaleId(id))?;
+        self.taken = self.taken.wrapping_sub(1);
+        Ok((tag, value))
     }
 
     /// The value under an id that is checked out.
     #[inline]
     pub fn get_mut(&mut self, id: u64) -> Result<&mut T, Corrupt> {
-        let tag = self.find(id)?;
-        match self.slots.borrow_mut().get_mut(tag as usize) {
-            Some(IdSlot {
-                state: State::Taken(value),
-                ..
-            }) => Ok(value),
-            _ => Err(Corrupt::StaleId(id)),
-        }
+        let (_, slot) = self.format.find(self.slots.borrow_mut(), id)?;
+        slot.value.as_mut().ok_or(Corrupt::StaleId(id))
     }
 
     /// The value in slot `tag`, if it is taken. For the driver's own use, not for numbers from
     /// the peer, since no generation is checked.
     #[inline]
     pub fn get_at_mut(&mut self, tag: u32) -> Option<&mut T> {
-        match self.slots.borrow_mut().get_mut(tag as usize) {
-            Some(IdSlot {
-                state: State::Taken(value),
-                ..
-            }) => Some(value),
-            _ => None,
-        }
+        let slot = self.slots.borrow_mut().get_mut(tag as usize)?;
+        slot.value.as_mut()
     }
 
     /// Takes the value out of slot `tag`, if it is taken: the request will not be answered, for
@@ -168,35 +187,15 @@ where
     #[inline]
     pub fn take(&mut self, tag: u32) -> Option<T> {
         let slot = self.slots.borrow_mut().get_mut(tag as usize)?;
-        match core::mem::replace(&mut slot.state, State::Free { next: END }) {
-            State::Taken(value) => {
-                self.taken = self.taken.wrapping_sub(1);
-                Some(value)
-            }
-            free => {
-                slot.state = free;
-                None
-            }
-        }
+        let value = slot.value.take()?;
+        self.taken = self.taken.wrapping_sub(1);
+        Some(value)
     }
 
     /// Gives the storage back, with the values that are still in it; the next table made of it
     /// drops them.
     pub fn into_slots(self) -> S {
         self.slots
-    }
-
-    /// The slot number of an id whose generation is the slot's present one.
-    #[inline]
-    fn find(&self, id: u64) -> Result<u32, Corrupt> {
-        let tag = id & self.slot_mask;
-        let generation = id.wrapping_shr(self.slot_bits);
-        match self.slots.borrow().get(tag as usize) {
-            Some(slot) if u64::from(slot.generation) == generation => Ok(tag as u32),
-            // A generation from the past is a replay; one from the future was never given out.
-            Some(slot) if generation < u64::from(slot.generation) => Err(Corrupt::StaleId(id)),
-            _ => Err(Corrupt::UnknownId(id)),
-        }
     }
 }
 
@@ -218,7 +217,7 @@ where
         let mut free = END;
         let all: &mut [IdSlot<T>] = table.slots.borrow_mut();
         for (tag, slot) in (0..capacity).zip(all).rev() {
-            slot.state = State::Free { next: free };
+            slot.next = free;
             free = tag;
         }
         Self { table, free }
@@ -240,14 +239,13 @@ where
     #[inline]
     pub fn insert(&mut self, value: T) -> Result<u64, T> {
         let tag = self.free;
-        let next = match self.table.slots.borrow().get(tag as usize) {
-            Some(IdSlot {
-                state: State::Free { next },
-                ..
-            }) => *next,
-            _ => return Err(value),
+        let table = &mut self.table;
+        let Some(slot) = table.slots.borrow_mut().get_mut(tag as usize) else {
+            return Err(value);
         };
-        let id = self.table.insert_at(tag, value)?;
+        let next = slot.next;
+        let id = table.format.check_out(tag, slot, value)?;
+        table.taken = table.taken.wrapping_add(1);
         self.free = next;
         Ok(id)
     }
@@ -256,8 +254,12 @@ where
     /// [`TagTable::complete`].
     #[inline]
     pub fn complete(&mut self, id: u64) -> Result<T, Corrupt> {
-        let (tag, value) = self.table.complete(id)?;
-        self.release(tag);
+        let table = &mut self.table;
+        let (tag, slot) = table.format.find(table.slots.borrow_mut(), id)?;
+        let value = slot.value.take().ok_or(Corrupt::StaleId(id))?;
+        table.taken = table.taken.wrapping_sub(1);
+        slot.next = self.free;
+        self.free = tag;
         Ok(value)
     }
 
@@ -286,7 +288,7 @@ where
     #[inline]
     fn release(&mut self, tag: u32) {
         if let Some(slot) = self.table.slots.borrow_mut().get_mut(tag as usize) {
-            slot.state = State::Free { next: self.free };
+            slot.next = self.free;
             self.free = tag;
         }
     }
@@ -370,7 +372,8 @@ mod tests {
             seen.push(id);
             assert_eq!(table.complete(id), Ok((1, n)));
         }
-        assert_eq!(seen[..4], seen[4..]);
+        // Two bits of generation above the slot's: all four are used before one comes again.
+        assert_eq!(seen, [3, 5, 7, 1, 3, 5, 7, 1]);
     }
 
     #[test]
@@ -382,7 +385,9 @@ mod tests {
         assert_eq!(table.get_mut(id), Ok(&mut 'a'));
         assert_eq!(table.get_at_mut(1), Some(&mut 'a'));
         assert_eq!(table.get_at_mut(0), None);
+        assert_eq!((table.taken(), table.capacity()), (1, 2));
         assert_eq!(table.take(1), Some('a'));
+        assert_eq!(table.taken(), 0);
         assert_eq!(table.take(1), None);
         assert_eq!(table.get_mut(id), Err(Corrupt::StaleId(id)));
         assert_eq!(table.complete(id), Err(Corrupt::StaleId(id)));

@@ -9,8 +9,6 @@
 pub trait Index: Copy + Ord {
     /// `self - earlier`, modulo the width: how far `self` is ahead.
     fn ahead_of(self, earlier: Self) -> Self;
-    /// `self + n`, modulo the width.
-    fn plus(self, n: Self) -> Self;
 }
 
 impl Index for u32 {
@@ -18,20 +16,12 @@ impl Index for u32 {
     fn ahead_of(self, earlier: Self) -> Self {
         self.wrapping_sub(earlier)
     }
-    #[inline]
-    fn plus(self, n: Self) -> Self {
-        self.wrapping_add(n)
-    }
 }
 
 impl Index for u8 {
     #[inline]
     fn ahead_of(self, earlier: Self) -> Self {
         self.wrapping_sub(earlier)
-    }
-    #[inline]
-    fn plus(self, n: Self) -> Self {
-        self.wrapping_add(n)
     }
 }
 

@@ -17,6 +17,13 @@ pub trait VariantOf<Slot>: IntoBytes + Immutable {}
 
 impl<T: IntoBytes + Immutable> VariantOf<T> for T {}
 
+/// The beginning of a message of type `Slot`, behind which stands a list of which not all places
+/// need be used, such as the segments of a block request.
+pub trait HeadOf<Slot>: IntoBytes + Immutable {
+    /// One item of the list.
+    type Item: IntoBytes + Immutable;
+}
+
 /// Geometry of a ring with requests `Req` and responses `Rsp`, computed from the memory's length
 /// as both sides have to do it (`__RING_SIZE` of `io/ring.h`).
 #[derive(Debug)]
@@ -104,6 +111,15 @@ mod tests {
         assert_eq!(Ring::slots_in(64 + 15), 0);
         assert_eq!(Ring::slots_in(64 + 16), 1);
         assert_eq!(Ring::slots_in(64 + 47), 2);
+    }
+
+    #[test]
+    fn a_ring_has_no_more_slots_than_indexes_can_count() {
+        type Bytes = Layout<u8, u8>;
+        for bytes in [64 + (1 << 31), 64 + (1 << 32), usize::MAX] {
+            assert_eq!(Bytes::slots_in(bytes), 1 << 31, "{bytes:#x}");
+        }
+        assert_eq!(Bytes::slots_in(63 + (1 << 31)), 1 << 30);
     }
 
     #[test]

@@ -108,3 +108,98 @@ impl<M: FlagMem> FlagMem for &M {
         M::clear_flags(self, offset, bits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HeapMem;
+    use core::cell::RefCell;
+    use std::vec::Vec;
+
+    /// Memory that notes which of its methods are called.
+    struct Noted {
+        mem: HeapMem,
+        calls: RefCell<Vec<&'static str>>,
+    }
+
+    impl Noted {
+        fn note(&self, call: &'static str) -> &HeapMem {
+            self.calls.borrow_mut().push(call);
+            &self.mem
+        }
+    }
+
+    impl RingMem for Noted {
+        fn size(&self) -> usize {
+            self.note("size").size()
+        }
+        fn read<T: FromBytes>(&self, offset: usize) -> T {
+            self.note("read").read(offset)
+        }
+        fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
+            self.note("write").write(offset, value)
+        }
+        fn load_relaxed(&self, offset: usize) -> u32 {
+            self.note("load_relaxed").load_relaxed(offset)
+        }
+        fn load_acquire(&self, offset: usize) -> u32 {
+            self.note("load_acquire").load_acquire(offset)
+        }
+        fn store_relaxed(&self, offset: usize, value: u32) {
+            self.note("store_relaxed").store_relaxed(offset, value)
+        }
+        fn store_release(&self, offset: usize, value: u32) {
+            self.note("store_release").store_release(offset, value)
+        }
+        fn fence(&self) {
+            self.note("fence").fence()
+        }
+    }
+
+    impl FlagMem for Noted {
+        fn set_flags(&self, offset: usize, bits: u32) {
+            self.note("set_flags").set_flags(offset, bits)
+        }
+        fn clear_flags(&self, offset: usize, bits: u32) {
+            self.note("clear_flags").clear_flags(offset, bits)
+        }
+    }
+
+    /// Uses memory as the ring machinery does, which may have a reference to it only.
+    fn use_all(mem: impl FlagMem) {
+        assert_eq!(mem.size(), 64);
+        mem.write(0, &5_u32);
+        assert_eq!(mem.read::<u32>(0), 5);
+        mem.store_relaxed(4, 6);
+        assert_eq!(mem.load_relaxed(4), 6);
+        mem.store_release(8, 7);
+        assert_eq!(mem.load_acquire(8), 7);
+        mem.fence();
+        mem.set_flags(12, 0b11);
+        mem.clear_flags(12, 0b01);
+        assert_eq!(mem.load_relaxed(12), 0b10);
+    }
+
+    #[test]
+    fn an_access_through_a_reference_is_the_same_access() {
+        let noted = Noted {
+            mem: HeapMem::new(64),
+            calls: RefCell::default(),
+        };
+        use_all(&noted);
+        let expected = [
+            "size",
+            "write",
+            "read",
+            "store_relaxed",
+            "load_relaxed",
+            "store_release",
+            "load_acquire",
+            "fence",
+            "set_flags",
+            "clear_flags",
+            "load_relaxed",
+        ];
+        assert_eq!(*noted.calls.borrow(), expected);
+    }
+}

@@ -6,7 +6,7 @@
 //!   takes them apart.
 //! - [`rx`]: buffers that the front end posts, and the packets that arrive in them.
 //! - [`slot`]: the slots of both rings, some of which hold an [`extra`].
-//! - [`extra`]: what is said about a packet besides its data.
+//! - [`extra`]: properties of a packet in slots of their own.
 //! - [`control`]: requests to the back end on a ring of their own, about hashing.
 //! - [`features`]: what the back end offers, read from the xenstore and put into bounds.
 //! - [`mac`]: the interface's address, as it stands in the xenstore.
@@ -48,7 +48,7 @@ pub const ETH_ALEN: usize = 6;
 /// What is known about the checksum of a packet's transport protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
-    /// Nothing: whoever takes the packet has to check it.
+    /// Nothing: the receiver has to check it.
     #[default]
     Unknown,
     /// The data are known to be intact.

@@ -15,7 +15,7 @@
 //! - `Full` and "nothing there" are flow control. [`Corrupt`] is a violation by the peer: it is
 //!   sticky, every later call returns it, and only a fresh ring on fresh memory gets out of it.
 //!
-//! What does not live here: grants, event channels, page allocation, xenbus (crate `xen`).
+//! What does not live here: grant tables, event channels, page allocation, xenbus (crate `xen`).
 #![no_std]
 // Kbuild passes `no_std` on the command line too.
 #![allow(unused_attributes)]
@@ -26,6 +26,8 @@ extern crate std;
 
 mod back;
 pub mod blkif;
+pub mod bytes;
+pub mod console;
 mod error;
 mod front;
 #[cfg(any(test, feature = "std"))]
@@ -33,6 +35,7 @@ mod heap;
 mod ids;
 pub mod index;
 mod layout;
+pub mod loan;
 mod mem;
 pub mod netif;
 pub mod pages;
@@ -46,5 +49,5 @@ pub use front::{FrontRing, Responses};
 #[cfg(any(test, feature = "std"))]
 pub use heap::HeapMem;
 pub use ids::{IdSlot, IdTable, TagTable};
-pub use layout::{Layout, VariantOf};
+pub use layout::{HeadOf, Layout, VariantOf};
 pub use mem::{FlagMem, RingMem};

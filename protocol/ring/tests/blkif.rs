@@ -4,15 +4,19 @@
 //! rejected with the answer the front end waits for, and offers are put into bounds.
 
 use xen_abi::io::blkif::{op, rsp, IndirectRequest, Request, Segment};
-use xen_ring::blkif::decode::{answer, check_segment, decode, reject, Body, Decoded, Why};
+use xen_ring::blkif::decode::{
+    answer, check_segment, decode, reject, Body, Decoded, Malformed, Why,
+};
 use xen_ring::blkif::features::{
     BadNode, BadNodeWhy, Discard, Disk, Durability, Features, TransferLimit, Transport,
 };
 use xen_ring::blkif::operation::{Operation, Outcome};
-use xen_ring::blkif::request::{direct, discard, indirect, DoesNotFit};
+use xen_ring::blkif::request::{direct, discard, head, indirect, DoesNotFit};
 use xen_ring::blkif::segment::segment;
+use xen_ring::blkif::vdev::BadNumber;
 use xen_ring::blkif::{BlkBackRing, BlkFrontRing};
-use xen_ring::{HeapMem, VariantOf};
+use xen_ring::{HeapMem, RingMem, VariantOf};
+use zerocopy::IntoBytes;
 
 /// Sends a request over a ring, so that variants are read as what they were written as. The slot
 /// is full of ones before.
@@ -50,6 +54,41 @@ fn direct_requests_arrive_with_their_segments() {
 }
 
 #[test]
+fn a_request_written_as_head_and_segments_arrives_as_one_and_leaves_the_rest_of_the_slot() {
+    for count in 0..=11 {
+        let mem = HeapMem::pages(0);
+        mem.scribble(0, &[0xff; 4096]);
+        let mut front = BlkFrontRing::new(mem.clone()).expect("room for a ring");
+        let mut back = BlkBackRing::attach(mem).expect("room for a ring");
+        let segments: Vec<Segment> = (0..count).map(page).collect();
+        let head = head(Operation::Barrier, 77, 5, 4096, segments.len()).expect("it fits");
+        front.push_with_list(&head, &segments).expect("a free slot");
+        assert!(front.push_requests().needed());
+        let received = back.requests().expect("honest").next();
+        let received: Request = received.expect("a request");
+        let mut expected = direct(Operation::Barrier, 77, 5, 4096, &segments).expect("it fits");
+        for unused in &mut expected.seg[segments.len()..] {
+            unused.as_mut_bytes().fill(0xff);
+        }
+        assert_eq!(received, expected);
+    }
+}
+
+#[test]
+fn a_list_does_not_leave_its_slot() {
+    let mem = HeapMem::pages(0);
+    let mut front = BlkFrontRing::new(mem.clone()).expect("room for a ring");
+    let head = head(Operation::Read, 1, 0, 0, 11).expect("it fits");
+    front
+        .push_with_list(&head, &[page(7); 12])
+        .expect("a free slot");
+    let next: Segment = mem.read(64 + 112);
+    assert_eq!(next, Segment::default());
+    let last: Segment = mem.read(64 + 112 - 8);
+    assert_eq!(last, page(7));
+}
+
+#[test]
 fn a_flush_and_a_barrier_may_come_without_data() {
     for operation in [Operation::Flush, Operation::Barrier] {
         let request = direct(operation, 1, 0, 0, &[]).expect("it fits");
@@ -77,7 +116,7 @@ fn indirect_requests_arrive_with_their_pages() {
         let Body::Indirect(body) = decoded.body else {
             panic!("an indirect request became {:?}", decoded.body);
         };
-        assert_eq!(body.len(), segments);
+        assert_eq!((body.len(), body.is_empty()), (segments, false));
         let (seen, counts): (Vec<u32>, Vec<usize>) = body.pages().unzip();
         assert_eq!(seen, grefs);
         assert_eq!(counts.iter().sum::<usize>(), segments);
@@ -93,6 +132,79 @@ fn indirect_requests_arrive_with_their_pages() {
             Err(DoesNotFit),
             "{segments} segments in {pages} pages"
         );
+    }
+}
+
+#[test]
+fn requests_are_the_same_if_they_are_in_the_places_they_use() {
+    let decoded = |request: &Request| decode(request, 4096).expect("well-formed");
+    let request = direct(Operation::Read, 1, 0, 0, &[page(1), page(2)]).expect("it fits");
+    let with = |place: usize, segment| {
+        let mut changed = request;
+        changed.seg[place] = segment;
+        decoded(&changed)
+    };
+    assert_eq!(with(2, page(9)), decoded(&request));
+    assert_ne!(with(1, page(9)), decoded(&request));
+    let request = indirect(Operation::Read, 1, 0, 0, 513, &[7, 8]).expect("it fits");
+    let with = |place: usize, gref| {
+        let mut changed = request;
+        changed.indirect_grefs[place] = gref;
+        decoded(&over_the_ring(&changed))
+    };
+    assert_eq!(with(2, 9), decoded(&over_the_ring(&request)));
+    assert_ne!(with(1, 9), decoded(&over_the_ring(&request)));
+    let longer = indirect(Operation::Read, 1, 0, 0, 514, &[7, 8]).expect("it fits");
+    let longer = decoded(&over_the_ring(&longer));
+    assert_ne!(longer, decoded(&over_the_ring(&request)));
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_logged_with_its_number_and_cause() {
+    let causes = [
+        (Why::UnknownOperation, "there is no such operation"),
+        (Why::NotIndirect, "it cannot be indirect"),
+        (Why::Empty, "it is empty"),
+        (Why::TooManySegments, "it has too many segments"),
+        (Why::BadSegment, "a segment is no run within a page"),
+        (Why::RangeOverflow, "its sectors overflow"),
+    ];
+    for (why, cause) in causes {
+        let malformed = Malformed {
+            id: 0x1f,
+            operation: 6,
+            why,
+        };
+        let text = format!("request 0x1f for 6: {cause}");
+        assert_eq!(malformed.to_string(), text);
+    }
+    let text = "the operation or its number of segments does not fit the request";
+    assert_eq!(DoesNotFit.to_string(), text);
+    let numbers = [
+        (BadNumber::AboveExtended, "it is above the extended range"),
+        (BadNumber::UnknownMajor(72), "major 72 is not a disk's"),
+        (
+            BadNumber::MinorOutOfRange(1 << 20),
+            "minor 0x100000 is out of range",
+        ),
+    ];
+    for (number, text) in numbers {
+        assert_eq!(number.to_string(), text);
+    }
+    let nodes = [
+        (BadNodeWhy::Missing, "the back end has not written info"),
+        (
+            BadNodeWhy::NotANumber,
+            "the back end's info is not a number",
+        ),
+        (
+            BadNodeWhy::OutOfRange(9),
+            "the back end's info is 9, which is out of range",
+        ),
+    ];
+    for (why, text) in nodes {
+        let key = "info";
+        assert_eq!(BadNode { key, why }.to_string(), text);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Honest ends on one ring: what one puts on, the other takes off, in order, across the wrap of
 //! the indexes, on rings of several sizes, and between threads.
 
+use std::cell::RefCell;
 use xen_abi::io::blkif::{op, Request, Response};
 use xen_abi::io::ring::{REQ_EVENT, REQ_PROD, RSP_PROD};
 use xen_ring::blkif::operation::{Operation, Outcome};
@@ -10,6 +11,7 @@ use xen_ring::blkif::{decode, request, segment, BlkBackRing, BlkFrontRing};
 use xen_ring::{
     BackRing, Corrupt, FrontRing, HeapMem, IdSlot, IdTable, Notify, PushError, RingMem,
 };
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 type Front = FrontRing<[u32; 4], [u32; 2], HeapMem>;
 type Back = BackRing<[u32; 4], [u32; 2], HeapMem>;
@@ -96,6 +98,126 @@ fn a_peer_that_is_awake_is_not_notified() {
     assert_eq!(back.final_check_for_requests(), Ok(false));
     front.push(&[3; 4]).expect("a free slot");
     assert_eq!(front.push_requests(), Notify::Yes);
+}
+
+#[test]
+fn no_event_is_asked_for_while_there_are_requests() {
+    let (mut front, mut back) = ring(4096, 0);
+    front.push(&[1; 4]).expect("a free slot");
+    front.push(&[2; 4]).expect("a free slot");
+    assert!(front.push_requests().needed());
+    assert_eq!(back.requests().expect("honest").next(), Some([1; 4]));
+    let asked = front.mem().load_relaxed(REQ_EVENT);
+    assert_eq!(back.final_check_for_requests(), Ok(true));
+    assert_eq!(front.mem().load_relaxed(REQ_EVENT), asked);
+}
+
+/// Memory in which the peer does something once, when the side that uses it has asked for an event
+/// and is about to look once more.
+struct Meanwhile {
+    mem: HeapMem,
+    then: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl Meanwhile {
+    fn new(mem: &HeapMem) -> Self {
+        Self {
+            mem: mem.clone(),
+            then: RefCell::new(None),
+        }
+    }
+
+    fn set(&self, then: impl FnOnce() + 'static) {
+        self.then.replace(Some(Box::new(then)));
+    }
+}
+
+impl RingMem for Meanwhile {
+    fn size(&self) -> usize {
+        self.mem.size()
+    }
+    fn read<T: FromBytes>(&self, offset: usize) -> T {
+        self.mem.read(offset)
+    }
+    fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
+        self.mem.write(offset, value)
+    }
+    fn load_relaxed(&self, offset: usize) -> u32 {
+        self.mem.load_relaxed(offset)
+    }
+    fn load_acquire(&self, offset: usize) -> u32 {
+        self.mem.load_acquire(offset)
+    }
+    fn store_relaxed(&self, offset: usize, value: u32) {
+        self.mem.store_relaxed(offset, value)
+    }
+    fn store_release(&self, offset: usize, value: u32) {
+        self.mem.store_release(offset, value)
+    }
+    fn fence(&self) {
+        self.mem.fence();
+        if let Some(then) = self.then.take() {
+            then();
+        }
+    }
+}
+
+#[test]
+fn a_request_that_comes_while_the_back_end_falls_asleep_is_seen() {
+    let mem = HeapMem::pages(0);
+    let mut front = Front::new(mem.clone()).expect("room for a ring");
+    let mut back =
+        BackRing::<[u32; 4], [u32; 2], _>::attach(Meanwhile::new(&mem)).expect("room for a ring");
+    back.mem().set(move || {
+        front.push(&[1; 4]).expect("a free slot");
+        let _ = front.push_requests();
+    });
+    assert_eq!(back.final_check_for_requests(), Ok(true));
+    assert_eq!(back.requests().expect("honest").count(), 1);
+    assert_eq!(back.final_check_for_requests(), Ok(false));
+}
+
+#[test]
+fn a_response_that_comes_while_the_front_end_falls_asleep_is_seen() {
+    for (batch, seen) in [(1, true), (2, false)] {
+        let mem = HeapMem::pages(0);
+        let mut front =
+            FrontRing::<[u32; 4], [u32; 2], _>::new(Meanwhile::new(&mem)).expect("room for a ring");
+        let mut back = Back::attach(mem).expect("room for a ring");
+        front.push(&[1; 4]).expect("a free slot");
+        front.push(&[2; 4]).expect("a free slot");
+        assert!(front.push_requests().needed());
+        assert_eq!(back.requests().expect("honest").count(), 2);
+        front.mem().set(move || {
+            back.push(&[1; 2]).expect("a request to answer");
+            let _ = back.push_responses();
+        });
+        assert_eq!(front.final_check_for_batch(batch), Ok(seen));
+        assert_eq!(front.responses().expect("honest").count(), 1);
+    }
+}
+
+#[test]
+fn an_iterator_knows_how_many_messages_are_left() {
+    let (mut front, mut back) = ring(4096, u32::MAX - 1);
+    for n in 0..3 {
+        front.push(&[n; 4]).expect("a free slot");
+    }
+    assert!(front.push_requests().needed());
+    let mut requests = back.requests().expect("honest");
+    for left in (0..=3).rev() {
+        assert_eq!(requests.size_hint(), (left, Some(left)));
+        assert_eq!(requests.next().is_some(), left > 0);
+    }
+    for n in 0..3 {
+        back.push(&[n; 2]).expect("a request to answer");
+    }
+    assert!(back.push_responses().needed());
+    let mut responses = front.responses().expect("honest");
+    for left in (0..=3).rev() {
+        assert_eq!(responses.size_hint(), (left, Some(left)));
+        assert_eq!(responses.next().is_some(), left > 0);
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@
 
 use loom::sync::atomic::{fence, AtomicU32, Ordering};
 use loom::sync::Arc;
-use std::panic::catch_unwind;
 use xen_ring::{BackRing, FrontRing, RingMem};
+use xen_shared::assert_finds;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What the memory of a broken ring leaves out.
@@ -266,12 +266,7 @@ fn no_wake_up_of_the_front_end_is_lost() {
 
 /// Asserts that the model finds the fault, and nothing else.
 fn finds(what: &str, model: impl Fn() + Sync + Send + std::panic::UnwindSafe + 'static) {
-    let panic = catch_unwind(|| check(model)).expect_err("the fault was not found");
-    let message = match panic.downcast_ref::<String>() {
-        Some(message) => message.as_str(),
-        None => panic.downcast_ref::<&str>().copied().unwrap_or(""),
-    };
-    assert!(message.contains(what), "found something else: {message}");
+    assert_finds(what, || check(model));
 }
 
 /// The first message of all always makes an event, hence two.

@@ -6,7 +6,7 @@
 
 use proptest::prelude::*;
 use std::thread;
-use xen_abi::io::pciif::{err, SharedInfo};
+use xen_abi::io::pciif::{err, flag, op, SharedInfo};
 use xen_ring::pciif::*;
 use xen_ring::{FlagMem, HeapMem, RingMem};
 
@@ -30,6 +30,92 @@ fn register(offset: u32, width: Width) -> Register {
 fn a_page_is_needed() {
     assert!(FrontPage::new(HeapMem::new(size_of::<SharedInfo>() - 4)).is_err());
     assert!(FrontPage::new(HeapMem::new(size_of::<SharedInfo>())).is_ok());
+}
+
+#[test]
+fn both_ends_use_the_fields_of_the_header() {
+    let (mut front, back, mem) = page();
+    let page = || mem.read::<SharedInfo>(0);
+    let at = Address {
+        root: Root {
+            domain: 0x1234,
+            bus: 0x56,
+        },
+        devfn: 0x78,
+    };
+    assert_eq!(page().flags, 1 << flag::AER_HANDLER);
+    let entries = [4, 7];
+    assert!(front.start(at, &Request::EnableMsix(&entries)).is_ok());
+    let asked = page();
+    assert_eq!(
+        asked.flags,
+        1 << flag::AER_HANDLER | 1 << flag::FRONT_ACTIVE
+    );
+    let numbers = (asked.op.domain, asked.op.bus, asked.op.devfn);
+    assert_eq!(numbers, (0x1234, 0x56, 0x78));
+    assert_eq!((asked.op.cmd, asked.op.value), (op::ENABLE_MSIX, 2));
+    assert_eq!(asked.op.msix_entries.map(|e| e.entry)[..2], entries);
+    back.answer(-22, 9, &[40, 41]);
+    let answered = page();
+    assert_eq!(answered.flags, 1 << flag::AER_HANDLER);
+    assert_eq!((answered.op.err, answered.op.value), (-22, 9));
+    let vectors = answered.op.msix_entries.map(|e| (e.entry, e.vector));
+    assert_eq!(vectors[..2], [(4, 40), (7, 41)]);
+    let numbers = (answered.op.domain, answered.op.bus, answered.op.devfn);
+    assert_eq!(numbers, (0x1234, 0x56, 0x78));
+
+    back.report(&Report {
+        step: Step::SlotReset,
+        at,
+        channel: Channel::Failed,
+    });
+    let report = page();
+    assert_eq!(
+        report.flags,
+        1 << flag::AER_HANDLER | 1 << flag::BACK_ACTIVE
+    );
+    let aer = (report.aer_op.cmd, report.aer_op.err);
+    assert_eq!(aer, (op::AER_SLOTRESET, 3));
+    front.reply(Recovery::Recovered);
+    assert_eq!(page().aer_op.err, 5);
+    assert_eq!(page().aer_op.domain, 0x1234);
+}
+
+#[test]
+fn errors_are_handled_only_by_a_front_end_that_says_so() {
+    let mem = HeapMem::pages(0);
+    let back = BackPage::attach(mem.clone()).expect("a page is large enough");
+    mem.set_flags(0, !(1 << flag::AER_HANDLER));
+    assert!(!back.handles_errors());
+    mem.set_flags(0, 1 << flag::AER_HANDLER);
+    assert!(back.handles_errors());
+}
+
+#[test]
+fn what_went_wrong_is_logged() {
+    for (refusal, text) in [
+        (Refusal::NoDevice, "no such device"),
+        (Refusal::BadOffset, "no such register"),
+        (Refusal::Denied, "access denied"),
+        (Refusal::NotImplemented, "not implemented by the backend"),
+        (Refusal::Failed, "the backend failed"),
+        (Refusal::Errno(28), "the backend failed with error 28"),
+        (Refusal::Nonsense, "the backend's answer makes no sense"),
+        (Refusal::TimedOut, "the backend does not answer"),
+        (Refusal::Gone, "there is no backend"),
+    ] {
+        assert_eq!(refusal.to_string(), text);
+    }
+    for (not, text) in [
+        (NotStarted::Busy, "another operation is in flight"),
+        (
+            NotStarted::Unanswered,
+            "an earlier operation was not answered",
+        ),
+        (NotStarted::TooBig, "the number of vectors is not 1 to 128"),
+    ] {
+        assert_eq!(not.to_string(), text);
+    }
 }
 
 #[test]
@@ -92,7 +178,10 @@ fn msix_has_one_for_each_entry() {
         front.take().expect("an answer")
     };
     match ask(0, &[40, 41, 42]) {
-        Ok(Answer::Pirqs(pirqs)) => assert_eq!(pirqs.as_slice(), [40, 41, 42]),
+        Ok(Answer::Pirqs(pirqs)) => {
+            assert_eq!(pirqs.as_slice(), [40, 41, 42]);
+            assert_eq!(format!("{pirqs:?}"), "[40, 41, 42]");
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(ask(2, &[]), Ok(Answer::Fewer(2)));

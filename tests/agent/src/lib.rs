@@ -6,8 +6,8 @@
 //! a mailbox of xenstore nodes: that needs none of the drivers under test (no network, no block device), and
 //! it survives `xl save` and `xl restore`.
 //!
-//! What lives here: frames ([`wire`]), messages ([`message`]), the xenstore client and the mailbox on top of
-//! it ([`xenstore`], [`mailbox`]), and the server that executes requests ([`serve`]). What does not: the side
+//! What lives here: frames ([`wire`]), messages ([`message`]), the mailbox ([`mailbox`]) on top of the client of crate
+//! `xenstore`, and the server that executes requests ([`serve`]). What does not: the side
 //! that sends the requests, which is crate `vmtest`.
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,6 @@ pub mod message;
 pub mod relay;
 pub mod serve;
 pub mod wire;
-pub mod xenstore;
 
 /// The name of the virtio serial port between the host and dom0's agent.
 pub const PORT: &str = "paravane.agent";

@@ -20,9 +20,9 @@ use std::thread;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::OwnedFd;
+use xenstore::Xenstore;
 
 use crate::wire::crc32c;
-use crate::xenstore::Xenstore;
 
 /// Pieces in flight in one direction.
 const WINDOW: u32 = 16;

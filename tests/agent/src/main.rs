@@ -2,7 +2,7 @@
 
 //! `agent dom0` serves the host over a virtio serial port, `agent guest` serves it over the xenstore mailbox.
 //! `agent blkload` is the load generator of the block benchmark, `agent netload` that of everything about networks,
-//! and `agent probe` looks at what no stock tool shows; they are here to spare the images more programs.
+//! `agent mark` makes [marks](counter::mark), `agent hostile` is backends that break every rule, and `agent probe` looks at what no stock tool shows; they are here to spare the images more programs.
 
 #![forbid(unsafe_code)]
 
@@ -17,17 +17,25 @@ use std::time::Duration;
 use agent::PORT;
 use agent::mailbox::{Mailbox, Side};
 use agent::serve::serve;
+use counter::mark;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["dom0"] => dom0(),
+        ["guest"] if is_by_port() => dom0(),
         ["guest"] => guest(),
         ["blkload", ..] => blkload::main(&args[1..]),
         ["netload", ..] => netload::main(&args),
+        ["mark", "epoch"] => {
+            mark::epoch();
+            Ok(())
+        }
+        ["mark", "loop", rounds] => known_loop(rounds),
+        ["hostile", ..] => hostile::main(&args[1..]),
         ["probe", ..] => probes::main(&args[1..]),
         _ => Err(io::Error::other(
-            "usage: agent dom0 | agent guest | agent blkload ... | agent netload ... | agent probe ...",
+            "usage: agent dom0 | agent guest | agent blkload ... | agent netload ... | agent mark ... | agent hostile ... | agent probe ...",
         )),
     };
     match result {
@@ -39,9 +47,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Executes a loop of a known length between two marks.
+fn known_loop(rounds: &str) -> io::Result<()> {
+    let rounds = rounds.parse().map_err(io::Error::other)?;
+    mark::known_loop(rounds);
+    Ok(())
+}
+
 fn dom0() -> io::Result<()> {
     let port = File::options().read(true).write(true).open(find_port())?;
     serve(port.try_clone()?, port, true)
+}
+
+/// Whether the kernel's command line says that a guest is served through a port, because there is no dom0.
+fn is_by_port() -> bool {
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    line.split_whitespace()
+        .any(|word| word == "paravane.agent=port")
 }
 
 /// Waits for the port: its driver probes while we start. How long that may take is for the host to say.

@@ -19,6 +19,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use counter::mark;
 use rustix::fs::SeekFrom;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -36,7 +37,8 @@ pub struct Throughput {
     pub total: u64,
 }
 
-/// Runs a workload on a device for `warm`, which is not counted, and then for `time`.
+/// Runs a workload on a device for `warm`, which is not counted, and then for `time`. What is executed for all its
+/// requests is between two [marks](counter::mark).
 pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Result<Throughput> {
     let file = rustix::fs::open(
         device,
@@ -58,10 +60,21 @@ pub fn run(device: &Path, cell: &Cell, warm: Duration, time: Duration) -> io::Re
             .map(|job| {
                 let (file, barrier) = (&file, &barrier);
                 scope.spawn(move || {
-                    let ready = pin(job).and_then(|()| Ring::new(file, cell));
-                    // Everybody comes here, whatever happened, or the others would wait for ever.
+                    let mut ready = pin(job).and_then(|()| Ring::new(file, cell));
+                    // Everybody comes to each barrier, whatever happened, or the others would wait for ever.
                     barrier.wait();
-                    measure(ready?, Offsets::new(job, blocks), warm, time)
+                    if job == 0 {
+                        mark::begin();
+                    }
+                    let measured = match &mut ready {
+                        Ok(ring) => measure(ring, Offsets::new(job, blocks), warm, time),
+                        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                    };
+                    barrier.wait();
+                    if job == 0 {
+                        mark::end();
+                    }
+                    measured
                 })
             })
             .collect();
@@ -86,7 +99,7 @@ fn pin(job: u32) -> io::Result<()> {
 
 /// One thread's share: keeps the ring full until the time is over, then lets it run dry.
 fn measure(
-    mut ring: Ring,
+    ring: &mut Ring,
     mut offsets: Offsets,
     warm: Duration,
     time: Duration,

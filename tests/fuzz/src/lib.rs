@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Fuzzing of what faces a hostile peer: rings, the messages of the block, network and PCI protocols,
-//! what a back end writes to the xenstore, the xenstore's messages, and hypercalls; and of packed kernels and what boot
-//! loaders tell.
+//! event channels, grants, what a back end writes to the xenstore, the xenstore's messages, and hypercalls;
+//! and of packed kernels and what boot loaders tell.
 //!
 //! A target is a plain function of bytes that panics if a promise is broken. It is run
 //!
@@ -16,6 +16,9 @@
 
 mod blkif;
 mod bytes;
+mod console;
+mod event;
+mod grant;
 mod hypercall;
 mod kernel;
 mod loader;
@@ -25,6 +28,9 @@ mod ring;
 mod store;
 
 pub use blkif::{blkif_request, blkif_response};
+pub use console::console;
+pub use event::event_channels;
+pub use grant::grants;
 pub use hypercall::hypercall;
 pub use kernel::bzimage;
 pub use loader::multiboot;
@@ -37,7 +43,7 @@ pub use store::{features, netif_features, xenstore};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("front_ring", front_ring),
     ("back_ring", back_ring),
     ("blkif_request", blkif_request),
@@ -52,6 +58,9 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("pciif_request", pciif_request),
     ("pciif_store", pciif_store),
     ("xenstore", xenstore),
+    ("console", console),
+    ("event_channels", event_channels),
+    ("grants", grants),
     ("hypercall", hypercall),
     ("bzimage", bzimage),
     ("multiboot", multiboot),

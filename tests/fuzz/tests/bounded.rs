@@ -114,6 +114,9 @@ targets!(
     netif_control,
     netif_features,
     xenstore,
+    console,
+    event_channels,
+    grants,
     hypercall,
     bzimage,
     multiboot

@@ -31,6 +31,7 @@ use std::io;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use counter::mark;
 
 #[derive(Parser)]
 #[command(name = "netload")]
@@ -73,6 +74,8 @@ fn patience(millis: u64) -> Duration {
 /// The program; `args` begins with its name. Content that is wrong is an error, whatever else was asked for.
 pub fn main(args: &[String]) -> io::Result<()> {
     let cli = Cli::try_parse_from(args).map_err(io::Error::other)?;
+    // A server begins an interval and does not end it: the other end's begins anew.
+    mark::begin();
     let line = match cli.command {
         Command::Serve(args) => return serve::run(&args),
         Command::Tcp(args) => stream::run(&args)?,
@@ -84,6 +87,7 @@ pub fn main(args: &[String]) -> io::Result<()> {
         Command::RawSend(args) => raw::send(&args)?,
         Command::RawReceive(args) => raw::receive(&args)?,
     };
+    mark::end();
     println!("{line}");
     match line.wrong_content() {
         Some(what) => Err(io::Error::other(format!("the content is wrong: {what}"))),

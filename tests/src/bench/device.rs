@@ -95,12 +95,8 @@ pub fn guest(host: &Host, mode: Mode, queues: u32) -> Result<Guest> {
     // Left to Xen and dom0's kernel, the two ends of the device, and the back end's interrupt and its thread, sometimes
     // share a processor and sometimes not, which makes a factor of two where one request is in flight.
     host.dom0().sh("xl vcpu-pin Domain-0 all 0")?;
-    let guest = Guest::new(&format!("bench-{}", mode.name()), mode);
-    let guest = match mode {
-        Mode::Pv => guest.line(&host.topology().on_last_cpu()),
-        // It is there anyway.
-        Mode::Pvh | Mode::Hvm => guest,
-    };
+    let name = format!("bench-{}", mode.name());
+    let guest = Guest::new(&name, mode).on_last_cpu(host.topology());
     // Xen's clock makes leaps where four virtual processors share one that is emulated, and then stands still until time
     // has caught up. The counter it is made from does not: the emulator takes it from the machine.
     Ok(guest

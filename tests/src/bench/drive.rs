@@ -12,6 +12,7 @@ use super::counts::{self, Counts};
 use super::subject::{Sample, Setup, Site, Subject, Workload};
 use crate::guest::Mode;
 use crate::host::Host;
+use crate::remote::Place;
 
 /// How many domains may be lost to the emulator before it is an error.
 const LOSSES: u32 = 40;
@@ -122,6 +123,30 @@ impl<'h, S: Subject + 'h> Rig<'h, S> {
             all.push((cell.clone(), total, counts));
         }
         counts::remove(self.site.place())?;
+        Ok(all)
+    }
+
+    /// Runs workloads under a driver, and has `take` say what was executed, cell by cell; it is told the domain, and whether
+    /// that is a guest. The cells' units are all of the run.
+    pub fn executed<T>(
+        &mut self,
+        setup: Setup,
+        cells: &[S::Cell],
+        time: Duration,
+        mut take: impl FnMut(&Place, bool) -> Result<T>,
+    ) -> Result<Vec<(S::Cell, u64, T)>> {
+        self.load(setup)?;
+        // What happens once, such as the filling of pools, is not what a unit costs.
+        self.site.run(Duration::ZERO, time, cells)?;
+        let mut all = Vec::new();
+        for cell in cells {
+            let one = std::slice::from_ref(cell);
+            let samples = self.site.run(Duration::ZERO, time, one)?;
+            let total = samples.first().context("nothing was measured")?.total;
+            let place = self.site.place();
+            let is_guest = place.name() != self.host.dom0().name();
+            all.push((cell.clone(), total, take(place, is_guest)?));
+        }
         Ok(all)
     }
 

@@ -3,11 +3,16 @@
 //! A machine's command lines: QEMU's, the hypervisor's and that of dom0's kernel.
 
 use agent::PORT;
+use kbuild::accel::Accel;
 
 use super::boot_disk::{BOOT_DISK, VARIABLES};
-use super::{CONSOLE, DEBUGGER, KEPT, MONITOR, RESETS, ROOT_IMAGE, Root};
+use super::end::{PAUSE, QMP};
+use super::{
+    CONSOLE, COUNTER, COUNTS, DEBUGGER, GUEST_KERNEL, KEPT, MONITOR, RESETS, ROOT_IMAGE, Root,
+    SHARED, SHARED_TAG, guest_disks,
+};
 use crate::topology::{Devices, Dom0, Hypervisor, Kernel, Loader, Topology};
-use crate::{devices, passed, snapshot, tables};
+use crate::{devices, nic, passed, snapshot, tables};
 
 /// Bytes of translated code QEMU keeps, in MiB: enough for Xen, dom0 and a few guests.
 const TRANSLATION_MIB: u32 = 512;
@@ -22,8 +27,18 @@ pub const MITIGATIONS: &str = "mitigations=off";
 /// checksums in guests come out wrong.
 pub const EAGER_FPU: &str = "spec-ctrl=eager-fpu";
 
+/// A machine has what it is given and nothing else.
+pub const BARE: [&str; 6] = [
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-vga",
+    "none",
+];
+
 /// QEMU's arguments.
-pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
+pub fn qemu(topology: &Topology, root: Root<'_>, accel: Accel) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     match topology.dom0 {
@@ -34,26 +49,23 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
         // accesses pass as they are, which go to other memory than dom0 means.
         Dom0::Pv | Dom0::Pvh => add(&["-M", "q35,usb=off,kernel-irqchip=off", "-device", IOMMU]),
     }
-    // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
-    add(&["-cpu", "max,-rdtscp"]);
-    add(&[
-        "-accel",
-        &format!("tcg,thread=multi,tb-size={TRANSLATION_MIB}"),
-    ]);
+    match accel {
+        // The processor as it is, with its virtualization.
+        Accel::Kvm => add(&["-cpu", "host", "-accel", "kvm"]),
+        Accel::Tcg => {
+            // Xen misreads the length of an intercepted RDTSCP on QEMU's emulated SVM, so guests must not have it.
+            add(&["-cpu", "max,-rdtscp"]);
+            let translation = format!("tcg,thread=multi,tb-size={TRANSLATION_MIB}");
+            add(&["-accel", &translation]);
+        }
+    }
     add(&[
         "-m",
         &topology.memory.to_string(),
         "-smp",
         &topology.cpus.to_string(),
     ]);
-    add(&[
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-vga",
-        "none",
-    ]);
+    add(&BARE);
     if matches!(root, Root::Snapshot(_)) {
         add(&["-incoming", "defer"]);
     }
@@ -65,9 +77,14 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
         let stub = format!("unix:/vm/run/{DEBUGGER},server=on,wait=off");
         add(&["-gdb", &stub, "-S"]);
     }
+    if topology.counted {
+        add(&["-plugin", &format!("{COUNTER},out=/vm/run/{COUNTS}")]);
+    }
     let monitor = format!("unix:/vm/run/{MONITOR},server=on,wait=off");
     add(&["-monitor", &monitor]);
-    // What a processor was at when it was reset: a triple fault says nothing else.
+    // What the processors were at when the machine ended or was reset: a triple fault says nothing else.
+    add(&PAUSE);
+    add(&["-qmp", &format!("unix:/vm/run/{QMP},server=on,wait=off")]);
     add(&["-d", "cpu_reset", "-D", &format!("/vm/run/{RESETS}")]);
     let console = format!("file,id=console,path=/vm/run/{CONSOLE}");
     add(&["-chardev", &console]);
@@ -99,7 +116,14 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
             ]);
             match kind {
                 Kernel::Misbehaving => add(&["-initrd", &kernel]),
-                _ => add(&["-initrd", &format!("{kernel},/vm/initrd")]),
+                _ if topology.misbehaving_guest.is_empty() => {
+                    add(&["-initrd", &format!("{kernel},/vm/initrd")]);
+                }
+                _ => {
+                    let guest = format!("/vm/guest {}", topology.misbehaving_guest);
+                    let guest = guest.replace(',', ",,");
+                    add(&["-initrd", &format!("{kernel},/vm/initrd,{guest}")]);
+                }
             }
         }
     }
@@ -114,10 +138,32 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
         Root::Snapshot(_) => format!("{KEPT}/{},format=qcow2,snapshot=on", snapshot::ROOT),
     };
     let payload = "/vm/payload.img,format=raw,readonly=on".to_owned();
-    let mut disks = vec![("root", root), ("payload", payload)];
+    let mut disks = vec![("root".to_owned(), root), ("payload".to_owned(), payload)];
     if topology.devices == Devices::Debian {
         let debian = "/vm/debian.img,format=raw,snapshot=on".to_owned();
-        disks.push(("debian", debian));
+        disks.push(("debian".to_owned(), debian));
+    }
+    if topology.devices == Devices::GuestKernel {
+        let kernel = format!("{GUEST_KERNEL},format=raw,readonly=on");
+        disks.push(("guest-kernel".to_owned(), kernel));
+        disks.extend(guest_disks::drives());
+        // Outside the sandbox's own network it leads nowhere. The addresses are those of the guests' bridge.
+        let network = format!(
+            "user,id=outside,net={}/24,host={},dns={}",
+            nic::ipv4(0, 0),
+            nic::ipv4(0, nic::GATEWAY),
+            nic::ipv4(0, nic::NAMES)
+        );
+        add(&["-netdev", &network, "-device"]);
+        add(&[&format!("virtio-net-pci,netdev=outside,romfile=,{virtio}")]);
+        // A folder may have other file systems mounted in it, with the same inode numbers.
+        let folder = format!(
+            "local,id=shared,path={SHARED},security_model=none,readonly=on,multidevs=remap"
+        );
+        add(&["-fsdev", &folder, "-device"]);
+        add(&[&format!(
+            "virtio-9p-pci,fsdev=shared,mount_tag={SHARED_TAG},{virtio}"
+        )]);
     }
     for (name, file) in disks {
         add(&[
@@ -137,7 +183,7 @@ pub fn qemu(topology: &Topology, root: Root<'_>) -> Vec<String> {
         &format!("virtserialport,chardev=agent,name={PORT}"),
     ]);
     match topology.devices {
-        Devices::None | Devices::Debian => {}
+        Devices::None | Devices::Debian | Devices::GuestKernel => {}
         Devices::Real => args.extend(devices::arguments()),
         Devices::Passed => args.extend(passed::arguments().map(str::to_owned)),
     }
@@ -200,6 +246,7 @@ mod tests {
         assert!(
             hypervisor_command_line(&topology).ends_with("dom0=pvh dom0_vcpus_pin tsc=unstable")
         );
+        let qemu = |topology: &Topology, root: Root<'_>| qemu(topology, root, Accel::Tcg);
         let args = qemu(&topology, Root::Temporary);
         assert!(args.contains(&IOMMU.to_owned()));
         assert!(args.iter().any(|arg| arg.contains("a=1,,2,/vm/initrd")));
@@ -207,5 +254,19 @@ mod tests {
         assert!(!qemu(&Topology::PV, Root::Temporary).contains(&IOMMU.to_owned()));
         assert!(qemu(&Topology::PASSED, Root::Temporary).contains(&IOMMU.to_owned()));
         assert!(!qemu(&Topology::PARAVANE, Root::Temporary).contains(&IOMMU.to_owned()));
+    }
+
+    #[test]
+    fn kvm_has_the_processor_as_it_is() {
+        let args = qemu(&Topology::PV, Root::Temporary, Accel::Kvm);
+        let has = |words: [&str; 2]| args.windows(2).any(|pair| pair == words);
+        assert!(has(["-accel", "kvm"]) && has(["-cpu", "host"]), "{args:?}");
+        let emulated = qemu(&Topology::PV, Root::Temporary, Accel::Tcg);
+        assert_eq!(args.len(), emulated.len());
+        let differ = args
+            .iter()
+            .zip(&emulated)
+            .filter(|(one, other)| one != other);
+        assert_eq!(differ.count(), 2);
     }
 }

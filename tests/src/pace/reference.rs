@@ -13,6 +13,7 @@ pub fn start_of_dom0(topology: &Topology) -> Option<Duration> {
     let measured = topology.kernel == Kernel::Unpacked
         && topology.loader == Loader::Qemu
         && !topology.debugged
+        && !topology.counted
         && topology.toolstack();
     let seconds = match (topology.hypervisor, topology.dom0) {
         _ if !measured => return None,

@@ -83,9 +83,27 @@ impl Job {
         format!("while this ran in {name}: {}", self.script)
     }
 
+    /// Calls `each` with every piece that the script writes, and the number of the stream (1 or 2), until it ends. Fails if its
+    /// place dies or hangs meanwhile.
+    pub fn stream(&self, mut each: impl FnMut(u8, &[u8])) -> Result<Exit> {
+        let end = self.take_output(None, &mut each)?;
+        end.context("a command without a limit has ended by it")
+    }
+
+    fn collect(&self, limit: Option<&Limit>, written: &mut Written) -> Result<Option<Exit>> {
+        self.take_output(limit, &mut |stream, data| match stream {
+            1 => written.stdout.extend(data),
+            _ => written.stderr.extend(data),
+        })
+    }
+
     /// Takes what the script writes until it ends, or the limit is over. While it writes nothing, the agent has to give signs of
     /// life: a place that hangs is found long before the limit of what was to be done there.
-    fn collect(&self, limit: Option<&Limit>, written: &mut Written) -> Result<Option<Exit>> {
+    fn take_output(
+        &self,
+        limit: Option<&Limit>,
+        each: &mut dyn FnMut(u8, &[u8]),
+    ) -> Result<Option<Exit>> {
         let mut quiet = self.pace().limit(QUIET);
         loop {
             let rest = limit.map_or(Duration::MAX, Limit::left);
@@ -94,10 +112,7 @@ impl Job {
                 false => self.call.next(Some(&quiet)),
             };
             match next.with_context(|| self.description())? {
-                Some(Reply::Output {
-                    stream: 1, data, ..
-                }) => written.stdout.extend(data),
-                Some(Reply::Output { data, .. }) => written.stderr.extend(data),
+                Some(Reply::Output { stream, data, .. }) => each(stream, &data),
                 Some(Reply::Exited { exit, .. }) => return Ok(Some(exit)),
                 Some(_) => {}
                 None if limit.is_some_and(Limit::is_over) => return Ok(None),
@@ -148,14 +163,14 @@ impl Job {
         }
     }
 
-    /// Calls `each` with every piece of standard output until the script ends.
-    pub(crate) fn follow(self, mut each: impl FnMut(&[u8])) -> Result<()> {
+    /// Calls `each` with every piece of standard output until the script ends. Returns how it ended.
+    pub(crate) fn follow(self, mut each: impl FnMut(&[u8])) -> Result<Exit> {
         loop {
             match self.call.next(None)? {
                 Some(Reply::Output {
                     stream: 1, data, ..
                 }) => each(&data),
-                Some(Reply::Exited { .. }) => return Ok(()),
+                Some(Reply::Exited { exit, .. }) => return Ok(exit),
                 _ => {}
             }
         }

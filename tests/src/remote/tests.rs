@@ -20,7 +20,7 @@ fn here() -> Place {
     let answers = theirs.try_clone().unwrap();
     thread::spawn(move || agent::serve::serve(theirs, answers, false));
     let log = Path::new("/no/console");
-    Place::connect(ours, &Health::default(), &Pace::default(), log).unwrap()
+    Place::connect("dom0", ours, &Health::default(), &Pace::default(), log).unwrap()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_place_without_signs_of_life_hangs() {
     // Nobody reads at the other end, but it is open.
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let (pace, log) = (Pace::default(), Path::new("/no/console"));
-    let place = Place::connect(ours, &Health::default(), &pace, log).unwrap();
+    let place = Place::connect("dom0", ours, &Health::default(), &pace, log).unwrap();
     let limit = Duration::from_millis(300);
     let error = format!("{:#}", place.hello(limit).unwrap_err());
     assert!(error.contains("dom0 did not answer for 0."), "{error}");

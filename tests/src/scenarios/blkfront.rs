@@ -10,7 +10,8 @@
 //! - [`kinds`]: read-only disks, CD-ROMs, names, partitions, block sizes, resizing;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module;
 //! - [`migration`]: saving and restoring in the middle of I/O;
-//! - [`loss`]: back ends that die, come back, or never do.
+//! - [`loss`]: back ends that die, come back, or never do;
+//! - [`peculiar`]: back ends with nodes and answers that Linux's own never has.
 //!
 //! [`vbd`] and [`resources`](super::resources) are the instruments: what the back end says about a disk, and what a
 //! guest and dom0 have in use. The driver under test is [`crate::Driver::Rust`] unless `--driver c` asks for the
@@ -21,6 +22,7 @@ mod hotplug;
 mod kinds;
 mod loss;
 mod migration;
+mod peculiar;
 mod requests;
 mod transport;
 mod vbd;
@@ -43,6 +45,7 @@ pub fn scenarios() -> Vec<Scenario> {
         hotplug::SCENARIOS,
         migration::SCENARIOS,
         loss::SCENARIOS,
+        peculiar::SCENARIOS,
     ]
     .concat()
 }

@@ -8,8 +8,13 @@ mod crash;
 mod devices;
 mod ends;
 mod grub;
+mod guests;
+mod lock;
 mod misbehaving;
 mod processors;
+mod resizing;
+mod saving;
+mod solo;
 mod toolstack;
 
 use anyhow::{Result, ensure};
@@ -25,9 +30,14 @@ pub fn scenarios() -> Vec<Scenario> {
         devices::SCENARIOS,
         ends::SCENARIOS,
         grub::SCENARIOS,
+        guests::SCENARIOS,
+        lock::SCENARIOS,
         crash::SCENARIOS,
         misbehaving::SCENARIOS,
         processors::SCENARIOS,
+        saving::SCENARIOS,
+        resizing::SCENARIOS,
+        solo::SCENARIOS,
         toolstack::SCENARIOS,
         OWN,
     ]

@@ -7,6 +7,7 @@
 //! - [`data`]: TCP, UDP and IPv6 both ways, by all queues, with every byte checked;
 //! - [`forms`]: offloads on and off, MTUs, VLANs: every form in which a frame can pass;
 //! - [`lengths`]: every length and every number of fragments;
+//! - [`grants`]: few grants, and none at all;
 //! - [`groups`]: packets to groups that the guest has not joined do not come;
 //! - [`hotplug`]: attaching and detaching without leaks, unloading and reloading the module, under traffic too;
 //! - [`migration`]: saving, restoring and migrating in the middle of connections;
@@ -21,6 +22,7 @@
 
 mod data;
 mod forms;
+mod grants;
 mod groups;
 mod hotplug;
 mod kernels_own;
@@ -46,6 +48,7 @@ pub fn scenarios() -> Vec<Scenario> {
         xdp::SCENARIOS,
         watched::SCENARIOS,
         hotplug::SCENARIOS,
+        grants::SCENARIOS,
         migration::SCENARIOS,
         spread::SCENARIOS,
         groups::SCENARIOS,

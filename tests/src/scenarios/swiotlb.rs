@@ -9,8 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::context::Ctx;
 use crate::devices::{self, DISKS, NETS, RealDisk, SLOW};
-use crate::disk::Disk;
-use crate::guest::{Guest, Mode};
+use crate::guest::Mode;
 use crate::mapping;
 use crate::matrix::Kernels;
 use crate::overlay::is_ours;
@@ -153,27 +152,8 @@ fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
     let nodes = [reaches.start(dom0)?, slow.start(dom0)?];
     let mib = ctx.rounds(8, 64);
     for mode in [Mode::Pv, Mode::Pvh] {
-        let mut guest = Guest::new("g1", mode);
-        for (node, vdev) in nodes.iter().zip(["xvdb", "xvdc"]) {
-            guest = guest.disk(Disk::device(node, vdev));
-        }
-        let guest = ctx.host.create(guest)?;
-        guest.load_blkfront(ctx.driver, "")?;
-        for (node, vdev) in nodes.iter().zip(["xvdb", "xvdc"]) {
-            let context = || format!("{node} as {vdev} of a {mode:?} guest");
-            let disk = format!("/dev/{vdev}");
-            let wrote = devices::write_random(&guest, "/tmp", &disk, mib).with_context(context)?;
-            let there = devices::checksum(dom0, node, mib)?;
-            ensure!(wrote == there, "{}: dom0 finds something else", context());
-            let wrote = devices::write_random(dom0, "/disks", node, mib).with_context(context)?;
-            let came = devices::checksum(&guest, &disk, mib)?;
-            ensure!(
-                wrote == came,
-                "{}: the guest finds something else",
-                context()
-            );
-        }
-        guest.shutdown()?;
+        let disks = [(&*nodes[0], "xvdb"), (&*nodes[1], "xvdc")];
+        devices::check_guest_disks(ctx.host, ctx.driver, mode, &disks, mib)?;
     }
     note_pool(ctx)
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! From the PVH entry to 64-bit mode: all memory below 4 GiB at its own address, and the window
-//! ([`misbehaving::scratch`]).
+//! ([`misbehaving::scratch`]). On the way all paging modes are passed: the hypervisor emulates writes of control registers,
+//! whose instructions it reads by the guest's page tables.
 
 use core::arch::global_asm;
 
@@ -48,9 +49,34 @@ pvh_entry:
     movl $(window_pd + 3), low_pdpt + 256 * 8
     movl $(window_pt + 3), window_pd
 
+    # Legacy paging, in pages of 4 MiB.
+    movl $legacy_pd, %edi
+    movl $0x83, %eax
+    movl $1024, %ecx
+3:  movl %eax, (%edi)
+    addl $0x400000, %eax
+    addl $4, %edi
+    loop 3b
+    movl %cr4, %eax
+    orl $0x10, %eax
+    movl %eax, %cr4
+    movl $legacy_pd, %eax
+    call page_and_unpage
+
+    # PAE. Entries of its topmost table have no permissions.
+    movl $pae_pdpt, %edi
+    movl $(low_pd + 1), %eax
+    movl $4, %ecx
+4:  movl %eax, (%edi)
+    addl $4096, %eax
+    addl $8, %edi
+    loop 4b
     movl %cr4, %eax
     orl $0x20, %eax
     movl %eax, %cr4
+    movl $pae_pdpt, %eax
+    call page_and_unpage
+
     movl $pml4, %eax
     movl %eax, %cr3
     movl $0xc0000080, %ecx
@@ -63,6 +89,19 @@ pvh_entry:
     movl %eax, %cr0
     lgdt gdt_pointer
     ljmp $8, $in_long_mode
+
+    # Enables paging with the tables at EAX, writes CR4 with them, and disables it again.
+page_and_unpage:
+    movl %eax, %cr3
+    movl %cr0, %eax
+    orl $0x80000001, %eax
+    movl %eax, %cr0
+    movl %cr4, %ecx
+    movl %ecx, %cr4
+    andl $0x7fffffff, %eax
+    movl %eax, %cr0
+    ret
+
     .code64
 in_long_mode:
     xorl %eax, %eax
@@ -91,6 +130,8 @@ gdt_pointer:
 pml4: .skip 4096
 low_pdpt: .skip 4096
 low_pd: .skip 16384
+legacy_pd: .skip 4096
+pae_pdpt: .skip 4096
 window_pd: .skip 4096
     .global window_pt
 window_pt: .skip 4096

@@ -12,6 +12,8 @@ pub(super) static RECOVER: AtomicU64 = AtomicU64::new(0);
 /// Vector of the last fault, or [`NONE`].
 static FAULT: AtomicU64 = AtomicU64::new(NONE);
 const NONE: u64 = u64::MAX;
+/// How many debug exceptions there were.
+static DEBUG_EXCEPTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// What the stub below and the processor push.
 #[repr(C)]
@@ -111,8 +113,9 @@ fn lidt(pointer: &Pointer) {
 }
 
 extern "C" fn handle(frame: &mut Frame) {
-    // An NMI that a random hypercall has sent, or a breakpoint of random debug registers.
+    // An NMI that a random hypercall has sent, or a debug exception: one that was meant, or of random debug registers.
     if matches!(frame.vector, 1 | 2) {
+        DEBUG_EXCEPTIONS.fetch_add(frame.vector & 1, Ordering::Relaxed);
         return;
     }
     FAULT.store(frame.vector, Ordering::Relaxed);
@@ -131,6 +134,11 @@ pub(super) fn faults(work: impl FnOnce()) -> bool {
     work();
     RECOVER.store(0, Ordering::Relaxed);
     FAULT.load(Ordering::Relaxed) != NONE
+}
+
+/// How many debug exceptions there were so far.
+pub(super) fn debug_exceptions() -> u64 {
+    DEBUG_EXCEPTIONS.load(Ordering::Relaxed)
 }
 
 /// Halts for ever.

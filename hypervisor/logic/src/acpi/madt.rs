@@ -175,4 +175,35 @@ mod tests {
         made.extend([LOCAL, 6, 0, 5, 1, 0]);
         assert_eq!(processors(&made), [7]);
     }
+
+    #[test]
+    fn a_processor_that_is_not_enabled_is_none() {
+        let mut made = madt(&OEM, 3, &[], &[]);
+        // The second one's flags, behind its type, its length, two reserved bytes and its id.
+        let flags = HEADER + FIXED + 16 + 8;
+        assert_eq!(made[flags], 1);
+        made[flags] = 2;
+        assert_eq!(processors(&made), [0, 4]);
+    }
+
+    #[test]
+    fn structures_shorter_than_their_types_are_left_out() {
+        let io = [IoApic {
+            id: 2,
+            address: 0xfec0_0000,
+            gsi_base: 24,
+        }];
+        let overrides_made = [Override {
+            irq: 9,
+            gsi: 20,
+            flags: 0xf,
+        }];
+        let mut made = madt(&OEM, 0, &io, &overrides_made);
+        made.extend([IO_APIC, 11].into_iter().chain([3; 9]));
+        made.extend([OVERRIDE, 9].into_iter().chain([4; 7]));
+        made.extend([LOCAL_X2APIC, 11].into_iter().chain([1; 9]));
+        assert_eq!(io_apics(&made), io);
+        assert_eq!(overrides(&made), overrides_made);
+        assert!(processors(&made).is_empty());
+    }
 }

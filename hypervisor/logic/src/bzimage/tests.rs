@@ -107,6 +107,47 @@ fn what_cannot_be_unpacked_is_named() {
 }
 
 #[test]
+fn the_first_protocol_with_a_payload_and_the_smallest_payload_are_taken() {
+    let mut oldest = image(&gzip(&kernel(100)));
+    oldest[0x206] = 8;
+    assert!(find(&oldest).unwrap().is_some());
+    let found = find(&image(&kernel(16))).unwrap().unwrap();
+    assert_eq!((found.format, found.size), (Format::Plain, 16));
+    for len in [0, 3, 15] {
+        assert_eq!(find(&image(&kernel(len))), Err(Error::Header), "{len}");
+    }
+    assert!(File::is_empty(&Vec::new()) && !File::is_empty(&oldest));
+}
+
+#[test]
+fn a_size_up_to_the_limit_is_believed() {
+    let claim = |size: u64| {
+        let mut packed = lz4(&kernel(100));
+        packed.truncate(packed.len() - 4);
+        find(&image(&with_size(packed, size as usize)))
+    };
+    assert_eq!(claim(512 << 20).unwrap().unwrap().size, 512 << 20);
+    assert_eq!(claim((512 << 20) + 1), Err(Error::Size((512 << 20) + 1)));
+}
+
+#[test]
+fn there_is_room_for_the_buffers_of_each_format() {
+    let room = |format| {
+        let packed = Packed {
+            format,
+            range: 0..100,
+            size: 20 << 20,
+        };
+        packed.room() >> 20
+    };
+    assert_eq!((room(Format::Plain), room(Format::Gzip)), (4, 4));
+    // Two blocks of 8 MiB, packed and unpacked.
+    assert_eq!(room(Format::Lz4), 4 + 16);
+    // The next power of two above 20 MiB, while the one before still exists.
+    assert_eq!(room(Format::Zstd), 4 + 2 * 32);
+}
+
+#[test]
 fn claimed_sizes_are_bounded_and_have_to_be_true() {
     let bytes = kernel(100_000);
     for pack in [gzip, zstd, lz4] {
@@ -127,6 +168,96 @@ fn claimed_sizes_are_bounded_and_have_to_be_true() {
             assert_eq!(result, Err(Error::OtherSize), "{size}");
             assert!(got <= size as usize);
         }
+    }
+}
+
+#[test]
+fn optional_fields_of_a_gzip_header_are_skipped() {
+    let bytes = kernel(1000);
+    let plain = gzip(&bytes);
+    // Behind the fixed part and the name that `gzip` puts there.
+    let data = &plain[15..];
+    let with = |method: u8, flags: u8, fields: &[u8]| {
+        let head = [0x1f, 0x8b, method, flags, 0, 0, 0, 0, 0, 3];
+        let file = image(&[&head[..], fields, data].concat());
+        let found = find(&file).unwrap().unwrap();
+        unpack(&file, &found)
+    };
+    // A checksum of the header, an extra field of three bytes, a name, a comment; and all.
+    for (flags, fields) in [
+        (0, &b""[..]),
+        (1 << 1, b"\x01\x02"),
+        (1 << 2, b"\x03\x00abc"),
+        (1 << 3, b"name\0"),
+        (1 << 4, b"a comment\0"),
+        (0x1e, b"\x03\x00abcname\0a comment\0\x01\x02"),
+    ] {
+        assert_eq!(with(8, flags, fields), Ok(bytes.clone()), "{flags:#x}");
+    }
+    assert_eq!(with(7, 0, b""), Err(Error::Damaged), "another method");
+    let name_without_end = image(&with_size(
+        b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name".to_vec(),
+        0x0101_0101,
+    ));
+    let found = find(&name_without_end).unwrap().unwrap();
+    assert_eq!(unpack(&name_without_end, &found), Err(Error::Damaged));
+    let cut = image(&with_size(plain[..200].to_vec(), 1000));
+    let found = find(&cut).unwrap().unwrap();
+    assert_eq!(unpack(&cut, &found), Err(Error::Damaged));
+}
+
+#[test]
+fn an_lz4_block_that_could_not_be_packed_is_unpacked() {
+    let mut state = 1u64;
+    let noise = core::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    });
+    let bytes: Vec<u8> = noise.take(8 << 20).collect();
+    let packed = lz4(&bytes);
+    assert!(
+        packed.len() > bytes.len() + (8 << 20) / 300,
+        "it grows by a 255th"
+    );
+    let file = image(&packed);
+    let found = find(&file).unwrap().unwrap();
+    assert!(unpack(&file, &found).unwrap() == bytes);
+}
+
+#[test]
+fn every_form_of_a_zstd_header_is_replaced() {
+    let with = |descriptor: u8, fields: usize| {
+        let mut packed = [&b"\x28\xb5\x2f\xfd"[..], &[descriptor]].concat();
+        // Windows and sizes that are none, for nobody is to believe them.
+        packed.resize(packed.len() + fields, 0xff);
+        // Two blocks: a byte, fifty times each.
+        for last in [0u32, 1] {
+            packed.extend(&(last | 1 << 1 | 50 << 3).to_le_bytes()[..3]);
+            packed.push(b'x');
+        }
+        let file = image(&with_size(packed, 100));
+        let found = find(&file).unwrap().unwrap();
+        unpack(&file, &found)
+    };
+    // The size of the size field, and the window's byte unless there is a single segment.
+    for (descriptor, fields) in [
+        (0x00, 1),
+        (0x20, 1),
+        (0x40, 1 + 2),
+        (0x60, 2),
+        (0x80, 1 + 4),
+        (0xa0, 4),
+        (0xc0, 1 + 8),
+        (0xe0, 8),
+    ] {
+        let unpacked = with(descriptor, fields);
+        assert_eq!(unpacked, Ok(vec![b'x'; 100]), "{descriptor:#x}");
+    }
+    for descriptor in [0x01, 0x02, 0x03, 0x08] {
+        let unpacked = with(descriptor, 1);
+        assert_eq!(unpacked, Err(Error::Damaged), "{descriptor:#x}");
     }
 }
 

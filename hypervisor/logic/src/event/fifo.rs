@@ -1,58 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The FIFO ABI: an event word for each port, in pages that the guest adds one by one, and for each vCPU 16 queues of
-//! ports, one for each priority, linked through the words. The hypervisor appends, the guest removes.
-//!
-//! The guest may change a linked word in four ways only (mask, unmask, clear pending, unlink), so appending by
-//! compare-and-exchange fails at most four times with an honest guest. A guest that does more loses its event, and
-//! nothing else happens.
+//! The FIFO ABI ([`xen_event::fifo`]) on pages that the guest adds one by one, and a control block for each vCPU.
 
 use super::{Port, SetPending};
-use crate::mem::{MachineMemory, PAGE_SIZE, PageRef};
+use crate::mem::word::MachineWord;
+use crate::mem::{MachineMemory, PageRef};
 use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::ops::Range;
 use xen_abi::event_channel::FifoControlBlock;
-use xen_abi::event_channel::fifo::{
-    BUSY, LINK_MASK, LINKED, MASKED, MAX_QUEUES, NR_CHANNELS, PENDING,
-};
+use xen_event::fifo::hypervisor::{self, DomainQueues, Tails};
+use xen_event::fifo::{ControlBlock, EventArray, MAX_PAGES, Priority};
 
-/// Event words in a page.
-pub const WORDS_PER_PAGE: u32 = PAGE_SIZE as u32 / 4;
-/// Most pages of event words of a domain.
-const MAX_PAGES: usize = (NR_CHANNELS / WORDS_PER_PAGE) as usize;
+pub use xen_event::fifo::WORDS_PER_PAGE;
 
-const fn bit(number: u32) -> u32 {
-    1 << number
-}
-
-/// The queues of one vCPU.
-#[derive(Default)]
-struct Queues {
-    /// Page and offset of the control block, once the guest has set it.
-    control: Option<(PageRef, u32)>,
-    /// The last port of each queue, 0 if none. The guest's memory decides whether it is still on the queue.
-    tails: [u32; MAX_QUEUES],
-}
-
-impl Queues {
-    fn control(&self) -> Option<u64> {
-        let (page, offset) = self.control.as_ref()?;
-        Some(page.mfn().address() + u64::from(*offset))
-    }
-}
+/// Page and offset of a control block, once the guest has set it.
+type ControlPage = Option<(PageRef, u32)>;
 
 /// Event words and queues of a domain.
 pub struct Fifo {
     pages: Vec<PageRef>,
-    vcpus: Vec<Queues>,
+    /// Each vCPU's control block.
+    controls: Vec<ControlPage>,
+    /// The last ports of each vCPU's queues.
+    tails: Vec<Tails>,
 }
 
 impl Fifo {
     pub(super) fn new(vcpus: u32) -> Self {
         Self {
             pages: Vec::new(),
-            vcpus: (0..vcpus).map(|_| Queues::default()).collect(),
+            controls: (0..vcpus).map(|_| None).collect(),
+            tails: (0..vcpus).map(|_| Tails::default()).collect(),
         }
     }
 
@@ -62,9 +41,9 @@ impl Fifo {
         page: PageRef,
         offset: u32,
     ) -> Result<(), PageRef> {
-        match self.vcpus.get_mut(vcpu as usize) {
-            Some(queues) if queues.control.is_none() => {
-                queues.control = Some((page, offset));
+        match self.controls.get_mut(vcpu as usize) {
+            Some(control @ None) => {
+                *control = Some((page, offset));
                 Ok(())
             }
             _ => Err(page),
@@ -76,9 +55,9 @@ impl Fifo {
         if self.is_full() {
             return Err(page);
         }
-        let start = self.pages.len() as u32 * WORDS_PER_PAGE;
+        let start = self.words();
         self.pages.push(page);
-        Ok(start..start + WORDS_PER_PAGE)
+        Ok(start..self.words())
     }
 
     /// Whether all pages were added.
@@ -92,36 +71,38 @@ impl Fifo {
     }
 
     pub(super) fn into_pages(self) -> Vec<PageRef> {
-        let controls = self.vcpus.into_iter().filter_map(|queues| queues.control);
-        self.pages
-            .into_iter()
-            .chain(controls.map(|(page, _)| page))
-            .collect()
+        let controls = self.controls.into_iter().flatten().map(|(page, _)| page);
+        self.pages.into_iter().chain(controls).collect()
     }
 
-    /// Machine address of a port's event word.
-    fn word(&self, port: u32) -> Option<u64> {
-        let page = self.pages.get((port / WORDS_PER_PAGE) as usize)?;
-        Some(page.mfn().address() + u64::from(port % WORDS_PER_PAGE) * 4)
+    /// The words and control blocks in memory, and the tails.
+    fn on<'a, M>(&'a mut self, memory: &'a M) -> (FifoPages<'a, M>, &'a mut [Tails]) {
+        let pages = FifoPages {
+            memory,
+            pages: &self.pages,
+            controls: &self.controls,
+        };
+        (pages, &mut self.tails)
     }
 
-    fn has(&self, memory: &impl MachineMemory, port: u32, number: u32) -> bool {
-        self.word(port)
-            .is_some_and(|word| memory.load_u32(word) & bit(number) != 0)
+    fn array<'a, M>(&'a self, memory: &'a M) -> FifoPages<'a, M> {
+        FifoPages {
+            memory,
+            pages: &self.pages,
+            controls: &self.controls,
+        }
     }
 
     pub(super) fn is_linked(&self, memory: &impl MachineMemory, port: u32) -> bool {
-        self.has(memory, port, LINKED)
+        hypervisor::is_linked(&self.array(memory), port)
     }
 
     pub(super) fn is_pending(&self, memory: &impl MachineMemory, port: u32) -> bool {
-        self.has(memory, port, PENDING)
+        hypervisor::is_pending(&self.array(memory), port)
     }
 
     pub(super) fn clear_pending(&self, memory: &impl MachineMemory, port: u32) {
-        if let Some(word) = self.word(port) {
-            memory.fetch_clear_u32(word, bit(PENDING));
-        }
+        hypervisor::clear_pending(&self.array(memory), port);
     }
 
     pub(super) fn unmask(
@@ -131,17 +112,9 @@ impl Fifo {
         state: &mut Port,
         vcpu: u32,
     ) -> SetPending {
-        let Some(word) = self.word(port) else {
-            return SetPending::default();
-        };
-        let before = memory.fetch_clear_u32(word, bit(MASKED));
-        if before & bit(PENDING) == 0 {
-            return SetPending::default();
-        }
-        SetPending {
-            newly_pending: false,
-            ..self.set_pending(memory, port, state, vcpu)
-        }
+        let (pages, tails) = self.on(memory);
+        let raised = hypervisor::unmask(&pages, tails, port, &mut state.queue, vcpu);
+        SetPending::of(raised, vcpu)
     }
 
     pub(super) fn set_pending(
@@ -151,89 +124,66 @@ impl Fifo {
         state: &mut Port,
         vcpu: u32,
     ) -> SetPending {
-        let Some(word) = self.word(port) else {
-            // Remembered until the word exists.
-            state.pending = true;
-            return SetPending::default();
-        };
-        state.pending = false;
-        let newly_pending = memory.fetch_or_u32(word, bit(PENDING)) & bit(PENDING) == 0;
-        let control = self.vcpus.get(vcpu as usize).and_then(Queues::control);
-        let Some(control) = control else {
-            // Without a control block there are no queues; the guest may still poll.
-            return SetPending {
-                newly_pending,
-                notify: None,
-            };
-        };
-        let masked = memory.load_u32(word) & bit(MASKED) != 0;
-        if masked || memory.fetch_or_u32(word, bit(LINKED)) & bit(LINKED) != 0 {
-            return SetPending {
-                newly_pending,
-                notify: None,
-            };
-        }
-        self.leave_last_queue(port, state);
-        let queue = usize::from(state.priority);
-        state.last_queue = (vcpu, state.priority);
-        let tail = self.vcpus[vcpu as usize].tails[queue];
-        let appended = tail != 0 && self.link(memory, tail, port);
-        self.vcpus[vcpu as usize].tails[queue] = port;
-        if appended {
-            return SetPending {
-                newly_pending,
-                notify: None,
-            };
-        }
-        let head = offset_of!(FifoControlBlock, head) + 4 * queue;
-        memory.store_u32(control + head as u64, port);
-        let ready = memory.fetch_or_u32(
-            control + offset_of!(FifoControlBlock, ready) as u64,
-            bit(queue as u32),
-        );
-        SetPending {
-            newly_pending,
-            notify: (ready & bit(queue as u32) == 0).then_some(vcpu),
-        }
+        let (pages, tails) = self.on(memory);
+        let raised = hypervisor::set_pending(&pages, tails, port, &mut state.queue, vcpu);
+        SetPending::of(raised, vcpu)
+    }
+}
+
+/// A domain's event words and control blocks in machine memory.
+struct FifoPages<'a, M> {
+    memory: &'a M,
+    pages: &'a [PageRef],
+    controls: &'a [ControlPage],
+}
+
+impl<M: MachineMemory> EventArray for FifoPages<'_, M> {
+    type Word<'a>
+        = MachineWord<'a, M, u32>
+    where
+        Self: 'a;
+
+    fn event_word(&self, port: u32) -> Option<Self::Word<'_>> {
+        let page = self.pages.get((port / WORDS_PER_PAGE) as usize)?;
+        let address = page.mfn().address() + u64::from(port % WORDS_PER_PAGE) * 4;
+        Some(MachineWord::new(self.memory, address))
+    }
+}
+
+impl<M: MachineMemory> DomainQueues for FifoPages<'_, M> {
+    type Control<'a>
+        = ControlAt<'a, M>
+    where
+        Self: 'a;
+
+    fn control_block(&self, vcpu: u32) -> Option<Self::Control<'_>> {
+        let (page, offset) = self.controls.get(vcpu as usize)?.as_ref()?;
+        Some(ControlAt {
+            memory: self.memory,
+            address: page.mfn().address() + u64::from(*offset),
+        })
+    }
+}
+
+/// A control block in machine memory.
+struct ControlAt<'a, M> {
+    memory: &'a M,
+    address: u64,
+}
+
+impl<M: MachineMemory> ControlBlock for ControlAt<'_, M> {
+    type Word<'a>
+        = MachineWord<'a, M, u32>
+    where
+        Self: 'a;
+
+    fn ready(&self) -> Self::Word<'_> {
+        let offset = offset_of!(FifoControlBlock, ready);
+        MachineWord::new(self.memory, self.address + offset as u64)
     }
 
-    /// If the port is the tail of the queue that it was on last, that queue is empty now. Its tail is forgotten:
-    /// linking to it would append to the queue that the port is on next.
-    fn leave_last_queue(&mut self, port: u32, state: &Port) {
-        let (vcpu, priority) = state.last_queue;
-        let tail = self
-            .vcpus
-            .get_mut(vcpu as usize)
-            .map(|q| &mut q.tails[usize::from(priority)]);
-        if let Some(tail) = tail.filter(|tail| **tail == port) {
-            *tail = 0;
-        }
-    }
-
-    /// Links the tail's word to a port, if the tail is still on its queue. Returns whether it is.
-    fn link(&self, memory: &impl MachineMemory, tail: u32, port: u32) -> bool {
-        let Some(word) = self.word(tail) else {
-            return false;
-        };
-        let mut value = memory.load_u32(word);
-        // While the word is busy an honest guest does not unmask it, so three changes are left.
-        for attempt in 0..5 {
-            if value & bit(LINKED) == 0 {
-                memory.fetch_clear_u32(word, bit(BUSY));
-                return false;
-            }
-            let linked = (value & !(bit(BUSY) | LINK_MASK)) | port;
-            match memory.compare_exchange_u32(word, value, linked) {
-                Ok(_) => return true,
-                Err(now) if attempt == 0 => {
-                    memory.fetch_or_u32(word, bit(BUSY));
-                    value = now | bit(BUSY);
-                }
-                Err(now) => value = now,
-            }
-        }
-        memory.fetch_clear_u32(word, bit(BUSY));
-        // As in Xen: treated as linked, so that the queue's head stays. This event is delivered with the next one.
-        true
+    fn head(&self, queue: Priority) -> Self::Word<'_> {
+        let offset = offset_of!(FifoControlBlock, head) as u64 + 4 * u64::from(queue.number());
+        MachineWord::new(self.memory, self.address + offset)
     }
 }

@@ -5,7 +5,7 @@
 use crate::error::{Errno, Result};
 use crate::mem::frames::DomId;
 use alloc::vec::Vec;
-use xen_abi::event_channel::fifo::PRIORITY_DEFAULT;
+use xen_event::fifo::hypervisor::PortQueue;
 
 /// What a port is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Binding {
     Virq(u32),
     /// IPIs to a vCPU of the domain.
     Ipi,
+    /// The hypervisor, as the backend of the domain's console.
+    Console,
 }
 
 /// A port.
@@ -31,12 +33,8 @@ pub struct Port {
     pub binding: Binding,
     /// The vCPU that it notifies.
     pub vcpu: u32,
-    /// Its priority, which selects the FIFO queue.
-    pub priority: u8,
-    /// It became pending before its FIFO event word existed.
-    pub pending: bool,
-    /// The FIFO queue that it was linked to last: vCPU and priority.
-    pub last_queue: (u32, u8),
+    /// On which queue of the FIFO ABI it is put.
+    pub queue: PortQueue,
 }
 
 impl Port {
@@ -44,9 +42,7 @@ impl Port {
         Self {
             binding,
             vcpu,
-            priority: PRIORITY_DEFAULT as u8,
-            pending: false,
-            last_queue: (0, 0),
+            queue: PortQueue::new(),
         }
     }
 
@@ -128,10 +124,9 @@ impl Ports {
                 }
                 Some(free) if free.binding == Binding::Free => {
                     if !busy(port) {
-                        // The last queue is kept: the port may be its tail.
-                        let last_queue = free.last_queue;
+                        let queue = free.queue.reset();
                         self.ports[port as usize] = Port {
-                            last_queue,
+                            queue,
                             ..Port::new(binding, vcpu)
                         };
                         break;
@@ -152,9 +147,9 @@ impl Ports {
     pub(super) fn free(&mut self, port: u32) {
         if let Some(state) = self.ports.get_mut(port as usize) {
             if state.is_bound() {
-                let last_queue = state.last_queue;
+                let queue = state.queue.reset();
                 *state = Port {
-                    last_queue,
+                    queue,
                     ..Port::new(Binding::Free, 0)
                 };
                 self.bound -= 1;

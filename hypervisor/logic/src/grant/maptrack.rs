@@ -2,8 +2,10 @@
 
 //! Maptrack: what a domain has mapped of other domains' grants, by the handle that it got for each mapping.
 
+use crate::error::{Errno, Result};
 use crate::mem::frames::DomId;
 use crate::mem::{Gfn, PageRef};
+use crate::system::HeapBudget;
 use alloc::vec::Vec;
 
 /// Maptrack entries that Xen keeps in a frame.
@@ -24,10 +26,17 @@ pub struct GrantMapping {
     pub page: PageRef,
 }
 
+/// Bytes of the heap for one entry: the entry, and its place among the free handles.
+const ENTRY_BYTES: usize = size_of::<Option<GrantMapping>>() + size_of::<u32>();
+
 /// The maptrack entries of a domain.
 pub struct Maptrack {
     entries: Vec<Option<GrantMapping>>,
     max_entries: u32,
+    /// Entries that there is memory for. Freeing a handle allocates nothing.
+    room: u32,
+    /// Bytes that were taken from a budget for them.
+    charged: usize,
     /// Handles below `entries.len()` that are free.
     free: Vec<u32>,
 }
@@ -38,16 +47,52 @@ impl Maptrack {
         Self {
             entries: Vec::new(),
             max_entries: max_frames.saturating_mul(MAPTRACK_PER_FRAME),
+            room: 0,
+            charged: 0,
             free: Vec::new(),
         }
     }
 
-    /// Whether another mapping can be added.
-    pub fn has_free_handle(&self) -> bool {
-        !self.free.is_empty() || (self.entries.len() as u32) < self.max_entries
+    /// Makes sure that another mapping can be added. Memory is taken from the budget, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::ENOSPC`] if the domain has as many as it may have, [`Errno::ENOMEM`].
+    pub fn reserve(&mut self, budget: Option<&mut HeapBudget>) -> Result<()> {
+        let used = self.entries.len() as u32;
+        if !self.free.is_empty() || used < self.room {
+            return Ok(());
+        }
+        if used >= self.max_entries {
+            return Err(Errno::ENOSPC);
+        }
+        let more = self.room.max(MAPTRACK_PER_FRAME);
+        let more = more.min(self.max_entries - self.room);
+        let bytes = more as usize * ENTRY_BYTES;
+        let is_charged = budget.is_some();
+        let mut unlimited = HeapBudget::new(usize::MAX);
+        let budget = budget.unwrap_or(&mut unlimited);
+        budget.take(bytes)?;
+        let room = (self.room + more) as usize;
+        let reserved = self
+            .entries
+            .try_reserve_exact(room - self.entries.len())
+            .and_then(|()| self.free.try_reserve_exact(room - self.free.len()));
+        if reserved.is_err() {
+            budget.give(bytes);
+            return Err(Errno::ENOMEM);
+        }
+        self.room += more;
+        self.charged += if is_charged { bytes } else { 0 };
+        Ok(())
     }
 
-    /// Adds a mapping and returns its handle. The caller has checked [`Maptrack::has_free_handle`].
+    /// Bytes that were taken from a budget.
+    pub fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Adds a mapping and returns its handle. The caller has called [`Maptrack::reserve`] before.
     pub fn add(&mut self, mapping: GrantMapping) -> u32 {
         match self.free.pop() {
             Some(handle) => {

@@ -8,6 +8,8 @@ use crate::mem::frames::PageInfo;
 use crate::mem::heap::HeapMemory;
 use crate::mem::racing::RacingMemory;
 use core::cell::Cell;
+use xen_abi::grant_table::{flag, status};
+use xen_grant::hypervisor::MAX_ATTEMPTS;
 
 /// The grant that is looked at.
 const REF: u32 = 9;
@@ -18,12 +20,13 @@ fn table(memory: &HeapMemory, version: u32) -> (GrantTable, u64, u64) {
     let mut frames = FrameTable::new(vec![PageInfo::default(); 8]);
     frames.add_free(0..8);
     let mut table = GrantTable::new(1, 1);
-    table.set_version(version);
+    table.set_version(Version::new(version).expect("1 or 2"));
     for status in [false, true] {
         let frame = frames.alloc(0, None).expect("memory");
         memory.clear_frame(frame.mfn().address());
         table.frames_mut(status).push((frame, None));
     }
+    table.reserve_active(1, None).expect("memory");
     let entry = table.entry(REF).expect("in the first frame");
     let word = table.status_word(REF).expect("in the first frame");
     (table, entry, word)
@@ -40,8 +43,7 @@ fn active(readers: u32, writers: u32) -> ActiveEntry {
         start: 0,
         length: 4096,
         sub_page: false,
-        readers,
-        writers,
+        pins: Pins { readers, writers },
     }
 }
 
@@ -203,7 +205,7 @@ fn what_is_in_use_is_used_again_by_its_user_alone() {
             sub_page,
             ..active(readers, writers)
         };
-        table.active.insert(REF, used);
+        table.active[REF as usize] = Some(used);
         let granted = table.set_status(&memory, REF, USER, true, map);
         let expected = if allowed { Ok(None) } else { REFUSED };
         assert_eq!(granted, expected, "{readers} {writers} {sub_page}");
@@ -220,7 +222,7 @@ fn a_use_that_nobody_has_is_not_ended() {
     table.unpin(&memory, REF, true);
     assert_eq!(memory.load_u16(entry) & MARKS, MARKS);
     assert_eq!(
-        table.active(REF).map(|a| (a.readers, a.writers)),
+        table.active(REF).map(|a| (a.pins.readers, a.pins.writers)),
         Some((0, 1))
     );
     table.unpin(&memory, REF, false);

@@ -12,8 +12,9 @@ use xen_abi::domctl::Bitmap;
 /// Most bytes of a guest's bitmap that are written: a bit for each of 32768 CPUs.
 const MAX_BITMAP_BYTES: usize = 4096;
 
-/// A set of CPUs, one bit each.
-pub(super) struct CpuBitmap {
+/// A set of CPUs or nodes, one bit each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuBitmap {
     bytes: Vec<u8>,
     bits: u32,
 }
@@ -33,6 +34,43 @@ impl CpuBitmap {
             bits,
         }
     }
+
+    /// The members of it that are in another set as well.
+    pub(super) fn intersection(&self, other: &Self) -> Self {
+        let mut map = self.clone();
+        for (byte, other) in map.bytes.iter_mut().zip(&other.bytes) {
+            *byte &= other;
+        }
+        map
+    }
+
+    /// The members of it, by rising number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_set = |bit: &u32| self.bytes[*bit as usize / 8] >> (bit % 8) & 1 != 0;
+        (0..self.bits).filter(is_set).map(|bit| bit as usize)
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.iter().all(|byte| *byte == 0)
+    }
+}
+
+/// Copies a set of `bits` CPUs from the guest. What its bitmap does not have is not in the set, and what it has beyond
+/// these CPUs is ignored.
+pub(super) fn read_bitmap<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    from: &Bitmap,
+    bits: u32,
+) -> Result<CpuBitmap> {
+    let mut map = CpuBitmap::none(bits);
+    let known = from.nr_bits.min(bits);
+    let copied = known.div_ceil(8) as usize;
+    caller.raw_copy_from_guest(from.bitmap, &mut map.bytes[..copied])?;
+    if known % 8 != 0 {
+        map.bytes[copied - 1] &= (1 << (known % 8)) - 1;
+    }
+    Ok(map)
 }
 
 /// Copies a set of CPUs to the guest, as far as its bitmap has room; the rest of its bitmap becomes zero.

@@ -6,6 +6,7 @@
 use super::Reply;
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
+use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
 use core::mem::offset_of;
 use xen_abi::{domctl, platform, sysctl};
@@ -17,6 +18,8 @@ pub(super) trait Header: FromBytes + IntoBytes {
     const VERSION: u32;
     /// Offset of the command's own argument.
     const ARGUMENT: usize;
+    /// Which command it is.
+    fn command(&self) -> u32;
     /// The interface version of the caller.
     fn version(&self) -> u32;
     /// The bytes of the union of all commands' arguments.
@@ -28,6 +31,10 @@ macro_rules! headers {
         $(impl Header for $family::Header {
             const VERSION: u32 = $family::INTERFACE_VERSION;
             const ARGUMENT: usize = offset_of!(Self, u);
+
+            fn command(&self) -> u32 {
+                self.cmd
+            }
 
             fn version(&self) -> u32 {
                 self.interface_version
@@ -59,6 +66,7 @@ impl<H: Header> Command<H> {
         at: u64,
     ) -> Result<Self> {
         let header: H = caller.copy_from_guest(at)?;
+        caller.system.trace.command = header.command();
         if header.version() != H::VERSION {
             return Err(Errno::EACCES);
         }
@@ -90,5 +98,18 @@ impl<H: Header> Command<H> {
             .ok_or(Errno::EFAULT)?;
         caller.copy_to_guest(at, value)?;
         Ok(Reply::Value(0))
+    }
+}
+
+impl Command<domctl::Header> {
+    /// Copies the number of the domain that the command has made back to the guest.
+    pub(super) fn copyback_domain<P: Platform>(
+        &self,
+        caller: &mut Caller<'_, P>,
+        id: DomId,
+    ) -> Result<()> {
+        let offset = offset_of!(domctl::Header, domain) as u64;
+        let at = self.at.checked_add(offset).ok_or(Errno::EFAULT)?;
+        caller.copy_to_guest(at, &id)
     }
 }

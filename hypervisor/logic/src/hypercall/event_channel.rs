@@ -2,13 +2,15 @@
 
 //! `event_channel_op`.
 
-use super::{Reply, with_arg, with_arg_copyback};
+use super::commands::Commands;
+use super::{Reply, nr};
 use crate::error::{Errno, Result};
 use crate::system::{Caller, Platform, System};
-use xen_abi::event_channel::{
-    AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, ExpandArray, InitControl,
-    Port, Reset, SetPriority, Status, fifo, op,
+use xen_abi::command::event_channel::{
+    AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, Close, ExpandArray,
+    InitControl, Reset, Send, SetPriority, Status, Unmask,
 };
+use xen_abi::event_channel::fifo;
 
 pub(super) fn do_event_channel_op<P: Platform>(
     caller: &mut Caller<'_, P>,
@@ -16,73 +18,59 @@ pub(super) fn do_event_channel_op<P: Platform>(
     arg: u64,
 ) -> Result<Reply> {
     let id = caller.vcpu.domain;
-    match command {
-        op::ALLOC_UNBOUND => with_arg_copyback(caller, arg, |caller, args: &mut AllocUnbound| {
+    Commands::<P, { nr::EVENT_CHANNEL_OP }>::new(caller, command, arg)
+        .serve::<AllocUnbound>(|caller, args| {
             let of = caller.target_by_any_id(args.dom)?;
-            args.port = caller
-                .system
-                .alloc_unbound(of, System::<P>::remote(id, args.remote_dom))?;
+            let remote = System::<P>::remote(id, args.remote_dom);
+            args.port = caller.system.alloc_unbound(of, remote)?;
             Ok(())
-        }),
-        op::BIND_INTERDOMAIN => {
-            with_arg_copyback(caller, arg, |caller, args: &mut BindInterdomain| {
-                let remote = caller.domain_by_any_id(args.remote_dom)?;
-                args.local_port = caller
-                    .system
-                    .bind_interdomain(id, remote, args.remote_port)?;
-                Ok(())
-            })
-        }
-        op::BIND_VIRQ => with_arg_copyback(caller, arg, |caller, args: &mut BindVirq| {
+        })
+        .serve::<BindInterdomain>(|caller, args| {
+            let remote = caller.domain_by_any_id(args.remote_dom)?;
+            args.local_port = caller
+                .system
+                .bind_interdomain(id, remote, args.remote_port)?;
+            Ok(())
+        })
+        .serve::<BindVirq>(|caller, args| {
             args.port = caller.system.bind_virq(id, args.virq, args.vcpu)?;
             Ok(())
-        }),
-        op::BIND_IPI => with_arg_copyback(caller, arg, |caller, args: &mut BindIpi| {
+        })
+        .serve::<BindIpi>(|caller, args| {
             args.port = caller.system.bind_ipi(id, args.vcpu)?;
             Ok(())
-        }),
+        })
         // PVH domains have no pirqs to bind, so every number is out of range.
-        op::BIND_PIRQ => with_arg(caller, arg, |_, _: BindPirq| Err(Errno::EINVAL)),
-        op::CLOSE => with_arg(caller, arg, |caller, args: Port| {
-            caller.system.close(id, args.port)
-        }),
-        op::SEND => with_arg(caller, arg, |caller, args: Port| {
-            caller.system.send(id, args.port)
-        }),
-        op::STATUS => with_arg_copyback(caller, arg, |caller, args: &mut Status| {
+        .serve::<BindPirq>(|_, _| Err(Errno::EINVAL))
+        .serve::<Close>(|caller, args| caller.system.close(id, args.port))
+        .serve::<Send>(|caller, args| caller.system.send(id, args.port))
+        .serve::<Status>(|caller, args| {
             let of = caller.domain_by_any_id(args.dom)?;
             caller.system.domain(of)?.events.port(args.port)?;
             let of = caller.target_by_any_id(args.dom)?;
             caller.system.evtchn_status(of, args.port, args)
-        }),
-        op::BIND_VCPU => with_arg(caller, arg, |caller, args: BindVcpu| {
-            caller.system.bind_vcpu(id, args.port, args.vcpu)
-        }),
-        op::UNMASK => with_arg(caller, arg, |caller, args: Port| {
-            caller.system.unmask(id, args.port)
-        }),
-        op::RESET => with_arg(caller, arg, |caller, args: Reset| {
+        })
+        .serve::<BindVcpu>(|caller, args| caller.system.bind_vcpu(id, args.port, args.vcpu))
+        .serve::<Unmask>(|caller, args| caller.system.unmask(id, args.port))
+        .serve::<Reset>(|caller, args| {
             let of = caller.target_by_any_id(args.dom)?;
             if of != id && caller.system.domain(of)?.controller_pause_count == 0 {
                 return Err(Errno::EINVAL);
             }
             caller.system.evtchn_reset(of)
-        }),
-        op::INIT_CONTROL => with_arg_copyback(caller, arg, |caller, args: &mut InitControl| {
+        })
+        .serve::<InitControl>(|caller, args| {
             args.link_bits = fifo::LINK_BITS as u8;
             caller
                 .system
                 .init_control(id, args.vcpu, args.control_gfn, args.offset)
-        }),
-        op::EXPAND_ARRAY => with_arg(caller, arg, |caller, args: ExpandArray| {
-            caller.system.expand_array(id, args.array_gfn)
-        }),
-        op::SET_PRIORITY => with_arg(caller, arg, |caller, args: SetPriority| {
+        })
+        .serve::<ExpandArray>(|caller, args| caller.system.expand_array(id, args.array_gfn))
+        .serve::<SetPriority>(|caller, args| {
             caller
                 .domain_mut()?
                 .events
                 .set_priority(args.port, args.priority)
-        }),
-        _ => Err(Errno::ENOSYS),
-    }
+        })
+        .reply()
 }

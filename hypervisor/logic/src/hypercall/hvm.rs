@@ -64,7 +64,7 @@ pub(super) fn do_hvm_op<P: Platform>(
                 .map(|entry| entry.p2mt)
             {
                 None | Some(P2mType::MmioDirect) => mem_type::MMIO_DM,
-                Some(p2mt) if p2mt.writable() => mem_type::RAM_RW,
+                Some(p2mt) if p2mt.writable() || p2mt.is_writable_ram() => mem_type::RAM_RW,
                 Some(_) => mem_type::RAM_RO,
             };
             Ok(())

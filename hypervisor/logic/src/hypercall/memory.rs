@@ -94,9 +94,8 @@ pub(super) fn do_memory_op<P: Platform>(
             Ok(())
         }),
         op::EXCHANGE => with_arg_copyback(caller, arg, reservation::exchange),
+        op::SET_POD_TARGET | op::GET_POD_TARGET => reservation::pod_target(caller, command, arg),
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(Reply::Value(0)),
-        // A claim reserves memory for a domain that is being built. With one builder at a time, it only decides whether
-        // the build fails now or later.
         op::CLAIM_PAGES => with_arg(caller, arg, reservation::claim_pages),
         op::GET_VNUMAINFO => Err(Errno::EOPNOTSUPP),
         op::RESERVED_DEVICE_MEMORY_MAP => Err(Errno::EOPNOTSUPP),

@@ -2,6 +2,8 @@
 
 //! `platform_op`: the machine's clock, CPUs, firmware and power, for dom0.
 
+mod resource;
+
 use super::Reply;
 use super::command::Command;
 use crate::error::{Errno, Result};
@@ -94,6 +96,7 @@ pub(super) fn do_platform_op<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) 
                 _ => Errno::EINVAL,
             })
         }
+        op::RESOURCE_OP => resource::access(caller, &command.argument()),
         op::SET_PROCESSOR_PMINFO => set_pminfo(caller, &command.argument()),
         // No screen is known.
         op::GET_DOM0_CONSOLE => Err(Errno::ENODEV),

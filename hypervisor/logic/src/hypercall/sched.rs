@@ -2,14 +2,16 @@
 
 //! `sched_op`.
 
-use super::{Reply, VcpuAction, with_arg};
+use super::commands::Commands;
+use super::{Reply, VcpuAction, nr};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::vcpu::Poll as VcpuPoll;
 use crate::system::{Caller, Platform};
 use alloc::vec::Vec;
 use core::mem::offset_of;
-use xen_abi::sched::{Poll, RemoteShutdown, op};
+use xen_abi::command::sched::{Poll, RemoteShutdown, Shutdown, ShutdownCode};
+use xen_abi::sched::op;
 use xen_abi::vcpu::VcpuInfo;
 
 /// Most ports of one poll, as in Xen.
@@ -27,29 +29,28 @@ pub(super) fn do_sched_op<P: Platform>(
             unmask_upcalls(caller)?;
             Ok(VcpuAction::Block.into())
         }
-        op::SHUTDOWN => {
-            let reason: u32 = caller.copy_from_guest(arg)?;
-            caller.system.shut_down(id, reason as u8)?;
-            Ok(VcpuAction::Stop.into())
-        }
-        op::SHUTDOWN_CODE => with_arg(caller, arg, |caller, reason: u32| {
-            caller
-                .domain_mut()?
-                .shutdown_code
-                .get_or_insert(reason as u8);
-            Ok(())
-        }),
-        op::POLL => poll(caller, arg),
-        op::REMOTE_SHUTDOWN => with_arg(caller, arg, |caller, args: RemoteShutdown| {
-            // Unlike elsewhere, `DOMID_SELF` is not allowed here.
-            let of = caller.system.domain(args.domain_id)?.id();
-            if of == id || !caller.is_privileged() {
-                return Err(Errno::EPERM);
-            }
-            caller.system.shut_down(of, args.reason as u8)
-        }),
         op::PIN_OVERRIDE if !caller.is_privileged() => Err(Errno::EPERM),
-        _ => Err(Errno::ENOSYS),
+        _ => Commands::<P, { nr::SCHED_OP }>::new(caller, command, arg)
+            .serve_at::<Shutdown>(|caller, arg| {
+                let reason: u32 = caller.copy_from_guest(arg)?;
+                caller.system.shut_down(id, reason as u8)?;
+                Ok(VcpuAction::Stop.into())
+            })
+            .serve::<ShutdownCode>(|caller, reason| {
+                let code = &mut caller.domain_mut()?.shutdown_code;
+                code.get_or_insert(*reason as u8);
+                Ok(())
+            })
+            .serve_at::<Poll>(poll)
+            .serve::<RemoteShutdown>(|caller, args| {
+                // Unlike elsewhere, `DOMID_SELF` is not allowed here.
+                let of = caller.system.domain(args.domain_id)?.id();
+                if of == id || !caller.is_privileged() {
+                    return Err(Errno::EPERM);
+                }
+                caller.system.shut_down(of, args.reason as u8)
+            })
+            .reply(),
     }
 }
 
@@ -64,7 +65,7 @@ fn unmask_upcalls<P: Platform>(caller: &mut Caller<'_, P>) -> Result<()> {
 }
 
 fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let args: Poll = caller.copy_from_guest(arg)?;
+    let args: xen_abi::sched::Poll = caller.copy_from_guest(arg)?;
     if args.nr_ports > MAX_POLL_PORTS {
         return Err(Errno::EINVAL);
     }

@@ -2,17 +2,25 @@
 
 //! `sysctl`: what `xl info`, `xl list` and `xl dmesg` of Xen 4.20 need.
 
+mod keys;
+mod topology;
+
 use super::Reply;
 use super::bitmap::{CpuBitmap, write_bitmap};
 use super::command::Command;
-use super::domctl::domain_info;
+use super::domctl::{domain_info, write_leaves, write_msrs};
+use crate::cpuid::policy::{CpuPolicy, FEATURE_WORD_COUNT};
 use crate::error::{Errno, Result};
+use crate::mem::PAGE_SHIFT;
 use crate::mem::access::GuestMemory;
-use crate::system::{Caller, Platform};
+use crate::sched::credit::TIMESLICE;
+use crate::system::{Caller, Platform, System};
 use alloc::vec::Vec;
+use xen_abi::domctl::schedop;
 use xen_abi::sysctl::{
-    CpupoolOp, Cputopo, Cputopoinfo, Getcpuinfo, Getdomaininfolist, Header, Meminfo, Numainfo,
-    Physinfo, Readconsole, SCHED_CREDIT, cpupool, op, physcap,
+    Availheap, CpuFeatureset, CpuPolicy as CpuPolicyArgs, CpupoolOp, Cputopo, Cputopoinfo,
+    Getcpuinfo, Getdomaininfolist, Header, Meminfo, Numainfo, Physinfo, Readconsole, SCHED_CREDIT,
+    SchedulerOp, cpu_featureset, cpu_policy, cpupool, op, physcap,
 };
 
 /// Distance of a NUMA node to itself.
@@ -62,6 +70,11 @@ pub(super) fn do_sysctl<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Re
             }
             command.copyback(caller, &args)
         }
+        op::AVAILHEAP => {
+            let mut args: Availheap = command.argument();
+            args.avail_bytes = available(caller.system, &args);
+            command.copyback(caller, &args)
+        }
         op::CPUTOPOINFO => {
             let mut args: Cputopoinfo = command.argument();
             let cpus = caller.system.host.cpus.clone();
@@ -80,12 +93,87 @@ pub(super) fn do_sysctl<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Re
             args.num_cpus = count;
             command.copyback(caller, &args)
         }
+        op::DEBUG_KEYS => keys::press(caller, &command.argument()),
+        op::PCITOPOINFO => topology::pci(caller, &command),
         op::NUMAINFO => numainfo(caller, &command),
         op::CPUPOOL_OP => pool(caller, &command),
+        op::SCHEDULER_OP => {
+            let mut args: SchedulerOp = command.argument();
+            scheduler_op(&mut args)?;
+            command.copyback(caller, &args)
+        }
         // No CPUID masking.
         op::GET_CPU_LEVELLING_CAPS => command.copyback(caller, &0u32),
+        op::GET_CPU_FEATURESET => featureset(caller, &command),
+        op::GET_CPU_POLICY => {
+            let mut args: CpuPolicyArgs = command.argument();
+            if args.rsvd != 0 {
+                return Err(Errno::EINVAL);
+            }
+            let policy = match args.index {
+                cpu_policy::RAW | cpu_policy::HOST => &caller.system.host.processor_policy,
+                cpu_policy::HVM_MAX | cpu_policy::HVM_DEFAULT => &caller.system.host.guest_policy,
+                cpu_policy::PV_MAX | cpu_policy::PV_DEFAULT => return Err(Errno::EOPNOTSUPP),
+                _ => return Err(Errno::EINVAL),
+            };
+            let policy = CpuPolicy::clone(policy);
+            write_leaves(caller, &policy, args.leaves, &mut args.nr_leaves)?;
+            write_msrs(caller, args.msrs, &mut args.nr_msrs)?;
+            command.copyback(caller, &args)
+        }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// Free memory in bytes with addresses of so many bits, on a node.
+fn available<P: Platform>(system: &System<P>, args: &Availheap) -> u64 {
+    if !matches!(args.node, -1 | 0) {
+        return 0;
+    }
+    let frames = |bits: u32| {
+        1u64.checked_shl(bits.saturating_sub(PAGE_SHIFT))
+            .unwrap_or(u64::MAX)
+    };
+    let first = match args.min_bitwidth {
+        0 => 0,
+        bits => frames(bits),
+    };
+    let end = match args.max_bitwidth {
+        0 => u64::MAX,
+        bits => frames(bits),
+    };
+    let within = |block: core::ops::Range<u64>| {
+        let (start, end) = (block.start.max(first), block.end.min(end));
+        end.saturating_sub(start)
+    };
+    system.frames.free_blocks().map(within).sum::<u64>() << PAGE_SHIFT
+}
+
+/// `XEN_SYSCTL_get_cpu_featureset`. An array that is too small is filled, and the call fails afterwards, which the
+/// toolstack tolerates.
+fn featureset<P: Platform>(caller: &mut Caller<'_, P>, command: &Command<Header>) -> Result<Reply> {
+    let mut args: CpuFeatureset = command.argument();
+    let known = FEATURE_WORD_COUNT as u32;
+    if args.features == 0 {
+        args.nr_features = known;
+        return command.copyback(caller, &args);
+    }
+    let host = &caller.system.host;
+    let features = match args.index {
+        cpu_featureset::RAW | cpu_featureset::HOST => host.processor_policy.features(),
+        cpu_featureset::HVM | cpu_featureset::HVM_MAX => host.guest_policy.features(),
+        cpu_featureset::PV | cpu_featureset::PV_MAX => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::EINVAL),
+    };
+    args.nr_features = args.nr_features.min(known);
+    for (index, word) in features.iter().take(args.nr_features as usize).enumerate() {
+        caller.copy_to_guest_offset(args.features, index as u64, word)?;
+    }
+    command.copyback(caller, &args)?;
+    if args.nr_features < known {
+        return Err(Errno::ENOBUFS);
+    }
+    Ok(Reply::Value(0))
 }
 
 fn physinfo<P: Platform>(caller: &Caller<'_, P>) -> Physinfo {
@@ -105,6 +193,7 @@ fn physinfo<P: Platform>(caller: &Caller<'_, P>) -> Physinfo {
         capabilities: physcap::HVM | physcap::HAP | physcap::GNTTAB_V1 | physcap::GNTTAB_V2,
         total_pages: caller.system.frames.total(),
         free_pages: caller.system.frames.free_count(),
+        outstanding_pages: caller.system.frames.outstanding_claims(),
         max_mfn: caller.system.frames.end().saturating_sub(1),
         hw_cap: host.hw_cap,
         ..Physinfo::default()
@@ -130,6 +219,30 @@ fn numainfo<P: Platform>(caller: &mut Caller<'_, P>, command: &Command<Header>) 
     }
     args.num_nodes = count;
     command.copyback(caller, &args)
+}
+
+/// `XEN_SYSCTL_scheduler_op`: the parameters of the credit scheduler, which cannot be changed.
+///
+/// # Errors
+///
+/// [`Errno::ESRCH`] for another pool than the one, [`Errno::EINVAL`] for another scheduler.
+fn scheduler_op(args: &mut SchedulerOp) -> Result<()> {
+    const MILLISECOND: u64 = 1_000_000;
+    if args.cpupool_id != 0 {
+        return Err(Errno::ESRCH);
+    }
+    if args.sched_id != SCHED_CREDIT {
+        return Err(Errno::EINVAL);
+    }
+    match args.cmd {
+        schedop::GETINFO => {
+            args.tslice_ms = (TIMESLICE / MILLISECOND) as u32;
+            (args.ratelimit_us, args.vcpu_migr_delay_us) = (0, 0);
+            Ok(())
+        }
+        schedop::PUTINFO => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `XEN_SYSCTL_cpupool_op`: there is one CPU pool, number 0, with all CPUs.

@@ -5,23 +5,32 @@
 //! dom0 maps gfns 0x100 to 0x13f with equal mfns, domain 1 maps 64 frames from gfn 0x40 on. Neither has paging, so
 //! addresses are guest-physical.
 
+mod budgets;
 mod calls;
 mod channels;
+mod contexts;
 mod copies;
+mod domctls;
 mod ends;
 mod events;
 mod grants;
+mod limits;
 mod lives;
+mod log_dirty;
 mod mappings;
 mod memory;
+mod on_demand;
 mod parameters;
 mod pauses;
 mod physmap;
 mod platform;
+mod policies;
 mod pools;
 mod reservations;
+mod saves;
 mod scheduling;
 mod tables;
+mod typed;
 mod vcpus;
 
 use super::*;
@@ -63,14 +72,23 @@ fn call(
     number: u32,
     args: &[u64],
 ) -> HypercallOutcome {
+    finish(system, domain, hypercall(number, args))
+}
+
+/// A hypercall as a 64-bit kernel makes it.
+fn hypercall(number: u32, args: &[u64]) -> Call {
     let mut registers = [0; 5];
     registers[..args.len()].copy_from_slice(args);
-    let mut call = Call {
+    Call {
         number: number.into(),
         args: registers,
         cpl: 0,
         long_mode: true,
-    };
+    }
+}
+
+/// Makes a hypercall and its continuations.
+fn finish(system: &mut System<FakePlatform>, domain: u16, mut call: Call) -> HypercallOutcome {
     loop {
         let outcome = dispatch(&mut caller(system, domain), call);
         match outcome.continuation {

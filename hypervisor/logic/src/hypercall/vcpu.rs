@@ -8,7 +8,6 @@ use crate::mem::access::GuestMemory;
 use crate::system::vcpu::{GuestArea, VcpuId};
 use crate::system::{Caller, Platform};
 use xen_abi::hvm::vcpu::Context;
-use xen_abi::sched::shutdown;
 use xen_abi::vcpu::{RegisterVcpuInfo, RunstateInfo, SetSingleshotTimer, TimeInfo, op};
 use xen_abi::xen::virq;
 
@@ -54,13 +53,8 @@ pub(super) fn do_vcpu_op<P: Platform>(
             Ok(Reply::Value(0))
         }
         op::DOWN => {
-            if caller.system.is_last_vcpu_up(target)? {
-                // The last vCPU that goes down powers its domain off.
-                caller.system.shut_down(id, shutdown::POWEROFF as u8)?;
-                return Ok(VcpuAction::Stop.into());
-            }
-            caller.system.vcpu_down(target)?;
-            Ok(if own {
+            let is_last = caller.system.power_off_vcpu(target)?;
+            Ok(if own || is_last {
                 VcpuAction::Stop.into()
             } else {
                 Reply::Value(0)

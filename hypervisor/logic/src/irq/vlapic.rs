@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The virtual local APIC of a vCPU (vLAPIC), as xAPIC registers in memory and as x2APIC MSRs (Intel SDM volume 3,
-//! chapter 11). IPIs and the EOI of a level-triggered interrupt are returned to the caller as an [`Effect`].
+//! chapter 11). What a write means to others (an IPI, the EOI of a level-triggered interrupt) is returned to the caller as
+//! an [`Effect`].
 
+pub mod save;
 mod timer;
 
 const VERSION: u32 = 0x0005_0014;
@@ -19,6 +21,8 @@ pub enum Effect {
     SendIpi(Icr),
     /// Signal the EOI of the level-triggered interrupt of this vector to the I/O APICs.
     LevelEoi(u8),
+    /// Deliver the upcall that is pending: the APIC is enabled, and INIT may have cleared the vector's bit in the IRR.
+    Enabled,
 }
 
 /// The interrupt command register (11.6.1).
@@ -288,9 +292,10 @@ impl VLapic {
             0xe0 if !self.x2apic() => self.format = value | 0x0fff_ffff,
             0xf0 => {
                 self.spurious = value & 0x1ff;
-                if value & 0x100 == 0 {
-                    self.lvt.iter_mut().for_each(|entry| *entry |= LVT_MASKED);
+                if value & 0x100 != 0 {
+                    return Some(Effect::Enabled);
                 }
+                self.lvt.iter_mut().for_each(|entry| *entry |= LVT_MASKED);
             }
             0x280 => self.error = 0,
             0x300 => {

@@ -64,6 +64,15 @@ impl HypFrames {
     pub fn count(&self) -> u64 {
         1 << self.order
     }
+
+    /// Each of them by itself.
+    pub fn into_single_frames(self) -> impl Iterator<Item = HypFrames> {
+        let first = self.mfn.0;
+        (first..first + self.count()).map(|mfn| HypFrames {
+            mfn: Mfn(mfn),
+            order: 0,
+        })
+    }
 }
 
 /// One reference to a domain's frame, taken by [`FrameTable::get_page`] and dropped by [`FrameTable::put_page`].
@@ -114,8 +123,11 @@ pub struct FrameTable {
     denied_iomem: Vec<Range<u64>>,
     /// The ranges that are memory.
     ram: Vec<Range<u64>>,
-    /// Frames that each domain owns or has released while others hold references.
+    /// Frames that are charged to each domain, see [`FrameTable::tot_pages`].
     tot_pages: BTreeMap<DomId, u64>,
+    /// Free frames that are kept for a domain to be built (`outstanding_pages` in Xen), and their sum.
+    claims: BTreeMap<DomId, u64>,
+    outstanding_claims: u64,
     total: u64,
 }
 
@@ -129,6 +141,8 @@ impl FrameTable {
             denied_iomem: Vec::new(),
             ram: Vec::new(),
             tot_pages: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            outstanding_claims: 0,
             total: 0,
         }
     }
@@ -215,9 +229,21 @@ impl FrameTable {
         self.ram.iter().chain(&self.denied_iomem).all(apart)
     }
 
-    /// Allocates `1 << order` free frames, aligned to their number. If `below` is given, they lie wholly below that
-    /// frame. The frames are not cleared.
+    /// Allocates `1 << order` free frames, aligned to their number, for the hypervisor's own use. If `below` is given,
+    /// they lie wholly below that frame. The frames are not cleared.
     pub fn alloc(&mut self, order: u8, below: Option<u64>) -> Option<HypFrames> {
+        self.alloc_unclaimed(order, below, 0)
+    }
+
+    /// As [`FrameTable::alloc`], for a domain, which may have a claim of its own.
+    pub fn alloc_for(&mut self, domain: DomId, order: u8, below: Option<u64>) -> Option<HypFrames> {
+        self.alloc_unclaimed(order, below, self.claim_of(domain))
+    }
+
+    fn alloc_unclaimed(&mut self, order: u8, below: Option<u64>, own: u64) -> Option<HypFrames> {
+        if self.free_count() < self.outstanding_claims - own + (1 << order) {
+            return None;
+        }
         let below = below.unwrap_or(u64::MAX);
         let start = self.buddy.alloc(&mut self.pages, order, below)?;
         Some(self.take_over(start, order))
@@ -249,10 +275,72 @@ impl FrameTable {
         self.buddy.free(&mut self.pages, mfn.0, order);
     }
 
+    /// Free frames that are claimed for domains.
+    pub fn outstanding_claims(&self) -> u64 {
+        self.outstanding_claims
+    }
+
+    /// Free frames that are claimed for a domain.
+    pub fn claim_of(&self, domain: DomId) -> u64 {
+        self.claims.get(&domain).copied().unwrap_or(0)
+    }
+
+    /// Claims free frames for a domain, in place of what was claimed for it before. False if there are not as many that
+    /// nobody has claimed; nothing is changed then.
+    pub fn set_claim(&mut self, domain: DomId, pages: u64) -> bool {
+        let others = self.outstanding_claims - self.claim_of(domain);
+        if pages > self.free_count().saturating_sub(others) {
+            return false;
+        }
+        self.outstanding_claims = others + pages;
+        match pages {
+            0 => self.claims.remove(&domain),
+            _ => self.claims.insert(domain, pages),
+        };
+        true
+    }
+
+    /// Charges frames to a domain. They fulfil a part of its claim.
+    fn charge(&mut self, domain: DomId, pages: u64) {
+        *self.tot_pages.entry(domain).or_default() += pages;
+        let claim = self.claim_of(domain);
+        if claim > 0 {
+            self.set_claim(domain, claim.saturating_sub(pages));
+        }
+    }
+
     /// Makes a domain the owner of frames.
     pub fn assign_pages(&mut self, frames: HypFrames, domain: DomId) {
         self.pages[frames.mfn.0 as usize..][..1 << frames.order].fill(PageInfo::of_domain(domain));
-        *self.tot_pages.entry(domain).or_default() += frames.count();
+        self.charge(domain, frames.count());
+    }
+
+    /// Keeps frames of the hypervisor in a list of which `next` is the first extent so far, and charges them to a domain.
+    /// They are the first extent then.
+    pub(super) fn keep_in_list(
+        &mut self,
+        frames: HypFrames,
+        next: Option<Mfn>,
+        domain: DomId,
+    ) -> Mfn {
+        // Frame 0 is never allocated, so its number stands for the end.
+        self.pages[frames.mfn.0 as usize].refs_or_next = next.map_or(0, |next| next.0 as u32);
+        self.charge(domain, frames.count());
+        frames.mfn
+    }
+
+    /// Takes the first extent of such a list, which has this order. Returns it and the next one's first frame.
+    pub(super) fn take_from_list(
+        &mut self,
+        first: Mfn,
+        order: u8,
+        domain: DomId,
+    ) -> (HypFrames, Option<Mfn>) {
+        let page = &mut self.pages[first.0 as usize];
+        let next = core::mem::take(&mut page.refs_or_next);
+        let frames = HypFrames { mfn: first, order };
+        self.uncount_pages(domain, frames.count());
+        (frames, (next != 0).then_some(Mfn(next.into())))
     }
 
     /// Ends a domain's ownership of a frame, which the caller has removed from the domain's p2m. If there are
@@ -274,13 +362,13 @@ impl FrameTable {
             page.kind = kind::RELEASED;
             return Ok(Released::WithLastRef);
         }
-        self.uncount_page(domain);
+        self.uncount_pages(domain, 1);
         Ok(Released::Now(self.take_over(mfn.0, 0)))
     }
 
-    fn uncount_page(&mut self, domain: DomId) {
+    fn uncount_pages(&mut self, domain: DomId, pages: u64) {
         if let Some(count) = self.tot_pages.get_mut(&domain) {
-            *count -= 1;
+            *count -= pages;
             if *count == 0 {
                 self.tot_pages.remove(&domain);
             }
@@ -319,7 +407,7 @@ impl FrameTable {
         let domain = page.domain;
         let last = page.refs_or_next == 0 && page.kind == kind::RELEASED;
         last.then(|| {
-            self.uncount_page(domain);
+            self.uncount_pages(domain, 1);
             self.take_over(mfn.0, 0)
         })
     }
@@ -345,8 +433,8 @@ impl FrameTable {
         self.total
     }
 
-    /// Number of frames that are charged to a domain: those that it owns, and those that it has released while others
-    /// hold references, as in Xen. Otherwise a domain would get more memory by having others keep what it gives back.
+    /// Number of frames that are charged to a domain: those that it owns, those that are kept for it to be populated on
+    /// demand, and those that it has released while others hold references, as in Xen. Otherwise a domain would get more memory by having others keep what it gives back.
     pub fn tot_pages(&self, domain: DomId) -> u64 {
         self.tot_pages.get(&domain).copied().unwrap_or(0)
     }

@@ -4,11 +4,17 @@
 //! 15.25). Entries are read and written through a trait, so that the tables lie in a map in tests and in machine frames
 //! in the hypervisor.
 //!
+//! An entry may also stand for memory that is populated on demand: it is not present, so the first access exits.
+//!
 //! The p2m does not know about ownership: the caller of [`P2m::map`] holds a reference to the frame, or the domain owns
 //! it. After a change of a present entry, the TLBs of the CPUs that run the domain have to be flushed before the frame
 //! gets another user; [`P2m::take_needs_flush`] tells whether that is due.
 
+mod log_dirty;
+mod on_demand;
+
 use super::addr::{Gfn, Mfn};
+use on_demand::{is_on_demand, on_demand};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -38,6 +44,9 @@ pub enum P2mType {
     RamRw,
     /// The domain's own memory, read-only.
     RamRo,
+    /// The domain's own memory, which it may write to. The first write is to be noticed, so the processor is told that
+    /// it is read-only.
+    RamLogdirty,
     /// A device's registers.
     MmioDirect,
     /// A grant of another domain.
@@ -51,9 +60,10 @@ pub enum P2mType {
 }
 
 impl P2mType {
-    const ALL: [P2mType; 7] = [
+    const ALL: [P2mType; 8] = [
         P2mType::RamRw,
         P2mType::RamRo,
+        P2mType::RamLogdirty,
         P2mType::MmioDirect,
         P2mType::GrantMapRw,
         P2mType::GrantMapRo,
@@ -61,7 +71,7 @@ impl P2mType {
         P2mType::MapForeignRo,
     ];
 
-    /// Whether the domain may write to the frame.
+    /// Whether the processor lets the domain write to the frame.
     pub fn writable(self) -> bool {
         matches!(
             self,
@@ -71,7 +81,12 @@ impl P2mType {
 
     /// Whether the frame is the domain's own memory.
     pub fn is_ram(self) -> bool {
-        matches!(self, P2mType::RamRw | P2mType::RamRo)
+        matches!(self, P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty)
+    }
+
+    /// Whether the frame is memory of the domain that it may write to.
+    pub fn is_writable_ram(self) -> bool {
+        matches!(self, P2mType::RamRw | P2mType::RamLogdirty)
     }
 
     fn bits(self) -> u64 {
@@ -88,7 +103,7 @@ impl P2mType {
             | P2mType::GrantMapRo
             | P2mType::MapForeignRw
             | P2mType::MapForeignRo => bits |= NO_EXECUTE,
-            P2mType::RamRw | P2mType::RamRo => {}
+            P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty => {}
         }
         bits
     }
@@ -126,7 +141,7 @@ pub trait P2mMemory {
     fn alloc(&mut self) -> Option<Mfn>;
     /// Frees a table's frame, which may be used again once the TLBs were flushed.
     fn free(&mut self, table: Mfn);
-    /// Whether no entry of a table is present.
+    /// Whether all entries of a table are zero: none is present or populated on demand.
     fn is_empty(&self, table: Mfn) -> bool;
     /// Reads an entry.
     fn load(&self, table: Mfn, index: u64) -> u64;
@@ -188,23 +203,14 @@ impl P2m {
         if gfn.0 >= GFN_LIMIT {
             return None;
         }
-        let mut at = self.root;
-        for level in (0..LEVELS).rev() {
-            let entry = memory.load(at, index(gfn.0, level));
-            if entry & PRESENT == 0 {
-                return None;
-            }
-            if is_leaf(entry, level) {
-                let inside = gfn.0 & ((1 << shift(level)) - 1);
-                return Some(P2mEntry {
-                    mfn: Mfn((entry & ADDRESS) >> 12 | inside),
-                    p2mt: P2mType::of(entry),
-                    order: shift(level) as u8,
-                });
-            }
-            at = Mfn::of(entry & ADDRESS);
+        let (entry, level) = self.find(memory, gfn.0);
+        if entry & PRESENT == 0 {
+            return None;
         }
-        None
+        let inside = gfn.0 & ((1 << shift(level)) - 1);
+        let mut found = p2m_entry(entry, level);
+        found.mfn = Mfn(found.mfn.0 | inside);
+        Some(found)
     }
 
     /// Maps `count` frames from `gfn` on, in the largest leaves that fit, and replaces what was mapped there.
@@ -289,8 +295,13 @@ impl P2m {
         let mut at = self.root;
         for above in (level + 1..LEVELS).rev() {
             let entry = memory.load(at, index(gfn, above));
-            at = if entry & PRESENT == 0 {
+            at = if entry == 0 {
                 let fresh = memory.alloc().ok_or(MapError::NoMemory)?;
+                memory.store(at, index(gfn, above), table(fresh));
+                fresh
+            } else if is_on_demand(entry) {
+                let fresh = memory.alloc().ok_or(MapError::NoMemory)?;
+                (0..ENTRIES).for_each(|index| memory.store(fresh, index, on_demand(above - 1)));
                 memory.store(at, index(gfn, above), table(fresh));
                 fresh
             } else if is_leaf(entry, above) {
@@ -311,6 +322,43 @@ impl P2m {
             }
         }
         Ok(())
+    }
+
+    /// The first leaf that maps a gfn from `from` on, with the first gfn of it that is not below `from`.
+    pub fn next_leaf(&self, memory: &impl P2mMemory, from: Gfn) -> Option<(Gfn, P2mEntry)> {
+        let mut gfn = from.0;
+        while gfn < GFN_LIMIT {
+            let (entry, level) = self.find(memory, gfn);
+            if entry & PRESENT != 0 {
+                let inside = gfn & ((1 << shift(level)) - 1);
+                let mut found = p2m_entry(entry, level);
+                found.mfn = Mfn(found.mfn.0 + inside);
+                return Some((Gfn(gfn), found));
+            }
+            // Behind what the entry stands for.
+            gfn = ((gfn >> shift(level)) + 1) << shift(level);
+        }
+        None
+    }
+
+    /// The entry that decides about a gfn below [`GFN_LIMIT`]: a leaf, or one that is not present. And its level.
+    fn find(&self, memory: &impl P2mMemory, gfn: u64) -> (u64, u8) {
+        let (_, entry, level) = self.find_at(memory, gfn);
+        (entry, level)
+    }
+
+    /// As [`P2m::find`], and the table that it is in.
+    fn find_at(&self, memory: &impl P2mMemory, gfn: u64) -> (Mfn, u64, u8) {
+        let mut at = self.root;
+        let mut level = LEVELS - 1;
+        loop {
+            let entry = memory.load(at, index(gfn, level));
+            if entry & PRESENT == 0 || is_leaf(entry, level) {
+                return (at, entry, level);
+            }
+            at = Mfn::of(entry & ADDRESS);
+            level -= 1;
+        }
     }
 
     /// Calls `each` for every leaf in rising order, with its first gfn and what it maps to.

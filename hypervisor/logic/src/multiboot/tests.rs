@@ -134,6 +134,10 @@ fn the_later_rsdp_counts_and_a_damaged_one_does_not() {
     damaged = old.clone();
     damaged[16] ^= 1;
     assert_eq!(of(&[(14, &damaged)]), None);
+    // The sum is right, the signature is not.
+    let mut other = old.clone();
+    other.swap(1, 2);
+    assert_eq!(of(&[(14, &other)]), None);
     assert_eq!(of(&[(15, &new[..35].to_vec())]), None);
     assert_eq!(of(&[]), None);
 }
@@ -165,6 +169,18 @@ fn tags_that_go_beyond_the_end_are_left_out() {
     assert!(Loader::new(&memory, MAGIC2, AT).is_none());
     assert!(Loader::new(&memory, 0, AT).is_none());
     assert!(Loader::new(&memory, MAGIC1, u64::MAX).is_none());
+}
+
+#[test]
+fn tags_that_are_too_short_or_too_many_bring_no_modules() {
+    let of = |content: usize| read2(&[(3, vec![0; content])]).modules.len();
+    assert_eq!([0, 4, 7, 8, 9].map(of), [0, 0, 0, 1, 1]);
+    let many = vec![module(0x40_0000, 0x40_1000, ""); MAX_MODULES as usize + 1];
+    assert_eq!(read2(&many).modules.len() as u64, MAX_MODULES);
+    // A map without entries, and one that ends before the size of its entries.
+    for content in [4, 8, 31] {
+        assert_eq!(read2(&[(6, vec![0; content])]).memory, [], "{content}");
+    }
 }
 
 /// A structure of version 1 with the texts `line` and `name`, one module and a map of two regions.
@@ -209,6 +225,27 @@ fn version_1_puts_the_files_name_first_but_in_grub_2() {
 }
 
 #[test]
+fn fields_that_version_1_does_not_flag_are_not_read() {
+    let copy = |flags: u32| {
+        let mut bytes = version1("a b=2", "qemu");
+        bytes[..4].copy_from_slice(&flags.to_le_bytes());
+        let memory = FakePlatform::new(AT, bytes);
+        let boot = Loader::new(&memory, MAGIC1, AT).unwrap().copy();
+        let texts = (boot.command_line, boot.loader);
+        (texts, boot.modules.len(), boot.memory.len())
+    };
+    let of = |line: &str, loader: &str, modules, regions| {
+        ((line.to_string(), loader.to_string()), modules, regions)
+    };
+    assert_eq!(copy(0), of("", "", 0, 0));
+    assert_eq!(copy(1 << 2), of("b=2", "", 0, 0));
+    assert_eq!(copy(1 << 3), of("", "", 1, 0));
+    assert_eq!(copy(1 << 6), of("", "", 0, 2));
+    assert_eq!(copy(1 << 9), of("", "qemu", 0, 0));
+    assert_eq!(copy(u32::MAX), of("b=2", "qemu", 1, 2));
+}
+
+#[test]
 fn counts_are_bounded() {
     let mut bytes = version1("a", "qemu");
     // As many modules as there are numbers, and a map as long as all addresses.
@@ -231,6 +268,10 @@ fn modules_in_wrong_places_are_refused() {
     };
     assert_eq!(
         with(&[(0x40_0000, 0x40_1001), (0x40_2000, 0x40_3000)]),
+        Ok(())
+    );
+    assert_eq!(
+        with(&[(0x40_2000, 0x40_3000), (0x40_0000, 0x40_2000)]),
         Ok(())
     );
     // The same frame, the image, no memory, across its end.
@@ -257,6 +298,43 @@ fn what_held_the_structure_is_left_over() {
     for at in [0x40_1800, 0x9000, 0x20_0000, 0xf_fff0_0000] {
         assert_eq!(left(at), []);
     }
+}
+
+#[test]
+fn what_is_not_copied_yet_is_in_use() {
+    let in_use = |magic: u32, bytes: Vec<u8>| {
+        let memory = FakePlatform::new(AT, bytes);
+        let loader = Loader::new(&memory, magic, AT).unwrap();
+        let mut ranges = Vec::new();
+        loader.in_use(&mut |range| ranges.push(range));
+        move |address: u64| ranges.iter().any(|range| range.contains(&address))
+    };
+    let two = version2(&[map_tag(24, &MACHINE), module(0x40_0000, 0x40_1001, "")]);
+    let end = AT + two.len() as u64;
+    let used = in_use(MAGIC2, two);
+    for address in [AT, end - 1, 0x40_0000, 0x40_1000] {
+        assert!(used(address), "{address:#x}");
+    }
+    for address in [AT - 1, end, 0x3f_ffff, 0x40_1001] {
+        assert!(!used(address), "{address:#x}");
+    }
+    let used = in_use(MAGIC1, version1("a b=2", "qemu"));
+    // The structure, the line, the modules' list, the map, the name, the module.
+    let parts = [
+        0..68,
+        0x100..0x105,
+        0x180..0x190,
+        0x200..0x230,
+        0x300..0x304,
+    ];
+    let parts = parts.map(|part| AT + part.start..AT + part.end);
+    for part in parts
+        .into_iter()
+        .chain(std::iter::once(0x40_0000..0x50_0000))
+    {
+        assert!(used(part.start) && used(part.end - 1), "{part:#x?}");
+    }
+    assert!(!used(AT - 1) && !used(AT + 68) && !used(0x50_0000));
 }
 
 #[test]

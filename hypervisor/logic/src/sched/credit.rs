@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A credit scheduler: vCPUs are charged for the time that they run, and all get the same credit in every period. Those
-//! with credit left run before those without, in turns; those that wake up with credit left preempt others. Idle CPUs
+//! A credit scheduler: vCPUs are charged for the time that they run, and get credit by their weights in every period.
+//! Those with credit left run before those without, in turns; those that wake up with credit left preempt others. Idle CPUs
 //! take vCPUs from the run queues of other CPUs.
 
-use super::{CpuId, Next, Scheduler};
+use super::{CpuId, CpuSet, DEFAULT_WEIGHT, Next, Scheduler};
+use crate::error::{Errno, Result};
+use crate::sorted_map::SortedMap;
 use crate::system::vcpu::VcpuId;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// Timeslice in nanoseconds: 5 ms.
@@ -23,6 +25,10 @@ struct CreditVcpu {
     credit: i64,
     /// The CPU that it runs on, or whose run queue it is in.
     cpu: CpuId,
+    /// The CPUs that it may run on.
+    affinity: CpuSet,
+    /// Its share of processor time, relative to others'; not 0.
+    weight: u16,
     /// It is runnable or running.
     awake: bool,
     /// While it runs: when it was last charged.
@@ -46,7 +52,7 @@ struct Cpu {
 #[derive(Debug)]
 pub struct Credit {
     cpus: Vec<Cpu>,
-    vcpus: BTreeMap<VcpuId, CreditVcpu>,
+    vcpus: SortedMap<VcpuId, CreditVcpu>,
     /// When credit was last given.
     accounted: u64,
 }
@@ -74,7 +80,7 @@ impl Credit {
     pub fn new(cpus: usize) -> Self {
         Self {
             cpus: (0..cpus.max(1)).map(|_| Cpu::default()).collect(),
-            vcpus: BTreeMap::new(),
+            vcpus: SortedMap::new(),
             accounted: 0,
         }
     }
@@ -93,20 +99,22 @@ impl Credit {
         }
     }
 
-    /// Gives credit for the periods that have passed: the time of all CPUs, in equal parts to the runnable vCPUs.
+    /// Gives credit for the periods that have passed: the time of all CPUs, to the runnable vCPUs by their weights.
     fn account(&mut self, now: u64) {
         let periods = now.saturating_sub(self.accounted) / PERIOD;
         if periods == 0 {
             return;
         }
         self.accounted += periods * PERIOD;
-        let awake = self.vcpus.values().filter(|entity| entity.awake).count() as u64;
-        if awake == 0 {
+        let awake = self.vcpus.values().filter(|entity| entity.awake);
+        let weights: u64 = awake.map(|entity| u64::from(entity.weight)).sum();
+        if weights == 0 {
             return;
         }
-        let each = (PERIOD * self.cpus.len() as u64 / awake).min(PERIOD) * periods.min(2);
+        let time = PERIOD * self.cpus.len() as u64;
         for entity in self.vcpus.values_mut() {
-            entity.credit = (entity.credit + each as i64).min(MAX_CREDIT);
+            let share = (time * u64::from(entity.weight) / weights).min(PERIOD) * periods.min(2);
+            entity.credit = (entity.credit + share as i64).min(MAX_CREDIT);
         }
     }
 
@@ -137,18 +145,48 @@ impl Credit {
         }
     }
 
-    /// Index of the most urgent vCPU in a run queue, the first among equals.
-    fn most_urgent(&self, cpu: CpuId) -> Option<usize> {
-        let runq = &self.cpus[cpu].runq;
-        (0..runq.len()).min_by_key(|index| self.priority(runq[*index]))
+    /// Index of the most urgent vCPU in a run queue that may run on a CPU, the first among equals.
+    fn most_urgent(&self, queue: CpuId, on: CpuId) -> Option<usize> {
+        let runq = &self.cpus[queue].runq;
+        let allowed = |index: &usize| self.may_run_on(runq[*index], on);
+        let allowed = (0..runq.len()).filter(allowed);
+        allowed.min_by_key(|index| self.priority(runq[*index]))
     }
 
-    /// Takes the most urgent vCPU from the longest run queue of another CPU, if it is more urgent than `than`.
+    fn may_run_on(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
+        let entity = self.vcpus.get(&vcpu);
+        entity.is_some_and(|entity| entity.affinity.contains(cpu))
+    }
+
+    /// Where a vCPU is enqueued: on a CPU, or if it may not run there, on one that idles or the first that it may run
+    /// on.
+    fn allowed_cpu(&self, vcpu: VcpuId, cpu: CpuId) -> CpuId {
+        if self.may_run_on(vcpu, cpu) {
+            return cpu;
+        }
+        let allowed = (0..self.cpus.len()).filter(|cpu| self.may_run_on(vcpu, *cpu));
+        let mut idle = allowed.clone().filter(|cpu| self.is_idle(*cpu));
+        idle.next().or(allowed.min()).unwrap_or(cpu)
+    }
+
+    fn is_idle(&self, cpu: CpuId) -> bool {
+        self.cpus[cpu].running.is_none() && self.cpus[cpu].runq.is_empty()
+    }
+
+    /// Whether a vCPU that was enqueued for a CPU preempts what that runs.
+    fn preempts(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
+        match self.cpus[cpu].running {
+            None => true,
+            Some(other) => self.priority(vcpu) < self.priority(other),
+        }
+    }
+
+    /// Takes the most urgent vCPU from the longest run queue of another CPU that has one for this CPU, if it is more
+    /// urgent than `than`.
     fn steal(&mut self, cpu: CpuId, than: Option<Priority>) -> Option<VcpuId> {
         let others = (0..self.cpus.len()).filter(|other| *other != cpu);
-        let from = others.filter(|other| !self.cpus[*other].runq.is_empty());
-        let from = from.max_by_key(|other| self.cpus[*other].runq.len())?;
-        let index = self.most_urgent(from)?;
+        let found = others.filter_map(|other| Some((other, self.most_urgent(other, cpu)?)));
+        let (from, index) = found.max_by_key(|(other, _)| self.cpus[*other].runq.len())?;
         let priority = self.priority(self.cpus[from].runq[index]);
         if than.is_some_and(|than| priority >= than) {
             return None;
@@ -158,21 +196,32 @@ impl Credit {
 }
 
 impl Scheduler for Credit {
-    fn add(&mut self, vcpu: VcpuId, cpu: CpuId) {
+    fn add(&mut self, vcpu: VcpuId, cpu: CpuId) -> Result<()> {
         let entity = CreditVcpu {
             credit: MAX_CREDIT / 2,
             cpu: cpu % self.cpus.len(),
+            affinity: CpuSet::ALL,
+            weight: DEFAULT_WEIGHT,
             awake: false,
             running: None,
             turn: 0,
             boosted: false,
         };
-        self.vcpus.entry(vcpu).or_insert(entity);
+        // Each run queue has room for all vCPUs.
+        let count = self.vcpus.len() + 1;
+        for cpu in &mut self.cpus {
+            let missing = count.saturating_sub(cpu.runq.len());
+            cpu.runq.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+        }
+        self.vcpus.try_insert(vcpu, entity)
     }
 
     fn remove(&mut self, vcpu: VcpuId) {
         self.dequeue(vcpu);
         self.vcpus.remove(&vcpu);
+        for cpu in &mut self.cpus {
+            cpu.running = cpu.running.filter(|running| *running != vcpu);
+        }
     }
 
     fn wake(&mut self, vcpu: VcpuId, now: u64) -> Option<CpuId> {
@@ -186,19 +235,38 @@ impl Scheduler for Credit {
             return None;
         }
         entity.boosted = entity.credit > 0;
-        let (home, priority) = (entity.cpu, entity.priority());
-        let idle =
-            |cpu: &CpuId| self.cpus[*cpu].running.is_none() && self.cpus[*cpu].runq.is_empty();
+        let home = entity.cpu;
+        let home = self.allowed_cpu(vcpu, home);
+        let idle = |cpu: &CpuId| self.is_idle(*cpu) && self.may_run_on(vcpu, *cpu);
         let free = Some(home)
             .filter(idle)
             .or_else(|| (0..self.cpus.len()).find(idle));
         let cpu = free.unwrap_or(home);
         self.enqueue(vcpu, cpu);
-        let preempts = match self.cpus[cpu].running {
-            None => true,
-            Some(other) => priority < self.priority(other),
-        };
-        preempts.then_some(cpu)
+        self.preempts(vcpu, cpu).then_some(cpu)
+    }
+
+    fn set_weight(&mut self, vcpu: VcpuId, weight: u16) {
+        if let Some(entity) = self.vcpus.get_mut(&vcpu) {
+            entity.weight = weight.max(1);
+        }
+    }
+
+    fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) -> Option<CpuId> {
+        let entity = self.vcpus.get_mut(&vcpu)?;
+        entity.affinity = cpus;
+        let (cpu, is_running) = (entity.cpu, entity.running.is_some());
+        if !entity.awake || self.may_run_on(vcpu, cpu) {
+            return None;
+        }
+        if is_running {
+            // It is moved when its CPU asks what to run next.
+            return Some(cpu);
+        }
+        self.dequeue(vcpu);
+        let cpu = self.allowed_cpu(vcpu, cpu);
+        self.enqueue(vcpu, cpu);
+        self.preempts(vcpu, cpu).then_some(cpu)
     }
 
     fn sleep(&mut self, vcpu: VcpuId, here: CpuId, now: u64) -> Option<CpuId> {
@@ -219,6 +287,7 @@ impl Scheduler for Credit {
         self.account(now);
         let yielded = core::mem::take(&mut self.cpus[cpu].yielded);
         let mut keeps = None;
+        let mut interrupt = None;
         if let Some(before) = self.cpus[cpu].running.take() {
             let since = self.vcpus.get(&before).map(|entity| entity.turn);
             self.charge(before, now);
@@ -231,13 +300,18 @@ impl Scheduler for Credit {
                     // Until its timeslice is over, it is preempted by more urgent vCPUs only.
                     let early = since.is_some_and(|since| now.saturating_sub(since) < TIMESLICE)
                         && !yielded;
-                    self.enqueue(before, cpu);
-                    keeps = early.then_some(before);
+                    let to = self.allowed_cpu(before, cpu);
+                    self.enqueue(before, to);
+                    if to == cpu {
+                        keeps = early.then_some(before);
+                    } else {
+                        interrupt = self.preempts(before, to).then_some(to);
+                    }
                 }
             }
         }
         let local = self
-            .most_urgent(cpu)
+            .most_urgent(cpu, cpu)
             .map(|index| (index, self.priority(self.cpus[cpu].runq[index])));
         let chosen = match (keeps, local) {
             (Some(before), Some((_, priority))) if priority >= self.priority(before) => {
@@ -258,6 +332,7 @@ impl Scheduler for Credit {
             return Next {
                 vcpu: None,
                 until: None,
+                interrupt,
             };
         };
         let mut end = now + TIMESLICE;
@@ -275,6 +350,7 @@ impl Scheduler for Credit {
         Next {
             vcpu: Some(vcpu),
             until: contended.then_some(end),
+            interrupt,
         }
     }
 

@@ -288,6 +288,11 @@ fn segments_limit_what_is_not_64_bit() {
     assert_eq!(of(true, 1, 0x97, 0xff, 0x100), StringResult::Done);
     assert_eq!(of(true, 1, 0x97, 0x100, 0x100), exception(13));
     assert_eq!(of(true, 2, 0x97, 0xff, 0xffff), exception(13));
+    let above = of(true, 2, 0x497, 0xff, 0xffff);
+    assert!(matches!(
+        above,
+        StringResult::Fault(Exception { vector: 14, .. })
+    ));
     // 32-bit addresses begin anew at their end.
     let wrapped = Instruction {
         segment: Segment {

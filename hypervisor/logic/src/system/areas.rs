@@ -62,7 +62,7 @@ impl<P: Platform> System<P> {
         if Gfn::of(gpa) != Gfn::of(end) || gpa % 8 != 0 {
             return Err(Errno::ENXIO);
         }
-        let entry = self.lookup(id, Gfn::of(gpa)).ok_or(Errno::EINVAL)?;
+        let entry = self.get_gfn(id, Gfn::of(gpa), true).ok_or(Errno::EINVAL)?;
         if entry.p2mt != P2mType::RamRw {
             return Err(Errno::EACCES);
         }
@@ -133,20 +133,14 @@ impl<P: Platform> System<P> {
             return;
         }
         info.version = u32::from_le_bytes(version) | 1;
-        for step in 0..2 {
-            // First everything with the odd version, then the even version alone.
-            let bytes = if step == 0 {
-                info.as_bytes()
-            } else {
-                &info.as_bytes()[..4]
-            };
-            if self
-                .write_virtual(vcpu.domain, paging, address, bytes)
-                .is_err()
-            {
+        let odd = info.version.to_le_bytes();
+        let even = info.version.wrapping_add(1).to_le_bytes();
+        // The version is odd before anything else changes, and even after that.
+        for bytes in [&odd[..], info.as_bytes(), &even[..]] {
+            let written = self.write_virtual(vcpu.domain, paging, address, bytes);
+            if written.is_err() {
                 return;
             }
-            info.version = info.version.wrapping_add(1);
         }
     }
 
@@ -176,6 +170,18 @@ impl<P: Platform> System<P> {
         };
         known.runstate.enter(state, now);
         self.update_runstate_area(vcpu, paging);
+    }
+
+    /// A vCPU was woken at a system time, and a CPU has picked it since: it was runnable meanwhile.
+    pub fn runnable_since(&mut self, vcpu: VcpuId, at: u64) {
+        if let Ok(known) = self.vcpu_mut(vcpu) {
+            if matches!(
+                known.runstate.state(),
+                Runstate::Blocked | Runstate::Offline
+            ) {
+                known.runstate.enter(Runstate::Runnable, at);
+            }
+        }
     }
 
     /// Writes a vCPU's runstate to the area that the guest has registered.
@@ -210,12 +216,19 @@ impl<P: Platform> System<P> {
                 let address = *address;
                 let mut updating = info;
                 updating.state_entry_time |= update_bit;
-                // The guest may have unmapped the area; it is not written then.
-                let written = self.write_virtual(vcpu.domain, paging, address, updating.as_bytes());
-                let entry = address.wrapping_add(offset_of!(RunstateInfo, state_entry_time) as u64);
-                if written.is_ok() {
-                    let bytes = info.state_entry_time.to_le_bytes();
-                    let _ = self.write_virtual(vcpu.domain, paging, entry, &bytes);
+                // The bit is in the last byte of the time. That byte alone is written before and after everything else,
+                // so that the guest never sees the bit clear with a time that is half written.
+                let last = offset_of!(RunstateInfo, state_entry_time) as u64 + 7;
+                let last = address.wrapping_add(last);
+                let byte = |info: &RunstateInfo| info.state_entry_time.to_le_bytes()[7];
+                let id = vcpu.domain;
+                // The guest may have unmapped the area, or a part of it, which is not written then.
+                if update_bit != 0 {
+                    let _ = self.write_virtual(id, paging, last, &[byte(&updating)]);
+                }
+                let _ = self.write_virtual(id, paging, address, updating.as_bytes());
+                if update_bit != 0 {
+                    let _ = self.write_virtual(id, paging, last, &[byte(&info)]);
                 }
             }
             _ => {}

@@ -45,6 +45,8 @@ impl<P: Platform> System<P> {
             LifeStage::Dying(step) => step,
             LifeStage::Dead => return Ok(DestroyProgress::Done),
         };
+        // What is claimed for it is free, and that never fails.
+        self.frames.set_claim(id, 0);
         // From here on nothing is given to it, and its vCPUs are kept from running.
         self.domain_mut(id)?.life = LifeStage::Dying(step);
         self.update_runnable(id);
@@ -65,6 +67,7 @@ impl<P: Platform> System<P> {
             DestroyStep::StopVcpus => {
                 // No CPU enters the guest any more, so what is freed from here on is in no TLB.
                 self.platform.flush_tlb(id);
+                self.platform.domain_destroy(&mut self.frames, id);
                 DestroyStep::CloseEvents(1)
             }
             DestroyStep::CloseEvents(start) => {
@@ -106,6 +109,13 @@ impl<P: Platform> System<P> {
             }
             DestroyStep::TeardownP2m => {
                 if self.teardown_p2m(id)? {
+                    DestroyStep::EmptyPodCache
+                } else {
+                    step
+                }
+            }
+            DestroyStep::EmptyPodCache => {
+                if self.empty_pod_cache(id)? {
                     DestroyStep::ReleasePages(0)
                 } else {
                     step
@@ -122,8 +132,7 @@ impl<P: Platform> System<P> {
     /// shared info page.
     fn take_areas(&mut self, id: DomId) -> Result<Vec<PageRef>> {
         let domain = self.domain_mut(id)?;
-        let vcpus = domain.vcpus.len() as u32;
-        domain.areas = SharedAreas::new(domain.areas.shared_info, vcpus);
+        domain.areas = SharedAreas::new(domain.areas.shared_info, domain.config.max_vcpus);
         let mut pages = Vec::new();
         for vcpu in &mut domain.vcpus {
             pages.extend(vcpu.vcpu_info.take().map(|(page, _)| page));
@@ -200,6 +209,12 @@ impl<P: Platform> System<P> {
             Some(domain) if domain.life == LifeStage::Dead && !is_used(domain) => {}
             _ => return,
         }
+        self.remove_domain(id);
+        self.send_dom_exc(id);
+    }
+
+    /// Removes a domain that has nothing left but the hypervisor's own pages for it.
+    pub(super) fn remove_domain(&mut self, id: DomId) {
         let Some(mut domain) = self.domains.remove(&id) else {
             return;
         };
@@ -209,6 +224,7 @@ impl<P: Platform> System<P> {
             pool: &mut domain.paging_pool,
         };
         domain.p2m.destroy(&mut tables);
+        self.heap_budget.give(domain.grants.charged());
         domain.paging_pool.release(&mut self.frames);
         for status in [false, true] {
             let frames = core::mem::take(domain.grants.frames_mut(status));
@@ -217,7 +233,6 @@ impl<P: Platform> System<P> {
                 .for_each(|(frame, _)| self.frames.free(frame));
         }
         self.frames.free(domain.shared_info.0);
-        self.send_dom_exc(id);
     }
 
     /// Removes all zombies of which nobody uses anything any more.

@@ -2,15 +2,19 @@
 
 //! The state of a domain.
 
+use crate::cpuid::policy::CpuPolicy;
 use crate::error::{Errno, Result};
 use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2m;
 use crate::mem::{Gfn, HypFrames, PageRef};
+use crate::system::log_dirty::LogDirty;
+use crate::system::on_demand::OnDemand;
 use crate::system::paging_pool::PagingPool;
 use crate::system::vcpu::{Vcpu, VcpuId};
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use xen_abi::hvm::params;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -39,8 +43,8 @@ pub struct Config {
     /// gfn and mfn of its memory are equal, so that DMA of its devices works without an IOMMU. Frames that it balloons
     /// out stay its own, so that its devices never reach another domain's memory.
     pub direct_mapped: bool,
-    /// How many vCPUs it has.
-    pub vcpus: u32,
+    /// How many vCPUs it has, once they are made.
+    pub max_vcpus: u32,
     /// How many frames it may own.
     pub max_pages: u64,
     /// Pages for its nested page tables when it is created. `None`: its pool grows with what it maps.
@@ -51,6 +55,12 @@ pub struct Config {
     pub max_grant_frames: u32,
     /// How many frames of maptrack entries it may use, as Xen counts them.
     pub max_maptrack_frames: u32,
+    /// The highest version of its grant table, 1 or 2.
+    pub max_grant_version: u32,
+    /// What is emulated for it, see [`xen_abi::domctl::emulation`].
+    pub emulation_flags: u32,
+    /// It serves the xenstore.
+    pub is_xenstore: bool,
     /// The memory map that `XENMEM_memory_map` returns.
     pub memory_map: Vec<E820Entry>,
 }
@@ -82,6 +92,8 @@ pub enum DestroyStep {
     PutAreas,
     /// Emptying its p2m.
     TeardownP2m,
+    /// Freeing what is kept for memory that is populated on demand.
+    EmptyPodCache,
     /// Releasing its pages, from this machine frame on.
     ReleasePages(u64),
 }
@@ -120,6 +132,12 @@ pub struct Domain {
     pub foreign: BTreeMap<u64, PageRef>,
     /// Number of frames that it owns and has ballooned out, so that they are not in its p2m.
     pub ballooned_out: u64,
+    /// Its memory that is populated on demand.
+    pub on_demand: OnDemand,
+    /// Log-dirty mode, while it is enabled.
+    pub(crate) log_dirty: Option<LogDirty>,
+    /// What its CPUID shows.
+    pub cpu_policy: Arc<CpuPolicy>,
     /// Its HVM parameters.
     pub params: [u64; params::COUNT as usize],
     /// How its upcalls are delivered.
@@ -132,12 +150,22 @@ pub struct Domain {
     pub shutdown: Option<u8>,
     /// The reason that `SCHEDOP_shutdown_code` has set for its next shutdown.
     pub shutdown_code: Option<u8>,
+    /// The port that is notified when it has shut down to be suspended; 0 for none.
+    pub(crate) suspend_port: u32,
     /// How many times the toolstack has paused it and not unpaused it.
     pub controller_pause_count: u32,
+    /// A hypercall of the toolstack works on it, or waits to: its vCPUs are kept from running meanwhile.
+    pub(crate) hypercall_pause: bool,
     /// It has enabled `VMASST_TYPE_runstate_update_flag`.
     pub runstate_update_flag: bool,
+    /// Its vCPUs' share of processor time.
+    pub(crate) weight: u16,
     /// Seconds that its wall clock is ahead of the machine's.
     pub time_offset: i64,
+    /// How its time-stamp counter is read, see [`xen_abi::cpuid::tsc_mode`].
+    pub tsc_mode: u32,
+    /// How often it was restored, and once more for its creation.
+    pub tsc_incarnation: u32,
 }
 
 impl Domain {
@@ -161,6 +189,7 @@ impl Domain {
     pub fn vcpu_runnable(&self, vcpu: &Vcpu) -> bool {
         !vcpu.down
             && self.controller_pause_count == 0
+            && !self.hypercall_pause
             && self.shutdown.is_none()
             && !self.is_dying()
     }

@@ -12,7 +12,7 @@ use xen_abi::event_channel::{FifoControlBlock, Status, status};
 
 impl<P: Platform> System<P> {
     /// Sets a port pending, and notifies the vCPU that it is bound to.
-    fn set_pending(&mut self, id: DomId, port: u32) {
+    pub(super) fn set_pending(&mut self, id: DomId, port: u32) {
         let vcpu = self
             .domain(id)
             .and_then(|d| d.events.port(port))
@@ -80,6 +80,18 @@ impl<P: Platform> System<P> {
             (None, _) => Upcall::WakeOnly,
         };
         self.platform.upcall(vcpu, how);
+    }
+
+    /// Delivers an upcall anew if one is pending and comes by a vector of the local APIC, which the guest has enabled. While
+    /// `evtchn_upcall_pending` is set no other event interrupts the vCPU, so one that INIT has removed from the APIC would be
+    /// the last: a processor is unplugged with interrupts disabled, and events may have come since.
+    pub fn vlapic_enabled(&mut self, vcpu: VcpuId) {
+        let has_vector = self
+            .vcpu_mut(vcpu)
+            .is_ok_and(|vcpu| vcpu.upcall_vector.is_some());
+        if has_vector && self.evtchn_upcall_pending(vcpu) {
+            self.assert_evtchn_irq(vcpu);
+        }
     }
 
     /// Whether a vCPU's `evtchn_upcall_pending` is set. As long as it is, the machine injects
@@ -195,7 +207,7 @@ impl<P: Platform> System<P> {
         let Port { binding, vcpu, .. } = *domain.events.port(port)?;
         match binding {
             Binding::Free | Binding::Reserved => return Err(Errno::EINVAL),
-            Binding::Unbound(_) | Binding::Ipi => {}
+            Binding::Unbound(_) | Binding::Ipi | Binding::Console => {}
             Binding::Virq(virq) => {
                 let vcpu = if virq_is_global(virq) { 0 } else { vcpu };
                 if let Some(state) = domain.vcpus.get_mut(vcpu as usize) {
@@ -220,6 +232,7 @@ impl<P: Platform> System<P> {
         match self.domain(id)?.events.port(port)?.binding {
             Binding::Interdomain(remote, remote_port) => self.set_pending(remote, remote_port),
             Binding::Ipi => self.set_pending(id, port),
+            Binding::Console => self.serve_console(id),
             // Nothing is bound to it yet: the event is lost.
             Binding::Unbound(_) => {}
             _ => return Err(Errno::EINVAL),
@@ -248,6 +261,12 @@ impl<P: Platform> System<P> {
                 status::VIRQ
             }
             Binding::Ipi => status::IPI,
+            // To the guest it looks like a channel to the console's daemon, as elsewhere.
+            Binding::Console => {
+                into.detail &= 0xffff_0000;
+                into.remote_port = 0;
+                status::INTERDOMAIN
+            }
         };
         Ok(())
     }
@@ -259,7 +278,7 @@ impl<P: Platform> System<P> {
         let port = domain.events.port_mut(port)?;
         match port.binding {
             Binding::Virq(virq) if virq_is_global(virq) => {}
-            Binding::Unbound(_) | Binding::Interdomain(..) => {}
+            Binding::Unbound(_) | Binding::Interdomain(..) | Binding::Console => {}
             _ => return Err(Errno::EINVAL),
         }
         port.vcpu = vcpu;

@@ -2,15 +2,16 @@
 
 //! Grants between domains: mapping and unmapping, the table's frames, its version. Copies are in [`super::copies`].
 
-use super::{Errno, Platform, Result, System};
+use super::{Domain, Errno, HeapBudget, Platform, Result, System};
 use crate::grant::maptrack::GrantMapping;
-use crate::grant::{ActiveEntry, GntStatus, GnttabResult, GrantTable};
+use crate::grant::{ActiveEntry, GntStatus, GnttabResult, GrantTable, Pins};
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2mType;
 use crate::mem::{Gfn, Mfn, PAGE_SIZE, PageRef};
 use alloc::vec::Vec;
 use xen_abi::grant_table::op::{MapGrantRef, UnmapGrantRef, map_flag};
 use xen_abi::grant_table::{EntryV1, EntryV2, flag, reserved, status};
+use xen_grant::Version;
 use zerocopy::{FromZeros, IntoBytes};
 
 const GENERAL: GntStatus = GntStatus(status::GENERAL_ERROR);
@@ -33,6 +34,11 @@ impl<P: Platform> System<P> {
 
     fn grow(&mut self, id: DomId, status: bool, frames: u32) -> Result<()> {
         while self.domain(id)?.grants.frames(status).len() < frames as usize {
+            if !status {
+                let (domain, budget) = self.domain_with_budget(id)?;
+                let count = domain.grants.frames(false).len() + 1;
+                domain.grants.reserve_active(count, budget)?;
+            }
             let frame = self.frames.alloc(0, None).ok_or(Errno::ENOMEM)?;
             self.platform.clear_frame(frame.mfn().address());
             self.domain_mut(id)?
@@ -41,6 +47,14 @@ impl<P: Platform> System<P> {
                 .push((frame, None));
         }
         Ok(())
+    }
+
+    /// A domain, and the budget of the heap for what it makes the hypervisor keep. A privileged one has none.
+    fn domain_with_budget(&mut self, id: DomId) -> Result<(&mut Domain, Option<&mut HeapBudget>)> {
+        let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
+        let is_privileged = domain.config.privileged;
+        let budget = (!is_privileged).then_some(&mut self.heap_budget);
+        Ok((domain, budget))
     }
 
     /// A frame of a domain's table and the gfn at which the domain maps it. The table grows if it has no such frame
@@ -129,12 +143,10 @@ impl<P: Platform> System<P> {
         let readonly = args.flags & map_flag::READONLY != 0;
         self.domain(args.dom)
             .map_err(|_| GntStatus(status::BAD_DOMAIN))?;
-        if !self
-            .domain(id)
-            .is_ok_and(|domain| domain.grants.maptrack.has_free_handle())
-        {
-            return Err(GntStatus(status::NO_SPACE));
-        }
+        let no_space = GntStatus(status::NO_SPACE);
+        let (domain, budget) = self.domain_with_budget(id).map_err(|_| no_space)?;
+        let reserved = domain.grants.maptrack.reserve(budget);
+        reserved.map_err(|_| no_space)?;
         let (active, page) = self.acquire_grant(args.dom, args.gref, id, readonly, true)?;
         let gfn = Gfn::of(args.host_addr);
         let p2mt = if readonly {
@@ -222,21 +234,19 @@ impl<P: Platform> System<P> {
                 .get_page(active.mfn, granter, !readonly)
                 .map_err(|_| GENERAL)
                 .map(|page| (active, page)),
-            (None, Some(granted)) => {
-                self.get_granted_page(granter, granted.gfn, readonly)
-                    .map(|page| {
-                        let active = ActiveEntry {
-                            user,
-                            mfn: page.mfn(),
-                            start: granted.start,
-                            length: granted.length,
-                            sub_page: granted.sub_page,
-                            readers: 0,
-                            writers: 0,
-                        };
-                        (active, page)
-                    })
-            }
+            (None, Some(granted)) => self
+                .get_granted_page(granter, Gfn(granted.frame), readonly)
+                .map(|page| {
+                    let active = ActiveEntry {
+                        user,
+                        mfn: page.mfn(),
+                        start: granted.start,
+                        length: granted.length,
+                        sub_page: granted.sub_page,
+                        pins: Pins::default(),
+                    };
+                    (active, page)
+                }),
             (None, None) => Err(GENERAL),
         };
         let domain = self
@@ -265,7 +275,7 @@ impl<P: Platform> System<P> {
         readonly: bool,
     ) -> GnttabResult<PageRef> {
         let bad = GntStatus(status::BAD_PAGE);
-        let entry = self.lookup(id, gfn).ok_or(bad)?;
+        let entry = self.get_gfn(id, gfn, !readonly).ok_or(bad)?;
         if !entry.p2mt.is_ram() || (!readonly && entry.p2mt != P2mType::RamRw) {
             return Err(bad);
         }
@@ -291,9 +301,7 @@ impl<P: Platform> System<P> {
     /// Sets the version of a domain's table. All entries but the reserved ones are lost.
     pub fn set_grant_version(&mut self, id: DomId, version: u32) -> Result<()> {
         let table = &self.domain(id)?.grants;
-        if version != 1 && version != 2 {
-            return Err(Errno::EINVAL);
-        }
+        let new = Version::new(version).ok_or(Errno::EINVAL)?;
         if table.version() == version {
             return Ok(());
         }
@@ -311,7 +319,7 @@ impl<P: Platform> System<P> {
         for (frame, _) in domain.grants.frames(false) {
             self.platform.clear_frame(frame.mfn().address());
         }
-        domain.grants.set_version(version);
+        domain.grants.set_version(new);
         for (reference, entry) in reserved.into_iter().enumerate() {
             let (Some(at), Some(word)) = (
                 domain.grants.entry(reference as u32),

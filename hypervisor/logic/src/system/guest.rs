@@ -8,7 +8,7 @@ use core::ops::Range;
 use crate::mem::access::{GuestMemory, by_page};
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2mType;
-use crate::mem::walk::{Access, GuestTables, Paging, walk};
+use crate::mem::walk::{Access, EntrySize, GuestTables, Paging, walk};
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::strings::PageFault;
 use crate::system::vcpu::VcpuId;
@@ -30,19 +30,24 @@ struct Walked<'a, P> {
 }
 
 impl<P: Platform> GuestTables for Walked<'_, P> {
-    fn load(&mut self, gpa: u64) -> Option<u64> {
+    fn load(&mut self, gpa: u64, size: EntrySize) -> Option<u64> {
         let address = self.system.machine_address(self.domain, gpa, false)?;
-        Some(self.system.platform.load_u64(address))
+        Some(match size {
+            EntrySize::Four => self.system.platform.load_u32(address).into(),
+            EntrySize::Eight => self.system.platform.load_u64(address),
+        })
     }
 
-    fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool {
-        match self.system.machine_address(self.domain, gpa, true) {
-            Some(address) => self
-                .system
-                .platform
-                .compare_exchange_u64(address, old, new)
+    fn replace(&mut self, gpa: u64, size: EntrySize, old: u64, new: u64) -> bool {
+        let Some(address) = self.system.machine_address(self.domain, gpa, true) else {
+            return false;
+        };
+        let platform = &self.system.platform;
+        match size {
+            EntrySize::Four => platform
+                .compare_exchange_u32(address, old as u32, new as u32)
                 .is_ok(),
-            None => false,
+            EntrySize::Eight => platform.compare_exchange_u64(address, old, new).is_ok(),
         }
     }
 }
@@ -50,7 +55,7 @@ impl<P: Platform> GuestTables for Walked<'_, P> {
 impl<P: Platform> System<P> {
     /// Translates a guest-physical address to a machine address, if RAM is mapped there and may be read or written.
     pub fn machine_address(&mut self, domain: DomId, gpa: u64, write: bool) -> Option<u64> {
-        let entry = self.lookup(domain, Gfn::of(gpa))?;
+        let entry = self.get_gfn(domain, Gfn::of(gpa), write)?;
         let memory = entry.p2mt != P2mType::MmioDirect && entry.mfn.0 < self.frames.end();
         let allowed = memory && (!write || entry.p2mt.writable());
         allowed.then(|| entry.mfn.address() | (gpa & 0xfff))

@@ -12,13 +12,10 @@ use alloc::vec::Vec;
 /// The size of a new domain's pool in pages, as in Xen.
 pub const DEFAULT_PAGES: u64 = 256;
 
-/// Present bit of a table's entry.
-const PRESENT: u64 = 1 << 0;
-
 /// A page of a pool.
 struct PoolPage {
     page: HypFrames,
-    /// Number of present entries, if it is a table.
+    /// Number of entries that are not zero, if it is a table.
     entries: u16,
 }
 
@@ -151,10 +148,10 @@ impl<P: MachineMemory> p2m::P2mMemory for P2mTables<'_, P> {
 
     fn store(&mut self, table: Mfn, index: u64, entry: u64) {
         let old = self.load(table, index);
-        if (old ^ entry) & PRESENT != 0 {
+        if (old == 0) != (entry == 0) {
             if let Some(index) = self.pool.find(table) {
                 let entries = &mut self.pool.pages[index].entries;
-                *entries = if entry & PRESENT != 0 {
+                *entries = if entry != 0 {
                     *entries + 1
                 } else {
                     entries.saturating_sub(1)

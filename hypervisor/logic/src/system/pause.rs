@@ -11,6 +11,7 @@ use super::{Errno, Platform, Result, System};
 use crate::mem::frames::DomId;
 use crate::system::domain::LifeStage;
 use crate::system::vcpu::VcpuId;
+use xen_abi::sched::shutdown;
 
 impl<P: Platform> System<P> {
     /// Tells the machine which vCPUs of a domain may run, as far as that has changed. To be called after each change of
@@ -58,12 +59,32 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
+    /// Keeps a domain's vCPUs from running while a hypercall works on it, or lets them run again.
+    pub fn set_hypercall_pause(&mut self, id: DomId, paused: bool) -> Result<()> {
+        self.domain_mut(id)?.hypercall_pause = paused;
+        self.update_runnable(id);
+        Ok(())
+    }
+
+    /// Lets a domain that has shut down, to be saved, run on (`XEN_DOMCTL_resumedomain`). What else keeps it from running
+    /// stays.
+    pub fn resume(&mut self, id: DomId) -> Result<()> {
+        let domain = self.domain_mut(id)?;
+        domain.shutdown = None;
+        domain.shutdown_code = None;
+        self.update_runnable(id);
+        Ok(())
+    }
+
     /// Brings a vCPU up, whose initial registers are set: it runs unless something else keeps it from running. Returns
     /// whether it was down.
     pub fn vcpu_up(&mut self, vcpu: VcpuId) -> Result<bool> {
         let state = self.vcpu_mut(vcpu)?;
         state.initialised = true;
         let was_down = core::mem::take(&mut state.down);
+        if was_down {
+            self.update_system_time(vcpu);
+        }
         self.update_runnable(vcpu.domain);
         Ok(was_down)
     }
@@ -75,6 +96,17 @@ impl<P: Platform> System<P> {
         Ok(!was_down)
     }
 
+    /// A vCPU stops by itself or by another one's wish: it goes down. If no other one is up, its domain powers off
+    /// instead, which is what this returns.
+    pub fn power_off_vcpu(&mut self, vcpu: VcpuId) -> Result<bool> {
+        let is_last = self.is_last_vcpu_up(vcpu)?;
+        match is_last {
+            true => self.shut_down(vcpu.domain, shutdown::POWEROFF as u8)?,
+            false => self.vcpu_down(vcpu).map(drop)?,
+        }
+        Ok(is_last)
+    }
+
     /// Whether a vCPU is the only one of its domain that is up.
     pub fn is_last_vcpu_up(&self, vcpu: VcpuId) -> Result<bool> {
         let vcpus = self.domain(vcpu.domain)?.vcpus.iter().zip(0..);
@@ -82,7 +114,8 @@ impl<P: Platform> System<P> {
         Ok(others.all(|(state, _)| state.down))
     }
 
-    /// Shuts a domain down: its vCPUs stop, and `VIRQ_DOM_EXC` tells the toolstack.
+    /// Shuts a domain down: its vCPUs stop, and `VIRQ_DOM_EXC` tells the toolstack, or the port that was subscribed if
+    /// it is to be suspended.
     pub fn shut_down(&mut self, id: DomId, reason: u8) -> Result<()> {
         let domain = self.domain_mut(id)?;
         if domain.shutdown.is_some() {
@@ -91,9 +124,15 @@ impl<P: Platform> System<P> {
         // A reason set by `SCHEDOP_shutdown_code` has precedence.
         let reason = domain.shutdown_code.unwrap_or(reason);
         domain.shutdown = Some(reason);
+        let port = domain.suspend_port;
         self.update_runnable(id);
         self.platform.domain_shutdown(id, reason);
-        self.send_dom_exc(id);
+        if port != 0 && u32::from(reason) == shutdown::SUSPEND {
+            // The guest may have closed the port, which is its own loss.
+            let _ = self.send(id, port);
+        } else {
+            self.send_dom_exc(id);
+        }
         Ok(())
     }
 }

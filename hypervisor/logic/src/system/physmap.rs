@@ -34,7 +34,7 @@ impl<P: Platform> System<P> {
     }
 
     /// A domain's p2m, and the memory of its tables.
-    fn tables(&mut self, id: DomId) -> Result<(&mut P2m, P2mTables<'_, P>)> {
+    pub(super) fn tables(&mut self, id: DomId) -> Result<(&mut P2m, P2mTables<'_, P>)> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         let tables = P2mTables {
             frames: &mut self.frames,
@@ -44,14 +44,14 @@ impl<P: Platform> System<P> {
         Ok((&mut domain.p2m, tables))
     }
 
-    /// What a gfn of a domain maps to.
+    /// What a gfn of a domain maps to. An access uses [`System::get_gfn`].
     pub fn lookup(&mut self, id: DomId, gfn: Gfn) -> Option<P2mEntry> {
         let (p2m, tables) = self.tables(id).ok()?;
         p2m.lookup(&tables, gfn)
     }
 
     /// A domain that is not being destroyed. [`Errno::ESRCH`] if there is none, [`Errno::EINVAL`] if it is.
-    pub(super) fn living_domain(&self, id: DomId) -> Result<&Domain> {
+    pub(crate) fn living_domain(&self, id: DomId) -> Result<&Domain> {
         let domain = self.domain(id)?;
         if domain.is_dying() {
             return Err(Errno::EINVAL);
@@ -61,7 +61,14 @@ impl<P: Platform> System<P> {
 
     /// Maps frames in a domain's p2m, and flushes TLBs if something else was mapped there. [`Errno::EINVAL`] if the
     /// domain is being destroyed.
-    fn p2m_map(&mut self, id: DomId, gfn: Gfn, mfn: Mfn, count: u64, p2mt: P2mType) -> Result<()> {
+    pub(super) fn p2m_map(
+        &mut self,
+        id: DomId,
+        gfn: Gfn,
+        mfn: Mfn,
+        count: u64,
+        p2mt: P2mType,
+    ) -> Result<()> {
         self.living_domain(id)?;
         let (p2m, mut tables) = self.tables(id)?;
         let result = p2m.map(&mut tables, gfn, mfn, count, p2mt);
@@ -83,7 +90,7 @@ impl<P: Platform> System<P> {
 
     /// Flushes a domain's translations from all TLBs if its p2m needs that. Tables that were freed before can be used
     /// again then.
-    fn flush_if_needed(&mut self, id: DomId) -> Result<()> {
+    pub(super) fn flush_if_needed(&mut self, id: DomId) -> Result<()> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         if domain.p2m.take_needs_flush() {
             self.platform.flush_tlb(id);
@@ -120,14 +127,19 @@ impl<P: Platform> System<P> {
     }
 
     /// Unmaps a gfn (`XENMEM_remove_from_physmap`). The domain's own memory is freed, unless the domain is
-    /// direct-mapped; the reference to a foreign frame is put.
+    /// direct-mapped; the reference to a foreign frame is put. What is populated on demand is no longer.
     ///
     /// # Errors
     ///
     /// [`Errno::ENOENT`] if nothing is mapped, [`Errno::EPERM`] for devices and grants, which have hypercalls of their
     /// own.
     pub fn remove_from_physmap(&mut self, id: DomId, gfn: Gfn) -> Result<()> {
-        let entry = self.lookup(id, gfn).ok_or(Errno::ENOENT)?;
+        let Some(entry) = self.lookup(id, gfn) else {
+            return match self.remove_on_demand(id, gfn)? {
+                true => Ok(()),
+                false => Err(Errno::ENOENT),
+            };
+        };
         match entry.p2mt {
             P2mType::MmioDirect | P2mType::GrantMapRw | P2mType::GrantMapRo => {
                 return Err(Errno::EPERM);
@@ -136,7 +148,7 @@ impl<P: Platform> System<P> {
                 self.p2m_unmap(id, gfn)?;
                 return self.put_foreign(id, gfn, entry.mfn);
             }
-            P2mType::RamRw | P2mType::RamRo => {}
+            P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty => {}
         }
         self.p2m_unmap(id, gfn)?;
         match self.frames.owner(entry.mfn) {
@@ -146,7 +158,7 @@ impl<P: Platform> System<P> {
                 if domain.config.direct_mapped {
                     domain.ballooned_out += 1;
                 } else if let Ok(Released::Now(frame)) = self.frames.release(entry.mfn, id) {
-                    self.frames.free(frame);
+                    self.keep_or_free(id, frame);
                 }
             }
             // The shared info page or a grant table frame: it may be mapped again.
@@ -205,7 +217,7 @@ impl<P: Platform> System<P> {
 
     /// Moves one of a domain's own frames to another gfn (`XENMAPSPACE_gmfn`).
     pub fn move_page(&mut self, id: DomId, from: Gfn, to: Gfn) -> Result<()> {
-        let entry = self.lookup(id, from).ok_or(Errno::EACCES)?;
+        let entry = self.get_gfn(id, from, true).ok_or(Errno::EACCES)?;
         if entry.p2mt != P2mType::RamRw {
             return Err(Errno::EACCES);
         }
@@ -228,11 +240,12 @@ impl<P: Platform> System<P> {
     /// Maps a frame of another domain (`XENMAPSPACE_gmfn_foreign`).
     pub fn map_foreign(&mut self, id: DomId, gfn: Gfn, of: DomId, foreign: Gfn) -> Result<()> {
         self.living_domain(of)?;
-        let entry = self.lookup(of, foreign).ok_or(Errno::EINVAL)?;
+        // Who maps it for writing says itself what it has written, as in Xen.
+        let entry = self.get_gfn(of, foreign, false).ok_or(Errno::EINVAL)?;
         if !entry.p2mt.is_ram() {
             return Err(Errno::EINVAL);
         }
-        let writable = entry.p2mt.writable();
+        let writable = entry.p2mt.is_writable_ram();
         let page = match self.frames.get_page(entry.mfn, of, writable) {
             Ok(page) => page,
             Err(_) => return Err(Errno::EINVAL),
@@ -275,7 +288,10 @@ impl<P: Platform> System<P> {
         if self.frames.tot_pages(id) + count > domain.config.max_pages {
             return Err(Errno::ENOMEM);
         }
-        let frames = self.frames.alloc(order, below).ok_or(Errno::ENOMEM)?;
+        let frames = self
+            .frames
+            .alloc_for(id, order, below)
+            .ok_or(Errno::ENOMEM)?;
         let mut replaced = (gfn.0..end.0).map(|frame| self.remove_previous(id, Gfn(frame)));
         if let Some(failed) = replaced.find(Result::is_err) {
             self.frames.free(frames);
@@ -321,7 +337,7 @@ impl<P: Platform> System<P> {
     /// Takes a reference to a page that a domain shares with the hypervisor, which is writable memory of its own.
     pub fn get_shared_page(&mut self, id: DomId, gfn: Gfn) -> Result<PageRef> {
         let entry = self
-            .lookup(id, gfn)
+            .get_gfn(id, gfn, true)
             .filter(|entry| entry.p2mt == P2mType::RamRw)
             .ok_or(Errno::EINVAL)?;
         self.frames

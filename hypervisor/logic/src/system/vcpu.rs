@@ -2,12 +2,15 @@
 
 //! The state of a vCPU besides its registers: areas that the guest has registered, timers, virqs, runstate.
 
+pub mod registers;
 pub mod runstate;
 
+use crate::hypercall::bitmap::CpuBitmap;
 use crate::mem::PageRef;
 use crate::mem::frames::DomId;
 use alloc::vec::Vec;
 use core::fmt;
+pub use registers::{Mtrrs, VcpuRegisters};
 pub use runstate::{Runstate, RunstateTimes};
 
 /// Number of virqs (`NR_VIRQS`).
@@ -64,6 +67,8 @@ pub struct Vcpu {
     pub(crate) runnable: bool,
     /// The port that each virq is bound to, 0 if none. Global virqs stand at vCPU 0.
     pub virqs: [u32; NR_VIRQS],
+    /// Its MTRRs.
+    pub mtrrs: Mtrrs,
     /// Vector of its local APIC for upcalls, if the guest has set one.
     pub upcall_vector: Option<u8>,
     /// When the single-shot timer fires, in nanoseconds of system time.
@@ -74,6 +79,10 @@ pub struct Vcpu {
     pub poll: Option<Poll>,
     /// The CPU that it runs on or ran on last, for the toolstack.
     pub cpu: u32,
+    /// The CPUs that it may run on; `None` for all.
+    pub hard_affinity: Option<CpuBitmap>,
+    /// The CPUs that it would like to run on; `None` for all.
+    pub soft_affinity: Option<CpuBitmap>,
     /// An NMI of `VCPUOP_send_nmi` is pending.
     pub nmi_pending: bool,
     /// The area for its runstate.

@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use paravane::acpi::Oem;
 use paravane::acpi::madt::{self, IoApic, Override};
+use paravane::acpi::{Oem, soft_off};
 use paravane::multiboot::BootInfo;
 
 use super::phys::{read_bytes, read_u8, read_u16, read_u32, read_u64};
@@ -48,6 +48,8 @@ pub struct Acpi {
     pub mcfg: Vec<(u64, u8, u8)>,
     /// I/O port of the PM timer.
     pub pm_timer: Option<u16>,
+    /// Sleep types of S5, soft off, for the two power control registers.
+    pub soft_off: Option<[u8; 2]>,
     /// I/O ports of the two power control registers, 0 where there is none.
     pub pm1_control: [u16; 2],
 }
@@ -119,7 +121,12 @@ impl Acpi {
         } else {
             u64::from(read_u32(fadt.at + 40))
         };
-        self.tables.extend(table(dsdt));
+        if let Some(found) = table(dsdt) {
+            let mut bytes = alloc::vec![0; found.len as usize];
+            read_bytes(found.at, &mut bytes);
+            self.soft_off = soft_off::sleep_types(&bytes);
+            self.tables.push(found);
+        }
         self.pm1_control = [64, 68].map(|at| u16::try_from(read_u32(fadt.at + at)).unwrap_or(0));
         let timer = read_u32(fadt.at + 76);
         self.pm_timer = u16::try_from(timer).ok().filter(|&port| port != 0);

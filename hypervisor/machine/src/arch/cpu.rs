@@ -26,6 +26,17 @@ pub fn brand() -> ArrayString<64> {
     name
 }
 
+/// Whether the machine is emulated by QEMU without help of the host's processor (TCG).
+pub fn is_emulated_by_qemu() -> bool {
+    const SIGNATURE: [u32; 3] = [
+        u32::from_le_bytes(*b"TCGT"),
+        u32::from_le_bytes(*b"CGTC"),
+        u32::from_le_bytes(*b"GTCG"),
+    ];
+    let has_leaf = id().get_feature_info().is_some_and(|f| f.has_hypervisor());
+    has_leaf && leaf(0x4000_0000, 0)[1..] == SIGNATURE
+}
+
 /// Whether page tables may have leaves of 1 GiB.
 pub fn has_1g_pages() -> bool {
     id().get_extended_processor_and_feature_identifiers()
@@ -82,6 +93,7 @@ pub fn write_reset_control(value: u8) {
 
 /// Reboots the machine: by the reset control register, else by the keyboard controller.
 pub fn reboot() -> ! {
+    super::serial::write_deferred();
     write_reset_control(2);
     write_reset_control(6);
     // SAFETY: the command pulses the processor's reset line, which ends this program.

@@ -11,7 +11,7 @@ use paravane::symbols::SymbolTable;
 use super::image;
 use super::serial::{self, Console};
 use super::traps::Frame;
-use super::{lapic, percpu};
+use super::{lapic, paging, percpu, probe};
 
 /// Names of the exceptions, by vector.
 const NAMES: [&str; 22] = [
@@ -71,6 +71,13 @@ pub fn dom0_crashed(why: &str) -> ! {
     end()
 }
 
+/// Reports that the guest in the place of dom0 has ended by a fault of its own, and stops the machine with it.
+pub fn guest_crashed(how: &str) -> ! {
+    begin();
+    let _ = writeln!(Console, "(PVN) *** the guest has {how}");
+    halt_or_reboot()
+}
+
 /// `crash-test`: provokes an exception in the hypervisor, to show its report.
 #[inline(never)]
 pub fn test() {
@@ -109,19 +116,20 @@ pub fn exception(frame: &Frame) -> ! {
     end()
 }
 
-/// Prints the return addresses along the chain of frame pointers, as long as they rise within the hypervisor's half of
-/// the address space.
+/// Prints the return addresses along the chain of frame pointers, as long as they rise within stacks.
 fn print_callers(mut base: u64) {
     let code = image::start()..image::text_end();
     let _ = writeln!(Console, "(PVN) called from:");
     for _ in 0..MAX_CALLERS {
-        if base < 0xffff_8000_0000_0000 || base % 8 != 0 {
+        if base % 8 != 0 || !paging::may_be_stack(base) || !paging::may_be_stack(base + 8) {
             return;
         }
-        // SAFETY: the address is aligned and lies in the hypervisor's half of the address space, in which frame
-        // pointers point to stacks; the caller's frame pointer and the return address lie there. If it is none, the
-        // read may fault: `CRASHED` makes the fault end here, which is as good as this report can be.
-        let [before, back] = unsafe { *(base as *const [u64; 2]) };
+        // SAFETY: `may_be_stack` has made sure that no device is mapped at either address.
+        let words = [base, base + 8].map(|at| unsafe { probe::read(at) });
+        // A frame pointer may point to a guard page: nothing is mapped there.
+        let [Some(before), Some(back)] = words else {
+            return;
+        };
         if !code.contains(&back) {
             return;
         }
@@ -164,8 +172,13 @@ fn begin() {
     }
 }
 
-/// Halts or reboots.
+/// Ends QEMU if it has a device for that, else halts or reboots.
 fn end() -> ! {
+    super::power::debug_exit_crashed();
+    halt_or_reboot()
+}
+
+fn halt_or_reboot() -> ! {
     if NO_REBOOT.load(Ordering::Relaxed) {
         let _ = writeln!(Console, "(PVN) *** the machine is halted");
         super::halt_forever()

@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use paravane::mem::frames::PageInfo;
 use paravane::mem::{FrameTable, HypFrames};
 use paravane::multiboot::MAX_ENTRIES;
-use spin::{Mutex, Once};
+use spin::Mutex;
 
 use super::phys;
 
@@ -46,8 +46,17 @@ impl Frames {
         })
     }
 
-    /// The first `count` of frames that the frame table has allocated, not zeroed. They must not be dropped while the
-    /// frame table is locked.
+    /// Allocates `count` contiguous zeroed frames from the frame table, aligned to `count` rounded up to a power of two.
+    /// `None` if there are none.
+    pub fn alloc_in(table: &mut FrameTable, count: u64) -> Option<Self> {
+        let order = count.next_power_of_two().trailing_zeros() as u8;
+        let frames = Self::from_table(table.alloc(order, None)?, count);
+        // SAFETY: the frame table has allocated the frames for this value, so nothing else uses them.
+        unsafe { phys::zero(frames.range.start, count * FRAME) };
+        Some(frames)
+    }
+
+    /// The first `count` of frames that the frame table has allocated, not zeroed.
     ///
     /// # Panics
     ///
@@ -105,25 +114,56 @@ impl Frames {
 impl Drop for Frames {
     fn drop(&mut self) {
         match self.from_table.take() {
-            // Without the function the frames are lost; it is set before the frame table allocates any.
-            Some(frames) => {
-                if let Some(free) = FREE_TO_TABLE.get() {
-                    free(frames);
-                }
-            }
+            Some(frames) => DROPPED.lock().push(frames),
             None => add_free(self.range.clone()),
         }
     }
 }
 
-/// Gives frames back to the frame table.
-pub type FreeToTable = fn(HypFrames);
+/// Frames of the frame table that were dropped, and are free once [`free_dropped`] has put them back. So frames can be
+/// dropped anywhere, whether the frame table is locked or not.
+static DROPPED: Mutex<DroppedList> = Mutex::new(DroppedList { first: None });
 
-static FREE_TO_TABLE: Once<FreeToTable> = Once::new();
+/// A list that is threaded through the frames themselves: it needs no memory.
+struct DroppedList {
+    /// Physical address of the first node.
+    first: Option<u64>,
+}
 
-/// Sets how frames of the frame table are given back, once. The function takes the lock of the frame table.
-pub fn set_free_to_table(free: FreeToTable) {
-    FREE_TO_TABLE.call_once(|| free);
+/// What is written to the first of some dropped frames.
+struct DroppedNode {
+    frames: HypFrames,
+    next: Option<u64>,
+}
+
+impl DroppedList {
+    fn push(&mut self, frames: HypFrames) {
+        let at = frames.mfn().address();
+        let next = self.first.replace(at);
+        // SAFETY:
+        // - `frames` are the hypervisor's, owned by this function: nothing else uses them.
+        // - The direct map maps them, a frame's address is aligned for a node, and a node is smaller than a frame.
+        unsafe { phys::pointer::<DroppedNode>(at).write(DroppedNode { frames, next }) };
+    }
+
+    fn pop(&mut self) -> Option<HypFrames> {
+        let at = self.first?;
+        // SAFETY: `push` has written a node at each address on the list, and nothing uses the frames until the node is
+        // read here, once.
+        let node = unsafe { phys::pointer::<DroppedNode>(at).read() };
+        self.first = node.next;
+        Some(node.frames)
+    }
+}
+
+/// Puts frames that were dropped back into the frame table.
+pub fn free_dropped(table: &mut FrameTable) {
+    loop {
+        let Some(frames) = DROPPED.lock().pop() else {
+            return;
+        };
+        table.free(frames);
+    }
 }
 
 /// Adds the whole frames of a range to the free memory.

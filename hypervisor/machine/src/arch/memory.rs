@@ -49,7 +49,7 @@ pub fn init<M: Memory>(loader: &Loader<M>) -> FrameTable {
     let top = top.expect("the boot loader reports RAM");
     paging::init(top);
     DIRECT_MAP_END.store(top, Ordering::Relaxed);
-    let frames = (ram_bytes() / HEAP_SHARE).max(MIN_HEAP) / FRAME;
+    let frames = heap_bytes() / FRAME;
     let heap = Frames::alloc(frames, u64::MAX).expect("contiguous memory for the heap");
     let start = phys::pointer::<u8>(heap.leak());
     let span = Span::from_base_size(start, (frames * FRAME) as usize);
@@ -101,6 +101,11 @@ pub fn with_room<T>(room: Frames, work: impl FnOnce() -> T) -> Option<T> {
         room.leak();
     }
     Some(result)
+}
+
+/// Size of the heap.
+pub fn heap_bytes() -> u64 {
+    (ram_bytes() / HEAP_SHARE).max(MIN_HEAP)
 }
 
 /// End of the direct map as a physical address. Below it, only the image's frames are not mapped.

@@ -19,6 +19,8 @@ use super::{cpu, phys};
 const DEVICES: u64 = 0xffff_9000_0000_0000;
 /// Address of the first stack; later ones follow.
 const STACKS: u64 = 0xffff_9100_0000_0000;
+/// End of the addresses for stacks.
+const STACKS_END: u64 = 0xffff_9200_0000_0000;
 
 struct Direct;
 
@@ -171,6 +173,12 @@ pub fn map_device(physical: u64, len: u64) -> *mut u8 {
         mapped.expect("a device is mapped").ignore();
     }
     (start + (physical - first)) as *mut u8
+}
+
+/// Whether a stack may lie at an address: one that [`make_stack`] has made, or in the image. Nothing may be mapped there,
+/// but no device is.
+pub fn may_be_stack(address: u64) -> bool {
+    (STACKS..STACKS_END).contains(&address) || (image::start()..image::end()).contains(&address)
 }
 
 /// Allocates a stack of `frames` frames with an unmapped guard page below it. Returns the address of its end.

@@ -6,6 +6,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
+use paravane::asid::CpuAsids;
+use paravane::lock_profile::LockProfile;
 use spin::{Mutex, RwLock};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
@@ -35,15 +37,25 @@ pub struct PerCpu {
     pub ready: AtomicBool,
     /// Set by the timer interrupt: the timer has to be armed again.
     pub timer_fired: AtomicBool,
+    /// It holds a lock for which other processors wait: what it writes to the console is printed later.
+    pub defers_output: AtomicBool,
+    /// How long it waited for the system's lock and held it.
+    pub lock_profile: Mutex<LockProfile>,
     /// Set when a more urgent vCPU waits for it.
     pub reschedule: AtomicBool,
     /// Nanoseconds that it was idle.
     pub idle: AtomicU64,
-    /// Domid (upper half) and number of the vCPU whose extended state is in its registers, and whose translations may
-    /// be in its TLB; `u64::MAX` for none.
+    /// Serial number of the vCPU whose extended state is in its registers; 0 for none.
     pub last_vcpu: AtomicU64,
+    /// The ASIDs under which its TLB keeps translations. Only the processor itself locks it.
+    pub asids: Mutex<CpuAsids>,
+    /// Physical address of the VMCB with the processor's own state, which VMLOAD restores after a VMEXIT; 0 as long as SVM
+    /// is not enabled.
+    pub host_vmcb: AtomicU64,
 }
 
+/// The first processor has loaded its data; the others do so before anything else.
+static LOADED: AtomicBool = AtomicBool::new(false);
 static ALL: RwLock<Vec<&'static PerCpu>> = RwLock::new(Vec::new());
 static ALLOCATING: Mutex<()> = Mutex::new(());
 
@@ -63,9 +75,13 @@ pub fn alloc(apic_id: u32) -> &'static PerCpu {
         descriptors: Descriptors::new(),
         ready: AtomicBool::new(false),
         timer_fired: AtomicBool::new(false),
+        defers_output: AtomicBool::new(false),
+        lock_profile: Mutex::new(LockProfile::NEW),
         reschedule: AtomicBool::new(false),
         idle: AtomicU64::new(0),
-        last_vcpu: AtomicU64::new(u64::MAX),
+        last_vcpu: AtomicU64::new(0),
+        asids: Mutex::new(CpuAsids::new(0)),
+        host_vmcb: AtomicU64::new(0),
     }));
     cpu.me
         .store((&raw const *cpu).cast_mut(), Ordering::Relaxed);
@@ -77,6 +93,7 @@ pub fn alloc(apic_id: u32) -> &'static PerCpu {
 pub fn load(cpu: &'static PerCpu) {
     cpu.descriptors.load();
     GsBase::write(VirtAddr::from_ptr(cpu));
+    LOADED.store(true, Ordering::Relaxed);
 }
 
 /// The data of the calling processor.
@@ -91,9 +108,19 @@ pub fn this() -> &'static PerCpu {
     unsafe { &*cpu }
 }
 
+/// The data of the calling processor; `None` early at boot.
+pub fn try_this() -> Option<&'static PerCpu> {
+    LOADED.load(Ordering::Relaxed).then(this)
+}
+
 /// The data of all processors.
 pub fn all() -> Vec<&'static PerCpu> {
     ALL.read().clone()
+}
+
+/// How many processors there are.
+pub fn count() -> usize {
+    ALL.read().len()
 }
 
 /// The data of a processor by its number.

@@ -3,16 +3,21 @@
 //! The serial console, for the log of the hypervisor and for dom0.
 
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
+use paravane::byte_queue::ByteQueue;
 use spin::Mutex;
 use uart_16550::SerialPort;
+
+use super::percpu;
 
 /// GSI of the first serial port, which no domain gets.
 pub const GSI: u32 = 4;
 
 static PORT: Mutex<Option<SerialPort>> = Mutex::new(None);
+/// The byte that was written last; changed while [`PORT`] is locked.
+static LAST: AtomicU8 = AtomicU8::new(0);
 static BASE: AtomicU16 = AtomicU16::new(0);
 
 /// Initialises the 16550 at I/O port `base` as the console, at 115200 baud, and lets [`log`] print there.
@@ -33,23 +38,73 @@ pub fn ports() -> core::ops::Range<u16> {
     base..base.saturating_add(8)
 }
 
-/// Writes bytes as they are, a carriage return before each line feed.
+/// Output that is printed by [`write_deferred`].
+static DEFERRED: Mutex<ByteQueue<{ 16 << 10 }>> = Mutex::new(ByteQueue::new());
+static HAS_DEFERRED: AtomicBool = AtomicBool::new(false);
+
+/// What was typed, for [`read_typed`].
+static TYPED: Mutex<ByteQueue<{ 4 << 10 }>> = Mutex::new(ByteQueue::new());
+
+/// Writes bytes as they are, and a carriage return before a line feed that has none. A processor that holds the system's
+/// lock writes them after its release, as long as there is room for what waits.
 pub fn write_bytes(bytes: &[u8]) {
-    if let Some(port) = PORT.lock().as_mut() {
-        for &byte in bytes {
-            if byte == b'\n' {
-                port.send_raw(b'\r');
-            }
-            port.send_raw(byte);
-        }
+    let defers = percpu::try_this().is_some_and(|cpu| cpu.defers_output.load(Ordering::Relaxed));
+    if defers && DEFERRED.lock().push(bytes) {
+        HAS_DEFERRED.store(true, Ordering::Release);
+    } else {
+        let mut port = PORT.lock();
+        print_deferred(&mut port);
+        print(&mut port, bytes);
     }
 }
 
-/// A byte of input, if there is one.
-pub fn try_read() -> Option<u8> {
-    PORT.lock()
-        .as_mut()
-        .and_then(|port| port.try_receive().ok())
+/// Prints what was written while the system was locked.
+pub fn write_deferred() {
+    if HAS_DEFERRED.load(Ordering::Acquire) {
+        print_deferred(&mut PORT.lock());
+    }
+}
+
+/// Prints what waits, in order, for the port is locked first.
+fn print_deferred(port: &mut Option<SerialPort>) {
+    let mut part = [0; 128];
+    while HAS_DEFERRED.load(Ordering::Acquire) {
+        let mut deferred = DEFERRED.lock();
+        let len = deferred.pop(&mut part);
+        if len == 0 {
+            HAS_DEFERRED.store(false, Ordering::Release);
+        }
+        drop(deferred);
+        print(port, &part[..len]);
+    }
+}
+
+fn print(port: &mut Option<SerialPort>, bytes: &[u8]) {
+    if let Some(port) = port {
+        let mut last = LAST.load(Ordering::Relaxed);
+        for &byte in bytes {
+            if byte == b'\n' && last != b'\r' {
+                port.send_raw(b'\r');
+            }
+            port.send_raw(byte);
+            last = byte;
+        }
+        LAST.store(last, Ordering::Relaxed);
+    }
+}
+
+/// Takes what was typed from the port, to be read by [`read_typed`]. Without room, it is lost.
+pub fn take_input() {
+    let mut port = PORT.lock();
+    let Some(port) = port.as_mut() else { return };
+    while let Ok(byte) = port.try_receive() {
+        TYPED.lock().push(&[byte]);
+    }
+}
+
+/// Reads what was typed; returns the number of bytes.
+pub fn read_typed(to: &mut [u8]) -> usize {
+    TYPED.lock().pop(to)
 }
 
 /// Takes the console even if its lock is held. For crash reports only.
@@ -57,6 +112,11 @@ pub fn break_lock() {
     // SAFETY: the caller reports a crash: the other processors are being stopped, and this one does not return to the
     // code that holds the lock, so nobody uses the port at the same time for long.
     unsafe { PORT.force_unlock() };
+    // SAFETY: the same holds for the queue of output.
+    unsafe { DEFERRED.force_unlock() };
+    if let Some(cpu) = percpu::try_this() {
+        cpu.defers_output.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Formats to the console.

@@ -3,7 +3,7 @@
 //! Application processors: a trampoline below 1 MiB takes each from real mode to long mode, one at a time.
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use spin::Once;
 
@@ -74,7 +74,18 @@ unsafe extern "C" {
 
 /// Initial stack pointer of the processor that is being started; the boot tables map that stack.
 static STACK: AtomicU64 = AtomicU64::new(0);
+/// The processor that is being started has left the boot stack.
 static STARTED: AtomicBool = AtomicBool::new(false);
+/// Whether a processor that comes up may go on. One that was given up and comes later may not: its data are gone, and the
+/// boot stack may be another one's.
+static GATE: AtomicU8 = AtomicU8::new(CLOSED);
+
+/// Nobody may go on.
+const CLOSED: u8 = 0;
+/// The next processor may go on.
+const OPEN: u8 = 1;
+/// It has.
+const PASSED: u8 = 2;
 
 #[repr(C, align(4096))]
 struct BootStack([u8; 32768]);
@@ -107,17 +118,24 @@ pub fn start_others(acpi: &Acpi, entry: Entry) {
     for &apic_id in acpi.apic_ids.iter().filter(|&&id| id != me) {
         percpu::alloc(apic_id);
         STARTED.store(false, Ordering::SeqCst);
+        GATE.store(OPEN, Ordering::SeqCst);
         lapic::send_init(apic_id);
         time::delay(10_000_000);
         lapic::send_startup(apic_id, (TRAMPOLINE >> 12) as u8);
         if !wait(200_000) {
             lapic::send_startup(apic_id, (TRAMPOLINE >> 12) as u8);
         }
-        if !wait(START_TIMEOUT) {
+        if wait(START_TIMEOUT) {
+            continue;
+        }
+        if GATE.compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::SeqCst) == Ok(OPEN) {
             log::error!("processor with APIC id {apic_id} does not come up");
-            // It may still come up late, on the stack that the next one gets: INIT stops it.
+            // Wherever it is, it has taken no lock, and INIT stops it there.
             lapic::send_init(apic_id);
             percpu::remove_last();
+        } else {
+            // It has come at the last moment.
+            while !wait(START_TIMEOUT) {}
         }
     }
     log::info!(
@@ -142,6 +160,10 @@ fn wait(nanoseconds: u64) -> bool {
 
 /// The end of the trampoline: on the boot tables and the shared boot stack.
 extern "C" fn start() -> ! {
+    let passes = GATE.compare_exchange(OPEN, PASSED, Ordering::SeqCst, Ordering::SeqCst);
+    if passes.is_err() {
+        super::halt_forever();
+    }
     paging::load();
     lapic::init();
     let id = lapic::id();

@@ -7,7 +7,13 @@ pub mod extended;
 pub mod maps;
 pub mod vmcb;
 
+use core::arch::asm;
+use core::sync::atomic::Ordering;
+
+use paravane::asid::CpuAsids;
+
 use super::frames::Frames;
+use super::percpu::PerCpu;
 use super::{cpu, msr};
 
 /// EFER (volume 2, 3.1.7).
@@ -23,12 +29,12 @@ pub fn has_next_rip() -> bool {
     cpu::id().get_svm_info().is_some_and(|svm| svm.has_nrip())
 }
 
-/// Enables SVM on the calling processor. Returns the number of ASIDs.
+/// Enables SVM on the calling processor, whose data `cpu` are. Returns the number of ASIDs.
 ///
 /// # Errors
 ///
 /// A message about what is missing.
-pub fn init() -> Result<u32, &'static str> {
+pub fn init(cpu: &PerCpu) -> Result<u32, &'static str> {
     let id = cpu::id();
     let Some(svm) = id.get_svm_info() else {
         return Err("the processor has no SVM (AMD-V); Intel's VMX is not supported yet");
@@ -50,5 +56,11 @@ pub fn init() -> Result<u32, &'static str> {
     if !on || !saves {
         return Err("the processor refuses to turn SVM on");
     }
-    Ok(svm.supported_asids())
+    let host = Frames::one().ok_or("no memory for the host's VMCB")?.leak();
+    // SAFETY: SVM is enabled, and the VMCB is a frame that was just allocated and leaked.
+    unsafe { asm!("vmsave rax", in("rax") host, options(nostack, preserves_flags)) };
+    cpu.host_vmcb.store(host, Ordering::Relaxed);
+    let asids = svm.supported_asids();
+    *cpu.asids.lock() = CpuAsids::new(asids);
+    Ok(asids)
 }

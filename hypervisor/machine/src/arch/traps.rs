@@ -11,7 +11,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-use super::{halt_forever, lapic, msr};
+use super::{halt_forever, lapic, msr, probe};
 
 /// The registers at a trap, in the order in which the stub below pushes them.
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +157,8 @@ pub fn load() {
 
 /// Vector of #GP.
 const GENERAL_PROTECTION: u8 = 13;
+/// Vector of #PF.
+const PAGE_FAULT: u8 = 14;
 /// First vector that is not an exception.
 const FIRST_INTERRUPT: u8 = 32;
 
@@ -201,11 +203,14 @@ extern "C" fn handle(frame: &mut Frame) {
         interrupt(vector);
         return;
     }
-    if vector == GENERAL_PROTECTION {
-        if let Some(at) = msr::fixup(frame.rip) {
-            frame.rip = at;
-            return;
-        }
+    let fixup = match vector {
+        GENERAL_PROTECTION => msr::fixup(frame.rip).or_else(|| probe::fixup(frame.rip)),
+        PAGE_FAULT => probe::fixup(frame.rip),
+        _ => None,
+    };
+    if let Some(at) = fixup {
+        frame.rip = at;
+        return;
     }
     match EXCEPTION_HANDLER.get() {
         Some(handler) => handler(frame),

@@ -10,6 +10,8 @@ use crate::boot::BootInfo;
 const MAGIC: u32 = 0x336e_c578;
 /// `SIF_PRIVILEGED` and `SIF_INITDOMAIN`.
 const FLAGS: u32 = 1 | 2;
+/// Offset of the flags in `hvm_start_info`.
+pub const FLAGS_AT: usize = 8;
 /// Bytes of `hvm_start_info`, version 1.
 const HEADER: usize = 56;
 /// Bytes of an entry of the memory map, and of the module list.

@@ -7,16 +7,19 @@ use alloc::vec::Vec;
 use paravane::acpi::madt::IoApic;
 use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
-use paravane::mem::{Gfn, HypFrames, MachineMemory};
+use paravane::mem::{FrameTable, Gfn, HypFrames, MachineMemory, Mfn};
+use paravane::start_state::StartState;
+use paravane::system::System;
 use paravane::system::domain::{Config, E820Entry};
 use paravane::system::vcpu::VcpuId;
 use spin::Mutex;
+use xen_abi::domctl::emulation;
 
-use super::{Domain, Vcpu, policy};
+use super::{Domain, policy, registry};
 use crate::arch::acpi::Acpi;
 use crate::arch::phys::Machine;
 use crate::arch::svm::maps;
-use crate::arch::{ioapic, lapic, percpu};
+use crate::arch::{ioapic, lapic};
 use crate::io::pci::Pci;
 use crate::io::ports;
 use crate::platform::system;
@@ -40,16 +43,13 @@ pub struct Dom0Config<'a> {
     pub memory_map: Vec<E820Entry>,
 }
 
-/// Creates dom0, direct-mapped.
+/// Creates dom0, direct-mapped and paused.
 ///
 /// # Errors
 ///
 /// [`Errno::ENOMEM`] without memory for its tables.
-pub fn create_dom0(config: Dom0Config<'_>) -> Result<&'static Domain> {
-    let cpus = percpu::all().len();
-    let vcpus: Vec<Vcpu> = (0..config.vcpus as u32)
-        .map(|id| Vcpu::new(id, id as usize % cpus))
-        .collect();
+pub fn create_dom0(config: Dom0Config<'_>) -> Result<()> {
+    let vcpus = config.vcpus as u32;
     let apics = &config.acpi.io_apics;
     let io_apic = |entry: &IoApic| {
         let lines = ioapic::pins(entry.gsi_base);
@@ -59,42 +59,51 @@ pub fn create_dom0(config: Dom0Config<'_>) -> Result<&'static Domain> {
         .iter()
         .map(|entry| entry.gsi_base + ioapic::pins(entry.gsi_base));
     let gsis = ends.max().unwrap_or(0) as usize;
+    let pci = Pci::new(lapic::id());
+    let mut system = system();
     let root = create_in_system(
+        &mut system,
         config.acpi,
-        vcpus.len() as u32,
+        vcpus,
         config.memory,
         config.memory_map,
     )?;
-    let domain = Domain {
-        id: 0,
-        policy: policy::of(true),
-        root,
-        vcpus,
+    // It is never destroyed, so the processor may use its maps for ever.
+    let frames = &mut system.frames;
+    let iopm = ports::for_dom0(frames).ok_or(Errno::ENOMEM)?.leak();
+    let msrpm = msr_permissions(frames).ok_or(Errno::ENOMEM)?.leak();
+    registry::insert(Domain {
         io_apics: Mutex::new(apics.iter().map(io_apic).collect()),
         gsi_vectors: Mutex::new(alloc::vec![None; gsis]),
-        pci: Mutex::new(Pci::new(lapic::id())),
+        pci: Mutex::new(pci),
         windows: config.acpi.mcfg.clone(),
-        ports: ports::for_dom0().ok_or(Errno::ENOMEM)?,
-        msrs: msr_permissions().ok_or(Errno::ENOMEM)?,
-    };
-    let domain = super::DOM0.call_once(|| domain);
-    let mut system = system();
-    for vcpu in &domain.vcpus {
-        system.update_system_time(vcpu.id);
-    }
-    system.pause(domain.id, false)?;
-    drop(system);
-    Ok(domain)
+        ..Domain::new(0, policy::of(true), root, iopm, msrpm)?
+    })?;
+    system.create_vcpus(0)
 }
 
-/// Creates dom0 in the library, with its memory. Returns the machine address of its topmost nested page table.
+/// Lets dom0 run: its vCPU 0 with the state in which a PVH kernel is entered, the others once they get start-up IPIs.
+///
+/// # Errors
+///
+/// If it does not exist or was started already.
+pub fn start_dom0(entry: u32, start_info: u32) -> Result<()> {
+    let first = VcpuId { domain: 0, vcpu: 0 };
+    let vcpu = registry::find_vcpu(first).ok_or(Errno::ESRCH)?;
+    vcpu.set_start_state(StartState::pvh(entry, start_info));
+    let mut system = system();
+    system.vcpu_up(first)?;
+    system.pause(0, false)
+}
+
+/// Creates dom0 in the library, with its memory. Returns its topmost nested page table.
 fn create_in_system(
+    system: &mut System<Machine>,
     acpi: &Acpi,
     vcpus: u32,
     memory: Vec<HypFrames>,
     memory_map: Vec<E820Entry>,
-) -> Result<u64> {
-    let mut system = system();
+) -> Result<Mfn> {
     let mut deny = |start: u64, bytes: u64| {
         system
             .frames
@@ -115,12 +124,15 @@ fn create_in_system(
         handle: [0; 16],
         privileged: true,
         direct_mapped: true,
-        vcpus,
+        max_vcpus: vcpus,
         max_pages,
         paging_pages: None,
         max_port: MAX_PORT,
         max_grant_frames: GRANT_FRAMES,
         max_maptrack_frames: MAPTRACK_FRAMES,
+        max_grant_version: 2,
+        emulation_flags: emulation::LAPIC | emulation::IOAPIC | emulation::VPCI,
+        is_xenstore: false,
         memory_map,
     })?;
     for frames in memory {
@@ -133,14 +145,12 @@ fn create_in_system(
     Machine.read(0, &mut data);
     Machine.write(first.mfn().address(), &data);
     system.assign_and_map(0, Gfn(0), first)?;
-    // The others wait for start-up IPIs.
-    system.vcpu_up(VcpuId { domain: 0, vcpu: 0 })?;
-    Ok(system.domain(0)?.p2m.root().address())
+    Ok(system.domain(0)?.p2m.root())
 }
 
-/// The MSRs that a guest accesses without an exit: those that the VMCB holds.
-fn msr_permissions() -> Option<maps::MsrPermissions> {
-    let mut registers = maps::MsrPermissions::new()?;
+/// The MSRs that any domain accesses without an exit: those that the VMCB holds. `None` without memory.
+pub(super) fn msr_permissions(table: &mut FrameTable) -> Option<maps::MsrPermissions> {
+    let mut registers = maps::MsrPermissions::new(table)?;
     let held = [
         0x174..0x177,
         0xc000_0081..0xc000_0085,

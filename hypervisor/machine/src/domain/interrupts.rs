@@ -2,6 +2,7 @@
 
 //! Interrupt delivery to the vLAPICs of a domain: from I/O APIC pins, MSIs, IPIs and the console.
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use paravane::irq::vioapic::{MASKED, VIoApic, storm};
@@ -16,11 +17,8 @@ use crate::platform::system;
 impl Domain {
     /// Delivers an interrupt to the vCPUs in its destination, or to the one of them with the lowest priority.
     pub fn deliver_irq(&self, to: Destination, vector: u8, level: bool, lowest: bool) {
-        let targets = self
-            .vcpus
-            .iter()
-            .filter(|vcpu| vcpu.apic.lock().match_dest(to));
-        let deliver = |vcpu: &Vcpu| {
+        let targets = self.vcpus().filter(|vcpu| vcpu.apic.lock().match_dest(to));
+        let deliver = |vcpu: &Arc<Vcpu>| {
             let accepted = vcpu.apic.lock().set_irq(vector, level);
             if accepted {
                 vcpu.kick();
@@ -41,7 +39,7 @@ impl Domain {
             id: icr.destination,
             logical: icr.low & 1 << 11 != 0,
         };
-        for vcpu in &self.vcpus {
+        for vcpu in self.vcpus() {
             let is_self = vcpu.id == sender.id;
             let targeted = match shorthand {
                 0 => vcpu.apic.lock().match_dest(to),
@@ -63,7 +61,9 @@ impl Domain {
                 5 => {
                     let mut mp_state = vcpu.mp_state.lock();
                     // A vCPU that waits already keeps its vLAPIC: it may have upcalls from before its start.
-                    let resets = icr.low & 1 << 14 != 0 && *mp_state == MpState::Runnable;
+                    let waits =
+                        matches!(*mp_state, MpState::InitReceived | MpState::SipiReceived(_));
+                    let resets = icr.low & 1 << 14 != 0 && !waits;
                     if resets {
                         *mp_state = MpState::InitReceived;
                         drop(mp_state);
@@ -184,10 +184,9 @@ impl Domain {
         };
         let to = io_apic.destination(pin);
         let cpu = self
-            .vcpus
-            .iter()
+            .vcpus()
             .find(|vcpu| vcpu.apic.lock().match_dest(to))
-            .and_then(|vcpu| percpu::get(vcpu.cpu.load(Ordering::Relaxed)))
+            .and_then(|vcpu| percpu::get(vcpu.run.cpu()))
             .map_or(0, |cpu| cpu.apic_id);
         ioapic::set(gsi, io_apic.hw_entry(pin, vector, cpu as u8));
     }

@@ -3,13 +3,17 @@
 //! What a domain meets outside of its memory: ports, unmapped addresses, MSRs, and what its end means. There is one
 //! policy for each kind of domain, so no emulation asks which domain it works for.
 
+use arrayvec::ArrayString;
+use paravane::mem::Gfn;
+use paravane::mem::frames::DomId;
 use paravane::msr::{self, MsrPolicy};
+use paravane::system::gfn_access::NestedAccess;
 use paravane::system::vcpu::VcpuId;
 use xen_abi::hvm::params;
 use xen_abi::sched::shutdown;
 
 use super::Domain;
-use crate::arch;
+use crate::arch::{self, serial};
 use crate::io::ports;
 use crate::platform::system;
 
@@ -23,10 +27,10 @@ pub trait DomainPolicy: Sync {
     /// Writes 1, 2 or 4 bytes to an intercepted port.
     fn write_port(&self, _: &Domain, _port: u16, _size: u8, _value: u32) {}
 
-    /// Maps memory at a guest-physical address that the domain has accessed. False if there is none, and the access is
-    /// emulated.
-    fn map_on_access(&self, _: &Domain, _gpa: u64) -> bool {
-        false
+    /// Maps memory at a guest-physical address that the domain has accessed, or lets the domain write to it. True if the
+    /// access is to be made again. False if there is none, and the access is emulated. The system is not locked.
+    fn map_on_access(&self, domain: &Domain, gpa: u64, access: NestedAccess) -> bool {
+        system().nested_page_fault(domain.id, Gfn::of(gpa), access)
     }
 
     /// Reads up to 8 bytes of emulated registers; all ones where there are none.
@@ -68,10 +72,56 @@ pub fn of(is_hardware_domain: bool) -> &'static dyn DomainPolicy {
     }
 }
 
-/// A PVH guest: it has no devices but its local APICs.
+/// The policy of a guest that the hypervisor starts in the place of dom0.
+pub fn of_solo_guest() -> &'static dyn DomainPolicy {
+    &SoloPolicy
+}
+
+/// Port of the debug console (`XEN_HVM_DEBUGCONS_IOPORT`).
+const DEBUG_CONSOLE: u16 = 0xe9;
+
+/// A PVH guest: it has no devices but its local APICs. What it writes to the debug console is logged, at the level of
+/// debugging.
 struct PvhPolicy;
 
-impl DomainPolicy for PvhPolicy {}
+impl DomainPolicy for PvhPolicy {
+    fn write_port(&self, domain: &Domain, port: u16, size: u8, value: u32) {
+        if (port, size) == (DEBUG_CONSOLE, 1) && log::log_enabled!(log::Level::Debug) {
+            domain.debug_console.lock().put(domain.id, value as u8);
+        }
+    }
+}
+
+/// A PVH guest in the place of dom0, whose debug console is the hypervisor's console.
+struct SoloPolicy;
+
+impl DomainPolicy for SoloPolicy {
+    fn write_port(&self, _: &Domain, port: u16, size: u8, value: u32) {
+        if (port, size) == (DEBUG_CONSOLE, 1) {
+            serial::write_bytes(&[value as u8]);
+        }
+    }
+}
+
+/// A line that a guest has begun to write to the debug console.
+#[derive(Default)]
+pub struct DebugConsole {
+    line: ArrayString<80>,
+}
+
+impl DebugConsole {
+    /// Takes a character, and logs the line when it ends or is full. Control characters are left out.
+    fn put(&mut self, domain: DomId, byte: u8) {
+        let ends = byte == b'\n';
+        if byte.is_ascii_graphic() || byte == b' ' {
+            let _ = self.line.try_push(byte.into());
+        }
+        if (ends && !self.line.is_empty()) || self.line.is_full() {
+            log::debug!("(d{domain}) {}", self.line);
+            self.line.clear();
+        }
+    }
+}
 
 /// dom0, which has the machine's devices except those of the hypervisor.
 struct HardwareDomainPolicy;
@@ -92,7 +142,7 @@ impl DomainPolicy for HardwareDomainPolicy {
         }
     }
 
-    fn map_on_access(&self, domain: &Domain, gpa: u64) -> bool {
+    fn map_on_access(&self, domain: &Domain, gpa: u64, _: NestedAccess) -> bool {
         domain.map_device(gpa)
     }
 

@@ -2,15 +2,18 @@
 
 //! The part of a vCPU that all processors access. Changes are followed by [`Vcpu::kick`].
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use paravane::control::AllowedBits;
 use paravane::cpuid::apic_id;
 use paravane::irq::vlapic::VLapic;
+use paravane::start_state::StartState;
 use paravane::system::vcpu::VcpuId;
+use paravane::vcpu_run::{SleepQueue, VcpuRun};
 use spin::Mutex;
 
 use crate::arch::lapic;
-use crate::arch::percpu::{self, PerCpu};
+use crate::arch::percpu;
 use crate::schedule;
 
 /// How far a vCPU was started (`KVM_MP_STATE_*` in Linux).
@@ -22,35 +25,33 @@ pub enum MpState {
     InitReceived,
     /// After a start-up IPI: it starts in real mode at this page.
     SipiReceived(u8),
+    /// It starts with these registers, which the toolstack or another vCPU has set, once it may run.
+    Initialised(StartState),
 }
 
 /// The part of a vCPU that all processors access.
 pub struct Vcpu {
     /// Its domain and number.
     pub id: VcpuId,
+    /// A number that no other vCPU has or had, not even one of a later domain with the same domid; not 0.
+    pub serial: u64,
+    /// What the guest may set in control registers, by its CPUID.
+    pub allowed_bits: Mutex<AllowedBits>,
     /// Its vLAPIC.
     pub apic: Mutex<VLapic>,
     /// How far it was started.
     pub mp_state: Mutex<MpState>,
-    /// The processor that runs it or ran it last.
-    pub cpu: AtomicUsize,
-    /// A processor runs it, or checks whether it may run.
-    pub running: AtomicBool,
+    /// Whether and where it runs, and what others want of it: by the library's `vcpu_wake` and `vcpu_sleep_nosync`, by
+    /// events and by changes of its p2m.
+    pub run: VcpuRun,
     /// It sleeps in the scheduler.
     pub asleep: AtomicBool,
-    /// Nothing but an event that it waits for keeps it from running, by what the library has told
-    /// (`vcpu_wake`, `vcpu_sleep_nosync`).
-    pub runnable: AtomicBool,
-    /// Something has happened that ends blocking in a hypercall.
-    pub event_pending: AtomicBool,
+    /// When it was last woken, in nanoseconds of system time.
+    pub woken_at: AtomicU64,
     /// An NMI is pending.
     pub nmi: AtomicBool,
     /// The library may have an NMI for it (`VCPUOP_send_nmi`).
     pub check_nmi: AtomicBool,
-    /// It runs guest code or is about to. After setting this, its processor checks `flush_tlb` and `runnable` once more.
-    pub in_guest: AtomicBool,
-    /// The TLB has to be flushed before it enters the guest.
-    pub flush_tlb: AtomicBool,
     /// The callback vector, which is injected past the vLAPIC as long as `evtchn_upcall_pending` is set; 0 for none.
     pub callback_vector: AtomicU8,
     /// When the next of its timers in the library fires, in nanoseconds of system time; `u64::MAX` for never.
@@ -63,25 +64,24 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU of dom0 that runs on processor `cpu` first. vCPU 0 is runnable, the others wait for INIT and start-up
-    /// IPIs.
-    pub fn new(vcpu: u32, cpu: usize) -> Self {
+    /// A vCPU that runs on processor `cpu` first. vCPU 0 is runnable, the others wait for INIT and start-up IPIs, as far
+    /// as nothing else starts them.
+    pub fn new(id: VcpuId, cpu: usize) -> Self {
+        static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
         Self {
-            id: VcpuId { domain: 0, vcpu },
-            apic: Mutex::new(VLapic::new(apic_id(vcpu), vcpu == 0)),
-            mp_state: Mutex::new(match vcpu {
+            id,
+            serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+            allowed_bits: Mutex::new(AllowedBits { cr4: 0, efer: 0 }),
+            apic: Mutex::new(VLapic::new(apic_id(id.vcpu), id.vcpu == 0)),
+            mp_state: Mutex::new(match id.vcpu {
                 0 => MpState::Runnable,
                 _ => MpState::InitReceived,
             }),
-            cpu: AtomicUsize::new(cpu),
-            running: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            runnable: AtomicBool::new(false),
-            event_pending: AtomicBool::new(false),
+            run: VcpuRun::new(cpu),
+            asleep: AtomicBool::new(true),
+            woken_at: AtomicU64::new(0),
             nmi: AtomicBool::new(false),
             check_nmi: AtomicBool::new(false),
-            in_guest: AtomicBool::new(false),
-            flush_tlb: AtomicBool::new(false),
             callback_vector: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
             gsi_resume: AtomicU64::new(u64::MAX),
@@ -89,21 +89,20 @@ impl Vcpu {
         }
     }
 
-    /// The processor that runs it, if one does.
-    pub fn runs_on(&self) -> Option<&'static PerCpu> {
-        let running = self.running.load(Ordering::SeqCst);
-        let cpu = running.then(|| self.cpu.load(Ordering::SeqCst));
-        cpu.and_then(percpu::get)
+    /// Has it start with these registers once it may run. It must not run: it is down, or its domain is paused.
+    pub fn set_start_state(&self, state: StartState) {
+        *self.mp_state.lock() = MpState::Initialised(state);
+        self.kick();
     }
 
     /// Makes the vCPU check its state, wherever it runs or sleeps.
     pub fn kick(&self) {
-        let here = percpu::this().index;
-        if let Some(cpu) = self.runs_on().filter(|cpu| cpu.index != here) {
-            lapic::kick(cpu.apic_id);
-        }
-        // Also if it is running: it may be about to sleep.
-        schedule::wake(self);
+        self.run.kick(self, send_ipi);
+    }
+
+    /// If the vCPU runs on another processor, makes it leave the guest soon.
+    pub fn kick_out_of_guest(&self) {
+        self.run.kick_out_of_guest(send_ipi);
     }
 
     /// When its next timer fires, in nanoseconds of system time.
@@ -112,5 +111,24 @@ impl Vcpu {
         let apic = self.apic.lock().deadline();
         let timers = [set(&self.deadline), set(&self.gsi_resume), apic];
         timers.into_iter().flatten().min()
+    }
+}
+
+/// Sends the IPI of [`Vcpu::kick`] to a processor, unless it is the calling one, which is outside of the guest.
+fn send_ipi(cpu: usize) {
+    if cpu != percpu::this().index {
+        if let Some(cpu) = percpu::get(cpu) {
+            lapic::kick(cpu.apic_id);
+        }
+    }
+}
+
+impl SleepQueue for Vcpu {
+    fn sleep(&self) {
+        schedule::sleep(self);
+    }
+
+    fn wake(&self) {
+        schedule::wake(self);
     }
 }

@@ -55,6 +55,7 @@ struct EcamWindow {
 }
 
 /// PCI configuration space of dom0.
+#[derive(Default)]
 pub struct Pci {
     /// The address register, port 0xcf8.
     config_address: u32,

@@ -5,6 +5,8 @@
 
 use core::ops::Range;
 
+use paravane::mem::FrameTable;
+
 use crate::arch::{serial, svm::maps::IoPermissions};
 
 /// The ports of PCI configuration mechanism 1.
@@ -15,9 +17,9 @@ pub const RESET: u16 = 0xcf9;
 /// Ports of the PC's interrupt controllers, the PIT and its gate.
 const INTERCEPTED: [Range<u32>; 5] = [0x20..0x22, 0xa0..0xa2, 0x4d0..0x4d2, 0x40..0x44, 0x61..0x62];
 
-/// The I/O permission map of dom0.
-pub fn for_dom0() -> Option<IoPermissions> {
-    let mut map = IoPermissions::new()?;
+/// The I/O permission map of dom0; `None` without memory.
+pub fn for_dom0(table: &mut FrameTable) -> Option<IoPermissions> {
+    let mut map = IoPermissions::new(table)?;
     map.allow(0..0x1_0000);
     for range in INTERCEPTED {
         map.intercept(range);

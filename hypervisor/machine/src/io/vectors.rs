@@ -96,10 +96,20 @@ fn handle_irq(vector: u8) {
     match source {
         IrqSource::Free => {}
         IrqSource::Gsi(gsi) => crate::domain::dom0().assert_gsi(gsi),
-        IrqSource::Console => crate::domain::dom0().console_input(),
+        IrqSource::Console => console_input(),
         IrqSource::Msi { address, data } => deliver_msi(address, data),
     }
     lapic::eoi();
+}
+
+/// Takes the console's input, and notifies the domain that has the console, once there is one.
+fn console_input() {
+    serial::take_input();
+    if crate::solo::is_enabled() {
+        crate::solo::console_input();
+    } else if let Some(dom0) = crate::domain::find(0) {
+        dom0.console_input();
+    }
 }
 
 /// Delivers an MSI as the domain has programmed it. An invalid one is lost, and so is one with a delivery mode without

@@ -78,19 +78,12 @@ impl SvmVcpu {
             &paravane::control::AllowedBits,
         ) -> Result<TlbEffect, GeneralProtection>,
     ) -> Result<(), GeneralProtection> {
-        let cs_long = self.long_mode();
-        let vmcb = self.context.vmcb();
-        let mut regs = ControlRegs {
-            cr0: vmcb.cr0,
-            cr3: vmcb.cr3,
-            cr4: vmcb.cr4,
-            efer: vmcb.efer & !EFER_SVME,
-            cs_long,
-        };
+        let mut regs = self.control_regs();
         let effect = write(&mut regs, &self.allowed_bits)?;
+        let vmcb = self.context.vmcb();
         (vmcb.cr0, vmcb.cr4, vmcb.efer) = (regs.cr0, regs.cr4, regs.efer | EFER_SVME);
         if effect == TlbEffect::Flush {
-            vmcb.tlb_control = 1;
+            self.asid.invalidate();
         }
         Ok(())
     }

@@ -2,23 +2,19 @@
 
 //! Handling of VMEXITs.
 
-use core::sync::atomic::Ordering;
-
 use paravane::cpuid::{self, CpuidRegs, Tsc, VcpuState};
 use paravane::hypercall::{self, Call, VcpuAction};
 use paravane::system::Caller;
 
-use super::inject::INVALID_OPCODE;
-use super::{BlockedOn, SvmVcpu};
+use super::inject::{ALIGNMENT_CHECK, DEBUG, INVALID_OPCODE};
+use super::{BlockedOn, RFLAGS_IF, SvmVcpu};
 use crate::arch;
 use crate::arch::svm::vmcb::exit;
 use crate::io::decode;
 use crate::platform::{sync_pause, system};
 use crate::schedule;
 
-const CR0_PG: u64 = 1 << 31;
 const CR4_OSXSAVE: u64 = 1 << 18;
-const EFER_LMA: u64 = 1 << 10;
 /// Leaf 0x80000007 EDX: the TSC is invariant.
 const INVARIANT_TSC: u32 = 1 << 8;
 /// Leaf 0x80000001 EDX.
@@ -39,9 +35,9 @@ impl SvmVcpu {
             exit::WRITE_CR0 | exit::WRITE_CR4 => {
                 let (bytes, len) = self.fetch_instruction();
                 let (rip, bits) = (self.vmcb().rip, self.bits());
-                match decode::decode(&bytes[..len], rip, bits) {
-                    Some(instruction) => self.write_control_register(&instruction),
-                    None => self.instruction_has_gone(),
+                // An instruction that has gone since the exit is executed anew, here and below.
+                if let Some(instruction) = decode::decode(&bytes[..len], rip, bits) {
+                    self.write_control_register(&instruction);
                 }
             }
             exit::CPUID
@@ -49,20 +45,24 @@ impl SvmVcpu {
             | exit::VMMCALL
             | exit::HLT
             | exit::XSETBV
+            | exit::ICEBP
             | exit::WBINVD
             | exit::INVD => {
                 if let Some(length) = self.instruction_length() {
                     self.emulate(code, info1, length);
-                } else {
-                    self.instruction_has_gone();
                 }
             }
+            // DR6 and DR7 are what the guest's handler is to find (APM volume 2, 15.12.2). If the delivery of another event
+            // caused the exception, it is delivered in its place, as all of these are benign (8.2.9).
+            exit::EXCEPTION_DB => self.inject_exception(DEBUG, None),
+            exit::EXCEPTION_AC => self.inject_exception(ALIGNMENT_CHECK, Some(0)),
             exit::RDPMC => self.inject_gp(),
             exit::VMRUN..=exit::SKINIT
             | exit::INVLPGA
             | exit::MONITOR
             | exit::MWAIT
             | exit::MWAIT_ARMED
+            | exit::RDPRU
                 if code != exit::VMMCALL =>
             {
                 self.inject_exception(INVALID_OPCODE, None);
@@ -84,9 +84,19 @@ impl SvmVcpu {
             exit::MSR => self.read_msr(length),
             exit::VMMCALL => self.hypercall(length),
             exit::XSETBV => self.xsetbv(length),
+            // The exception is a trap, behind the instruction.
+            exit::ICEBP => {
+                self.advance_rip(length);
+                self.inject_exception(DEBUG, None);
+            }
             exit::HLT => {
                 self.advance_rip(length);
-                self.blocked_on = BlockedOn::Halt;
+                if self.vmcb().rflags & RFLAGS_IF != 0 {
+                    self.blocked_on = BlockedOn::Halt;
+                } else {
+                    // It does not come back by itself, as an offlined processor or a kernel that has crashed.
+                    let _ = system().power_off_vcpu(self.vcpu.id);
+                }
             }
             // WBINVD, INVD. Caches are coherent; without pass-through to other domains there is nothing to flush.
             _ => self.advance_rip(length),
@@ -131,7 +141,7 @@ impl SvmVcpu {
         let apic = self.vcpu.apic.lock();
         let state = VcpuState {
             apic_id: apic.id(),
-            vcpus: self.domain.vcpus.len() as u32,
+            vcpus: self.domain.vcpus().count() as u32,
             osxsave,
             apic: apic.is_on(),
             xcr0: self.extended.xcr0,
@@ -149,7 +159,11 @@ impl SvmVcpu {
             offset: self.vmcb().tsc_offset,
             scale: (clock.mul, clock.shift),
         };
-        cpuid::leaf(leaf, sub, self.vcpu.id, &state, &time, host)
+        let id = self.vcpu.id;
+        match &self.cpu_policy {
+            Some(policy) => policy.guest_leaf(leaf, sub, id, &state, &time),
+            None => cpuid::leaf(leaf, sub, id, &state, &time, host),
+        }
     }
 
     fn xsetbv(&mut self, length: u64) {
@@ -183,13 +197,14 @@ impl SvmVcpu {
         let (paging, vcpu) = (self.paging(), self.vcpu.id);
         let mut system = system();
         // What happens from here on ends the blocking that the call may begin.
-        self.vcpu.event_pending.store(false, Ordering::SeqCst);
+        self.vcpu.run.clear_event();
         let mut caller = Caller {
             system: &mut *system,
             vcpu,
             paging,
         };
         let outcome = hypercall::dispatch(&mut caller, call);
+        system.note_hypercall(outcome.key);
         let pending = system.evtchn_upcall_pending(vcpu);
         drop(system);
         if let Some((number, command)) = outcome.first_error {
@@ -224,17 +239,6 @@ impl SvmVcpu {
             VcpuAction::SyncPause(id) => sync_pause(id),
             // A vCPU that is down does not run again until it is brought up.
             VcpuAction::Resume | VcpuAction::Stop => {}
-        }
-    }
-
-    /// The instruction that exited cannot be read or decoded. If its page tables can be walked, another vCPU has changed
-    /// it since, and it is executed anew.
-    pub fn instruction_has_gone(&mut self) {
-        let vmcb = self.vmcb();
-        if vmcb.cr0 & CR0_PG != 0 && vmcb.efer & EFER_LMA == 0 {
-            self.crash_domain(
-                "an instruction has to be emulated in a mode whose page tables are not walked",
-            );
         }
     }
 

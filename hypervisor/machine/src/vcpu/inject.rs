@@ -8,6 +8,10 @@ use super::{RFLAGS_IF, SvmVcpu};
 use crate::arch::svm::vmcb::{event, int_ctl, intercept1};
 use crate::platform::system;
 
+/// Vector of #DB.
+pub const DEBUG: u8 = 1;
+/// Vector of #AC.
+pub const ALIGNMENT_CHECK: u8 = 17;
 /// Vector of #UD.
 pub const INVALID_OPCODE: u8 = 6;
 /// Vector of #GP.

@@ -2,39 +2,39 @@
 
 //! The paging mode of the guest, and the instruction that it is at.
 
+use paravane::control::ControlRegs;
 use paravane::mem::walk::Paging;
 
 use super::SvmVcpu;
+use crate::arch::svm::EFER_SVME;
 use crate::platform::system;
 
-/// CR0.PG: paging is enabled.
-const CR0_PG: u64 = 1 << 31;
-/// CR0.WP: read-only pages are write-protected for supervisors.
-const CR0_WP: u64 = 1 << 16;
-/// CR4.LA57: five levels of page tables.
-const CR4_LA57: u64 = 1 << 12;
-
 impl SvmVcpu {
-    /// The paging mode, from the guest's control registers.
-    pub fn paging(&mut self) -> Paging {
+    /// The guest's control registers.
+    pub fn control_regs(&mut self) -> ControlRegs {
+        let cs_long = self.long_mode();
         let vmcb = self.vmcb();
-        let levels = match (vmcb.cr0 & CR0_PG != 0, vmcb.cr4 & CR4_LA57 != 0) {
-            (false, _) => 0,
-            (true, false) => 4,
-            (true, true) => 5,
-        };
-        Paging {
+        ControlRegs {
+            cr0: vmcb.cr0,
             cr3: vmcb.cr3,
-            levels,
-            write_protect: vmcb.cr0 & CR0_WP != 0,
+            cr4: vmcb.cr4,
+            efer: vmcb.efer & !EFER_SVME,
+            cs_long,
         }
+    }
+
+    /// How the guest translates addresses.
+    pub fn paging(&mut self) -> Paging {
+        Paging::of(&self.control_regs())
     }
 
     /// The bytes of the instruction that the guest is at, and how many could be read.
     pub fn fetch_instruction(&mut self) -> ([u8; 15], usize) {
-        let wide = self.long_mode();
-        let base = if wide { 0 } else { self.vmcb().cs.base };
-        let at = base.wrapping_add(self.vmcb().rip);
+        let at = match self.long_mode() {
+            true => self.vmcb().rip,
+            // Linear addresses have 32 bits then.
+            false => self.vmcb().cs.base.wrapping_add(self.vmcb().rip) & 0xffff_ffff,
+        };
         let paging = self.paging();
         let id = self.vcpu.id.domain;
         let mut system = system();

@@ -7,7 +7,9 @@ use iced_x86::Instruction;
 use super::SvmVcpu;
 use crate::arch::time;
 use crate::io::decode::{self, Access};
+use crate::platform::system;
 use paravane::irq::vlapic::{self, Effect};
+use paravane::system::gfn_access::NestedAccess;
 
 /// Bit of the error code: the access is a write (APM volume 2, 15.25.6).
 const WRITE: u64 = 1 << 1;
@@ -21,7 +23,13 @@ impl SvmVcpu {
     /// Handles a nested page fault at a guest-physical address.
     pub fn nested_page_fault(&mut self, error: u64, gpa: u64) {
         let apic = !self.vcpu.apic.lock().x2apic() && gpa & !0xfff == vlapic::ADDRESS;
-        if !apic && self.domain.policy.map_on_access(self.domain, gpa) {
+        // The walk for a fetch writes too, to the guest's page tables.
+        let access = match error {
+            _ if error & WRITE != 0 => NestedAccess::Write,
+            _ if error & FETCH != 0 => NestedAccess::Execute,
+            _ => NestedAccess::Read,
+        };
+        if !apic && self.domain.policy.map_on_access(&self.domain, gpa, access) {
             return;
         }
         if error & FETCH != 0 {
@@ -33,7 +41,7 @@ impl SvmVcpu {
         let bits = self.bits();
         let rip = self.vmcb().rip;
         let Some(instruction) = decode::decode(&bytes[..len], rip, bits) else {
-            self.instruction_has_gone();
+            // Another vCPU has changed it since it exited: it is executed anew.
             return;
         };
         let Some(access) = decode::access(&instruction) else {
@@ -92,7 +100,7 @@ impl SvmVcpu {
             let word = apic.read((gpa & 0xff0) as u32, time::now()).unwrap_or(0);
             return u64::from(word) >> (8 * (gpa & 3));
         }
-        self.domain.policy.read_mmio(self.domain, gpa, size)
+        self.domain.policy.read_mmio(&self.domain, gpa, size)
     }
 
     fn write_device(&mut self, gpa: u64, size: usize, value: u64) {
@@ -104,16 +112,19 @@ impl SvmVcpu {
                     .write((gpa & 0xff0) as u32, value as u32, time::now());
             self.apply_effect(effect.unwrap_or(Effect::None));
         } else {
-            self.domain.policy.write_mmio(self.domain, gpa, size, value);
+            self.domain
+                .policy
+                .write_mmio(&self.domain, gpa, size, value);
         }
     }
 
-    /// Applies the effect of a write to the vLAPIC: sends an IPI, or signals an EOI to the I/O APICs.
+    /// Applies the effect of a write to the vLAPIC: sends an IPI, signals an EOI to the I/O APICs, or delivers an upcall.
     pub fn apply_effect(&mut self, effect: Effect) {
         match effect {
             Effect::None => {}
-            Effect::SendIpi(icr) => self.domain.send_ipi(self.vcpu, icr),
-            Effect::LevelEoi(vector) => self.domain.eoi_level(self.vcpu, vector),
+            Effect::SendIpi(icr) => self.domain.send_ipi(&self.vcpu, icr),
+            Effect::LevelEoi(vector) => self.domain.eoi_level(&self.vcpu, vector),
+            Effect::Enabled => system().vlapic_enabled(self.vcpu.id),
         }
     }
 }

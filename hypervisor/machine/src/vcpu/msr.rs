@@ -4,6 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
+use paravane::hypercall::page::hypercall_page;
 use paravane::msr::MsrPolicy;
 
 use super::SvmVcpu;
@@ -160,14 +161,9 @@ impl SvmVcpu {
         }
     }
 
-    /// Fills a hypercall page with one stub for each hypercall: `mov eax, N; vmmcall; ret`.
+    /// Fills a hypercall page.
     fn write_hypercall_page(&mut self, value: u64) -> bool {
-        let mut bytes = [0xcc; 4096];
-        for (number, stub) in (0u32..).zip(bytes.chunks_exact_mut(32)) {
-            stub[0] = 0xb8;
-            stub[1..5].copy_from_slice(&number.to_le_bytes());
-            stub[5..9].copy_from_slice(&[0x0f, 0x01, 0xd9, 0xc3]);
-        }
+        let bytes = hypercall_page();
         let id = self.vcpu.id.domain;
         system().write_physical(id, value & !0xfff, &bytes).is_ok()
     }

@@ -49,13 +49,13 @@ impl SvmVcpu {
     }
 
     fn read_port(&mut self, port: u16, size: u8) -> u32 {
-        self.domain.policy.read_port(self.domain, port, size) & mask(size)
+        self.domain.policy.read_port(&self.domain, port, size) & mask(size)
     }
 
     fn write_port(&mut self, port: u16, size: u8, value: u32) {
         self.domain
             .policy
-            .write_port(self.domain, port, size, value);
+            .write_port(&self.domain, port, size, value);
     }
 
     /// Emulates INS or OUTS. Not every processor has address size and segment in EXITINFO1, so both are decoded from

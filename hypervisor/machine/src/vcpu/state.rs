@@ -2,15 +2,23 @@
 
 //! The initial state of a vCPU: its VMCB, reset and INIT, and the entry of a PVH kernel.
 
+use alloc::sync::Arc;
+
 use super::inject::NmiState;
 use super::{BlockedOn, SvmVcpu};
 use crate::arch::cpu;
-use crate::arch::svm::EFER_SVME;
+use crate::arch::svm::enter::GuestRegs;
 use crate::arch::svm::enter::SvmContext;
 use crate::arch::svm::extended::ExtendedState;
-use crate::arch::svm::vmcb::{Segment, int_ctl, intercept_cr, intercept1, intercept2};
+use crate::arch::svm::vmcb::{
+    Segment, int_ctl, intercept_cr, intercept_exception, intercept1, intercept2,
+};
+use crate::arch::svm::{self, EFER_SVME};
 use crate::domain::{Domain, Vcpu};
+use paravane::asid::VcpuAsid;
 use paravane::control::AllowedBits;
+use paravane::mem::FrameTable;
+use paravane::start_state::{StartSegment, StartSegments, StartState};
 use paravane::system::vcpu::Runstate;
 
 /// The PAT after a reset (AMD APM volume 2, 7.8.2).
@@ -19,9 +27,9 @@ const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 const CR0_RESET: u64 = 0x6000_0010;
 
 impl SvmVcpu {
-    /// The state of a vCPU after a reset; `None` without memory.
-    pub fn new(domain: &'static Domain, vcpu: &'static Vcpu, next_rip: bool) -> Option<Self> {
-        let mut context = SvmContext::new()?;
+    /// The state of a vCPU after a reset; `None` without memory in the frame table.
+    pub fn new(table: &mut FrameTable, domain: Arc<Domain>, vcpu: Arc<Vcpu>) -> Option<Self> {
+        let mut context = SvmContext::new(table)?;
         let vmcb = context.vmcb();
         vmcb.intercept_1 = intercept1::INTR
             | intercept1::NMI
@@ -42,38 +50,50 @@ impl SvmVcpu {
             | intercept2::STGI
             | intercept2::CLGI
             | intercept2::SKINIT
+            | intercept2::ICEBP
             | intercept2::WBINVD
             | intercept2::MONITOR
             | intercept2::MWAIT
             | intercept2::MWAIT_ARMED
-            | intercept2::XSETBV;
+            | intercept2::XSETBV
+            | intercept2::RDPRU;
         vmcb.intercept_cr = intercept_cr::WRITE_CR0 | intercept_cr::WRITE_CR4;
-        // Machine checks are the hypervisor's.
-        vmcb.intercept_exceptions = 1 << 18;
-        vmcb.iopm_base_pa = domain.ports.address();
-        vmcb.msrpm_base_pa = domain.msrs.address();
-        // One ASID is enough: the TLB is flushed when a processor switches to another vCPU.
-        vmcb.asid = 1;
-        vmcb.tlb_control = 1;
+        // Machine checks are the hypervisor's. A guest can make the delivery of the other two cause themselves again and
+        // again, which the processor would not leave (XSA-156): with an exit in between, interrupts are taken.
+        vmcb.intercept_exceptions = intercept_exception::DEBUG
+            | intercept_exception::ALIGNMENT_CHECK
+            | intercept_exception::MACHINE_CHECK;
+        vmcb.iopm_base_pa = domain.iopm;
+        vmcb.msrpm_base_pa = domain.msrpm;
         vmcb.int_ctl = int_ctl::V_INTR_MASKING;
         vmcb.np_enable = 1;
-        vmcb.n_cr3 = domain.root;
+        vmcb.n_cr3 = domain.root.address();
         let mut vcpu = Self {
             domain,
             vcpu,
             context,
-            next_rip,
+            next_rip: svm::has_next_rip(),
             blocked_on: BlockedOn::Nothing,
             state: Runstate::Offline,
             exception: None,
             nmi: NmiState::Unmasked,
-            extended: ExtendedState::new()?,
+            extended: ExtendedState::new(table)?,
+            asid: VcpuAsid::default(),
+            extended_is_new: true,
+            cpu_policy: None,
             allowed_bits: AllowedBits { cr4: 0, efer: 0 },
             yielded: false,
         };
-        vcpu.allowed_bits = AllowedBits::of(|leaf, sub| vcpu.cpuid_leaf(leaf, sub));
+        vcpu.update_cpu_policy();
         vcpu.reset(0);
         Some(vcpu)
+    }
+
+    /// Takes over the CPU policy of its domain. It has not run yet.
+    pub fn update_cpu_policy(&mut self) {
+        self.cpu_policy = self.domain.cpu_policy.lock().clone();
+        self.allowed_bits = AllowedBits::of(|leaf, sub| self.cpuid_leaf(leaf, sub));
+        *self.vcpu.allowed_bits.lock() = self.allowed_bits;
     }
 
     /// Resets the vCPU to the state after INIT and a start-up IPI: in real mode, at `page`.
@@ -133,6 +153,8 @@ impl SvmVcpu {
         vmcb.eventinj = 0;
         vmcb.exitintinfo = 0;
         vmcb.clean = 0;
+        // Translations of what it ran before are not used.
+        self.asid.invalidate();
         self.context.registers = Default::default();
         self.context.registers.rdx = u64::from(cpu::leaf(1, 0)[0]);
         self.blocked_on = BlockedOn::Nothing;
@@ -141,28 +163,33 @@ impl SvmVcpu {
         self.vmcb().intercept_1 &= !intercept1::IRET;
     }
 
-    /// Sets the state in which a PVH kernel is entered (docs/misc/pvh.pandoc of Xen): 32-bit, flat segments, no paging.
-    pub fn start_pvh(&mut self, entry: u32, start_info: u32) {
+    /// Resets the vCPU, and sets the registers with which it starts.
+    pub(super) fn set_start_state(&mut self, state: &StartState) {
         self.reset(0);
-        let flat = |attributes| Segment {
-            selector: 0,
-            attributes,
-            limit: !0,
-            base: 0,
-        };
         let vmcb = self.context.vmcb();
-        vmcb.cs = flat(0xc9b);
-        vmcb.ds = flat(0xc93);
-        vmcb.es = flat(0xc93);
-        vmcb.ss = flat(0xc93);
-        vmcb.tr = Segment {
+        let segment = |start: &StartSegment| Segment {
             selector: 0,
-            attributes: 0x8b,
-            limit: 0x67,
-            base: 0,
+            attributes: start.attributes,
+            limit: start.limit,
+            base: start.base.into(),
         };
-        vmcb.cr0 = 0x11;
-        vmcb.rip = u64::from(entry);
-        self.context.registers.rbx = u64::from(start_info);
+        let StartSegments { cs, ds, es, ss, tr } = &state.segments;
+        (vmcb.cs, vmcb.ds, vmcb.es) = (segment(cs), segment(ds), segment(es));
+        (vmcb.ss, vmcb.tr) = (segment(ss), segment(tr));
+        let control = &state.control;
+        (vmcb.cr0, vmcb.cr3, vmcb.cr4) = (control.cr0, control.cr3, control.cr4);
+        vmcb.efer = control.efer | EFER_SVME;
+        vmcb.rflags = state.rflags;
+        vmcb.rip = state.rip;
+        (vmcb.rsp, vmcb.rax) = (state.rsp, state.rax);
+        self.context.registers = GuestRegs {
+            rbx: state.rbx,
+            rcx: state.rcx,
+            rdx: state.rdx,
+            rsi: state.rsi,
+            rdi: state.rdi,
+            rbp: state.rbp,
+            ..GuestRegs::default()
+        };
     }
 }

@@ -10,10 +10,10 @@ use clap::{Args, Subcommand};
 
 use super::{Driver, Mode, Versions};
 
-/// Compare a driver of ours with the kernel's own
+/// Compare a Rust driver with the kernel's own
 ///
-/// Exits with a status that is not zero if ours is slower, or asks more of the hypervisor, in any cell, noise
-/// included. It was so for each of the drivers' tables in docs/results: the status is not for continuous integration.
+/// Exits with a status that is not zero if the Rust driver is slower, or asks more of the hypervisor, in any cell,
+/// noise included. It was so for each of the drivers' tables in docs/results: the status is not for continuous integration.
 #[derive(Args)]
 pub struct Bench {
     #[command(subcommand)]
@@ -42,11 +42,11 @@ pub enum Subject {
     Devfile(BenchCommon),
     /// Compare the DMA layer of a PV dom0
     ///
-    /// Builds two kernels that differ only in Xen-SWIOTLB and the PCI and ACPI plumbing, ours in `overlay`, the C objects in
+    /// Builds two kernels that differ only in Xen-SWIOTLB and the PCI and ACPI plumbing, in Rust in `overlay`, in C in
     /// `overlay-c`, boots them by turns as PV dom0 on Xen, and measures the mapping of memory, and dd and fio on four disks
     /// there. A whole run boots each five times and writes docs/results/dma.md. Nothing else should run on the machine.
     Dma(BenchDma),
-    /// Compare our hypervisor with Debian's Xen
+    /// Compare the hypervisor with Debian's Xen
     ///
     /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
     /// dom0 sees of either and which hypercalls it makes. A whole run takes some 7 minutes without KVM and writes
@@ -88,6 +88,16 @@ pub struct BenchBlk {
 pub struct BenchCommon {
     #[command(flatten)]
     pub cells: BenchCells,
+    /// Count instructions instead of measuring time: the emulator counts what driver, kernels and Xen execute for each
+    /// request or packet. Takes longer for each cell, and is not disturbed by what else the machine does
+    #[arg(long)]
+    pub count: bool,
+    /// Write what each function executed for a request or packet to the run's log folder, as folded stacks
+    #[arg(long, requires = "count")]
+    pub profile: bool,
+    /// Make what the Rust driver executes in these cells its budget, in tests/budgets.toml, which scenarios compare with
+    #[arg(long, requires = "count", conflicts_with = "driver")]
+    pub update: bool,
     /// Only in a guest, or a dom0, of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Driver, Mode, Versions};
 
-/// Boot Xen, dom0 and two guests in QEMU, on our modules, and check what they do
+/// Boot Xen, dom0 and two guests in QEMU, on the Rust modules, and check what they do
 ///
 /// Makes whatever is missing, boots in QEMU, creates a PVH and a PV guest with xl, sends a checked stream each way over
 /// dom0's bridge, makes an ext4 file system on each guest's disk, writes, reads back, compares with what dom0 finds
@@ -16,26 +16,38 @@ pub struct Boot {
     /// Create only a guest of this kind
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
-    /// Which hypervisor to boot. Ours has a dom0 only so far: nothing is done there but to say what it sees
+    /// Which hypervisor to boot. Paravane has PVH domains only
     #[arg(long, value_enum, default_value = "xen")]
     pub hypervisor: Hypervisor,
-    /// How dom0 runs (default: pv on Xen; ours has PVH only)
+    /// With --hypervisor paravane: start one guest without dom0, print what it writes to its console, and say how it ended.
+    /// The default is the stock kernel with an init that powers off
+    #[arg(long, value_enum, value_name = "GUEST", num_args = 0..=1, default_missing_value = "stock",
+          conflicts_with_all = ["mode", "dom0", "driver", "dom0_drivers", "console", "keep"])]
+    pub solo: Option<SoloGuest>,
+    /// With --solo: words for the guest's command line
+    #[arg(
+        long,
+        value_name = "WORDS",
+        requires = "solo",
+        allow_hyphen_values = true
+    )]
+    pub append: Option<String>,
+    /// How dom0 runs (default: pv on Xen; Paravane has PVH only)
     #[arg(long, value_enum)]
     pub dom0: Option<Mode>,
-    /// The guests' virtual processors (default: 2)
+    /// The guests' virtual processors (default: 2; 1 with --solo)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub vcpus: Option<u32>,
-    /// The guests' memory in MiB (default: 384)
+    /// The guests' memory in MiB (default: 384; 512 with --solo)
     #[arg(long, value_parser = clap::value_parser!(u32).range(192..=16384))]
     pub memory: Option<u32>,
     #[command(flatten)]
     pub versions: Versions,
-    /// Which frontends drive disks and networks: ours or the kernel's own, to compare
-    /// (default: ours)
+    /// Which frontends drive disks and networks: the Rust modules, or the kernel's own, to compare (default: rust)
     #[arg(long, value_enum)]
     pub driver: Option<Driver>,
-    /// Which drivers make the device files in dom0's /dev/xen, on which the toolstack runs: ours or the kernel's own
-    /// (default: ours)
+    /// Which drivers make the device files in dom0's /dev/xen, on which the toolstack runs: the Rust modules, or
+    /// the kernel's own, to compare (default: rust)
     #[arg(long, value_enum, value_name = "DRIVERS")]
     pub dom0_drivers: Option<DeviceFiles>,
     /// Open a shell at the end, in dom0 (if no place is named) or in the first guest
@@ -48,12 +60,21 @@ pub struct Boot {
 }
 
 /// Hypervisors.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hypervisor {
     /// Debian's Xen
     Xen,
-    /// Ours
+    /// The hypervisor of this work tree
     Paravane,
+}
+
+/// Guests without dom0.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SoloGuest {
+    /// The kernel, with a small initramfs
+    Stock,
+    /// The small kernel of ours that tries to hurt the hypervisor, and ends by a triple fault
+    Misbehaving,
 }
 
 /// Drivers of the toolstack's device files.
@@ -76,20 +97,11 @@ pub enum Console {
 }
 
 impl Boot {
-    /// The first option that was given and means nothing on our own hypervisor, which has no guests yet.
-    pub fn for_guests(&self) -> Option<&'static str> {
+    /// The first option that was given and asks for a PV domain, which Paravane does not have.
+    pub fn needs_pv(&self) -> Option<&'static str> {
         let given = [
-            ("--mode", self.mode.is_some()),
-            ("--dom0", matches!(self.dom0, Some(Mode::Pv))),
-            ("--vcpus", self.vcpus.is_some()),
-            ("--memory", self.memory.is_some()),
-            ("--driver", self.driver.is_some()),
-            ("--dom0-drivers", self.dom0_drivers.is_some()),
-            ("--keep", self.keep),
-            (
-                "--console domU",
-                matches!(self.console, Some(Console::DomU)),
-            ),
+            ("--mode pv", matches!(self.mode, Some(Mode::Pv))),
+            ("--dom0 pv", matches!(self.dom0, Some(Mode::Pv))),
         ];
         given.iter().find(|(_, is)| *is).map(|(name, _)| *name)
     }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 /// Build the modules for a kernel, or the hypervisor
 #[derive(Args)]
 pub struct Build {
-    /// Build our hypervisor instead of modules
+    /// Build the hypervisor instead of modules
     #[arg(
         long,
         value_enum,
@@ -39,11 +39,11 @@ pub enum OurHypervisor {
 
 /// Build a Linux kernel in which C files of the Xen support are replaced by Rust code
 ///
-/// Takes a kernel's source (x86-64, 7.2 or newer), adds our code to a copy of it with a few lines in its Kconfig and Makefiles,
-/// and builds image, modules and a Debian package. No line of C is changed; each object can be left to C. The small
-/// configuration takes minutes and 7 GB, and a change of our code is built in less than a minute. Another configuration
+/// Takes a kernel's source (x86-64, 7.2 or newer), adds Paravane's code to a copy of it with a few lines in its Kconfig and
+/// Makefiles, and builds image, modules and a Debian package. No line of C is changed; each object can be left to C. The small
+/// configuration takes minutes and 7 GB, and a change of the Rust code is built in less than a minute. Another configuration
 /// takes as long as a kernel of that size does. All variants' packages are called linux-image-VERSION-overlay: installing one
-/// replaces another. `cargo xtask boot --kernel overlay` boots the default options' kernel, and none of the others.
+/// replaces another. `boot --kernel overlay` boots the default options' kernel, and none of the others.
 #[derive(Args)]
 pub struct Kernel {
     /// A folder with a kernel's source, which is only read (default: the newest source package of the suite)
@@ -56,15 +56,14 @@ pub struct Kernel {
     /// (takes hours; never built to its end here), else a file, which may name no keys that are not in the source
     #[arg(long, value_name = "small|debian|FILE", default_value = "small")]
     pub config: String,
-    /// Keep the kernel's C object in place of ours (swiotlb, pci, acpi, or all). May be given several times
-    #[arg(long, alias = "c", value_name = "NAME")]
+    #[arg(long, alias = "c", value_name = "NAME", help = without_rust_help())]
     pub without_rust: Vec<String>,
-    /// Only add our code to the folder that --source names, in place, and build nothing
+    /// Only add Paravane's code to the folder that --source names, in place, and build nothing
     #[arg(long, alias = "lay", requires = "source", conflicts_with_all = ["without_rust", "config", "suite"])]
     pub apply: bool,
 }
 
-/// Make the documentation of our crates from their sources, as HTML
+/// Make the documentation of this work tree's crates from their sources, as HTML
 ///
 /// The crates of the kernel modules are documented as they are compiled for one kernel, the cargo packages besides. A warning of
 /// rustdoc is an error.
@@ -76,4 +75,12 @@ pub struct Doc {
     /// Document the private items of the crates that drivers use, too
     #[arg(long)]
     pub private: bool,
+}
+
+/// What `kernel --without-rust` does.
+fn without_rust_help() -> String {
+    format!(
+        "Keep the kernel's C object instead of the Rust one ({}). May be given several times",
+        kbuild::overlay::names()
+    )
 }

@@ -39,6 +39,9 @@ pub struct Test {
     /// without a filter, no limit with one)
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["full", "list"], value_parser = clap::value_parser!(u64).range(1..=10_080))]
     pub time_budget: Option<u64>,
+    /// How many machines run at the same time (default: one for every two processors, if the free memory has room)
+    #[arg(long, short, value_name = "N", conflicts_with = "list", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub jobs: Option<usize>,
     /// Boot every machine, instead of starting those that are as in an earlier run from where they had booted to
     #[arg(long)]
     pub no_snapshots: bool,
@@ -47,7 +50,7 @@ pub struct Test {
     pub junit: Option<PathBuf>,
     #[command(flatten)]
     pub versions: Versions,
-    /// The frontends under test: ours, or the kernel's own, to test the tests
+    /// The frontends under test: the Rust modules, or the kernel's own, to test the tests
     #[arg(long, value_enum, default_value = "rust")]
     pub driver: Driver,
 }

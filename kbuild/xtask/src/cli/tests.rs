@@ -59,6 +59,46 @@ fn old_names_are_understood_and_not_shown() {
 }
 
 #[test]
+fn what_runs_in_a_machine_is_taken_as_it_is() {
+    match parse(&[
+        "run",
+        "--as",
+        "dom0-pvh",
+        "--timeout",
+        "9",
+        "--",
+        "echo",
+        "-n",
+        "--",
+        "a b",
+    ]) {
+        Command::Run(run) => {
+            assert_eq!(run.command, ["echo", "-n", "--", "a b"]);
+            assert!(run.role == Some(RunAs::Dom0Pvh) && run.timeout == Some(9) && !run.bisect);
+        }
+        _ => panic!("not a run"),
+    }
+    for words in [
+        &["run"][..],
+        &["run", "--as", "xen"],
+        &["run", "--as", "pv", "true"],
+    ] {
+        assert!(is_refused(words), "{words:?}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_of_run_is_known_as_one() {
+    let names = |text: &str| names_run(text.split(' ').map(str::to_owned));
+    assert!(
+        names("run --bad")
+            && names("-v --mirror http://m run --as what")
+            && names("--accel kvm run")
+    );
+    assert!(!names("test --bad run") && !names("--mirror run test") && !names("--help"));
+}
+
+#[test]
 fn values_can_be_left_out() {
     match parse(&["boot", "--console"]) {
         Command::Boot(boot) => assert!(matches!(boot.console, Some(Console::Dom0))),
@@ -89,16 +129,20 @@ fn what_does_not_apply_is_refused() {
     ] {
         assert!(is_refused(&[&apply[..], &more[..]].concat()), "{more:?}");
     }
-    let guests = |words: &[&str]| match parse(words) {
-        Command::Boot(boot) => boot.for_guests(),
+    let needs_pv = |words: &[&str]| match parse(words) {
+        Command::Boot(boot) => boot.needs_pv(),
         _ => panic!("not a boot"),
     };
     let paravane = ["boot", "--hypervisor", "paravane"];
-    assert_eq!(guests(&paravane), None);
-    assert_eq!(
-        guests(&[&paravane[..], &["--keep"]].concat()),
-        Some("--keep")
-    );
+    assert_eq!(needs_pv(&paravane), None);
+    for (option, kind, expected) in [
+        ("--mode", "pvh", None),
+        ("--mode", "pv", Some("--mode pv")),
+        ("--dom0", "pv", Some("--dom0 pv")),
+    ] {
+        let words = [&paravane[..], &[option, kind]].concat();
+        assert_eq!(needs_pv(&words), expected);
+    }
 }
 
 #[test]
@@ -108,10 +152,26 @@ fn variables_and_global_options_are_in_the_help() {
         "PARAVANE_CACHE",
         "PARAVANE_MIRROR",
         "PARAVANE_SECURITY_MIRROR",
+        "PARAVANE_SEEDS",
         "PARAVANE_SLOW",
     ] {
         assert!(help.contains(variable), "{variable}");
     }
     let (_, global) = help.split_once(GLOBAL).unwrap();
     assert!(global.contains("--verbose") && global.contains("--mirror"));
+}
+
+#[test]
+fn an_installed_program_hides_what_is_for_developers() {
+    let command = command(Program::Installed);
+    assert_eq!(command.get_name(), "paravane");
+    for subcommand in command.get_subcommands() {
+        let name = subcommand.get_name();
+        let hidden = FOR_DEVELOPERS.contains(&name);
+        assert_eq!(subcommand.is_hide_set(), hidden, "{name}");
+        let parsed = Cli::try_parse_from(["paravane", name]);
+        if let Ok(cli) = parsed {
+            assert_eq!(cli.command.for_developers().is_some(), hidden, "{name}");
+        }
+    }
 }

@@ -12,11 +12,11 @@ use kbuild::{SandboxCommand, Session};
 
 use super::tools::HostTools;
 
-/// A check, by what it needs. Notes are for the report.
+/// A check, by what it needs.
 #[derive(Clone, Copy)]
 pub enum Check {
     /// The work tree.
-    Tree(fn(&Session) -> Result<Vec<String>>),
+    Tree(fn(&Session) -> Result<()>),
     /// The kernel under test and the sandbox in which it is built.
     Tools(fn(&HostTools) -> Result<()>),
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scenarios: those that need no virtual machine, and those in virtual machines, on one kernel after the other, on one
-//! machine after the other, as far as there is time.
+//! The scenarios: those that need no virtual machine, and those in virtual machines, on one kernel after the other, on several
+//! machines at a time, as far as there is time.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use anyhow::Result;
+use kbuild::host::Memory;
 use kbuild::{Images, Session};
 use vmtest::attempts::Verdict;
 use vmtest::runner::{self, Runner};
@@ -14,66 +18,44 @@ use vmtest::topology::Devices;
 use vmtest::{Driver, Hypervisor, Loader, Variant};
 
 use super::batch::{Batch, selection};
-use super::plan::{self, Candidate, Need};
-use super::times::{self, Clock, Times};
+use super::estimate::Estimate;
+use super::ordered::Ordered;
+use super::queue::Queue;
+use super::times::Clock;
 use crate::cli::Test;
 use crate::prepare::prepare;
-use crate::report::summary::span;
 use crate::report::{Case, Outcome, Report};
 
-/// Seconds that a scenario takes where it was never run, on the machine that the figures in docs/results come from.
-const SHARED: f64 = 15.0;
-/// Seconds that one takes which starts machines itself and was never run.
-const ALONE: f64 = 40.0;
-/// Seconds that one takes which needs no machine and was never run.
-const ON_HOST: f64 = 20.0;
-/// Seconds until Xen and dom0 are up there.
-const XEN: f64 = 15.0;
-/// Seconds until our hypervisor and dom0 are up there.
-const PARAVANE: f64 = 8.0;
-/// Seconds that it takes to bring a kernel up to date, with all that is made for it.
-const AGAIN: f64 = 90.0;
-/// Seconds that it takes to build one for the first time.
-const ANEW: f64 = 900.0;
+/// Memory that the largest machine takes, with its emulator's own, in bytes.
+const MACHINE: u64 = 6656 << 20;
 
 /// All that is to be run, and how far it is.
 pub struct Run<'s> {
     session: &'s Session,
     args: &'s Test,
-    clock: Clock,
-    times: Times,
-    /// Decides which scenarios are left out.
-    turn: String,
     batches: &'s [Batch],
-    /// Names of those that were not left out or run so far.
-    pending: BTreeSet<String>,
-    /// Kernels that are ready.
-    ready: BTreeSet<String>,
-    /// Names of those that were left out.
-    pub left_out: Vec<String>,
+    jobs: usize,
+    estimate: Mutex<Estimate<'s>>,
 }
 
 impl<'s> Run<'s> {
     /// Nothing has been run yet.
     pub fn new(session: &'s Session, args: &'s Test, clock: Clock, batches: &'s [Batch]) -> Self {
-        let names = batches
-            .iter()
-            .flat_map(|batch| batch.scenarios().map(|scenario| batch.name(scenario)));
+        let jobs = args.jobs.unwrap_or_else(|| {
+            let memory = Memory::read(Path::new("/")).available;
+            jobs_for(session.jobs(), memory)
+        });
         Self {
             session,
             args,
-            clock,
-            times: Times::read(session),
-            turn: times::turn(session.workspace()),
             batches,
-            pending: names.collect(),
-            ready: BTreeSet::new(),
-            left_out: Vec::new(),
+            jobs,
+            estimate: Mutex::new(Estimate::new(session, batches, clock, jobs)),
         }
     }
 
-    /// Runs everything.
-    pub fn all(&mut self, report: &mut Report<'_>) {
+    /// Runs everything. Returns the names of those that were left out.
+    pub fn all(self, report: &mut Report<'_>) -> Vec<String> {
         for batch in self.batches {
             match batch.on_host {
                 true => self.on_host(batch, report),
@@ -82,26 +64,29 @@ impl<'s> Run<'s> {
         }
         // Long rounds, and C in the place of our drivers, tell nothing of the default run.
         if !self.args.full && selection(self.args).driver == Driver::Rust {
-            if let Err(error) = self.times.save(self.session) {
-                let text = format!("note: how long scenarios took is not kept: {error:#}");
-                self.session.ui.line(&text);
-            }
+            self.estimate().save();
         }
+        let estimate = self.estimate.into_inner();
+        estimate.unwrap_or_else(PoisonError::into_inner).left_out()
     }
 
-    fn on_host(&mut self, batch: &Batch, report: &mut Report<'_>) {
+    fn estimate(&self) -> MutexGuard<'_, Estimate<'s>> {
+        self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_host(&self, batch: &Batch, report: &mut Report<'_>) {
         for group in &batch.groups {
             report.begin(&group.name, group.scenarios.len());
             for scenario in &group.scenarios {
                 let name = batch.name(scenario);
-                if !self.chosen(None).contains(&name) {
-                    self.leave_out(batch, scenario, None, report);
+                let taken = self.estimate().take(batch, scenario, |_| false);
+                if let Err(why) = taken {
+                    report.add(named(&name, Outcome::Skipped(why)));
                     continue;
                 }
-                self.pending.remove(&name);
                 let result = runner::on_host(self.session, scenario, &selection(self.args));
                 if result.verdict == Verdict::Passed {
-                    self.times.took(&name, seconds(scenario), result.took);
+                    self.estimate().took(batch, scenario, result.took);
                 }
                 report.add(case(&name, result));
             }
@@ -109,185 +94,113 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn batch(&mut self, batch: &Batch, report: &mut Report<'_>) {
+    fn batch(&self, batch: &Batch, report: &mut Report<'_>) {
         let setup = |outcome| {
             let suite = format!("{}setup", batch.prefix);
             Case::new(suite, "everything_needed_is_there", outcome)
         };
-        let chosen = self.chosen(None);
-        if !batch.scenarios().any(|s| chosen.contains(&batch.name(s))) {
-            let (what, built_in) = self.preparation(batch);
-            let why = self.no_time(self.times.expect(&what, built_in));
+        let begun = self.estimate().begin(batch);
+        if let Err(why) = begun {
             report.add(setup(Outcome::Skipped(why)));
-            for group in &batch.groups {
-                report.begin(&group.name, group.scenarios.len());
-                for scenario in &group.scenarios {
-                    self.leave_out(batch, scenario, None, report);
-                }
-                report.end();
-            }
-            return;
+            return skip(batch, report, |scenario| {
+                self.estimate().leave_out(batch, scenario, &|_| false)
+            });
         }
-        let (key, built_in) = self.preparation(batch);
+        let preparation = self.estimate().preparation(batch);
         let started = Instant::now();
         let images = self.prepare(batch);
-        let time = started.elapsed();
+        let took = started.elapsed();
+        let time = Some(took);
         let images = match images {
             Ok(images) => images,
             Err(error) => {
                 report.add(Case {
-                    time: Some(time),
+                    time,
                     log: Some(self.session.logs().to_owned()),
                     ..setup(Outcome::Failed(format!("{error:#}")))
                 });
                 // Other kernels still have their turn.
-                return self.give_up(batch, report);
+                self.estimate().give_up(batch);
+                let why = "what it needs could not be made: see setup";
+                return skip(batch, report, |_| why.to_owned());
             }
         };
-        self.times.took(&key, built_in, time);
-        self.ready.insert(batch.prefix.clone());
+        self.estimate().prepared(batch, &preparation, took);
         report.add(Case {
-            time: Some(time),
+            time,
             ..setup(Outcome::Passed)
         });
-        let selection = selection(self.args);
-        let mut runner = Runner::new(self.session, &images, &selection, &batch.prefix);
-        for group in &batch.groups {
-            report.begin(&group.name, group.scenarios.len());
-            for scenario in &group.scenarios {
-                if self.chosen(Some(&runner)).contains(&batch.name(scenario)) {
-                    let case = self.run(&mut runner, batch, scenario);
-                    report.add(case);
-                } else {
-                    self.leave_out(batch, scenario, Some(&runner), report);
-                }
+        self.machines(batch, &images, report);
+    }
+
+    /// Runs scenarios on several machines at a time.
+    fn machines(&self, batch: &Batch, images: &Images, report: &mut Report<'_>) {
+        let groups = batch.groups.iter();
+        let queue = Mutex::new(Queue::new(groups.map(|group| {
+            let shared = group.scenarios.iter().any(|scenario| !scenario.is_alone());
+            (group.scenarios.len(), shared)
+        })));
+        let (results, arriving) = channel();
+        let mut ordered = Ordered::new(report, &batch.groups);
+        let queue = &queue;
+        thread::scope(|scope| {
+            for worker in 1..=self.jobs.min(batch.scenarios().count()) {
+                let results = results.clone();
+                scope.spawn(move || self.work(worker, batch, images, queue, &results));
             }
-            report.end();
+            drop(results);
+            for (group, case) in arriving {
+                ordered.add(group, case);
+            }
+        });
+    }
+
+    /// Runs one scenario after the other until the queue has no more for this worker.
+    fn work(
+        &self,
+        worker: usize,
+        batch: &Batch,
+        images: &Images,
+        queue: &Mutex<Queue>,
+        results: &Sender<(usize, Case)>,
+    ) {
+        let selection = selection(self.args);
+        let prefix = match worker {
+            1 => batch.prefix.clone(),
+            _ => format!("{}{worker}.", batch.prefix),
+        };
+        let mut runner = Runner::new(self.session, images, &selection, &prefix);
+        let mut last = None;
+        loop {
+            let mut waiting = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((group, place)) = waiting.next(last) else {
+                return;
+            };
+            drop(waiting);
+            last = Some(group);
+            let case = self.one(&mut runner, batch, &batch.groups[group].scenarios[place]);
+            // The other end goes last.
+            let _ = results.send((group, case));
         }
     }
 
-    fn run(&mut self, runner: &mut Runner<'_>, batch: &Batch, scenario: &Variant) -> Case {
+    fn one(&self, runner: &mut Runner<'_>, batch: &Batch, scenario: &Variant) -> Case {
         let name = batch.name(scenario);
-        self.pending.remove(&name);
+        let taken = self
+            .estimate()
+            .take(batch, scenario, |topology| runner.is_up(topology));
+        if let Err(why) = taken {
+            return named(&name, Outcome::Skipped(why));
+        }
         let result = runner.run(scenario);
+        let mut estimate = self.estimate();
         for (topology, time) in runner.take_boots() {
-            let built_in = boot_seconds(topology.hypervisor);
-            self.times.took(&times::boot(&topology), built_in, time);
+            estimate.booted(&topology, time);
         }
         if result.verdict == Verdict::Passed && result.runs == 1 {
-            self.times.took(&name, seconds(scenario), result.took);
+            estimate.took(batch, scenario, result.took);
         }
         case(&name, result)
-    }
-
-    /// Which of those that are pending there is time for.
-    fn chosen(&self, runner: Option<&Runner<'_>>) -> BTreeSet<String> {
-        let mut items = Vec::new();
-        for batch in self.batches {
-            let pending = |scenario: &&Variant| self.pending.contains(&batch.name(scenario));
-            let scenarios = batch.scenarios().filter(pending);
-            items.extend(scenarios.map(|scenario| self.item(batch, scenario, runner)));
-        }
-        plan::choose(&items, self.clock.left(), &self.turn)
-    }
-
-    /// A scenario with the times that it and what it needs will take.
-    fn item(&self, batch: &Batch, scenario: &Variant, runner: Option<&Runner<'_>>) -> Candidate {
-        let (what, built_in) = self.preparation(batch);
-        let mut needs = vec![];
-        if !batch.on_host {
-            needs.push(Need {
-                seconds: match self.ready.contains(&batch.prefix) {
-                    true => 0.0,
-                    false => self.times.expect(&what, built_in),
-                },
-                key: what,
-            });
-        }
-        if !batch.on_host && !scenario.is_alone() {
-            let topology = &scenario.topology;
-            let boot = times::boot(topology);
-            let built_in = boot_seconds(topology.hypervisor);
-            needs.push(Need {
-                seconds: match runner.is_some_and(|runner| runner.is_up(topology)) {
-                    true => 0.0,
-                    false => self.times.expect(&boot, built_in),
-                },
-                key: format!("{}{boot}", batch.prefix),
-            });
-        }
-        let name = batch.name(scenario);
-        Candidate {
-            seconds: self.times.expect(&name, seconds(scenario)),
-            core: scenario.is_core(),
-            last: self.is_built_for(batch),
-            name,
-            needs,
-        }
-    }
-
-    /// Whether a kernel has to be built for these first.
-    fn is_built_for(&self, batch: &Batch) -> bool {
-        let built = |name: &String| self.ready.contains(&batch.prefix) || self.was_built(name);
-        batch.profile.as_ref().is_some_and(|name| !built(name))
-    }
-
-    /// What preparing a kernel is called, and how many seconds it takes where the built-in figures come from.
-    fn preparation(&self, batch: &Batch) -> (String, f64) {
-        match &batch.profile {
-            // It is needed in any case.
-            None => ("default kernel".into(), AGAIN),
-            Some(name) if self.was_built(name) => (format!("kernel {name}, again"), AGAIN),
-            Some(name) => (format!("kernel {name}, anew"), ANEW),
-        }
-    }
-
-    /// Whether the cache has a build of a kernel: another is made from it.
-    fn was_built(&self, name: &str) -> bool {
-        let entries = std::fs::read_dir(self.session.cache.root().join("kernel"));
-        let names = entries.into_iter().flatten().flatten();
-        names
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .any(|entry| entry.rsplit_once('-').is_some_and(|(of, _)| of == name))
-    }
-
-    fn leave_out(
-        &mut self,
-        batch: &Batch,
-        scenario: &Variant,
-        runner: Option<&Runner<'_>>,
-        report: &mut Report<'_>,
-    ) {
-        let candidate = self.item(batch, scenario, runner);
-        let why = self.no_time(plan::price(&candidate, &BTreeSet::new()));
-        self.pending.remove(&candidate.name);
-        report.add(named(&candidate.name, Outcome::Skipped(why)));
-        self.left_out.push(candidate.name);
-    }
-
-    /// Why something is left out that takes so many seconds with all that it needs.
-    fn no_time(&self, seconds: f64) -> String {
-        format!(
-            "no time: with what it needs it takes about {}, {} of {} have passed, and the core comes first; --full leaves \
-             out none",
-            span(Duration::from_secs_f64(seconds.ceil())),
-            span(self.clock.passed()),
-            span(self.clock.budget.unwrap_or_default())
-        )
-    }
-
-    /// Reports that nothing of a kernel can be run.
-    fn give_up(&mut self, batch: &Batch, report: &mut Report<'_>) {
-        for group in &batch.groups {
-            report.begin(&group.name, group.scenarios.len());
-            for scenario in &group.scenarios {
-                let name = batch.name(scenario);
-                self.pending.remove(&name);
-                let why = "what it needs could not be made: see setup".to_owned();
-                report.add(named(&name, Outcome::Skipped(why)));
-            }
-            report.end();
-        }
     }
 
     fn prepare(&self, batch: &Batch) -> Result<Images> {
@@ -302,28 +215,39 @@ impl<'s> Run<'s> {
         if batch.needs(|scenario| scenario.topology.hypervisor == Hypervisor::Paravane) {
             images = images.with_paravane(session)?;
         }
+        if batch.needs(|scenario| scenario.topology.counted) {
+            images = images.with_counter(session)?;
+        }
         if batch.needs(|scenario| scenario.topology.loader != Loader::Qemu) {
             images = images.with_grub(session)?;
         }
         if batch.needs(|scenario| scenario.topology.devices == Devices::Debian) {
             images = images.with_debian(session)?;
         }
+        if batch.needs(|scenario| scenario.topology.devices == Devices::GuestKernel) {
+            images = images.with_own_kernel_as_guest(session, &vmtest::run::ROOT_MODULES)?;
+        }
         Ok(images)
     }
 }
 
-fn seconds(scenario: &Variant) -> f64 {
-    match scenario.run {
-        vmtest::scenario::Run::Booted(_) => SHARED,
-        vmtest::scenario::Run::Alone(_) => ALONE,
-        vmtest::scenario::Run::OnHost(_) => ON_HOST,
-    }
+/// How many machines run at the same time if the user does not say: as many as the free memory has room for, with two
+/// processors each. A machine has two, and its emulator keeps them busy: two machines on two processors take longer than one
+/// after the other.
+fn jobs_for(processors: usize, available: u64) -> usize {
+    let room = usize::try_from(available / MACHINE).unwrap_or(usize::MAX);
+    (processors / 2).min(room).max(1)
 }
 
-fn boot_seconds(hypervisor: Hypervisor) -> f64 {
-    match hypervisor {
-        Hypervisor::Xen => XEN,
-        Hypervisor::Paravane => PARAVANE,
+/// Reports scenarios of a kernel that are not run.
+fn skip(batch: &Batch, report: &mut Report<'_>, why: impl Fn(&Variant) -> String) {
+    for group in &batch.groups {
+        report.begin(&group.name, group.scenarios.len());
+        for scenario in &group.scenarios {
+            let outcome = Outcome::Skipped(why(scenario));
+            report.add(named(&batch.name(scenario), outcome));
+        }
+        report.end();
     }
 }
 
@@ -349,5 +273,19 @@ fn case(name: &str, result: runner::ScenarioResult) -> Case {
                 Verdict::TimedOut(why) => Outcome::TimedOut(why),
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_fit_into_memory_and_one_always_runs() {
+        assert_eq!(jobs_for(8, 4 * MACHINE), 4);
+        assert_eq!(jobs_for(8, 4 * MACHINE - 1), 3);
+        assert_eq!(jobs_for(8, 1 << 30), 1);
+        assert_eq!(jobs_for(2, u64::MAX), 1);
+        assert_eq!(jobs_for(1, u64::MAX), 1);
     }
 }

@@ -2,48 +2,56 @@
 
 //! What the table says of each interrupt.
 
+use std::string::{
+    String,
+    ToString, //
+};
+
+use crate::requests::{
+    Request,
+    Source, //
+};
+
 use super::*;
-use crate::book::{Requested, Source};
-use std::string::{String, ToString};
 
-struct Shown<'a>(Row<'a>, Way);
+struct Displayed<'a>(Row<'a>, Delivery);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Displayed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.write(self.1, f)
     }
 }
 
-fn words(row: Row<'_>, way: Way) -> String {
-    let text = Shown(row, way).to_string();
+fn words(row: Row<'_>, delivery: Delivery) -> String {
+    let text = Displayed(row, delivery).to_string();
     assert!(text.ends_with('\n'));
     text.split_whitespace()
         .collect::<std::vec::Vec<_>>()
         .join(" ")
 }
 
-fn entry(line: Line, setup: Setup) -> Option<Entry> {
-    let requested = Requested {
-        line,
+fn state(irq_type: IrqType, setup: GsiSetup) -> Option<GsiState> {
+    let requested = Request {
+        irq_type,
         source: Source::Prt,
     };
-    Some(Entry {
+    Some(GsiState {
         first: requested,
         last: requested,
         setup,
     })
 }
 
-const EDGE: Line = Line::new(false, false);
+const EDGE: IrqType = IrqType::new(false, false);
 
 fn good() -> Row<'static> {
     Row {
         device: "0000:00:1f.2",
-        pin: Pin::Line(1),
+        pin: DeviceInterrupt::IntX(1),
         gsi: Some(16),
-        entry: entry(Line::PCI, Setup::Taken),
-        programmed: Some(Programmed {
-            line: Line::PCI,
+        requested: state(IrqType::PCI, GsiSetup::Done),
+        programmed: Some(RedirectionEntry {
+            irq_type: IrqType::PCI,
             masked: false,
         }),
         pirq: Some(16),
@@ -58,23 +66,23 @@ fn good() -> Row<'static> {
 #[test]
 fn a_row_reads_from_the_device_to_the_count() {
     assert_eq!(
-        words(good(), Way::SamePirqs),
+        words(good(), Delivery::GsiPirqs),
         "0000:00:1f.2 A 16 level,low(_PRT) level,low 16 43 17 1 2113"
     );
     let message = Row {
-        pin: Pin::MsiX(3),
+        pin: DeviceInterrupt::MsiX(3),
         gsi: None,
-        entry: None,
+        requested: None,
         programmed: None,
         pirq: Some(55),
         ..good()
     };
     assert_eq!(
-        words(message, Way::SamePirqs),
+        words(message, Delivery::GsiPirqs),
         "0000:00:1f.2 msix3 - - - 55 43 17 1 2113"
     );
     let columns = |text: &str| text.find("level").unwrap();
-    let text = Shown(good(), Way::SamePirqs).to_string();
+    let text = Displayed(good(), Delivery::GsiPirqs).to_string();
     struct Head;
     impl fmt::Display for Head {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,40 +96,46 @@ fn a_row_reads_from_the_device_to_the_count() {
 fn what_the_hypervisor_does_not_tell_is_said_as_such() {
     let row = |setup| Row {
         programmed: None,
-        entry: entry(Line::PCI, setup),
+        requested: state(IrqType::PCI, setup),
         ..good()
     };
-    assert!(words(row(Setup::Taken), Way::SamePirqs).contains(" level,low(_PRT) level,low 16 "));
-    assert!(words(row(Setup::Kept), Way::SamePirqs).contains(" level,low(_PRT) kept 16 "));
-    assert!(words(row(Setup::None), Way::SamePirqs).contains(" level,low(_PRT) - 16 "));
+    assert!(
+        words(row(GsiSetup::Done), Delivery::GsiPirqs).contains(" level,low(_PRT) level,low 16 ")
+    );
+    let kept = words(row(GsiSetup::Existed), Delivery::GsiPirqs);
+    assert!(kept.contains(" level,low(_PRT) kept 16 "));
+    assert!(words(row(GsiSetup::None), Delivery::GsiPirqs).contains(" level,low(_PRT) - 16 "));
     let kept = Row {
-        entry: entry(Line::PCI, Setup::Kept),
+        requested: state(IrqType::PCI, GsiSetup::Existed),
         ..good()
     };
-    assert!(words(kept, Way::SamePirqs).contains(" level,low,kept 16 "));
+    assert!(words(kept, Delivery::GsiPirqs).contains(" level,low,kept 16 "));
 }
 
 #[test]
 fn what_does_not_fit_is_marked_with_the_first_reason() {
-    let marked = |row: Row<'_>| row.mismatch(Way::SamePirqs);
+    let marked = |row: Row<'_>| row.mismatch(Delivery::GsiPirqs);
     assert_eq!(marked(good()), None);
     let otherwise = Row {
-        programmed: Some(Programmed {
-            line: EDGE,
+        programmed: Some(RedirectionEntry {
+            irq_type: EDGE,
             masked: false,
         }),
         ..good()
     };
-    assert_eq!(marked(otherwise), Some(Mismatch::Programmed(Line::PCI)));
-    assert!(words(otherwise, Way::SamePirqs)
+    assert_eq!(marked(otherwise), Some(Mismatch::Programmed(IrqType::PCI)));
+    assert!(words(otherwise, Delivery::GsiPirqs)
         .ends_with(" ! requested as level,low, programmed otherwise"));
     let mut disputed = otherwise;
-    if let Some(entry) = &mut disputed.entry {
-        entry.first.line = EDGE;
+    if let Some(state) = &mut disputed.requested {
+        state.first.irq_type = EDGE;
     }
-    assert_eq!(marked(disputed), Some(Mismatch::Disputed(EDGE, Line::PCI)));
+    assert_eq!(
+        marked(disputed),
+        Some(Mismatch::Disputed(EDGE, IrqType::PCI))
+    );
     let refused = Row {
-        entry: entry(Line::PCI, Setup::Refused(-22)),
+        requested: state(IrqType::PCI, GsiSetup::Refused(-22)),
         ..good()
     };
     assert_eq!(marked(refused), Some(Mismatch::Refused(-22)));
@@ -137,7 +151,7 @@ fn what_does_not_fit_is_marked_with_the_first_reason() {
             pirq: Some(40),
             ..good()
         }
-        .mismatch(Way::Pirqs),
+        .mismatch(Delivery::Pirqs),
         None
     );
     assert_eq!(
@@ -160,13 +174,13 @@ fn what_does_not_fit_is_marked_with_the_first_reason() {
 #[test]
 fn every_pin_and_every_mismatch_has_its_words() {
     let pins = [
-        (Pin::None, "-"),
-        (Pin::Line(0), "-"),
-        (Pin::Line(1), "A"),
-        (Pin::Line(4), "D"),
-        (Pin::Line(5), "-"),
-        (Pin::Msi(0), "msi0"),
-        (Pin::MsiX(2047), "msix2047"),
+        (DeviceInterrupt::None, "-"),
+        (DeviceInterrupt::IntX(0), "-"),
+        (DeviceInterrupt::IntX(1), "A"),
+        (DeviceInterrupt::IntX(4), "D"),
+        (DeviceInterrupt::IntX(5), "-"),
+        (DeviceInterrupt::Msi(0), "msi0"),
+        (DeviceInterrupt::MsiX(2047), "msix2047"),
     ];
     for (pin, word) in pins {
         assert_eq!(pin.to_string(), word);
@@ -175,7 +189,7 @@ fn every_pin_and_every_mismatch_has_its_words() {
     let mismatches = [
         (Mismatch::Refused(-22), "the hypervisor refused: -22"),
         (
-            Mismatch::Disputed(EDGE, Line::PCI),
+            Mismatch::Disputed(EDGE, IrqType::PCI),
             "requested as edge,high first, as level,low last",
         ),
         (
@@ -194,19 +208,19 @@ fn every_pin_and_every_mismatch_has_its_words() {
 #[test]
 fn a_pin_that_is_masked_is_said_to_be() {
     let masked = Row {
-        programmed: Some(Programmed {
-            line: Line::PCI,
+        programmed: Some(RedirectionEntry {
+            irq_type: IrqType::PCI,
             masked: true,
         }),
         ..good()
     };
-    let shown = words(masked, Way::SamePirqs);
+    let shown = words(masked, Delivery::GsiPirqs);
     assert!(shown.contains(" level,low(_PRT) level,low,masked 16 "));
     let kept = Row {
-        entry: entry(Line::PCI, Setup::Kept),
+        requested: state(IrqType::PCI, GsiSetup::Existed),
         ..masked
     };
-    let text = Shown(kept, Way::SamePirqs).to_string();
+    let text = Displayed(kept, Delivery::GsiPirqs).to_string();
     assert!(text.contains(" level,low,masked,kept "), "{text}");
 }
 
@@ -214,9 +228,9 @@ fn a_pin_that_is_masked_is_said_to_be() {
 fn what_nothing_is_known_of_is_a_row_of_dashes() {
     let nothing = Row {
         device: "-",
-        pin: Pin::None,
+        pin: DeviceInterrupt::None,
         gsi: None,
-        entry: None,
+        requested: None,
         programmed: None,
         pirq: None,
         port: None,
@@ -225,7 +239,7 @@ fn what_nothing_is_known_of_is_a_row_of_dashes() {
         cpu: None,
         count: 0,
     };
-    let shown = words(nothing, Way::SamePirqs);
+    let shown = words(nothing, Delivery::GsiPirqs);
     assert_eq!(shown, "- - - - - - - - - 0");
     // A pirq without a line, and a line without a pirq that nobody handles, are as they should be.
     for row in [
@@ -238,7 +252,7 @@ fn what_nothing_is_known_of_is_a_row_of_dashes() {
             ..nothing
         },
     ] {
-        assert_eq!(row.mismatch(Way::SamePirqs), None);
+        assert_eq!(row.mismatch(Delivery::GsiPirqs), None);
     }
 }
 
@@ -250,7 +264,10 @@ fn columns_stand_under_their_heads() {
             write_head(f)
         }
     }
-    let (head, row) = (Head.to_string(), Shown(good(), Way::SamePirqs).to_string());
+    let (head, row) = (
+        Head.to_string(),
+        Displayed(good(), Delivery::GsiPirqs).to_string(),
+    );
     for (name, value) in [
         ("device", "0000:00:1f.2"),
         ("pin", "A "),
@@ -270,11 +287,11 @@ fn columns_stand_under_their_heads() {
 
 #[test]
 fn a_text_that_is_too_long_for_its_cell_is_cut() {
-    let mut cell = Cell::default();
+    let mut field = Field::default();
     for text in ["0123456789abcdef", "0123456789abcdef", "more"] {
-        assert!(fmt::Write::write_str(&mut cell, text).is_ok());
+        assert!(fmt::Write::write_str(&mut field, text).is_ok());
     }
-    assert_eq!(cell.text(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(field.text(), "0123456789abcdef0123456789abcdef");
 }
 
 #[test]
@@ -285,11 +302,11 @@ fn links_that_nobody_needs_may_be_missing() {
         count: 0,
         ..good()
     };
-    assert_eq!(idle.mismatch(Way::SamePirqs), None);
+    assert_eq!(idle.mismatch(Delivery::GsiPirqs), None);
     let virtual_machine = Row {
         pirq: None,
         port: None,
         ..good()
     };
-    assert_eq!(virtual_machine.mismatch(Way::Controllers), None);
+    assert_eq!(virtual_machine.mismatch(Delivery::VirtualApic), None);
 }

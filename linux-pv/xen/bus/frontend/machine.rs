@@ -12,20 +12,22 @@ use kernel::{
         Monotonic, //
     },
 };
+
 use xen_ring::xenbus::{
     Action,
     Phase, //
 };
 
-use super::{
-    FrontendDriver,
-    CLOSE_TIMEOUT, //
-};
 use crate::bus::{
     Bound,
     Device,
     Failure,
     State, //
+};
+
+use super::{
+    FrontendDriver,
+    CLOSE_TIMEOUT, //
 };
 
 /// Requests are in flight, and the backend may still answer them.
@@ -42,6 +44,8 @@ pub(super) struct Machine<T: FrontendDriver> {
     closing_since: Instant<Monotonic>,
     /// How long after that the backend may answer requests.
     close_timeout: Delta,
+    /// There was a connection at some time.
+    was_connected: bool,
 }
 
 impl<T: FrontendDriver> Machine<T> {
@@ -52,11 +56,22 @@ impl<T: FrontendDriver> Machine<T> {
             driver: Some(driver),
             closing_since: Instant::now(),
             close_timeout: Delta::ZERO,
+            was_connected: false,
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         self.driver.as_ref().is_some_and(T::is_ready)
+    }
+
+    /// Whether the driver is there, and not taken out by the work item.
+    pub(super) fn has_driver(&self) -> bool {
+        self.driver.is_some()
+    }
+
+    /// Whether a failure has ended the device before it could be used.
+    pub(super) fn is_unusable(&self) -> bool {
+        self.phase == Phase::Failed && !self.was_connected
     }
 
     /// Whether the work item has to be scheduled.
@@ -138,6 +153,7 @@ impl<T: FrontendDriver> Machine<T> {
         if let Some(driver) = &mut self.driver {
             driver.connect(dev, offer)?;
             self.phase = Phase::Connected;
+            self.was_connected = true;
             dev.switch_state(State::Connected);
             driver.connected(dev)?;
         }
@@ -193,7 +209,7 @@ impl<T: FrontendDriver> Machine<T> {
         }
     }
 
-    /// The domain was resumed.
+    /// The domain was resumed. The work item has not taken the driver out.
     pub(super) fn resume(&mut self, dev: &Device<Bound>) -> Result<(), Failure> {
         self.offer = None;
         // The old backend answers nothing any more.

@@ -1,26 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A frame of another domain that this kernel accesses too, where a program has it mapped.
+//! A frame of another domain that a process has mapped and that this kernel accesses too.
 //!
-//! In an auto-translated domain the frame is at a page of ours, which the kernel has an address for. In a PV domain it
-//! is in the program's page tables only. (C takes the area's data for pages there as well, and faults.)
+//! In an auto-translated domain the frame is at a page of this kernel, which has an address. In a
+//! PV domain it is in the process's page tables only. (C takes the area's data for pages there as
+//! well, and faults.)
 
-use core::ptr::NonNull;
-use core::sync::atomic::{fence, Ordering};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{
+        fence,
+        Ordering, //
+    },
+};
 
-use kernel::prelude::*;
-use kernel::sync::{Arc, ArcBorrow};
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+
 use kernel_ext::chardev::error;
 use xen_abi::errno;
 use xen_bindings as bindings;
 
-use super::{Area, Backing, Foreign};
 use crate::page::PAGE_SIZE;
 
-/// A share in an area's pages, for access to one of them. The frame stays there when the program unmaps the area.
+use super::{
+    Area,
+    Backing,
+    Foreign, //
+};
+
+/// A reference to an area's pages, for access to one of them. The frame is not removed when the
+/// process unmaps the area.
 ///
-/// Others change what is in it at any time. All functions may be called in any context, but dropping the last share
-/// may sleep. Offsets are in bytes; what is not within the page, or not aligned, reads as zero.
+/// The other domain may change the content at any time. All functions may be called in any context,
+/// but dropping the last reference may sleep. Offsets are in bytes; what is not within the page, or
+/// not aligned, reads as zero.
 ///
 /// # Invariants
 ///
@@ -30,17 +49,19 @@ pub struct KeptPage {
     at: NonNull<u8>,
 }
 
-// SAFETY: The memory is only accessed by volatile and atomic accesses of single values.
+// SAFETY: `at` is valid in any task as long as `area`, which is `Send`.
 unsafe impl Send for KeptPage {}
-// SAFETY: As above.
+// SAFETY: The memory is only accessed by volatile and atomic accesses of single values, and `area`
+// is `Sync`.
 unsafe impl Sync for KeptPage {}
 
 impl Area<'_> {
-    /// A share in the page that an address is in.
+    /// A reference to the page of an address.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the address is not in the area or no frame is mapped there. `EOPNOTSUPP` in a PV domain.
+    /// `EFAULT` if the address is not in the area or no frame is mapped there. `EOPNOTSUPP` in a PV
+    /// domain.
     pub fn keep(&self, address: usize) -> Result<KeptPage> {
         let (_, index) = self.range(address, 1).map_err(|_| EFAULT)?;
         let backing = self.data.backing.lock();
@@ -52,7 +73,8 @@ impl Area<'_> {
         drop(backing);
         // SAFETY: The page is valid.
         let at = unsafe { bindings::xen_rs_page_address(page) };
-        // SAFETY: The area's data is in an `Arc`, in which it has a share while its lock is held.
+        // SAFETY: The area's data is in an `Arc`, to which the area owns a reference while the
+        // address space is locked.
         let area = unsafe { ArcBorrow::from_raw(self.data) };
         // INVARIANT: The page is the area's, which never changes its pages.
         Ok(KeptPage {
@@ -113,7 +135,8 @@ impl KeptPage {
         fence(Ordering::Acquire);
     }
 
-    /// Stores a byte if there is `old`, and returns whether there was; in one step, and a full barrier.
+    /// Stores a byte if there is `old`, and returns whether there was; in one step, and a full
+    /// barrier.
     #[inline]
     pub fn replace8(&self, at: usize, old: u8, new: u8) -> bool {
         let Some(place) = self.place(at) else {

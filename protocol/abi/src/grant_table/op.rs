@@ -80,7 +80,7 @@ args! {
         dom: u16,
         /// Out: see [`super::status`].
         status: i16,
-        /// Out: to be given back when unmapping.
+        /// Out: the maptrack handle, to unmap the grant by.
         handle: u32,
         /// Out: with [`map_flag::DEVICE_MAP`].
         dev_bus_addr: u64,

@@ -14,7 +14,7 @@ pub mod ioctl {
 
     /// Binds a virtual interrupt and returns the port; takes [`BindVirq`](super::BindVirq).
     pub const BIND_VIRQ: u32 = ioc(b'E', 0, size_of::<super::BindVirq>());
-    /// Connects to another domain's port and returns ours; takes
+    /// Connects to another domain's port and returns the local one; takes
     /// [`BindInterdomain`](super::BindInterdomain).
     pub const BIND_INTERDOMAIN: u32 = ioc(b'E', 1, size_of::<super::BindInterdomain>());
     /// Makes a port that another domain may connect to and returns it; takes

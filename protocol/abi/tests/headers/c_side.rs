@@ -52,7 +52,9 @@ const XEN: &str = "
 #include <xen/hvm/hvm_vcpu.h>
 #include <xen/hvm/ioreq.h>
 #include <xen/hvm/params.h>
+#include <xen/hvm/save.h>
 #include <xen/io/blkif.h>
+#include <xen/io/console.h>
 #include <xen/io/netif.h>
 #include <xen/io/pciif.h>
 #include <xen/io/protocols.h>
@@ -90,6 +92,7 @@ typedef int spinlock_t;
 #include <xen/interface/features.h>
 #include <xen/interface/grant_table.h>
 #include <xen/interface/io/blkif.h>
+#include <xen/interface/io/console.h>
 #include <xen/interface/io/netif.h>
 #include <xen/interface/io/pciif.h>
 #include <xen/interface/io/protocols.h>

@@ -8,6 +8,7 @@
 mod constants;
 mod served;
 mod structs;
+mod toolstack;
 
 /// What an item is called in C: an expression for each set of headers.
 pub struct InC {
@@ -75,5 +76,6 @@ pub fn entries() -> Vec<Entry> {
     let mut all = constants::entries();
     all.extend(structs::entries());
     all.extend(served::entries());
+    all.extend(toolstack::entries());
     all
 }

@@ -78,7 +78,7 @@ impl Disk {
             Ok(size) if in_range(size) => size,
             _ => return Err(out_of_range("sector-size", size)),
         };
-        // A physical size that makes no sense is only a lost hint.
+        // An invalid physical size is ignored: it is only a hint.
         let physical_sector_size = number(get("physical-sector-size"))
             .and_then(|size| u32::try_from(size).ok())
             .filter(|size| size.is_power_of_two() && *size >= sector_size)

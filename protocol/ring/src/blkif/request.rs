@@ -8,10 +8,12 @@
 use super::operation::Operation;
 use super::segment::indirect_pages;
 use core::fmt;
+use core::mem::offset_of;
 use xen_abi::io::blkif::{
     op, DiscardRequest, IndirectRequest, Request, Segment, DISCARD_SECURE,
     MAX_INDIRECT_PAGES_PER_REQUEST, MAX_SEGMENTS_PER_REQUEST, SEGMENTS_PER_INDIRECT_PAGE,
 };
+use zerocopy_derive::{Immutable, IntoBytes};
 
 /// A transfer does not fit the message it was meant for: a mistake of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +37,59 @@ pub fn direct(
     sector: u64,
     segments: &[Segment],
 ) -> Result<Request, DoesNotFit> {
-    let fits = match operation {
-        Operation::Read | Operation::Write => !segments.is_empty(),
-        Operation::Barrier => true,
-        Operation::Flush => segments.is_empty(),
-        Operation::Discard { .. } => false,
-    };
-    if !fits || segments.len() > MAX_SEGMENTS_PER_REQUEST {
-        return Err(DoesNotFit);
-    }
+    let head = head(operation, id, handle, sector, segments.len())?;
     Ok(Request {
-        operation: operation.number(),
-        nr_segments: segments.len() as u8,
+        operation: head.operation,
+        nr_segments: head.nr_segments,
         handle,
         pad: 0,
         id,
         sector_number: sector,
         seg: padded(segments),
+    })
+}
+
+/// What stands before the segments of a [`Request`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Head {
+    operation: u8,
+    nr_segments: u8,
+    handle: u16,
+    pad: u32,
+    id: u64,
+    sector_number: u64,
+}
+
+const _: () = assert!(size_of::<Head>() == offset_of!(Request, seg));
+
+/// Makes what stands before the segments of a [`direct`] request of that many segments, for a ring
+/// to write it and them [one behind the other](crate::FrontRing::push_with_list), without the places
+/// for segments that it does not use.
+#[inline]
+pub fn head(
+    operation: Operation,
+    id: u64,
+    handle: u16,
+    sector: u64,
+    nr_segments: usize,
+) -> Result<Head, DoesNotFit> {
+    let fits = match operation {
+        Operation::Read | Operation::Write => nr_segments > 0,
+        Operation::Barrier => true,
+        Operation::Flush => nr_segments == 0,
+        Operation::Discard { .. } => false,
+    };
+    if !fits || nr_segments > MAX_SEGMENTS_PER_REQUEST {
+        return Err(DoesNotFit);
+    }
+    Ok(Head {
+        operation: operation.number(),
+        nr_segments: nr_segments as u8,
+        handle,
+        pad: 0,
+        id,
+        sector_number: sector,
     })
 }
 

@@ -58,7 +58,7 @@ impl fmt::Display for BadNumber {
 impl core::error::Error for BadNumber {}
 
 impl Placement {
-    /// Places the device of that number.
+    /// The placement of a device, from its number in the xenstore (`virtual-device`).
     pub fn of(vdevice: u32) -> Result<Placement, BadNumber> {
         if vdevice >> 28 > 1 {
             return Err(BadNumber::AboveExtended);
@@ -111,8 +111,8 @@ impl Placement {
 
 /// The minor under major 202 that a legacy number's device gets.
 fn legacy_minor(major: u32, minor: u32) -> Result<u32, BadNumber> {
-    // IDE has 64 minors a disk, of which ours has 16, so the partition's number is dropped as
-    // Linux drops it. SCSI has 16 minors a disk and 16 disks a major.
+    // IDE has 64 minors a disk, `xvd` has 16, so the partition's number is dropped, as Linux does.
+    // SCSI has 16 minors a disk and 16 disks a major.
     Ok(match major {
         XENVBD_MAJOR => minor,
         major::IDE0 => minor / 64 * MINORS,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The control ring: what the front end tells the back end about hashing, one request at a time.
+//! The control ring: requests of the front end that set up hashing, one at a time.
 //!
-//! The back end chooses a queue for each packet that we receive. Left alone it does so as it
-//! likes. With an algorithm, hash types, a key and a mapping it does as it is told, and sends the
-//! hash along: see [`super::extra::Hash`].
+//! The back end chooses a queue for each packet that the front end receives, by default in a way
+//! that the protocol leaves open. With an algorithm, hash types, a key and a mapping it uses the
+//! hash, and sends it along: see [`super::extra::Hash`].
 
 use super::extra::HashKind;
 use crate::Corrupt;
@@ -197,7 +197,7 @@ impl Message {
 /// The conversation on a control ring.
 #[derive(Debug, Default)]
 pub struct Control {
-    /// Id of the next request, so that a late or repeated answer is told from the one that is due.
+    /// Id of the next request, by which a late or repeated answer is recognised.
     next_id: u16,
     asked: Option<(u16, Message)>,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extras: what is said about a packet besides its data, in slots of their own.
+//! Extras: properties of a packet in slots of their own (`struct netif_extra_info`).
 
 use super::ETH_ALEN;
 use core::fmt;

@@ -4,8 +4,8 @@
 //!
 //! The front end posts empty buffers; the back end fills some and answers. A packet is one or more
 //! responses, each with a piece of the data in the buffer of the request that it answers. The
-//! first one carries what is said about the packet; its extras follow it, and then the other
-//! responses. All but the last say that more data follow.
+//! first one carries the packet's flags; its extras follow it, and then the other responses. All
+//! but the last have the flag that more data follow.
 //!
 //! An extra lies where a response would, and has no id. So that the front end still knows which
 //! buffer was spent on it, back ends answer each request in the very slot that it was in
@@ -37,7 +37,7 @@
 //! drops too; those it does not are marked:
 //!
 //! - a negative status: the back end could not copy, for reasons that may lie with neither end;
-//! - data that leave the page: nothing is touched that is not ours, so the packet alone is lost;
+//! - data that leave the page: no other memory is accessed, so only the packet is lost;
 //! - more pieces than [`MAX_PIECES`];
 //! - an extra of unknown type, which a later protocol may have: its place in the chain is plain;
 //! - an extra that comes twice or belongs to front ends (\*), or a GSO extra without size or of
@@ -109,7 +109,7 @@ pub enum Dropped {
     },
     /// It has too many pieces.
     TooManyPieces,
-    /// An extra makes no sense.
+    /// An extra is malformed.
     BadExtra(BadExtra),
     /// An extra of that type came twice, or is not for back ends to send.
     UnexpectedExtra(u8),

@@ -3,12 +3,13 @@
 //! Packets on the transmit ring.
 //!
 //! A packet is one or more requests, each for a piece within a page. The first carries the size
-//! of the whole and what is said about it; its extras follow it, and then come the other requests.
-//! All but the last say that more data follow. How many slots a packet takes is known before the
+//! of the whole and its flags; its extras follow it, and then come the other requests. All but the
+//! last have the flag that more data follow. How many slots a packet takes is known before the
 //! first one is written, so a packet is on the ring as a whole or not at all.
 //!
 //! - here: what a packet is made of, and what a back end has to accept;
 //! - [`slots`]: the packet as slots;
+//! - [`transfer`]: whether its data are lent or copied;
 //! - [`in_flight`]: what is kept until the responses come;
 //! - [`decode`]: the back end takes slots apart, which a front end may have made up.
 //!
@@ -22,6 +23,7 @@
 pub mod decode;
 pub mod in_flight;
 pub mod slots;
+pub mod transfer;
 
 use super::extra::{Extra, Gso, Hash};
 use super::{Checksum, ETH_ALEN, ETH_HLEN};
@@ -37,7 +39,7 @@ pub const MAX_EXTRAS: usize = 2;
 /// Most slots of a packet. With that many free on the ring, there is room for any packet.
 pub const MAX_SLOTS: u32 = (MAX_PIECES + MAX_EXTRAS) as u32;
 
-/// What is said about a packet, besides where its data lie.
+/// Properties of a packet, without its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// What is known about its checksum.

@@ -69,7 +69,7 @@ pub enum Refusal {
     /// The back end failed with this error number of Linux, 6 to 4095. (The numbers below have the
     /// meanings above.)
     Errno(u16),
-    /// The answer makes no sense.
+    /// The answer is malformed.
     Nonsense,
     /// There was no answer in time.
     TimedOut,

@@ -21,11 +21,11 @@ pub struct FrontPage<M> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The page is ours to put an operation into.
+    /// The front end owns the page, and may put an operation into it.
     Idle,
-    /// The back end has it.
+    /// The back end owns the page.
     InFlight(Asked),
-    /// The back end still has it, but nobody waits for the answer any more.
+    /// The back end owns the page, but the front end does not wait for the answer any more.
     Abandoned,
 }
 
@@ -88,7 +88,7 @@ impl<M: FlagMem> FrontPage<M> {
         &self.mem
     }
 
-    /// Whether somebody waits for the answer to an operation.
+    /// Whether the front end waits for the answer to an operation.
     pub fn is_in_flight(&self) -> bool {
         matches!(self.state, State::InFlight(_))
     }
@@ -162,11 +162,8 @@ impl<M: FlagMem> FrontPage<M> {
             Asked::Pirqs(count) => match value() as i32 {
                 0 => self.read_pirqs(count),
                 fewer if fewer > 0 && (fewer as usize) < count => Ok(Answer::Fewer(fewer as u16)),
-                more if more > 0 => Err(Refusal::Nonsense),
-                error => match Refusal::check(error) {
-                    Ok(()) => Err(Refusal::Nonsense),
-                    Err(refusal) => Err(refusal),
-                },
+                // Zero has its own arm, so there is a refusal.
+                error => Err(Refusal::check(error).err().unwrap_or(Refusal::Nonsense)),
             },
         }
     }
@@ -177,7 +174,7 @@ impl<M: FlagMem> FrontPage<M> {
             count,
         };
         for (index, pirq) in pirqs.all.iter_mut().take(count).enumerate() {
-            // The entry's number beside it is the back end's now too, and ours stays what it was.
+            // The entry's number beside it is not read back: the back end may have changed it.
             *pirq = self.mem.read::<MsixEntry>(vector(index)).vector;
         }
         if !pirqs.are_sound() {
@@ -191,7 +188,7 @@ impl<M: FlagMem> FrontPage<M> {
         self.mem.load_acquire(FLAGS) & BACK_ACTIVE != 0
     }
 
-    /// What it reports, or nothing if that makes no sense. In either case, [`reply`](Self::reply).
+    /// The report, or none if it is malformed. In either case, call [`reply`](Self::reply).
     pub fn report(&self) -> Option<Report> {
         Report::read(&self.mem)
     }

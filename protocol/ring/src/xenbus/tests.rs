@@ -226,7 +226,7 @@ fn only_a_connection_in_use_is_made_anew() {
 }
 
 #[test]
-fn a_closed_front_end_is_resumed_only_if_its_protocol_lets_it() {
+fn xsa_465_every_front_end_begins_anew_after_resume_unless_it_was_closed() {
     for phase in PHASES {
         let closed = matches!(phase, Phase::Closing | Phase::Closed);
         let resumed = phase.after_resume(&BLKIF);

@@ -21,7 +21,7 @@ pub enum BadNodeWhy {
     Missing,
     /// It is not a decimal number.
     NotANumber,
-    /// It is a number that makes no sense here.
+    /// The number is not a valid value of this node.
     OutOfRange(u64),
 }
 

@@ -104,6 +104,7 @@ impl fmt::Display for Path<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
     use std::vec;
     use std::vec::Vec;
 
@@ -116,6 +117,8 @@ mod tests {
         let vbd = path("/local/domain/1/device/vbd/51712");
         let names: Vec<&str> = vbd.names().collect();
         assert_eq!(names, ["local", "domain", "1", "device", "vbd", "51712"]);
+        assert_eq!(vbd.as_str(), "/local/domain/1/device/vbd/51712");
+        assert_eq!(vbd.to_string(), vbd.as_str());
         assert!(vbd.is_absolute());
         assert!(!path("device/vbd").is_absolute());
         assert!(path("@releaseDomain").names().eq(["@releaseDomain"]));
@@ -135,6 +138,18 @@ mod tests {
         ];
         for (bytes, why) in bad {
             assert_eq!(Path::new(bytes), Err(why));
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_with_the_path() {
+        for (why, text) in [
+            (BadPath::Empty, "the path is empty"),
+            (BadPath::TooLong, "the path is too long"),
+            (BadPath::BadByte(0x20), "the path has the byte 0x20"),
+            (BadPath::EmptyName, "the path has an empty name"),
+        ] {
+            assert_eq!(why.to_string(), text);
         }
     }
 

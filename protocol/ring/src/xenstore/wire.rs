@@ -171,6 +171,7 @@ fn number_of(name: &[u8]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
     use std::vec;
     use std::vec::Vec;
 
@@ -220,7 +221,9 @@ mod tests {
         let mut buffer = vec![0; 2 * PAYLOAD_MAX];
         assert_eq!(message(msg::WRITE, &payload).write(&mut buffer), None);
         let most = message(msg::WRITE, &payload[1..]);
-        assert_eq!(most.write(&mut buffer), Some(16 + PAYLOAD_MAX));
+        let len = 16 + PAYLOAD_MAX;
+        assert_eq!(most.write(&mut buffer), Some(len));
+        assert_eq!(Message::parse(&buffer), Ok(Some((most, len))));
         assert_eq!(most.write(&mut buffer[..16 + PAYLOAD_MAX - 1]), None);
     }
 
@@ -244,6 +247,26 @@ mod tests {
         }
         let other = message(msg::READ, b"a\0t\0");
         assert_eq!(other.watch_event(), Err(WireError::BadPayload));
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_with_the_message() {
+        for (error, text) in [
+            (
+                WireError::TooLong(4097),
+                "a xenstore message of 4097 bytes is too long",
+            ),
+            (
+                WireError::UnknownKind(20),
+                "xenstore message type 20 is unknown",
+            ),
+            (
+                WireError::BadPayload,
+                "a xenstore message is not well-formed",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
     }
 
     #[test]

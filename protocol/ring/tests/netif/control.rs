@@ -74,6 +74,33 @@ fn response(request: &CtrlRequest, status: u32, data: u32) -> CtrlResponse {
 }
 
 #[test]
+fn a_set_has_the_hash_types_that_it_was_made_with() {
+    let kinds = [
+        HashKind::IpV4,
+        HashKind::TcpV4,
+        HashKind::IpV6,
+        HashKind::TcpV6,
+    ];
+    for chosen in 0..1_u32 << kinds.len() {
+        let mut set = HashTypes::default();
+        for (n, kind) in kinds.into_iter().enumerate() {
+            if chosen & 1 << n != 0 {
+                // One that it has already makes no difference.
+                set = set.with(kind).with(kind);
+            }
+        }
+        for (n, kind) in kinds.into_iter().enumerate() {
+            assert_eq!(set.has(kind), chosen & 1 << n != 0);
+        }
+        assert_eq!(set.is_empty(), chosen == 0);
+        assert_eq!(set.and(HashTypes::ALL), set);
+        assert_eq!(HashTypes::ALL.and(set), set);
+    }
+    let with_ports = kinds.map(HashKind::has_ports);
+    assert_eq!(with_ports, [false, true, false, true]);
+}
+
+#[test]
 fn each_message_arrives_and_is_answered() {
     let mem = HeapMem::pages(0);
     let mut front = CtrlFrontRing::new(mem.clone()).expect("room for a ring");
@@ -128,7 +155,7 @@ fn a_refusal_is_an_answer_too() {
 }
 
 #[test]
-fn one_request_is_asked_at_a_time_and_data_stay_within_a_page() {
+fn xsa_270_data_stay_within_a_page_and_one_request_is_asked_at_a_time() {
     let mut control = Control::new();
     let long = [
         Message::SetKey {

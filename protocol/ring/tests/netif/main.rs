@@ -5,6 +5,7 @@
 
 mod control;
 mod features;
+mod messages;
 mod rx;
 mod tx;
 

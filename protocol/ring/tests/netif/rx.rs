@@ -404,7 +404,7 @@ fn a_response_to_another_request_is_a_violation_and_no_buffer_is_lost() {
 }
 
 #[test]
-fn a_packet_that_does_not_end_is_a_violation() {
+fn xsa_432_a_packet_that_does_not_end_is_a_violation() {
     let endless: [&[Sent]; 3] = [
         &[data(0, 0, MORE)],
         &[data(0, -1, MORE)],
@@ -436,7 +436,7 @@ fn a_response_without_a_buffer_is_a_violation() {
 }
 
 #[test]
-fn no_more_is_posted_than_there_is_room_for() {
+fn xsa_392_no_more_is_posted_than_there_is_room_for() {
     let mut front = RxFrontRing::new(HeapMem::pages(0)).expect("room for a ring");
     let mut rx = Receiver::new(vec![Some(7); 100]);
     assert_eq!(rx.capacity(), 64);
@@ -473,7 +473,12 @@ fn pieces_that_nobody_takes_are_dropped() {
     assert_eq!(exchange(0, 0), 2);
     assert_eq!(exchange(1, MORE), 2, "the last packet's has gone");
     assert_eq!(exchange(2, 0), 3);
-    assert_eq!(rx.pieces().count(), 2);
+    let mut pieces = rx.pieces();
+    assert_eq!(pieces.len(), 2);
+    assert!(pieces.next().is_some());
+    assert_eq!(pieces.len(), 1);
+    assert_eq!(Rc::strong_count(&buffer), 2);
+    drop(pieces);
+    assert_eq!(Rc::strong_count(&buffer), 1, "the other one's too");
     assert_eq!(rx.pieces().count(), 0);
-    assert_eq!(Rc::strong_count(&buffer), 1);
 }

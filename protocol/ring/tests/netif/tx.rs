@@ -339,6 +339,19 @@ fn a_value_can_be_taken_back_if_its_packet_was_not_sent() {
     assert_eq!((flight.requests(), flight.free()), (0, 256));
 }
 
+#[test]
+fn room_that_is_used_for_another_connection_knows_the_ids_of_the_last_one() {
+    let mut before = flight();
+    let id = before.check_out(1).expect("a free id");
+    let mut after: Flight = InFlight::new(before.into_slots());
+    assert_eq!((after.requests(), after.free()), (0, 256));
+    let late = TxResponse {
+        id,
+        status: rsp::OKAY,
+    };
+    assert_eq!(after.complete(&late), Err(Corrupt::StaleId(id.into())));
+}
+
 /// Requests of a packet: each of `len` bytes, the first with the size of all.
 fn requests(count: u16, len: u16) -> Vec<TxSlot> {
     let request = |n| TxRequest {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::context::Ctx;
 use crate::devices::{self, DISKS, InterruptKind, Interrupts, NETS};
+use crate::guest::Mode;
 use crate::matrix::Cell;
 use crate::scenario::Scenario;
 use crate::topology::Topology;
@@ -13,6 +14,9 @@ use crate::topology::Topology;
 /// The machine with a dom0 that does not use MSI and MSI-X.
 const WITHOUT_MSI: Topology =
     Topology::PARAVANE_REAL.dom0_args("paravane.toolstack=none pci=nomsi");
+
+/// The machine with the toolstack.
+const WITH_GUESTS: Topology = Topology::PARAVANE_REAL.dom0_args("");
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -36,6 +40,11 @@ pub const SCENARIOS: &[Scenario] = &[
         Cell::on(WITHOUT_MSI).full(),
         Cell::on(WITHOUT_MSI.on_xen()).full(),
     ]),
+    Scenario::new(
+        "hypervisor.guests_pages_reach_the_disks",
+        guests_pages_reach_the_disks,
+    )
+    .on(WITH_GUESTS),
 ];
 
 /// Both hypervisors, with MSI and MSI-X.
@@ -73,6 +82,24 @@ fn networks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
             interrupted(ctx, net.module, net.interrupts, found)?;
         }
     }
+    Ok(())
+}
+
+/// What a guest writes to whole disks of dom0, and reads from them, passes dom0's bounce buffers: without an IOMMU the disks do
+/// not reach the guest's pages.
+fn guests_pages_reach_the_disks(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let [_, nvme, virtio, _] = DISKS;
+    let nodes = [nvme.start(dom0)?, virtio.start(dom0)?];
+    let disks = [(&*nodes[0], "xvdb"), (&*nodes[1], "xvdc")];
+    let mib = ctx.rounds(8, 64);
+    devices::check_guest_disks(ctx.host, ctx.driver, Mode::Pvh, &disks, mib)?;
+    let line = ctx.host.dom0().sh("cat /proc/cmdline")?;
+    ensure!(line.contains("swiotlb=force"), "dom0 has {line:?}");
+    let most = devices::bounced(ctx.host.dom0())?;
+    ctx.note(format!(
+        "at most {most} slots of the pool were used at a time"
+    ));
     Ok(())
 }
 

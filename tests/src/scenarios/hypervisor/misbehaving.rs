@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::context::Machines;
+use crate::host::Start;
 use crate::machine::Machine;
 use crate::scenario::Scenario;
 use crate::topology::{Kernel, Topology};
@@ -29,6 +30,12 @@ const LONG: Topology = Topology {
     ..MACHINE
 };
 
+/// A usual machine, on which such a guest runs beside dom0.
+const BESIDE: Topology = Topology {
+    misbehaving_guest: "memory=1024 calls=200000 seed=1 devices=0",
+    ..Topology::PARAVANE
+};
+
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::alone(
@@ -38,6 +45,11 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .core(),
     Scenario::alone(
+        "hypervisor.misbehaving_guest_does_not_hurt_dom0",
+        BESIDE,
+        does_not_hurt_dom0,
+    ),
+    Scenario::alone(
         "hypervisor.misbehaving_guests_hurt_only_themselves",
         LONG,
         hurt_only_themselves,
@@ -46,7 +58,8 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// What the guest says at the end of each of its parts, when the hypervisor still answers as it should.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
+    "debugging",
     "hypercalls",
     "queues",
     "registers",
@@ -81,6 +94,47 @@ fn hurt_only_themselves(machines: &mut Machines<'_>) -> Result<()> {
         said.into_iter().for_each(|line| machines.note(line));
     }
     Ok(())
+}
+
+/// dom0 works on, and reads the same from its disk, while a guest beside it misbehaves, and when that has died.
+fn does_not_hurt_dom0(machines: &mut Machines<'_>) -> Result<()> {
+    let topology = machines.topology;
+    let host = machines.start(&topology, Start::Boot)?;
+    let read = || {
+        host.dom0()
+            .sh("echo 3 > /proc/sys/vm/drop_caches; find /payload -type f | sort | xargs sha256sum | sha256sum")
+    };
+    let before = read()?;
+    let mut rounds = 0;
+    let console = host
+        .pace()
+        .wait("the guest to end", Duration::from_secs(120), || {
+            rounds += 1;
+            ensure!(read()? == before, "dom0 reads something else from its disk");
+            host.health().check()?;
+            let console = host.console();
+            let ended = console.contains("(guest) FAILED") || console.contains("d1 shuts down");
+            Ok(ended.then_some(console))
+        })?;
+    if let Some((_, why)) = console.split_once("(guest) FAILED: ") {
+        bail!("the guest says: {}", why.lines().next().unwrap_or_default());
+    }
+    for part in PARTS {
+        let alive = format!("(d1) (guest) alive after {part}");
+        ensure!(
+            console.contains(&alive),
+            "the guest did not come to {part:?}"
+        );
+    }
+    ensure!(
+        console.contains("d1v0: triple fault"),
+        "the guest did not end as it means to"
+    );
+    ensure!(read()? == before, "dom0 reads something else from its disk");
+    machines.note(format!(
+        "dom0 has read {rounds} times the same while the guest ran"
+    ));
+    host.power_off()
 }
 
 /// Watches the guest until it has died as it means to; returns what it said about what it did.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{GUEST, start, start_down};
 use crate::context::Ctx;
@@ -78,10 +78,10 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     ] {
         guest.sh(on)?;
         filters(false)?;
-        ensure!(come(OTHER)? == all, "packets do not come after: {on}");
+        settles(all, || come(OTHER)).with_context(|| format!("after: {on}"))?;
         guest.sh(off)?;
         filters(true)?;
-        ensure!(come(OTHER)? == 0, "packets come after: {off}");
+        settles(0, || come(OTHER)).with_context(|| format!("after: {off}"))?;
     }
 
     // Neighbours are found by groups.
@@ -101,6 +101,21 @@ fn wanted(ctx: &mut Ctx<'_>) -> Result<()> {
     sender.shutdown()?;
     guest.shutdown()
 }
+
+/// Waits until as many frames come as should. When the back end has read what it is asked for cannot be seen.
+fn settles(expected: u64, come: impl Fn() -> Result<u64>) -> Result<()> {
+    let mut came = 0;
+    for _ in 0..MAX_TRIES {
+        came = come()?;
+        if came == expected {
+            return Ok(());
+        }
+    }
+    bail!("{came} frames come, not {expected}")
+}
+
+/// How often it is looked whether the back end does what it was asked for.
+const MAX_TRIES: u32 = 6;
 
 /// How many frames to a group come.
 fn come(sender: &Domain, guest: &Domain, group: &str) -> Result<u64> {

@@ -9,12 +9,15 @@ use crate::mem::Gfn;
 use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
-use xen_abi::memory::{EXTENT_SHIFT, Exchange, Reservation, op};
+use xen_abi::memory::{EXTENT_SHIFT, Exchange, PodTarget, Reservation, memf, op};
 
 /// Largest extent order for an unprivileged caller: 2 MiB.
 const MAX_ORDER_DOMU: u32 = 9;
 /// Largest extent order for a privileged caller: 1 GiB.
 const MAX_ORDER_PRIVILEGED: u32 = 18;
+/// Largest extent order of memory that is populated: 2 MiB. It is cleared while the system is locked. libxc tries 1 GiB
+/// first and falls back to this.
+const MAX_ORDER_POPULATE: u32 = 9;
 
 /// `XENMEM_increase_reservation`, `_decrease_reservation` and `_populate_physmap`. They never fail: they return how
 /// many extents were done, also if the argument is bad.
@@ -40,7 +43,16 @@ pub(super) fn reservation<P: Platform>(
     } else {
         MAX_ORDER_DOMU
     };
+    let max_order = match command {
+        op::POPULATE_PHYSMAP => max_order.min(MAX_ORDER_POPULATE),
+        _ => max_order,
+    };
     if args.extent_order > max_order {
+        return nothing;
+    }
+    let on_demand = args.mem_flags & memf::POPULATE_ON_DEMAND != 0;
+    // A domain that runs cannot have its own memory marked.
+    if on_demand && id == caller.vcpu.domain {
         return nothing;
     }
     let bits = args.mem_flags & 0xff;
@@ -60,6 +72,9 @@ pub(super) fn reservation<P: Platform>(
             // A translated domain would get frames without a gfn: it could never use them or give them back.
             op::INCREASE_RESERVATION => Err(Errno::ENOSYS),
             _ => match caller.copy_from_guest_offset::<u64>(args.extent_start, done) {
+                Ok(gfn) if command == op::POPULATE_PHYSMAP && on_demand => {
+                    caller.system.mark_populate_on_demand(id, Gfn(gfn), order)
+                }
                 Ok(gfn) if command == op::POPULATE_PHYSMAP => {
                     caller.system.populate_physmap(id, Gfn(gfn), order, below)
                 }
@@ -114,7 +129,13 @@ pub(super) fn exchange<P: Platform>(caller: &mut Caller<'_, P>, args: &mut Excha
     Err(Errno::EOPNOTSUPP)
 }
 
-/// `XENMEM_claim_pages`: reserves nothing, but fails now if the memory is not there.
+/// `XENMEM_claim_pages`: keeps free memory for a domain that is to be built, until it has as many pages. No pages cancel a
+/// claim.
+///
+/// # Errors
+///
+/// [`Errno::EINVAL`] if the domain has a claim, or as many pages already, or may not have as many, [`Errno::ENOMEM`] if there
+/// is not as much memory that nobody has claimed.
 pub(super) fn claim_pages<P: Platform>(
     caller: &mut Caller<'_, P>,
     args: Reservation,
@@ -122,19 +143,56 @@ pub(super) fn claim_pages<P: Platform>(
     if args.extent_start != 0 || args.extent_order != 0 || args.mem_flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let id = caller
-        .system
-        .domain(args.domid)
-        .map_err(|_| Errno::EINVAL)?
-        .id();
+    let domain = caller.system.domain(args.domid);
+    let id = domain.map_err(|_| Errno::EINVAL)?.id();
     if !caller.is_privileged() {
         return Err(Errno::EPERM);
     }
-    let missing = args
-        .nr_extents
-        .saturating_sub(caller.system.frames.tot_pages(id));
-    if missing > caller.system.frames.free_count() {
-        return Err(Errno::ENOMEM);
+    let max_pages = caller.system.living_domain(id)?.config.max_pages;
+    let frames = &mut caller.system.frames;
+    let pages = args.nr_extents;
+    if pages == 0 {
+        frames.set_claim(id, 0);
+        return Ok(());
     }
-    Ok(())
+    let present = frames.tot_pages(id);
+    if frames.claim_of(id) > 0 || pages <= present || pages > max_pages {
+        return Err(Errno::EINVAL);
+    }
+    match frames.set_claim(id, pages - present) {
+        true => Ok(()),
+        false => Err(Errno::ENOMEM),
+    }
+}
+
+/// `XENMEM_set_pod_target` and `_get_pod_target`, which `xl mem-set` makes of every domain. Where nothing is populated on
+/// demand, a target changes nothing: the domain's balloon driver gives pages back or takes them.
+///
+/// # Errors
+///
+/// [`Errno::EPERM`] without privilege, [`Errno::EINVAL`] for more than the domain may have, [`Errno::ENOMEM`] without free
+/// memory.
+pub(super) fn pod_target<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    command: u32,
+    arg: u64,
+) -> Result<Reply> {
+    let mut args: PodTarget = caller.copy_from_guest(arg)?;
+    let id = caller.domain_by_any_id(args.domid)?;
+    if !caller.is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    if command == op::SET_POD_TARGET {
+        if args.target_pages > caller.system.domain(id)?.config.max_pages {
+            return Err(Errno::EINVAL);
+        }
+        if !caller.system.set_pod_target(id, args.target_pages)? {
+            return Ok(create_continuation(command, 0, arg));
+        }
+    }
+    args.tot_pages = caller.system.frames.tot_pages(id);
+    let on_demand = &caller.system.domain(id)?.on_demand;
+    (args.pod_cache_pages, args.pod_entries) = (on_demand.cache.count(), on_demand.entries);
+    caller.copy_to_guest(arg, &args)?;
+    Ok(Reply::Value(0))
 }

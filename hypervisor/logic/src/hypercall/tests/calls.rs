@@ -252,3 +252,105 @@ fn a_call_that_fails_is_news_once_a_command() {
     assert_eq!(news(nr::SCHED_OP, 99), None);
     assert_eq!(news(nr::SCHED_OP, 98), Some((nr::SCHED_OP, 98)));
 }
+
+/// Makes a sysctl as dom0; returns its result, and its argument afterwards.
+fn sysctl<T: FromBytes + IntoBytes + Immutable>(
+    system: &mut System<FakePlatform>,
+    cmd: u32,
+    args: &T,
+) -> (i64, T) {
+    let mut header = xen_abi::sysctl::Header {
+        cmd,
+        interface_version: xen_abi::sysctl::INTERFACE_VERSION,
+        ..Default::default()
+    };
+    header.u.as_mut_bytes()[..size_of::<T>()].copy_from_slice(args.as_bytes());
+    caller(system, 0)
+        .copy_to_guest(ARG[0], &header)
+        .expect("memory");
+    let result = call(system, 0, nr::SYSCTL, &[ARG[0]]).value as i64;
+    let header: xen_abi::sysctl::Header =
+        caller(system, 0).copy_from_guest(ARG[0]).expect("memory");
+    let args = T::read_from_bytes(&header.u.as_bytes()[..size_of::<T>()]);
+    (result, args.expect("of that length"))
+}
+
+#[test]
+fn debug_keys_have_the_state_logged() {
+    let mut system = two_domains();
+    let keys = 0x11_0000;
+    caller(&mut system, 0)
+        .copy_to_guest(keys, b"mxq")
+        .expect("memory");
+    let args = xen_abi::sysctl::DebugKeys {
+        keys,
+        nr_keys: 3,
+        pad: 0,
+    };
+    let press = xen_abi::sysctl::op::DEBUG_KEYS;
+    assert_eq!(sysctl(&mut system, press, &args).0, 0);
+    let lines = &system.platform.lines;
+    assert!(lines[0].starts_with("memory: 1023 pages, "), "{lines:?}");
+    let begins: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(
+        begins,
+        ["d0", "d0v0", "d0v1", "d1", "d1v0", "d1v1"].map(Some)
+    );
+    assert!(lines[4].contains("64 of 256 pages"), "{lines:?}");
+    let unmapped = xen_abi::sysctl::DebugKeys {
+        keys: 1 << 40,
+        ..args
+    };
+    let result = sysctl(&mut system, press, &unmapped).0;
+    assert_eq!(result, errno(Errno::EFAULT));
+}
+
+#[test]
+fn devices_that_dom0_has_added_are_on_the_one_node() {
+    use xen_abi::physdev::{self, PciDevice, PciDeviceAdd};
+    use xen_abi::sysctl::{INVALID_DEV, Pcitopoinfo};
+    let mut system = two_domains();
+    let known = PciDevice {
+        seg: 0,
+        bus: 3,
+        devfn: 0x18,
+    };
+    let add = PciDeviceAdd {
+        seg: 0,
+        bus: 3,
+        devfn: 0x18,
+        ..PciDeviceAdd::default()
+    };
+    let op = physdev::op::PCI_DEVICE_ADD;
+    assert_eq!(with(&mut system, 0, nr::PHYSDEV_OP, op, add).0, 0);
+    let devices = [known, PciDevice { bus: 4, ..known }];
+    let (devs, nodes) = (0x11_0000, 0x11_1000);
+    caller(&mut system, 0)
+        .copy_to_guest(devs, &devices)
+        .expect("memory");
+    let args = Pcitopoinfo {
+        num_devs: 2,
+        pad: 0,
+        devs,
+        nodes,
+    };
+    let ask = xen_abi::sysctl::op::PCITOPOINFO;
+    assert_eq!(sysctl(&mut system, ask, &args), (0, args));
+    let told: [u32; 2] = caller(&mut system, 0)
+        .copy_from_guest(nodes)
+        .expect("memory");
+    assert_eq!(told, [0, INVALID_DEV]);
+    let op = physdev::op::PCI_DEVICE_REMOVE;
+    assert_eq!(with(&mut system, 0, nr::PHYSDEV_OP, op, known).0, 0);
+    assert_eq!(sysctl(&mut system, ask, &args).0, 0);
+    let told: u32 = caller(&mut system, 0)
+        .copy_from_guest(nodes)
+        .expect("memory");
+    assert_eq!(told, INVALID_DEV);
+    let empty = Pcitopoinfo { nodes: 0, ..args };
+    let result = sysctl(&mut system, ask, &empty).0;
+    assert_eq!(result, errno(Errno::EINVAL));
+}

@@ -91,6 +91,34 @@ fn a_vector_of_a_vcpus_own_goes_before_the_domains() {
     );
 }
 
+/// A guest plugs a vCPU that was taken down with an event pending.
+#[test]
+fn a_pending_upcall_comes_again_after_init() {
+    let mut system = two_domains();
+    let vcpu = VcpuId { domain: 0, vcpu: 1 };
+    let bound = ec::BindIpi { vcpu: 1, port: 0 };
+    let (_, ipi) = event(&mut system, 0, ec::op::BIND_IPI, bound);
+    let enabled = |system: &mut System<FakePlatform>| {
+        system.platform.calls.clear();
+        system.vlapic_enabled(vcpu);
+        core::mem::take(&mut system.platform.calls)
+    };
+    let own = hvm_op::EvtchnUpcallVector {
+        vcpu: 1,
+        vector: 0xf3,
+        pad: [0; 3],
+    };
+    let set = hvm_op::op::SET_EVTCHN_UPCALL_VECTOR;
+    assert_eq!(with(&mut system, 0, nr::HVM_OP, set, own).0, 0);
+    assert_eq!(enabled(&mut system), [], "nothing is pending");
+    assert_eq!(send(&mut system, 0, ipi.port), 0);
+    let upcall = PlatformCall::Upcall(vcpu, Upcall::LapicVector(0xf3));
+    assert_eq!(enabled(&mut system), [upcall]);
+    // The callback vector is injected past the local APIC.
+    system.vcpu_mut(vcpu).expect("there").upcall_vector = None;
+    assert_eq!(enabled(&mut system), []);
+}
+
 #[test]
 fn virtual_interrupts_are_bound_once() {
     let mut system = two_domains();

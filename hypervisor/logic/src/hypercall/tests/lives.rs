@@ -200,6 +200,7 @@ fn check(system: &System<FakePlatform>) {
     for domain in system.domains.values() {
         let id = domain.id();
         let count = charged.get(&id).copied().unwrap_or(0);
+        let count = count + domain.on_demand.cache.count();
         assert_eq!(count, system.frames.tot_pages(id));
         assert!(count <= domain.config.max_pages);
         for port in 0..domain.events.ports().len() {
@@ -233,7 +234,7 @@ fn check(system: &System<FakePlatform>) {
     for domain in system.domains.values() {
         for reference in GREF..GREF + 3 {
             let active = domain.grants.active(reference);
-            let pins = active.map_or(0, |active| active.readers + active.writers);
+            let pins = active.map_or(0, |active| active.pins.readers + active.pins.writers);
             let uses = uses.remove(&(domain.id(), reference)).unwrap_or(0);
             assert_eq!(pins, uses, "d{} reference {reference}", domain.id());
         }
@@ -264,6 +265,7 @@ proptest! {
         prop_assert!(system.domains.is_empty());
         prop_assert!(system.resource_mappings.is_empty());
         prop_assert_eq!(system.frames.free_count(), free);
+        prop_assert_eq!(system.heap_budget.left(), usize::MAX);
     }
 }
 

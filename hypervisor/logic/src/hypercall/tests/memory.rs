@@ -146,10 +146,12 @@ fn another_domain_gets_memory_that_is_clear() {
 #[test]
 fn what_is_shared_with_a_domain_is_clear_from_its_first_moment() {
     let mut system = two_domains();
-    let shared = system.domain(1).expect("it is there").shared_info.0.mfn();
+    let made = system.create_domain(crate::system::fake::config(2));
+    assert_eq!(made.and_then(|()| system.create_vcpus(2)), Ok(()));
+    let shared = system.domain(2).expect("it is there").shared_info.0.mfn();
     let mut info = [0u8; 4096];
     system.platform.read(shared.address(), &mut info);
-    // All but its wall clock is zero.
+    // All but its wall clock is zero: none of its vCPUs is up, and has a clock.
     let clock = offset_of!(vc::SharedInfo, wc_version);
     assert!(info[..clock].iter().all(|byte| *byte == 0));
     for (space_of_index, gfn) in [0, 3].into_iter().zip(0x60..) {

@@ -314,3 +314,30 @@ fn the_machine_is_dom0s_alone() {
     );
     physdev(&mut system, op::MAP_PIRQ, [0u8; 64], Some(Errno::ENOSYS));
 }
+
+#[test]
+fn debug_keys_are_pressed_one_by_one() {
+    use xen_abi::sysctl::{self, Header};
+    let mut system = two_domains();
+    let keys = ARG[0] + 0x800;
+    caller(&mut system, 0)
+        .raw_copy_to_guest(keys, b"lL")
+        .expect("memory");
+    let mut press = |nr_keys: u32, keys: u64| {
+        system.platform.calls.clear();
+        let mut header = Header {
+            cmd: sysctl::op::DEBUG_KEYS,
+            interface_version: sysctl::INTERFACE_VERSION,
+            u: [0; 16],
+        };
+        header.u[..2].copy_from_slice(&[keys, nr_keys.into()]);
+        let mut guest = caller(&mut system, 0);
+        guest.copy_to_guest(ARG[0], &header).expect("memory");
+        let outcome = call(&mut system, 0, nr::SYSCTL, &[ARG[0]]);
+        (outcome.value as i64, system.platform.calls.clone())
+    };
+    let pressed = vec![PlatformCall::DebugKey(b'l'), PlatformCall::DebugKey(b'L')];
+    assert_eq!(press(2, keys), (0, pressed));
+    assert_eq!(press(65, keys), (errno(Errno::E2BIG), vec![]));
+    assert_eq!(press(1, 1 << 50).0, errno(Errno::EFAULT));
+}

@@ -2,6 +2,7 @@
 
 //! What keeps vCPUs from running, each reason by itself.
 
+use super::domctls::prepare_domctl;
 use super::*;
 use proptest::prelude::*;
 use xen_abi::sched;
@@ -21,17 +22,8 @@ fn told(system: &System<FakePlatform>, vcpu: VcpuId) -> bool {
 }
 
 fn domctl(system: &mut System<FakePlatform>, cmd: u32, domain: u16) -> HypercallOutcome {
-    let args = xen_abi::domctl::Header {
-        cmd,
-        interface_version: xen_abi::domctl::INTERFACE_VERSION,
-        domain,
-        pad: [0; 3],
-        u: [0; 16],
-    };
-    caller(system, 0)
-        .copy_to_guest(ARG[0], &args)
-        .expect("memory");
-    call(system, 0, nr::DOMCTL, &[ARG[0]])
+    let call = prepare_domctl(system, 0, cmd, domain, &());
+    finish(system, 0, call)
 }
 
 #[test]
@@ -114,7 +106,8 @@ fn information_about_a_vcpu_that_was_never_up_is_no_error() {
     let mut system = machine(64);
     add_domain(&mut system, 0, 0x10, 32);
     let create = crate::system::fake::config(1);
-    system.create_domain(create).expect("memory for a domain");
+    let made = system.create_domain(create);
+    assert_eq!(made.and_then(|()| system.create_vcpus(1)), Ok(()));
     let mut args = xen_abi::domctl::Header {
         cmd: xen_abi::domctl::op::GETVCPUINFO,
         interface_version: xen_abi::domctl::INTERFACE_VERSION,

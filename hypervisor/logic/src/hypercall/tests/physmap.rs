@@ -318,6 +318,8 @@ fn the_vcpus_of_a_new_domain_are_down_from_now_on() {
     system
         .create_domain(crate::system::fake::config(1))
         .expect("memory for a domain");
+    assert_eq!(system.domain(1).expect("it was made").vcpus.len(), 0);
+    assert_eq!(system.create_vcpus(1), Ok(()));
     let vcpus = &system.domain(1).expect("it was made").vcpus;
     assert_eq!(vcpus.len(), 2);
     for vcpu in vcpus {

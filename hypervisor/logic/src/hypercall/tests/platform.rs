@@ -87,3 +87,56 @@ fn dom0_announces_no_states_that_need_mwait() {
         );
     }
 }
+
+#[test]
+fn no_msr_is_read_but_the_time() {
+    use xen_abi::platform::{ResourceEntry, ResourceOp, resource};
+    let mut system = two_domains();
+    let at = 0x11_0000;
+    let access = |system: &mut System<FakePlatform>, cpu, entries: &[ResourceEntry]| {
+        for (index, entry) in entries.iter().enumerate() {
+            let at = at + (index * size_of::<ResourceEntry>()) as u64;
+            caller(system, 0).copy_to_guest(at, entry).expect("memory");
+        }
+        let args = ResourceOp {
+            nr_entries: entries.len() as u32,
+            cpu,
+            entries: at,
+        };
+        let result = platform(system, 0, op::RESOURCE_OP, &args);
+        let read: [ResourceEntry; 2] = caller(system, 0).copy_from_guest(at).expect("memory");
+        (result, read)
+    };
+    let time = ResourceEntry {
+        cmd: resource::MSR_READ,
+        idx: 0x10,
+        ..ResourceEntry::default()
+    };
+    let other = ResourceEntry { idx: 0x122, ..time };
+    let (result, read) = access(&mut system, 1, &[time, other, time]);
+    assert_eq!((result, read[0].val), (1, system.platform.time));
+    assert_eq!(read[0].cmd, 0);
+    let failed = |entry: &ResourceEntry| entry.cmd as i32 as i64;
+    assert_eq!(failed(&read[1]), errno(Errno::EPERM));
+    for (entry, error) in [
+        (ResourceEntry { rsvd: 1, ..time }, Errno::EINVAL),
+        (
+            ResourceEntry {
+                idx: 1 << 32,
+                ..time
+            },
+            Errno::EINVAL,
+        ),
+        (ResourceEntry { cmd: 1, ..time }, Errno::EPERM),
+        (ResourceEntry { cmd: 2, ..time }, Errno::EOPNOTSUPP),
+    ] {
+        let (result, read) = access(&mut system, 0, &[entry, time]);
+        assert_eq!((result, failed(&read[0])), (0, errno(error)));
+        assert_eq!(read[1], time, "it is not looked at");
+    }
+    let no_cpu = access(&mut system, 2, &[time]).0;
+    assert_eq!(no_cpu, errno(Errno::ENODEV));
+    let too_many = access(&mut system, 0, &[time; 4]).0;
+    assert_eq!(too_many, errno(Errno::EINVAL));
+    assert_eq!(access(&mut system, 9, &[]).0, 0);
+}

@@ -318,24 +318,58 @@ fn an_exchange_says_what_is_wrong_with_it_first() {
 }
 
 #[test]
-fn a_claim_of_more_than_there_is_fails() {
+fn claimed_memory_is_kept_for_its_domain() {
     let mut system = two_domains();
     let claim = |system: &mut System<FakePlatform>, domain, args| {
         asked(system, domain, mem::op::CLAIM_PAGES, args)
     };
-    let most = system.frames.free_count() + 64;
+    let free = system.frames.free_count();
+    for id in [0, 1] {
+        system.domain_mut(id).expect("there").config.max_pages = 4096;
+    }
     let args = mem::Reservation {
-        nr_extents: most,
+        nr_extents: free + 64,
         domid: 1,
         ..SELF
     };
-    assert_eq!(claim(&mut system, 0, args), 0);
     let more = mem::Reservation {
-        nr_extents: most + 1,
+        nr_extents: free + 65,
         ..args
     };
+    let einval = errno(Errno::EINVAL);
     assert_eq!(claim(&mut system, 0, more), errno(Errno::ENOMEM));
     assert_eq!(claim(&mut system, 1, args), errno(Errno::EPERM));
+    let own = mem::Reservation {
+        nr_extents: 64,
+        ..args
+    };
+    assert_eq!(claim(&mut system, 0, own), einval, "it has as many");
+    let limited = mem::Reservation {
+        nr_extents: 4097,
+        ..args
+    };
+    assert_eq!(claim(&mut system, 0, limited), einval);
+    assert_eq!(claim(&mut system, 0, args), 0);
+    assert_eq!(claim(&mut system, 0, args), einval, "there is one");
+    assert_eq!(system.frames.outstanding_claims(), free);
+    // Neither the hypervisor nor another domain gets any of it.
+    assert_eq!(system.frames.alloc(0, None), None);
+    assert_eq!(system.frames.alloc_for(0, 0, None), None);
+    system
+        .populate_physmap(1, Gfn(0x60), 3, None)
+        .expect("it is kept for it");
+    // Its own tables are not a part of the claim, so they are the first that do not fit.
+    assert_eq!(system.frames.claim_of(1), free - 8);
+    let none = mem::Reservation {
+        nr_extents: 0,
+        ..args
+    };
+    assert_eq!(claim(&mut system, 0, none), 0);
+    let page = system.frames.alloc(0, None).expect("nobody claims it");
+    system.frames.free(page);
+    assert_eq!(claim(&mut system, 0, args), 0, "anew");
+    crate::system::fake::destroy_domain(&mut system, 1).expect("there");
+    assert_eq!(system.frames.outstanding_claims(), 0);
     for args in [
         mem::Reservation { domid: 9, ..args },
         mem::Reservation {
@@ -351,6 +385,6 @@ fn a_claim_of_more_than_there_is_fails() {
             ..args
         },
     ] {
-        assert_eq!(claim(&mut system, 0, args), errno(Errno::EINVAL));
+        assert_eq!(claim(&mut system, 0, args), einval);
     }
 }

@@ -282,6 +282,35 @@ fn runstates_are_written_where_the_guest_wants_them() {
 }
 
 #[test]
+fn a_woken_vcpu_is_runnable_until_a_cpu_picks_it() {
+    let mut system = two_domains();
+    let start = system.platform.time;
+    system.runstate_change(FIRST, Runstate::Blocked, None);
+    let blocked = |system: &mut System<FakePlatform>| {
+        let args = xen_abi::domctl::Getvcpuinfo::default();
+        let get = xen_abi::domctl::op::GETVCPUINFO;
+        let (result, args) = super::domctls::domctl(system, get, 1, args);
+        assert_eq!(result, 0);
+        args.blocked
+    };
+    assert_eq!(blocked(&mut system), 1);
+    system.platform.woken.insert(FIRST);
+    assert_eq!(blocked(&mut system), 0);
+    system.platform.time = start + 100;
+    system.runnable_since(FIRST, start + 60);
+    system.runstate_change(FIRST, Runstate::Running, None);
+    // What runs is not runnable since then.
+    system.runnable_since(FIRST, start + 90);
+    let times = system.vcpu_mut(FIRST).expect("there").runstate;
+    let spent = |state| times.spent(state, start + 100);
+    assert_eq!(
+        (spent(Runstate::Blocked), spent(Runstate::Runnable)),
+        (60, 40)
+    );
+    assert_eq!(times.state(), Runstate::Running);
+}
+
+#[test]
 fn an_area_that_is_being_written_is_marked_for_those_who_asked() {
     let mut system = two_domains();
     let assist = |system: &mut System<FakePlatform>, command, kind| {
@@ -384,4 +413,38 @@ fn the_wall_clock_is_every_domains_with_its_own_offset() {
     system.domain_mut(1).expect("there").time_offset = -9;
     system.update_wall_clock(1);
     assert_eq!(clock(&system, 1), (0, 0, 0), "not before 1970");
+}
+
+#[test]
+fn the_update_bit_of_an_area_does_not_stay_if_a_part_is_not_mapped() {
+    let mut system = two_domains();
+    system.domain_mut(1).expect("there").runstate_update_flag = true;
+    // The last page that domain 1 has ends within the area.
+    let area = 0x8_0000 - 32;
+    let register = vc::op::REGISTER_RUNSTATE_MEMORY_AREA;
+    assert_eq!(vcpu_op(&mut system, register, 0, area), 0);
+    system.platform.time = 7_000_000;
+    system.runstate_change(FIRST, Runstate::Running, Some(&UNPAGED));
+    let at = area + offset_of!(vc::RunstateInfo, state_entry_time) as u64;
+    let entry: u64 = caller(&mut system, 1).copy_from_guest(at).expect("memory");
+    assert_eq!(entry, 7_000_000);
+}
+
+#[test]
+fn an_area_is_not_marked_for_those_who_did_not_ask() {
+    let mut system = two_domains();
+    // The bit is in the only byte that can be written: the area's first page is not mapped.
+    let area = 0x4_0000 - 15;
+    let register = vc::op::REGISTER_RUNSTATE_MEMORY_AREA;
+    for asked in [false, true] {
+        system.domain_mut(1).expect("there").runstate_update_flag = asked;
+        assert_eq!(vcpu_op(&mut system, register, 0, area), 0);
+        let mut guest = caller(&mut system, 1);
+        guest.copy_to_guest(area + 15, &0xffu8).expect("memory");
+        system.runstate_change(FIRST, Runstate::Running, Some(&UNPAGED));
+        let byte: u8 = caller(&mut system, 1)
+            .copy_from_guest(area + 15)
+            .expect("memory");
+        assert_eq!(byte, if asked { 0 } else { 0xff });
+    }
 }

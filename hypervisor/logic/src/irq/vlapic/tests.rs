@@ -2,7 +2,7 @@
 
 //! Registers, interrupts and timer of the vLAPIC.
 
-use super::timer::TICK;
+use super::timer::{MIN_PERIOD, TICK};
 use super::*;
 
 /// Turned on by its spurious-vector register.
@@ -47,6 +47,18 @@ fn the_end_of_a_level_interrupt_is_told() {
 }
 
 #[test]
+fn pending_upcalls_are_asked_for_when_it_is_enabled() {
+    let mut apic = on(0);
+    apic.set_evtchn_irq(0xf3);
+    apic.reset();
+    assert_eq!(apic.pending_irq(), None);
+    assert_eq!(apic.write(0xf0, 0xff, 0), Some(Effect::None));
+    assert_eq!(apic.write(0xf0, 0x1ff, 0), Some(Effect::Enabled));
+    assert!(apic.set_base(ADDRESS | BASE_ENABLE | BASE_X2APIC));
+    assert_eq!(apic.write(0xf0, 0x1ff, 0), Some(Effect::Enabled));
+}
+
+#[test]
 fn the_logical_id_outlives_init() {
     let mut apic = on(0x12);
     assert!(apic.set_base(ADDRESS | BASE_ENABLE | BASE_X2APIC));
@@ -74,14 +86,31 @@ fn a_periodic_timer_skips_what_nobody_took() {
     let mut apic = on(0);
     apic.write(0x3e0, 0b1011, 0);
     apic.write(0x320, 1 << 17 | 0x40, 0);
-    apic.write(0x380, 100, 1000);
-    let period = 100 * TICK;
+    apic.write(0x380, 20_000, 1000);
+    let period = 20_000 * TICK;
     assert_eq!(apic.deadline(), Some(1000 + period));
     apic.check_timer(1000 + period * 3 + 1);
     assert_eq!(apic.pending_irq(), Some(0x40));
     assert_eq!(apic.deadline(), Some(1000 + period * 4));
     // The counter runs down within a period.
-    assert_eq!(apic.read(0x390, 1000 + period / 2), Some(50));
+    assert_eq!(apic.read(0x390, 1000 + period / 2), Some(10_000));
+}
+
+#[test]
+fn a_periodic_timer_has_a_least_period() {
+    let mut apic = on(0);
+    apic.write(0x3e0, 0b1011, 0);
+    apic.write(0x320, 1 << 17 | 0x40, 0);
+    apic.write(0x380, 1, 1000);
+    assert_eq!(apic.deadline(), Some(1000 + MIN_PERIOD));
+    apic.check_timer(1000 + MIN_PERIOD);
+    assert_eq!(apic.deadline(), Some(1000 + 2 * MIN_PERIOD));
+    apic.write(0x380, 0, 2000);
+    assert_eq!(apic.deadline(), None);
+    // Once it may fire as soon as it likes.
+    apic.write(0x320, 0x40, 0);
+    apic.write(0x380, 1, 3000);
+    assert_eq!(apic.deadline(), Some(3000 + TICK));
 }
 
 #[test]
@@ -361,15 +390,15 @@ fn a_timer_that_is_masked_or_changes_its_mode_does_not_interrupt() {
     let mut apic = on(0);
     apic.write(0x3e0, 0b1011, 0);
     apic.write(0x320, 1 << 17 | LVT_MASKED | 0x40, 0);
-    apic.write(0x380, 100, 0);
-    apic.check_timer(100 * TICK);
+    apic.write(0x380, 20_000, 0);
+    apic.check_timer(20_000 * TICK);
     assert_eq!(apic.pending_irq(), None);
-    assert_eq!(apic.deadline(), Some(200 * TICK), "it runs all the same");
+    assert_eq!(apic.deadline(), Some(40_000 * TICK), "it runs all the same");
     // Another mode stops it; the same one does not.
     apic.write(0x320, 1 << 17 | 0x40, 0);
-    assert_eq!(apic.deadline(), Some(200 * TICK));
+    assert_eq!(apic.deadline(), Some(40_000 * TICK));
     apic.write(0x330, 2 << 17, 0);
-    assert_eq!(apic.deadline(), Some(200 * TICK), "another entry");
+    assert_eq!(apic.deadline(), Some(40_000 * TICK), "another entry");
     apic.write(0x320, 0x40, 0);
     assert_eq!(apic.deadline(), None);
     apic.write(0x320, 2 << 17 | 0x40, 0);

@@ -6,14 +6,25 @@ use super::{LVT_MASKED, VLapic};
 
 /// Nanoseconds of a tick before division: 100 MHz, as in Xen.
 pub(super) const TICK: u64 = 10;
+/// Least period of a periodic timer in nanoseconds, as in Xen (`create_periodic_time`). A shorter one would occupy the
+/// processor with interrupts for one vCPU.
+pub(super) const MIN_PERIOD: u64 = 100_000;
 
 impl VLapic {
-    /// Nanoseconds until the counter has run down from its initial count.
+    /// Nanoseconds until the counter has run down from its initial count. A periodic one takes at least [`MIN_PERIOD`].
     pub(super) fn timer_period(&self) -> u64 {
+        let period = u64::from(self.initial) * self.timer_divisor() * TICK;
+        match self.timer_mode() {
+            1 if period > 0 => period.max(MIN_PERIOD),
+            _ => period,
+        }
+    }
+
+    /// By how much ticks are divided.
+    pub(super) fn timer_divisor(&self) -> u64 {
         // The divisor's three bits are 0, 1 and 3: 2, 4, …, 128, 1.
         let code = (self.divide & 3) | (self.divide >> 1 & 4);
-        let divisor = if code == 7 { 1 } else { 2u64 << code };
-        u64::from(self.initial) * divisor * TICK
+        if code == 7 { 1 } else { 2u64 << code }
     }
 
     /// 0: one-shot, 1: periodic, 2: TSC deadline.
@@ -31,7 +42,9 @@ impl VLapic {
             return 0;
         }
         let past = now.saturating_sub(self.started) % period;
-        ((period - past) * u64::from(self.initial) / period) as u32
+        // With a large divisor the product has more than 64 bits.
+        let left = u128::from(period - past) * u128::from(self.initial);
+        (left / u128::from(period)) as u32
     }
 
     /// When the timer fires next, in nanoseconds of system time.

@@ -30,9 +30,7 @@ impl P2mMemory for Tables {
     }
 
     fn is_empty(&self, table: Mfn) -> bool {
-        self.tables[&table.0]
-            .iter()
-            .all(|entry| entry & PRESENT == 0)
+        self.tables[&table.0].iter().all(|entry| *entry == 0)
     }
 
     fn load(&self, table: Mfn, index: u64) -> u64 {
@@ -158,7 +156,7 @@ fn kinds_say_what_the_processor_may_do() {
         let bits = leaf(3, kind, 0) & !TYPE_MASK;
         let own = match kind {
             P2mType::RamRw => WRITE,
-            P2mType::RamRo => 0,
+            P2mType::RamRo | P2mType::RamLogdirty => 0,
             P2mType::MmioDirect => WRITE | CACHE_DISABLE | WRITE_THROUGH,
             P2mType::GrantMapRw | P2mType::MapForeignRw => WRITE | NO_EXECUTE,
             P2mType::GrantMapRo | P2mType::MapForeignRo => NO_EXECUTE,
@@ -170,7 +168,7 @@ fn kinds_say_what_the_processor_may_do() {
         );
         assert_eq!(
             kind.is_ram(),
-            matches!(kind, P2mType::RamRw | P2mType::RamRo)
+            matches!(kind, P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty)
         );
     }
     assert_eq!(table(Mfn(3)), 3 << 12 | PRESENT | WRITE | USER | ACCESSED);

@@ -2,18 +2,21 @@
 
 //! Page tables in a map of words.
 
+mod manual;
+
 use super::*;
 use std::collections::BTreeMap;
+use std::vec::Vec;
 
 #[derive(Default)]
 struct Words(BTreeMap<u64, u64>);
 
 impl GuestTables for Words {
-    fn load(&mut self, gpa: u64) -> Option<u64> {
+    fn load(&mut self, gpa: u64, _: EntrySize) -> Option<u64> {
         self.0.get(&gpa).copied()
     }
 
-    fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool {
+    fn replace(&mut self, gpa: u64, _: EntrySize, old: u64, new: u64) -> bool {
         match self.0.get_mut(&gpa) {
             Some(word) if *word == old => {
                 *word = new;
@@ -26,7 +29,7 @@ impl GuestTables for Words {
 
 const PAGING: Paging = Paging {
     cr3: 0x1000,
-    levels: 4,
+    mode: PagingMode::Long { levels: 4 },
     write_protect: true,
 };
 const READ: Access = Access::supervisor(false);
@@ -149,7 +152,7 @@ fn what_is_not_there_is_not_mapped() {
 #[test]
 fn without_paging_addresses_are_physical() {
     let none = Paging {
-        levels: 0,
+        mode: PagingMode::Unpaged,
         ..PAGING
     };
     assert_eq!(
@@ -196,11 +199,11 @@ impl Shared {
 }
 
 impl GuestTables for Shared {
-    fn load(&mut self, gpa: u64) -> Option<u64> {
-        self.words.load(gpa)
+    fn load(&mut self, gpa: u64, size: EntrySize) -> Option<u64> {
+        self.words.load(gpa, size)
     }
 
-    fn replace(&mut self, gpa: u64, old: u64, new: u64) -> bool {
+    fn replace(&mut self, gpa: u64, size: EntrySize, old: u64, new: u64) -> bool {
         if self.read_only {
             return false;
         }
@@ -211,7 +214,7 @@ impl GuestTables for Shared {
             return false;
         }
         self.replaced += 1;
-        self.words.replace(gpa, old, new)
+        self.words.replace(gpa, size, old, new)
     }
 }
 
@@ -314,7 +317,7 @@ fn pages_of_every_size_keep_their_offset() {
 fn five_levels_reach_further_than_four() {
     let five = Paging {
         cr3: 0x9000,
-        levels: 5,
+        mode: PagingMode::Long { levels: 5 },
         ..PAGING
     };
     let mut words = tables(PRESENT | WRITE);
@@ -350,8 +353,8 @@ fn canonical_addresses_repeat_their_highest_bit() {
         assert_eq!(is_canonical(address, bits), canonical, "{address:#x}");
     }
     let bits = |levels| {
-        let paging = Paging { levels, ..PAGING };
-        paging.address_bits()
+        let mode = PagingMode::Long { levels };
+        Paging { mode, ..PAGING }.address_bits()
     };
     assert_eq!((bits(4), bits(5)), (48, 57));
 }
@@ -366,4 +369,66 @@ fn faults_say_who_did_what() {
     assert_eq!(WalkFault::NotMapped.code(user_write), 6);
     assert_eq!(WalkFault::Forbidden.code(READ), 1);
     assert_eq!(WalkFault::Reserved.code(user_write), 15);
+}
+
+#[test]
+fn the_mode_follows_from_the_control_registers() {
+    let of = |cr0, cr4, efer| {
+        let regs = ControlRegs {
+            cr0,
+            cr3: 0x1234_5678,
+            cr4,
+            efer,
+            cs_long: false,
+        };
+        let paging = Paging::of(&regs);
+        assert_eq!(paging.cr3, 0x1234_5678);
+        (paging.mode, paging.write_protect)
+    };
+    let legacy = |large_pages| PagingMode::Legacy { large_pages };
+    let long = |levels| PagingMode::Long { levels };
+    assert_eq!(
+        of(cr0::PE, cr4::PAE, efer::LME),
+        (PagingMode::Unpaged, false)
+    );
+    assert_eq!(of(cr0::PG, 0, 0), (legacy(false), false));
+    assert_eq!(of(cr0::PG | cr0::WP, cr4::PSE, 0), (legacy(true), true));
+    assert_eq!(
+        of(cr0::PG, cr4::PAE | cr4::PSE, 0),
+        (PagingMode::Pae, false)
+    );
+    let enabled = efer::LME | efer::LMA;
+    assert_eq!(of(cr0::PG, cr4::PAE, enabled), (long(4), false));
+    assert_eq!(of(cr0::PG, cr4::PAE | CR4_LA57, enabled), (long(5), false));
+}
+
+/// A page of 4 MiB above 4 GiB, at the topmost entry of a legacy table.
+#[test]
+fn legacy_pages_of_4_mib_lie_anywhere_below_1_tib() {
+    let paging = |large_pages| Paging {
+        cr3: 0x1000,
+        mode: PagingMode::Legacy { large_pages },
+        ..PAGING
+    };
+    let with = |entry| {
+        Words(BTreeMap::from([
+            (0x1ffc, entry),
+            (0x41_a000 + 0x3f * 4, 0x7001),
+        ]))
+    };
+    // Bits 32 and 39 of the address in bits 13 and 20.
+    let entry = 0xff40_0000 | 1 << 13 | 1 << 20 | LARGE | PRESENT | WRITE;
+    let address = 0xffff_ffff_ffc3_f123;
+    let mut words = with(entry);
+    assert_eq!(
+        walk(&paging(true), address, WRITING, &mut words),
+        Ok(0x81_ff43_f123)
+    );
+    assert_eq!(words.0[&0x1ffc], entry | ACCESSED | DIRTY);
+    let mut words = with(entry | LARGE_RESERVED);
+    let found = walk(&paging(true), address, READ, &mut words);
+    assert_eq!(found, Err(WalkFault::Reserved));
+    // Without PSE the bit means nothing.
+    let mut words = with(0x41_a000 | LARGE | PRESENT);
+    assert_eq!(walk(&paging(false), address, READ, &mut words), Ok(0x7123));
 }

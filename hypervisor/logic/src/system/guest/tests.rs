@@ -4,13 +4,14 @@
 
 use super::*;
 use crate::mem::MachineMemory;
+use crate::mem::walk::PagingMode;
 use crate::system::fake::{FakePlatform, add_domain, machine};
 use std::vec::Vec;
 
 /// The tables are in frames 0x41 to 0x44.
 const PAGING: Paging = Paging {
     cr3: 0x41000,
-    levels: 4,
+    mode: PagingMode::Long { levels: 4 },
     write_protect: true,
 };
 const READ: Access = Access::supervisor(false);

@@ -3,10 +3,13 @@
 //! VMRUN: entering a guest, and returning at the next VMEXIT.
 
 use core::arch::global_asm;
+use core::sync::atomic::Ordering;
+
+use paravane::mem::FrameTable;
 
 use super::vmcb::Vmcb;
 use crate::arch::frames::Frames;
-use crate::arch::phys;
+use crate::arch::{percpu, phys};
 
 /// The guest's general registers that the VMCB does not hold, in the order that the assembly below uses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +36,7 @@ global_asm!(
     r#"
     .section .text.svm, "ax"
     .global svm_enter
-    # rdi: guest's VMCB, physical; rsi: GuestRegs; rdx: host's VMCB, physical, for what VMSAVE keeps.
+    # rdi: guest's VMCB, physical; rsi: GuestRegs; rdx: the processor's host VMCB, physical, with what VMSAVE keeps.
     # Interrupts are off for the caller. A physical interrupt makes the guest exit and stays pending.
 svm_enter:
     push rbp
@@ -46,8 +49,6 @@ svm_enter:
     push rdx
     push rdi
     clgi
-    mov rax, rdx
-    vmsave rax
     mov rax, rdi
     mov rbx, [rsi]
     mov rcx, [rsi + 8]
@@ -102,20 +103,18 @@ unsafe extern "C" {
     fn svm_enter(guest: u64, registers: *mut GuestRegs, host: u64);
 }
 
-/// The VMCB of a vCPU, the VMCB for the host's state, and the registers that neither holds.
+/// The VMCB of a vCPU, and the registers that it does not hold.
 pub struct SvmContext {
     vmcb: Frames,
-    host: Frames,
     /// The guest's general registers.
     pub registers: GuestRegs,
 }
 
 impl SvmContext {
     /// With a zeroed VMCB; `None` without memory.
-    pub fn new() -> Option<Self> {
+    pub fn new(table: &mut FrameTable) -> Option<Self> {
         Some(Self {
-            vmcb: Frames::one()?,
-            host: Frames::one()?,
+            vmcb: Frames::alloc_in(table, 1)?,
             registers: GuestRegs::default(),
         })
     }
@@ -131,17 +130,18 @@ impl SvmContext {
     /// Runs the guest until the next VMEXIT. Interrupts are off before and after.
     ///
     /// The nested page tables and permission maps in the VMCB decide what the guest can access.
+    ///
+    /// # Panics
+    ///
+    /// If SVM is not enabled on the calling processor.
     pub fn vmrun(&mut self) {
+        let host = percpu::this().host_vmcb.load(Ordering::Relaxed);
+        assert!(host != 0, "SVM is not enabled");
         // SAFETY:
-        // - Both VMCBs are whole frames that `self` owns, and `registers` is valid for reads and writes.
-        // - The assembly saves and restores all host state that the guest overwrites.
-        // - SVM is enabled: `svm::init` is called before the loop that runs vCPUs.
-        unsafe {
-            svm_enter(
-                self.vmcb.start(),
-                &raw mut self.registers,
-                self.host.start(),
-            )
-        };
+        // - The guest's VMCB is a whole frame that `self` owns, and `registers` is valid for reads and writes.
+        // - `svm::init` has enabled SVM, and saved in the host's VMCB of this processor all state that VMLOAD restores.
+        //   The hypervisor changes none of it afterwards: segments, TSS and the MSRs of SYSCALL and SYSENTER.
+        // - The assembly saves and restores the other host state that the guest overwrites.
+        unsafe { svm_enter(self.vmcb.start(), &raw mut self.registers, host) };
     }
 }

@@ -5,7 +5,10 @@
 
 use core::ops::Range;
 
+use paravane::mem::FrameTable;
+
 use crate::arch::frames::Frames;
+use crate::arch::phys;
 
 /// Frames of the I/O permission map: one bit for each port, and one more byte.
 const PORT_FRAMES: u64 = 3;
@@ -16,30 +19,34 @@ const MSR_FRAMES: u64 = 2;
 #[derive(Debug)]
 struct Bitmap {
     frames: Frames,
-    bits: alloc::vec::Vec<u8>,
 }
 
 /// A set bit intercepts.
 impl Bitmap {
-    fn new(count: u64) -> Option<Self> {
-        let mut frames = Frames::alloc(count, u64::MAX)?;
-        let bits = alloc::vec![0xff; (count * 4096) as usize];
-        frames.write(0, &bits);
-        Some(Self { frames, bits })
+    fn new(table: &mut FrameTable, count: u64) -> Option<Self> {
+        let mut frames = Frames::alloc_in(table, count)?;
+        for frame in 0..count {
+            frames.write(frame * 4096, &[0xff; 4096]);
+        }
+        Some(Self { frames })
     }
 
-    fn clear(&mut self, bit: usize) {
-        if let Some(byte) = self.bits.get_mut(bit / 8) {
-            *byte &= !(1 << (bit % 8));
-            self.frames.write((bit / 8) as u64, &[*byte]);
-        }
+    /// Replaces the byte in which a bit lies.
+    ///
+    /// # Panics
+    ///
+    /// If the bit is not in the map.
+    fn update(&mut self, bit: u64, change: impl FnOnce(u8, u8) -> u8) {
+        let byte = phys::read_u8(self.frames.start() + bit / 8);
+        self.frames.write(bit / 8, &[change(byte, 1 << (bit % 8))]);
     }
 
-    fn set(&mut self, bit: usize) {
-        if let Some(byte) = self.bits.get_mut(bit / 8) {
-            *byte |= 1 << (bit % 8);
-            self.frames.write((bit / 8) as u64, &[*byte]);
-        }
+    fn clear(&mut self, bit: u64) {
+        self.update(bit, |byte, mask| byte & !mask);
+    }
+
+    fn set(&mut self, bit: u64) {
+        self.update(bit, |byte, mask| byte | mask);
     }
 }
 
@@ -49,23 +56,28 @@ pub struct IoPermissions(Bitmap);
 
 impl IoPermissions {
     /// Intercepts all ports; `None` without memory.
-    pub fn new() -> Option<Self> {
-        Bitmap::new(PORT_FRAMES).map(Self)
+    pub fn new(table: &mut FrameTable) -> Option<Self> {
+        Bitmap::new(table, PORT_FRAMES).map(Self)
     }
 
     /// Lets the guest access ports without an exit.
     pub fn allow(&mut self, ports: Range<u32>) {
-        ports.for_each(|port| self.0.clear(port as usize));
+        ports.for_each(|port| self.0.clear(port.into()));
     }
 
     /// Intercepts ports.
     pub fn intercept(&mut self, ports: Range<u32>) {
-        ports.for_each(|port| self.0.set(port as usize));
+        ports.for_each(|port| self.0.set(port.into()));
     }
 
     /// Physical address, for the VMCB.
     pub fn address(&self) -> u64 {
         self.0.frames.start()
+    }
+
+    /// Keeps the map for ever. Returns its physical address, for the VMCB.
+    pub fn leak(self) -> u64 {
+        self.0.frames.leak()
     }
 }
 
@@ -75,8 +87,8 @@ pub struct MsrPermissions(Bitmap);
 
 impl MsrPermissions {
     /// Intercepts all MSRs; `None` without memory.
-    pub fn new() -> Option<Self> {
-        Bitmap::new(MSR_FRAMES).map(Self)
+    pub fn new(table: &mut FrameTable) -> Option<Self> {
+        Bitmap::new(table, MSR_FRAMES).map(Self)
     }
 
     /// Lets the guest read and, if `write`, write an MSR without an exit.
@@ -87,7 +99,7 @@ impl MsrPermissions {
             0xc001_0000..0xc001_2000 => 0x1000,
             _ => return,
         };
-        let bit = base * 8 + (number & 0x1fff) as usize * 2;
+        let bit = base * 8 + u64::from(number & 0x1fff) * 2;
         self.0.clear(bit);
         if write {
             self.0.clear(bit + 1);
@@ -97,5 +109,10 @@ impl MsrPermissions {
     /// Physical address, for the VMCB.
     pub fn address(&self) -> u64 {
         self.0.frames.start()
+    }
+
+    /// Keeps the map for ever. Returns its physical address, for the VMCB.
+    pub fn leak(self) -> u64 {
+        self.0.frames.leak()
     }
 }

@@ -113,6 +113,14 @@ pub mod intercept_cr {
     pub const WRITE_CR4: u32 = 1 << 20;
 }
 
+/// Bits of [`Vmcb::intercept_exceptions`]: the vectors.
+#[allow(missing_docs)]
+pub mod intercept_exception {
+    pub const DEBUG: u32 = 1 << 1;
+    pub const ALIGNMENT_CHECK: u32 = 1 << 17;
+    pub const MACHINE_CHECK: u32 = 1 << 18;
+}
+
 /// Bits of [`Vmcb::intercept_1`].
 #[allow(missing_docs)]
 pub mod intercept1 {
@@ -142,11 +150,13 @@ pub mod intercept2 {
     pub const STGI: u32 = 1 << 4;
     pub const CLGI: u32 = 1 << 5;
     pub const SKINIT: u32 = 1 << 6;
+    pub const ICEBP: u32 = 1 << 8;
     pub const WBINVD: u32 = 1 << 9;
     pub const MONITOR: u32 = 1 << 10;
     pub const MWAIT: u32 = 1 << 11;
     pub const MWAIT_ARMED: u32 = 1 << 12;
     pub const XSETBV: u32 = 1 << 13;
+    pub const RDPRU: u32 = 1 << 14;
 }
 
 /// Bits of [`Vmcb::int_ctl`].
@@ -162,6 +172,8 @@ pub mod int_ctl {
 pub mod exit {
     pub const WRITE_CR0: u64 = 0x10;
     pub const WRITE_CR4: u64 = 0x14;
+    pub const EXCEPTION_DB: u64 = 0x41;
+    pub const EXCEPTION_AC: u64 = 0x51;
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const SMI: u64 = 0x62;
@@ -179,11 +191,13 @@ pub mod exit {
     pub const VMRUN: u64 = 0x80;
     pub const VMMCALL: u64 = 0x81;
     pub const SKINIT: u64 = 0x86;
+    pub const ICEBP: u64 = 0x88;
     pub const WBINVD: u64 = 0x89;
     pub const MONITOR: u64 = 0x8a;
     pub const MWAIT: u64 = 0x8b;
     pub const MWAIT_ARMED: u64 = 0x8c;
     pub const XSETBV: u64 = 0x8d;
+    pub const RDPRU: u64 = 0x8e;
     pub const NPF: u64 = 0x400;
     pub const INVALID: u64 = u64::MAX;
 }

@@ -20,7 +20,7 @@ pub(super) struct Msix {
     offset: u64,
     /// Physical addresses of the table; empty as long as its BAR has none.
     table: Range<u64>,
-    /// The pages that the table lies in.
+    /// The pages that the table lies in, once they were accessed.
     window: Option<Window>,
     entries: Vec<MsixEntry>,
 }
@@ -99,7 +99,8 @@ impl Msix {
         }
         self.table = start..end;
         let pages = self.table.start & !0xfff..self.table.end.next_multiple_of(4096);
-        self.window = Some(Window::map(pages.start, pages.end - pages.start));
+        // Mappings are never removed, and dom0 may move a BAR as often as it likes.
+        self.window = None;
         log::info!(
             "PCI {bdf:#06x}: MSI-X table of {} at {:#x}, capability at {:#x}",
             self.entries.len(),
@@ -114,8 +115,17 @@ impl Msix {
         (address - (self.table.start & !0xfff)) as usize
     }
 
+    /// The pages that the table lies in, mapped.
+    fn map_window(&mut self) -> Window {
+        let pages = self.table.start & !0xfff..self.table.end.next_multiple_of(4096);
+        *self
+            .window
+            .get_or_insert_with(|| Window::map(pages.start, pages.end - pages.start))
+    }
+
     /// Reads from the pages of the table: entries as dom0 wrote them, everything else from the device.
-    pub(super) fn read(&self, address: u64, size: usize) -> u64 {
+    pub(super) fn read(&mut self, address: u64, size: usize) -> u64 {
+        let window = self.map_window();
         let word = |address: u64| -> u32 {
             if let Some(offset) = address.checked_sub(self.table.start) {
                 let entry = self.entries.get((offset / 16) as usize);
@@ -127,8 +137,7 @@ impl Msix {
                     ][part as usize];
                 }
             }
-            self.window
-                .map_or(!0, |window| window.read(self.window_offset(address) & !3))
+            window.read(self.window_offset(address) & !3)
         };
         let low = u64::from(word(address & !3)) >> (8 * (address & 3));
         if size == 8 {
@@ -140,7 +149,7 @@ impl Msix {
 
     /// Writes 32 bits to the pages of the table. An entry gets a vector of the hypervisor when it is unmasked.
     pub(super) fn write(&mut self, address: u64, value: u32, apic_id: u32) {
-        let Some(window) = self.window else { return };
+        let window = self.map_window();
         let at = self.window_offset(address) & !3;
         let offset = address.wrapping_sub(self.table.start);
         let Some(entry) = self.entries.get_mut((offset / 16) as usize) else {

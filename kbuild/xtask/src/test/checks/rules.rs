@@ -19,9 +19,6 @@ use kbuild::Session;
 use file::{File, Violation};
 use words::Glossary;
 
-/// Whether a violation fails the check. Until the tree passes, violations are counted and listed in a log.
-const ENFORCED: bool = false;
-
 /// The only hidden folder with something to read.
 const CI: &str = ".ci";
 
@@ -43,8 +40,8 @@ const RULES: [(&str, Rule); 5] = [
 /// The name of the rule that depends on the glossary.
 const WORDS: &str = "words";
 
-/// Reads the work tree. An error names all violations; if they are not [enforced](ENFORCED), the notes count them.
-pub fn check(session: &Session) -> Result<Vec<String>> {
+/// Reads the work tree. An error names all violations.
+pub fn check(session: &Session) -> Result<()> {
     let root = session.workspace();
     let glossary = fs::read_to_string(root.join(words::GLOSSARY))
         .with_context(|| format!("cannot read {}", words::GLOSSARY))?;
@@ -64,18 +61,10 @@ pub fn check(session: &Session) -> Result<Vec<String>> {
         bail!("no file was read");
     }
     if violations.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     violations.sort_by(|(_, a), (_, b)| (&a.path, a.line).cmp(&(&b.path, b.line)));
-    let text = list(&violations);
-    if ENFORCED {
-        bail!("{text}");
-    }
-    let log = session.log("rules");
-    fs::write(&log, &text).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut notes = counts(&violations);
-    notes.push(format!("all of them: {}", log.display()));
-    Ok(notes)
+    bail!("{}", list(&violations));
 }
 
 /// All violations, a line each, and how many they are.

@@ -636,6 +636,13 @@ pub fn entries() -> Vec<Entry> {
     );
     constants!(
         all,
+        io::console::connection {
+            CONNECTED: (linux "XENCONSOLE_CONNECTED"),
+            DISCONNECTED: (linux "XENCONSOLE_DISCONNECTED"),
+        }
+    );
+    constants!(
+        all,
         io::xs_wire {
             PAYLOAD_MAX: "XENSTORE_PAYLOAD_MAX",
             ABS_PATH_MAX: "XENSTORE_ABS_PATH_MAX",

@@ -462,6 +462,24 @@ fn constants_of(all: &mut Vec<Entry>) {
     );
     constants!(
         all,
+        platform::resource {
+            MSR_READ: (xen "XEN_RESOURCE_OP_MSR_READ"),
+            MSR_WRITE: (xen "XEN_RESOURCE_OP_MSR_WRITE"),
+        }
+    );
+    structure!(all, platform::{ ResourceOp = (xen "struct xenpf_resource_op") } {
+        nr_entries: (xen "nr_entries"),
+        cpu: (xen "cpu"),
+        entries: (xen "entries"),
+    } pad { });
+    structure!(all, platform::{ ResourceEntry = (xen "struct xenpf_resource_entry") } {
+        cmd: (xen "u.cmd"),
+        rsvd: (xen "rsvd"),
+        idx: (xen "idx"),
+        val: (xen "val"),
+    } pad { });
+    constants!(
+        all,
         platform::op {
             SETTIME32: (xen "XENPF_settime32"),
             SETTIME64: (xen "XENPF_settime64"),
@@ -600,12 +618,22 @@ fn constants_of(all: &mut Vec<Entry>) {
             SCHED_ID: (xen "XEN_SYSCTL_sched_id"),
             GETDOMAININFOLIST: (xen "XEN_SYSCTL_getdomaininfolist"),
             DEBUG_KEYS: (xen "XEN_SYSCTL_debug_keys"),
+            PCITOPOINFO: (xen "XEN_SYSCTL_pcitopoinfo"),
             GETCPUINFO: (xen "XEN_SYSCTL_getcpuinfo"),
+            AVAILHEAP: (xen "XEN_SYSCTL_availheap"),
             CPUTOPOINFO: (xen "XEN_SYSCTL_cputopoinfo"),
             NUMAINFO: (xen "XEN_SYSCTL_numainfo"),
             CPUPOOL_OP: (xen "XEN_SYSCTL_cpupool_op"),
+            SCHEDULER_OP: (xen "XEN_SYSCTL_scheduler_op"),
             GET_CPU_LEVELLING_CAPS: (xen "XEN_SYSCTL_get_cpu_levelling_caps"),
             GET_CPU_FEATURESET: (xen "XEN_SYSCTL_get_cpu_featureset"),
+            GET_CPU_POLICY: (xen "XEN_SYSCTL_get_cpu_policy"),
+        }
+    );
+    constants!(
+        all,
+        sysctl {
+            INVALID_DEV: (xen "XEN_INVALID_DEV"),
         }
     );
     constants!(
@@ -641,49 +669,6 @@ fn constants_of(all: &mut Vec<Entry>) {
     );
     constants!(
         all,
-        domctl {
-            INTERFACE_VERSION: (xen "XEN_DOMCTL_INTERFACE_VERSION"),
-        }
-    );
-    constants!(
-        all,
-        domctl::op {
-            CREATEDOMAIN: (xen "XEN_DOMCTL_createdomain"),
-            DESTROYDOMAIN: (xen "XEN_DOMCTL_destroydomain"),
-            PAUSEDOMAIN: (xen "XEN_DOMCTL_pausedomain"),
-            UNPAUSEDOMAIN: (xen "XEN_DOMCTL_unpausedomain"),
-            GETDOMAININFO: (xen "XEN_DOMCTL_getdomaininfo"),
-            MAX_MEM: (xen "XEN_DOMCTL_max_mem"),
-            GETVCPUINFO: (xen "XEN_DOMCTL_getvcpuinfo"),
-            MAX_VCPUS: (xen "XEN_DOMCTL_max_vcpus"),
-            GETVCPUAFFINITY: (xen "XEN_DOMCTL_getvcpuaffinity"),
-        }
-    );
-    constants!(
-        all,
-        domctl::dominf {
-            DYING: (xen "XEN_DOMINF_dying"),
-            HVM_GUEST: (xen "XEN_DOMINF_hvm_guest"),
-            SHUTDOWN: (xen "XEN_DOMINF_shutdown"),
-            PAUSED: (xen "XEN_DOMINF_paused"),
-            BLOCKED: (xen "XEN_DOMINF_blocked"),
-            RUNNING: (xen "XEN_DOMINF_running"),
-            DEBUGGED: (xen "XEN_DOMINF_debugged"),
-            XS_DOMAIN: (xen "XEN_DOMINF_xs_domain"),
-            HAP: (xen "XEN_DOMINF_hap"),
-            SHUTDOWN_SHIFT: (xen "XEN_DOMINF_shutdownshift"),
-        }
-    );
-    constants!(
-        all,
-        domctl::emulation {
-            LAPIC: (xen "XEN_X86_EMU_LAPIC"),
-            IOAPIC: (xen "XEN_X86_EMU_IOAPIC"),
-            VPCI: (xen "XEN_X86_EMU_VPCI"),
-        }
-    );
-    constants!(
-        all,
         memory::op {
             INCREASE_RESERVATION: (xen "XENMEM_increase_reservation"),
             DECREASE_RESERVATION: (xen "XENMEM_decrease_reservation"),
@@ -699,6 +684,8 @@ fn constants_of(all: &mut Vec<Entry>) {
             SET_MEMORY_MAP: (xen "XENMEM_set_memory_map"),
             MAXIMUM_GPFN: (xen "XENMEM_maximum_gpfn"),
             REMOVE_FROM_PHYSMAP: (xen "XENMEM_remove_from_physmap"),
+            SET_POD_TARGET: (xen "XENMEM_set_pod_target"),
+            GET_POD_TARGET: (xen "XENMEM_get_pod_target"),
             GET_SHARING_FREED_PAGES: (xen "XENMEM_get_sharing_freed_pages"),
             GET_SHARING_SHARED_PAGES: (xen "XENMEM_get_sharing_shared_pages"),
             ADD_TO_PHYSMAP_BATCH: (xen "XENMEM_add_to_physmap_batch"),
@@ -1052,6 +1039,15 @@ fn structs_of(all: &mut Vec<Entry>) {
         interface_version: (xen "interface_version"),
         u: (xen "u"),
     } pad { });
+    structure!(all, sysctl::{ DebugKeys = (xen "struct xen_sysctl_debug_keys") } {
+        keys: (xen "keys"),
+        nr_keys: (xen "nr_keys"),
+    } pad { pad, });
+    structure!(all, sysctl::{ Pcitopoinfo = (xen "struct xen_sysctl_pcitopoinfo") } {
+        num_devs: (xen "num_devs"),
+        devs: (xen "devs"),
+        nodes: (xen "nodes"),
+    } pad { pad, });
     structure!(all, sysctl::{ Readconsole = (xen "struct xen_sysctl_readconsole") } {
         clear: (xen "clear"),
         incremental: (xen "incremental"),
@@ -1116,52 +1112,6 @@ fn structs_of(all: &mut Vec<Entry>) {
         cpu: (xen "cpu"),
         n_dom: (xen "n_dom"),
         cpumap: (xen "cpumap"),
-    } pad { });
-    structure!(all, domctl::{ Header = (xen "struct xen_domctl") } {
-        cmd: (xen "cmd"),
-        interface_version: (xen "interface_version"),
-        domain: (xen "domain"),
-        pad: (xen "_pad"),
-        u: (xen "u"),
-    } pad { });
-    structure!(all, domctl::{ Getdomaininfo = (xen "struct xen_domctl_getdomaininfo") } {
-        domain: (xen "domain"),
-        pad1: (xen "pad1"),
-        flags: (xen "flags"),
-        tot_pages: (xen "tot_pages"),
-        max_pages: (xen "max_pages"),
-        outstanding_pages: (xen "outstanding_pages"),
-        shr_pages: (xen "shr_pages"),
-        paged_pages: (xen "paged_pages"),
-        shared_info_frame: (xen "shared_info_frame"),
-        cpu_time: (xen "cpu_time"),
-        nr_online_vcpus: (xen "nr_online_vcpus"),
-        max_vcpu_id: (xen "max_vcpu_id"),
-        ssidref: (xen "ssidref"),
-        handle: (xen "handle"),
-        cpupool: (xen "cpupool"),
-        gpaddr_bits: (xen "gpaddr_bits"),
-        pad2: (xen "pad2"),
-        emulation_flags: (xen "arch_config.emulation_flags"),
-        misc_flags: (xen "arch_config.misc_flags"),
-    } pad { });
-    structure!(all, domctl::{ Getvcpuinfo = (xen "struct xen_domctl_getvcpuinfo") } {
-        vcpu: (xen "vcpu"),
-        online: (xen "online"),
-        blocked: (xen "blocked"),
-        running: (xen "running"),
-        cpu_time: (xen "cpu_time"),
-        cpu: (xen "cpu"),
-    } pad { pad, pad2, });
-    structure!(all, domctl::{ Bitmap = (xen "struct xenctl_bitmap") } {
-        bitmap: (xen "bitmap"),
-        nr_bits: (xen "nr_bits"),
-    } pad { pad, });
-    structure!(all, domctl::{ Vcpuaffinity = (xen "struct xen_domctl_vcpuaffinity") } {
-        vcpu: (xen "vcpu"),
-        flags: (xen "flags"),
-        cpumap_hard: (xen "cpumap_hard"),
-        cpumap_soft: (xen "cpumap_soft"),
     } pad { });
     structure!(all, memory::{ Reservation = (xen "struct xen_memory_reservation") } {
         extent_start: (xen "extent_start"),

@@ -289,6 +289,12 @@ fn others(all: &mut Vec<Entry>) {
     structure!(all, io::pciif::{ SharedInfo = "struct xen_pci_sharedinfo" } {
         flags: "flags", op: "op", aer_op: "aer_op",
     } pad {});
+    structure!(all, io::console::{ Interface = "struct xencons_interface" }
+        size (linux "struct xencons_interface")
+    {
+        input: "in", out: "out", in_cons: "in_cons", in_prod: "in_prod",
+        out_cons: "out_cons", out_prod: "out_prod", connection: (linux "connection"),
+    } pad { pad, });
     structure!(all, io::xs_wire::{ Header = "struct xsd_sockmsg" } {
         kind: "type", req_id: "req_id", tx_id: "tx_id", len: "len",
     } pad {});

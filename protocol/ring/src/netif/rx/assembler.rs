@@ -233,3 +233,70 @@ const EMPTY: Packet = Packet {
 };
 
 const ENDLESS: &str = "a received packet has more slots than the ring";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MORE: u16 = rx_flag::MORE_DATA;
+
+    fn assembler() -> Assembler {
+        Assembler::new(32)
+    }
+
+    /// A response to request 7.
+    fn data(status: i16, flags: u16) -> RxSlot {
+        RxSlot::from(RxResponse {
+            id: 7,
+            offset: 0,
+            flags,
+            status,
+        })
+    }
+
+    fn take(assembler: &mut Assembler, slot: RxSlot) -> Step {
+        assembler.take(slot, 7).expect("no violation")
+    }
+
+    #[test]
+    fn a_lost_packet_has_no_pieces_from_its_fault_on() {
+        let mut assembler = assembler();
+        let piece = Some(Piece { offset: 0, len: 60 });
+        assert_eq!(take(&mut assembler, data(60, MORE)).piece, piece);
+        assert_eq!(take(&mut assembler, data(-1, MORE)).piece, None);
+        assert_eq!(take(&mut assembler, data(60, MORE)).piece, None);
+        let last = take(&mut assembler, data(60, 0));
+        let lost = End::Dropped(Dropped::Failed(-1));
+        assert_eq!((last.piece, last.end), (None, Some(lost)));
+        let next = take(&mut assembler, data(60, 0));
+        assert_eq!(next.piece, piece);
+    }
+
+    #[test]
+    fn a_packet_with_head_room_of_no_bytes_may_start_without_data() {
+        let mut assembler = assembler();
+        take(&mut assembler, data(0, MORE | rx_flag::EXTRA_INFO));
+        let extra = Extra::Xdp { headroom: 0 };
+        take(&mut assembler, extra.info(false).into());
+        let last = take(&mut assembler, data(60, 0));
+        let packet = Packet {
+            len: 60,
+            pieces: 1,
+            ..EMPTY
+        };
+        assert_eq!(last.end, Some(End::Packet(packet)));
+    }
+
+    #[test]
+    fn an_ethernet_header_alone_is_a_packet() {
+        let short = End::Dropped(Dropped::TooShort(13));
+        assert_eq!(take(&mut assembler(), data(13, 0)).end, Some(short));
+        let packet = Packet {
+            len: 14,
+            pieces: 1,
+            ..EMPTY
+        };
+        let end = Some(End::Packet(packet));
+        assert_eq!(take(&mut assembler(), data(14, 0)).end, end);
+    }
+}

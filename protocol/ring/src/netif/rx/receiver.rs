@@ -21,7 +21,8 @@ use xen_abi::io::netif::RxRequest;
 /// *all* requests go through [`post`](Self::post), and *all* responses through
 /// [`take`](Self::take), in their order.
 ///
-/// A request's id is its index modulo 2¹⁶, so that it is told from the earlier ones in its slot.
+/// A request's id is its index modulo 2¹⁶, so that it differs from those of earlier ones in its
+/// slot.
 #[derive(Debug)]
 pub struct Receiver<B, S> {
     /// Buffers by index, as many as a power of two says.

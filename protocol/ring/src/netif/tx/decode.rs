@@ -15,16 +15,16 @@ use core::fmt;
 use xen_abi::io::netif::{extra, rsp, tx_flag, TxRequest, TxResponse};
 use xen_abi::PAGE_SIZE;
 
-/// Most requests of a packet that is sent: netback counts its limit without the first.
+/// Limit of requests for a packet that is sent: netback counts its limit without the first.
 const MAX_REQUESTS: usize = MAX_PIECES + 1;
-/// Most requests of a packet that is rejected; more are malice to netback (`fatal_skb_slots`,
-/// again without the first).
-const MOST_REQUESTS: usize = 20 + 1;
+/// Limit of requests for a packet that is rejected. With more, netback disables the interface
+/// (`fatal_skb_slots`, which does not count the first either).
+const MAX_REJECTED_REQUESTS: usize = 20 + 1;
 
 /// What a front end asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    requests: [TxRequest; MOST_REQUESTS],
+    requests: [TxRequest; MAX_REJECTED_REQUESTS],
     count: usize,
     /// Slots that held an extra, which are answered too.
     pub extras: usize,
@@ -118,7 +118,7 @@ pub fn decode(mut slots: impl Iterator<Item = TxSlot>) -> Result<Option<Decoded>
         return Ok(None);
     };
     let mut decoded = Decoded {
-        requests: [TxRequest::default(); MOST_REQUESTS],
+        requests: [TxRequest::default(); MAX_REJECTED_REQUESTS],
         count: 1,
         extras: 0,
         what: What::Reject(Why::ShortHead),

@@ -15,8 +15,7 @@ use xen_abi::io::netif::{rsp, TxResponse};
 ///
 /// An id is checked out for each piece, the packet is put on the ring, and each response gives
 /// the `T` of its request back. As many ids as the ring has slots are always enough. Ids have
-/// eight bits of generation with the usual 256 slots, so a response of the past is told from one
-/// that is due.
+/// eight bits of generation with the usual 256 slots, by which a repeated response is recognised.
 #[derive(Debug)]
 pub struct InFlight<T, S> {
     ids: IdTable<T, S, 16>,

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Per-CPU variables (`linux/percpu-defs.h`): one value for each possible CPU, which every CPU can
+//! read.
+//!
+//! Only static ones, and only by reference to a value that may be shared: words that change are
+//! atomic. An access of the CPU's own value without interrupts disabled is not here.
+
+use core::{
+    cell::UnsafeCell,
+    ptr::{
+        addr_of,
+        with_exposed_provenance, //
+    },
+};
+
+use kernel::{
+    bindings as kernel_bindings,
+    cpu::{
+        nr_cpu_ids,
+        CpuId, //
+    },
+    cpumask::Cpumask,
+    ffi::c_int, //
+};
+
+/// The number of a CPU that may exist (`cpu_possible_mask`), and so has per-CPU memory.
+#[derive(Clone, Copy)]
+pub struct PossibleCpu(u32);
+
+impl PossibleCpu {
+    /// The CPU with this number, as a C function got it as its argument.
+    ///
+    /// # Safety
+    ///
+    /// The CPU is in `cpu_possible_mask`.
+    #[inline]
+    pub unsafe fn from_raw(cpu: c_int) -> Self {
+        Self(cpu as u32)
+    }
+
+    /// The number.
+    #[inline]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// All possible CPUs, in order. The mask is written early at boot.
+    pub fn all() -> impl Iterator<Item = Self> {
+        // SAFETY: The mask is a variable of the kernel that never changes after early boot, before
+        // objects of this kind are called.
+        let mask = unsafe { Cpumask::from_raw(addr_of!(kernel_bindings::__cpu_possible_mask)) };
+        (0..nr_cpu_ids())
+            .filter(move |cpu| CpuId::from_u32(*cpu).is_some_and(|cpu| mask.test(cpu)))
+            .map(Self)
+    }
+
+    /// How far this CPU's values are from the ones in the kernel's image.
+    #[inline]
+    fn offset(self) -> usize {
+        // SAFETY: The array has an element for each possible CPU. It is written once, at boot;
+        // before, all elements are 0, for the image's own values.
+        unsafe {
+            addr_of!(kernel_bindings::__per_cpu_offset)
+                .cast::<usize>()
+                .add(self.0 as usize)
+                .read_volatile()
+        }
+    }
+}
+
+/// A per-CPU variable. [`define_per_cpu!`](crate::define_per_cpu) makes one.
+///
+/// # Invariants
+///
+/// It is a static of section `.data..percpu`. So what is in the image is a template: each possible
+/// CPU has a copy at its offset from there, which is never freed.
+#[repr(transparent)]
+pub struct PerCpu<T>(UnsafeCell<T>);
+
+// SAFETY: Only shared references to values are given away, so a value needs to be `Sync` and no
+// more.
+unsafe impl<T: Sync> Sync for PerCpu<T> {}
+
+impl<T: Sync> PerCpu<T> {
+    /// A variable with this value at boot.
+    ///
+    /// # Safety
+    ///
+    /// The result is the initial value of a static in section `.data..percpu`.
+    pub const unsafe fn new(value: T) -> Self {
+        // INVARIANT: By the requirement of this function.
+        Self(UnsafeCell::new(value))
+    }
+
+    /// The value of a CPU. Any context.
+    #[inline]
+    pub fn of(&'static self, cpu: PossibleCpu) -> &'static T {
+        // SAFETY: By the type invariant the CPU's copy is there and is never freed. It is only
+        // referenced, by any CPU, as `T: Sync` allows; its first value is a copy of a valid one.
+        unsafe { &*of_cpu(self.0.get(), cpu) }
+    }
+}
+
+/// A CPU's copy of a variable, of which `template` is in the kernel's image.
+#[inline]
+fn of_cpu<T>(template: *const T, cpu: PossibleCpu) -> *const T {
+    let mut address = template.expose_provenance();
+    // SAFETY: No instruction. As `RELOC_HIDE` in C it keeps the compiler from concluding that the
+    // result points into the template.
+    unsafe {
+        core::arch::asm!(
+            "/* {0} */",
+            inout(reg) address,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    with_exposed_provenance(address.wrapping_add(cpu.offset()))
+}
+
+/// Reads a CPU's value of a per-CPU variable of C's.
+///
+/// # Safety
+///
+/// `variable` is the address of a variable that `DEFINE_PER_CPU` has made, and nobody writes this
+/// CPU's value at the same time.
+#[inline]
+pub unsafe fn read_c<T: Copy>(variable: *const T, cpu: PossibleCpu) -> T {
+    // SAFETY: A possible CPU has a copy, and by the requirement nobody writes it.
+    unsafe { of_cpu(variable, cpu).read() }
+}
+
+/// Defines per-CPU variables: `static NAME: T = value;`. `T` has to be [`Sync`].
+#[macro_export]
+macro_rules! define_per_cpu {
+    ($($(#[$attribute:meta])* $visible:vis static $name:ident: $type:ty = $value:expr;)*) => {$(
+        $(#[$attribute])*
+        #[link_section = ".data..percpu"]
+        $visible static $name: $crate::per_cpu::PerCpu<$type> =
+            // SAFETY: The static is in the section for it.
+            unsafe { $crate::per_cpu::PerCpu::new($value) };
+    )*};
+}

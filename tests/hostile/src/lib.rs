@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Backends of block devices and network interfaces that do whatever they can to hurt the guest, in dom0's user space.
+//!
+//! A seed makes a [plan](plan): which nodes of the xenstore are wrong, which lies are told on the rings, how the backend ends.
+//! [`script`] carries it out on one device, from its first node to its removal. The pieces are the device's [folders](folders)
+//! in the xenstore, a [ring] that need not obey its rules, a [disk](block) and an [interface](net), and
+//! [what no backend may see](secret). In the guest the [load] uses the devices meanwhile.
+//!
+//! The program itself judges what only a backend can see: whether the frontend connects to a backend that has been honest so far,
+//! whether pages show more than they should, whether the frontend closes. What the guest has become is for the scenarios to judge
+//! (`hostile.…`). It is part of the agent's binary (`agent hostile …`).
+
+#![deny(unsafe_code)]
+
+mod block;
+#[allow(unsafe_code)]
+mod device;
+mod finding;
+mod folders;
+mod load;
+mod net;
+mod plan;
+mod ring;
+mod script;
+mod secret;
+mod service;
+mod values;
+
+use std::io;
+use std::time::Duration;
+
+use block::hold::Then;
+use folders::Device;
+use plan::{Lie, Plan};
+use script::Script;
+
+/// Runs it; `args` begins with what is to be done.
+pub fn main(args: &[String]) -> io::Result<()> {
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["block", domid, number, seed] => run("vbd", domid, number, seed, None),
+        ["net", domid, number, seed] => run("vif", domid, number, seed, None),
+        ["only", "block", domid, number, seed, trust, ref lies @ ..] => {
+            run("vbd", domid, number, seed, Some(only(trust, lies)?))
+        }
+        ["only", "net", domid, number, seed, trust, ref lies @ ..] => {
+            run("vif", domid, number, seed, Some(only(trust, lies)?))
+        }
+        ["keep", domid, number] => run("vif", domid, number, "0", Some(Plan::keeping())),
+        ["hold", domid, number] => hold(domid, number, Then::Closes),
+        ["hold", domid, number, "removed"] => hold(domid, number, Then::IsRemoved),
+        ["honest", domid, number, seconds, ref words @ ..] => {
+            let device = device("vbd", domid, number)?;
+            let serves = Duration::from_secs(seconds.parse().map_err(|_| usage())?);
+            let all = block::honest::Peculiarities::read(words).ok_or_else(usage)?;
+            block::honest::run(&device, serves, &all, pace())
+        }
+        ["use", "durably", path] => load::write_durably(path),
+        ["use", "memory"] => load::watch_memory(),
+        ["use", "disks"] => load::use_disks(),
+        ["use", "interfaces"] => load::use_interfaces(),
+        _ => Err(usage()),
+    }
+}
+
+fn hold(domid: &str, number: &str, then: Then) -> io::Result<()> {
+    let device = device("vbd", domid, number)?;
+    println!("{}", block::hold::run(&device, then, pace())?);
+    Ok(())
+}
+
+fn run(
+    class: &'static str,
+    domid: &str,
+    number: &str,
+    seed: &str,
+    plan: Option<Plan>,
+) -> io::Result<()> {
+    let script = Script {
+        device: device(class, domid, number)?,
+        seed: seed.parse().map_err(|_| usage())?,
+        plan,
+        pace: pace(),
+    };
+    let report = script
+        .run()
+        .map_err(|error| io::Error::new(error.kind(), format!("seed={seed} {error}")))?;
+    println!("{report}");
+    Ok(())
+}
+
+/// The plan of a backend that is `trusted` or `untrusted` and tells no lies but these.
+fn only(trust: &str, lies: &[&str]) -> io::Result<Plan> {
+    let trusted = match trust {
+        "trusted" => true,
+        "untrusted" => false,
+        _ => return Err(usage()),
+    };
+    let lies: Option<Vec<Lie>> = lies.iter().map(|name| Lie::named(name)).collect();
+    Ok(Plan::only(trusted, lies.ok_or_else(usage)?))
+}
+
+fn device(class: &'static str, domid: &str, number: &str) -> io::Result<Device> {
+    Ok(Device {
+        domid: domid.parse().map_err(|_| usage())?,
+        class,
+        number: number.parse().map_err(|_| usage())?,
+    })
+}
+
+/// The machine's slowness, as everything that the host starts is told.
+fn pace() -> u32 {
+    let pace = std::env::var("PACE").ok();
+    pace.and_then(|pace| pace.parse().ok()).unwrap_or(1)
+}
+
+fn usage() -> io::Error {
+    io::Error::other(
+        "usage: hostile block DOMID NUMBER SEED | hostile net DOMID NUMBER SEED | \
+         hostile only block|net DOMID NUMBER SEED trusted|untrusted LIE... | \
+         hostile honest DOMID NUMBER SECONDS WORD... | hostile hold DOMID NUMBER [removed] | hostile keep DOMID NUMBER | hostile use memory | \
+         hostile use durably PATH | \
+         hostile use disks | hostile use interfaces",
+    )
+}
