@@ -398,6 +398,14 @@ impl Host {
         }
     }
 
+    /// What the processors of a machine that is alive are at, a line for each. Nothing if that cannot be had.
+    pub fn processors(&self) -> Vec<String> {
+        match self.health().check() {
+            Ok(()) => self.lock().processors().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Copies the logs that are inside dom0 to the host's folder, and what the emulator knows.
     fn collect_logs(&self) -> Result<()> {
         // First, for dom0 may not answer.

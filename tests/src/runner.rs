@@ -162,7 +162,12 @@ impl<'a> Runner<'a> {
                 let (boots, cell) = (scenario.boots, scenario.cell);
                 let result = self.get(&scenario.topology, boots).and_then(|host| {
                     host.health().take_lost();
-                    one(host, test, cell, selection, notes)
+                    let result = one(host, test, cell, selection, notes);
+                    // Of a machine that hangs nothing else tells why.
+                    if result.as_ref().is_err_and(|error| error.is::<TimedOut>()) {
+                        notes.extend(host.processors());
+                    }
+                    result
                 });
                 (result, Vec::new())
             }

@@ -61,6 +61,23 @@ impl Machine {
         Ok(())
     }
 
+    /// What each processor is at, by several looks: a line for each, for a report whose reader has no more than that.
+    pub fn processors(&mut self) -> Result<Vec<String>> {
+        let mut looks = Vec::new();
+        for _ in 0..STATES {
+            let said = self.monitor("info registers -a")?;
+            looks.push(said.lines().filter_map(place).collect::<Vec<_>>());
+            thread::sleep(Duration::from_millis(50));
+        }
+        let line = |cpu: usize| {
+            let mut at: Vec<_> = looks.iter().filter_map(|look| look.get(cpu)).collect();
+            at.dedup();
+            let at: Vec<_> = at.into_iter().map(String::as_str).collect();
+            format!("processor {cpu}: {}", at.join(", "))
+        };
+        Ok((0..self.cpus as usize).map(line).collect())
+    }
+
     /// Saves the machine, which goes on then: processors, devices and memory in the file [`snapshot::STATE`], and what has been
     /// written to the root disk in [`snapshot::ROOT`], both with `.kept` after their names.
     pub fn save(&mut self) -> Result<()> {
@@ -96,5 +113,36 @@ impl Machine {
             );
             Ok(state.contains("completed").then_some(()))
         })
+    }
+}
+
+/// Where a processor is, of the line of QEMU's registers that tells it; `None` for other lines.
+fn place(line: &str) -> Option<String> {
+    let field = |name: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        fields.find_map(|field| field.strip_prefix(name))
+    };
+    let rip = field("RIP=")?;
+    Some(match field("HLT=") {
+        Some("1") => format!("{rip} halted"),
+        _ => format!("{rip} {}", field("RFL=").unwrap_or_default()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn a_processor_is_where_its_registers_say() {
+        let line = |hlt| {
+            format!("RIP=ffffffff81234567 RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT={hlt}")
+        };
+        assert_eq!(place(&line(1)).as_deref(), Some("ffffffff81234567 halted"));
+        assert_eq!(
+            place(&line(0)).as_deref(),
+            Some("ffffffff81234567 00000246")
+        );
+        assert_eq!(place("RAX=0000000000000000 RBX=0000000000000000"), None);
     }
 }

@@ -26,6 +26,14 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .on_each(MSI),
     Scenario::new("hypervisor.disks_keep_data{on_xen}", disks_keep_data).on_each(MSI),
+    Scenario::new(
+        "hypervisor.msix_vectors_come_and_go{on_xen}",
+        msix_vectors_come_and_go,
+    )
+    .on_each(&[
+        Cell::on(Topology::PARAVANE_REAL).full(),
+        Cell::on(Topology::PARAVANE_REAL.on_xen()).full(),
+    ]),
     Scenario::new("hypervisor.networks_keep_data{on_xen}", networks_keep_data).on_each(MSI),
     Scenario::new(
         "hypervisor.disks_keep_data_by_intx{on_xen}",
@@ -66,6 +74,20 @@ fn disks_keep_data(ctx: &mut Ctx<'_>) -> Result<()> {
             disk.module,
             found.count
         );
+    }
+    Ok(())
+}
+
+/// A driver that is loaded again sets up its vectors anew: first one, then one for each processor.
+fn msix_vectors_come_and_go(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let [_, nvme, ..] = DISKS;
+    for _ in 0..ctx.rounds(5, 100) {
+        let node = nvme.start(dom0)?;
+        dom0.sh(&format!(
+            "dd if={node} of=/dev/null bs=64k count=16 iflag=direct status=none && modprobe -r {}",
+            nvme.module
+        ))?;
     }
     Ok(())
 }
