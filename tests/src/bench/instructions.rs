@@ -155,10 +155,20 @@ fn count<S: Subject>(
             })?;
             for (cell, units, (executed, profiled)) in counted {
                 if let Some((interval, layout, symbols)) = profiled {
-                    let text = profile::folded(&interval, &layout, &symbols, units);
                     let who = S::name(setup.driver).replace(' ', "-");
-                    let name = format!("{}-{cell}-{who}.folded", mode.name()).replace(':', "-");
-                    report::write(&text, &host.dir().join(name))?;
+                    let name = format!("{}-{cell}-{who}", mode.name()).replace(':', "-");
+                    for (ending, text) in [
+                        (
+                            "folded",
+                            profile::folded(&interval, &layout, &symbols, units),
+                        ),
+                        (
+                            "blocks",
+                            profile::blocks(&interval, &layout, &symbols, units),
+                        ),
+                    ] {
+                        report::write(&text, &host.dir().join(format!("{name}.{ending}")))?;
+                    }
                 }
                 let line = lines.iter_mut().find(|line| line.cell == cell);
                 let line = line.context("an unknown cell")?;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The functions in which instructions were executed, as folded stacks: a line `owner;function count` for each, which
-//! tools for flame graphs read.
+//! tools for flame graphs read; and the driver's blocks of instructions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use counter::record::Interval;
 use counter::table::Event;
 
-use super::owner::{Layout, owners};
+use super::owner::{Layout, Owner, owners};
 use crate::Place;
 
 /// A kernel's functions by their addresses.
@@ -52,8 +52,14 @@ impl Symbols {
 
     /// The function that an address belongs to.
     fn at(&self, address: u64) -> Option<&str> {
+        Some(self.place(address)?.0)
+    }
+
+    /// The function that an address belongs to, and how far behind its beginning the address is.
+    fn place(&self, address: u64) -> Option<(&str, u64)> {
         let after = self.0.partition_point(|(start, _)| *start <= address);
-        Some(self.0.get(after.checked_sub(1)?)?.1.as_str())
+        let (start, name) = self.0.get(after.checked_sub(1)?)?;
+        Some((name, address - start))
     }
 }
 
@@ -84,6 +90,26 @@ pub fn folded(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u6
     text
 }
 
+/// What was executed in each block of the driver, for a unit of the interval's `units`: a line `function+0xoffset count`,
+/// in the order of addresses, to be held against a listing of the module (`objdump -d`).
+pub fn blocks(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u64) -> String {
+    let mut blocks: BTreeMap<u64, u64> = BTreeMap::new();
+    for (counted, owner) in owners(interval, layout) {
+        let block = counted.seen.block;
+        if block.event == Event::Instruction && owner == Owner::Driver {
+            *blocks.entry(block.address).or_default() += counted.count;
+        }
+    }
+    let mut text = String::new();
+    for (address, count) in blocks {
+        let (name, offset) = symbols.place(address).unwrap_or(("unknown", address));
+        let each = count as f64 / units.max(1) as f64;
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}+{offset:#x} {each:.2}");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +124,7 @@ mod tests {
         let symbols = Symbols::parse(TEXT).unwrap();
         assert_eq!(symbols.at(0xffff_ffff_8100_003f), Some("first"));
         assert_eq!(symbols.at(0xffff_ffff_8100_0060), Some("second"));
+        assert_eq!(symbols.place(0xffff_ffff_8100_0060), Some(("second", 0x20)));
         assert_eq!(symbols.at(0xffff_ffff_c000_1000), Some("third"));
         assert_eq!(symbols.at(0xffff_ffff_8000_0000), None);
         assert!(Symbols::parse("nothing\n").is_err());
