@@ -29,6 +29,12 @@ unsigned long xen_rs_page_to_gfn(struct page *page)
 }
 EXPORT_SYMBOL_GPL(xen_rs_page_to_gfn);
 
+unsigned long xen_rs_virt_to_gfn(const void *virt)
+{
+	return xen_page_to_gfn(virt_to_page(virt));
+}
+EXPORT_SYMBOL_GPL(xen_rs_virt_to_gfn);
+
 void *xen_rs_page_address(struct page *page)
 {
 	return page_address(page);

@@ -15,6 +15,8 @@
 /* xen/page.h: the number of a page's frame for other domains (PV: of the machine frame). */
 unsigned long xen_rs_page_to_gfn(struct page *page);
 
+/* The same of a page by its kernel address, which is one of the direct mapping. */
+unsigned long xen_rs_virt_to_gfn(const void *virt);
 /* linux/mm.h: kernel address of a page that is not in high memory. */
 void *xen_rs_page_address(struct page *page);
 /* linux/vmalloc.h: maps pages to consecutive kernel addresses. */

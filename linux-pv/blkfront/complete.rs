@@ -3,7 +3,8 @@
 //! Responses end requests.
 //!
 //! The event's interrupt takes all responses off the ring under its lock, ends the backend's
-//! access to their pages, and [finishes](crate::finish) the requests afterwards, without the lock.
+//! access to their pages, and completes the requests afterwards, without the lock: most of them as
+//! a batch, the others [one by one](crate::finish).
 //! Whatever is wrong with a response puts the disk into its error state.
 
 use kernel::{
@@ -12,6 +13,8 @@ use kernel::{
 };
 use kernel_ext::block::{
     BlkStatus,
+    CompletionBatch,
+    OwnedRequest,
     RequestList, //
 };
 use xen::{
@@ -29,14 +32,21 @@ use xen_ring::blkif::operation::{
 
 use crate::{
     connection::Connection,
-    copy::copy_back,
+    copy::{
+        copy_back,
+        copy_page_back,
+        MAX_COPIED_AT_ONCE, //
+    },
     finish::{
         finish,
         unsuccessful, //
     },
     queue::Blk,
     stats::Stats,
-    stock::StillMapped,
+    stock::{
+        StillMapped,
+        Stock, //
+    },
     vbd::{
         Link,
         Ring,
@@ -67,7 +77,7 @@ impl Handler for OnEvent {
                 eoi
             }
         };
-        finish(collected.done);
+        finish(&mut collected.done, &mut collected.batch);
         eoi
     }
 }
@@ -76,17 +86,19 @@ impl Handler for OnEvent {
 #[derive(Default)]
 struct Collected {
     responses: u64,
-    /// With their status noted.
+    /// Carried out in full: nothing is left to do with them.
+    batch: CompletionBatch<Blk>,
+    /// The others, with their status noted.
     done: RequestList<Blk>,
-    /// Data that was read still is to be copied.
+    /// Data that was read still is to be copied, and there is much of it.
     to_copy: RequestList<Blk>,
 }
 
 impl OnEvent {
     /// Takes the responses off the ring.
     ///
-    /// Data is copied without the lock, so that requests can be submitted meanwhile. The pages that
-    /// it was in go back under the lock, after which the requests are done.
+    /// Much data is copied without the lock, so that requests can be submitted meanwhile. The pages
+    /// that it was in go back under the lock, after which the requests are done.
     fn collect(&self, collected: &mut Collected) -> Result<(), Corrupt> {
         let Some(ring) = self.vbd.rings().get(self.index) else {
             return Ok(());
@@ -167,29 +179,60 @@ fn collect(
                 }
             };
             let outcome = Outcome::of(&response, operation);
-            let is_done = outcome == Ok(Outcome::Done);
-            if is_done && operation == Operation::Read && !rq.data().copies.is_empty() {
-                let bytes = rq.data().part.unwrap_or(rq.bytes());
-                stats.copied_bytes = stats.copied_bytes.wrapping_add(bytes.into());
-                rq.set_status(BlkStatus::OK);
-                collected.to_copy.push(rq);
+            if outcome != Ok(Outcome::Done) {
+                not_carried_out(vbd, stats, stock, rq, outcome, &mut collected.done)?;
                 continue;
             }
-            rq.set_status(match outcome {
-                Ok(Outcome::Done) => BlkStatus::OK,
-                Ok(outcome) => unsuccessful(vbd, stats, &rq, outcome),
-                Err(_) => BlkStatus::IOERR,
-            });
-            let result = stock.take_back(rq.data_mut());
-            if result.is_err() {
-                rq.set_status(BlkStatus::IOERR);
+            let pages = rq.data().copies.len();
+            if operation == Operation::Read && pages > 0 {
+                let bytes = rq.data().part.unwrap_or(rq.bytes());
+                stats.copied_bytes = stats.copied_bytes.wrapping_add(bytes.into());
+                if pages > MAX_COPIED_AT_ONCE {
+                    rq.set_status(BlkStatus::OK);
+                    collected.to_copy.push(rq);
+                    continue;
+                }
+                copy_page_back(&rq, rq.data());
             }
-            collected.done.push(rq);
-            outcome?;
-            result.map_err(|StillMapped| STILL_MAPPED)?;
+            if stock.take_back(rq.data_mut()).is_err() {
+                rq.set_status(BlkStatus::IOERR);
+                collected.done.push(rq);
+                return Err(STILL_MAPPED);
+            }
+            rq.set_status(BlkStatus::OK);
+            let left = match rq.data().part {
+                None => collected.batch.try_add(rq),
+                Some(_) => Err(rq),
+            };
+            if let Err(rq) = left {
+                collected.done.push(rq);
+            }
         }
         if !ring.final_check_for_responses()? {
             return Ok(());
         }
     }
+}
+
+/// Notes the status of a request that was not carried out, or whose response makes no sense.
+#[cold]
+fn not_carried_out(
+    vbd: &Vbd,
+    stats: &mut Stats,
+    stock: &mut Stock,
+    mut rq: OwnedRequest<Blk>,
+    outcome: Result<Outcome, Corrupt>,
+    done: &mut RequestList<Blk>,
+) -> Result<(), Corrupt> {
+    rq.set_status(match outcome {
+        Ok(outcome) => unsuccessful(vbd, stats, &rq, outcome),
+        Err(_) => BlkStatus::IOERR,
+    });
+    let result = stock.take_back(rq.data_mut());
+    if result.is_err() {
+        rq.set_status(BlkStatus::IOERR);
+    }
+    done.push(rq);
+    outcome?;
+    result.map_err(|StillMapped| STILL_MAPPED)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copying the data of requests to and from their granted pages, without the ring's lock.
+//! Copying the data of requests to and from their granted pages, without the ring's lock if there
+//! is more than [`MAX_COPIED_AT_ONCE`] of it.
 
 use kernel_ext::block::{
     BlkStatus,
@@ -17,6 +18,10 @@ use crate::{
         RequestData, //
     },
 };
+
+/// Most segments of a request that are copied under the ring's lock: for so few, leaving the lock
+/// and taking it again costs more than the copy.
+pub(crate) const MAX_COPIED_AT_ONCE: usize = 1;
 
 /// A request whose data is to be copied to the granted pages that it has, and which is then to be
 /// sent.
@@ -50,6 +55,15 @@ impl ToCopy {
 pub(crate) fn copy_back(rq: &Request<Blk>, data: &RequestData) {
     let bytes = data.part.unwrap_or(rq.bytes());
     for (segment, copy) in rq.segments_within(bytes).zip(data.copies.iter()) {
+        copy.page().copy_to_segment(&segment);
+    }
+}
+
+/// As [`copy_back`], for a request with one page.
+#[inline]
+pub(crate) fn copy_page_back(rq: &Request<Blk>, data: &RequestData) {
+    let bytes = data.part.unwrap_or(rq.bytes());
+    if let (Some(segment), Some(copy)) = (rq.segments_within(bytes).next(), data.copies.first()) {
         copy.page().copy_to_segment(&segment);
     }
 }

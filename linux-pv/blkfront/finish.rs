@@ -71,11 +71,10 @@ pub(crate) fn unsuccessful(
     }
 }
 
-/// Completes requests whose status is noted, or submits those once more that are not complete yet.
-/// To be called without a ring's lock, in any context.
+/// Completes requests whose status is noted, when the batch is dropped at the latest, or submits
+/// those once more that are not complete yet. To be called without a ring's lock, in any context.
 #[inline]
-pub(crate) fn finish(mut done: RequestList<Blk>) {
-    let mut batch = CompletionBatch::new();
+pub(crate) fn finish(done: &mut RequestList<Blk>, batch: &mut CompletionBatch<Blk>) {
     while let Some(rq) = done.pop() {
         if rq.data().part.is_none() && rq.status() != AGAIN {
             batch.complete_here(rq);

@@ -8,9 +8,9 @@
 //! | [`Persistent`](DataMode::Persistent) | the backend keeps grants mapped | a copy |
 //! | [`Bounce`](DataMode::Bounce) | the backend is not trusted | a copy, grant, revocation |
 //!
-//! Pages are copied to and from without the ring's lock, but for a write of a single page. Only the
-//! bytes of the request change: a bounce page keeps what was in it before, but that was this disk's
-//! data already.
+//! Pages are copied to and from without the ring's lock, but for requests of a single page. Only
+//! the bytes of the request change: a bounce page keeps what was in it before, but that was this
+//! disk's data already.
 
 use kernel::{
     alloc::flags::{

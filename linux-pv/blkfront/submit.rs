@@ -8,6 +8,10 @@
 //! queue, but after a migration there may be requests that were built for another backend, and
 //! barriers take fewer segments than writes.
 
+mod rare;
+
+use core::slice;
+
 use kernel::prelude::*;
 use kernel_ext::block::{
     BlkStatus,
@@ -22,20 +26,19 @@ use xen::{
     block::LentRequest,
     grant::Access, //
 };
-use xen_abi::{
-    io::blkif::{
-        MAX_INDIRECT_PAGES_PER_REQUEST,
-        MAX_SEGMENTS_PER_REQUEST,
-        SEGMENTS_PER_INDIRECT_PAGE, //
-    },
-    PAGE_SIZE, //
+use xen_abi::io::blkif::{
+    Segment,
+    MAX_INDIRECT_PAGES_PER_REQUEST,
+    MAX_SEGMENTS_PER_REQUEST,
+    SEGMENTS_PER_INDIRECT_PAGE, //
 };
 use xen_ring::blkif::{
     operation::Operation,
     request,
     segment::{
         indirect_pages,
-        needs_indirect, //
+        needs_indirect,
+        segment, //
     },
 };
 use zerocopy::IntoBytes;
@@ -59,10 +62,6 @@ use crate::{
     },
     vbd::Vbd, //
 };
-
-/// Most segments of a write that are copied under the ring's lock: for so few, leaving the lock and
-/// taking it again costs more than the copy.
-const MAX_COPIED_AT_ONCE: usize = 1;
 
 /// The submission of a request on a connection, under the ring's lock. Requests that were put on
 /// the ring have to be [published](Connection::publish).
@@ -93,30 +92,6 @@ impl Submission<'_> {
         self.transfer(rq, operation)
     }
 
-    /// Operations that move no data.
-    #[cold]
-    fn submit_rare(&mut self, rq: IdleRequest<'_, Blk>) -> QueueResult<Blk> {
-        let capabilities = &self.vbd.capabilities;
-        match rq.op() {
-            Op::Flush => {
-                self.stats.flushes += 1;
-                let operation = if capabilities.barrier() {
-                    Operation::Barrier
-                } else {
-                    Operation::Flush
-                };
-                let mut rq = rq.start();
-                rq.data_mut().part = None;
-                self.connection.segments.clear();
-                self.send_rare(LentRequest::without_loans(rq), 0, operation)
-            }
-            Op::Discard if capabilities.discard() => self.send_discard(rq, false),
-            Op::SecureErase if capabilities.secure_erase() => self.send_discard(rq, true),
-            Op::WriteZeroes => self.write_zeroes(rq),
-            _ => Err(rq.refuse(BlkStatus::NOTSUPP)),
-        }
-    }
-
     /// A read or write.
     #[inline]
     fn transfer(
@@ -143,6 +118,33 @@ impl Submission<'_> {
         if part.is_some() {
             self.count_part();
         }
+        if expected == 1 && self.connection.stock.mode != DataMode::Direct {
+            match self.take_page(&mut rq, bytes, operation) {
+                Ok(Some(only)) => {
+                    add(&mut self.stats.segments, 1);
+                    let lent = LentRequest::without_loans(rq);
+                    let sent = self.send_direct(lent, sector, operation, Some(&only));
+                    return sent.map(|()| None);
+                }
+                // It has more segments than the block layer has counted.
+                Ok(None) => {}
+                Err(why) => return Err(self.refuse(rq, why)),
+            }
+        }
+        self.transfer_segments(rq, (bytes, expected), sector, operation)
+    }
+
+    /// A read or write, which has been started, of `bytes` bytes in about `expected` segments.
+    ///
+    /// Not inline, for most requests are of one page, and need few registers without this.
+    #[inline(never)]
+    fn transfer_segments(
+        &mut self,
+        mut rq: OwnedRequest<Blk>,
+        (bytes, expected): (u32, usize),
+        sector: u64,
+        operation: Operation,
+    ) -> Result<Option<ToCopy>, Refused<Blk>> {
         let lent = if self.connection.stock.mode == DataMode::Direct {
             match self.lend(rq, bytes, expected, operation) {
                 Ok(lent) => lent,
@@ -150,14 +152,10 @@ impl Submission<'_> {
                 Err(None) => return Ok(None),
             }
         } else {
-            let is_read = operation == Operation::Read;
-            let copy_now = !is_read && expected <= MAX_COPIED_AT_ONCE;
-            if let Err(why) = self.take_pages(&mut rq, bytes, expected, copy_now) {
+            if let Err(why) = self.take_pages(&mut rq, bytes, expected) {
                 return Err(self.refuse(rq, why));
             }
-            if copy_now {
-                add(&mut self.stats.copied_bytes, bytes as usize);
-            } else if !is_read {
+            if operation != Operation::Read {
                 return Ok(Some(ToCopy {
                     rq,
                     bytes,
@@ -175,16 +173,46 @@ impl Submission<'_> {
         self.stats.partial += 1;
     }
 
+    /// Takes a granted page for the first `bytes` bytes of a request's data, and copies what is to
+    /// be written to it; or returns nothing if that is not a single segment.
+    #[inline]
+    fn take_page(
+        &mut self,
+        rq: &mut OwnedRequest<Blk>,
+        bytes: u32,
+        operation: Operation,
+    ) -> Result<Option<Segment>, Unsendable> {
+        let stock = &mut self.connection.stock;
+        let (request, data) = rq.split_mut();
+        let only = request.segments_within(bytes).next();
+        let Some(only) = only.filter(|only| only.len() == bytes) else {
+            return Ok(None);
+        };
+        if stock.mode == DataMode::Bounce {
+            stock.need_refs(1)?;
+            add(&mut self.stats.grants, 1);
+        }
+        let page = stock.copy_page()?;
+        let number = page.number();
+        if operation != Operation::Read {
+            page.page().copy_from_segment(&only);
+            add(&mut self.stats.copied_bytes, bytes as usize);
+        }
+        data.copies
+            .push_within_capacity(page)
+            .map_err(|_| Malformed)?;
+        let only = segment(number, only.offset() as usize, bytes as usize);
+        only.map(Some).ok_or(Malformed.into())
+    }
+
     /// Takes granted pages for the first `bytes` bytes of a request's data, which has up to
-    /// `expected` segments, and makes them the segments of the connection. Copies the data to the
-    /// pages if `copy` is set.
+    /// `expected` segments, and makes them the segments of the connection.
     #[inline]
     fn take_pages(
         &mut self,
         rq: &mut OwnedRequest<Blk>,
         bytes: u32,
         expected: usize,
-        copy: bool,
     ) -> Result<(), Unsendable> {
         let Connection {
             stock, segments, ..
@@ -198,9 +226,6 @@ impl Submission<'_> {
         for s in request.segments_within(bytes) {
             let page = stock.copy_page()?;
             let number = page.number();
-            if copy {
-                page.page().copy_from_segment(&s);
-            }
             // There is room for as many as a request on the ring has segments.
             data.copies
                 .push_within_capacity(page)
@@ -315,59 +340,6 @@ impl Submission<'_> {
         unlent.map_err(|lent| self.vbd.retired.push(lent)).ok()
     }
 
-    /// A write of zeroes. The protocol has no operation for it, but nothing says that the segments
-    /// of a write must differ: all of them name one granted page of zeroes. It costs the guest
-    /// neither memory nor copies.
-    ///
-    /// With persistent grants this would make the backend map a grant that it has mapped already,
-    /// which Linux's does, but with a complaint for each. There, pages from the pool are zeroed.
-    fn write_zeroes(&mut self, rq: IdleRequest<'_, Blk>) -> QueueResult<Blk> {
-        let sector = rq.sector();
-        let max_bytes = self.connection.limits.max_segments * PAGE_SIZE as u32;
-        let bytes = rq.bytes().min(max_bytes);
-        let part = (bytes < rq.bytes()).then_some(bytes);
-        let mut rq = rq.start();
-        rq.data_mut().part = part;
-        self.stats.write_zeroes += 1;
-        self.connection.segments.clear();
-        match self.grant_zeroes(&mut rq, bytes) {
-            Ok(()) => self.send_rare(LentRequest::without_loans(rq), sector, Operation::Write),
-            Err(why) => Err(self.refuse(rq, why)),
-        }
-    }
-
-    fn grant_zeroes(&mut self, rq: &mut OwnedRequest<Blk>, bytes: u32) -> Result<(), Unsendable> {
-        let Connection {
-            stock, segments, ..
-        } = &mut *self.connection;
-        let mut left = bytes;
-        while left > 0 {
-            let len = left.min(PAGE_SIZE as u32);
-            if stock.mode == DataMode::Persistent {
-                let grant = stock.copy_page()?;
-                grant.page().zero();
-                push(segments, grant.number(), 0, len)?;
-                let kept = rq.data_mut().copies.push_within_capacity(grant);
-                kept.map_err(|_| Malformed)?;
-            } else {
-                push(segments, stock.zeroes()?.number(), 0, len)?;
-            }
-            left -= len;
-        }
-        Ok(())
-    }
-
-    /// As [`send`](Self::send), for requests that are not in a hurry.
-    #[cold]
-    fn send_rare(
-        &mut self,
-        request: LentRequest<Blk>,
-        sector: u64,
-        operation: Operation,
-    ) -> QueueResult<Blk> {
-        self.send(request, sector, operation)
-    }
-
     /// Sends a request with the segments of the connection.
     #[inline(always)]
     fn send(
@@ -381,16 +353,18 @@ impl Submission<'_> {
         if needs_indirect(count) {
             self.send_indirect(request, sector, operation)
         } else {
-            self.send_direct(request, sector, operation)
+            self.send_direct(request, sector, operation, None)
         }
     }
 
+    /// Sends a request with the segments of the connection, or with the `only` one.
     #[inline(always)]
     fn send_direct(
         &mut self,
         mut rq: LentRequest<Blk>,
         sector: u64,
         operation: Operation,
+        only: Option<&Segment>,
     ) -> QueueResult<Blk> {
         rq.data_mut().operation = operation;
         let Connection {
@@ -399,6 +373,7 @@ impl Submission<'_> {
             segments,
             ..
         } = &mut *self.connection;
+        let segments = only.map_or(segments.as_slice(), slice::from_ref);
         let id = match in_flight.insert(rq) {
             Ok(id) => id,
             Err(rq) => return self.unsent(rq),
@@ -446,24 +421,6 @@ impl Submission<'_> {
         let pages = numbers.get(..indirect_pages(count)).unwrap_or(&[]);
         let request = request::indirect(operation, id, self.vbd.handle, sector, count, pages);
         let sent = request.is_ok_and(|request| ring.push(&request).is_ok());
-        self.sent(id, sent)
-    }
-
-    fn send_discard(&mut self, rq: IdleRequest<'_, Blk>, secure: bool) -> QueueResult<Blk> {
-        let (sector, sectors) = (rq.sector(), rq.sectors().into());
-        let mut rq = rq.start();
-        rq.data_mut().operation = Operation::Discard { secure };
-        rq.data_mut().part = None;
-        self.stats.discards += 1;
-        let Connection {
-            ring, in_flight, ..
-        } = &mut *self.connection;
-        let id = match in_flight.insert(LentRequest::without_loans(rq)) {
-            Ok(id) => id,
-            Err(rq) => return self.unsent(rq),
-        };
-        let request = request::discard(id, self.vbd.handle, sector, sectors, secure);
-        let sent = ring.push(&request).is_ok();
         self.sent(id, sent)
     }
 

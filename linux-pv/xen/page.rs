@@ -49,18 +49,29 @@ impl Gfn {
         // SAFETY: By the requirement of this function; the shim only computes.
         Self(unsafe { bindings::xen_rs_page_to_gfn(page) })
     }
+
+    /// The frame of the page at an address.
+    ///
+    /// # Safety
+    ///
+    /// `at` is an address in the kernel's direct mapping.
+    #[inline]
+    pub(crate) unsafe fn at(at: *const u8) -> Self {
+        // SAFETY: By the requirement of this function; the shim only computes.
+        Self(unsafe { bindings::xen_rs_virt_to_gfn(at.cast()) })
+    }
 }
 
 /// One zeroed page that holds nothing but what is copied into it.
 ///
 /// # Invariants
 ///
-/// - `page` is an order-0 page from the page allocator with one reference, which this owns.
-/// - `virt` is its kernel address, valid for reads and writes of [`PAGE_SIZE`] bytes while this
-///   lives.
+/// - `virt` is the kernel address, in the direct mapping, of an order-0 page from the page allocator
+///   with one reference, which this owns. It is valid for reads and writes of [`PAGE_SIZE`] bytes
+///   while this lives.
 /// - No reference into the page exists, ever.
+#[repr(transparent)]
 pub struct GrantablePage {
-    page: NonNull<kernel::bindings::page>,
     virt: NonNull<u8>,
 }
 
@@ -80,18 +91,18 @@ impl GrantablePage {
         // SAFETY: The page is valid.
         let virt = unsafe { bindings::xen_rs_page_address(page.as_ptr()) };
         let virt = NonNull::new(virt.cast()).ok_or(AllocError)?;
-        let page = NonNull::new(mem::ManuallyDrop::new(page).as_ptr()).ok_or(AllocError)?;
+        mem::forget(page);
         debug::PAGES.add(1);
-        // INVARIANT: `page` was just allocated, is not in high memory, and only used here yet;
+        // INVARIANT: The page was just allocated, is not in high memory, and only used here yet;
         // `virt` is its address.
-        Ok(Self { page, virt })
+        Ok(Self { virt })
     }
 
     /// The page's frame number.
     #[inline]
     pub fn gfn(&self) -> Gfn {
-        // SAFETY: By the type invariant `page` is valid and from the page allocator.
-        unsafe { Gfn::of(self.page.as_ptr()) }
+        // SAFETY: By the type invariant the address is in the direct mapping.
+        unsafe { Gfn::at(self.virt.as_ptr()) }
     }
 
     /// Copies bytes into the page, starting at byte `offset`.
@@ -156,9 +167,11 @@ impl GrantablePage {
         self.virt
     }
 
+    /// The page's `struct page`.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut kernel::bindings::page {
-        self.page.as_ptr()
+        // SAFETY: By the type invariant the address is in the direct mapping; the shim only computes.
+        unsafe { bindings::xen_rs_virt_to_page(self.virt.as_ptr().cast()) }
     }
 }
 
@@ -166,7 +179,7 @@ impl Drop for GrantablePage {
     fn drop(&mut self) {
         debug::PAGES.sub(1);
         // SAFETY: By the type invariant this is the only owner of an order-0 page.
-        unsafe { kernel::bindings::__free_pages(self.page.as_ptr(), 0) };
+        unsafe { kernel::bindings::__free_pages(self.as_ptr(), 0) };
     }
 }
 

@@ -146,7 +146,8 @@ impl<T: Operations> Drop for RequestList<T> {
 ///
 /// # Invariants
 ///
-/// The batch owns the requests in `inner`, which may all be ended by `blk_mq_end_request_batch`.
+/// The batch owns the requests in `inner`, which may all be ended by `blk_mq_end_request_batch`: its
+/// function from the start.
 #[repr(transparent)]
 pub struct CompletionBatch<T: Operations> {
     inner: k::io_comp_batch,
@@ -158,9 +159,24 @@ impl<T: Operations> CompletionBatch<T> {
     #[inline]
     pub fn new() -> Self {
         Self {
-            inner: pin_init::zeroed(),
+            inner: k::io_comp_batch {
+                complete: Some(k::blk_mq_end_request_batch),
+                ..pin_init::zeroed()
+            },
             _owned: PhantomData,
         }
+    }
+
+    /// Takes a request that succeeded, to be completed when the batch is dropped. Returns one that
+    /// has to be completed apart, as by [`Self::complete_here`]. As nothing is completed yet, a
+    /// lock may be held.
+    #[inline]
+    pub fn try_add(&mut self, rq: OwnedRequest<T>) -> Result<(), OwnedRequest<T>> {
+        if T::HAS_COMPLETE || Self::is_for_submitter(&rq) || !Self::accepts(&rq) {
+            return Err(rq);
+        }
+        self.push(rq);
+        Ok(())
     }
 
     /// Completes a request as [`OwnedRequest::complete`], at the latest when the batch is dropped.
@@ -190,9 +206,7 @@ impl<T: Operations> CompletionBatch<T> {
     /// request.
     #[inline]
     pub fn complete_here(&mut self, rq: OwnedRequest<T>) {
-        // SAFETY: The request is live and owned, and so its queue is live.
-        let flags = unsafe { (&raw const (*(*rq.as_raw()).q).queue_flags).read_volatile() };
-        if flags & (1 << k::QUEUE_FLAG_SAME_FORCE) != 0 {
+        if Self::is_for_submitter(&rq) {
             self.complete_noted(rq);
         } else {
             let status = rq.status();
@@ -202,11 +216,20 @@ impl<T: Operations> CompletionBatch<T> {
 
     #[inline]
     fn add(&mut self, rq: OwnedRequest<T>, status: BlkStatus) {
-        if T::HAS_COMPLETE || !status.is_ok() || !self.accepts(&rq) {
+        if T::HAS_COMPLETE || !status.is_ok() || !Self::accepts(&rq) {
             T::complete(rq, status);
-            return;
+        } else {
+            self.push(rq);
         }
+    }
+
+    /// Appends a request that is [accepted](Self::accepts).
+    #[inline]
+    fn push(&mut self, rq: OwnedRequest<T>) {
         let rq = rq.into_raw().as_ptr();
+        // SAFETY: The request is live and owned.
+        let flags = unsafe { (*rq).rq_flags };
+        self.inner.need_ts |= flags & b::XEN_RS_RQF_NEED_TIME_STAMP != 0;
         let list = &mut self.inner.req_list;
         // SAFETY: The request is live and owned; its owner may use this link.
         unsafe { (*rq).__bindgen_anon_1.rq_next = ptr::null_mut() };
@@ -219,24 +242,21 @@ impl<T: Operations> CompletionBatch<T> {
         list.tail = rq;
     }
 
+    /// Whether the CPU that submitted the request has to complete it: `rq_affinity` is 2.
+    #[inline]
+    fn is_for_submitter(rq: &OwnedRequest<T>) -> bool {
+        // SAFETY: The request is live and owned, and so its queue is live.
+        let flags = unsafe { (&raw const (*(*rq.as_raw()).q).queue_flags).read_volatile() };
+        flags & (1 << k::QUEUE_FLAG_SAME_FORCE) != 0
+    }
+
     /// Whether the request can be ended as part of the batch (blk_mq_add_to_batch()).
     #[inline]
-    fn accepts(&mut self, rq: &OwnedRequest<T>) -> bool {
+    fn accepts(rq: &OwnedRequest<T>) -> bool {
         let rq = rq.as_raw();
         // SAFETY: The request is live and owned.
         let (flags, end_io) = unsafe { ((*rq).rq_flags, (*rq).end_io) };
-        if flags & b::XEN_RS_RQF_SCHED_TAGS != 0 || end_io.is_some() {
-            return false;
-        }
-        let end: unsafe extern "C" fn(*mut k::io_comp_batch) = k::blk_mq_end_request_batch;
-        match self.inner.complete {
-            None => self.inner.complete = Some(end),
-            // The batch may already have requests with another function.
-            Some(other) if other as usize != end as usize => return false,
-            Some(_) => {}
-        }
-        self.inner.need_ts |= flags & b::XEN_RS_RQF_NEED_TIME_STAMP != 0;
-        true
+        flags & b::XEN_RS_RQF_SCHED_TAGS == 0 && end_io.is_none()
     }
 }
 

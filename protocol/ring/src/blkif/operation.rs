@@ -5,23 +5,25 @@
 use crate::Corrupt;
 use xen_abi::io::blkif::{op, rsp, Response};
 
-/// What a request asks the back end to do.
+/// What a request asks the back end to do. In memory it is its number, which costs less to get at
+/// than a number of the compiler's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Operation {
     /// Reads into the segments.
-    Read,
+    Read = op::READ,
     /// Writes the segments.
-    Write,
+    Write = op::WRITE,
     /// Writes the segments, if any, after all earlier writes and before all later ones, and to
     /// stable storage (`feature-barrier`).
-    Barrier,
+    Barrier = op::WRITE_BARRIER,
     /// Makes completed writes stable (`feature-flush-cache`).
-    Flush,
+    Flush = op::FLUSH_DISKCACHE,
     /// Tells that the data are no longer needed (`feature-discard`).
     Discard {
         /// No copy of them may remain (`discard-secure`).
         secure: bool,
-    },
+    } = op::DISCARD,
 }
 
 impl Operation {
