@@ -114,11 +114,12 @@ unsigned int xen_rs_skb_nr_frags(const struct sk_buff *skb)
 }
 EXPORT_SYMBOL_GPL(xen_rs_skb_nr_frags);
 
-void xen_rs_skb_set_csum(struct sk_buff *skb, u8 ip_summed)
+void xen_rs_skb_put_page(struct sk_buff *skb, const struct page *page, size_t offset,
+			 unsigned int len)
 {
-	skb->ip_summed = ip_summed;
+	memcpy(skb_put(skb, len), page_address(page) + offset, len);
 }
-EXPORT_SYMBOL_GPL(xen_rs_skb_set_csum);
+EXPORT_SYMBOL_GPL(xen_rs_skb_put_page);
 
 void xen_rs_skb_set_gso(struct sk_buff *skb, u16 size, unsigned int type)
 {
@@ -134,24 +135,17 @@ void xen_rs_skb_set_hash(struct sk_buff *skb, u32 hash, bool l4)
 }
 EXPORT_SYMBOL_GPL(xen_rs_skb_set_hash);
 
-bool xen_rs_skb_may_pull(struct sk_buff *skb, unsigned int len)
+bool xen_rs_skb_describe(struct sk_buff *skb, struct net_device *dev, u8 ip_summed, u16 queue)
 {
-	return pskb_may_pull(skb, len);
-}
-EXPORT_SYMBOL_GPL(xen_rs_skb_may_pull);
-
-void xen_rs_skb_eth_type(struct sk_buff *skb, struct net_device *dev)
-{
+	if (!pskb_may_pull(skb, ETH_HLEN))
+		return false;
+	skb->ip_summed = ip_summed;
 	skb->protocol = eth_type_trans(skb, dev);
 	skb_reset_network_header(skb);
-}
-EXPORT_SYMBOL_GPL(xen_rs_skb_eth_type);
-
-void xen_rs_skb_record_rx_queue(struct sk_buff *skb, u16 queue)
-{
 	skb_record_rx_queue(skb, queue);
+	return true;
 }
-EXPORT_SYMBOL_GPL(xen_rs_skb_record_rx_queue);
+EXPORT_SYMBOL_GPL(xen_rs_skb_describe);
 
 struct page_pool *xen_rs_page_pool_create(unsigned int pages, int node, struct device *dev)
 {

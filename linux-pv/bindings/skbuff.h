@@ -47,12 +47,13 @@ void xen_rs_skb_add_page(struct sk_buff *skb, struct page *page, unsigned int of
 			 unsigned int len, unsigned int truesize);
 void xen_rs_skb_mark_for_recycle(struct sk_buff *skb);
 unsigned int xen_rs_skb_nr_frags(const struct sk_buff *skb);
-void xen_rs_skb_set_csum(struct sk_buff *skb, u8 ip_summed);
+/* Copies from a page, which another domain may change meanwhile, to the end of the linear part. */
+void xen_rs_skb_put_page(struct sk_buff *skb, const struct page *page, size_t offset,
+			 unsigned int len);
 void xen_rs_skb_set_gso(struct sk_buff *skb, u16 size, unsigned int type);
 void xen_rs_skb_set_hash(struct sk_buff *skb, u32 hash, bool l4);
-bool xen_rs_skb_may_pull(struct sk_buff *skb, unsigned int len);
-void xen_rs_skb_eth_type(struct sk_buff *skb, struct net_device *dev);
-void xen_rs_skb_record_rx_queue(struct sk_buff *skb, u16 queue);
+/* Sets what the stack wants to know of any packet; false if it has no Ethernet header. */
+bool xen_rs_skb_describe(struct sk_buff *skb, struct net_device *dev, u8 ip_summed, u16 queue);
 
 /* net/page_pool: pages that the stack gives back. */
 struct page_pool *xen_rs_page_pool_create(unsigned int pages, int node, struct device *dev);

@@ -89,9 +89,6 @@ pub use self::xdp::{
     XDP_HEADROOM, //
 };
 
-/// Bytes of an Ethernet header (`ETH_HLEN`).
-pub const ETH_HLEN: u32 = 14;
-
 /// Bytes of an Ethernet header with a VLAN tag (`VLAN_ETH_HLEN`).
 pub const VLAN_ETH_HLEN: u32 = 18;
 

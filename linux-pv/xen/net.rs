@@ -12,10 +12,7 @@ use core::{
     ops::Deref, //
 };
 
-use kernel::{
-    bindings as k,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 use kernel_ext::net::{
     Incoming,
@@ -27,7 +24,6 @@ use kernel_ext::net::{
     XdpFrame, //
 };
 
-use xen_bindings as b;
 use xen_ring::pages::pieces;
 
 use crate::{
@@ -184,12 +180,12 @@ impl PagedPacket {
         self.packet.disown()
     }
 
-    /// Calls `each` for each part of a page in turn, with its page, its offset there and its
+    /// Calls `each` for each part of a page in turn, with its frame, its offset there and its
     /// length. Stops at the first error, and does not look at the packet again after that.
     #[inline]
     fn for_each_part<E>(
         &self,
-        mut each: impl FnMut(*mut k::page, u16, u16) -> Result<(), E>,
+        mut each: impl FnMut(Gfn, u16, u16) -> Result<(), E>,
     ) -> Result<(), E> {
         let (head, len) = self.packet.linear();
         let head = head as usize;
@@ -197,13 +193,14 @@ impl PagedPacket {
             let at = (head - head % PAGE_SIZE).wrapping_add(piece.page * PAGE_SIZE);
             // SAFETY: This is the address of a page of the linear part of a packet, which is in the
             // kernel's direct mapping.
-            let page = unsafe { b::xen_rs_virt_to_page(at as *const _) };
-            each(page, piece.offset as u16, piece.len as u16)?;
+            let frame = unsafe { Gfn::at(at as *const u8) };
+            each(frame, piece.offset as u16, piece.len as u16)?;
         }
         for fragment in self.packet.fragments() {
             for piece in pieces(fragment.offset, fragment.len) {
-                let page = fragment.page_behind(piece.page);
-                each(page, piece.offset as u16, piece.len as u16)?;
+                // SAFETY: A fragment is in pages of this kernel's memory.
+                let frame = unsafe { Gfn::of(fragment.page_behind(piece.page)) };
+                each(frame, piece.offset as u16, piece.len as u16)?;
             }
         }
         Ok(())
@@ -228,7 +225,7 @@ impl PagedPacket {
         // does not change any more.
         let mut last = Some(unsafe { SharedPacket::from_raw(this.packet.as_raw()) });
         let mut left = this.pages;
-        let result = this.for_each_part(|page, offset, len| {
+        let result = this.for_each_part(|frame, offset, len| {
             let free = refs.claim().ok_or(End::Early)?;
             left = left.saturating_sub(1);
             let packet = match &last {
@@ -236,8 +233,6 @@ impl PagedPacket {
                 // The last part gets the reference that there was.
                 _ => last.take().ok_or(End::Early)?,
             };
-            // SAFETY: A part of a packet is in a page of this kernel's memory.
-            let frame = unsafe { Gfn::of(page) };
             // SAFETY: The packet keeps its pages, and the part that this becomes keeps the packet,
             // until the loan is ended. What the other end sees is as documented.
             let loan = unsafe { free.lend(frame, to, Access::ReadOnly) };

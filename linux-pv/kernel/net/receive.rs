@@ -18,8 +18,7 @@ use super::{
     Device,
     Operations,
     PoolPage,
-    SkBuff,
-    ETH_HLEN, //
+    SkBuff, //
 };
 
 /// A received packet that is being assembled: first its linear part, then pages.
@@ -71,17 +70,15 @@ impl<'a, T: Operations> Incoming<'a, T> {
     /// `EINVAL` if the range exceeds the page, or the room in the linear part.
     #[inline]
     pub fn copy_page(&mut self, page: &PoolPage, offset: u32, len: u32) -> Result {
-        let from = page.address();
         let fits = (offset as usize) <= PAGE_SIZE && len as usize <= PAGE_SIZE - offset as usize;
         if !fits || len > self.room {
             return Err(EINVAL);
         }
         self.room -= len;
-        // SAFETY: By the type invariant there is room for `len` bytes.
-        let to = unsafe { k::skb_put(self.skb.as_ptr(), len) };
-        // SAFETY: The ranges are within the page and the room that was just taken. The page may be
-        // written concurrently, so it is copied by a C function, and there is no reference into it.
-        unsafe { b::xen_rs_copy(to, from.wrapping_add(offset as usize).cast(), len as usize) };
+        // SAFETY: By the type invariant there was room for `len` bytes, and the range is within the
+        // page. The page may be written concurrently, so it is copied by a C function, and there is
+        // no reference into it.
+        unsafe { b::xen_rs_skb_put_page(self.skb.as_ptr(), page.as_ptr(), offset as usize, len) };
         Ok(())
     }
 
@@ -153,21 +150,15 @@ impl<'a, T: Operations> Incoming<'a, T> {
         let (dev, queue) = (self.dev, self.queue);
         let skb = self.skb;
         let raw = skb.as_ptr();
-        // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
-        if !unsafe { b::xen_rs_skb_may_pull(raw, ETH_HLEN) } {
-            return Err(skb);
-        }
         let summed = match checksum {
             Checksum::None => b::XEN_RS_CHECKSUM_NONE,
             Checksum::Unnecessary => b::XEN_RS_CHECKSUM_UNNECESSARY,
             Checksum::Partial => b::XEN_RS_CHECKSUM_PARTIAL,
         };
-        // SAFETY: By the invariant of `SkBuff` the packet is live and owned; its linear part has an
-        // Ethernet header.
-        unsafe {
-            b::xen_rs_skb_set_csum(raw, summed);
-            b::xen_rs_skb_eth_type(raw, dev.as_ptr());
-            b::xen_rs_skb_record_rx_queue(raw, queue as u16);
+        // SAFETY: By the invariant of `SkBuff` the packet is live and owned. The shim checks that
+        // it has an Ethernet header.
+        if !unsafe { b::xen_rs_skb_describe(raw, dev.as_ptr(), summed, queue as u16) } {
+            return Err(skb);
         }
         if checksum == Checksum::Partial {
             // SAFETY: By the invariant of `SkBuff` the packet is live and owned.
