@@ -66,9 +66,9 @@ impl Gfn {
 ///
 /// # Invariants
 ///
-/// - `virt` is the kernel address, in the direct mapping, of an order-0 page from the page allocator
-///   with one reference, which this owns. It is valid for reads and writes of [`PAGE_SIZE`] bytes
-///   while this lives.
+/// - `virt` is the kernel address, in the direct mapping, of an order-0 page from the page
+///   allocator with one reference, which this owns. It is valid for reads and writes of
+///   [`PAGE_SIZE`] bytes while this lives.
 /// - No reference into the page exists, ever.
 #[repr(transparent)]
 pub struct GrantablePage {
@@ -170,7 +170,8 @@ impl GrantablePage {
     /// The page's `struct page`.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut kernel::bindings::page {
-        // SAFETY: By the type invariant the address is in the direct mapping; the shim only computes.
+        // SAFETY: By the type invariant the address is in the direct mapping; the shim only
+        // computes.
         unsafe { bindings::xen_rs_virt_to_page(self.virt.as_ptr().cast()) }
     }
 }

@@ -146,8 +146,8 @@ impl<T: Operations> Drop for RequestList<T> {
 ///
 /// # Invariants
 ///
-/// The batch owns the requests in `inner`, which may all be ended by `blk_mq_end_request_batch`: its
-/// function from the start.
+/// The batch owns the requests in `inner`, which may all be ended by `blk_mq_end_request_batch`:
+/// its function from the start.
 #[repr(transparent)]
 pub struct CompletionBatch<T: Operations> {
     inner: k::io_comp_batch,
