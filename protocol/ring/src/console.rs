@@ -7,8 +7,9 @@
 //! handshake: both sides continue where the indices are, so that neither notices if the other one
 //! is started anew. Each notifies the other after it has moved bytes.
 //!
-//! What does not live here: how long a kernel waits for a daemon that does not read. It can tell by
-//! [`ConsoleFront::unread`].
+//! How long a kernel waits for a daemon that does not read is in [`patience`].
+
+pub mod patience;
 
 use crate::bytes::{ByteReader, ByteRingAt, ByteWriter};
 use crate::{Corrupt, RingMem, TooSmall};
@@ -87,6 +88,12 @@ impl<M: RingMem + Clone> ConsoleFront<M> {
     /// [`Corrupt`] as of [`write`](Self::write).
     pub fn unread(&mut self) -> Result<u32, Corrupt> {
         self.output.unread()
+    }
+
+    /// How many bytes of output the daemon says that it has read, modulo 2³²: whatever it says. Tells
+    /// whether an event has a reason.
+    pub fn taken(&self) -> u32 {
+        self.mem.load_relaxed(OUTPUT.cons)
     }
 
     /// Reads input and returns how many bytes. If it is more than none, the daemon has to be
