@@ -13,15 +13,22 @@
 //! | [`large_bounce`] | bounce buffers that are too large for the pool |
 //! | [`per_cpu`] | per-CPU variables, ours and C's |
 //! | [`shared_word`] | words that the hypervisor changes too |
+//! | [`shared_page`] | a page that the other side changes too |
+//! | [`irq_lock`] | spin locks in statics, from early at boot on |
+//! | [`domain`] | what kind of domain this is |
 //! | [`static_call`] | replacing the function of a static call |
+//! | [`boot`] | parameters of the command line that are read early |
 //! | [`debugfs`] | the folder in debugfs that modules use too |
 //!
 //! Unlike crate `xen`, this one is never in a module: many functions that it calls are not
 //! exported.
 
+pub mod boot;
 pub mod debugfs;
 pub mod device;
 pub mod dma_ops;
+pub mod domain;
+pub mod irq_lock;
 pub mod large_bounce;
 pub mod p2m;
 pub mod pages;
@@ -29,8 +36,19 @@ pub mod per_cpu;
 pub mod pool;
 pub mod pool_memory;
 mod series;
+pub mod shared_page;
 pub mod shared_word;
 pub mod static_call;
 
 /// Prefix of this crate's messages in the log.
 const __LOG_PREFIX: &[u8] = b"xen\0";
+
+/// Asserts at compile time that a function has the type that a C header declares.
+#[macro_export]
+macro_rules! declared_in_c {
+    ($($function:ident: $type:ty;)*) => {
+        $(const _: fn() = || {
+            let _: [$type; 2] = [$function, core_bindings::$function];
+        };)*
+    };
+}

@@ -85,6 +85,9 @@ impl Cell {
     /// PVH guests.
     pub const PVH: Self = Self::of_guest(Mode::Pvh);
 
+    /// HVM guests.
+    pub const HVM: Self = Self::of_guest(Mode::Hvm);
+
     const fn of_guest(mode: Mode) -> Self {
         Self {
             guest: Some(mode),

@@ -3,6 +3,7 @@
 //! All scenarios, one file a subject.
 
 mod blkfront;
+mod console;
 mod count;
 mod devfile;
 mod dom0;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Variant> {
         plumbing::SCENARIOS,
         swiotlb::SCENARIOS,
         time::SCENARIOS,
+        console::SCENARIOS,
         guide::SCENARIOS,
         &hypervisor::scenarios(),
     ];

@@ -176,6 +176,26 @@ pub const SWITCHES: &[Switch] = &[
         ours: "core/time/xen_time.o",
         never_panic: &["core/runstate/xen_runstate.o", "core/time/xen_time.o"],
     },
+    Switch {
+        name: "console",
+        option: "XEN_RUST_CONSOLE",
+        prompt: "Consoles",
+        depends: "HVC_XEN_FRONTEND",
+        selects: None,
+        help: &[
+            "The terminals hvc0, hvc1 and so on, the early console xenboot, and what the kernel says before it has any console. In \
+             place of drivers/tty/hvc/hvc_xen.c.",
+            "In addition, a console daemon that does not read stops neither the kernel nor programs, and one that was restarted \
+             after it had broken the protocol is used again.",
+        ],
+        theirs: &[CObject {
+            path: "drivers/tty/hvc/hvc_xen.o",
+            line: "obj-$(CONFIG_HVC_XEN) += hvc_xen.o",
+            function: "domU_read_console",
+        }],
+        ours: "core/console/xen_console.o",
+        never_panic: &["core/console/xen_console.o"],
+    },
 ];
 
 /// What the options need, for a message about a configuration that lacks it.

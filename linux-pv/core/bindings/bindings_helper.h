@@ -5,11 +5,13 @@
  */
 
 #include <linux/acpi.h>
+#include <linux/console.h>
 #include <linux/dma-map-ops.h>
 #include <linux/irq.h>
 #include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/cputime.h>
 #include <linux/static_call.h>
 #include <linux/swiotlb.h>
@@ -22,6 +24,8 @@
 #include <xen/acpi.h>
 #include <xen/events.h>
 #include <xen/features.h>
+#include <xen/grant_table.h>
+#include <xen/hvc-console.h>
 #include <xen/interface/vcpu.h>
 #include <xen/interface/xen.h>
 #include <xen/page.h>
@@ -29,7 +33,12 @@
 #include <xen/swiotlb-xen.h>
 #include <xen/xen.h>
 #include <xen/xen-ops.h>
+#include <xen/xenbus.h>
 
+/* drivers/tty/hvc, a folder that the rules name. */
+#include <hvc_console.h>
+
+#include "console.h"
 #include "pci.h"
 #include "shims.h"
 #include "time.h"

@@ -31,6 +31,7 @@ use xen_abi::vcpu::{
 };
 
 use xen_core::{
+    declared_in_c,
     define_per_cpu,
     per_cpu::{
         self,
@@ -46,8 +47,6 @@ use xen_runstate::{
     },
     steal::StealClock,
 };
-
-use crate::declared_in_c;
 
 /// What belongs to a CPU: a cache line, so that the hypervisor finds the area in one page.
 #[repr(C, align(64))]

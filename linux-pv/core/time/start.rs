@@ -9,12 +9,12 @@ use kernel::ffi::c_int;
 
 use core_bindings as bindings;
 
-use xen_core::static_call::StaticCall;
-
-use crate::{
+use xen_core::{
     declared_in_c,
-    runstate::xen_steal_clock, //
+    static_call::StaticCall, //
 };
+
+use crate::runstate::xen_steal_clock;
 
 declared_in_c! {
     xen_time_setup_guest: unsafe extern "C" fn();

@@ -20,13 +20,3 @@ pub mod start;
 
 /// Prefix of messages in the log, that of the C objects.
 const __LOG_PREFIX: &[u8] = b"xen\0";
-
-/// Asserts at compile time that a function has the type that a C header declares.
-#[macro_export]
-macro_rules! declared_in_c {
-    ($($function:ident: $type:ty;)*) => {
-        $(const _: fn() = || {
-            let _: [$type; 2] = [$function, core_bindings::$function];
-        };)*
-    };
-}

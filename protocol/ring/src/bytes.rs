@@ -26,6 +26,7 @@ pub struct ByteRingAt {
 
 impl ByteRingAt {
     /// Checks that the ring lies in the memory.
+    #[inline]
     const fn check(&self, mem_size: usize) -> Result<(), TooSmall> {
         let is_size = self.size.is_power_of_two() && self.size as usize >= WORD;
         if is_size
@@ -61,6 +62,7 @@ impl ByteRingAt {
     }
 }
 
+#[inline]
 const fn fits_in(offset: usize, len: usize, mem_size: usize) -> bool {
     offset % WORD == 0 && len <= mem_size && offset <= mem_size - len
 }

@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod block;
+mod console;
 #[allow(unsafe_code)]
 mod device;
 mod finding;
@@ -55,6 +56,10 @@ pub fn main(args: &[String]) -> io::Result<()> {
             let all = block::honest::Peculiarities::read(words).ok_or_else(usage)?;
             block::honest::run(&device, serves, &all, pace())
         }
+        ["console", domid, seconds] => console::run(
+            domid.parse().map_err(|_| usage())?,
+            Duration::from_secs(seconds.parse().map_err(|_| usage())?),
+        ),
         ["use", "durably", path] => load::write_durably(path),
         ["use", "memory"] => load::watch_memory(),
         ["use", "disks"] => load::use_disks(),
@@ -118,7 +123,8 @@ fn usage() -> io::Error {
     io::Error::other(
         "usage: hostile block DOMID NUMBER SEED | hostile net DOMID NUMBER SEED | \
          hostile only block|net DOMID NUMBER SEED trusted|untrusted LIE... | \
-         hostile honest DOMID NUMBER SECONDS WORD... | hostile hold DOMID NUMBER [removed] | hostile keep DOMID NUMBER | hostile use memory | \
+         hostile honest DOMID NUMBER SECONDS WORD... | hostile hold DOMID NUMBER [removed] | hostile keep DOMID NUMBER | \
+         hostile console DOMID SECONDS | hostile use memory | \
          hostile use durably PATH | \
          hostile use disks | hostile use interfaces",
     )

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Bodies of the shims declared in console.h.
+ */
+
+#include <linux/mm.h>
+#include <linux/spinlock.h>
+#include <asm/xen/hypercall.h>
+#include <asm/xen/hypervisor.h>
+#include <xen/events.h>
+#include <xen/grant_table.h>
+#include <xen/hvm.h>
+#include <xen/page.h>
+#include <xen/xen.h>
+
+#include "console.h"
+
+int xen_core_console_io(int cmd, int count, char *text)
+{
+	return HYPERVISOR_console_io(cmd, count, text);
+}
+
+int xen_core_sched_op(int cmd, void *arg)
+{
+	return HYPERVISOR_sched_op(cmd, arg);
+}
+
+void xen_core_notify(u32 port)
+{
+	notify_remote_via_evtchn(port);
+}
+
+int xen_core_hvm_parameter(int index, u64 *value)
+{
+	return hvm_get_parameter(index, value);
+}
+
+u32 xen_core_xen_cpuid_base(void)
+{
+	return xen_cpuid_base();
+}
+
+void *xen_core_pv_console_page(void)
+{
+	return gfn_to_virt(xen_start_info->console.domU.mfn);
+}
+
+u32 xen_core_pv_console_port(void)
+{
+	return xen_start_info->console.domU.evtchn;
+}
+
+unsigned long xen_core_virt_to_gfn(void *virt)
+{
+	return virt_to_gfn(virt);
+}
+
+void xen_core_end_foreign_access(u32 ref, void *virt)
+{
+	gnttab_end_foreign_access(ref, virt_to_page(virt));
+}
+
+void xen_core_raw_spin_lock_init(raw_spinlock_t *lock)
+{
+	raw_spin_lock_init(lock);
+}

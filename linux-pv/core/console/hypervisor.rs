@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hypervisor's own console, and the other hypercalls of this object.
+
+use core::{
+    arch::asm,
+    ptr, //
+};
+
+use kernel::ffi::c_int;
+
+use core_bindings as bindings;
+
+use xen_abi::sched::op::YIELD;
+
+use crate::consoles::error;
+
+/// `CONSOLEIO_write` and `CONSOLEIO_read` of `xen.h`.
+const CONSOLEIO_WRITE: c_int = 0;
+const CONSOLEIO_READ: c_int = 1;
+
+/// The port that Xen, and QEMU's debug console, print a byte of an HVM domain on.
+const DEBUG_PORT: u16 = 0xe9;
+
+/// Writes on the hypervisor's console: dom0 may, others if the hypervisor is built for debugging.
+pub(crate) fn write(bytes: &[u8]) -> isize {
+    // SAFETY: The hypervisor only reads the bytes, during the call.
+    let result = unsafe {
+        bindings::xen_core_console_io(
+            CONSOLEIO_WRITE,
+            bytes.len() as c_int,
+            bytes.as_ptr().cast_mut().cast(),
+        )
+    };
+    match result {
+        0.. => bytes.len() as isize,
+        error => error as isize,
+    }
+}
+
+/// Reads from the hypervisor's console: how many bytes, or an error.
+pub(crate) fn read(to: &mut [u8]) -> isize {
+    // SAFETY: The hypervisor writes at most as many bytes, during the call.
+    let count = unsafe {
+        bindings::xen_core_console_io(CONSOLEIO_READ, to.len() as c_int, to.as_mut_ptr().cast())
+    };
+    // It would say so if it had written beyond.
+    match usize::try_from(count) {
+        Ok(count) if count > to.len() => error(kernel::bindings::EINVAL),
+        _ => count as isize,
+    }
+}
+
+/// Writes on the port for early messages of HVM domains, if there is a hypervisor.
+pub(crate) fn write_port(bytes: &[u8]) {
+    // SAFETY: Only executes CPUID.
+    if unsafe { bindings::xen_core_xen_cpuid_base() } == 0 {
+        return;
+    }
+    // SAFETY: Writing to this port has no effect on memory; the bytes are only read.
+    unsafe {
+        asm!(
+            "rep outsb",
+            in("dx") DEBUG_PORT,
+            inout("rsi") bytes.as_ptr() => _,
+            inout("rcx") bytes.len() => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Sends an event. Whoever is at the other end looks at the ring.
+pub(crate) fn notify(port: u32) {
+    // SAFETY: A hypercall that only concerns an event channel of this domain.
+    unsafe { bindings::xen_core_notify(port) };
+}
+
+/// Lets the hypervisor run others.
+pub(crate) fn yield_cpu() {
+    // SAFETY: A hypercall without an argument.
+    unsafe { bindings::xen_core_sched_op(YIELD as c_int, ptr::null_mut()) };
+}
+
+/// Unmasks an event channel whose event was looked at; after a delay if it was spurious.
+pub(crate) fn end_of_event(irq: u32, is_spurious: bool) {
+    let flags = match is_spurious {
+        true => bindings::XEN_EOI_FLAG_SPURIOUS,
+        false => 0,
+    };
+    // SAFETY: A function for any number: it ignores one that is no interrupt of an event channel.
+    unsafe { bindings::xen_irq_lateeoi(irq, flags) };
+}
