@@ -79,7 +79,7 @@ impl SharedPage {
         if offset >= PAGE_SIZE {
             return None;
         }
-        // SAFETY: As of `word`.
+        // SAFETY: In the page, which by the type invariant is valid and accessed by atomics.
         Some(unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(offset)) })
     }
 }

@@ -44,8 +44,8 @@ pub(crate) unsafe fn init() {
     }
 }
 
-/// Calls `with` with a console, which may be absent, while its lock is held; `None` if the number is
-/// beyond the table.
+/// Calls `with` with a console, which may be absent, while its lock is held; `None` if the number
+/// is beyond the table.
 pub(crate) fn with<R>(number: u32, with: impl FnOnce(&mut Ring) -> R) -> Option<R> {
     CONSOLES
         .get(number as usize)

@@ -98,8 +98,8 @@ unsafe fn place_of(dev: *mut xenbus_device) -> Option<(u32, &'static Device)> {
     Some((number, DEVICES.get(number as usize)?))
 }
 
-/// Gives everything back that [`connect`] has made. A page that the daemon still has mapped is freed
-/// when it is not any more.
+/// Gives everything back that [`connect`] has made. A page that the daemon still has mapped is
+/// freed when it is not any more.
 ///
 /// # Safety
 ///
@@ -144,7 +144,7 @@ unsafe fn disconnect(dev: *mut xenbus_device, number: u32, device: &Device) {
 unsafe fn connect(dev: *mut xenbus_device, number: u32, device: &Device) -> Result<(), c_int> {
     // SAFETY: Allocates a page, which is the ring's from here on.
     let address = unsafe { k::get_zeroed_page_noprof(k::GFP_KERNEL) };
-    // SAFETY: As above; a null pointer is found.
+    // SAFETY: The page was just allocated, and is accessed as this ring only; null is found.
     let page = unsafe { SharedPage::from_raw(ptr::with_exposed_provenance_mut(address)) };
     let page = page.ok_or(-(k::ENOMEM as c_int))?;
     consoles::with(number, |ring| *ring = Ring::new(page, 0));
@@ -247,7 +247,7 @@ unsafe fn connect_or_clean(dev: *mut xenbus_device, number: u32, device: &Device
 unsafe extern "C" fn probe(dev: *mut xenbus_device, _: *const xenbus_device_id) -> c_int {
     // SAFETY: By the requirement of this function.
     match unsafe { place_of(dev) } {
-        // SAFETY: Likewise.
+        // SAFETY: The bus passes a valid device, whose number and place these are.
         Some((number, device)) => unsafe { connect_or_clean(dev, number, device) },
         None => -(k::ENODEV as c_int),
     }

@@ -121,7 +121,7 @@ fn find_hvm_page() -> bool {
     let address = frame.wrapping_mul(PAGE_SIZE as u64);
     // SAFETY: Maps a page that the hypervisor names; nobody unmaps it.
     let address = unsafe { k::memremap(address, PAGE_SIZE, k::MEMREMAP_WB as usize) };
-    // SAFETY: As in `find_pv_page`.
+    // SAFETY: The page is mapped for ever, and nothing else in this kernel uses it.
     let page = unsafe { SharedPage::from_raw(address.cast()) };
     set_first(page, port as u32)
 }

@@ -31,8 +31,7 @@ use xen_abi::vcpu::{
 };
 
 use xen_core::{
-    declared_in_c,
-    define_per_cpu,
+    declared_in_c, define_per_cpu,
     per_cpu::{
         self,
         PossibleCpu, //
