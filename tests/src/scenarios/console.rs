@@ -183,7 +183,7 @@ fn daemon_stops(ctx: &mut Ctx<'_>) -> Result<()> {
     let idle =
         guest.sh("cut -d ' ' -f 1,2 /proc/uptime; sleep 3; cut -d ' ' -f 1,2 /proc/uptime")?;
     ensure!(
-        guest.sh("pidof yes || true")? != "",
+        !guest.sh("pidof yes || true")?.is_empty(),
         "what a program wrote did not wait for the daemon"
     );
     ensure!(
