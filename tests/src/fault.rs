@@ -2,7 +2,11 @@
 
 //! Triple faults: what Xen's console says of a domain that ended by one, and whose fault that was, as far as it tells.
 //!
-//! QEMU's emulated SVM can mix up the guest's registers with the hypervisor's (see
+//! QEMU's emulated SVM can deliver an interrupt that a hypervisor injects a second time, interrupts disabled or not
+//! (docs/design/machines.md), which can end in anything. Our hypervisor has the guest take virtual interrupts instead; Xen does
+//! not.
+//!
+//! It can also mix up the guest's registers with the hypervisor's (see
 //! [`Topology::placement`](crate::Topology::placement), which keeps it from doing so). Xen then reports a triple fault of a
 //! guest that did nothing wrong. It reports the same of a guest whose kernel really made one, so a triple fault alone acquits
 //! nobody.

@@ -24,7 +24,7 @@ use crate::arch::{time, traps};
 use crate::domain::{Domain, MpState, Vcpu};
 use crate::platform::system;
 use crate::schedule::Timer;
-use inject::NmiState;
+use inject::{NmiState, PendingInterrupt};
 use paravane::asid::VcpuAsid;
 use paravane::control::AllowedBits;
 use paravane::cpuid::policy::CpuPolicy;
@@ -57,6 +57,8 @@ pub struct SvmVcpu {
     state: Runstate,
     /// An event to inject at the next VMRUN, in the format of EVENTINJ.
     exception: Option<u64>,
+    /// The virtual interrupt that the guest takes at the next VMRUN.
+    offered: Option<PendingInterrupt>,
     /// Whether NMIs are masked.
     nmi: NmiState,
     extended: ExtendedState,
@@ -157,11 +159,7 @@ impl SvmVcpu {
         }
         let priority = self.vmcb().int_ctl & 0xf;
         self.vcpu.apic.lock().set_tpr(priority << 4);
-        // An event whose delivery was interrupted by the exit is injected again.
-        let interrupted = self.vmcb().exitintinfo;
-        if interrupted & event::VALID != 0 {
-            self.exception = Some(interrupted);
-        }
+        self.note_delivery();
         traps::take_pending();
         self.handle_vmexit();
         self.domain.unmap_pending();

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event injection at the next VMRUN: exceptions, NMIs, interrupts.
+//! Event injection at the next VMRUN: exceptions and NMIs, and virtual interrupts.
+//!
+//! An interrupt that the guest can take is no injected event (EVENTINJ) but a virtual interrupt (V_IRQ), which it takes at
+//! its first instruction. QEMU's emulation (TCG, as of version 11) keeps the vector of an injected interrupt as if it were
+//! an exception of the processor, until the next exit (`helper_vmrun` sets `exception_index`, which nobody clears). If
+//! another processor changes the machine's memory map meanwhile, as by enabling a BAR, it delivers the vector once more,
+//! wherever the guest is, interrupts disabled or not.
 
 use core::sync::atomic::Ordering;
 
@@ -18,6 +24,16 @@ pub const INVALID_OPCODE: u8 = 6;
 const GENERAL_PROTECTION: u8 = 13;
 /// Vector of NMIs.
 const NMI: u64 = 2;
+/// The first vector that is not reserved for exceptions.
+const FIRST_INTERRUPT: u64 = 32;
+
+/// An interrupt that the guest is to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingInterrupt {
+    vector: u8,
+    /// It comes from the vLAPIC.
+    from_apic: bool,
+}
 
 /// Whether NMIs of the guest are masked, as they are while it handles one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,22 +47,25 @@ pub enum NmiState {
 }
 
 impl SvmVcpu {
-    /// The next interrupt: its vector, and whether it comes from the vLAPIC.
-    fn pending_interrupt(&self) -> Option<(u8, bool)> {
+    /// The next interrupt.
+    fn pending_interrupt(&self) -> Option<PendingInterrupt> {
         if self.vcpu.callback_vector.load(Ordering::SeqCst) != 0 {
             // Read again under the system's lock, under which it is set.
             let system = system();
             let vector = self.vcpu.callback_vector.load(Ordering::SeqCst);
             if system.evtchn_upcall_pending(self.vcpu.id) {
-                return Some((vector, false));
+                return Some(PendingInterrupt {
+                    vector,
+                    from_apic: false,
+                });
             }
             self.vcpu.callback_vector.store(0, Ordering::SeqCst);
         }
-        self.vcpu
-            .apic
-            .lock()
-            .pending_irq()
-            .map(|vector| (vector, true))
+        let vector = self.vcpu.apic.lock().pending_irq()?;
+        Some(PendingInterrupt {
+            vector,
+            from_apic: true,
+        })
     }
 
     /// Whether an event can be injected.
@@ -54,30 +73,48 @@ impl SvmVcpu {
         self.exception.is_some() || self.nmi_pending() || self.pending_interrupt().is_some()
     }
 
-    /// Injects the next event, or requests an interrupt window if the guest cannot take it now (APM volume 2, 15.20,
-    /// 15.21.4).
+    /// Injects the next event. Has the guest take the next interrupt, or requests an interrupt window if it cannot now (APM
+    /// volume 2, 15.20, 15.21.4).
     pub fn inject(&mut self) {
         let priority = self.vcpu.apic.lock().tpr() >> 4;
         let first = self.exception.take().or_else(|| self.nmi());
         let pending = self.pending_interrupt();
+        self.offered = None;
         let vmcb = self.context.vmcb();
         vmcb.eventinj = first.unwrap_or(0);
         vmcb.int_ctl = int_ctl::V_INTR_MASKING | priority;
         vmcb.intercept_1 &= !intercept1::VINTR;
-        let Some((vector, from_apic)) = pending else {
+        let Some(interrupt) = pending else {
             return;
         };
         let open =
             vmcb.rflags & RFLAGS_IF != 0 && vmcb.interrupt_shadow & 1 == 0 && first.is_none();
+        vmcb.int_ctl |= int_ctl::V_IRQ | int_ctl::V_IGN_TPR | int_ctl::V_INTR_PRIO;
         if open {
-            vmcb.eventinj = event::VALID | event::INTERRUPT | u64::from(vector);
-            if from_apic {
-                self.vcpu.apic.lock().ack_pending_irq(vector);
-            }
+            vmcb.int_vector = interrupt.vector.into();
+            self.offered = pending;
         } else {
-            vmcb.int_ctl |= int_ctl::V_IRQ | int_ctl::V_IGN_TPR | 0xf << 16;
             vmcb.int_vector = 0;
             vmcb.intercept_1 |= intercept1::VINTR;
+        }
+    }
+
+    /// After an exit: notes whether the guest has taken its interrupt, and has an event whose delivery the exit interrupted
+    /// injected again.
+    pub fn note_delivery(&mut self) {
+        let vmcb = self.context.vmcb();
+        let (left, interrupted) = (vmcb.int_ctl & int_ctl::V_IRQ != 0, vmcb.exitintinfo);
+        // If an exit came first, it is offered anew.
+        if let Some(interrupt) = self.offered.take().filter(|_| !left) {
+            if interrupt.from_apic {
+                self.vcpu.apic.lock().ack_pending_irq(interrupt.vector);
+            }
+        }
+        // QEMU takes a virtual interrupt whose delivery was interrupted for an exception. It is still offered then.
+        let is_offered = interrupted & event::KIND == event::EXCEPTION
+            && interrupted & event::VECTOR >= FIRST_INTERRUPT;
+        if interrupted & event::VALID != 0 && !is_offered {
+            self.exception = Some(interrupted);
         }
     }
 

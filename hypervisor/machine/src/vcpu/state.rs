@@ -76,6 +76,7 @@ impl SvmVcpu {
             blocked_on: BlockedOn::Nothing,
             state: Runstate::Offline,
             exception: None,
+            offered: None,
             nmi: NmiState::Unmasked,
             extended: ExtendedState::new(table)?,
             asid: VcpuAsid::default(),
@@ -159,6 +160,7 @@ impl SvmVcpu {
         self.context.registers.rdx = u64::from(cpu::leaf(1, 0)[0]);
         self.blocked_on = BlockedOn::Nothing;
         self.exception = None;
+        self.offered = None;
         self.nmi = NmiState::Unmasked;
         self.vmcb().intercept_1 &= !intercept1::IRET;
     }

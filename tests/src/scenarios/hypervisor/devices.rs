@@ -34,6 +34,11 @@ pub const SCENARIOS: &[Scenario] = &[
         Cell::on(Topology::PARAVANE_REAL).full(),
         Cell::on(Topology::PARAVANE_REAL.on_xen()).full(),
     ]),
+    Scenario::new(
+        "hypervisor.interrupts_come_once_while_the_memory_map_changes",
+        interrupts_come_once,
+    )
+    .on(Topology::PARAVANE_REAL),
     Scenario::new("hypervisor.networks_keep_data{on_xen}", networks_keep_data).on_each(MSI),
     Scenario::new(
         "hypervisor.disks_keep_data_by_intx{on_xen}",
@@ -89,6 +94,32 @@ fn msix_vectors_come_and_go(ctx: &mut Ctx<'_>) -> Result<()> {
             nvme.module
         ))?;
     }
+    Ok(())
+}
+
+/// While one of dom0's processors takes many interrupts, another one enables and disables the BARs of a network interface that
+/// nobody uses. The emulator stops all processors for that, and must not deliver an interrupt twice ([`crate::fault`]).
+fn interrupts_come_once(ctx: &mut Ctx<'_>) -> Result<()> {
+    let dom0 = ctx.host.dom0();
+    let [_, nvme, ..] = DISKS;
+    let node = nvme.start(dom0)?;
+    let script = format!(
+        "set -e; modprobe -r e1000 2>/dev/null || true
+         for d in /sys/bus/pci/devices/*; do [ $(cat $d/device) != 0x100e ] || break; done; cd $d
+         command() {{ dd if=$1 of=config bs=1 seek=4 conv=notrunc status=none; }}
+         dd if=config of=/tmp/before bs=1 skip=4 count=1 status=none
+         printf '\\001' > /tmp/off; printf '\\003' > /tmp/on
+         dd if={node} of=/dev/null bs=4k count=2000 iflag=direct status=none & reader=$!
+         changes=0
+         while kill -0 $reader 2>/dev/null; do command /tmp/on; command /tmp/off; changes=$((changes+2)); done
+         wait $reader; command /tmp/before; echo $changes"
+    );
+    let mut changes = 0;
+    for _ in 0..ctx.rounds(4, 40) {
+        changes += dom0.sh(&script)?.parse::<u32>()?;
+    }
+    ctx.note(format!("the memory map changed {changes} times"));
+    ensure!(changes > 100, "the memory map changed {changes} times only");
     Ok(())
 }
 

@@ -163,6 +163,8 @@ pub mod intercept2 {
 #[allow(missing_docs)]
 pub mod int_ctl {
     pub const V_IRQ: u32 = 1 << 8;
+    /// The highest priority of a virtual interrupt.
+    pub const V_INTR_PRIO: u32 = 0xf << 16;
     pub const V_IGN_TPR: u32 = 1 << 20;
     pub const V_INTR_MASKING: u32 = 1 << 24;
 }
@@ -205,7 +207,8 @@ pub mod exit {
 /// The form of an injected event and of an interrupted one (15.20): vector, kind, error code.
 #[allow(missing_docs)]
 pub mod event {
-    pub const INTERRUPT: u64 = 0 << 8;
+    pub const VECTOR: u64 = 0xff;
+    pub const KIND: u64 = 7 << 8;
     pub const NMI: u64 = 2 << 8;
     pub const EXCEPTION: u64 = 3 << 8;
     pub const ERROR_VALID: u64 = 1 << 11;
