@@ -398,10 +398,10 @@ impl Host {
         }
     }
 
-    /// What the processors of a machine that is alive are at, a line for each. Nothing if that cannot be had.
-    pub fn processors(&self) -> Vec<String> {
+    /// Writes down what a machine that is alive is at. Returns a line for each processor; nothing if that cannot be had.
+    pub fn record_state(&self) -> Vec<String> {
         match self.health().check() {
-            Ok(()) => self.lock().processors().unwrap_or_default(),
+            Ok(()) => self.lock().record_state().unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }

@@ -165,7 +165,7 @@ impl<'a> Runner<'a> {
                     let result = one(host, test, cell, selection, notes);
                     // Of a machine that hangs nothing else tells why.
                     if result.as_ref().is_err_and(|error| error.is::<TimedOut>()) {
-                        notes.extend(host.processors());
+                        notes.extend(host.record_state());
                     }
                     result
                 });

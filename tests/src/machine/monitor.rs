@@ -44,38 +44,31 @@ impl Machine {
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Writes down what the processors and the interrupt controllers are at, to find the cause of a failure by.
-    /// The processors are looked at several times: one that always does the same hangs.
-    pub fn record_state(&mut self) -> Result<()> {
+    /// Writes down what the processors and the interrupt controllers are at, to find the cause of a failure by. The processors
+    /// are looked at several times: one that always does the same hangs. Returns a line for each of where it was, for a report
+    /// whose reader has no more than that.
+    pub fn record_state(&mut self) -> Result<Vec<String>> {
         let mut file = File::create(self.dir.join("machine.log"))?;
         let controllers = ["info pic", "info irq"].map(str::to_owned);
         let processors = (0..self.cpus).map(|cpu| format!("info lapic {cpu}"));
         let registers = std::iter::repeat_n("info registers -a".to_owned(), STATES);
+        let mut places = vec![Vec::new(); self.cpus as usize];
         for command in controllers.into_iter().chain(processors).chain(registers) {
             let said = self.monitor(&command)?;
             // It repeats the command letter by letter, and moves the cursor in between.
             let said = said.rsplit('\u{1b}').next().unwrap_or_default();
             writeln!(file, "{command}\n{said}")?;
+            // Only registers have places.
+            for (at, place) in places.iter_mut().zip(said.lines().filter_map(place)) {
+                at.push(place);
+            }
             thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
-    }
-
-    /// What each processor is at, by several looks: a line for each, for a report whose reader has no more than that.
-    pub fn processors(&mut self) -> Result<Vec<String>> {
-        let mut looks = Vec::new();
-        for _ in 0..STATES {
-            let said = self.monitor("info registers -a")?;
-            looks.push(said.lines().filter_map(place).collect::<Vec<_>>());
-            thread::sleep(Duration::from_millis(50));
-        }
-        let line = |cpu: usize| {
-            let mut at: Vec<_> = looks.iter().filter_map(|look| look.get(cpu)).collect();
+        let lines = places.into_iter().enumerate().map(|(cpu, mut at)| {
             at.dedup();
-            let at: Vec<_> = at.into_iter().map(String::as_str).collect();
             format!("processor {cpu}: {}", at.join(", "))
-        };
-        Ok((0..self.cpus as usize).map(line).collect())
+        });
+        Ok(lines.collect())
     }
 
     /// Saves the machine, which goes on then: processors, devices and memory in the file [`snapshot::STATE`], and what has been

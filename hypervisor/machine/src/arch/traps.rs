@@ -160,7 +160,7 @@ const GENERAL_PROTECTION: u8 = 13;
 /// Vector of #PF.
 const PAGE_FAULT: u8 = 14;
 /// First vector that is not an exception.
-const FIRST_INTERRUPT: u8 = 32;
+pub const FIRST_INTERRUPT: u8 = 32;
 
 /// The handler of exceptions that are bugs of the hypervisor; it reports the crash.
 pub type ExceptionHandler = fn(&Frame) -> !;

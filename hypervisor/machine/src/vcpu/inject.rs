@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 
 use super::{RFLAGS_IF, SvmVcpu};
 use crate::arch::svm::vmcb::{event, int_ctl, intercept1};
+use crate::arch::traps::FIRST_INTERRUPT;
 use crate::platform::system;
 
 /// Vector of #DB.
@@ -24,8 +25,6 @@ pub const INVALID_OPCODE: u8 = 6;
 const GENERAL_PROTECTION: u8 = 13;
 /// Vector of NMIs.
 const NMI: u64 = 2;
-/// The first vector that is not reserved for exceptions.
-const FIRST_INTERRUPT: u64 = 32;
 
 /// An interrupt that the guest is to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +110,8 @@ impl SvmVcpu {
             }
         }
         // QEMU takes a virtual interrupt whose delivery was interrupted for an exception. It is still offered then.
-        let is_offered = interrupted & event::KIND == event::EXCEPTION
-            && interrupted & event::VECTOR >= FIRST_INTERRUPT;
+        let is_offered =
+            interrupted & event::KIND == event::EXCEPTION && interrupted as u8 >= FIRST_INTERRUPT;
         if interrupted & event::VALID != 0 && !is_offered {
             self.exception = Some(interrupted);
         }

@@ -207,7 +207,6 @@ pub mod exit {
 /// The form of an injected event and of an interrupted one (15.20): vector, kind, error code.
 #[allow(missing_docs)]
 pub mod event {
-    pub const VECTOR: u64 = 0xff;
     pub const KIND: u64 = 7 << 8;
     pub const NMI: u64 = 2 << 8;
     pub const EXCEPTION: u64 = 3 << 8;
