@@ -12,6 +12,7 @@ mod modules;
 mod owner;
 mod profile;
 mod record;
+mod symbols;
 
 use std::time::Duration;
 
@@ -30,8 +31,9 @@ use budget::Budget;
 use document::Line;
 use modules::Modules;
 use owner::{Executed, Layout};
-use profile::Symbols;
+use profile::Profile;
 pub use record::Record;
+use symbols::{Fixed, Names};
 
 /// How often each driver runs each cell.
 pub const ROUNDS: u32 = 3;
@@ -68,10 +70,16 @@ pub fn run<S: Subject>(
         let host = Host::start(images, &topology, &dir.join(name), Start::Boot)?;
         step.done(&format!("dom0 runs {}", host.kernel));
         kernel = host.kernel.clone();
+        let symbols = options.profile.then(|| Fixed::read(host.dom0()));
+        let symbols = symbols.transpose()?;
         host.dom0().sh(EPOCH)?;
-        let mut record = Record::open(&host.dir().join(COUNTS));
+        let mut counted = Counted {
+            host: &host,
+            record: Record::open(&host.dir().join(COUNTS)),
+            symbols,
+        };
         for mode in modes {
-            lines.extend(count(session, &host, &mut record, *mode, subject, options)?);
+            lines.extend(count(session, &mut counted, *mode, subject, options)?);
         }
         let complaints = host.health().take_complaints();
         ensure!(
@@ -113,17 +121,29 @@ pub fn run<S: Subject>(
     ))
 }
 
+/// A machine that counts.
+struct Counted<'h> {
+    host: &'h Host,
+    record: Record,
+    /// The names of functions, for a profile.
+    symbols: Option<Fixed>,
+}
+
 /// Counts in one kind of domain.
 fn count<S: Subject>(
     session: &Session,
-    host: &Host,
-    record: &mut Record,
+    counted: &mut Counted<'_>,
     mode: Mode,
     subject: &S,
     options: &Options,
 ) -> Result<Vec<Line<S::Cell>>> {
     let name = format!("{} {}", mode.name().to_uppercase(), S::DOMAIN);
     let step = session.ui.step(format!("Counting in the {name}"));
+    let Counted {
+        host,
+        record,
+        symbols,
+    } = counted;
     let mut rig = Rig::new(host, mode, subject)?;
     let cells = S::LANES.into_iter().flat_map(|l| options.cells::<S>(l));
     let mut lines: Vec<_> = cells.map(|cell| Line::new(mode, cell)).collect();
@@ -144,30 +164,26 @@ fn count<S: Subject>(
                     let interval = record.last()?;
                     let layout = Layout::read::<S>(host, setup.driver, place, is_guest)?;
                     let executed = owner::attribute(&interval, &layout);
-                    if !options.profile {
-                        return Ok((executed, None));
-                    }
-                    Ok((
-                        executed,
-                        Some((interval, layout, Symbols::read(host.dom0(), place)?)),
-                    ))
+                    let names = symbols.as_ref();
+                    let names = names.map(|fixed| Names::read(fixed, host.dom0(), place));
+                    let profiled = names.transpose()?.map(|names| (interval, layout, names));
+                    Ok((executed, profiled))
                 })
             })?;
             for (cell, units, (executed, profiled)) in counted {
-                if let Some((interval, layout, symbols)) = profiled {
+                if let Some((interval, layout, names)) = profiled {
                     let who = S::name(setup.driver).replace(' ', "-");
-                    let name = format!("{}-{cell}-{who}", mode.name()).replace(':', "-");
-                    for (ending, text) in [
-                        (
-                            "folded",
-                            profile::folded(&interval, &layout, &symbols, units),
-                        ),
-                        (
-                            "blocks",
-                            profile::blocks(&interval, &layout, &symbols, units),
-                        ),
+                    let title = format!("{} {cell} {who}", mode.name());
+                    let profile = Profile::new(&interval, &layout, &names, units);
+                    let blocks = profile::blocks(&interval, &layout, &names, units);
+                    let graph = profile.graph(&title, <S::Cell as report::Workload>::UNIT)?;
+                    let name = title.replace([' ', ':'], "-");
+                    for (extension, text) in [
+                        ("folded", profile.folded()),
+                        ("svg", graph),
+                        ("blocks", blocks),
                     ] {
-                        report::write(&text, &host.dir().join(format!("{name}.{ending}")))?;
+                        report::write(&text, &host.dir().join(format!("{name}.{extension}")))?;
                     }
                 }
                 let line = lines.iter_mut().find(|line| line.cell == cell);

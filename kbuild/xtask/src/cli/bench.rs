@@ -92,8 +92,8 @@ pub struct BenchCommon {
     /// request or packet. Takes longer for each cell, and is not disturbed by what else the machine does
     #[arg(long)]
     pub count: bool,
-    /// Write what each function executed for a request or packet to the run's log folder, as folded stacks, and the
-    /// same of each block of the driver
+    /// Write what each function of Xen, the kernels and the driver executed for a request or packet to the run's log
+    /// folder: folded stacks, a flame graph (SVG) of them, and the same of each block of the driver
     #[arg(long, requires = "count")]
     pub profile: bool,
     /// Make what the Rust driver executes in these cells its budget, in tests/budgets.toml, which scenarios compare with

@@ -54,11 +54,6 @@ impl Owner {
             Self::Programs => "programs",
         }
     }
-
-    /// Whether the kernel of the domain whose driver it is knows its functions.
-    pub fn is_named(self) -> bool {
-        matches!(self, Self::Driver | Self::Kernel)
-    }
 }
 
 /// A domain.

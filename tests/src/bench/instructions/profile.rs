@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions in which instructions were executed, as folded stacks: a line `owner;function count` for each, which
-//! tools for flame graphs read; and the driver's blocks of instructions.
+//! Where instructions were executed: folded stacks (a line `owner;module;function count` for each function, the module
+//! only if it is in one), a flame graph of them, and the driver's blocks of instructions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -9,90 +9,74 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use counter::record::Interval;
 use counter::table::Event;
+use inferno::flamegraph;
 
 use super::owner::{Layout, Owner, owners};
-use crate::Place;
+use super::symbols::Names;
 
-/// A kernel's functions by their addresses.
-#[derive(Clone, Debug, Default)]
-pub struct Symbols(Vec<(u64, String)>);
+/// Instructions for a unit have this many parts in a flame graph, whose counts are whole numbers.
+const PARTS: f64 = 100.0;
 
-impl Symbols {
-    /// Asks a domain for the functions of modules, and dom0, which has the same kernel and a faster line, for the kernel's.
+/// What each function executed for a unit; the largest come first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile(Vec<(String, f64)>);
+
+impl Profile {
+    /// Of an interval of `units` units.
+    pub fn new(interval: &Interval, layout: &Layout, names: &Names<'_>, units: u64) -> Self {
+        let mut functions: HashMap<String, u64> = HashMap::new();
+        for (counted, owner) in owners(interval, layout) {
+            let block = counted.seen.block;
+            if block.event == Event::Instruction {
+                let stack = format!("{};{}", owner.name(), names.frames(owner, block.address));
+                *functions.entry(stack).or_default() += counted.count;
+            }
+        }
+        let mut functions: Vec<_> = functions.into_iter().collect();
+        functions.sort_by_key(|(stack, count)| (std::cmp::Reverse(*count), stack.clone()));
+        let each = |(stack, count)| (stack, count as f64 / units.max(1) as f64);
+        Self(functions.into_iter().map(each).collect())
+    }
+
+    /// As folded stacks.
+    pub fn folded(&self) -> String {
+        let mut text = String::new();
+        for (stack, count) in &self.0 {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{stack} {count:.2}");
+        }
+        text
+    }
+
+    /// As a flame graph: an SVG in which a browser can look closer at a part.
     ///
     /// # Errors
     ///
-    /// If they do not say.
-    pub fn read(dom0: &Place, place: &Place) -> Result<Self> {
-        let show = "echo 0 > /proc/sys/kernel/kptr_restrict";
-        let kernel = dom0.sh(&format!("{show}; grep -v '\\[' /proc/kallsyms"))?;
-        let modules = place.sh(&format!("{show}; grep '\\[xen' /proc/kallsyms"))?;
-        Self::parse(&format!("{kernel}\n{modules}"))
-            .with_context(|| format!("{}: /proc/kallsyms", place.name()))
+    /// If nothing was executed.
+    pub fn graph(&self, title: &str, unit: &str) -> Result<String> {
+        let mut options = flamegraph::Options::default();
+        options.title = title.to_owned();
+        options.subtitle = Some(format!("instructions for a {unit}"));
+        options.count_name = "instructions".to_owned();
+        options.name_type = String::new();
+        options.factor = 1.0 / PARTS;
+        // The same picture of the same profile.
+        options.deterministic = true;
+        let lines: Vec<_> = self
+            .0
+            .iter()
+            .map(|(stack, count)| format!("{stack} {:.0}", count * PARTS))
+            .collect();
+        let mut image = Vec::new();
+        let lines = lines.iter().map(String::as_str);
+        flamegraph::from_lines(&mut options, lines, &mut image).context("no flame graph")?;
+        String::from_utf8(image).context("a flame graph that is no text")
     }
-
-    /// Reads a text as of `/proc/kallsyms`: address, kind, name, and a module's name in brackets.
-    fn parse(text: &str) -> Result<Self> {
-        let mut symbols = Vec::new();
-        for line in text.lines() {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let [address, kind, name, ..] = words[..] else {
-                anyhow::bail!("no symbol: {line}");
-            };
-            // Text, weak or not.
-            if !matches!(kind, "t" | "T" | "w" | "W") {
-                continue;
-            }
-            let address = u64::from_str_radix(address, 16).with_context(|| line.to_owned())?;
-            symbols.push((address, name.to_owned()));
-        }
-        symbols.sort();
-        Ok(Self(symbols))
-    }
-
-    /// The function that an address belongs to.
-    fn at(&self, address: u64) -> Option<&str> {
-        Some(self.place(address)?.0)
-    }
-
-    /// The function that an address belongs to, and how far behind its beginning the address is.
-    fn place(&self, address: u64) -> Option<(&str, u64)> {
-        let after = self.0.partition_point(|(start, _)| *start <= address);
-        let (start, name) = self.0.get(after.checked_sub(1)?)?;
-        Some((name, address - start))
-    }
-}
-
-/// The folded stacks of an interval, for a unit of its `units`; the largest come first. Dom0's functions and Xen's have
-/// no names.
-pub fn folded(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u64) -> String {
-    let mut functions: HashMap<(&str, String), u64> = HashMap::new();
-    for (counted, owner) in owners(interval, layout) {
-        let block = counted.seen.block;
-        if block.event != Event::Instruction {
-            continue;
-        }
-        let name = match owner.is_named() {
-            true => symbols.at(block.address).unwrap_or("unknown").to_owned(),
-            // A function or two.
-            false => format!("{:x}", block.address & !0xff),
-        };
-        *functions.entry((owner.name(), name)).or_default() += counted.count;
-    }
-    let mut functions: Vec<_> = functions.into_iter().collect();
-    functions.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), name.clone()));
-    let mut text = String::new();
-    for ((owner, name), count) in functions {
-        let each = count as f64 / units.max(1) as f64;
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{owner};{name} {each:.2}");
-    }
-    text
 }
 
 /// What was executed in each block of the driver, for a unit of the interval's `units`: a line `function+0xoffset count`,
 /// in the order of addresses, to be held against a listing of the module (`objdump -d`).
-pub fn blocks(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u64) -> String {
+pub fn blocks(interval: &Interval, layout: &Layout, names: &Names<'_>, units: u64) -> String {
     let mut blocks: BTreeMap<u64, u64> = BTreeMap::new();
     for (counted, owner) in owners(interval, layout) {
         let block = counted.seen.block;
@@ -102,7 +86,7 @@ pub fn blocks(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u6
     }
     let mut text = String::new();
     for (address, count) in blocks {
-        let (name, offset) = symbols.place(address).unwrap_or(("unknown", address));
+        let (name, offset) = names.domain().at(address).unwrap_or(("unknown", address));
         let each = count as f64 / units.max(1) as f64;
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name}+{offset:#x} {each:.2}");
@@ -114,19 +98,28 @@ pub fn blocks(interval: &Interval, layout: &Layout, symbols: &Symbols, units: u6
 mod tests {
     use super::*;
 
-    const TEXT: &str = "ffffffff81000000 T first\n\
-                        ffffffff81000040 t second\n\
-                        ffffffff81000050 d datum\n\
-                        ffffffffc0001000 t third\t[module]\n";
+    #[test]
+    fn a_flame_graph_has_each_function_and_what_it_executed() {
+        let profile = Profile(vec![
+            ("kernel;schedule".to_owned(), 1500.25),
+            ("driver;xen_rs;complete".to_owned(), 499.75),
+        ]);
+        assert_eq!(
+            profile.folded(),
+            "kernel;schedule 1500.25\ndriver;xen_rs;complete 499.75\n"
+        );
+        let image = profile.graph("a cell", "request").unwrap();
+        assert!(image.starts_with("<?xml"), "{image}");
+        assert!(image.contains("instructions for a request"), "{image}");
+        assert!(
+            image.contains("complete (500 instructions, 25.00%)"),
+            "{image}"
+        );
+        assert!(image.contains("all (2,000 instructions, 100%)"), "{image}");
+    }
 
     #[test]
-    fn addresses_belong_to_the_function_that_begins_before_them() {
-        let symbols = Symbols::parse(TEXT).unwrap();
-        assert_eq!(symbols.at(0xffff_ffff_8100_003f), Some("first"));
-        assert_eq!(symbols.at(0xffff_ffff_8100_0060), Some("second"));
-        assert_eq!(symbols.place(0xffff_ffff_8100_0060), Some(("second", 0x20)));
-        assert_eq!(symbols.at(0xffff_ffff_c000_1000), Some("third"));
-        assert_eq!(symbols.at(0xffff_ffff_8000_0000), None);
-        assert!(Symbols::parse("nothing\n").is_err());
+    fn nothing_executed_is_no_flame_graph() {
+        assert!(Profile::default().graph("a cell", "request").is_err());
     }
 }
