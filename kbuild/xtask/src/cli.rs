@@ -5,6 +5,7 @@
 mod bench;
 mod boot;
 mod build;
+mod fuzz;
 mod run;
 mod test;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use kbuild::{CarriedSources, Session};
 pub use bench::{Bench, BenchCells, BenchCommon, BenchDma, BenchHypervisor, Subject};
 pub use boot::{Boot, Console, DeviceFiles, Hypervisor, SoloGuest};
 pub use build::{Build, Doc, Kernel};
+pub use fuzz::Fuzz;
 pub use run::{Run, RunAs, RunHypervisor};
 pub use test::Test;
 
@@ -65,7 +67,7 @@ pub enum Program {
 }
 
 /// What [`Command::for_developers`] names.
-const FOR_DEVELOPERS: [&str; 3] = ["bench", "doc", "test"];
+const FOR_DEVELOPERS: [&str; 4] = ["bench", "doc", "fuzz", "test"];
 
 impl Program {
     /// The one that brings sources along is installed.
@@ -149,6 +151,7 @@ pub enum Command {
     Run(Box<Run>),
     Doc(Doc),
     Test(Test),
+    Fuzz(Fuzz),
     Clean(Clean),
     Doctor(Doctor),
     Shell(Shell),
@@ -177,6 +180,7 @@ impl Command {
         match self {
             Self::Bench(_) => Some("bench"),
             Self::Doc(_) => Some("doc"),
+            Self::Fuzz(_) => Some("fuzz"),
             Self::Test(_) => Some("test"),
             _ => None,
         }
@@ -194,7 +198,8 @@ impl Command {
     /// What the machine has to have for it; nothing for a command that only reads files or tells something.
     pub fn needs(&self, session: &Session) -> Option<Needs> {
         match self {
-            Self::Build(_) | Self::Doc(_) | Self::Shell(_) => Some(Needs::BUILD),
+            Self::Fuzz(fuzz) if fuzz.list => None,
+            Self::Build(_) | Self::Doc(_) | Self::Fuzz(_) | Self::Shell(_) => Some(Needs::BUILD),
             Self::Boot(_) | Self::Run(_) => Some(Needs::BOOT),
             Self::Test(test) if test.list || !crate::test::needs_tools(session, test) => None,
             Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),

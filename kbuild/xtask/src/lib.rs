@@ -11,6 +11,7 @@ mod clean;
 mod cli;
 mod doc;
 mod doctor;
+mod fuzz;
 mod generate;
 mod kernel;
 #[cfg(test)]
@@ -126,6 +127,7 @@ fn dispatch(session: &Session, command: Command) -> anyhow::Result<ExitCode> {
         Command::Doc(args) => doc::run(session, &args),
         Command::Test(args) => test::run(session, &args),
         Command::Clean(args) => clean::run(session, &args),
+        Command::Fuzz(args) => fuzz::run(session, &args),
         Command::Doctor(args) => doctor::run(session, &args),
         Command::Generate(args) => generate::run(&args, Program::Xtask),
         Command::Shell(args) => shell::run(session, &args),

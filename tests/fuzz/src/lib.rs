@@ -8,10 +8,9 @@
 //!
 //! - by `cargo test`, on any compiler, with a fixed number of made-up inputs that are the same
 //!   each time (`tests/bounded.rs`; `PARAVANE_FUZZ_ROUNDS` makes it more);
-//! - by libFuzzer, guided by coverage, for as long as you like:
-//!   `cargo +nightly fuzz run --features libfuzzer front_ring`, with `cargo install cargo-fuzz`.
+//! - by libFuzzer, guided by coverage, for as long as you like: `cargo xtask fuzz --time 1h front_ring`.
 //!
-//! An input that libFuzzer found to break a promise becomes a test of its own.
+//! An input that libFuzzer found to break a promise becomes a test of its own (`regressions`).
 #![forbid(unsafe_code)]
 
 mod blkif;

@@ -5,6 +5,7 @@
 
 mod clippy;
 mod format;
+mod fuzzing;
 mod rules;
 
 use anyhow::Result;
@@ -22,7 +23,7 @@ pub enum Check {
 }
 
 /// All checks with their names.
-pub const ALL: [(&str, Check); 4] = [
+pub const ALL: [(&str, Check); 5] = [
     (
         "the_source_keeps_the_houses_rules",
         Check::Tree(rules::check),
@@ -35,6 +36,10 @@ pub const ALL: [(&str, Check); 4] = [
     (
         "clippy_finds_nothing_in_the_kernel_modules",
         Check::Tools(clippy::modules),
+    ),
+    (
+        "fuzzing_for_seconds_finds_nothing",
+        Check::Tools(fuzzing::briefly),
     ),
 ];
 
