@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::ui::Step;
 
 /// The programs and their sources.
-const PROGRAMS: [(&str, &[&str]); 7] = [
+const PROGRAMS: [(&str, &[&str]); 8] = [
     (
         "devfile-calls",
         &["calls.c", "eventfd_calls.c", "dmabuf_calls.c", "check.c"],
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
         &["dmabufs.c", "dmabuf_calls.c", "check.c"],
     ),
     ("devfile-fuzz", &["fuzz.c", "fuzz_dmabuf.c", "check.c"]),
+    ("devfile-hypercalls", &["hypercalls.c"]),
     ("devfile-eventfds", &["eventfds.c", "check.c"]),
     ("test-pciback", &["pciback.c", "check.c"]),
     ("devfile-load", &["load.c", "load-maps.c", "load-events.c"]),

@@ -43,6 +43,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("devfile.ours_answer_as_the_kernels_own_{dom0}", answers)
         .on_each(&[Cell::on(PV).core(), Cell::on(PVH)]),
     Scenario::new("devfile.survive_senseless_calls_{dom0}", senseless_calls).on_each(MOSTLY_PV),
+    Scenario::new(
+        "devfile.xsa_482_processes_of_a_guest_make_no_hypercalls",
+        guests_hypercalls,
+    )
+    .on(PV)
+    .full(),
     Scenario::new("devfile.eventfds_reach_the_guest_{dom0}", eventfds)
         .on_each(BOTH)
         .full(),
@@ -193,6 +199,29 @@ fn dmabufs(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.destroy()?;
         ctx.host.clean()
     })
+}
+
+/// A guest's processes make no hypercalls, unless its administrator allows it. The kernel's own driver does the same.
+fn guests_hypercalls(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx.host.create(Guest::pvh("g1"))?;
+    let dom0 = ctx.host.dom0();
+    let module = dom0.sh("modinfo -n xen_privcmd_rs")?;
+    guest.put("/tmp/xen_privcmd_rs.ko", 0o600, &dom0.get(&module)?)?;
+    let program = "/payload/bin/devfile-hypercalls";
+    guest.put("/tmp/hypercalls", 0o700, &dom0.get(program)?)?;
+    guest.sh("modprobe xen_rs")?;
+    let blocked = "hypercall -1\ndm_op -1";
+    let ours = guest.sh("insmod /tmp/xen_privcmd_rs.ko && /tmp/hypercalls")?;
+    ensure!(ours == blocked, "ours: {ours}");
+    let allowed = guest.sh(
+        "rmmod xen_privcmd_rs && insmod /tmp/xen_privcmd_rs.ko unrestricted=1 && /tmp/hypercalls",
+    )?;
+    // The version is no error; dom0's device model is not the guest's.
+    ensure!(!allowed.starts_with("hypercall -"), "allowed: {allowed}");
+    let kernels_own =
+        guest.sh("rmmod xen_privcmd_rs && modprobe xen-privcmd && /tmp/hypercalls")?;
+    ensure!(kernels_own == blocked, "the kernel's own: {kernels_own}");
+    guest.shutdown()
 }
 
 /// What our drivers have in use in dom0, as they say themselves.
