@@ -75,11 +75,8 @@ fn verdicts(ctx: &mut Ctx<'_>) -> Result<()> {
     attach(&guest, Some("pass"))?;
     refused()?;
     for direction in ["", "--reverse"] {
-        let line = traffic::run(
-            &guest,
-            &format!("tcp {} --streams 2 --time 800 {direction}", dom0_v4()),
-        )?;
-        ensure!(line.get::<u64>("total")? > 50_000, "{line}");
+        let stream = format!("tcp {} --streams 2 --time 800 {direction}", dom0_v4());
+        traffic::run_until(&guest, &stream, "total", 50_000)?;
     }
     attach(&guest, Some("drop"))?;
     expect(&reflect(1000)?, &[("lost", COUNT)])?;
