@@ -4,6 +4,8 @@
 //!
 //! What can be wrong with such a kernel is found out before make is started, one clear message each.
 
+mod metadata;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,6 +24,18 @@ use crate::version::Version;
 /// What every kernel has to have that our modules are built for, besides Xen and Rust: the bus, and what the block and
 /// the network front end plug into. The others are left out where a kernel has no use for them.
 const OPTIONS: [&str; 4] = ["XEN_XENBUS_FRONTEND", "BLOCK", "NET", "PAGE_POOL"];
+
+/// What the modules that are left out of some kernels need besides: the PCI front end and gntdev.
+const FURTHER_OPTIONS: [&str; 4] = ["PCI_XEN", "PCI_MSI", "MMU_NOTIFIER", "FIND_NORMAL_PAGE"];
+
+/// The options of a kernel that all modules are built for.
+pub fn all_options() -> Vec<String> {
+    let needed = ["RUST", "XEN"].iter().chain(&OPTIONS);
+    needed
+        .chain(&FURTHER_OPTIONS)
+        .map(|option| format!("CONFIG_{option}"))
+        .collect()
+}
 
 /// A kernel's build folder and the tools that fit it.
 #[derive(Debug)]
@@ -125,15 +139,7 @@ fn examine(build: &Path, oldest: &str) -> Result<OwnKernel> {
             lacking.join(", ")
         );
     }
-    if !build.join("rust/libkernel.rmeta").is_file() {
-        bail!(
-            "the headers of {release} come without Rust metadata (rust/libkernel.rmeta is missing in {}). Debian's packages \
-             leave it out: `cargo xtask build --kernel debian-stock` makes it for the newest Debian kernel. Ubuntu has it in a \
-             package of its own (linux-lib-rust-...), which has to be installed. For a kernel of your own, name the folder it \
-             was built in",
-            build.display()
-        );
-    }
+    metadata::check(&build, &release)?;
     for (program, package) in [("make", "make"), ("bindgen", "bindgen"), ("nm", "binutils")] {
         if host::find_program(program).is_none() {
             bail!("{program} is missing on this machine: install the package {package}");
@@ -160,8 +166,10 @@ fn matching_rustc(release: &str, wanted: Option<&str>) -> Result<PathBuf> {
     let wanted =
         wanted.with_context(|| format!("the configuration of {release} names no rustc"))?;
     let mut seen = Vec::new();
-    let in_path = host::find_program("rustc");
-    for rustc in in_path.into_iter().chain([PathBuf::from("/usr/bin/rustc")]) {
+    let named = metadata::versioned_rustc(wanted);
+    let in_path = ["rustc".into()].into_iter().chain(named);
+    let in_path = in_path.filter_map(|name: String| host::find_program(&name));
+    for rustc in in_path.chain([PathBuf::from("/usr/bin/rustc")]) {
         let mut command = Command::new(&rustc);
         command.arg("--version").env_remove("RUSTUP_TOOLCHAIN");
         if let Ok(version) = process::output("rustc", &mut command) {
