@@ -4,6 +4,7 @@
 
 mod needs;
 mod prerequisites;
+mod secure_boot;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,7 @@ use crate::process;
 use crate::session::Session;
 
 pub use needs::{Memory, Needs};
+pub use secure_boot::Signatures;
 
 /// Programs needed on the machine itself, with the Debian packages that bring them. Everything else is in the
 /// sandbox.

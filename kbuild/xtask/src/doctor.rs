@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use console::style;
 use kbuild::accel::{AccelNeed, KvmFacts};
-use kbuild::host::{Memory, Needs};
+use kbuild::host::{Memory, Needs, Signatures};
 use kbuild::mirror::Mirrors;
 use kbuild::{Session, fsutil, host};
 
@@ -131,6 +131,8 @@ pub fn run(session: &Session, _: &Doctor) -> Result<ExitCode> {
     );
     say(memory.total >= Needs::TEST.memory, "memory", &detail);
     println!("      KVM: {}", kvm());
+    let signatures = Signatures::read(Path::new("/"));
+    println!("      Secure Boot: {}", signatures.advice());
 
     println!("Kernels:");
     for profile in session.config.profiles.values() {
