@@ -29,33 +29,12 @@ use crate::ui::Step;
 /// Room for the trimmed source and the prepared build folder, in bytes.
 const ROOM: u64 = 2_500_000_000;
 
-/// Parts of the source that neither the preparation nor a module's build reads: drivers' code, other architectures, documentation. Without them unpacking is three times faster. Kconfig files
-/// stay, all of them are read. tar's patterns, below the source's top folder; a star matches slashes too.
-const LEFT_OUT: &[&str] = &[
-    "drivers/*.c",
-    // A few drivers' headers are read by the kernel's own Rust bindings; these are the large ones that are not.
-    "drivers/gpu/drm/amd/*.h",
-    "drivers/infiniband/*.h",
-    "drivers/net/*.h",
-    "sound/*.c",
-    "sound/*.h",
-    "fs/*.c",
-    "net/*.c",
-    "samples/*.c",
-    "Documentation/*/*",
-    "arch/[!x]*.c",
-    "arch/[!x]*.h",
-    "arch/[!x]*.S",
-    "arch/[!x]*.dts*",
-    "arch/x86/kvm/*.c",
-    // All tests but those of network devices, which run in machines ([`crate::image`]).
-    "tools/testing/[!s]*",
-    "tools/testing/selftests/[!kn]*",
-    "tools/testing/selftests/k[!s]*",
-    "tools/testing/selftests/n[!e]*",
-    "tools/perf/*",
-    "tools/virtio/*",
-];
+/// Parts of the source that neither the preparation nor a module's build reads: drivers' code, other architectures, documentation,
+/// and all tests but those of network devices, which run in machines ([`crate::image`]). Without them unpacking is three times
+/// faster. Kconfig files stay, all of them are read; so do some drivers' headers, which the kernel's own Rust bindings read.
+///
+/// tar's patterns, below the source's top folder; a star matches slashes too.
+const LEFT_OUT: &str = include_str!("../packaging/dkms/left-out");
 
 /// Finds or makes the folder with `src` (trimmed) and `O` (prepared) for a kernel. The sandbox is only needed when
 /// everything is unpacked.
@@ -72,7 +51,7 @@ pub fn metadata(
         .with("headers", &packages.headers.sha256)
         .with("tools", tools.map_or("", |package| &package.sha256))
         .with("sandbox", Sandbox::name(session, suite)?)
-        .with_all("left out", LEFT_OUT)
+        .with_all("left out", LEFT_OUT.lines())
         .hex();
     session.cache.get_or_make("devel", &format!("{release}-{key}"), ROOM, |dir| {
         let title = format!("Making Rust metadata for {release}");
@@ -88,7 +67,7 @@ pub fn metadata(
             bail!("the kernel {release} exports no Rust symbol: it cannot load Rust modules");
         }
         step.note("unpacking the source");
-        unpack_source(source, dir, LEFT_OUT)?;
+        unpack_source(source, dir, &LEFT_OUT.lines().collect::<Vec<_>>())?;
 
         let sandbox = Sandbox::open(session, suite)?;
         check_toolchain(&sandbox, release, &KConfig::parse(&config))?;
@@ -159,17 +138,8 @@ const HAVE: &str = "have.mk";
 /// The compiler that stands in for rustc, below the entry's folder.
 const COMPILER: &str = "rustc";
 
-/// What modules are built against is the crates' metadata; their code is in the kernel. So of the kernel's crates only the metadata
-/// is made, which is what `-Zno-codegen` leaves: the same as with code, since all passes before it run. make wants an object: it
-/// gets an empty one. All other calls are rustc's.
-const WITHOUT_CODE: &str = r#"#!/bin/sh
-for argument; do
-    case $argument in --emit=obj=*) object=${argument#--emit=obj=} ;; esac
-done
-[ -n "$object" ] || exec rustc "$@"
-rustc -Zno-codegen "$@" || exit
-[ -e "$object" ] || as -o "$object" /dev/null
-"#;
+/// It leaves the kernel's code out: see the file.
+const WITHOUT_CODE: &str = include_str!("../packaging/dkms/rustc-without-code");
 
 /// A source and its build folder on the way.
 struct Tree<'a> {

@@ -36,6 +36,7 @@ pub mod modules;
 pub mod overlay;
 pub mod own;
 pub mod packages;
+pub mod packaging;
 pub mod process;
 pub mod resolve;
 pub mod sandbox;

@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 use crate::fsutil;
 
 /// The list of what was staged last time, to know what has to go when it goes from the work tree.
-const MANIFEST: &str = ".staged";
+pub(crate) const MANIFEST: &str = ".staged";
 
 /// What makes a crate of a folder for the host's tests; a kernel's build has no use for it.
 const HOST_ONLY: &str = "Cargo.toml";

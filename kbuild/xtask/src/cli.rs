@@ -19,7 +19,7 @@ use kbuild::{CarriedSources, Session};
 
 pub use bench::{Bench, BenchCells, BenchCommon, BenchDma, BenchHypervisor, Subject};
 pub use boot::{Boot, Console, DeviceFiles, Hypervisor, SoloGuest};
-pub use build::{Build, Doc, Kernel};
+pub use build::{Build, Doc, Kernel, Package};
 pub use fuzz::Fuzz;
 pub use run::{Run, RunAs, RunHypervisor};
 pub use test::Test;
@@ -148,6 +148,7 @@ pub enum Command {
     Boot(Boot),
     Build(Build),
     Kernel(Kernel),
+    Package(Package),
     Run(Box<Run>),
     Doc(Doc),
     Test(Test),
@@ -166,6 +167,7 @@ impl Command {
             Self::Boot(_) => "boot",
             Self::Build(_) => "build",
             Self::Kernel(_) => "kernel",
+            Self::Package(_) => "package",
             Self::Test(test) if test.full => "test --full",
             Self::Test(test) if test.filter.is_empty() && !test.list => "test",
             _ => return None,
@@ -199,7 +201,11 @@ impl Command {
     pub fn needs(&self, session: &Session) -> Option<Needs> {
         match self {
             Self::Fuzz(fuzz) if fuzz.list => None,
-            Self::Build(_) | Self::Doc(_) | Self::Fuzz(_) | Self::Shell(_) => Some(Needs::BUILD),
+            Self::Build(_)
+            | Self::Doc(_)
+            | Self::Fuzz(_)
+            | Self::Package(_)
+            | Self::Shell(_) => Some(Needs::BUILD),
             Self::Boot(_) | Self::Run(_) => Some(Needs::BOOT),
             Self::Test(test) if test.list || !crate::test::needs_tools(session, test) => None,
             Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),

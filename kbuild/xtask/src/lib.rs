@@ -14,6 +14,7 @@ mod doctor;
 mod fuzz;
 mod generate;
 mod kernel;
+mod package;
 #[cfg(test)]
 mod pages;
 mod prepare;
@@ -123,6 +124,7 @@ fn dispatch(session: &Session, command: Command) -> anyhow::Result<ExitCode> {
         Command::Boot(args) => boot::run(session, &args),
         Command::Build(args) => build::run(session, &args),
         Command::Kernel(args) => kernel::run(session, &args),
+        Command::Package(args) => package::run(session, &args),
         Command::Run(args) => run::run(session, *args),
         Command::Doc(args) => doc::run(session, &args),
         Command::Test(args) => test::run(session, &args),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The options of `build`, `kernel` and `doc`: what is built and not booted.
+//! The options of `build`, `kernel`, `package` and `doc`: what is built and not booted.
 
 use std::path::PathBuf;
 
@@ -61,6 +61,22 @@ pub struct Kernel {
     /// Only add Paravane's code to the folder that --source names, in place, and build nothing
     #[arg(long, alias = "lay", requires = "source", conflicts_with_all = ["without_rust", "config", "suite"])]
     pub apply: bool,
+}
+
+/// Make Debian packages of the modules
+///
+/// Makes a Debian source package and from it three packages: xen-rs-dkms has the modules' source, which DKMS builds for each
+/// kernel; xen-rs-modules-RELEASE has the modules for one kernel; xen-rs-common, which both need, has the settings with which they
+/// are loaded in place of the C modules. lintian checks them: its errors are errors. With the file Packages, which lists them, the
+/// folder is an archive for apt. Prints one path a line.
+#[derive(Args)]
+pub struct Package {
+    /// The kernel profile of kernels.toml whose modules get a package: one of a distribution
+    #[arg(long, value_name = "PROFILE")]
+    pub kernel: Option<String>,
+    /// Where to put the packages (default: the cache)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Make the documentation of this work tree's crates from their sources, as HTML
