@@ -14,6 +14,7 @@ mod hostile;
 mod hypervisor;
 mod netfront;
 mod overlay;
+mod package;
 mod pcifront;
 mod plumbing;
 mod resources;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Variant> {
         dom0::SCENARIOS,
         harness::SCENARIOS,
         run::SCENARIOS,
+        package::SCENARIOS,
         count::SCENARIOS,
         &blkfront::scenarios(),
         &netfront::scenarios(),

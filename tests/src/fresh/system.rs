@@ -8,8 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use kbuild::mirror::Mirrors;
+use kbuild::packaging::KERNELS_SOURCES;
 use kbuild::suite::Suite;
-use kbuild::{Bootstrap, CacheEntry, Digest, Session, apt, process};
+use kbuild::{Bootstrap, CacheEntry, Digest, Session, apt, process, resolve};
 
 /// The ordinary user.
 const USER: &str = "user";
@@ -32,6 +33,8 @@ pub enum System {
     Debian12,
     /// Debian 13 with its own cargo.
     Debian13,
+    /// Debian 13 with the kernel under test and its headers, and with both tools for initramfs.
+    WithKernel,
 }
 
 impl System {
@@ -41,12 +44,13 @@ impl System {
             System::Bare => "bare",
             System::Debian12 => "debian_12",
             System::Debian13 => "debian_13",
+            System::WithKernel => "with_kernel",
         }
     }
 
     fn suite(self) -> &'static str {
         match self {
-            System::Bare | System::Debian13 => "trixie",
+            System::Bare | System::Debian13 | System::WithKernel => "trixie",
             System::Debian12 => "bookworm",
         }
     }
@@ -57,6 +61,26 @@ impl System {
             // What rustup asks for.
             System::Debian12 => &["ca-certificates", "gcc", "libc6-dev"],
             System::Debian13 => &["ca-certificates", "cargo"],
+            System::WithKernel => &["ca-certificates", "dracut-core", "initramfs-tools", "zstd"],
+        }
+    }
+
+    /// The packages of a kernel that it has besides.
+    fn kernel(self, session: &Session) -> Result<Vec<String>> {
+        if self != System::WithKernel {
+            return Ok(vec![]);
+        }
+        let release = resolve::kernel(session, session.config.profile(None)?)?.release;
+        Ok(["linux-image", "linux-headers"]
+            .map(|package| format!("{package}-{release}"))
+            .to_vec())
+    }
+
+    /// What it has from backports: the sources of its kernel's packages.
+    fn backports(self) -> &'static [&'static str] {
+        match self {
+            System::WithKernel => &KERNELS_SOURCES,
+            _ => &[],
         }
     }
 
@@ -70,13 +94,20 @@ impl System {
 pub(super) fn pristine(session: &Session, system: System) -> Result<CacheEntry> {
     let mirrors = Mirrors::detect(session.options.mirror.as_deref())?;
     let name = system.suite();
+    let mut pockets = vec![format!("{name}-updates"), format!("{name}-security")];
+    let from_backports = system.backports();
+    if !from_backports.is_empty() {
+        pockets.push(format!("{name}-backports"));
+    }
     let suite = Suite {
         name: name.into(),
-        pockets: vec![format!("{name}-updates"), format!("{name}-security")],
-        from_backports: vec![],
+        pockets,
+        from_backports: from_backports.iter().copied().map(str::to_owned).collect(),
         sandbox: vec![],
     };
-    let bootstrap = Bootstrap::new(&suite).include(system.packages().iter().copied());
+    let bootstrap = Bootstrap::new(&suite)
+        .include(system.packages().iter().copied())
+        .include(system.kernel(session)?);
     let key = Digest::new("fresh", 1)
         .with("bootstrap", bootstrap.digest())
         .with_all("source", suite.sources(&mirrors)?);
