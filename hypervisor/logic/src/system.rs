@@ -180,6 +180,9 @@ pub trait Platform: MachineMemory {
     /// A domain has shut down. The reason of dom0 decides what the machine does: power off, reboot, report a crash.
     fn domain_shutdown(&mut self, domain: DomId, reason: u8);
 
+    /// Bytes of the heap that are allocated.
+    fn heap_used(&self) -> usize;
+
     /// Logs a line that the toolstack asks for, or about the end of a domain.
     fn printk(&mut self, what: core::fmt::Arguments<'_>);
 

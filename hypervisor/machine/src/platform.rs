@@ -236,6 +236,10 @@ impl Platform for Machine {
         }
     }
 
+    fn heap_used(&self) -> usize {
+        arch::memory::heap_used()
+    }
+
     fn printk(&mut self, what: core::fmt::Arguments<'_>) {
         log::warn!("{what}");
     }

@@ -266,6 +266,10 @@ impl Platform for FakePlatform {
         count
     }
 
+    fn heap_used(&self) -> usize {
+        4096
+    }
+
     fn debug_key(&mut self, key: u8) {
         self.calls.push(PlatformCall::DebugKey(key));
     }

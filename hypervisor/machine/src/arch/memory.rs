@@ -108,6 +108,11 @@ pub fn heap_bytes() -> u64 {
     (ram_bytes() / HEAP_SHARE).max(MIN_HEAP)
 }
 
+/// Bytes of the heap that are allocated.
+pub fn heap_used() -> usize {
+    HEAP_ALLOCATOR.lock().get_counters().allocated_bytes
+}
+
 /// End of the direct map as a physical address. Below it, only the image's frames are not mapped.
 pub fn direct_map_end() -> u64 {
     DIRECT_MAP_END.load(Ordering::Relaxed)

@@ -48,9 +48,10 @@ fn help<P: Platform>(system: &mut System<P>) {
 fn memory<P: Platform>(system: &mut System<P>) {
     let frames = &system.frames;
     let (total, free) = (frames.total(), frames.free_count());
-    let (claimed, heap) = (frames.outstanding_claims(), system.heap_budget.left());
+    let (claimed, left) = (frames.outstanding_claims(), system.heap_budget.left());
+    let used = system.platform.heap_used();
     system.platform.printk(format_args!(
-        "memory: {total} pages, {free} free, {claimed} claimed; {heap} bytes of the heap left to guests"
+        "memory: {total} pages, {free} free, {claimed} claimed; {used} bytes of the heap used, {left} left to guests"
     ));
 }
 
