@@ -25,6 +25,7 @@ use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
 use paravane::mem::frames::DomId;
 use paravane::mem::{Gfn, Mfn};
+use paravane::system::gfn_access::NestedAccess;
 use spin::{Mutex, Once};
 
 use crate::arch::cpu;
@@ -128,9 +129,13 @@ impl Domain {
         }
     }
 
-    /// Maps the registers of a device that the domain has accessed. False if it may not access them.
-    pub fn map_device(&self, gpa: u64) -> bool {
+    /// Maps the registers of a device that the domain has accessed. True if the access is to be made again: they are mapped,
+    /// or the access is allowed by now. False if the domain may not access them.
+    pub fn map_device(&self, gpa: u64, access: NestedAccess) -> bool {
         let mut system = system();
+        if system.nested_page_fault(self.id, Gfn::of(gpa), access) {
+            return true;
+        }
         let pci = self.pci.lock();
         let free = |frames: &Range<u64>| {
             let mut pages = frames.clone().map(|frame| frame << 12);
@@ -143,10 +148,6 @@ impl Domain {
         let large = gpa >> 21 << 9..((gpa >> 21) + 1) << 9;
         let frames = if free(&large) { large } else { page };
         drop(pci);
-        // Another vCPU may have mapped them meanwhile.
-        if system.lookup(self.id, Gfn::of(gpa)).is_some() {
-            return true;
-        }
         let count = frames.end - frames.start;
         let mapped = system.map_mmio(self.id, Gfn(frames.start), Mfn(frames.start), count);
         mapped.is_ok()

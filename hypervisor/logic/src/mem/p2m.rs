@@ -79,6 +79,12 @@ impl P2mType {
         )
     }
 
+    /// Whether the processor lets the domain execute what is in the frame. A domain does not execute what another one can
+    /// write.
+    pub fn executable(self) -> bool {
+        self.is_ram() || self == P2mType::MmioDirect
+    }
+
     /// Whether the frame is the domain's own memory.
     pub fn is_ram(self) -> bool {
         matches!(self, P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty)
@@ -95,15 +101,12 @@ impl P2mType {
         if self.writable() {
             bits |= WRITE;
         }
-        match self {
+        if !self.executable() {
+            bits |= NO_EXECUTE;
+        }
+        if self == P2mType::MmioDirect {
             // Registers must not be read from a cache.
-            P2mType::MmioDirect => bits |= CACHE_DISABLE | WRITE_THROUGH,
-            // A domain does not execute what another one can write.
-            P2mType::GrantMapRw
-            | P2mType::GrantMapRo
-            | P2mType::MapForeignRw
-            | P2mType::MapForeignRo => bits |= NO_EXECUTE,
-            P2mType::RamRw | P2mType::RamRo | P2mType::RamLogdirty => {}
+            bits |= CACHE_DISABLE | WRITE_THROUGH;
         }
         bits
     }

@@ -44,21 +44,21 @@ impl<P: Platform> System<P> {
         }
     }
 
-    /// Handles a nested page fault. True if the domain's access is to be made again: it may be allowed by now, or the
-    /// domain has crashed. False if there is no memory for it.
+    /// Handles a nested page fault. True if the domain's access is to be made again: it is allowed by now, or the domain
+    /// has crashed. False if there is no memory for it.
     pub fn nested_page_fault(&mut self, id: DomId, gfn: Gfn, access: NestedAccess) -> bool {
         match self.lookup(id, gfn).map(|entry| entry.p2mt) {
-            Some(P2mType::RamLogdirty) => {
-                if access == NestedAccess::Write {
-                    self.count_log_dirty_fault(id);
-                    self.mark_dirty(id, gfn);
-                }
+            Some(P2mType::RamLogdirty) if access == NestedAccess::Write => {
+                self.count_log_dirty_fault(id);
+                self.mark_dirty(id, gfn);
                 true
             }
-            // Another vCPU's fault was handled in between.
-            Some(P2mType::RamRw) => true,
-            Some(P2mType::RamRo) => access != NestedAccess::Write,
-            Some(_) => false,
+            // If it is allowed, another vCPU's fault was handled in between, or another vCPU has mapped a grant there.
+            Some(p2mt) => match access {
+                NestedAccess::Read => true,
+                NestedAccess::Write => p2mt.writable(),
+                NestedAccess::Execute => p2mt.executable(),
+            },
             None => self.demand_populate(id, gfn).is_some(),
         }
     }

@@ -142,8 +142,8 @@ impl DomainPolicy for HardwareDomainPolicy {
         }
     }
 
-    fn map_on_access(&self, domain: &Domain, gpa: u64, _: NestedAccess) -> bool {
-        domain.map_device(gpa)
+    fn map_on_access(&self, domain: &Domain, gpa: u64, access: NestedAccess) -> bool {
+        domain.map_device(gpa, access)
     }
 
     fn read_mmio(&self, domain: &Domain, gpa: u64, size: usize) -> u64 {

@@ -3,6 +3,7 @@
 //! Grants: maps, copies, versions.
 
 use super::*;
+use crate::system::gfn_access::NestedAccess;
 
 pub(super) fn flags_of(system: &mut System<FakePlatform>, at: u64) -> u16 {
     caller(system, 1)
@@ -34,6 +35,16 @@ fn a_grant_is_mapped_and_unmapped() {
         flag::PERMIT_ACCESS | flag::READING | flag::WRITING
     );
     assert_eq!(system.frames.page_refs(frame), (1, 1));
+    // A vCPU that has accessed it just before makes the access again; code of another domain is not executed.
+    let allows = |system: &mut System<FakePlatform>| {
+        let accesses = [
+            NestedAccess::Read,
+            NestedAccess::Write,
+            NestedAccess::Execute,
+        ];
+        accesses.map(|access| system.nested_page_fault(0, Gfn(0x130), access))
+    };
+    assert_eq!(allows(&mut system), [true, true, false]);
     let (_, again) = grant_op(
         &mut system,
         1,
@@ -58,6 +69,7 @@ fn a_grant_is_mapped_and_unmapped() {
     };
     let (_, done) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
     assert_eq!(done.status, status::OKAY);
+    assert_eq!(allows(&mut system), [false; 3]);
     assert_eq!(flags_of(&mut system, at), flag::PERMIT_ACCESS);
     assert_eq!(system.frames.page_refs(frame), (0, 0));
     let (_, twice) = grant_op(&mut system, 0, gnttab::UNMAP_GRANT_REF, unmap);
