@@ -30,10 +30,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "hypervisor.msix_vectors_come_and_go{on_xen}",
         msix_vectors_come_and_go,
     )
-    .on_each(&[
-        Cell::on(Topology::PARAVANE_REAL).full(),
-        Cell::on(Topology::PARAVANE_REAL.on_xen()).full(),
-    ]),
+    .on_each(MSI)
+    .full(),
     Scenario::new(
         "hypervisor.interrupts_come_once_while_the_memory_map_changes",
         interrupts_come_once,
@@ -49,10 +47,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "hypervisor.networks_keep_data_by_intx{on_xen}",
         networks_keep_data,
     )
-    .on_each(&[
-        Cell::on(WITHOUT_MSI).full(),
-        Cell::on(WITHOUT_MSI.on_xen()).full(),
-    ]),
+    .on_each(INTX)
+    .full(),
     Scenario::new(
         "hypervisor.guests_pages_reach_the_disks",
         guests_pages_reach_the_disks,
