@@ -6,6 +6,8 @@
 mod network;
 
 use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +18,7 @@ use crate::attempts::MAX_RUNS;
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::{Host, Start};
-use crate::machine::MONITOR;
+use crate::machine::{MONITOR, TRACE};
 use crate::nic::Nic;
 use crate::terminal;
 use crate::topology::{Hypervisor, Topology};
@@ -49,6 +51,9 @@ pub struct Options {
     pub console: Option<Console>,
     /// Keep the machine running at the end until interrupted.
     pub keep: bool,
+    /// Where what the hypervisor did is written to, also if the boot fails. The machine has to be
+    /// [traced](Topology::traced).
+    pub trace: Option<PathBuf>,
 }
 
 /// What was seen in one guest.
@@ -66,6 +71,26 @@ struct GuestReport {
 
 /// Runs it all; returns the report's text.
 pub fn run(session: &Session, images: &Images, options: &Options) -> Result<String> {
+    let dir = session.logs().join("boot");
+    let Some(to) = &options.trace else {
+        return boot(session, images, options, &dir);
+    };
+    // Before the boot, which takes a while.
+    File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    let booted = boot(session, images, options, &dir);
+    let saved = fs::copy(dir.join(TRACE), to)
+        .with_context(|| format!("there is no trace for {}", to.display()));
+    match (booted, saved) {
+        (Ok(text), Ok(_)) => Ok(text),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Ok(_)) => {
+            Err(error.context(format!("what the hypervisor did is in {}", to.display())))
+        }
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
+fn boot(session: &Session, images: &Images, options: &Options, dir: &Path) -> Result<String> {
     let started = Instant::now();
     for module in [options.driver.block_module(), options.driver.net_module()] {
         ensure!(
@@ -74,9 +99,8 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
             images.payload.modules.join(", ")
         );
     }
-    let dir = session.logs().join("boot");
     let step = session.ui.step(format!("Booting {}", options.topology));
-    let host = Host::start(images, &options.topology, &dir, Start::Boot)?;
+    let host = Host::start(images, &options.topology, dir, Start::Boot)?;
     step.done(&format!("dom0 runs {}", host.kernel));
 
     let mut result = guests(session, &host, options);
@@ -105,10 +129,14 @@ pub fn run(session: &Session, images: &Images, options: &Options) -> Result<Stri
             return Err(error.context(format!("the logs of this boot are in {}", dir.display())));
         }
     };
-    let text = describe(images, &host, &seen, started.elapsed())?;
+    let mut text = describe(images, &host, &seen, started.elapsed())?;
+    if let Some(trace) = host.record_trace()? {
+        let _ = writeln!(text, "trace    {trace}");
+    }
     if options.console.is_some() || options.keep {
         session.ui.suspend(|| println!("{text}"));
         stay(&host, &domains, options)?;
+        host.record_trace()?;
         drop(domains);
         host.shutdown()?;
         return Ok(String::new());

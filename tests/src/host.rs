@@ -24,6 +24,7 @@ use crate::pace::{Pace, Spent};
 use crate::remote::Place;
 use crate::snapshot::{self, Snapshot};
 use crate::topology::Topology;
+use crate::trace::TraceSummary;
 
 /// How long Xen and dom0 may take to come up. On the reference machine it takes 12 to 18 seconds.
 const DOM0_LIMIT: Duration = Duration::from_secs(120);
@@ -152,6 +153,7 @@ impl Host {
                     Ok(()) => {
                         // The error is what counts; a log that cannot be had adds nothing.
                         let _ = machine.record_state();
+                        let _ = machine.record_trace();
                         error
                     }
                 };
@@ -406,10 +408,17 @@ impl Host {
         }
     }
 
+    /// Writes what our hypervisor did until now to the file [`TRACE`](crate::machine::TRACE) in the folder with the logs. Returns nothing if
+    /// the machine is not [traced](Topology::is_traced).
+    pub fn record_trace(&self) -> Result<Option<TraceSummary>> {
+        self.lock().record_trace()
+    }
+
     /// Copies the logs that are inside dom0 to the host's folder, and what the emulator knows.
     fn collect_logs(&self) -> Result<()> {
         // First, for dom0 may not answer.
         self.lock().record_state()?;
+        self.record_trace()?;
         for (script, name) in [
             ("xl list; xl vcpu-list", "xl-list.log"),
             ("xl dmesg", "xl-dmesg.log"),

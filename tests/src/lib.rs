@@ -16,7 +16,7 @@
 //!
 //! From the bottom up: [`machine`] runs QEMU and watches its consoles, [`gdb`] stops it at instructions, [`remote`] talks to the agents inside,
 //! [`host`] is a booted Xen with dom0, [`guest`] describes and holds domains, [`nic`] connects them ([`vif`]), [`traffic`] goes between them, [`scenario`] and [`runner`] are the
-//! test suite, [`fresh`] has machines on which nothing is installed yet, [`boot`] is the demonstration behind `cargo xtask boot`, [`solo`] a guest without dom0, and [`run`] runs one command on a kernel of the user's.
+//! test suite, [`fresh`] has machines on which nothing is installed yet, [`boot`] is the demonstration behind `cargo xtask boot`, [`solo`] a guest without dom0, [`trace`] what our hypervisor did, and [`run`] runs one command on a kernel of the user's.
 //!
 //! What does not live here: making images, kernels and modules (crate `kbuild`), and printing results (`xtask`).
 
@@ -34,6 +34,7 @@ pub mod gdb;
 pub mod guest;
 pub mod health;
 pub mod host;
+mod hypercall_names;
 pub mod machine;
 pub mod mapping;
 pub mod matrix;
@@ -52,6 +53,7 @@ pub mod solo;
 pub mod tables;
 pub mod terminal;
 pub mod topology;
+pub mod trace;
 pub mod traffic;
 pub mod vif;
 

@@ -10,6 +10,7 @@ mod command_line;
 mod end;
 pub mod guest_disks;
 mod monitor;
+mod trace;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -96,6 +97,8 @@ pub struct Machine {
     pace: Pace,
     loader: Loader,
     cpus: u32,
+    /// Where its hypervisor says where the trace is, if it keeps one.
+    trace_info: Option<u64>,
     _console: Watcher,
     _end: Ender,
 }
@@ -128,6 +131,10 @@ impl Machine {
         if topology.loader != Loader::Qemu {
             boot_disk::write(images, topology, dir, [&hypervisor, &kernel, &initrd])?;
         }
+        let trace_info = match topology.is_traced() {
+            true => Some(crate::trace::info_address(&fs::read(&hypervisor)?)?),
+            false => None,
+        };
         let accel = topology.accel(&images.acceleration)?;
         let mut command = images
             .qemu
@@ -195,8 +202,9 @@ impl Machine {
             pace,
             loader: topology.loader,
             cpus: topology.cpus,
+            trace_info,
             _console,
-            _end: Ender::start(dir.to_owned(), topology.cpus),
+            _end: Ender::start(dir.to_owned(), topology.cpus, trace_info),
         })
     }
 
@@ -322,6 +330,9 @@ impl Drop for Machine {
         let _ = fs::remove_dir_all(self.dir.join(BOOT_DISK));
     }
 }
+
+/// The trace, in the machine's folder, once it was [recorded](Machine::record_trace).
+pub const TRACE: &str = "trace.json";
 
 /// Connects to a socket in a machine's folder, which QEMU may not have made yet.
 pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {

@@ -265,6 +265,20 @@ impl Topology {
         ..Self::PV_REAL
     };
 
+    /// The same machine, whose hypervisor, which is ours, keeps a [`crate::trace`] of 8 MiB for each processor.
+    #[must_use]
+    pub const fn traced(self) -> Self {
+        Self {
+            xen_args: "tbuf_size=2048",
+            ..self
+        }
+    }
+
+    /// Whether there is a trace of it.
+    pub fn is_traced(&self) -> bool {
+        self.hypervisor == Hypervisor::Paravane && self.xen_args.contains("tbuf_size=")
+    }
+
     /// Whether dom0 starts a toolstack, so that there can be guests.
     pub fn toolstack(&self) -> bool {
         !self.dom0_args.contains("paravane.toolstack=none")

@@ -27,6 +27,7 @@ pub mod vcpu;
 pub mod version;
 
 use crate::error::{Errno, Result};
+use crate::hypercall_counts::HypercallKey;
 use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
@@ -76,9 +77,9 @@ pub struct HypercallOutcome {
     /// events were taken, the same hypercall is made again with these arguments.
     pub continuation: Option<[u64; 5]>,
     /// Set if this hypercall and subcommand failed for the first time, which is worth a message.
-    pub first_error: Option<crate::trace::Key>,
+    pub first_error: Option<HypercallKey>,
     /// Its number and subcommand.
-    pub key: crate::trace::Key,
+    pub key: HypercallKey,
 }
 
 /// What a hypercall's function returns to the dispatcher.
@@ -129,10 +130,10 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
             action: VcpuAction::Resume,
             continuation: None,
             first_error: None,
-            key: trace_key(&call, 0),
+            key: hypercall_key(&call, 0),
         };
     }
-    caller.system.trace.command = 0;
+    caller.system.hypercall_counts.command = 0;
     let result = if call.long_mode {
         do_hypercall(caller, call.number, call.args)
     } else {
@@ -144,8 +145,9 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         Ok(Reply::Continuation(args, action)) => (0, action, Some(args)),
         Err(errno) => (errno.register(), VcpuAction::Resume, None),
     };
-    let key = trace_key(&call, caller.system.trace.command);
-    let first_error = continuation.is_none() && caller.system.trace.count(key, value as i64);
+    let key = hypercall_key(&call, caller.system.hypercall_counts.command);
+    let first_error =
+        continuation.is_none() && caller.system.hypercall_counts.count(key, value as i64);
     HypercallOutcome {
         value,
         action,
@@ -155,8 +157,8 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
     }
 }
 
-/// Hypercall and subcommand, for the trace. `command` is the subcommand of those that have it in memory.
-fn trace_key(call: &Call, command: u32) -> crate::trace::Key {
+/// Hypercall and subcommand, by which it is counted and traced. `command` is the subcommand of those that have it in memory.
+fn hypercall_key(call: &Call, command: u32) -> HypercallKey {
     let number = u32::try_from(call.number).unwrap_or(u32::MAX);
     let command = match number {
         nr::MEMORY_OP => call.args[0] & 0x3f,

@@ -8,8 +8,11 @@ use crate::solo::MEMORY_UNIT;
 /// I/O port of the only console: the first serial port.
 pub const CONSOLE_PORT: u16 = 0x3f8;
 
+/// Most pages of a processor's trace: 256 MiB.
+const MAX_TRACE_PAGES: u64 = 65536;
+
 /// The message for an unknown option.
-const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, noreboot, crash-test, solo, solo_mem=, solo_vcpus= and solo_exit=";
+const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, tbuf_size=, noreboot, crash-test, solo, solo_mem=, solo_vcpus= and solo_exit=";
 
 /// The log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Options {
     pub dom0_vcpus: Option<usize>,
     /// `loglvl=all|debug|info|warning|error|none`.
     pub level: Option<LogLevel>,
+    /// `tbuf_size=N`: pages of each processor's trace, if there is one.
+    pub trace_pages: Option<u64>,
     /// `noreboot`: halt after a crash.
     pub noreboot: bool,
     /// `crash-test`: crash once the hypervisor has started, to show the report.
@@ -94,6 +99,11 @@ impl Options {
                 let port = value.strip_prefix("0x");
                 let port = port.and_then(|digits| u16::from_str_radix(digits, 16).ok());
                 self.solo_exit = Some(port.ok_or("it takes an I/O port, such as 0x501")?);
+            }
+            "tbuf_size" => {
+                let pages = value.parse().ok().filter(|pages| *pages <= MAX_TRACE_PAGES);
+                let pages: u64 = pages.ok_or("it takes a number of pages up to 65536, or 0")?;
+                self.trace_pages = (pages > 0).then_some(pages);
             }
             "loglvl" => {
                 let level = match value.split('/').next() {
@@ -216,13 +226,14 @@ mod tests {
     #[test]
     fn every_option_does_something() {
         let (options, refused) = parse(
-            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all noreboot crash-test solo solo_mem=512M solo_vcpus=2 solo_exit=0x501",
+            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all tbuf_size=2048 noreboot crash-test solo solo_mem=512M solo_vcpus=2 solo_exit=0x501",
         );
         assert!(refused.is_empty(), "{refused:?}");
         let wanted = Options {
             dom0_memory: Some(1 << 30),
             dom0_vcpus: Some(3),
             level: Some(LogLevel::Warning),
+            trace_pages: Some(2048),
             noreboot: true,
             crash_test: true,
             solo: true,
@@ -260,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_changes_nothing() {
-        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud console=vga dom0=pv placeholder=1 solo=1 solo_mem=1M solo_vcpus=0 solo_exit=501 solo_exit=0x10000";
+        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud tbuf_size=1M tbuf_size=65537 console=vga dom0=pv placeholder=1 solo=1 solo_mem=1M solo_vcpus=0 solo_exit=501 solo_exit=0x10000";
         let (options, refused) = parse(line);
         assert_eq!(options, Options::default());
         assert_eq!(refused.join(" "), line);

@@ -33,6 +33,7 @@ use crate::cpuid::policy::CpuPolicy;
 use crate::error::{Errno, Result};
 use crate::event::{Events, SharedAreas};
 use crate::grant::GrantTable;
+use crate::hypercall_counts::HypercallCounts;
 use crate::irq::vlapic::VLapic;
 use crate::mem::frames::DomId;
 use crate::mem::{FrameTable, MachineMemory, Mfn};
@@ -40,7 +41,7 @@ use crate::pvclock::Clock;
 use crate::sched::CpuSet;
 use crate::system::domain::{Callback, Config, Domain};
 use crate::system::vcpu::{VcpuId, VcpuRegisters};
-use crate::trace::Trace;
+use crate::trace::TraceEvent;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -183,6 +184,9 @@ pub trait Platform: MachineMemory {
     /// Bytes of the heap that are allocated.
     fn heap_used(&self) -> usize;
 
+    /// Writes down what happens, if there is a trace. Nothing depends on it.
+    fn trace(&mut self, event: TraceEvent);
+
     /// Logs a line that the toolstack asks for, or about the end of a domain.
     fn printk(&mut self, what: core::fmt::Arguments<'_>);
 
@@ -281,7 +285,7 @@ pub struct System<P> {
     /// The console ring, for `xl dmesg`.
     pub console: ConsoleRing,
     /// Counts of the hypercalls that were made.
-    pub trace: Trace,
+    pub hypercall_counts: HypercallCounts,
     /// Facts about the machine.
     pub host: HostInfo,
 }
@@ -298,7 +302,7 @@ impl<P: Platform> System<P> {
             resource_mappings: BTreeMap::new(),
             heap_budget: HeapBudget::new(usize::MAX),
             console: ConsoleRing::new(),
-            trace: Trace::default(),
+            hypercall_counts: HypercallCounts::default(),
             host,
         }
     }

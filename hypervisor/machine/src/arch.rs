@@ -29,6 +29,7 @@ pub mod serial;
 pub mod smp;
 pub mod svm;
 pub mod time;
+pub mod trace;
 pub mod traps;
 
 /// Halts the calling processor for ever.

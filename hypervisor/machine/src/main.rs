@@ -25,6 +25,7 @@ mod platform;
 mod schedule;
 mod solo;
 mod system_lock;
+mod trace;
 mod vcpu;
 
 use core::sync::atomic::Ordering;
@@ -90,6 +91,9 @@ extern "C" fn main() -> ! {
         arch::crash::test();
     }
     platform::start(host::describe(boot));
+    if let Some(frames) = options.trace_pages {
+        trace::start(frames);
+    }
     schedule::init();
     io::vectors::route_console();
     if options.solo {

@@ -21,6 +21,7 @@ use paravane::sched::CpuSet;
 use paravane::start_state::StartState;
 use paravane::system::vcpu::{VcpuId, VcpuRegisters};
 use paravane::system::{HeapBudget, HostInfo, Platform, Upcall};
+use paravane::trace::TraceEvent;
 use xen_abi::hvm::save::CpuXsave;
 use xen_abi::hvm::vcpu::Context;
 use xen_abi::sched::shutdown;
@@ -31,7 +32,7 @@ use crate::domain::{self, find_vcpu};
 pub use crate::system_lock::system;
 use crate::system_lock::{log_profile, reset_profile};
 use crate::vcpu::SvmVcpu;
-use crate::{schedule, solo};
+use crate::{schedule, solo, trace};
 
 /// Nanoseconds since 1970 at which system time was zero.
 static WALL_CLOCK: AtomicU64 = AtomicU64::new(0);
@@ -238,6 +239,10 @@ impl Platform for Machine {
 
     fn heap_used(&self) -> usize {
         arch::memory::heap_used()
+    }
+
+    fn trace(&mut self, event: TraceEvent) {
+        trace::record(event);
     }
 
     fn printk(&mut self, what: core::fmt::Arguments<'_>) {

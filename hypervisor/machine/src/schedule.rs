@@ -19,11 +19,13 @@ use paravane::sched::credit::TIMESLICE;
 use paravane::sched::{CpuId, CpuSet, Credit, Scheduler};
 use paravane::sorted_map::SortedMap;
 use paravane::system::vcpu::VcpuId;
+use paravane::trace::TraceEvent;
 use spin::{Mutex, Once, RwLock};
 
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::{cpu, lapic, time, traps};
 use crate::domain::{Domain, Vcpu};
+use crate::trace;
 use crate::vcpu::SvmVcpu;
 
 static SCHEDULER: Once<Mutex<Credit>> = Once::new();
@@ -247,7 +249,11 @@ pub fn run(cpu: &'static PerCpu) -> ! {
                 // processors one may come.
                 let turn = next.until.or(overcommitted.then_some(now + TIMESLICE));
                 let until = deadline.into_iter().chain(turn).min();
+                if let Some(id) = next.vcpu {
+                    trace::record(TraceEvent::VcpuBegin(id));
+                }
                 svm_vcpu.lock().run(cpu, &mut timer, until);
+                trace::record(TraceEvent::VcpuEnd);
             }
             None => {
                 timer.arm(deadline, now);

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use paravane::lock_profile::{LockHolder, LockProfile, ProfileLine};
 use paravane::mem::FrameTable;
 use paravane::system::{HostInfo, System};
+use paravane::trace::TraceEvent;
 use spin::Once;
 use spin::mutex::{FairMutex, FairMutexGuard};
 
@@ -19,6 +20,7 @@ use crate::arch::frames::free_dropped;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::phys::Machine;
 use crate::arch::{cpu, serial, time};
+use crate::trace;
 
 static SYSTEM: Once<FairMutex<System<Machine>>> = Once::new();
 /// Since when is counted, by the time-stamp counter.
@@ -39,7 +41,15 @@ pub fn system() -> SystemGuard {
     let place = Location::caller();
     let lock = SYSTEM.get().expect("`init` has made the system");
     let asked = cpu::tsc();
-    let guard = lock.lock();
+    let guard = match trace::is_enabled() {
+        true => lock.try_lock().unwrap_or_else(|| {
+            trace::record(TraceEvent::LockWaitBegin);
+            let guard = lock.lock();
+            trace::record(TraceEvent::LockWaitEnd);
+            guard
+        }),
+        false => lock.lock(),
+    };
     let hold = Hold::start(asked, place);
     let mut system = SystemGuard {
         hold,

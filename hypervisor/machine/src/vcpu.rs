@@ -19,16 +19,18 @@ use core::sync::atomic::Ordering;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::svm::enter::SvmContext;
 use crate::arch::svm::extended::ExtendedState;
-use crate::arch::svm::vmcb::{Vmcb, event};
+use crate::arch::svm::vmcb::{Vmcb, event, exit};
 use crate::arch::{time, traps};
 use crate::domain::{Domain, MpState, Vcpu};
 use crate::platform::system;
 use crate::schedule::Timer;
+use crate::trace;
 use inject::{NmiState, PendingInterrupt};
 use paravane::asid::VcpuAsid;
 use paravane::control::AllowedBits;
 use paravane::cpuid::policy::CpuPolicy;
 use paravane::system::vcpu::Runstate;
+use paravane::trace::TraceEvent;
 
 /// RFLAGS.IF: interrupts are enabled.
 const RFLAGS_IF: u64 = 1 << 9;
@@ -160,9 +162,24 @@ impl SvmVcpu {
         let priority = self.vmcb().int_ctl & 0xf;
         self.vcpu.apic.lock().set_tpr(priority << 4);
         self.note_delivery();
+        if trace::is_enabled() {
+            self.trace_exit();
+        }
         traps::take_pending();
         self.handle_vmexit();
         self.domain.unmap_pending();
+        trace::record(TraceEvent::ExitEnd);
+    }
+
+    /// Writes an exit down.
+    fn trace_exit(&mut self) {
+        let vmcb = self.vmcb();
+        let info = match vmcb.exitcode {
+            exit::NPF => vmcb.exitinfo2,
+            _ => vmcb.exitinfo1,
+        };
+        let code = vmcb.exitcode as u32;
+        trace::record(TraceEvent::ExitBegin { code, info });
     }
 
     /// Changes the runstate, if it differs.

@@ -33,6 +33,12 @@ pub fn run(session: &Session, args: &cli::Boot) -> Result<ExitCode> {
             .error(ErrorKind::ArgumentConflict, text)
             .exit();
     }
+    if args.trace.is_some() && !is_paravane {
+        let text = "--trace needs --hypervisor paravane: Xen's traces are for `xentrace`";
+        cli::Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
+    }
     if let Some(guest) = args.solo {
         if !is_paravane {
             let text = "--solo needs --hypervisor paravane: Xen starts no guest without dom0";
@@ -81,6 +87,10 @@ fn options(args: &cli::Boot) -> Options {
         None | Some(cli::DeviceFiles::Rust) => topology.with_our_device_files(),
         Some(cli::DeviceFiles::C) => topology,
     };
+    let topology = match args.trace {
+        Some(_) => topology.traced(),
+        None => topology,
+    };
     let machine = topology.memory.max(topology.dom0_memory + guests + 512);
     Options {
         modes,
@@ -99,5 +109,6 @@ fn options(args: &cli::Boot) -> Options {
             cli::Console::DomU => Console::DomU,
         }),
         keep: args.keep,
+        trace: args.trace.clone(),
     }
 }

@@ -4,14 +4,13 @@
 //!
 //! A machine has one hypervisor, so the two are booted by turns, with the same processor, memory, disks, kernel and
 //! command line of dom0. [`boots`] makes a boot and measures there, [`facts`] asks dom0 what it sees of the
-//! hypervisor, [`watched`] boots once more and lists the hypercalls ([`calls`], [`names`]), [`report`] writes the document and
-//! [`list`] its part about hypercalls.
+//! hypervisor, [`watched`] boots once more and lists the hypercalls ([`calls`]), [`report`] writes the document and [`list`] its
+//! part about hypercalls.
 
 mod boots;
 mod calls;
 mod facts;
 mod list;
-mod names;
 mod report;
 mod watched;
 

@@ -36,15 +36,17 @@ pub struct Ender {
 }
 
 impl Ender {
-    /// For a QEMU that makes its sockets in `dir`.
-    pub fn start(dir: PathBuf, cpus: u32) -> Self {
+    /// For a QEMU that makes its sockets in `dir`. `trace_info` is where the hypervisor tells of its trace, if it keeps one.
+    pub fn start(dir: PathBuf, cpus: u32, trace_info: Option<u64>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 match connect(&dir, QMP) {
                     // An error means that QEMU is gone.
-                    Ok(stream) => return drop(end_when_paused(stream, &dir, cpus)),
+                    Ok(stream) => {
+                        return drop(end_when_paused(stream, &dir, cpus, trace_info));
+                    }
                     Err(_) => thread::sleep(RETRY),
                 }
             }
@@ -66,15 +68,28 @@ impl Drop for Ender {
 }
 
 /// Waits for the machine's end, writes down what it was at if that was a reset, and has QEMU quit.
-fn end_when_paused(stream: UnixStream, dir: &Path, cpus: u32) -> io::Result<()> {
+fn end_when_paused(
+    stream: UnixStream,
+    dir: &Path,
+    cpus: u32,
+    trace_info: Option<u64>,
+) -> io::Result<()> {
     let mut qmp = Qmp(BufReader::new(stream));
     qmp.send(r#"{"execute": "qmp_capabilities"}"#)?;
     let event = qmp.line_with(r#""event": "SHUTDOWN""#)?;
     // A processor asks for a reset by the reset register, by the keyboard controller, or by a triple fault.
+    let mut trace = None;
     if event.contains(r#""reason": "guest-reset""#) {
         fs::write(dir.join(REGISTERS), registers(&mut qmp, cpus)?)?;
+        // A hypervisor that had nothing to trace yet has no trace.
+        trace = trace_info.and_then(|info| {
+            super::trace::read(dir, info, |command| Ok(qmp.monitor(command, 0)?)).ok()
+        });
     }
     qmp.send(r#"{"execute": "quit"}"#)?;
+    if let Some(trace) = trace {
+        super::trace::write(dir, &trace).map_err(io::Error::other)?;
+    }
     // QEMU drops what it has not read when the other end goes.
     io::copy(&mut qmp.0, &mut io::sink()).map(drop)
 }
@@ -167,7 +182,7 @@ mod tests {
                 asked
             }
         });
-        end_when_paused(ours, dir.path(), 2).unwrap();
+        end_when_paused(ours, dir.path(), 2, None).unwrap();
         let written = fs::read_to_string(dir.path().join(REGISTERS)).ok();
         (qemu.join().unwrap(), written)
     }

@@ -16,6 +16,7 @@ mod resizing;
 mod saving;
 mod solo;
 mod toolstack;
+mod tracing;
 
 use anyhow::{Result, ensure};
 
@@ -39,6 +40,7 @@ pub fn scenarios() -> Vec<Scenario> {
         resizing::SCENARIOS,
         solo::SCENARIOS,
         toolstack::SCENARIOS,
+        tracing::SCENARIOS,
         OWN,
     ]
     .concat()

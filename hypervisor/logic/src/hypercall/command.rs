@@ -66,7 +66,7 @@ impl<H: Header> Command<H> {
         at: u64,
     ) -> Result<Self> {
         let header: H = caller.copy_from_guest(at)?;
-        caller.system.trace.command = header.command();
+        caller.system.hypercall_counts.command = header.command();
         if header.version() != H::VERSION {
             return Err(Errno::EACCES);
         }

@@ -7,6 +7,7 @@ use crate::event::{Binding, Port, SetPending};
 use crate::mem::frames::DomId;
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::system::vcpu::{NR_VIRQS, VcpuId, virq_is_global};
+use crate::trace::TraceEvent;
 use core::ops::Range;
 use xen_abi::event_channel::{FifoControlBlock, Status, status};
 
@@ -23,6 +24,8 @@ impl<P: Platform> System<P> {
     }
 
     fn set_pending_on(&mut self, id: DomId, port: u32, vcpu: u32) {
+        let to = VcpuId { domain: id, vcpu };
+        self.platform.trace(TraceEvent::EventSent { to, port });
         if let Some(domain) = self.domains.get_mut(&id) {
             let set = domain
                 .events

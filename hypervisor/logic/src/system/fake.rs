@@ -18,6 +18,7 @@ use crate::system::destroy::DestroyProgress;
 use crate::system::domain::{Config, E820Entry};
 use crate::system::vcpu::registers::PAT_RESET;
 use crate::system::vcpu::{VcpuId, VcpuRegisters};
+use crate::trace::TraceEvent;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -35,6 +36,8 @@ pub struct FakePlatform {
     pub time: u64,
     /// The calls, in order.
     pub calls: Vec<PlatformCall>,
+    /// What the trace would have.
+    pub traced: Vec<TraceEvent>,
     /// The vCPUs that a CPU runs, set by tests.
     pub running: BTreeSet<VcpuId>,
     /// The vCPUs that were woken and wait for a CPU, set by tests.
@@ -270,6 +273,10 @@ impl Platform for FakePlatform {
         4096
     }
 
+    fn trace(&mut self, event: TraceEvent) {
+        self.traced.push(event);
+    }
+
     fn debug_key(&mut self, key: u8) {
         self.calls.push(PlatformCall::DebugKey(key));
     }
@@ -331,6 +338,7 @@ pub fn machine(frames: usize) -> System<FakePlatform> {
         memory: HeapMemory::filled(frames, STALE_BYTE),
         time: 1_000_000,
         calls: Vec::new(),
+        traced: Vec::new(),
         running: BTreeSet::new(),
         woken: BTreeSet::new(),
         registers: BTreeMap::new(),

@@ -5,6 +5,7 @@
 //! rest into the frame table. Allocated frames are a value; dropping it frees them.
 
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 
 use arrayvec::ArrayVec;
 use paravane::mem::frames::PageInfo;
@@ -91,6 +92,20 @@ impl Frames {
         let start = self.range.start;
         core::mem::forget(self);
         start
+    }
+
+    /// Keeps the frames for ever, as words that are zero and that any processor may change.
+    pub fn leak_words(self) -> &'static [AtomicU64] {
+        let (start, bytes) = (self.range.start, self.range.end - self.range.start);
+        core::mem::forget(self);
+        // SAFETY: the frames were owned by `self`, so nothing else uses them.
+        unsafe { phys::zero(start, bytes) };
+        // SAFETY:
+        // - `self` is forgotten and never gives the frames back, so this is the only way to them, for ever.
+        // - The direct map maps them, aligned, and they are `bytes` long. Zeroes are valid words.
+        unsafe {
+            core::slice::from_raw_parts(phys::pointer::<AtomicU64>(start), bytes as usize / 8)
+        }
     }
 
     /// Copies bytes into the frames, from `offset`.

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use paravane::asid::CpuAsids;
 use paravane::lock_profile::LockProfile;
-use spin::{Mutex, RwLock};
+use paravane::trace::TraceBuffer;
+use spin::{Mutex, Once, RwLock};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
@@ -41,6 +42,8 @@ pub struct PerCpu {
     pub defers_output: AtomicBool,
     /// How long it waited for the system's lock and held it.
     pub lock_profile: Mutex<LockProfile>,
+    /// What it does, if that is traced. Only the processor itself writes.
+    pub trace: Once<TraceBuffer<'static>>,
     /// Set when a more urgent vCPU waits for it.
     pub reschedule: AtomicBool,
     /// Nanoseconds that it was idle.
@@ -77,6 +80,7 @@ pub fn alloc(apic_id: u32) -> &'static PerCpu {
         timer_fired: AtomicBool::new(false),
         defers_output: AtomicBool::new(false),
         lock_profile: Mutex::new(LockProfile::NEW),
+        trace: Once::new(),
         reschedule: AtomicBool::new(false),
         idle: AtomicU64::new(0),
         last_vcpu: AtomicU64::new(0),

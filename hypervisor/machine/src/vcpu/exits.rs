@@ -5,6 +5,7 @@
 use paravane::cpuid::{self, CpuidRegs, Tsc, VcpuState};
 use paravane::hypercall::{self, Call, VcpuAction};
 use paravane::system::Caller;
+use paravane::trace::TraceEvent;
 
 use super::inject::{ALIGNMENT_CHECK, DEBUG, INVALID_OPCODE};
 use super::{BlockedOn, RFLAGS_IF, SvmVcpu};
@@ -13,6 +14,7 @@ use crate::arch::svm::vmcb::exit;
 use crate::io::decode;
 use crate::platform::{sync_pause, system};
 use crate::schedule;
+use crate::trace;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
 /// Leaf 0x80000007 EDX: the TSC is invariant.
@@ -194,6 +196,8 @@ impl SvmVcpu {
             cpl,
             long_mode: wide,
         };
+        let number = u32::try_from(rax).unwrap_or(u32::MAX);
+        trace::record(TraceEvent::HypercallBegin { number });
         let (paging, vcpu) = (self.paging(), self.vcpu.id);
         let mut system = system();
         // What happens from here on ends the blocking that the call may begin.
@@ -240,6 +244,13 @@ impl SvmVcpu {
             // A vCPU that is down does not run again until it is brought up.
             VcpuAction::Resume | VcpuAction::Stop => {}
         }
+        trace::record(TraceEvent::HypercallEnd {
+            key: outcome.key,
+            result: match outcome.continuation {
+                Some(_) => None,
+                None => Some(outcome.value as i64),
+            },
+        });
     }
 
     /// Reports the vCPU's state, and ends its domain as crashed.

@@ -2,6 +2,8 @@
 
 //! The options of `boot`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::{Driver, Mode, Versions};
@@ -57,6 +59,11 @@ pub struct Boot {
     /// folder, whose path is printed, and the consoles are logged there. With --console, after the shell has ended
     #[arg(long)]
     pub keep: bool,
+    /// With --hypervisor paravane: write what it did to FILE, in the Trace Event format that Perfetto and chrome://tracing
+    /// open: which vCPU ran on which processor, VM exits, hypercalls by name, events, waits for its lock. Also if the boot
+    /// fails or hangs. The last 262,144 records of each processor are kept
+    #[arg(long, value_name = "FILE", conflicts_with = "solo")]
+    pub trace: Option<PathBuf>,
 }
 
 /// Hypervisors.

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use super::names::{self, CommandPlace};
 use crate::gdb::Registers;
+use crate::hypercall_names::{self, CommandPlace};
 
 /// Bit of EFLAGS that lets the kernel reach programs' memory (AC). The kernel sets it for hypercalls that a program makes
 /// through privcmd, and for no others.
@@ -32,7 +32,7 @@ impl Hypercall {
         registers: &Registers,
         load: &mut impl FnMut(u64) -> Result<u32, E>,
     ) -> Result<Self, E> {
-        let command = match names::place(registers.rax) {
+        let command = match hypercall_names::place(registers.rax) {
             CommandPlace::Nowhere => None,
             CommandPlace::Register(bits) => Some(registers.rdi as u32 & bits),
             CommandPlace::Memory => Some(load(registers.rdi)?),
@@ -66,7 +66,7 @@ impl Hypercall {
 
 impl fmt::Display for Hypercall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", names::call(self.number, self.command))
+        write!(f, "{}", hypercall_names::call(self.number, self.command))
     }
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.made)?;
         for (error, times) in &self.refused {
-            write!(f, ", {times} × {}", names::error(*error))?;
+            write!(f, ", {times} × {}", hypercall_names::error(*error))?;
         }
         Ok(())
     }

@@ -323,11 +323,11 @@ fn a_domid_is_not_given_to_another_domain_while_pages_of_the_first_are_in_use() 
 }
 
 #[test]
-fn the_trace_tells_commands_apart() {
+fn counts_tell_commands_apart() {
     let mut system = two_domains();
     let key = |cmd| (nr::DOMCTL, cmd);
     let count = |system: &System<FakePlatform>, cmd| {
-        let mut counts = system.trace.counts();
+        let mut counts = system.hypercall_counts.counts();
         let found = counts.find(|(of, _)| *of == key(cmd));
         found.map(|(_, count)| (count.calls, count.errors))
     };

@@ -3,6 +3,7 @@
 //! Event channels, of both ABIs.
 
 use super::*;
+use crate::trace::TraceEvent;
 use proptest::prelude::*;
 
 #[test]
@@ -27,6 +28,11 @@ fn events_between_domains_arrive_and_wake() {
         [PlatformCall::Upcall(vcpu, Upcall::CallbackVector(0xf3))]
     );
     assert!(system.evtchn_upcall_pending(vcpu));
+    let sent = TraceEvent::EventSent {
+        to: vcpu,
+        port: zero,
+    };
+    assert_eq!(system.platform.traced.last(), Some(&sent));
     // A second one changes nothing.
     assert_eq!(send(&mut system, 1, one), 0);
     assert_eq!(system.platform.calls.len(), 1);

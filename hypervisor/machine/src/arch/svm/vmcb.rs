@@ -4,6 +4,8 @@
 
 use core::mem::offset_of;
 
+pub use paravane::vmexit as exit;
+
 /// A segment register as the VMCB keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -167,41 +169,6 @@ pub mod int_ctl {
     pub const V_INTR_PRIO: u32 = 0xf << 16;
     pub const V_IGN_TPR: u32 = 1 << 20;
     pub const V_INTR_MASKING: u32 = 1 << 24;
-}
-
-/// Exit codes, appendix C.
-#[allow(missing_docs)]
-pub mod exit {
-    pub const WRITE_CR0: u64 = 0x10;
-    pub const WRITE_CR4: u64 = 0x14;
-    pub const EXCEPTION_DB: u64 = 0x41;
-    pub const EXCEPTION_AC: u64 = 0x51;
-    pub const INTR: u64 = 0x60;
-    pub const NMI: u64 = 0x61;
-    pub const SMI: u64 = 0x62;
-    pub const INIT: u64 = 0x63;
-    pub const VINTR: u64 = 0x64;
-    pub const RDPMC: u64 = 0x6f;
-    pub const CPUID: u64 = 0x72;
-    pub const IRET: u64 = 0x74;
-    pub const INVD: u64 = 0x76;
-    pub const HLT: u64 = 0x78;
-    pub const INVLPGA: u64 = 0x7a;
-    pub const IOIO: u64 = 0x7b;
-    pub const MSR: u64 = 0x7c;
-    pub const SHUTDOWN: u64 = 0x7f;
-    pub const VMRUN: u64 = 0x80;
-    pub const VMMCALL: u64 = 0x81;
-    pub const SKINIT: u64 = 0x86;
-    pub const ICEBP: u64 = 0x88;
-    pub const WBINVD: u64 = 0x89;
-    pub const MONITOR: u64 = 0x8a;
-    pub const MWAIT: u64 = 0x8b;
-    pub const MWAIT_ARMED: u64 = 0x8c;
-    pub const XSETBV: u64 = 0x8d;
-    pub const RDPRU: u64 = 0x8e;
-    pub const NPF: u64 = 0x400;
-    pub const INVALID: u64 = u64::MAX;
 }
 
 /// The form of an injected event and of an interrupted one (15.20): vector, kind, error code.

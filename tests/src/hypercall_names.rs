@@ -67,8 +67,9 @@ static FAMILIES: &[Family] = &[
         names!(memory::op {
             INCREASE_RESERVATION DECREASE_RESERVATION MAXIMUM_RAM_PAGE CURRENT_RESERVATION MAXIMUM_RESERVATION
             POPULATE_PHYSMAP ADD_TO_PHYSMAP MEMORY_MAP MACHINE_MEMORY_MAP EXCHANGE MACHPHYS_MAPPING SET_MEMORY_MAP
-            MAXIMUM_GPFN REMOVE_FROM_PHYSMAP GET_SHARING_FREED_PAGES GET_SHARING_SHARED_PAGES ADD_TO_PHYSMAP_BATCH
-            CLAIM_PAGES GET_VNUMAINFO RESERVED_DEVICE_MEMORY_MAP ACQUIRE_RESOURCE
+            MAXIMUM_GPFN REMOVE_FROM_PHYSMAP SET_POD_TARGET GET_POD_TARGET GET_SHARING_FREED_PAGES
+            GET_SHARING_SHARED_PAGES ADD_TO_PHYSMAP_BATCH CLAIM_PAGES GET_VNUMAINFO RESERVED_DEVICE_MEMORY_MAP
+            ACQUIRE_RESOURCE
         }),
     ),
     family(nr::MULTICALL, "multicall", CommandPlace::Nowhere, &[]),
@@ -151,8 +152,8 @@ static FAMILIES: &[Family] = &[
         "sysctl",
         CommandPlace::Memory,
         names!(sysctl::op {
-            READCONSOLE PHYSINFO SCHED_ID GETDOMAININFOLIST DEBUG_KEYS GETCPUINFO CPUTOPOINFO NUMAINFO CPUPOOL_OP
-            GET_CPU_LEVELLING_CAPS GET_CPU_FEATURESET
+            READCONSOLE PHYSINFO SCHED_ID GETDOMAININFOLIST DEBUG_KEYS GETCPUINFO AVAILHEAP CPUTOPOINFO NUMAINFO
+            CPUPOOL_OP SCHEDULER_OP PCITOPOINFO GET_CPU_LEVELLING_CAPS GET_CPU_FEATURESET GET_CPU_POLICY
         }),
     ),
     family(
@@ -160,8 +161,12 @@ static FAMILIES: &[Family] = &[
         "domctl",
         CommandPlace::Memory,
         names!(domctl::op {
-            CREATEDOMAIN DESTROYDOMAIN PAUSEDOMAIN UNPAUSEDOMAIN GETDOMAININFO MAX_MEM GETVCPUINFO MAX_VCPUS
-            GETVCPUAFFINITY
+            CREATEDOMAIN DESTROYDOMAIN PAUSEDOMAIN UNPAUSEDOMAIN GETDOMAININFO SHADOW_OP SETVCPUAFFINITY MAX_MEM
+            SETVCPUCONTEXT GETVCPUCONTEXT GETVCPUINFO MAX_VCPUS SCHEDULER_OP SETDOMAINHANDLE IRQ_PERMISSION
+            IOMEM_PERMISSION IOPORT_PERMISSION HYPERCALL_INIT SETTIMEOFFSET GETVCPUAFFINITY RESUMEDOMAIN SENDTRIGGER
+            SUBSCRIBE GETHVMCONTEXT SETHVMCONTEXT SET_ADDRESS_SIZE GET_ADDRESS_SIZE GETHVMCONTEXT_PARTIAL GETTSCINFO
+            SETTSCINFO GETPAGEFRAMEINFO3 SETNODEAFFINITY GETNODEAFFINITY GET_CPU_POLICY SET_CPU_POLICY
+            GET_PAGING_MEMPOOL_SIZE SET_PAGING_MEMPOOL_SIZE SET_LLC_COLORS
         }),
     ),
     family(nr::KEXEC_OP, "kexec_op", WHOLE, &[]),
@@ -207,6 +212,13 @@ pub fn call(number: u64, command: Option<u32>) -> String {
     }
 }
 
+/// What a hypercall is called whose command is given as 0 if it has none.
+pub fn counted(number: u32, command: u32) -> String {
+    let number = number.into();
+    let has_command = place(number) != CommandPlace::Nowhere;
+    call(number, has_command.then_some(command))
+}
+
 /// What an error is called; it is positive.
 pub fn error(number: u32) -> String {
     named(ERRORS, number).map_or_else(|| format!("error {number}"), str::to_owned)
@@ -230,6 +242,8 @@ mod tests {
         assert_eq!(place(12), CommandPlace::Register(63));
         assert_eq!(place(7), CommandPlace::Memory);
         assert_eq!(place(1 << 40), CommandPlace::Nowhere);
+        assert_eq!(counted(13, 0), "multicall");
+        assert_eq!(counted(36, 1), "domctl.createdomain");
     }
 
     #[test]
