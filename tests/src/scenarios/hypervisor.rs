@@ -4,6 +4,7 @@
 //! fails there is wrong.
 
 mod clock;
+mod coming_and_going;
 mod crash;
 mod devices;
 mod ends;
@@ -33,6 +34,7 @@ pub fn scenarios() -> Vec<Scenario> {
         grub::SCENARIOS,
         guests::SCENARIOS,
         lock::SCENARIOS,
+        coming_and_going::SCENARIOS,
         crash::SCENARIOS,
         misbehaving::SCENARIOS,
         processors::SCENARIOS,

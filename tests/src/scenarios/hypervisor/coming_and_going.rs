@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests that are created and destroyed again and again leave nothing behind in the hypervisor.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::context::Machines;
+use crate::disk::Disk;
+use crate::guest::{Driver, Guest};
+use crate::host::{Host, Start};
+use crate::remote::Place;
+use crate::scenario::Scenario;
+use crate::topology::Topology;
+
+/// The small kernel makes hypercalls that the hypervisor does not know, and says each at the level of debugging.
+const MACHINE: Topology = Topology {
+    xen_args: "loglvl=info",
+    ..Topology::PARAVANE
+};
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[Scenario::alone(
+    "hypervisor.guests_come_and_go_and_leave_nothing",
+    MACHINE,
+    come_and_go,
+)
+.full()];
+
+/// One round of so many has the stock kernel, whose frontend connects to the disk.
+const STOCK_EVERY: u32 = 10;
+
+/// The small kernel in dom0.
+const SMALL_KERNEL: &str = "/run/small-kernel";
+
+/// What the hypervisor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Memory {
+    /// Free pages.
+    free: u64,
+    /// Bytes of its heap that are in use.
+    heap: u64,
+}
+
+impl Memory {
+    /// Asks the hypervisor by its debug key.
+    fn ask(dom0: &Place) -> Result<Self> {
+        let line = dom0.sh("xl debug-keys m; xl dmesg | grep 'memory: .* pages' | tail -n 1")?;
+        let before = |mark: &str| {
+            let (numbers, _) = line.split_once(mark)?;
+            numbers.rsplit(' ').next()?.parse().ok()
+        };
+        let found = before(" free").zip(before(" bytes of the heap used"));
+        let (free, heap) = found.with_context(|| format!("the debug key says {line:?}"))?;
+        Ok(Self { free, heap })
+    }
+}
+
+/// Every guest has a disk, and is destroyed while it works: the small kernel makes hypercalls at random, the stock one reads
+/// its disk.
+fn come_and_go(machines: &mut Machines<'_>) -> Result<()> {
+    let kernel = fs::read(machines.images().hypervisor()?.misbehaving_guest())?;
+    let rounds = machines.rounds(10, 1000);
+    let topology = machines.topology;
+    let host = machines.start(&topology, Start::Boot)?;
+    let dom0 = host.dom0();
+    dom0.put(SMALL_KERNEL, 0o644, &kernel)?;
+    // What is allocated once is allocated now, such as the counts of all hypercalls that the small kernel makes up.
+    stock(&host)?;
+    small(&host, 2, 0, 4)?;
+    let before = Memory::ask(dom0)?;
+    let (mut done, mut small_ones, mut took) = (0, 0, Duration::ZERO);
+    let mut after = before;
+    while done < rounds {
+        stock(&host).with_context(|| format!("after {done} rounds"))?;
+        let count = (STOCK_EVERY - 1).min(rounds - done - 1);
+        let started = Instant::now();
+        small(&host, count, done, 0).with_context(|| format!("after {} rounds", done + 1))?;
+        took += started.elapsed();
+        (done, small_ones) = (done + count + 1, small_ones + count);
+        // xenstored, xenconsoled and blkback unmap a guest's pages when they are told that it is gone.
+        after = host
+            .pace()
+            .wait("the guests' memory", Duration::from_secs(20), || {
+                let now = Memory::ask(dom0)?;
+                Ok((now.free == before.free).then_some(now))
+            })
+            .with_context(|| format!("after {done} guests; before them there was {before:?}"))?;
+    }
+    let grown = after.heap.saturating_sub(before.heap);
+    machines.note(format!(
+        "{done} guests: {} free pages before and after, {} and {} bytes of the heap; a small one takes {:.1} s",
+        before.free,
+        before.heap,
+        after.heap,
+        took.as_secs_f32() / small_ones.max(1) as f32
+    ));
+    // The least that a guest could leave behind is an allocation of its own, of 16 bytes.
+    ensure!(
+        grown < 16 * u64::from(done).min(100),
+        "of {done} guests {grown} bytes of the heap are left"
+    );
+    host.power_off()
+}
+
+/// The stock kernel connects to its disk, reads it, and is destroyed while it does.
+fn stock(host: &Host) -> Result<()> {
+    let disk = Disk::file("stock.img", "xvda").mib(16);
+    let guest = host.create(Guest::pvh("stock").memory(256).disk(disk))?;
+    guest.load_blkfront(Driver::default(), "")?;
+    let _reader = guest
+        .spawn("while :; do dd if=/dev/xvda of=/dev/null bs=64k iflag=direct 2>/dev/null; done")?;
+    guest.sh("dd if=/dev/zero of=/dev/xvda bs=64k count=16 oflag=direct status=none")?;
+    guest.destroy()
+}
+
+/// So many guests with the small kernel, one after the other, by one shell. Each gets a random seed of its own, and runs for so
+/// many seconds and a bit.
+fn small(host: &Host, count: u32, first_seed: u32, seconds: u32) -> Result<()> {
+    let config = format!(
+        "name = 'small'\ntype = 'pvh'\nkernel = '{SMALL_KERNEL}'\nmemory = 64\nvcpus = 1\n{}\n\
+         disk = ['format=raw,vdev=xvda,access=rw,target=/disks/small.img']\n\
+         on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n",
+        host.topology().placement(crate::guest::Mode::Pvh)
+    );
+    host.dom0()
+        .put("/run/small.cfg", 0o644, config.as_bytes())?;
+    let script = format!(
+        "set -e; mkdir -p /disks; [ -e /disks/small.img ] || truncate -s 16M /disks/small.img
+         i=0; while [ $i -lt {count} ]; do
+         xl create -q -e /run/small.cfg \"cmdline='memory=1024 devices=0 image=0 calls=1000000000 seed=$((i + {first_seed}))'\"
+         sleep {seconds}.2; xl destroy small; i=$((i+1)); done"
+    );
+    let limit = Duration::from_secs(60 + 20 * u64::from(count));
+    host.dom0().run_for(limit, &script)?.ok().map(drop)
+}
