@@ -3,6 +3,7 @@
 //! Small programs that scenarios run in dom0 and in guests to learn what no stock tool tells:
 //!
 //! - `ledger` writes numbered blocks and keeps the books on what was acknowledged ([`ledger`]);
+//! - `switches` and `faults` do work whose speed depends on the hypervisor, and print the rate ([`work`]);
 //! - `kernel-int` prints variables of the running kernel, such as the number of free grants ([`kernel_int`]).
 //!
 //! They are part of the agent's binary (`agent probe …`), to spare the images another one. What does not live
@@ -12,8 +13,10 @@
 
 pub mod kernel_int;
 pub mod ledger;
+pub mod work;
 
 use std::io;
+use std::time::Duration;
 
 /// Runs a program; `args` begins with its name.
 pub fn main(args: &[String]) -> io::Result<()> {
@@ -29,6 +32,16 @@ pub fn main(args: &[String]) -> io::Result<()> {
             print!("{outcome}");
             Ok(())
         }
+        ["switches", first, second, milliseconds] => {
+            let processor = |text: &str| text.parse().map_err(|_| usage());
+            let both = [processor(first)?, processor(second)?];
+            println!("rate={:.3}", work::switches(both, time(milliseconds)?)?);
+            Ok(())
+        }
+        ["faults", milliseconds] => {
+            println!("rate={:.3}", work::faults(time(milliseconds)?)?);
+            Ok(())
+        }
         ["kernel-int", ref names @ ..] if !names.is_empty() => {
             for (name, value) in kernel_int::read(names)? {
                 println!("{name} {value}");
@@ -39,9 +52,14 @@ pub fn main(args: &[String]) -> io::Result<()> {
     }
 }
 
+fn time(milliseconds: &str) -> io::Result<Duration> {
+    let milliseconds = milliseconds.parse().map_err(|_| usage())?;
+    Ok(Duration::from_millis(milliseconds))
+}
+
 fn usage() -> io::Error {
     io::Error::other(
         "usage: probe ledger write DEVICE SECONDS TABLE | probe ledger check DEVICE TABLE | \
-         probe kernel-int VARIABLE...",
+         probe switches CPU CPU MILLISECONDS | probe faults MILLISECONDS | probe kernel-int VARIABLE...",
     )
 }

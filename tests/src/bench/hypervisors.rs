@@ -3,13 +3,15 @@
 //! `cargo xtask bench hypervisor`: Debian's Xen and ours under the same kernel.
 //!
 //! A machine has one hypervisor, so the two are booted by turns, with the same processor, memory, disks, kernel and
-//! command line of dom0. [`boots`] makes a boot and measures there, [`facts`] asks dom0 what it sees of the
+//! command line of dom0. [`boots`] makes a boot and measures there, [`guests`] does so with
+//! guests of it, [`facts`] asks dom0 what it sees of the
 //! hypervisor, [`watched`] boots once more and lists the hypercalls ([`calls`]), [`report`] writes the document and [`list`] its
 //! part about hypercalls.
 
 mod boots;
 mod calls;
 mod facts;
+mod guests;
 mod list;
 mod report;
 mod watched;

@@ -48,9 +48,10 @@ pub enum Subject {
     Dma(BenchDma),
     /// Compare the hypervisor with Debian's Xen
     ///
-    /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and compares what
-    /// dom0 sees of either and which hypercalls it makes. A whole run takes some 7 minutes without KVM and writes
-    /// docs/results/hypervisor.md. Nothing else should run on the machine.
+    /// Boots the same kernel as PVH dom0 on each by turns, measures boot, hypercalls, events and processes, and with guests
+    /// their creation, events, switches between vCPUs, page faults and what the hypervisor keeps for one. Compares what
+    /// dom0 sees of either and which hypercalls it makes. A whole run writes docs/results/hypervisor.md. Nothing else
+    /// should run on the machine.
     Hypervisor(BenchHypervisor),
 }
 

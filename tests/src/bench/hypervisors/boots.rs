@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use kbuild::Images;
 
 use super::facts::Facts;
+use super::guests;
 use crate::bench::{priority, turns};
 use crate::console::Watcher;
 use crate::host::Host;
@@ -38,7 +39,7 @@ impl Boot {
 }
 
 /// What is measured, and the unit.
-pub const MEASURES: [(&str, &str); 5] = [
+pub const MEASURES: [(&str, &str); 11] = [
     ("hypervisor's first message to dom0's start", "ms"),
     ("dom0's start to the toolstack's first answer", "ms"),
     (
@@ -50,6 +51,12 @@ pub const MEASURES: [(&str, &str); 5] = [
         "µs",
     ),
     ("fork, exec and exit of a small program", "ms"),
+    guests::MEASURES[0],
+    guests::MEASURES[1],
+    guests::MEASURES[2],
+    guests::MEASURES[3],
+    guests::MEASURES[4],
+    guests::MEASURES[5],
 ];
 
 /// Processes that are started for the last one.
@@ -66,10 +73,13 @@ pub fn measure(images: &Images, topology: &Topology, dir: &Path) -> Result<Boot>
         dir.join("xen-and-dom0.log"),
         last_words(topology.hypervisor),
     );
-    turns::in_machine(images, topology, dir, |host| look(host, marks))
+    let small_kernel = images.hypervisor()?.misbehaving_guest();
+    turns::in_machine(images, topology, dir, |host| {
+        look(host, marks, &small_kernel)
+    })
 }
 
-fn look(host: &Host, marks: Marks) -> Result<Boot> {
+fn look(host: &Host, marks: Marks, small_kernel: &Path) -> Result<Boot> {
     let up = Instant::now();
     let (first, dom0) = marks.seen()?;
     let priority = priority::raise();
@@ -83,6 +93,7 @@ fn look(host: &Host, marks: Marks) -> Result<Boot> {
         numbers.push(1e6 / rate(place, cell)?);
     }
     numbers.push(processes(place)? * 1e3);
+    numbers.extend(guests::measure(host, small_kernel)?);
     Ok(Boot {
         numbers,
         facts,
