@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parameters of the command line that the kernel reads early (`early_param`).
+//! What the kernel calls at boot: parameters of the command line that it reads early
+//! (`early_param`), and initcalls.
 
 use core::ffi::CStr;
 
@@ -43,5 +44,39 @@ macro_rules! early_param {
             #[link_section = ".init.setup"]
             static PARAM: $crate::boot::EarlyParam = $crate::boot::EarlyParam::new($name, $setup);
         };
+    };
+}
+
+/// An initcall: 0, or a negative error number. [`initcall!`](crate::initcall) says when it is
+/// called. It belongs into `.init.text`.
+pub type Initcall = extern "C" fn() -> c_int;
+
+/// Has an [`Initcall`] called at a level, of those that `linux/init.h` has. Within a level the
+/// order is that of the objects in the image.
+///
+/// The function is named as in C's macros, by its distance from the entry in the level's list.
+#[macro_export]
+macro_rules! initcall {
+    (early, $function:path) => {
+        $crate::initcall!(@ ".initcallearly.init", $function);
+    };
+    (arch, $function:path) => {
+        $crate::initcall!(@ ".initcall3.init", $function);
+    };
+    (device, $function:path) => {
+        $crate::initcall!(@ ".initcall6.init", $function);
+    };
+    (console, $function:path) => {
+        $crate::initcall!(@ ".con_initcall.init", $function);
+    };
+    (@ $list:literal, $function:path) => {
+        const _: $crate::boot::Initcall = $function;
+
+        core::arch::global_asm!(
+            concat!(".section \"", $list, "\", \"a\""),
+            ".long {function} - .",
+            ".previous",
+            function = sym $function,
+        );
     };
 }

@@ -17,7 +17,7 @@
 //! | [`irq_lock`] | spin locks in statics, from early at boot on |
 //! | [`domain`] | what kind of domain this is |
 //! | [`static_call`] | replacing the function of a static call |
-//! | [`boot`] | parameters of the command line that are read early |
+//! | [`boot`] | parameters of the command line that are read early, and initcalls |
 //! | [`debugfs`] | the folder in debugfs that modules use too |
 //!
 //! Unlike crate `xen`, this one is never in a module: many functions that it calls are not

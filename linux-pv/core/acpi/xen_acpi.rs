@@ -44,23 +44,15 @@ use zerocopy::IntoBytes;
 const __LOG_PREFIX: &[u8] = b"xen_acpi\0";
 
 /// An `arch_initcall`: runs before the users of the lock.
-#[no_mangle]
 #[link_section = ".init.text"]
-extern "C" fn __xen_acpi_early_init() -> c_int {
+extern "C" fn init_lock() -> c_int {
     // SAFETY: Called once, and the lock is not used before `READY` is set.
     unsafe { GET_GSI.init() };
     READY.store(true, Release);
     0
 }
 
-// As the C macro for initcalls: an entry is the distance from itself to the function.
-core::arch::global_asm!(
-    r#".section ".initcall3.init", "a"
-    __xen_acpi_early_initcall:
-        .long __xen_acpi_early_init - .
-        .previous
-    "#
-);
+xen_core::initcall!(arch, init_lock);
 
 /// Makes the hypervisor enter a sleep state by writing these values to the control registers.
 /// Returns 1 if the caller must not write them itself, -1 for an error.

@@ -173,9 +173,8 @@ unsafe extern "C" fn set_option(text: *mut c_char) -> c_int {
 xen_core::early_param!(c"xen_console_io", set_option);
 
 /// A `console_initcall`: announces `hvc0`.
-#[no_mangle]
 #[link_section = ".init.text"]
-extern "C" fn __xen_console_first() -> c_int {
+extern "C" fn announce() -> c_int {
     prepare();
     let is_the_hypervisors = match OPTION.load(Relaxed) {
         -1 => domain::is_initial(),
@@ -193,10 +192,11 @@ extern "C" fn __xen_console_first() -> c_int {
     0
 }
 
+xen_core::initcall!(console, announce);
+
 /// A `device_initcall`: makes `hvc0` a terminal, and waits for more consoles of the xenbus.
-#[no_mangle]
 #[link_section = ".init.text"]
-extern "C" fn __xen_console_init() -> c_int {
+extern "C" fn start() -> c_int {
     if !domain::is_xen() {
         return -(k::ENODEV as c_int);
     }
@@ -207,6 +207,8 @@ extern "C" fn __xen_console_init() -> c_int {
     }
     frontend::register()
 }
+
+xen_core::initcall!(device, start);
 
 /// Makes the first console a terminal.
 #[link_section = ".init.text"]
@@ -272,16 +274,3 @@ pub extern "C" fn xen_console_resume() {
     // SAFETY: The interrupt was bound to the event channel that the domain had before.
     unsafe { bindings::rebind_evtchn_irq(port, irq as c_int) };
 }
-
-// As the C macros for initcalls: an entry is the distance from itself to the function.
-core::arch::global_asm!(
-    r#".section ".con_initcall.init", "a"
-    __xen_console_first_initcall:
-        .long __xen_console_first - .
-        .previous
-        .section ".initcall6.init", "a"
-    __xen_console_initcall:
-        .long __xen_console_init - .
-        .previous
-    "#
-);

@@ -123,9 +123,8 @@ fn hook_msi() {
 }
 
 /// An `arch_initcall`: runs before any device is found.
-#[no_mangle]
 #[link_section = ".init.text"]
-extern "C" fn __xen_pci_early_init() -> c_int {
+extern "C" fn before_devices() -> c_int {
     owners::init();
     if hypervisor::is_there() && delivery() == Delivery::VirtualApic {
         gsi::record_requests();
@@ -136,10 +135,11 @@ extern "C" fn __xen_pci_early_init() -> c_int {
     }
 }
 
+xen_core::initcall!(arch, before_devices);
+
 /// A `device_initcall`: runs when debugfs is initialised.
-#[no_mangle]
 #[link_section = ".init.text"]
-extern "C" fn __xen_pci_init() -> c_int {
+extern "C" fn make_debug_file() -> c_int {
     if hypervisor::is_there() {
         match table::DebugFile::new() {
             // The file stays for ever.
@@ -150,15 +150,4 @@ extern "C" fn __xen_pci_init() -> c_int {
     0
 }
 
-// As the C macros for initcalls: an entry is the distance from itself to the function.
-core::arch::global_asm!(
-    r#".section ".initcall3.init", "a"
-    __xen_pci_early_initcall:
-        .long __xen_pci_early_init - .
-        .previous
-        .section ".initcall6.init", "a"
-    __xen_pci_initcall:
-        .long __xen_pci_init - .
-        .previous
-    "#
-);
+xen_core::initcall!(device, make_debug_file);
