@@ -4,7 +4,7 @@
 //! read.
 //!
 //! Only static ones, and only by reference to a value that may be shared: words that change are
-//! atomic. An access of the CPU's own value without interrupts disabled is not here.
+//! atomic, or belong to who has interrupts disabled.
 
 use core::{
     cell::UnsafeCell,
@@ -100,6 +100,16 @@ impl<T: Sync> PerCpu<T> {
         // referenced, by any CPU, as `T: Sync` allows; its first value is a copy of a valid one.
         unsafe { &*of_cpu(self.0.get(), cpu) }
     }
+
+    /// The value of the CPU that this runs on, or, if the task can be preempted, ran on a moment
+    /// ago. Any context, from the kernel's first lines on: before CPUs have copies, it is the one
+    /// in the image.
+    #[inline]
+    pub fn of_this_cpu(&'static self) -> &'static T {
+        // SAFETY: By the type invariant the CPU's copy is there and is never freed. It is only
+        // referenced, by any CPU, as `T: Sync` allows; its first value is a copy of a valid one.
+        unsafe { &*of_this_cpu(self.0.get()) }
+    }
 }
 
 /// A CPU's copy of a variable, of which `template` is in the kernel's image.
@@ -116,6 +126,24 @@ fn of_cpu<T>(template: *const T, cpu: PossibleCpu) -> *const T {
         );
     }
     with_exposed_provenance(address.wrapping_add(cpu.offset()))
+}
+
+/// This CPU's copy of a variable, of which `template` is in the kernel's image, or of memory that
+/// was allocated for all CPUs (`alloc_percpu`). Any context.
+#[inline]
+pub fn of_this_cpu<T>(template: *const T) -> *const T {
+    let mut address = template.expose_provenance();
+    // SAFETY: Reads a word of this CPU's (`linux/percpu-defs.h`: `this_cpu_ptr`): how far its
+    // values are from the image's.
+    unsafe {
+        core::arch::asm!(
+            "add {0}, qword ptr gs:[rip + {1}]",
+            inout(reg) address,
+            sym kernel_bindings::this_cpu_off,
+            options(readonly, nostack)
+        );
+    }
+    with_exposed_provenance(address)
 }
 
 /// Reads a CPU's value of a per-CPU variable of C's.

@@ -16,6 +16,8 @@
 //! | [`shared_page`] | a page that the other side changes too |
 //! | [`irq_lock`] | spin locks in statics, from early at boot on |
 //! | [`domain`] | what kind of domain this is |
+//! | [`hypercall_instruction`] | the hypercall instruction |
+//! | [`pv_irqs`] | whether interrupts are disabled on this CPU of a PV domain |
 //! | [`static_call`] | replacing the function of a static call |
 //! | [`boot`] | parameters of the command line that are read early, and initcalls |
 //! | [`debugfs`] | the folder in debugfs that modules use too |
@@ -28,6 +30,7 @@ pub mod debugfs;
 pub mod device;
 pub mod dma_ops;
 pub mod domain;
+pub mod hypercall_instruction;
 pub mod irq_lock;
 pub mod large_bounce;
 pub mod p2m;
@@ -35,6 +38,7 @@ pub mod pages;
 pub mod per_cpu;
 pub mod pool;
 pub mod pool_memory;
+pub mod pv_irqs;
 mod series;
 pub mod shared_page;
 pub mod shared_word;

@@ -11,6 +11,7 @@ mod fresh;
 mod guide;
 mod harness;
 mod hostile;
+mod hypercalls;
 mod hypervisor;
 mod netfront;
 mod overlay;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Variant> {
         swiotlb::SCENARIOS,
         time::SCENARIOS,
         console::SCENARIOS,
+        hypercalls::SCENARIOS,
         guide::SCENARIOS,
         &hypervisor::scenarios(),
     ];

@@ -13,8 +13,8 @@ pub struct CObject {
     pub path: &'static str,
     /// The line of its folder's Makefile that builds it.
     pub line: &'static str,
-    /// A function that is in no other object, and that the compiler does not inline.
-    pub function: &'static str,
+    /// A function that is in no other object, ours included, and that the compiler does not inline; if there is one.
+    pub function: Option<&'static str>,
 }
 
 impl CObject {
@@ -107,7 +107,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/swiotlb-xen.o",
             line: "obj-$(CONFIG_SWIOTLB_XEN) += swiotlb-xen.o",
-            function: "xen_swiotlb_map_phys",
+            function: Some("xen_swiotlb_map_phys"),
         }],
         ours: "swiotlb/xen_swiotlb.o",
         never_panic: &[],
@@ -128,12 +128,12 @@ pub const SWITCHES: &[Switch] = &[
             CObject {
                 path: "arch/x86/pci/xen.o",
                 line: "obj-$(CONFIG_PCI_XEN) += xen.o",
-                function: "xen_initdom_setup_msi_irqs",
+                function: Some("xen_initdom_setup_msi_irqs"),
             },
             CObject {
                 path: "drivers/xen/pci.o",
                 line: "dom0-$(CONFIG_PCI) += pci.o",
-                function: "xen_pci_notifier",
+                function: Some("xen_pci_notifier"),
             },
         ],
         ours: "core/pci/xen_pci.o",
@@ -152,7 +152,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/acpi.o",
             line: "dom0-$(CONFIG_XEN_ACPI) += acpi.o $(xen-pad-y)",
-            function: "xen_acpi_notify_hypervisor_state",
+            function: Some("xen_acpi_notify_hypervisor_state"),
         }],
         ours: "core/acpi/xen_acpi.o",
         never_panic: &[],
@@ -171,7 +171,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/time.o",
             line: "obj-y += grant-table.o features.o balloon.o manage.o time.o",
-            function: "xen_get_runstate_snapshot_cpu_delta",
+            function: Some("xen_get_runstate_snapshot_cpu_delta"),
         }],
         ours: "core/time/xen_time.o",
         never_panic: &["core/runstate/xen_runstate.o", "core/time/xen_time.o"],
@@ -191,10 +191,36 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/tty/hvc/hvc_xen.o",
             line: "obj-$(CONFIG_HVC_XEN) += hvc_xen.o",
-            function: "domU_read_console",
+            function: Some("domU_read_console"),
         }],
         ours: "core/console/xen_console.o",
         never_panic: &["core/console/xen_console.o"],
+    },
+    Switch {
+        name: "hypercall",
+        option: "XEN_RUST_HYPERCALL",
+        prompt: "Batches of hypercalls, and the hypervisor's features",
+        depends: "XEN_PV && SMP",
+        selects: None,
+        help: &[
+            "Asks the hypervisor for its features, and collects the hypercalls of a PV domain so that many changes of page tables \
+             are one call. In place of drivers/xen/features.c and arch/x86/xen/multicalls.c.",
+            "In addition, a batch that the hypervisor refuses is reported with its calls, and does not stop the kernel.",
+        ],
+        theirs: &[
+            CObject {
+                path: "drivers/xen/features.o",
+                line: "obj-y += grant-table.o features.o balloon.o manage.o time.o",
+                function: None,
+            },
+            CObject {
+                path: "arch/x86/xen/multicalls.o",
+                line: "obj-$(CONFIG_XEN_PV) += multicalls.o",
+                function: Some("get_mc_debug"),
+            },
+        ],
+        ours: "core/calls/xen_calls.o",
+        never_panic: &["core/calls/xen_calls.o", "core/hypercall/xen_hypercall.o"],
     },
 ];
 

@@ -35,9 +35,11 @@
 #include <xen/xen-ops.h>
 #include <xen/xenbus.h>
 
-/* drivers/tty/hvc, a folder that the rules name. */
+/* drivers/tty/hvc and arch/x86/xen, folders that the rules name. */
 #include <hvc_console.h>
+#include <xen-ops.h>
 
+#include "calls.h"
 #include "console.h"
 #include "pci.h"
 #include "shims.h"

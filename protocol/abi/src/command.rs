@@ -97,3 +97,4 @@ pub mod event_channel;
 pub mod grant_table;
 pub mod physdev;
 pub mod sched;
+pub mod version;

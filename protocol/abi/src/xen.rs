@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domain ids, hypercall numbers and virtual interrupts, `xen.h`.
+//! Domain ids, hypercall numbers, batches of hypercalls and virtual interrupts, `xen.h`.
+
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Domain ids with a meaning of their own (`DOMID_*`).
 pub mod domid {
@@ -124,4 +126,16 @@ pub mod virq {
     pub const XENPMU: u32 = 13;
     /// First of eight that belong to the architecture.
     pub const ARCH_0: u32 = 16;
+}
+
+args! {
+    /// One call of `multicall`'s list (`struct multicall_entry`).
+    MulticallEntry {
+        /// The hypercall's number.
+        op: u64,
+        /// Out: what it has returned, negative for an error.
+        result: u64,
+        /// Its arguments; the sixth is not used.
+        args: [u64; 6],
+    }
 }

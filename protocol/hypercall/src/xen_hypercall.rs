@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Hypercalls by type, for the side that makes them: one structure, or a list that reports its
-//! progress.
+//! progress; and [batches](batch) of hypercalls.
 //!
 //! [`Hypervisor`] is what makes a call: an instruction in the kernel, our hypervisor's logic or a
 //! script in tests. A command's type ([`xen_abi::command`]) says which structure goes with which
@@ -21,7 +21,7 @@
 //! An answer that no hypervisor gives (more extents than asked for, an error number out of range) is
 //! an error like others.
 //!
-//! What does not live here: the instruction, batches (`multicall`), guest handles.
+//! What does not live here: the instruction, guest handles.
 #![no_std]
 // Kbuild passes `no_std` on the command line too.
 #![allow(unused_attributes)]
@@ -30,6 +30,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
 mod list;
 
 use core::fmt;

@@ -6,20 +6,7 @@ use super::{PREEMPT_BATCH, Reply, VcpuAction, do_hypercall};
 use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
-use xen_abi::xen::hypercall as nr;
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// One call of the list (`struct multicall_entry`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct MulticallEntry {
-    /// The hypercall's number.
-    pub op: u64,
-    /// Out: its return value.
-    pub result: u64,
-    /// Its arguments; the sixth is not used.
-    pub args: [u64; 6],
-}
+use xen_abi::xen::{MulticallEntry, hypercall as nr};
 
 pub(super) fn do_multicall<P: Platform>(
     caller: &mut Caller<'_, P>,

@@ -3,6 +3,7 @@
 //! Dispatch and permission, `xen_version`, `multicall`, and the toolstack's information hypercalls.
 
 use super::*;
+use xen_abi::xen::MulticallEntry;
 
 #[test]
 fn the_version_and_its_strings_are_returned() {
@@ -112,7 +113,7 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
     let mut system = two_domains();
     let list = ARG[0] + 1024;
     for index in 0..100 {
-        let entry = multicall::MulticallEntry {
+        let entry = MulticallEntry {
             op: nr::XEN_VERSION.into(),
             result: 7,
             args: [index % 2 * 7, 0, 0, 0, 0, 0],
@@ -123,12 +124,12 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
     }
     assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 100]).value, 0);
     for index in 0..100u64 {
-        let entry: multicall::MulticallEntry = caller(&mut system, 0)
+        let entry: MulticallEntry = caller(&mut system, 0)
             .copy_from_guest_offset(list, index)
             .expect("memory");
         assert_eq!(entry.result, if index % 2 == 0 { 0x4_0014 } else { 4096 });
     }
-    let nested = multicall::MulticallEntry {
+    let nested = MulticallEntry {
         op: nr::MULTICALL.into(),
         result: 0,
         args: [list, 1, 0, 0, 0, 0],
@@ -137,7 +138,7 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
         .copy_to_guest_offset(list, 0, &nested)
         .expect("memory");
     assert_eq!(call(&mut system, 0, nr::MULTICALL, &[list, 1]).value, 0);
-    let entry: multicall::MulticallEntry = caller(&mut system, 0)
+    let entry: MulticallEntry = caller(&mut system, 0)
         .copy_from_guest(list)
         .expect("memory");
     assert_eq!(entry.result, Errno::EINVAL.register());
@@ -147,7 +148,7 @@ fn lists_of_calls_are_done_in_order_and_in_parts() {
 fn a_call_in_a_list_blocks_or_yields_before_the_next_one() {
     let mut system = two_domains();
     let list = ARG[0] + 1024;
-    let entry = |op: u32, command: u64| multicall::MulticallEntry {
+    let entry = |op: u32, command: u64| MulticallEntry {
         op: op.into(),
         result: 7,
         args: [command, 0, 0, 0, 0, 0],
@@ -163,7 +164,7 @@ fn a_call_in_a_list_blocks_or_yields_before_the_next_one() {
         .expect("memory");
     let entries = [
         entry(nr::SCHED_OP, xen_abi::sched::op::YIELD.into()),
-        multicall::MulticallEntry {
+        MulticallEntry {
             args: [xen_abi::sched::op::POLL.into(), ARG[0] + 512, 0, 0, 0, 0],
             ..entry(nr::SCHED_OP, 0)
         },
@@ -184,7 +185,7 @@ fn a_call_in_a_list_blocks_or_yields_before_the_next_one() {
     loop {
         let outcome = dispatch(&mut caller(&mut system, 0), wanted);
         actions.push(outcome.action);
-        let entries: [multicall::MulticallEntry; 4] = caller(&mut system, 0)
+        let entries: [MulticallEntry; 4] = caller(&mut system, 0)
             .copy_from_guest(list)
             .expect("memory");
         results.push(entries.map(|entry| entry.result));

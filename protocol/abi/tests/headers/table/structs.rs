@@ -271,6 +271,9 @@ fn netif(all: &mut Vec<Entry>) {
 }
 
 fn others(all: &mut Vec<Entry>) {
+    structure!(all, xen::{ MulticallEntry = "struct multicall_entry" } {
+        op: "op", result: "result", args: "args",
+    } pad {});
     structure!(all, io::ring::{ Header = "struct blkif_sring" } {
         req_prod: "req_prod", req_event: "req_event",
         rsp_prod: "rsp_prod", rsp_event: "rsp_event",
