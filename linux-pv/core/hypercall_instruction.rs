@@ -53,6 +53,29 @@ pub unsafe fn call2(number: u32, arguments: [u64; 2]) -> i64 {
     result
 }
 
+/// Likewise with three arguments.
+///
+/// # Safety
+///
+/// As [`call2`].
+#[inline(always)]
+pub unsafe fn call3(number: u32, arguments: [u64; 3]) -> i64 {
+    let result;
+    // SAFETY: By the requirements of this function. All registers that the hypervisor may change
+    // are outputs.
+    unsafe {
+        call!(
+            inlateout("rax") u64::from(number) => result,
+            inlateout("rdi") arguments[0] => _,
+            inlateout("rsi") arguments[1] => _,
+            inlateout("rdx") arguments[2] => _,
+            lateout("r10") _,
+            lateout("r8") _,
+        );
+    }
+    result
+}
+
 /// Likewise with five arguments, as many as there may be.
 ///
 /// # Safety
@@ -103,7 +126,7 @@ impl Hypervisor for Xen {
         unsafe {
             match C::HYPERCALL {
                 // A list of one.
-                number::GRANT_TABLE_OP => call5(C::HYPERCALL, [command, argument, 1, 0, 0]),
+                number::GRANT_TABLE_OP => call3(C::HYPERCALL, [command, argument, 1]),
                 _ => call2(C::HYPERCALL, [command, argument]),
             }
         }

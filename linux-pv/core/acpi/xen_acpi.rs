@@ -24,11 +24,16 @@ use kernel::{
 
 use core_bindings as bindings;
 
-use xen_abi::platform::{
-    op,
-    Header,
-    INTERFACE_VERSION, //
+use xen_abi::{
+    platform::{
+        op,
+        Header,
+        INTERFACE_VERSION, //
+    },
+    xen::hypercall::PLATFORM_OP, //
 };
+
+use xen_core::hypercall_instruction::call2;
 
 use xen_irq::{
     irq_type::IrqType,
@@ -71,9 +76,9 @@ fn enter_sleep(state: u8, a: u32, b: u32, registers: SleepRegisters) -> c_int {
     };
     let bytes = argument.as_bytes();
     header.u.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-    // SAFETY: The structure belongs to the hypercall, and has the command's argument; the
-    // hypervisor accesses it during the call only.
-    let result = unsafe { bindings::xen_core_platform_op(ptr::from_mut(&mut header).cast()) };
+    // SAFETY: C calls this on Xen only. The structure belongs to the hypercall, and has the
+    // command's argument; the hypervisor accesses it during the call only.
+    let result = unsafe { call2(PLATFORM_OP, [ptr::from_mut(&mut header) as u64, 0]) };
     if result != 0 {
         pr_err!("the hypervisor does not enter S{state}: {result}\n");
     }

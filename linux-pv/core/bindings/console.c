@@ -5,30 +5,13 @@
 
 #include <linux/mm.h>
 #include <linux/spinlock.h>
-#include <asm/xen/hypercall.h>
 #include <asm/xen/hypervisor.h>
-#include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/hvm.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 
 #include "console.h"
-
-int xen_core_console_io(int cmd, int count, char *text)
-{
-	return HYPERVISOR_console_io(cmd, count, text);
-}
-
-int xen_core_sched_op(int cmd, void *arg)
-{
-	return HYPERVISOR_sched_op(cmd, arg);
-}
-
-void xen_core_notify(u32 port)
-{
-	notify_remote_via_evtchn(port);
-}
 
 int xen_core_hvm_parameter(int index, u64 *value)
 {

@@ -12,11 +12,7 @@
 struct console;
 struct earlycon_device;
 
-/* asm/xen/hypercall.h: inline functions of assembler. */
-int xen_core_console_io(int cmd, int count, char *text);
-int xen_core_sched_op(int cmd, void *arg);
-/* xen/events.h, xen/hvm.h: inline functions around such ones. */
-void xen_core_notify(u32 port);
+/* xen/hvm.h: an inline function around one of assembler. */
 int xen_core_hvm_parameter(int index, u64 *value);
 /* asm/xen/hypervisor.h: an inline function of assembler. */
 u32 xen_core_xen_cpuid_base(void);

@@ -8,26 +8,10 @@
 #include <linux/pci-acpi.h>
 #include <asm/apic.h>
 #include <asm/cpufeature.h>
-#include <asm/xen/hypercall.h>
 #include <asm/xen/hypervisor.h>
 #include <xen/xen.h>
 
 #include "pci.h"
-
-int xen_core_physdev_op(int cmd, void *arg)
-{
-	return HYPERVISOR_physdev_op(cmd, arg);
-}
-
-int xen_core_platform_op(void *op)
-{
-	return HYPERVISOR_platform_op(op);
-}
-
-int xen_core_event_channel_op(int cmd, void *arg)
-{
-	return HYPERVISOR_event_channel_op(cmd, arg);
-}
 
 bool xen_core_is_pv(void)
 {

@@ -14,11 +14,6 @@ struct device;
 struct fwnode_handle;
 struct pci_bus;
 
-/* asm/xen/hypercall.h: inline functions of assembler. */
-int xen_core_physdev_op(int cmd, void *arg);
-int xen_core_platform_op(void *op);
-int xen_core_event_channel_op(int cmd, void *arg);
-
 /* xen/xen.h: a test of a CPU feature, which is patched into the code. */
 bool xen_core_is_pv(void);
 /* asm/cpufeature.h: likewise. */

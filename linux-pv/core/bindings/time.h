@@ -6,13 +6,7 @@
 #ifndef XEN_CORE_TIME_H
 #define XEN_CORE_TIME_H
 
-#include <linux/types.h>
-
 struct static_key;
-
-/* asm/xen/hypercall.h: inline functions of assembler. */
-int xen_core_vcpu_op(int cmd, int vcpu, void *arg);
-int xen_core_vm_assist(unsigned int cmd, unsigned int type);
 
 /* linux/jump_label.h: inline without CONFIG_JUMP_LABEL. */
 void xen_core_static_key_inc(struct static_key *key);

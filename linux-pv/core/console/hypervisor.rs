@@ -2,37 +2,50 @@
 
 //! The hypervisor's own console, and the other hypercalls of this object.
 
-use core::{
-    arch::asm,
-    ptr, //
-};
+use core::arch::asm;
 
-use kernel::ffi::c_int;
+use kernel::bindings as k;
 
 use core_bindings as bindings;
 
-use xen_abi::sched::op::YIELD;
+use xen_abi::{
+    command::event_channel::Send,
+    event_channel::Port,
+    sched::op::YIELD,
+    xen::hypercall::{
+        CONSOLE_IO,
+        SCHED_OP, //
+    },
+};
+
+use xen_core::{
+    domain,
+    hypercall_instruction::{
+        call2,
+        call3,
+        Xen, //
+    },
+};
+
+use xen_hypercall::call;
 
 use crate::consoles::error;
 
 /// `CONSOLEIO_write` and `CONSOLEIO_read` of `xen.h`.
-const CONSOLEIO_WRITE: c_int = 0;
-const CONSOLEIO_READ: c_int = 1;
+const CONSOLEIO_WRITE: u64 = 0;
+const CONSOLEIO_READ: u64 = 1;
 
 /// The port that Xen, and QEMU's debug console, print a byte of an HVM domain on.
 const DEBUG_PORT: u16 = 0xe9;
 
 /// Writes on the hypervisor's console: dom0 may, others if the hypervisor is built for debugging.
 pub(crate) fn write(bytes: &[u8]) -> isize {
-    // SAFETY: The hypervisor only reads the bytes, during the call.
-    let result = unsafe {
-        bindings::xen_core_console_io(
-            CONSOLEIO_WRITE,
-            bytes.len() as c_int,
-            bytes.as_ptr().cast_mut().cast(),
-        )
-    };
-    match result {
+    if !domain::is_xen() {
+        return error(k::ENOSYS);
+    }
+    let arguments = [CONSOLEIO_WRITE, bytes.len() as u64, bytes.as_ptr() as u64];
+    // SAFETY: The kernel runs on Xen, which only reads the bytes, during the call.
+    match unsafe { call3(CONSOLE_IO, arguments) } {
         0.. => bytes.len() as isize,
         error => error as isize,
     }
@@ -40,13 +53,15 @@ pub(crate) fn write(bytes: &[u8]) -> isize {
 
 /// Reads from the hypervisor's console: how many bytes, or an error.
 pub(crate) fn read(to: &mut [u8]) -> isize {
-    // SAFETY: The hypervisor writes at most as many bytes, during the call.
-    let count = unsafe {
-        bindings::xen_core_console_io(CONSOLEIO_READ, to.len() as c_int, to.as_mut_ptr().cast())
-    };
+    if !domain::is_xen() {
+        return error(k::ENOSYS);
+    }
+    let arguments = [CONSOLEIO_READ, to.len() as u64, to.as_mut_ptr() as u64];
+    // SAFETY: The kernel runs on Xen, which writes at most as many bytes, during the call.
+    let count = unsafe { call3(CONSOLE_IO, arguments) };
     // It would say so if it had written beyond.
     match usize::try_from(count) {
-        Ok(count) if count > to.len() => error(kernel::bindings::EINVAL),
+        Ok(count) if count > to.len() => error(k::EINVAL),
         _ => count as isize,
     }
 }
@@ -71,14 +86,16 @@ pub(crate) fn write_port(bytes: &[u8]) {
 
 /// Sends an event. Whoever is at the other end looks at the ring.
 pub(crate) fn notify(port: u32) {
-    // SAFETY: A hypercall that only concerns an event channel of this domain.
-    unsafe { bindings::xen_core_notify(port) };
+    if let Some(xen) = Xen::get() {
+        // What is not there needs no event.
+        let _ = call::<Send>(&xen, &mut Port { port });
+    }
 }
 
 /// Lets the hypervisor run others.
 pub(crate) fn yield_cpu() {
-    // SAFETY: A hypercall without an argument.
-    unsafe { bindings::xen_core_sched_op(YIELD as c_int, ptr::null_mut()) };
+    // SAFETY: Only a domain of Xen's has a console. A hypercall without an argument.
+    unsafe { call2(SCHED_OP, [YIELD.into(), 0]) };
 }
 
 /// Unmasks an event channel whose event was looked at; after a delay if it was spurious.

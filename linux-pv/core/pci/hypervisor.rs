@@ -2,23 +2,31 @@
 
 //! The type of this domain, and hypercalls.
 
-use core::ptr::{
-    self,
-    addr_of, //
-};
+use core::ptr::addr_of;
+
+use kernel::bindings as k;
 
 use core_bindings as bindings;
 
 use xen_abi::{
-    command::PlainCommand,
+    command::{
+        event_channel::Status,
+        PlainCommand, //
+    },
     event_channel::{
         self,
-        op,
         status, //
     },
     features::HVM_PIRQS,
     hvm::start_info::flag,
     xen::hypercall::PHYSDEV_OP, //
+};
+
+use xen_core::hypercall_instruction::Xen;
+
+use xen_hypercall::{
+    call,
+    Hypervisor as _, //
 };
 
 use xen_irq::{
@@ -32,13 +40,10 @@ pub(crate) struct Hypervisor;
 impl Physdev for Hypervisor {
     fn call<C: PlainCommand>(&self, argument: &mut C::Argument) -> i32 {
         const { assert!(C::HYPERCALL == PHYSDEV_OP) };
-        // SAFETY:
-        // - A `PlainCommand` has the hypervisor access the structure during the call only, and no
-        //   other memory.
-        // - `C::Argument` is the structure of the command `C::NUMBER` of this hypercall. The
-        //   layouts are compared with the C headers by a test.
-        // - Any bytes are a valid value of it (`FromBytes`).
-        unsafe { bindings::xen_core_physdev_op(C::NUMBER as i32, ptr::from_mut(argument).cast()) }
+        match Xen::get() {
+            Some(xen) => xen.call::<C>(argument) as i32,
+            None => -(k::ENOSYS as i32),
+        }
     }
 }
 
@@ -89,6 +94,9 @@ pub(crate) struct PirqPort {
 
 /// Calls `each` for each event channel of this domain that a pirq is bound to.
 pub(crate) fn for_each_pirq_port(mut each: impl FnMut(PirqPort)) {
+    let Some(xen) = Xen::get() else {
+        return;
+    };
     // SAFETY: Only reads a number that is constant after early boot.
     let limit = unsafe { bindings::xen_evtchn_nr_channels() };
     for port in 1..limit {
@@ -97,16 +105,8 @@ pub(crate) fn for_each_pirq_port(mut each: impl FnMut(PirqPort)) {
             port,
             ..Default::default()
         };
-        // SAFETY: The structure belongs to the command, and the hypervisor accesses it during the
-        // call only.
-        let result = unsafe {
-            bindings::xen_core_event_channel_op(
-                op::STATUS as i32,
-                ptr::from_mut(&mut argument).cast(),
-            )
-        };
         // Ports beyond the ones that the hypervisor has allocated are invalid.
-        if result != 0 {
+        if call::<Status>(&xen, &mut argument) != Ok(0) {
             return;
         }
         if argument.status == status::PIRQ {

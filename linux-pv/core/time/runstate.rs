@@ -24,14 +24,18 @@ use kernel::{
 
 use core_bindings as bindings;
 
-use xen_abi::vcpu::{
-    op::REGISTER_RUNSTATE_MEMORY_AREA,
-    runstate,
-    RunstateInfo, //
+use xen_abi::{
+    vcpu::{
+        op::REGISTER_RUNSTATE_MEMORY_AREA,
+        runstate,
+        RunstateInfo, //
+    },
+    xen::hypercall::VCPU_OP, //
 };
 
 use xen_core::{
     declared_in_c, define_per_cpu,
+    hypercall_instruction::call3,
     per_cpu::{
         self,
         PossibleCpu, //
@@ -163,13 +167,16 @@ pub unsafe extern "C" fn xen_setup_runstate_info(cpu: c_int) {
     let vcpu = unsafe { per_cpu::read_c(addr_of!(bindings::xen_vcpu_id), cpu) };
     // `struct vcpu_register_runstate_memory_area`: one address.
     let mut address = ptr::from_ref(&xen_runstate.of(cpu).area).expose_provenance();
-    // SAFETY: The hypervisor reads the argument during the call. It writes the area from then on,
-    // which is never freed and consists of shared words.
+    // SAFETY: C calls this on Xen only. The hypervisor reads the argument during the call. It
+    // writes the area from then on, which is never freed and consists of shared words.
     let result = unsafe {
-        bindings::xen_core_vcpu_op(
-            REGISTER_RUNSTATE_MEMORY_AREA as c_int,
-            vcpu as c_int,
-            ptr::from_mut(&mut address).cast(),
+        call3(
+            VCPU_OP,
+            [
+                REGISTER_RUNSTATE_MEMORY_AREA.into(),
+                vcpu.into(),
+                ptr::from_mut(&mut address) as u64,
+            ],
         )
     };
     if result != 0 {

@@ -9,8 +9,11 @@ use kernel::ffi::c_int;
 
 use core_bindings as bindings;
 
+use xen_abi::xen::hypercall::VM_ASSIST;
+
 use xen_core::{
     declared_in_c,
+    hypercall_instruction::call2,
     static_call::StaticCall, //
 };
 
@@ -26,11 +29,15 @@ declared_in_c! {
 #[no_mangle]
 #[link_section = ".init.text"]
 pub extern "C" fn xen_time_setup_guest() {
-    // SAFETY: Lets the hypervisor write a bit that the areas' reader knows.
+    // SAFETY: C calls this on Xen only. Lets the hypervisor write a bit that the areas' reader
+    // knows.
     let refused = unsafe {
-        bindings::xen_core_vm_assist(
-            bindings::VMASST_CMD_enable,
-            bindings::VMASST_TYPE_runstate_update_flag,
+        call2(
+            VM_ASSIST,
+            [
+                bindings::VMASST_CMD_enable.into(),
+                bindings::VMASST_TYPE_runstate_update_flag.into(),
+            ],
         )
     };
     // SAFETY: Both are symbols of the static call `pv_steal_clock`, with the type of its
