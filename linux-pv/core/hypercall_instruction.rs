@@ -15,7 +15,13 @@ use xen_abi::{
 
 use xen_hypercall::Hypervisor;
 
-use crate::domain;
+use crate::{
+    call_counts::{
+        self,
+        How, //
+    },
+    domain, //
+};
 
 /// The code of a call: that of C (`asm/xen/hypercall.h`). The key's symbol has to be in the object,
 /// for objtool to find it.
@@ -29,6 +35,14 @@ macro_rules! call {
     };
 }
 
+/// Counts a call, while calls are counted.
+#[inline(always)]
+fn count(number: u32) {
+    if call_counts::is_counting() {
+        call_counts::add(number.into(), How::Direct);
+    }
+}
+
 /// Makes a hypercall with two arguments, and returns what the hypervisor does. Any context.
 ///
 /// # Safety
@@ -37,6 +51,18 @@ macro_rules! call {
 /// or whatever else it is about.
 #[inline(always)]
 pub unsafe fn call2(number: u32, arguments: [u64; 2]) -> i64 {
+    count(number);
+    // SAFETY: By the requirements of this function.
+    unsafe { call2_uncounted(number, arguments) }
+}
+
+/// Likewise without being counted, for who does so.
+///
+/// # Safety
+///
+/// As [`call2`].
+#[inline(always)]
+pub unsafe fn call2_uncounted(number: u32, arguments: [u64; 2]) -> i64 {
     let result;
     // SAFETY: By the requirements of this function. All registers that the hypervisor may change
     // are outputs.
@@ -53,13 +79,14 @@ pub unsafe fn call2(number: u32, arguments: [u64; 2]) -> i64 {
     result
 }
 
-/// Likewise with three arguments.
+/// As [`call2`] with three arguments.
 ///
 /// # Safety
 ///
 /// As [`call2`].
 #[inline(always)]
 pub unsafe fn call3(number: u32, arguments: [u64; 3]) -> i64 {
+    count(number);
     let result;
     // SAFETY: By the requirements of this function. All registers that the hypervisor may change
     // are outputs.
@@ -76,13 +103,13 @@ pub unsafe fn call3(number: u32, arguments: [u64; 3]) -> i64 {
     result
 }
 
-/// Likewise with five arguments, as many as there may be.
+/// As [`call2_uncounted`] with five arguments, as many as there may be.
 ///
 /// # Safety
 ///
 /// As [`call2`].
 #[inline(always)]
-pub unsafe fn call5(number: u32, arguments: [u64; 5]) -> i64 {
+pub unsafe fn call5_uncounted(number: u32, arguments: [u64; 5]) -> i64 {
     let result;
     // SAFETY: By the requirements of this function. All registers that the hypervisor may change
     // are outputs.

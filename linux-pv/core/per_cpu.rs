@@ -164,8 +164,10 @@ macro_rules! define_per_cpu {
     ($($(#[$attribute:meta])* $visible:vis static $name:ident: $type:ty = $value:expr;)*) => {$(
         $(#[$attribute])*
         #[link_section = ".data..percpu"]
-        $visible static $name: $crate::per_cpu::PerCpu<$type> =
+        $visible static $name: $crate::per_cpu::PerCpu<$type> = {
+            let value: $type = $value;
             // SAFETY: The static is in the section for it.
-            unsafe { $crate::per_cpu::PerCpu::new($value) };
+            unsafe { $crate::per_cpu::PerCpu::new(value) }
+        };
     )*};
 }

@@ -17,6 +17,7 @@
 //! | [`irq_lock`] | spin locks in statics, from early at boot on |
 //! | [`domain`] | what kind of domain this is |
 //! | [`hypercall_instruction`] | the hypercall instruction |
+//! | [`call_counts`] | how often each hypercall was made |
 //! | [`pv_irqs`] | whether interrupts are disabled on this CPU of a PV domain |
 //! | [`static_call`] | replacing the function of a static call |
 //! | [`boot`] | parameters of the command line that are read early, and initcalls |
@@ -26,6 +27,7 @@
 //! exported.
 
 pub mod boot;
+pub mod call_counts;
 pub mod debugfs;
 pub mod device;
 pub mod dma_ops;

@@ -21,10 +21,14 @@ use xen_abi::xen::{
 };
 
 use xen_core::{
+    call_counts::{
+        self,
+        How, //
+    },
     define_per_cpu,
     hypercall_instruction::{
-        call2,
-        call5, //
+        call2_uncounted,
+        call5_uncounted, //
     },
 };
 
@@ -104,6 +108,22 @@ impl Buffer {
         }
     }
 
+    /// Counts the calls of the batch, and that of the batch itself.
+    #[cold]
+    #[inline(never)]
+    fn count(&self, calls: usize) {
+        let how = match calls {
+            1 => How::Direct,
+            _ => {
+                call_counts::add(number::MULTICALL.into(), How::Direct);
+                How::Batched
+            }
+        };
+        for call in 0..calls {
+            call_counts::add(batch::Buffer::number(self, call), how);
+        }
+    }
+
     /// Fills the place of a callback.
     #[inline]
     pub(crate) fn set_callback(&self, index: usize, function: Callback, data: *mut c_void) {
@@ -134,13 +154,16 @@ impl batch::Buffer for Buffer {
             // SAFETY: The batch has so many calls, and nobody writes them now.
             unsafe { report::record_calls(list, calls) };
         }
+        if call_counts::is_counting() {
+            self.count(calls);
+        }
         let (answer, has_failed);
         if calls == 1 {
             // SAFETY: The batch has a call; only this CPU uses it.
             let call = unsafe { list.read() };
             let [a, b, c, d, e, _] = call.args;
             // SAFETY: C asks for this call, and answers for it. Only PV domains have batches.
-            let result = unsafe { call5(call.op as u32, [a, b, c, d, e]) };
+            let result = unsafe { call5_uncounted(call.op as u32, [a, b, c, d, e]) };
             // SAFETY: The batch has a call; only this CPU uses it.
             unsafe { addr_of!((*list).result).cast_mut().write(result as u64) };
             answer = 0;
@@ -149,7 +172,7 @@ impl batch::Buffer for Buffer {
             let arguments = [list.expose_provenance() as u64, calls as u64];
             // SAFETY: C asks for these calls, and answers for them. The hypervisor writes nothing
             // but their results, and their arguments while it is not done.
-            answer = unsafe { call2(number::MULTICALL, arguments) } as i32;
+            answer = unsafe { call2_uncounted(number::MULTICALL, arguments) } as i32;
             let mut signs = 0;
             let mut call = list;
             for _ in 0..calls {

@@ -8,6 +8,7 @@
 //! | [`features`] | the features that the hypervisor reports, asked for before anything else |
 //! | [`multicalls`] | the functions that C calls to collect and make hypercalls |
 //! | [`buffer`] | each CPU's batch, in memory that the hypervisor reads and writes |
+//! | [`counts`] | the file in debugfs with how often each hypercall was made |
 //! | [`report`] | calls that have failed, and `xen_mc_debug` |
 //! | [`trace`] | tracepoints |
 //!
@@ -20,6 +21,7 @@
 //! PV kernel stops if the hypervisor lacks a feature that it cannot do without.
 
 pub mod buffer;
+pub mod counts;
 pub mod features;
 pub mod multicalls;
 pub mod report;

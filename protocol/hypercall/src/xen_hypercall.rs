@@ -21,6 +21,8 @@
 //! An answer that no hypervisor gives (more extents than asked for, an error number out of range) is
 //! an error like others.
 //!
+//! [`names`] has the hypercalls' names.
+//!
 //! What does not live here: the instruction, guest handles.
 #![no_std]
 // Kbuild passes `no_std` on the command line too.
@@ -32,6 +34,7 @@ extern crate std;
 
 pub mod batch;
 mod list;
+pub mod names;
 
 use core::fmt;
 pub use list::{call_list, Extents, ListProgress};

@@ -2,20 +2,29 @@
 
 //! Hypercalls of an overlay kernel: the batches in which a PV guest changes its page tables.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::context::Ctx;
 use crate::guest::{Domain, Guest};
 use crate::matrix::{Cell, Kernels};
+use crate::overlay;
 use crate::scenario::Scenario;
 
-/// The scenarios of this file. They pass with the C object too.
-pub const SCENARIOS: &[Scenario] = &[Scenario::new(
-    "hypercalls.batches_change_page_tables_{guest}",
-    batches_change_page_tables,
-)
-.on_each(&[Cell::PV])
-.only_on(Kernels::OURS_AND_C)];
+/// The scenarios of this file. The C object has no counts.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new(
+        "hypercalls.batches_change_page_tables_{guest}",
+        batches_change_page_tables,
+    )
+    .on_each(&[Cell::PV])
+    .only_on(Kernels::OURS_AND_C),
+    Scenario::new("hypercalls.counts_add_up_{guest}", counts_add_up)
+        .on_each(&[Cell::PV])
+        .only_on(Kernels::Profiles(&[overlay::OURS])),
+];
+
+/// The file with the counts.
+const COUNTS: &str = "/sys/kernel/debug/xen/hypercalls";
 
 /// How many programs are started by each of two shells.
 const PROGRAMS: u32 = 40;
@@ -53,5 +62,57 @@ fn batches_change_page_tables(ctx: &mut Ctx<'_>) -> Result<()> {
         .filter(|line| line.contains("multicall(s) failed"))
         .collect();
     ensure!(failed.is_empty(), "calls have failed: {failed:?}");
+    guest.shutdown()
+}
+
+/// What the file says of a hypercall: how often it was made by itself, and in batches.
+fn count(table: &str, name: &str) -> Result<(u64, u64)> {
+    let row = table
+        .lines()
+        .find(|line| line.split_whitespace().next() == Some(name));
+    let Some(row) = row else {
+        return Ok((0, 0));
+    };
+    let numbers: Result<Vec<u64>, _> = row.split_whitespace().skip(1).map(str::parse).collect();
+    match numbers.with_context(|| format!("no numbers: {row}"))?[..] {
+        [direct, batched] => Ok((direct, batched)),
+        _ => anyhow::bail!("no two numbers: {row}"),
+    }
+}
+
+/// Programs that start are counted as long as counting is on. Each batch has at least two calls.
+fn counts_add_up(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx.host.create(Guest::new("g1", ctx.mode()).vcpus(2))?;
+    let off = guest.sh(&format!("cat {COUNTS}"))?;
+    ensure!(
+        off.contains("counting is off") && count(&off, "multicall")? == (0, 0),
+        "something was counted before: {off}"
+    );
+    guest.sh(&format!("echo 1 > {COUNTS}"))?;
+    start_programs(&guest)?;
+    guest.sh(&format!("echo 0 > {COUNTS}"))?;
+    let on = guest.sh(&format!("cat {COUNTS}"))?;
+    start_programs(&guest)?;
+    let later = guest.sh(&format!("cat {COUNTS}"))?;
+    ctx.note(format!("{} programs: {on}", 4 * PROGRAMS));
+    ensure!(on == later, "counting did not stop: {on}, then {later}");
+    let (batches, _) = count(&on, "multicall")?;
+    let mut calls = 0;
+    for name in on
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_whitespace().next())
+    {
+        calls += count(&on, name)?.1;
+    }
+    let (direct, batched) = count(&on, "mmu_update")?;
+    ensure!(
+        batches > u64::from(PROGRAMS) && calls >= 2 * batches,
+        "{batches} batches have {calls} calls"
+    );
+    ensure!(
+        direct + batched > u64::from(PROGRAMS),
+        "only {direct} and {batched} changes of page tables"
+    );
     guest.shutdown()
 }

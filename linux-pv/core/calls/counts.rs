@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/debug/xen/hypercalls`: how often each hypercall was made by built-in objects of
+//! ours. Writing 1 or 0 to it switches counting on or off.
+
+use kernel::{
+    debugfs,
+    ffi::c_int,
+    fmt,
+    prelude::*,
+    uaccess::UserSliceReader, //
+};
+
+use xen_core::{
+    call_counts::{
+        self,
+        How,
+        NUMBERS, //
+    },
+    domain, //
+};
+
+use xen_hypercall::names::name;
+
+/// The file; removed when this is dropped, which never happens.
+struct DebugFile {
+    _counts: Pin<KBox<debugfs::File<()>>>,
+    _dir: debugfs::Dir,
+}
+
+impl DebugFile {
+    fn new() -> Result<Self> {
+        let dir = xen_core::debugfs::folder();
+        let counts = KBox::pin_init(
+            dir.read_write_callback_file(c"hypercalls", Ok::<_, Error>(()), &show, &switch),
+            GFP_KERNEL,
+        )?;
+        Ok(Self {
+            _counts: counts,
+            _dir: dir,
+        })
+    }
+}
+
+fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let state = match call_counts::is_counting() {
+        true => "on",
+        false => "off",
+    };
+    writeln!(f, "counting is {state}")?;
+    writeln!(f, "hypercall                   direct        batched")?;
+    for number in 0..NUMBERS {
+        let direct = call_counts::total(number, How::Direct);
+        let batched = call_counts::total(number, How::Batched);
+        if direct != 0 || batched != 0 {
+            let name = name(number as u32);
+            writeln!(f, "{name:<18} {direct:>15}{batched:>15}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes 1 or 0.
+fn switch((): &(), text: &mut UserSliceReader) -> Result {
+    let on = match text.read::<u8>()? {
+        b'1' => true,
+        b'0' => false,
+        _ => return Err(EINVAL),
+    };
+    call_counts::set_counting(on);
+    Ok(())
+}
+
+/// A `device_initcall`: runs when debugfs is initialised.
+#[link_section = ".init.text"]
+extern "C" fn make_debug_file() -> c_int {
+    if domain::is_xen() {
+        match DebugFile::new() {
+            // The file stays for ever.
+            Ok(file) => core::mem::forget(file),
+            Err(error) => return error.to_errno(),
+        }
+    }
+    0
+}
+
+xen_core::initcall!(device, make_debug_file);
