@@ -83,6 +83,18 @@ impl Sandbox {
         fsutil::name(self.entry.path())
     }
 
+    /// A folder in which what is built of the work tree with this sandbox's cargo stays. Each work tree has its own: they
+    /// have the same place in the sandbox, and cargo compares times, which tell nothing of another tree's files.
+    pub fn work_dir(&self, session: &Session, what: &str) -> Result<PathBuf> {
+        let tree = Digest::new("work tree", 1)
+            .with("path", session.workspace().as_os_str().as_encoded_bytes())
+            .hex();
+        let name = format!("{what}-{}-{tree}", self.key());
+        let dir = session.cache.state_dir("work")?.join(name);
+        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        Ok(dir)
+    }
+
     /// A command inside. It has no network and sees only the sandbox and what is bound into it.
     ///
     /// It is killed when the *thread* that started it ends: start it from one that waits for it.

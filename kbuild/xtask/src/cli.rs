@@ -201,11 +201,9 @@ impl Command {
     pub fn needs(&self, session: &Session) -> Option<Needs> {
         match self {
             Self::Fuzz(fuzz) if fuzz.list => None,
-            Self::Build(_)
-            | Self::Doc(_)
-            | Self::Fuzz(_)
-            | Self::Package(_)
-            | Self::Shell(_) => Some(Needs::BUILD),
+            Self::Build(_) | Self::Doc(_) | Self::Fuzz(_) | Self::Package(_) | Self::Shell(_) => {
+                Some(Needs::BUILD)
+            }
             Self::Boot(_) | Self::Run(_) => Some(Needs::BOOT),
             Self::Test(test) if test.list || !crate::test::needs_tools(session, test) => None,
             Self::Bench(_) | Self::Test(_) => Some(Needs::TEST),

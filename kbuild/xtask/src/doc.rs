@@ -2,7 +2,6 @@
 
 //! `cargo xtask doc`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,11 +36,7 @@ pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
 fn host_crates(session: &Session, sandbox: &Sandbox) -> Result<PathBuf> {
     let vendored = vendor::get(session)?;
     let step = session.ui.step("Documenting the cargo packages");
-    let target = session
-        .cache
-        .state_dir("work")?
-        .join(format!("doc-host-{}", sandbox.key()));
-    fs::create_dir_all(&target)?;
+    let target = sandbox.work_dir(session, "doc-host")?;
     let _lock = session.cache.lock("work.doc-host")?;
     let mut doc = sandbox
         .command("cargo")

@@ -2,10 +2,9 @@
 
 //! Building the targets with libFuzzer, by the sandbox's tools: the same compilers on every machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kbuild::{Sandbox, SandboxCommand, Session, process};
 
 use crate::vendor;
@@ -40,9 +39,7 @@ impl Binaries {
     pub fn build(session: &Session, sandbox: &Sandbox) -> Result<Self> {
         let vendored = vendor::get(session)?;
         let step = session.ui.step("Building the fuzz targets");
-        let work = session.cache.state_dir("work")?;
-        let target = work.join(format!("fuzz-{}", sandbox.key()));
-        fs::create_dir_all(&target).with_context(|| target.display().to_string())?;
+        let target = sandbox.work_dir(session, "fuzz")?;
         let mut command = sandbox
             .command("cargo")
             .args(["build", "--release", "--package", "xen-fuzz", "--bins"])

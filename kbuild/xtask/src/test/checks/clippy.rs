@@ -15,11 +15,7 @@ pub fn host_crates(tools: &HostTools) -> Result<()> {
     let session = tools.session;
     let vendored = vendor::get(session)?;
     let step = session.ui.step("Checking the host crates with clippy");
-    let target = session
-        .cache
-        .state_dir("work")?
-        .join(format!("clippy-host-{}", tools.sandbox.key()));
-    std::fs::create_dir_all(&target)?;
+    let target = tools.sandbox.work_dir(session, "clippy-host")?;
     let _lock = session.cache.lock("work.clippy-host")?;
     let mut clippy = cargo(tools)
         .args(["clippy", "--workspace", "--all-targets"])
