@@ -41,7 +41,7 @@ pub struct Boot {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub vcpus: Option<u32>,
     /// The guests' memory in MiB (default: 384; 512 with --solo)
-    #[arg(long, value_parser = clap::value_parser!(u32).range(192..=16384))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(256..=16384))]
     pub memory: Option<u32>,
     #[command(flatten)]
     pub versions: Versions,
