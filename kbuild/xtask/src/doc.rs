@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use kbuild::{Kernel, Sandbox, Session, docs, process};
+use kbuild::{Kernel, Sandbox, Session, docs};
 
 use crate::cli::Doc;
 use crate::vendor;
@@ -34,28 +34,20 @@ pub fn run(session: &Session, args: &Doc) -> Result<ExitCode> {
 
 /// Documents the cargo packages with their private items, for most are programs; returns the folder. A warning is an error.
 fn host_crates(session: &Session, sandbox: &Sandbox) -> Result<PathBuf> {
-    let vendored = vendor::get(session)?;
-    let step = session.ui.step("Documenting the cargo packages");
-    let target = sandbox.work_dir(session, "doc-host")?;
-    let _lock = session.cache.lock("work.doc-host")?;
-    let mut doc = sandbox
-        .command("cargo")
-        .args(["doc", "--workspace", "--no-deps", "--keep-going"])
-        .arg("--document-private-items")
-        .args(vendor::ARGUMENTS)
-        .ro_bind(session.workspace(), "/paravane")
-        .ro_bind(vendored.path(), vendor::PLACE)
-        .bind(&target, "/target")
-        .env("CARGO_TARGET_DIR", "/target")
-        .env("CARGO_TERM_COLOR", "never")
+    let args = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--keep-going",
+        "--document-private-items",
+    ];
+    let title = "Documenting the cargo packages";
+    let target = vendor::cargo(session, sandbox, title, "doc-host", &args, |command| {
         // Links of public items to private ones lead somewhere then.
-        .env(
+        command.env(
             "RUSTDOCFLAGS",
             "-Dwarnings -Arustdoc::private_intra_doc_links",
         )
-        .current_dir("/paravane")
-        .build()?;
-    process::run(&step, "cargo doc", &mut doc, &session.log("doc"))?;
-    step.done("");
+    })?;
     Ok(target.join("doc"))
 }

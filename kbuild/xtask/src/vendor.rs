@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sources of the crates we depend on, for the sandbox's cargo, which has no network.
+//! The sandbox's cargo without network, and the sources of the crates we depend on, which it is given.
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use kbuild::{CacheEntry, Digest, Session, process};
+use kbuild::{CacheEntry, Digest, Sandbox, SandboxCommand, Session, process};
 
 use crate::cargo;
 
 /// Where the sandbox has to see them.
-pub const PLACE: &str = "/vendor";
+const PLACE: &str = "/vendor";
 
 /// Arguments with which cargo takes them from there.
-pub const ARGUMENTS: [&str; 6] = [
+const ARGUMENTS: [&str; 6] = [
     "--offline",
     "--locked",
     "--config",
@@ -38,4 +40,38 @@ pub fn get(session: &Session) -> Result<CacheEntry> {
         step.done("");
         Ok(())
     })
+}
+
+/// Runs cargo with the words `args` on the work tree, as the step `title`. What it builds stays in this tree's folder `what`,
+/// which is returned; `adjust` changes the command.
+///
+/// # Errors
+///
+/// If cargo fails: its output is in the log `what`.
+pub fn cargo(
+    session: &Session,
+    sandbox: &Sandbox,
+    title: &str,
+    what: &str,
+    args: &[&str],
+    adjust: impl FnOnce(SandboxCommand) -> SandboxCommand,
+) -> Result<PathBuf> {
+    let vendored = get(session)?;
+    let step = session.ui.step(title);
+    let target = sandbox.work_dir(session, what)?;
+    let _lock = session.cache.lock(&format!("work.{what}"))?;
+    let command = sandbox
+        .command("cargo")
+        .args(args)
+        .args(ARGUMENTS)
+        .ro_bind(session.workspace(), "/paravane")
+        .ro_bind(vendored.path(), PLACE)
+        .bind(&target, "/target")
+        .env("CARGO_TARGET_DIR", "/target")
+        .env("CARGO_TERM_COLOR", "never")
+        .current_dir("/paravane");
+    let mut command = adjust(command).build()?;
+    process::run(&step, title, &mut command, &session.log(what))?;
+    step.done("");
+    Ok(target)
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kbuild::{Sandbox, SandboxCommand, Session, process};
+use kbuild::{Sandbox, SandboxCommand, Session};
 
 use crate::vendor;
 
@@ -37,30 +37,21 @@ impl Binaries {
     ///
     /// If they do not compile.
     pub fn build(session: &Session, sandbox: &Sandbox) -> Result<Self> {
-        let vendored = vendor::get(session)?;
-        let step = session.ui.step("Building the fuzz targets");
-        let target = sandbox.work_dir(session, "fuzz")?;
-        let mut command = sandbox
-            .command("cargo")
-            .args(["build", "--release", "--package", "xen-fuzz", "--bins"])
-            .args(["--features", "libfuzzer", "--target", PLATFORM])
-            .args(vendor::ARGUMENTS)
-            .ro_bind(session.workspace(), "/paravane")
-            .ro_bind(vendored.path(), vendor::PLACE)
-            .bind(&target, "/target")
-            .current_dir("/paravane")
-            .env("CARGO_TARGET_DIR", "/target")
-            .env("CARGO_TERM_COLOR", "never")
-            .env("RUSTFLAGS", FLAGS)
-            .env("CXX", "clang++")
-            .build()?;
-        process::run(
-            &step,
-            "building the fuzz targets",
-            &mut command,
-            &session.log("fuzz-build"),
-        )?;
-        step.done("");
+        let args = [
+            "build",
+            "--release",
+            "--package",
+            "xen-fuzz",
+            "--bins",
+            "--features",
+            "libfuzzer",
+            "--target",
+            PLATFORM,
+        ];
+        let title = "Building the fuzz targets";
+        let target = vendor::cargo(session, sandbox, title, "fuzz", &args, |command| {
+            command.env("RUSTFLAGS", FLAGS).env("CXX", "clang++")
+        })?;
         Ok(Self {
             sandbox: sandbox.clone(),
             folder: target.join(PLATFORM).join("release"),
