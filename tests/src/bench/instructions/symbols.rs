@@ -76,8 +76,8 @@ impl Symbols {
 #[derive(Clone, Debug, Default)]
 pub struct Fixed {
     hypervisor: Symbols,
-    /// What `/proc/kallsyms` says of the kernel, which all domains have.
-    kernel: String,
+    /// The kernel without its modules, which all domains have.
+    kernel: Symbols,
 }
 
 impl Fixed {
@@ -97,11 +97,12 @@ impl Fixed {
             !hypervisor.0.is_empty(),
             "Xen named none of its functions: the kernel needs CONFIG_XEN_SYMS"
         );
+        let kernel = Symbols::parse(&kernel).context("dom0: /proc/kallsyms")?;
         Ok(Self { hypervisor, kernel })
     }
 }
 
-/// The names at the time of an interval.
+/// The names at the time of an interval: besides the fixed ones those of modules, which lie behind the kernel.
 #[derive(Clone, Debug)]
 pub struct Names<'f> {
     fixed: &'f Fixed,
@@ -120,8 +121,7 @@ impl<'f> Names<'f> {
         let symbols = |place: &Place| {
             let functions = "grep ' [tTwW] .*\\[xen' /proc/kallsyms || true";
             let modules = place.sh(&format!("{TELL}; {functions}"))?;
-            Symbols::parse(&format!("{}\n{modules}", fixed.kernel.trim_end()))
-                .with_context(|| format!("{}: /proc/kallsyms", place.name()))
+            Symbols::parse(&modules).with_context(|| format!("{}: /proc/kallsyms", place.name()))
         };
         Ok(Self {
             fixed,
@@ -133,20 +133,25 @@ impl<'f> Names<'f> {
     /// The frames of an address of an owner's. A program's functions have no names: an address to 256 bytes stands for
     /// a function or two.
     pub fn frames(&self, owner: Owner, address: u64) -> String {
-        let symbols = match owner {
-            Owner::Driver | Owner::Kernel => &self.domain,
-            Owner::Dom0 => &self.dom0,
-            Owner::Hypervisor => &self.fixed.hypervisor,
+        let kernel = &self.fixed.kernel;
+        let frames = match owner {
+            Owner::Driver | Owner::Kernel => frames_of([&self.domain, kernel], address),
+            Owner::Dom0 => frames_of([&self.dom0, kernel], address),
+            Owner::Hypervisor => self.fixed.hypervisor.frames(address),
             Owner::Programs => return format!("{:x}", address & !0xff),
         };
-        let frames = symbols.frames(address);
         frames.unwrap_or_else(|| "unknown".to_owned())
     }
 
-    /// The functions of the domain whose driver is profiled.
+    /// The functions of modules of the domain whose driver is profiled.
     pub fn domain(&self) -> &Symbols {
         &self.domain
     }
+}
+
+/// The frames of an address by the first that has a function before it: modules come before the kernel.
+fn frames_of([modules, kernel]: [&Symbols; 2], address: u64) -> Option<String> {
+    modules.frames(address).or_else(|| kernel.frames(address))
 }
 
 #[cfg(test)]
@@ -171,17 +176,19 @@ mod tests {
     fn each_owner_has_names_of_its_own() {
         let fixed = Fixed {
             hypervisor: Symbols::parse("ffff82d040200000 T do_sched_op\n").unwrap(),
-            kernel: String::new(),
+            kernel: Symbols::parse("ffffffff81000000 T first\n").unwrap(),
         };
         let names = Names {
             fixed: &fixed,
             dom0: Symbols::parse("ffffffffc0001000 t other [xen_blkback]\n").unwrap(),
-            domain: Symbols::parse(TEXT).unwrap(),
+            domain: Symbols::parse("ffffffffc0001000 t third [module]\n").unwrap(),
         };
         let module = 0xffff_ffff_c000_1001;
         assert_eq!(names.frames(Owner::Driver, module), "module;third");
         assert_eq!(names.frames(Owner::Dom0, module), "xen_blkback;other");
-        assert_eq!(names.frames(Owner::Kernel, 0xffff_ffff_8100_0000), "first");
+        for owner in [Owner::Kernel, Owner::Dom0] {
+            assert_eq!(names.frames(owner, 0xffff_ffff_8100_0000), "first");
+        }
         let xen = names.frames(Owner::Hypervisor, 0xffff_82d0_4020_0001);
         assert_eq!(xen, "do_sched_op");
         assert_eq!(names.frames(Owner::Hypervisor, 1), "unknown");
