@@ -5,6 +5,7 @@
 
 use xen_abi::memory::EXTENT_SHIFT;
 use xen_abi::xen::hypercall as nr;
+use xen_hypercall::names::name;
 
 /// Numbers and what they are called.
 type Names = &'static [(u32, &'static str)];
@@ -31,15 +32,13 @@ pub enum CommandPlace {
 /// A hypercall and its subcommands.
 struct Family {
     number: u32,
-    name: &'static str,
     place: CommandPlace,
     commands: Names,
 }
 
-const fn family(number: u32, name: &'static str, place: CommandPlace, commands: Names) -> Family {
+const fn family(number: u32, place: CommandPlace, commands: Names) -> Family {
     Family {
         number,
-        name,
         place,
         commands,
     }
@@ -51,7 +50,6 @@ const WHOLE: CommandPlace = CommandPlace::Register(u32::MAX);
 static FAMILIES: &[Family] = &[
     family(
         nr::PLATFORM_OP,
-        "platform_op",
         CommandPlace::Memory,
         names!(platform::op {
             SETTIME32 SETTIME64 READ_MEMTYPE MICROCODE_UPDATE GET_CPU_VERSION EFI_RUNTIME_CALL FIRMWARE_INFO
@@ -61,7 +59,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::MEMORY_OP,
-        "memory_op",
         // The bits above say where a call goes on.
         CommandPlace::Register((1 << EXTENT_SHIFT) - 1),
         names!(memory::op {
@@ -72,36 +69,28 @@ static FAMILIES: &[Family] = &[
             ACQUIRE_RESOURCE
         }),
     ),
-    family(nr::MULTICALL, "multicall", CommandPlace::Nowhere, &[]),
-    family(nr::SET_TIMER_OP, "set_timer_op", CommandPlace::Nowhere, &[]),
+    family(nr::MULTICALL, CommandPlace::Nowhere, &[]),
+    family(nr::SET_TIMER_OP, CommandPlace::Nowhere, &[]),
     family(
         nr::XEN_VERSION,
-        "xen_version",
         WHOLE,
         names!(version::op {
             VERSION EXTRAVERSION COMPILE_INFO CAPABILITIES CHANGESET PLATFORM_PARAMETERS GET_FEATURES PAGESIZE
             GUEST_HANDLE COMMANDLINE BUILD_ID EXTRAVERSION2 CAPABILITIES2 CHANGESET2 COMMANDLINE2
         }),
     ),
-    family(
-        nr::CONSOLE_IO,
-        "console_io",
-        WHOLE,
-        &[(0, "WRITE"), (1, "READ")],
-    ),
+    family(nr::CONSOLE_IO, WHOLE, &[(0, "WRITE"), (1, "READ")]),
     family(
         nr::GRANT_TABLE_OP,
-        "grant_table_op",
         WHOLE,
         names!(grant_table::op {
             MAP_GRANT_REF UNMAP_GRANT_REF SETUP_TABLE DUMP_TABLE TRANSFER COPY QUERY_SIZE UNMAP_AND_REPLACE
             SET_VERSION GET_STATUS_FRAMES GET_VERSION SWAP_GRANT_REF CACHE_FLUSH
         }),
     ),
-    family(nr::VM_ASSIST, "vm_assist", WHOLE, &[]),
+    family(nr::VM_ASSIST, WHOLE, &[]),
     family(
         nr::VCPU_OP,
-        "vcpu_op",
         WHOLE,
         names!(vcpu::op {
             INITIALISE UP DOWN IS_UP GET_RUNSTATE_INFO REGISTER_RUNSTATE_MEMORY_AREA SET_PERIODIC_TIMER
@@ -109,10 +98,9 @@ static FAMILIES: &[Family] = &[
             REGISTER_VCPU_TIME_MEMORY_AREA REGISTER_RUNSTATE_PHYS_AREA REGISTER_VCPU_TIME_PHYS_AREA
         }),
     ),
-    family(nr::XSM_OP, "xsm_op", CommandPlace::Memory, &[]),
+    family(nr::XSM_OP, CommandPlace::Memory, &[]),
     family(
         nr::SCHED_OP,
-        "sched_op",
         WHOLE,
         names!(sched::op {
             YIELD BLOCK SHUTDOWN POLL REMOTE_SHUTDOWN SHUTDOWN_CODE WATCHDOG PIN_OVERRIDE
@@ -120,7 +108,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::EVENT_CHANNEL_OP,
-        "event_channel_op",
         WHOLE,
         names!(event_channel::op {
             BIND_INTERDOMAIN BIND_VIRQ BIND_PIRQ CLOSE SEND STATUS ALLOC_UNBOUND BIND_IPI BIND_VCPU UNMASK RESET
@@ -129,7 +116,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::PHYSDEV_OP,
-        "physdev_op",
         WHOLE,
         names!(physdev::op {
             IRQ_UNMASK_NOTIFY IRQ_STATUS_QUERY SET_IOPL SET_IOBITMAP APIC_READ APIC_WRITE ALLOC_IRQ_VECTOR
@@ -140,7 +126,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::HVM_OP,
-        "hvm_op",
         WHOLE,
         names!(hvm::hvm_op::op {
             SET_PARAM GET_PARAM FLUSH_TLBS PAGETABLE_DYING GET_TIME XENTRACE GET_MEM_TYPE SET_EVTCHN_UPCALL_VECTOR
@@ -149,7 +134,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::SYSCTL,
-        "sysctl",
         CommandPlace::Memory,
         names!(sysctl::op {
             READCONSOLE PHYSINFO SCHED_ID GETDOMAININFOLIST DEBUG_KEYS GETCPUINFO AVAILHEAP CPUTOPOINFO NUMAINFO
@@ -158,7 +142,6 @@ static FAMILIES: &[Family] = &[
     ),
     family(
         nr::DOMCTL,
-        "domctl",
         CommandPlace::Memory,
         names!(domctl::op {
             CREATEDOMAIN DESTROYDOMAIN PAUSEDOMAIN UNPAUSEDOMAIN GETDOMAININFO SHADOW_OP SETVCPUAFFINITY MAX_MEM
@@ -169,10 +152,10 @@ static FAMILIES: &[Family] = &[
             GET_PAGING_MEMPOOL_SIZE SET_PAGING_MEMPOOL_SIZE SET_LLC_COLORS
         }),
     ),
-    family(nr::KEXEC_OP, "kexec_op", WHOLE, &[]),
-    family(nr::XENPMU_OP, "xenpmu_op", WHOLE, &[]),
-    family(nr::DM_OP, "dm_op", CommandPlace::Nowhere, &[]),
-    family(nr::MCA, "mca", CommandPlace::Memory, &[]),
+    family(nr::KEXEC_OP, WHOLE, &[]),
+    family(nr::XENPMU_OP, WHOLE, &[]),
+    family(nr::DM_OP, CommandPlace::Nowhere, &[]),
+    family(nr::MCA, CommandPlace::Memory, &[]),
 ];
 
 /// Errors that hypercalls answer by.
@@ -204,11 +187,12 @@ pub fn call(number: u64, command: Option<u32>) -> String {
         return format!("hypercall {number}");
     };
     let Some(command) = command else {
-        return family.name.to_owned();
+        return name(family.number).to_owned();
     };
+    let family_name = name(family.number);
     match named(family.commands, command) {
-        Some(name) => format!("{}.{}", family.name, name.to_lowercase()),
-        None => format!("{}.{command}", family.name),
+        Some(command) => format!("{family_name}.{}", command.to_lowercase()),
+        None => format!("{family_name}.{command}"),
     }
 }
 
