@@ -79,7 +79,7 @@ impl Drop for Level {
 ///
 /// # Invariants
 ///
-/// `dentry` is that of the [`Level`] with this path, which counts this value as a user.
+/// `dentry` is that of the `Level` with this path, which counts this value as a user.
 pub struct Folder {
     path: CString,
     dentry: *mut k::dentry,

@@ -2,8 +2,8 @@
 
 //! Backends of block devices and network interfaces that do whatever they can to hurt the guest, in dom0's user space.
 //!
-//! A seed makes a [plan](plan): which nodes of the xenstore are wrong, which lies are told on the rings, how the backend ends.
-//! [`script`] carries it out on one device, from its first node to its removal. The pieces are the device's [folders](folders)
+//! A seed makes a [plan]: which nodes of the xenstore are wrong, which lies are told on the rings, how the backend ends.
+//! [`script`] carries it out on one device, from its first node to its removal. The pieces are the device's [folders]
 //! in the xenstore, a [ring] that need not obey its rules, a [disk](block) and an [interface](net), and
 //! [what no backend may see](secret). In the guest the [load] uses the devices meanwhile.
 //!

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that has held the [secret](crate::secret) and is free again.
+//! Memory that has held the [secret] and is free again.
 
 use std::thread::sleep;
 use std::time::Duration;
