@@ -22,6 +22,7 @@
 #[macro_use]
 mod args;
 pub mod command;
+pub mod compat;
 pub mod cpuid;
 pub mod domctl;
 pub mod errno;

@@ -3,7 +3,10 @@
 //! The 2-level ABI: a pending and a mask bit for each port in the shared info page, and for each
 //! vCPU a selector (`evtchn_pending_sel`) with a bit for each word that has pending bits.
 //!
-//! Words have 64 bits, as for 64-bit guests, so there are 4096 ports.
+//! A guest's words are as wide as its `unsigned long`. A 64-bit guest has 4096 ports, and a 32-bit guest 1024. The
+//! guest's half here is a 64-bit guest's. The hypervisor's serves both: its bitmaps are words of 64 bits in any case,
+//! since bit N of a bitmap is the same bit of memory however wide the words are, and only the selector differs
+//! ([`Selector`](hypervisor::Selector)).
 
 pub mod guest;
 pub mod hypervisor;

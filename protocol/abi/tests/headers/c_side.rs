@@ -10,20 +10,29 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::{id, Command};
 
-/// The two sets of headers.
+/// The sets of headers.
 #[derive(Clone, Copy)]
 pub enum Headers {
     Xen,
     Linux,
+    /// Xen's, as 32-bit code sees them.
+    Xen32,
 }
+
+/// What Xen's headers expect of the C library for some of their numbers.
+const XEN_LIBC: &str = "
+#include <errno.h>
+#include <string.h>
+";
+
+/// A 32-bit compiler, without the C library: Debian has that of 64 bits.
+const IN_32_BITS: [&str; 2] = ["--target=i686-unknown-linux-gnu", "-ffreestanding"];
 
 const XEN: &str = "
 /* The toolstack's interface, too. */
 #define __XEN_TOOLS__ 1
-#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 /* The ring macros want barriers; none is expanded here. */
 #define xen_mb() ((void)0)
 #define xen_rmb() ((void)0)
@@ -112,10 +121,19 @@ typedef int spinlock_t;
 const PREFIX: &str = "paravane_";
 
 impl Headers {
+    /// A name for files.
+    fn name(self) -> &'static str {
+        match self {
+            Headers::Xen => "xen",
+            Headers::Linux => "linux",
+            Headers::Xen32 => "xen32",
+        }
+    }
+
     /// The environment variable that says where the headers are.
     pub fn variable(self) -> &'static str {
         match self {
-            Headers::Xen => "PARAVANE_XEN_HEADERS",
+            Headers::Xen | Headers::Xen32 => "PARAVANE_XEN_HEADERS",
             Headers::Linux => "PARAVANE_LINUX_HEADERS",
         }
     }
@@ -125,19 +143,26 @@ impl Headers {
         match self {
             Headers::Xen => c.xen.as_deref(),
             Headers::Linux => c.linux.as_deref(),
+            Headers::Xen32 => c.xen32.as_deref(),
         }
     }
 
     /// The values of the expressions, in their order.
     pub fn evaluate(self, folder: &Path, expressions: &[&str]) -> Result<Vec<i128>, String> {
-        let (prologue, include) = match self {
-            Headers::Xen => (XEN, vec![folder.to_owned()]),
+        let (prologue, include, options) = match self {
+            Headers::Xen => ([XEN_LIBC, XEN], vec![folder.to_owned()], &[][..]),
+            Headers::Xen32 => (["", XEN], vec![folder.to_owned()], &IN_32_BITS[..]),
             Headers::Linux => {
                 let arch = folder.join("arch/x86/include");
-                (LINUX, vec![folder.join("include"), arch])
+                (["", LINUX], vec![folder.join("include"), arch], &[][..])
             }
         };
-        let mut header = String::from(prologue);
+        // The folder with Xen's headers may be that of the C library, whose headers are for 64 bits.
+        let how = match self {
+            Headers::Xen32 => "-idirafter",
+            Headers::Xen | Headers::Linux => "-I",
+        };
+        let mut header = prologue.concat();
         for (number, expression) in expressions.iter().enumerate() {
             // Strings never fail to be written to.
             let _ = writeln!(
@@ -145,7 +170,7 @@ impl Headers {
                 "static const long long {PREFIX}{number} = (long long)({expression});"
             );
         }
-        let file = temp_dir().join(format!("paravane-{}-{}.h", self.variable(), id()));
+        let file = temp_dir().join(format!("paravane-{}-{}.h", self.name(), id()));
         std::fs::write(&file, header).map_err(|e| format!("{}: {e}", file.display()))?;
         let bindgen = var_os("PARAVANE_BINDGEN").unwrap_or_else(|| "bindgen".into());
         let output = Command::new(&bindgen)
@@ -153,10 +178,11 @@ impl Headers {
             .args(["--allowlist-var", &format!("{PREFIX}.*")])
             .arg(&file)
             .arg("--")
+            .args(options)
             .args(
                 include
                     .iter()
-                    .flat_map(|dir| ["-I".as_ref(), dir.as_os_str()]),
+                    .flat_map(|dir| [how.as_ref(), dir.as_os_str()]),
             )
             .output()
             .map_err(|e| format!("{} cannot be run: {e}", bindgen.to_string_lossy()))?;

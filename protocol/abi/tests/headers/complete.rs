@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Items without a counterpart in C, or whose parts are in the table.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     // The hypervisor's own, not in its public headers.
     "memory::EXTENT_SHIFT",
+    // Names of others.
+    "compat::SAME_LAYOUT",
     // Pages of 4 KiB are written as numbers in C.
     "PAGE_SIZE",
     // Sectors of 512 bytes are, too.

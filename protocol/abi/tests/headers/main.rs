@@ -26,15 +26,18 @@ use c_side::Headers;
 use std::env::{args, var_os};
 use std::process::ExitCode;
 
-/// Runs the three tests with the output and the arguments (a filter, `--list`) of the standard
+/// Runs the tests with the output and the arguments (a filter, `--list`) of the standard
 /// harness.
 fn main() -> ExitCode {
     let filter: Vec<String> = args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |name: &str| filter.is_empty() || filter.iter().any(|part| name.contains(part));
-    let tests: [(&str, Test); 3] = [
+    let tests: [(&str, Test); 4] = [
         ("every_public_item_is_in_the_table", complete::check),
         ("numbers_and_layouts_match_xens_headers", || {
             compare(Headers::Xen)
+        }),
+        ("layouts_of_32_bit_code_match_xens_headers", || {
+            compare(Headers::Xen32)
         }),
         ("numbers_and_layouts_match_linuxs_headers", || {
             compare(Headers::Linux)

@@ -3,8 +3,10 @@
 //! Every constant and structure of the crate, once, with its name in C.
 //!
 //! A C name is written as `"NAME"` if Xen's and Linux's headers agree, `("XEN", "LINUX")` if they
-//! name it differently, and `(xen "NAME")` or `(linux "NAME")` if only one of them has it.
+//! name it differently, and `(xen "NAME")` or `(linux "NAME")` if only one of them has it;
+//! `(xen32 "NAME")` is Xen's, as 32-bit code sees it.
 
+mod compat;
 mod constants;
 mod served;
 mod structs;
@@ -14,6 +16,7 @@ mod toolstack;
 pub struct InC {
     pub xen: Option<String>,
     pub linux: Option<String>,
+    pub xen32: Option<String>,
 }
 
 /// A number of ours and the expressions that have to have the same value.
@@ -29,6 +32,7 @@ impl InC {
         InC {
             xen: self.xen.as_deref().map(&f),
             linux: self.linux.as_deref().map(&f),
+            xen32: self.xen32.as_deref().map(&f),
         }
     }
 
@@ -38,6 +42,7 @@ impl InC {
         InC {
             xen: both(&self.xen, &field.xen),
             linux: both(&self.linux, &field.linux),
+            xen32: both(&self.xen32, &field.xen32),
         }
     }
 }
@@ -48,24 +53,35 @@ macro_rules! c {
         crate::table::InC {
             xen: Some($name.into()),
             linux: None,
+            xen32: None,
         }
     };
     ((linux $name:literal)) => {
         crate::table::InC {
             xen: None,
             linux: Some($name.into()),
+            xen32: None,
+        }
+    };
+    ((xen32 $name:literal)) => {
+        crate::table::InC {
+            xen: None,
+            linux: None,
+            xen32: Some($name.into()),
         }
     };
     (($xen:literal, $linux:literal)) => {
         crate::table::InC {
             xen: Some($xen.into()),
             linux: Some($linux.into()),
+            xen32: None,
         }
     };
     ($name:literal) => {
         crate::table::InC {
             xen: Some($name.into()),
             linux: Some($name.into()),
+            xen32: None,
         }
     };
 }
@@ -77,5 +93,7 @@ pub fn entries() -> Vec<Entry> {
     all.extend(structs::entries());
     all.extend(served::entries());
     all.extend(toolstack::entries());
+    all.extend(compat::entries());
+    compat::compare_same(&mut all);
     all
 }

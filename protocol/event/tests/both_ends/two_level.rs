@@ -5,7 +5,7 @@
 use crate::world::{Hostile, Write};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use xen_event::two_level::guest::{self, ScanStart};
 use xen_event::two_level::{self, hypervisor};
 use xen_event::{HostDomain, HostMemory, Raised, SharedWord, Unmask};
@@ -220,4 +220,24 @@ fn a_pending_port_is_masked_again_for_the_hypercall_that_unmasks_it() {
     selector.store(0);
     assert_eq!(guest::unmask_pv(&domain, &selector, 9), Unmask::Done);
     assert_eq!(selector.load(), 0);
+}
+
+#[test]
+fn a_selector_of_32_bits_has_a_bit_for_32_ports() {
+    let memory = HostMemory::new(0, 1);
+    let domain = HostDomain::new(&memory, |_| {});
+    let selector = AtomicU32::new(0);
+    for port in [0, 31, 32, 1000, 1023] {
+        let raised = hypervisor::set_pending(&domain, Some(&selector), port);
+        let word = 1 << (port / 32);
+        assert_eq!(selector.load(SeqCst) & word, word, "port {port}");
+        assert!(raised.newly_pending);
+        guest::mask(&domain, port);
+        selector.store(0, SeqCst);
+        assert!(hypervisor::unmask(&domain, Some(&selector), port).notify);
+        assert_eq!(selector.load(SeqCst), word, "port {port}");
+    }
+    // The words of a guest of 32 bits end here.
+    let raised = hypervisor::set_pending(&domain, Some(&selector), 1024);
+    assert!(raised.newly_pending && !raised.notify);
 }

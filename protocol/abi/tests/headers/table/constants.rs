@@ -28,7 +28,7 @@ macro_rules! string {
         $all.push(Entry {
             what: [$(stringify!($module),)+ stringify!($name)].join("::"),
             value: 1,
-            c: super::InC { xen: Some(equal.clone()), linux: Some(equal) },
+            c: super::InC { xen: Some(equal.clone()), linux: Some(equal), xen32: None },
         });
     };
 }
