@@ -11,6 +11,6 @@ pub use access::{
     Instruction, cpuid, end, hypercall, port_string, read, read_msr, read_port, run,
     wild_control_registers, write, write_msr, write_port,
 };
-pub use boot::{StartInfo, scratch_frame};
+pub use boot::{CODE_32, StartInfo, features_of_32_bit_code, scratch_frame};
 pub use debug::{icebp, single_steps, watched_write};
 pub use traps::{halt, triple_fault};

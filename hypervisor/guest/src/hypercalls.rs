@@ -69,11 +69,19 @@ pub struct Honest {
 }
 
 impl Honest {
-    /// Makes the hypercalls for the first time.
+    /// Makes the hypercalls for the first time. 32-bit code, which made one on the way to here, was told the same.
     pub fn ask() -> Self {
+        let features = features();
+        for (code, told) in arch::CODE_32.iter().zip(arch::features_of_32_bit_code()) {
+            if told != Ok(features) {
+                failed(format_args!(
+                    "32-bit code {code} is told the features {told:x?}, not {features:x}"
+                ));
+            }
+        }
         Self {
             version: version(),
-            features: features(),
+            features,
         }
     }
 

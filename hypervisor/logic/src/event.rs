@@ -17,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 pub use fifo::Fifo;
 pub use ports::{Binding, Port, Ports};
+use xen_abi::compat::{self, Abi};
 use xen_abi::event_channel::NR_CHANNELS_2L;
 use xen_abi::event_channel::fifo::NR_CHANNELS;
 use xen_abi::vcpu::VcpuInfo;
@@ -34,6 +35,9 @@ pub struct SharedAreas {
     /// Each vCPU's `vcpu_info`. `None` for a vCPU from the 33rd on that has not registered one: the shared info page
     /// has room for 32.
     pub vcpu_info: Vec<Option<u64>>,
+    /// How both are laid out (`has_32bit_shinfo` in Xen). The guest's code decides it when it sets up what it shares:
+    /// [`crate::system::System::set_shared_abi`].
+    pub abi: Abi,
 }
 
 impl SharedAreas {
@@ -44,6 +48,15 @@ impl SharedAreas {
         Self {
             shared_info,
             vcpu_info: (0..vcpus).map(in_page).collect(),
+            abi: Abi::Bits64,
+        }
+    }
+
+    /// Number of ports of the 2-level ABI.
+    fn ports(&self) -> u32 {
+        match self.abi {
+            Abi::Bits64 => NR_CHANNELS_2L,
+            Abi::Bits32 => compat::vcpu::NR_CHANNELS_2L,
         }
     }
 
@@ -87,11 +100,11 @@ impl Events {
     }
 
     /// Number of ports of the present ABI.
-    pub fn limit(&self) -> u32 {
+    pub fn limit(&self, areas: &SharedAreas) -> u32 {
         if self.fifo.is_some() {
             NR_CHANNELS
         } else {
-            NR_CHANNELS_2L
+            areas.ports()
         }
     }
 
@@ -120,10 +133,11 @@ impl Events {
     pub fn bind(
         &mut self,
         memory: &impl MachineMemory,
+        areas: &SharedAreas,
         binding: Binding,
         vcpu: u32,
     ) -> Result<u32> {
-        let limit = self.limit();
+        let limit = self.limit(areas);
         let fifo = self.fifo.as_deref();
         let busy = |port: u32| fifo.is_some_and(|fifo| fifo.is_linked(memory, port));
         self.ports.bind(limit, busy, binding, vcpu)

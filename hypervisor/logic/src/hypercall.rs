@@ -2,8 +2,9 @@
 
 //! Hypercalls: one dispatcher, and one file for each hypercall, whose function is named `do_…` as in Xen.
 //!
-//! Each copies its argument in through [`GuestMemory`], calls [`System`](crate::system::System), and copies results
-//! out. Arguments are never referenced in place. Error numbers are those of Xen 4.20.
+//! Each copies its argument in by [`Caller::read_arg`], calls [`System`](crate::system::System), and copies results
+//! out by [`Caller::write_arg`]. Arguments are never referenced in place. Both know how 64-bit and 32-bit callers lay
+//! structures out ([`xen_abi::compat`]), so the functions here do not. Error numbers are those of Xen 4.20.
 //!
 //! A long hypercall is preempted: it does a part of its work, and the guest makes it again with arguments for what is
 //! left ([`Reply::Continuation`]), so that interrupts are taken in between.
@@ -28,23 +29,20 @@ pub mod version;
 
 use crate::error::{Errno, Result};
 use crate::hypercall_counts::HypercallKey;
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
+use xen_abi::compat::{Abi, Argument};
 use xen_abi::xen::hypercall as nr;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A hypercall, from the guest's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The hypercall's number (RAX).
+    /// The hypercall's number (RAX, or EAX).
     pub number: u64,
-    /// The arguments (RDI, RSI, RDX, R10, R8).
+    /// The arguments: RDI, RSI, RDX, R10, R8 of 64-bit code, EBX, ECX, EDX, ESI, EDI of other code.
     pub args: [u64; 5],
     /// Privilege level of the calling code.
     pub cpl: u8,
-    /// The calling code is 64-bit. Calls of other code are not served.
-    pub long_mode: bool,
 }
 
 /// What the vCPU does after a hypercall.
@@ -134,11 +132,7 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         };
     }
     caller.system.hypercall_counts.command = 0;
-    let result = if call.long_mode {
-        do_hypercall(caller, call.number, call.args)
-    } else {
-        Err(Errno::ENOSYS)
-    };
+    let result = do_hypercall(caller, call.number, call.args);
     let (value, action, continuation) = match result {
         Ok(Reply::Value(value)) => (value, VcpuAction::Resume, None),
         Ok(Reply::Action(action)) => (0, action, None),
@@ -155,6 +149,11 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         first_error: first_error.then_some(key),
         key,
     }
+}
+
+/// Whether a caller's registers are wide enough for arguments.
+fn has_registers_for(abi: Abi, args: [u64; 5]) -> bool {
+    abi == Abi::Bits64 || args.iter().all(|arg| *arg <= u64::from(u32::MAX))
 }
 
 /// Hypercall and subcommand, by which it is counted and traced. `command` is the subcommand of those that have it in memory.
@@ -180,8 +179,21 @@ fn hypercall_key(call: &Call, command: u32) -> HypercallKey {
     (number, command as u32)
 }
 
-/// Calls the function of a hypercall.
+/// Makes a hypercall.
 pub(crate) fn do_hypercall<P: Platform>(
+    caller: &mut Caller<'_, P>,
+    number: u64,
+    args: [u64; 5],
+) -> Result<Reply> {
+    match call_function(caller, number, args)? {
+        // Buffers of 32-bit code end at 4 GiB: there is no address from which to go on.
+        Reply::Continuation(args, _) if !has_registers_for(caller.abi, args) => Err(Errno::EFAULT),
+        reply => Ok(reply),
+    }
+}
+
+/// Calls the function of a hypercall.
+fn call_function<P: Platform>(
     caller: &mut Caller<'_, P>,
     number: u64,
     args: [u64; 5],
@@ -190,9 +202,17 @@ pub(crate) fn do_hypercall<P: Platform>(
     // Subcommands and counts have 32 bits: the upper halves of their registers are ignored.
     let small = args.map(|arg| arg as u32);
     match number {
+        // The toolstack and the kernel of dom0 are 64-bit code, which alone is to make these.
+        nr::PLATFORM_OP | nr::SYSCTL | nr::DOMCTL if caller.abi == Abi::Bits32 => {
+            Err(Errno::ENOSYS)
+        }
         nr::XEN_VERSION => version::do_xen_version(caller, small[0], args[1]),
         nr::MEMORY_OP => memory::do_memory_op(caller, args[0], args[1]),
         nr::MULTICALL => multicall::do_multicall(caller, args[0], small[1]),
+        // 32-bit code passes the time in two registers.
+        nr::SET_TIMER_OP if caller.abi == Abi::Bits32 => {
+            vcpu::do_set_timer_op(caller, u64::from(small[1]) << 32 | u64::from(small[0]))
+        }
         nr::SET_TIMER_OP => vcpu::do_set_timer_op(caller, args[0]),
         nr::CONSOLE_IO => console::do_console_io(caller, small[0], small[1], args[2]),
         nr::GRANT_TABLE_OP => grant_table::do_grant_table_op(caller, small[0], args[1], small[2]),
@@ -211,24 +231,24 @@ pub(crate) fn do_hypercall<P: Platform>(
 }
 
 /// Copies an argument from the guest, works on it, and copies it back to the guest if that succeeded.
-fn with_arg_copyback<P: Platform, T: FromBytes + IntoBytes + Immutable>(
+fn with_arg_copyback<P: Platform, T: Argument>(
     caller: &mut Caller<'_, P>,
     address: u64,
     work: impl FnOnce(&mut Caller<'_, P>, &mut T) -> Result<()>,
 ) -> Result<Reply> {
-    let mut argument: T = caller.copy_from_guest(address)?;
+    let mut argument: T = caller.read_arg(address)?;
     work(caller, &mut argument)?;
-    caller.copy_to_guest(address, &argument)?;
+    caller.write_arg(address, &argument)?;
     Ok(Reply::Value(0))
 }
 
 /// Copies an argument from the guest and works on it.
-fn with_arg<P: Platform, T: FromBytes + IntoBytes>(
+fn with_arg<P: Platform, T: Argument>(
     caller: &mut Caller<'_, P>,
     address: u64,
     work: impl FnOnce(&mut Caller<'_, P>, T) -> Result<()>,
 ) -> Result<Reply> {
-    let argument: T = caller.copy_from_guest(address)?;
+    let argument: T = caller.read_arg(address)?;
     work(caller, argument)?;
     Ok(Reply::Value(0))
 }

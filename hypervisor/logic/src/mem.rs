@@ -17,6 +17,6 @@ pub mod racing;
 pub mod walk;
 pub mod word;
 
-pub use access::{GuestMemory, MachineMemory};
+pub use access::{GuestMemory, MachineMemory, NativeStructures};
 pub use addr::{Gfn, Mfn, PAGE_SHIFT, PAGE_SIZE};
 pub use frames::{FrameTable, HypFrames, Owner, PageRef};

@@ -3,9 +3,11 @@
 //! The clocks that guests read without a hypercall: a vCPU's `vcpu_time_info`, and the wall clock in the shared info
 //! page. Their version is odd while the rest is being written.
 
+use crate::event::SharedAreas;
 use crate::mem::MachineMemory;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, fence};
+use xen_abi::compat::{self, Abi};
 use xen_abi::vcpu::{SharedInfo, TSC_STABLE, TimeInfo};
 
 /// How the time-stamp counter is converted to system time.
@@ -80,27 +82,41 @@ impl Clock {
     }
 }
 
+/// Where a shared info page has the parts of its wall clock.
+struct WallClock {
+    version: usize,
+    sec: usize,
+    nsec: usize,
+    sec_hi: usize,
+}
+
+macro_rules! wall_clock_of {
+    ($page:ty) => {
+        WallClock {
+            version: offset_of!($page, wc_version),
+            sec: offset_of!($page, wc_sec),
+            nsec: offset_of!($page, wc_nsec),
+            sec_hi: offset_of!($page, wc_sec_hi),
+        }
+    };
+}
+
 /// Writes the wall clock of a shared info page: the time at which system time was zero, in nanoseconds since 1970.
-pub fn write_wall_clock(memory: &impl MachineMemory, shared_info: u64, nanoseconds: u64) {
-    let at = |offset: usize| shared_info + offset as u64;
-    let version = memory.load_u32(at(offset_of!(SharedInfo, wc_version))) | 1;
+pub fn write_wall_clock(memory: &impl MachineMemory, areas: &SharedAreas, nanoseconds: u64) {
+    let page = match areas.abi {
+        Abi::Bits64 => wall_clock_of!(SharedInfo),
+        Abi::Bits32 => wall_clock_of!(compat::vcpu::SharedInfo),
+    };
+    let at = |offset: usize| areas.shared_info + offset as u64;
+    let version = memory.load_u32(at(page.version)) | 1;
     let seconds = nanoseconds / 1_000_000_000;
-    memory.store_u32(at(offset_of!(SharedInfo, wc_version)), version);
+    memory.store_u32(at(page.version), version);
     fence(SeqCst);
-    memory.store_u32(at(offset_of!(SharedInfo, wc_sec)), seconds as u32);
-    memory.store_u32(
-        at(offset_of!(SharedInfo, wc_sec_hi)),
-        (seconds >> 32) as u32,
-    );
-    memory.store_u32(
-        at(offset_of!(SharedInfo, wc_nsec)),
-        (nanoseconds % 1_000_000_000) as u32,
-    );
+    memory.store_u32(at(page.sec), seconds as u32);
+    memory.store_u32(at(page.sec_hi), (seconds >> 32) as u32);
+    memory.store_u32(at(page.nsec), (nanoseconds % 1_000_000_000) as u32);
     fence(SeqCst);
-    memory.store_u32(
-        at(offset_of!(SharedInfo, wc_version)),
-        version.wrapping_add(1),
-    );
+    memory.store_u32(at(page.version), version.wrapping_add(1));
 }
 
 #[cfg(test)]
@@ -150,11 +166,18 @@ mod tests {
     #[test]
     fn the_wall_clock_has_seconds_and_the_rest() {
         let memory = HeapMemory::new(1);
-        write_wall_clock(&memory, 0, (3u64 << 32) * 1_000_000_000 + 17);
+        let mut areas = SharedAreas::new(0, 1);
+        write_wall_clock(&memory, &areas, (3u64 << 32) * 1_000_000_000 + 17);
         let read = |offset: usize| memory.load_u32(offset as u64);
         assert_eq!(read(offset_of!(SharedInfo, wc_sec)), 0);
         assert_eq!(read(offset_of!(SharedInfo, wc_sec_hi)), 3);
         assert_eq!(read(offset_of!(SharedInfo, wc_nsec)), 17);
         assert_eq!(read(offset_of!(SharedInfo, wc_version)), 2);
+        // 32-bit code has it elsewhere, and the upper seconds behind all else.
+        areas.abi = Abi::Bits32;
+        write_wall_clock(&memory, &areas, (4u64 << 32 | 6) * 1_000_000_000 + 18);
+        assert_eq!((read(2304), read(2308), read(2312)), (2, 6, 18));
+        assert_eq!(read(2340), 4);
+        assert_eq!(read(offset_of!(SharedInfo, wc_sec_hi)), 3, "the other one");
     }
 }

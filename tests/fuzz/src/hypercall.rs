@@ -6,11 +6,12 @@
 use crate::bytes::Bytes;
 use paravane::event::Binding;
 use paravane::hypercall::{dispatch, Call};
-use paravane::mem::{Gfn, GuestMemory, Mfn, Owner};
+use paravane::mem::{Gfn, GuestMemory, Mfn, NativeStructures, Owner};
 use paravane::system::fake::{add_domain, destroy_domain, machine, FakePlatform, UNPAGED};
 use paravane::system::vcpu::VcpuId;
 use paravane::system::{Caller, System};
 use std::collections::BTreeMap;
+use xen_abi::compat::Abi;
 use xen_abi::domctl::{self, cdf, emulation, op, Createdomain, Header};
 use zerocopy::IntoBytes;
 
@@ -47,6 +48,10 @@ pub fn hypercall(input: &[u8]) {
             continue;
         }
         let at = ARGUMENT[usize::from(vcpu.domain != 0)];
+        let abi = match input.byte() % 4 {
+            0 => Abi::Bits32,
+            _ => Abi::Bits64,
+        };
         let number = match input.byte() {
             n @ 0..240 => SERVED[usize::from(n) % SERVED.len()],
             n => input.u64() >> (n % 64),
@@ -56,14 +61,14 @@ pub fn hypercall(input: &[u8]) {
             system: &mut system,
             vcpu,
             paging: UNPAGED,
+            abi,
         };
         // The guest may have given that frame away.
         let _ = caller.raw_copy_to_guest(at, &argument);
         let mut call = Call {
             number,
-            args: registers(&mut input, number, at),
+            args: registers(&mut input, number, at).map(|arg| abi.register(arg)),
             cpl: 0,
-            long_mode: true,
         };
         // A call that is made again makes progress: a list of 32 bits of items is too long to wait for, so only the
         // first steps are taken.
@@ -133,12 +138,12 @@ fn build(system: &mut System<FakePlatform>, id: u16) {
             system: &mut *system,
             vcpu: VcpuId { domain: 0, vcpu: 0 },
             paging: UNPAGED,
+            abi: Abi::Bits64,
         };
         let mut call = Call {
             number: 36,
             args: [at, 0, 0, 0, 0],
             cpl: 0,
-            long_mode: true,
         };
         // dom0 may have given that frame away: then there is no domain.
         let _ = caller.copy_to_guest(at, &header);

@@ -2,9 +2,10 @@
 
 //! From the PVH entry to 64-bit mode: all memory below 4 GiB at its own address, and the window
 //! ([`misbehaving::scratch`]). On the way all paging modes are passed: the hypervisor emulates writes of control registers,
-//! whose instructions it reads by the guest's page tables.
+//! whose instructions it reads by the guest's page tables. In each of them 32-bit code makes a hypercall.
 
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use misbehaving::scratch;
 
@@ -28,6 +29,9 @@ pvh_entry:
     cld
     movl $stack_top, %esp
     movl %ebx, start_info
+    movl ${answers}, %edi
+    call ask_features
+    movl %edi, next_answer
 
     # 4 GiB in pages of 2 MiB.
     movl $low_pd, %edi
@@ -87,8 +91,21 @@ pvh_entry:
     movl %cr0, %eax
     orl $0x80010001, %eax
     movl %eax, %cr0
+    movl next_answer, %edi
+    call ask_features
     lgdt gdt_pointer
     ljmp $8, $in_long_mode
+
+    # Asks for the features by XENVER_get_features, with the argument at EDI + 4: which 32 of them, and which they are.
+    # The result goes to EDI, which then points behind it all.
+ask_features:
+    movl $17, %eax
+    movl $6, %ebx
+    leal 4(%edi), %ecx
+    vmmcall
+    movl %eax, (%edi)
+    addl $12, %edi
+    ret
 
     # Enables paging with the tables at EAX, writes CR4 with them, and disables it again.
 page_and_unpage:
@@ -98,6 +115,10 @@ page_and_unpage:
     movl %eax, %cr0
     movl %cr4, %ecx
     movl %ecx, %cr4
+    movl next_answer, %edi
+    call ask_features
+    movl %edi, next_answer
+    movl %cr0, %eax
     andl $0x7fffffff, %eax
     movl %eax, %cr0
     ret
@@ -140,9 +161,11 @@ window_memory: .skip {memory}
 stack: .skip 65536
 stack_top:
 start_info: .skip 4
+next_answer: .skip 4
     .text
     "#,
     enter = sym enter,
+    answers = sym ANSWERS,
     memory = const scratch::MEMORY * scratch::PAGE,
     options(att_syntax)
 );
@@ -150,6 +173,30 @@ start_info: .skip 4
 unsafe extern "C" {
     static window_pt: u8;
     static window_memory: u8;
+}
+
+/// What 32-bit code was answered: the result, the number of the features' word, and the word.
+static ANSWERS: [[AtomicU32; 3]; CODE_32.len()] =
+    [const { [const { AtomicU32::new(0) }; 3] }; CODE_32.len()];
+
+/// Where 32-bit code has asked, in this order.
+pub const CODE_32: [&str; 4] = [
+    "without paging",
+    "with two levels of page tables",
+    "with PAE",
+    "in long mode",
+];
+
+/// The features that 32-bit code was told, in each of [`CODE_32`], or the error.
+pub fn features_of_32_bit_code() -> [Result<u32, i32>; CODE_32.len()] {
+    let answer = |index: usize| {
+        let [result, _, features] = &ANSWERS[index];
+        match result.load(Ordering::Relaxed) as i32 {
+            0 => Ok(features.load(Ordering::Relaxed)),
+            error => Err(error),
+        }
+    };
+    core::array::from_fn(answer)
 }
 
 /// The first frame of the window's memory.

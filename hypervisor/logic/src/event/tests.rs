@@ -2,6 +2,8 @@
 
 //! Event channels in both ABIs, with guests that change queues and words while the hypervisor uses them.
 
+mod compat;
+
 use super::*;
 use crate::mem::FrameTable;
 use crate::mem::frames::PageInfo;
@@ -28,7 +30,7 @@ proptest! {
         let memory = HeapMemory::new(16);
         let mut frames = FrameTable::new(vec![PageInfo::default(); 16]);
         frames.add_free(1..16);
-        let areas = SharedAreas { shared_info: 0, vcpu_info: vec![Some(0), Some(64)] };
+        let areas = SharedAreas { shared_info: 0, vcpu_info: vec![Some(0), Some(64)], abi: Abi::Bits64 };
         let mut events = Events::new(1023);
         let control = take_page(&mut frames);
         let array = take_page(&mut frames);
@@ -37,7 +39,7 @@ proptest! {
         prop_assert!(events.expand(array).is_ok());
         for (what, port, value) in steps {
             match what {
-                0 => drop(events.bind(&memory, Binding::Ipi, port % 2)),
+                0 => drop(events.bind(&memory, &areas, Binding::Ipi, port % 2)),
                 1 => events.free(&memory, &areas, port),
                 2 => drop(events.unmask(&memory, &areas, port)),
                 3 => drop(events.set_priority(port, value % 20)),
@@ -68,14 +70,14 @@ proptest! {
         let memory = HeapMemory::new(8);
         let mut frames = FrameTable::new(vec![PageInfo::default(); 8]);
         frames.add_free(1..8);
-        let areas = SharedAreas { shared_info: 0, vcpu_info: vec![Some(0)] };
+        let areas = SharedAreas { shared_info: 0, vcpu_info: vec![Some(0)], abi: Abi::Bits64 };
         let mut events = Events::new(1023);
         let (control, array) = (take_page(&mut frames), take_page(&mut frames));
         let (control_at, array_at) = (control.mfn().address(), array.mfn().address());
         prop_assert!(events.init_control(&memory, &areas, 0, (control, 0), 1).is_ok());
         prop_assert!(events.expand(array).is_ok());
         for _ in 0..30 {
-            events.bind(&memory, Binding::Ipi, 0).expect("a port");
+            events.bind(&memory, &areas, Binding::Ipi, 0).expect("a port");
         }
         // The ports of each queue in the order they were set in. One that is on a queue already stays there.
         let mut expected = vec![Vec::new(); 16];
@@ -114,9 +116,12 @@ fn pending_events_survive_the_change_to_queues() {
     let areas = SharedAreas {
         shared_info: 4096,
         vcpu_info: vec![Some(4096)],
+        abi: Abi::Bits64,
     };
     let mut events = Events::new(1023);
-    let port = events.bind(&memory, Binding::Ipi, 0).expect("a port");
+    let port = events
+        .bind(&memory, &areas, Binding::Ipi, 0)
+        .expect("a port");
     assert!(events.set_pending(&memory, &areas, port, 0).newly_pending);
     assert!(
         events
@@ -138,6 +143,7 @@ fn an_event_for_a_vcpu_without_queues_is_pending_all_the_same() {
     let areas = SharedAreas {
         shared_info: 0,
         vcpu_info: vec![Some(0), Some(64)],
+        abi: Abi::Bits64,
     };
     let mut events = Events::new(1023);
     let (control, array) = (take_page(&mut frames), take_page(&mut frames));
@@ -147,7 +153,9 @@ fn an_event_for_a_vcpu_without_queues_is_pending_all_the_same() {
             .is_ok()
     );
     assert!(events.expand(array).is_ok());
-    let port = events.bind(&memory, Binding::Ipi, 1).expect("a port");
+    let port = events
+        .bind(&memory, &areas, Binding::Ipi, 1)
+        .expect("a port");
     // Who polls is to be woken, and who asks later finds it; nobody is interrupted.
     let set = events.set_pending(&memory, &areas, port, 1);
     assert_eq!((set.newly_pending, set.notify), (true, None));
@@ -159,6 +167,7 @@ fn two_level() -> (HeapMemory, SharedAreas, Events) {
     let areas = SharedAreas {
         shared_info: 4096,
         vcpu_info: vec![Some(4096), Some(4096 + 64), None],
+        abi: Abi::Bits64,
     };
     (HeapMemory::new(8), areas, Events::new(u32::MAX))
 }
@@ -176,7 +185,7 @@ fn selectors(memory: &HeapMemory) -> [u64; 2] {
 fn an_event_has_its_bit_and_its_words_bit() {
     let (memory, areas, mut events) = two_level();
     for number in 1..=200 {
-        assert_eq!(events.bind(&memory, Binding::Ipi, 1), Ok(number));
+        assert_eq!(events.bind(&memory, &areas, Binding::Ipi, 1), Ok(number));
     }
     let set = |newly_pending, notify| SetPending {
         newly_pending,
@@ -225,7 +234,9 @@ fn an_event_has_its_bit_and_its_words_bit() {
 fn a_pending_masked_port_notifies_when_it_is_unmasked() {
     let (memory, areas, mut events) = two_level();
     for _ in 0..70 {
-        events.bind(&memory, Binding::Ipi, 1).expect("a port");
+        events
+            .bind(&memory, &areas, Binding::Ipi, 1)
+            .expect("a port");
     }
     let notified = |notify| {
         let newly_pending = false;
@@ -270,7 +281,7 @@ fn queued(memory: &HeapMemory, areas: &SharedAreas) -> (Events, u64, u64) {
     let given = events.init_control(memory, areas, 0, (control, 64), 1);
     assert!(given.is_ok() && events.expand(array).is_ok());
     for _ in 0..3 {
-        events.bind(memory, Binding::Ipi, 0).expect("a port");
+        events.bind(memory, areas, Binding::Ipi, 0).expect("a port");
     }
     (events, control_at + 64, array_at)
 }
@@ -423,7 +434,9 @@ fn events_that_come_before_their_words_wait_for_them() {
     let control = (take_page(&mut frames), 0);
     assert!(events.init_control(&memory, &areas, 0, control, 1).is_ok());
     for _ in 0..1500 {
-        events.bind(&memory, Binding::Ipi, 0).expect("a port");
+        events
+            .bind(&memory, &areas, Binding::Ipi, 0)
+            .expect("a port");
     }
     for port in [5, 1023, 1024, 1400] {
         let set = events.set_pending(&memory, &areas, port, 0);
@@ -440,7 +453,10 @@ fn events_that_come_before_their_words_wait_for_them() {
     let words = |events: &Events| events.fifo().expect("there are queues").words();
     assert_eq!(words(&events), 1024);
     assert_eq!(waiting(events.expand(second)), Ok(vec![1024, 1400]));
-    assert_eq!((words(&events), events.limit()), (2048, 1 << 17));
+    assert_eq!((words(&events), events.limit(&areas)), (2048, 1 << 17));
     assert_eq!(events.leave_fifo().len(), 3);
-    assert_eq!((events.limit(), events.fifo().is_none()), (4096, true));
+    assert_eq!(
+        (events.limit(&areas), events.fifo().is_none()),
+        (4096, true)
+    );
 }

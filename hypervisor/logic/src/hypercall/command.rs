@@ -5,7 +5,7 @@
 
 use super::Reply;
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
 use core::mem::offset_of;

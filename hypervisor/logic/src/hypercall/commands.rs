@@ -6,9 +6,9 @@
 use super::{PREEMPT_BATCH, Reply};
 use crate::error::{Errno, Result};
 use crate::grant::GnttabResult;
-use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
 use xen_abi::command::{Command, Direction, ListCommand};
+use xen_abi::compat::Argument;
 use xen_abi::grant_table::status;
 
 /// A call of the hypercall `HYPERCALL`, which one of the commands that follow serves.
@@ -39,36 +39,36 @@ impl<'c, 'p, P: Platform, const HYPERCALL: u32> Commands<'c, 'p, P, HYPERCALL> {
 
     /// Serves a command: copies its structure from the guest, works on it, and copies it back if that succeeded and
     /// the command says so.
-    pub(super) fn serve<C: Command>(
+    pub(super) fn serve<C: Command<Argument: Argument>>(
         self,
         work: impl FnOnce(&mut Caller<'p, P>, &mut C::Argument) -> Result<()>,
     ) -> Self {
         self.serve_at::<C>(|caller, arg| {
-            let mut argument: C::Argument = caller.copy_from_guest(arg)?;
+            let mut argument: C::Argument = caller.read_arg(arg)?;
             work(caller, &mut argument)?;
             if C::DIRECTION == Direction::InOut {
-                caller.copy_to_guest(arg, &argument)?;
+                caller.write_arg(arg, &argument)?;
             }
             Ok(Reply::Value(0))
         })
     }
 
     /// Serves a command whose structure has a status, so that it is copied back whatever came of it.
-    pub(super) fn serve_with_status<C: ListCommand>(
+    pub(super) fn serve_with_status<C: ListCommand<Argument: Argument>>(
         self,
         work: impl FnOnce(&mut Caller<'p, P>, &mut C::Argument) -> Result<i16>,
     ) -> Self {
         self.serve_at::<C>(|caller, arg| {
-            let mut argument: C::Argument = caller.copy_from_guest(arg)?;
+            let mut argument: C::Argument = caller.read_arg(arg)?;
             let status = work(caller, &mut argument)?;
             C::set_status(&mut argument, status);
-            caller.copy_to_guest(arg, &argument)?;
+            caller.write_arg(arg, &argument)?;
             Ok(Reply::Value(0))
         })
     }
 
     /// Serves a command that takes a list, and preempts it after a batch. Each element gets a status of its own.
-    pub(super) fn serve_list<C: ListCommand>(
+    pub(super) fn serve_list<C: ListCommand<Argument: Argument>>(
         self,
         count: u32,
         mut work: impl FnMut(&mut Caller<'p, P>, &mut C::Argument) -> GnttabResult<()>,
@@ -76,19 +76,19 @@ impl<'c, 'p, P: Platform, const HYPERCALL: u32> Commands<'c, 'p, P, HYPERCALL> {
         self.serve_at::<C>(|caller, arg| {
             let count = u64::from(count);
             for index in 0..count.min(PREEMPT_BATCH) {
-                let mut argument: C::Argument = caller.copy_from_guest_offset(arg, index)?;
+                let mut argument: C::Argument = caller.read_arg_at(arg, index)?;
                 let failed = work(caller, &mut argument).err();
                 C::set_status(
                     &mut argument,
                     failed.map_or(status::OKAY, |failed| failed.0),
                 );
-                caller.copy_to_guest_offset(arg, index, &argument)?;
+                caller.write_arg_at(arg, index, &argument)?;
             }
             if count <= PREEMPT_BATCH {
                 return Ok(Reply::Value(0));
             }
             let rest = arg
-                .checked_add(PREEMPT_BATCH * size_of::<C::Argument>() as u64)
+                .checked_add(PREEMPT_BATCH * caller.size_of::<C::Argument>())
                 .ok_or(Errno::EFAULT)?;
             Ok(Reply::continuation([
                 C::NUMBER.into(),

@@ -5,12 +5,12 @@
 use super::commands::Commands;
 use super::{Reply, nr};
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
 use xen_abi::command::grant_table::{
     Copy, GetVersion, MapGrantRef, QuerySize, SetVersion, SetupTable, SwapGrantRef, UnmapGrantRef,
 };
+use xen_abi::compat::Ulong;
 use xen_abi::grant_table::{op, status};
 
 /// The others are for PV domains, which know machine frames: Xen refuses them to translated domains.
@@ -65,13 +65,12 @@ fn setup_table<P: Platform>(caller: &mut Caller<'_, P>, args: &mut op::SetupTabl
     for index in 0..args.nr_frames {
         let frames = caller.system.domain(id)?.grants.frames(false);
         let gfn = frames.get(index as usize).and_then(|(_, gfn)| *gfn);
-        // All ones for a frame that the domain does not map.
-        let gfn = gfn.map_or(u64::MAX, |gfn| gfn.0);
-        if caller
-            .copy_to_guest_offset(args.frame_list, index.into(), &gfn)
-            .is_err()
-        {
-            return Ok(status::BAD_VIRT_ADDR);
+        // All ones for a frame that the domain does not map, for which 32-bit code has no room, as in Xen.
+        let gfn = Ulong(gfn.map_or(u64::MAX, |gfn| gfn.0));
+        match caller.write_arg_at(args.frame_list, index.into(), &gfn) {
+            Ok(()) => {}
+            Err(Errno::EOVERFLOW) => return Ok(status::ADDRESS_TOO_BIG),
+            Err(_) => return Ok(status::BAD_VIRT_ADDR),
         }
     }
     Ok(status::OKAY)
@@ -90,7 +89,7 @@ fn query_size<P: Platform>(caller: &mut Caller<'_, P>, args: &mut op::QuerySize)
 
 /// Returns the present version, also if it could not be changed.
 fn set_version<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let mut args: op::SetVersion = caller.copy_from_guest(arg)?;
+    let mut args: op::SetVersion = caller.read_arg(arg)?;
     let id = caller.vcpu.domain;
     let is_refused = args.version == 2 && caller.domain()?.config.max_grant_version < 2;
     let result = match is_refused {
@@ -99,6 +98,6 @@ fn set_version<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Repl
         false => caller.system.set_grant_version(id, args.version),
     };
     args.version = caller.system.domain(id)?.grants.version();
-    caller.copy_to_guest(arg, &args)?;
+    caller.write_arg(arg, &args)?;
     result.map(Reply::from)
 }

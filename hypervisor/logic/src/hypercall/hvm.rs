@@ -5,12 +5,12 @@
 use super::{Reply, with_arg, with_arg_copyback};
 use crate::error::{Errno, Result};
 use crate::mem::Gfn;
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2mType;
 use crate::system::domain::Callback;
 use crate::system::vcpu::VcpuId;
 use crate::system::{Caller, Platform};
+use xen_abi::compat::Uint64;
 use xen_abi::hvm::hvm_op::{EvtchnUpcallVector, GetMemType, PagetableDying, Param, mem_type, op};
 use xen_abi::hvm::params;
 use xen_abi::sched::shutdown;
@@ -53,7 +53,7 @@ pub(super) fn do_hvm_op<P: Platform>(
         }),
         op::GET_TIME => {
             let now = caller.system.platform.now();
-            caller.copy_to_guest(arg, &now)?;
+            caller.write_arg(arg, &Uint64(now))?;
             Ok(Reply::Value(0))
         }
         op::GET_MEM_TYPE => with_arg_copyback(caller, arg, |caller, args: &mut GetMemType| {
@@ -168,6 +168,7 @@ fn set_param<P: Platform>(
     if id == caller.vcpu.domain && !may_set(index) {
         return Err(Errno::EPERM);
     }
+    let is_own = id == caller.vcpu.domain;
     let domain = caller.system.domain_mut(id)?;
     let old = domain.params[index as usize];
     let once = matches!(
@@ -209,6 +210,9 @@ fn set_param<P: Platform>(
         _ => {}
     }
     domain.params[index as usize] = value;
+    if index == params::CALLBACK_IRQ && is_own {
+        caller.system.set_shared_abi(id, caller.abi);
+    }
     Ok(())
 }
 

@@ -11,7 +11,6 @@ mod reservation;
 use super::{Reply, with_arg, with_arg_copyback};
 use crate::error::{Errno, Result};
 use crate::mem::Gfn;
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::domain::E820Entry;
 use crate::system::{Caller, Platform};
@@ -45,7 +44,7 @@ pub(super) fn do_memory_op<P: Platform>(
         }
         op::MAXIMUM_RAM_PAGE => Ok(Reply::Value(caller.system.frames.end())),
         op::CURRENT_RESERVATION | op::MAXIMUM_RESERVATION | op::MAXIMUM_GPFN => {
-            let id: DomId = caller.copy_from_guest(arg)?;
+            let id: DomId = caller.read_arg(arg)?;
             let id = caller.target_by_any_id(id)?;
             let domain = caller.system.domain(id)?;
             Ok(Reply::Value(match command {
@@ -88,7 +87,7 @@ pub(super) fn do_memory_op<P: Platform>(
             let id = caller.target_by_any_id(args.domid)?;
             let mut map: Vec<E820Entry> = Vec::new();
             for index in 0..args.map.nr_entries {
-                map.push(caller.copy_from_guest_offset(args.map.buffer, index.into())?);
+                map.push(caller.read_arg_at(args.map.buffer, index.into())?);
             }
             caller.system.domain_mut(id)?.config.memory_map = map;
             Ok(())
@@ -111,7 +110,7 @@ fn write_map<P: Platform>(
     buffer: u64,
 ) -> Result<()> {
     for (index, entry) in map.iter().enumerate() {
-        caller.copy_to_guest_offset(buffer, index as u64, entry)?;
+        caller.write_arg_at(buffer, index as u64, entry)?;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@
 
 use super::{PREEMPT_BATCH, Reply, VcpuAction, do_hypercall};
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
 use xen_abi::xen::{MulticallEntry, hypercall as nr};
 
@@ -14,8 +13,9 @@ pub(super) fn do_multicall<P: Platform>(
     count: u32,
 ) -> Result<Reply> {
     let count = u64::from(count);
+    let entry_size = caller.size_of::<MulticallEntry>();
     for index in 0..count.min(PREEMPT_BATCH) {
-        let mut entry: MulticallEntry = caller.copy_from_guest_offset(list, index)?;
+        let mut entry: MulticallEntry = caller.read_arg_at(list, index)?;
         let [a, b, c, d, e, _] = entry.args;
         // A multicall in a multicall would be recursion that the guest controls.
         let reply = if entry.op == u64::from(nr::MULTICALL) {
@@ -27,35 +27,39 @@ pub(super) fn do_multicall<P: Platform>(
             Ok(Reply::Continuation(args, action)) => {
                 // The entry keeps the arguments for what is left; the continuation begins with it.
                 entry.args[..5].copy_from_slice(&args);
-                caller.copy_to_guest_offset(list, index, &entry)?;
-                return create_continuation(list, index, count, action);
+                caller.write_arg_at(list, index, &entry)?;
+                return create_continuation(list, entry_size, index, count, action);
             }
             Ok(Reply::Action(action)) => {
                 entry.result = 0;
-                caller.copy_to_guest_offset(list, index, &entry)?;
+                caller.write_arg_at(list, index, &entry)?;
                 // The vCPU yields, blocks or stops here, and makes the rest afterwards.
                 return if index + 1 == count {
                     Ok(action.into())
                 } else {
-                    create_continuation(list, index + 1, count, action)
+                    create_continuation(list, entry_size, index + 1, count, action)
                 };
             }
             Ok(Reply::Value(value)) => entry.result = value,
             Err(errno) => entry.result = errno.register(),
         }
-        caller.copy_to_guest_offset(list, index, &entry)?;
+        caller.write_arg_at(list, index, &entry)?;
     }
     if count > PREEMPT_BATCH {
-        create_continuation(list, PREEMPT_BATCH, count, VcpuAction::Resume)
+        create_continuation(list, entry_size, PREEMPT_BATCH, count, VcpuAction::Resume)
     } else {
         Ok(Reply::Value(0))
     }
 }
 
 /// Continues with the rest of the list after an action (`hypercall_create_continuation`).
-fn create_continuation(list: u64, done: u64, count: u64, action: VcpuAction) -> Result<Reply> {
-    let rest = list
-        .checked_add(done * size_of::<MulticallEntry>() as u64)
-        .ok_or(Errno::EFAULT)?;
+fn create_continuation(
+    list: u64,
+    entry_size: u64,
+    done: u64,
+    count: u64,
+    action: VcpuAction,
+) -> Result<Reply> {
+    let rest = list.checked_add(done * entry_size).ok_or(Errno::EFAULT)?;
     Ok(Reply::Continuation([rest, count - done, 0, 0, 0], action))
 }

@@ -7,7 +7,7 @@ mod resource;
 use super::Reply;
 use super::command::Command;
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::system::{Caller, Platform};
 use xen_abi::platform::{
     EnterAcpiSleep, FirmwareInfo, Header, PcpuInfo, PcpuVersion, SetPminfo, Settime64,

@@ -5,7 +5,6 @@
 use super::commands::Commands;
 use super::{Reply, VcpuAction, nr};
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
 use crate::system::vcpu::Poll as VcpuPoll;
 use crate::system::{Caller, Platform};
 use alloc::vec::Vec;
@@ -32,7 +31,7 @@ pub(super) fn do_sched_op<P: Platform>(
         op::PIN_OVERRIDE if !caller.is_privileged() => Err(Errno::EPERM),
         _ => Commands::<P, { nr::SCHED_OP }>::new(caller, command, arg)
             .serve_at::<Shutdown>(|caller, arg| {
-                let reason: u32 = caller.copy_from_guest(arg)?;
+                let reason: u32 = caller.read_arg(arg)?;
                 caller.system.shut_down(id, reason as u8)?;
                 Ok(VcpuAction::Stop.into())
             })
@@ -65,7 +64,7 @@ fn unmask_upcalls<P: Platform>(caller: &mut Caller<'_, P>) -> Result<()> {
 }
 
 fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
-    let args: xen_abi::sched::Poll = caller.copy_from_guest(arg)?;
+    let args: xen_abi::sched::Poll = caller.read_arg(arg)?;
     if args.nr_ports > MAX_POLL_PORTS {
         return Err(Errno::EINVAL);
     }
@@ -74,7 +73,7 @@ fn poll<P: Platform>(caller: &mut Caller<'_, P>, arg: u64) -> Result<Reply> {
     }
     let mut ports = Vec::new();
     for index in 0..args.nr_ports {
-        let port: u32 = caller.copy_from_guest_offset(args.ports, u64::from(index))?;
+        let port: u32 = caller.read_arg_at(args.ports, u64::from(index))?;
         if caller.system.poll_port(caller.vcpu.domain, port)? {
             return Ok(Reply::Value(0));
         }

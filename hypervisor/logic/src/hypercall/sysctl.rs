@@ -12,7 +12,7 @@ use super::domctl::{domain_info, write_leaves, write_msrs};
 use crate::cpuid::policy::{CpuPolicy, FEATURE_WORD_COUNT};
 use crate::error::{Errno, Result};
 use crate::mem::PAGE_SHIFT;
-use crate::mem::access::GuestMemory;
+use crate::mem::access::{GuestMemory, NativeStructures};
 use crate::sched::credit::TIMESLICE;
 use crate::system::{Caller, Platform, System};
 use alloc::vec::Vec;

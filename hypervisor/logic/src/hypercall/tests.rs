@@ -8,6 +8,7 @@
 mod budgets;
 mod calls;
 mod channels;
+mod compat;
 mod contexts;
 mod copies;
 mod domctls;
@@ -34,7 +35,7 @@ mod typed;
 mod vcpus;
 
 use super::*;
-use crate::mem::{Gfn, MachineMemory, Mfn, Owner};
+use crate::mem::{Gfn, GuestMemory, MachineMemory, Mfn, NativeStructures, Owner};
 use crate::system::fake::{FakePlatform, PlatformCall, UNPAGED, add_domain, machine};
 use crate::system::vcpu::VcpuId;
 use crate::system::{System, Upcall};
@@ -45,7 +46,7 @@ use xen_abi::hvm::{hvm_op, params};
 use xen_abi::memory as mem;
 use xen_abi::vcpu as vc;
 use xen_abi::version;
-use zerocopy::FromZeros;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// Guest-physical address of arguments, in dom0 and in the others.
 const ARG: [u64; 2] = [0x10_0000, 0x4_0000];
@@ -63,6 +64,7 @@ fn caller(system: &mut System<FakePlatform>, domain: u16) -> Caller<'_, FakePlat
         system,
         vcpu: VcpuId { domain, vcpu: 0 },
         paging: UNPAGED,
+        abi: Abi::Bits64,
     }
 }
 
@@ -83,7 +85,6 @@ fn hypercall(number: u32, args: &[u64]) -> Call {
         number: number.into(),
         args: registers,
         cpl: 0,
-        long_mode: true,
     }
 }
 

@@ -4,9 +4,9 @@
 
 use super::{Reply, VcpuAction, with_arg};
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
 use crate::system::vcpu::{GuestArea, VcpuId};
 use crate::system::{Caller, Platform};
+use xen_abi::compat::{Uint64, Ulong};
 use xen_abi::hvm::vcpu::Context;
 use xen_abi::vcpu::{RegisterVcpuInfo, RunstateInfo, SetSingleshotTimer, TimeInfo, op};
 use xen_abi::xen::virq;
@@ -66,29 +66,30 @@ pub(super) fn do_vcpu_op<P: Platform>(
         op::GET_RUNSTATE_INFO => {
             let now = caller.system.platform.now();
             let info = caller.system.vcpu_mut(target)?.runstate.info_at(now);
-            caller.copy_to_guest(arg, &info)?;
+            caller.write_arg(arg, &info)?;
             Ok(Reply::Value(0))
         }
         op::REGISTER_RUNSTATE_MEMORY_AREA => {
-            let address: u64 = caller.copy_from_guest(arg)?;
-            let area = virtual_area(caller, address, size_of::<RunstateInfo>())?;
+            let Ulong(address) = caller.read_arg(arg)?;
+            let area = virtual_area(address, caller.size_of::<RunstateInfo>())?;
             replace_area(caller, target, area, |state| &mut state.runstate_area)?;
+            caller.system.vcpu_mut(target)?.runstate_abi = caller.abi;
             let paging = caller.paging;
             caller.system.update_runstate_area(target, Some(&paging));
             Ok(Reply::Value(0))
         }
         op::REGISTER_RUNSTATE_PHYS_AREA => {
-            let address: u64 = caller.copy_from_guest(arg)?;
-            let area = caller
-                .system
-                .physical_area(id, address, size_of::<RunstateInfo>())?;
+            let Uint64(address) = caller.read_arg(arg)?;
+            let size = caller.size_of::<RunstateInfo>();
+            let area = caller.system.physical_area(id, address, size as usize)?;
             replace_area(caller, target, area, |state| &mut state.runstate_area)?;
+            caller.system.vcpu_mut(target)?.runstate_abi = caller.abi;
             caller.system.update_runstate_area(target, None);
             Ok(Reply::Value(0))
         }
         op::REGISTER_VCPU_TIME_MEMORY_AREA => {
-            let address: u64 = caller.copy_from_guest(arg)?;
-            let area = virtual_area(caller, address, size_of::<TimeInfo>())?;
+            let Ulong(address) = caller.read_arg(arg)?;
+            let area = virtual_area(address, caller.size_of::<TimeInfo>())?;
             replace_area(caller, target, area, |state| &mut state.time_area)?;
             let paging = caller.paging;
             caller.system.update_system_time(target);
@@ -96,7 +97,7 @@ pub(super) fn do_vcpu_op<P: Platform>(
             Ok(Reply::Value(0))
         }
         op::REGISTER_VCPU_TIME_PHYS_AREA => {
-            let address: u64 = caller.copy_from_guest(arg)?;
+            let Uint64(address) = caller.read_arg(arg)?;
             let area = caller
                 .system
                 .physical_area(id, address, size_of::<TimeInfo>())?;
@@ -104,7 +105,7 @@ pub(super) fn do_vcpu_op<P: Platform>(
             caller.system.update_system_time(target);
             Ok(Reply::Value(0))
         }
-        op::SET_PERIODIC_TIMER => with_arg(caller, arg, |caller, period: u64| {
+        op::SET_PERIODIC_TIMER => with_arg(caller, arg, |caller, Uint64(period)| {
             if !(MIN_PERIOD..=MAX_PERIOD).contains(&period) {
                 return Err(Errno::EINVAL);
             }
@@ -158,12 +159,12 @@ pub(super) fn do_vcpu_op<P: Platform>(
 }
 
 /// Registers an area at a virtual address. It need not be mapped now: each write translates it anew.
-fn virtual_area<P: Platform>(_: &Caller<'_, P>, address: u64, size: usize) -> Result<GuestArea> {
+fn virtual_area(address: u64, size: u64) -> Result<GuestArea> {
     // A null handle unregisters the area.
     if address == 0 {
         return Ok(GuestArea::None);
     }
-    address.checked_add(size as u64).ok_or(Errno::EFAULT)?;
+    address.checked_add(size).ok_or(Errno::EFAULT)?;
     Ok(GuestArea::Virtual(address))
 }
 

@@ -7,6 +7,7 @@ use crate::error::{Errno, Result};
 use crate::mem::access::GuestMemory;
 use crate::system::{Caller, Platform};
 use alloc::string::String;
+use xen_abi::compat::Ulong;
 use xen_abi::features;
 use xen_abi::version::{
     CAPABILITIES_LEN, CHANGESET_LEN, COMMANDLINE_LEN, CompileInfo, EXTRAVERSION_LEN,
@@ -38,7 +39,7 @@ pub(super) fn do_xen_version<P: Platform>(
                 compile_domain: padded(&build(caller, 2)),
                 compile_date: padded(&build(caller, 3)),
             };
-            caller.copy_to_guest(arg, &info)?;
+            caller.write_arg(arg, &info)?;
             Ok(Reply::Value(0))
         }
         op::CAPABILITIES => text::<P, CAPABILITIES_LEN>(caller, arg, CAPABILITIES),
@@ -48,7 +49,7 @@ pub(super) fn do_xen_version<P: Platform>(
         }
         op::PLATFORM_PARAMETERS => {
             // There is no hole in a translated guest's addresses.
-            caller.copy_to_guest(arg, &0u64)?;
+            caller.write_arg(arg, &Ulong(0))?;
             Ok(Reply::Value(0))
         }
         op::GET_FEATURES => with_arg_copyback(caller, arg, |caller, info: &mut FeatureInfo| {
@@ -62,7 +63,7 @@ pub(super) fn do_xen_version<P: Platform>(
         op::PAGESIZE => Ok(Reply::Value(crate::mem::PAGE_SIZE)),
         op::GUEST_HANDLE => {
             let handle = caller.domain()?.config.handle;
-            caller.copy_to_guest(arg, &handle)?;
+            caller.write_arg(arg, &handle)?;
             Ok(Reply::Value(0))
         }
         op::COMMANDLINE => {
@@ -140,7 +141,7 @@ fn varbuf<P: Platform>(caller: &mut Caller<'_, P>, address: u64, bytes: &[u8]) -
     if address == 0 {
         return Ok(Reply::Value(length));
     }
-    let room: Varbuf = caller.copy_from_guest(address)?;
+    let room: Varbuf = caller.read_arg(address)?;
     if room.len == 0 {
         return Err(Errno::EINVAL);
     }

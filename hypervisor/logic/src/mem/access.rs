@@ -152,7 +152,11 @@ pub trait GuestMemory {
 
     /// Copies bytes to the guest.
     fn raw_copy_to_guest(&mut self, address: u64, from: &[u8]) -> Result<()>;
+}
 
+/// Copies of structures as they stand, for what only 64-bit code passes: the toolstack's hypercalls, and tests. Other
+/// hypercalls copy by [`crate::system::Caller::read_arg`] and its siblings, which know how the caller lays a structure out.
+pub trait NativeStructures: GuestMemory {
     /// Copies a structure from the guest. Its alignment does not matter, as in Xen.
     fn copy_from_guest<T: FromBytes + IntoBytes>(&mut self, address: u64) -> Result<T> {
         let mut value = T::new_zeroed();
@@ -171,7 +175,7 @@ pub trait GuestMemory {
         array: u64,
         index: u64,
     ) -> Result<T> {
-        self.copy_from_guest(element::<T>(array, index)?)
+        self.copy_from_guest(element(array, index, size_of::<T>())?)
     }
 
     /// Copies one element of an array to the guest.
@@ -181,14 +185,16 @@ pub trait GuestMemory {
         index: u64,
         value: &T,
     ) -> Result<()> {
-        self.copy_to_guest(element::<T>(array, index)?, value)
+        self.copy_to_guest(element(array, index, size_of::<T>())?, value)
     }
 }
 
-/// Guest-virtual address of an element of an array.
-fn element<T>(array: u64, index: u64) -> Result<u64> {
+impl<M: GuestMemory + ?Sized> NativeStructures for M {}
+
+/// Guest-virtual address of an element of an array, each of `size` bytes.
+pub(crate) fn element(array: u64, index: u64, size: usize) -> Result<u64> {
     index
-        .checked_mul(size_of::<T>() as u64)
+        .checked_mul(size as u64)
         .and_then(|offset| array.checked_add(offset))
         .ok_or(Errno::EFAULT)
 }

@@ -10,6 +10,7 @@ use crate::mem::walk::Paging;
 use crate::mem::{Gfn, PAGE_SIZE, PageRef};
 use crate::pvclock::write_wall_clock;
 use crate::system::vcpu::{GuestArea, Runstate, VcpuId};
+use xen_abi::compat::{self, Abi, Argument};
 use xen_abi::vcpu::{RUNSTATE_UPDATE_BIT, RunstateInfo, TimeInfo};
 use zerocopy::IntoBytes;
 
@@ -48,8 +49,16 @@ impl<P: Platform> System<P> {
         domain.areas.vcpu_info[vcpu.vcpu as usize] = Some(address);
         domain.vcpus[vcpu.vcpu as usize].vcpu_info = Some((page, offset));
         // Events may have been set pending in the old area meanwhile: the guest scans all of them once more.
-        let selector = address + offset_of!(VcpuInfo, evtchn_pending_sel) as u64;
-        self.platform.store_u64(selector, u64::MAX);
+        match domain.areas.abi {
+            Abi::Bits64 => {
+                let selector = offset_of!(VcpuInfo, evtchn_pending_sel) as u64;
+                self.platform.store_u64(address + selector, u64::MAX);
+            }
+            Abi::Bits32 => {
+                let selector = offset_of!(compat::vcpu::VcpuInfo, evtchn_pending_sel) as u64;
+                self.platform.store_u32(address + selector, u32::MAX);
+            }
+        }
         self.mark_events_pending(vcpu);
         self.update_system_time(vcpu);
         Ok(())
@@ -144,13 +153,22 @@ impl<P: Platform> System<P> {
         }
     }
 
+    /// The code of a domain has set up what it shares with the hypervisor: from now on that is laid out as this code
+    /// does it (`hvm_latch_shinfo_size` in Xen). What stands there already stays where it is, except for the wall clock.
+    pub fn set_shared_abi(&mut self, id: DomId, abi: Abi) {
+        if let Some(domain) = self.domains.get_mut(&id) {
+            domain.areas.abi = abi;
+        }
+        self.update_wall_clock(id);
+    }
+
     /// Writes the wall clock to a domain's shared info page.
     pub fn update_wall_clock(&mut self, id: DomId) {
         if let Some(domain) = self.domains.get(&id) {
             let base = self.platform.wall_clock() as i64;
             let off = domain.time_offset.saturating_mul(1_000_000_000);
             let nanoseconds = base.saturating_add(off).max(0) as u64;
-            write_wall_clock(&self.platform, domain.areas.shared_info, nanoseconds);
+            write_wall_clock(&self.platform, &domain.areas, nanoseconds);
         }
     }
 
@@ -199,7 +217,12 @@ impl<P: Platform> System<P> {
         } else {
             0
         };
+        let abi = state.runstate_abi;
         match (&state.runstate_area, paging) {
+            (GuestArea::Physical(page, offset), _) if abi == Abi::Bits32 => {
+                let address = page.mfn().address() + u64::from(*offset);
+                self.store_runstate_32(address, &info, update_bit);
+            }
             (GuestArea::Physical(page, offset), _) => {
                 let address = page.mfn().address() + u64::from(*offset);
                 let entry = address + offset_of!(RunstateInfo, state_entry_time) as u64;
@@ -218,20 +241,46 @@ impl<P: Platform> System<P> {
                 updating.state_entry_time |= update_bit;
                 // The bit is in the last byte of the time. That byte alone is written before and after everything else,
                 // so that the guest never sees the bit clear with a time that is half written.
-                let last = offset_of!(RunstateInfo, state_entry_time) as u64 + 7;
-                let last = address.wrapping_add(last);
+                let entry = match abi {
+                    Abi::Bits64 => offset_of!(RunstateInfo, state_entry_time),
+                    Abi::Bits32 => offset_of!(compat::vcpu::RunstateInfo, state_entry_time),
+                };
+                let last = address.wrapping_add(entry as u64 + 7);
                 let byte = |info: &RunstateInfo| info.state_entry_time.to_le_bytes()[7];
                 let id = vcpu.domain;
                 // The guest may have unmapped the area, or a part of it, which is not written then.
                 if update_bit != 0 {
                     let _ = self.write_virtual(id, paging, last, &[byte(&updating)]);
                 }
-                let _ = self.write_virtual(id, paging, address, updating.as_bytes());
+                let _ = match (abi, updating.to_compat()) {
+                    (Abi::Bits32, Some(compat)) => {
+                        self.write_virtual(id, paging, address, compat.as_bytes())
+                    }
+                    _ => self.write_virtual(id, paging, address, updating.as_bytes()),
+                };
                 if update_bit != 0 {
                     let _ = self.write_virtual(id, paging, last, &[byte(&info)]);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Writes a runstate to an area of 32-bit code, whose times are aligned to four bytes. The bit that says that an
+    /// update is under way is in the upper half of the time, which is written first and last.
+    fn store_runstate_32(&self, address: u64, info: &RunstateInfo, update_bit: u64) {
+        let store = |at: u64, time: u64| {
+            self.platform.store_u32(at, time as u32);
+            self.platform.store_u32(at + 4, (time >> 32) as u32);
+        };
+        let entry = address + offset_of!(compat::vcpu::RunstateInfo, state_entry_time) as u64;
+        let updating = info.state_entry_time | update_bit;
+        self.platform.store_u32(entry + 4, (updating >> 32) as u32);
+        self.platform.store_u32(address, info.state);
+        for (index, time) in info.time.iter().enumerate() {
+            let at = offset_of!(compat::vcpu::RunstateInfo, time) + index * 8;
+            store(address + at as u64, *time);
+        }
+        store(entry, info.state_entry_time);
     }
 }

@@ -31,6 +31,10 @@ pub struct E820Entry {
     pub kind: u32,
 }
 
+xen_abi::same_in_both_abis! {
+    E820Entry,
+}
+
 /// The configuration of a domain: its privileges and limits.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -143,7 +143,7 @@ impl<P: Platform> System<P> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         domain
             .events
-            .bind(&self.platform, Binding::Unbound(remote), 0)
+            .bind(&self.platform, &domain.areas, Binding::Unbound(remote), 0)
     }
 
     /// Binds a port of a domain to an unbound port of `remote`.
@@ -151,10 +151,10 @@ impl<P: Platform> System<P> {
         self.domain(remote)?;
         self.living_domain(id)?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let local =
-            domain
-                .events
-                .bind(&self.platform, Binding::Interdomain(remote, remote_port), 0)?;
+        let binding = Binding::Interdomain(remote, remote_port);
+        let local = domain
+            .events
+            .bind(&self.platform, &domain.areas, binding, 0)?;
         // The new port is not unbound, so a domain cannot bind a port to itself.
         let far = self
             .domains
@@ -193,7 +193,7 @@ impl<P: Platform> System<P> {
         }
         *slot = domain
             .events
-            .bind(&self.platform, Binding::Virq(virq), vcpu)?;
+            .bind(&self.platform, &domain.areas, Binding::Virq(virq), vcpu)?;
         Ok(*slot)
     }
 
@@ -201,7 +201,9 @@ impl<P: Platform> System<P> {
     pub fn bind_ipi(&mut self, id: DomId, vcpu: u32) -> Result<u32> {
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
         domain.vcpu(vcpu).ok_or(Errno::ENOENT)?;
-        domain.events.bind(&self.platform, Binding::Ipi, vcpu)
+        domain
+            .events
+            .bind(&self.platform, &domain.areas, Binding::Ipi, vcpu)
     }
 
     /// Closes a port. The far end of an interdomain channel becomes unbound.

@@ -5,13 +5,15 @@
 use super::{Domain, Errno, Platform, Result, System};
 use core::ops::Range;
 
-use crate::mem::access::{GuestMemory, by_page};
+use crate::mem::access::{GuestMemory, by_page, element};
 use crate::mem::frames::DomId;
 use crate::mem::p2m::P2mType;
 use crate::mem::walk::{Access, EntrySize, GuestTables, Paging, walk};
 use crate::mem::{Gfn, PAGE_SIZE};
 use crate::strings::PageFault;
 use crate::system::vcpu::VcpuId;
+use xen_abi::compat::{Abi, Argument, size_in};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// A vCPU that makes a hypercall.
 pub struct Caller<'a, P> {
@@ -21,6 +23,8 @@ pub struct Caller<'a, P> {
     pub vcpu: VcpuId,
     /// Its paging mode at the call.
     pub paging: Paging,
+    /// How the calling code passes arguments and lays out structures.
+    pub abi: Abi,
 }
 
 /// A domain's page tables, in its guest-physical memory.
@@ -177,19 +181,73 @@ impl<P: Platform> System<P> {
     }
 }
 
+/// Size of the linear addresses of 32-bit code.
+const ADDRESSES_32: u64 = 1 << 32;
+
 impl<P: Platform> GuestMemory for Caller<'_, P> {
     fn raw_copy_from_guest(&mut self, address: u64, to: &mut [u8]) -> Result<()> {
+        self.check_range(address, to.len())?;
         self.system
             .read_virtual(self.vcpu.domain, &self.paging, address, to)
     }
 
     fn raw_copy_to_guest(&mut self, address: u64, from: &[u8]) -> Result<()> {
+        self.check_range(address, from.len())?;
         self.system
             .write_virtual(self.vcpu.domain, &self.paging, address, from)
     }
 }
 
 impl<P: Platform> Caller<'_, P> {
+    /// Bytes of a structure as the caller lays it out.
+    pub fn size_of<A: Argument>(&self) -> u64 {
+        size_in::<A>(self.abi) as u64
+    }
+
+    /// Copies a structure from the guest.
+    pub fn read_arg<A: Argument>(&mut self, address: u64) -> Result<A> {
+        match self.abi {
+            Abi::Bits64 => self.read_as_it_stands(address),
+            Abi::Bits32 => Ok(A::from_compat(self.read_as_it_stands(address)?)),
+        }
+    }
+
+    /// Copies a structure to the guest. [`Errno::EOVERFLOW`] if 32-bit code has no room for a number in it.
+    pub fn write_arg<A: Argument>(&mut self, address: u64, value: &A) -> Result<()> {
+        match self.abi {
+            Abi::Bits64 => self.raw_copy_to_guest(address, value.as_bytes()),
+            Abi::Bits32 => {
+                let value = value.to_compat().ok_or(Errno::EOVERFLOW)?;
+                self.raw_copy_to_guest(address, value.as_bytes())
+            }
+        }
+    }
+
+    /// Copies one element of an array from the guest.
+    pub fn read_arg_at<A: Argument>(&mut self, array: u64, index: u64) -> Result<A> {
+        self.read_arg(element(array, index, size_in::<A>(self.abi))?)
+    }
+
+    /// Copies one element of an array to the guest, as [`write_arg`](Self::write_arg).
+    pub fn write_arg_at<A: Argument>(&mut self, array: u64, index: u64, value: &A) -> Result<()> {
+        self.write_arg(element(array, index, size_in::<A>(self.abi))?, value)
+    }
+
+    fn read_as_it_stands<T: FromBytes + IntoBytes>(&mut self, address: u64) -> Result<T> {
+        let mut value = T::new_zeroed();
+        self.raw_copy_from_guest(address, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// 32-bit code has no addresses from 4 GiB on, with or without paging.
+    fn check_range(&self, address: u64, length: usize) -> Result<()> {
+        let end = address.checked_add(length as u64);
+        match self.abi {
+            Abi::Bits32 if end.is_none_or(|end| end > ADDRESSES_32) => Err(Errno::EFAULT),
+            _ => Ok(()),
+        }
+    }
+
     /// The calling domain.
     pub fn domain(&self) -> Result<&Domain> {
         self.system.domain(self.vcpu.domain)

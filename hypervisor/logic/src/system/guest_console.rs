@@ -37,7 +37,9 @@ impl<P: Platform> System<P> {
         self.machine_address(id, address, true)
             .ok_or(Errno::EINVAL)?;
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let port = domain.events.bind(&self.platform, Binding::Console, 0)?;
+        let port = domain
+            .events
+            .bind(&self.platform, &domain.areas, Binding::Console, 0)?;
         domain.params[params::CONSOLE_PFN as usize] = gfn.0;
         domain.params[params::CONSOLE_EVTCHN as usize] = port.into();
         Ok(())

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::fmt;
 pub use registers::{Mtrrs, VcpuRegisters};
 pub use runstate::{Runstate, RunstateTimes};
+use xen_abi::compat::Abi;
 
 /// Number of virqs (`NR_VIRQS`).
 pub const NR_VIRQS: usize = 24;
@@ -87,6 +88,8 @@ pub struct Vcpu {
     pub nmi_pending: bool,
     /// The area for its runstate.
     pub runstate_area: GuestArea,
+    /// How the area is laid out: as the code that registered it does.
+    pub runstate_abi: Abi,
     /// The area for its clock, besides its `vcpu_info`.
     pub time_area: GuestArea,
     /// Its runstate and the time spent in each.

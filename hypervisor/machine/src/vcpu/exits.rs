@@ -6,6 +6,7 @@ use paravane::cpuid::{self, CpuidRegs, Tsc, VcpuState};
 use paravane::hypercall::{self, Call, VcpuAction};
 use paravane::system::Caller;
 use paravane::trace::TraceEvent;
+use xen_abi::compat::Abi;
 
 use super::inject::{ALIGNMENT_CHECK, DEBUG, INVALID_OPCODE};
 use super::{BlockedOn, RFLAGS_IF, SvmVcpu};
@@ -182,21 +183,13 @@ impl SvmVcpu {
 
     fn hypercall(&mut self, length: u64) {
         let next = self.vmcb().rip.wrapping_add(length);
-        let (wide, cpl, rax) = (self.long_mode(), self.vmcb().cpl, self.vmcb().rax);
-        let registers = &self.context.registers;
+        let abi = self.abi();
         let call = Call {
-            number: rax,
-            args: [
-                registers.rdi,
-                registers.rsi,
-                registers.rdx,
-                registers.r10,
-                registers.r8,
-            ],
-            cpl,
-            long_mode: wide,
+            number: abi.register(self.vmcb().rax),
+            args: self.hypercall_args(abi),
+            cpl: self.vmcb().cpl,
         };
-        let number = u32::try_from(rax).unwrap_or(u32::MAX);
+        let number = u32::try_from(call.number).unwrap_or(u32::MAX);
         trace::record(TraceEvent::HypercallBegin { number });
         let (paging, vcpu) = (self.paging(), self.vcpu.id);
         let mut system = system();
@@ -206,6 +199,7 @@ impl SvmVcpu {
             system: &mut *system,
             vcpu,
             paging,
+            abi,
         };
         let outcome = hypercall::dispatch(&mut caller, call);
         system.note_hypercall(outcome.key);
@@ -213,21 +207,16 @@ impl SvmVcpu {
         drop(system);
         if let Some((number, command)) = outcome.first_error {
             let error = outcome.value as i64;
-            log::debug!("{vcpu}: hypercall {number}, command {command}: {error}");
+            let code = match abi {
+                Abi::Bits64 => "",
+                Abi::Bits32 => " of 32-bit code",
+            };
+            log::debug!("{vcpu}: hypercall {number}, command {command}{code}: {error}");
         }
         match outcome.continuation {
-            Some(args) => {
-                let registers = &mut self.context.registers;
-                [
-                    registers.rdi,
-                    registers.rsi,
-                    registers.rdx,
-                    registers.r10,
-                    registers.r8,
-                ] = args;
-            }
+            Some(args) => self.set_hypercall_args(abi, args),
             None => {
-                self.vmcb().rax = outcome.value;
+                self.vmcb().rax = abi.register(outcome.value);
                 self.set_rip(next);
             }
         }
@@ -251,6 +240,32 @@ impl SvmVcpu {
                 None => Some(outcome.value as i64),
             },
         });
+    }
+
+    /// Whose ABI the guest's code uses. As in Xen, 16-bit code is taken for 32-bit code.
+    pub fn abi(&mut self) -> Abi {
+        match self.long_mode() {
+            true => Abi::Bits64,
+            false => Abi::Bits32,
+        }
+    }
+
+    /// The arguments of a hypercall.
+    fn hypercall_args(&self, abi: Abi) -> [u64; 5] {
+        let r = &self.context.registers;
+        match abi {
+            Abi::Bits64 => [r.rdi, r.rsi, r.rdx, r.r10, r.r8],
+            Abi::Bits32 => [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi].map(|value| abi.register(value)),
+        }
+    }
+
+    /// Puts arguments where the same hypercall finds them when it is made again.
+    fn set_hypercall_args(&mut self, abi: Abi, args: [u64; 5]) {
+        let r = &mut self.context.registers;
+        match abi {
+            Abi::Bits64 => [r.rdi, r.rsi, r.rdx, r.r10, r.r8] = args,
+            Abi::Bits32 => [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi] = args,
+        }
     }
 
     /// Reports the vCPU's state, and ends its domain as crashed.

@@ -161,10 +161,12 @@ impl SvmVcpu {
         }
     }
 
-    /// Fills a hypercall page.
+    /// Fills a hypercall page. It is the first thing that a guest sets up, so its code tells how what it shares is laid out.
     fn write_hypercall_page(&mut self, value: u64) -> bool {
         let bytes = hypercall_page();
-        let id = self.vcpu.id.domain;
-        system().write_physical(id, value & !0xfff, &bytes).is_ok()
+        let (id, abi) = (self.vcpu.id.domain, self.abi());
+        let mut system = system();
+        system.set_shared_abi(id, abi);
+        system.write_physical(id, value & !0xfff, &bytes).is_ok()
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::error::{Errno, Result};
 use crate::hypercall::PREEMPT_BATCH;
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::mem::frames::DomId;
 use crate::mem::{Gfn, Owner};
 use crate::system::domain::LifeStage;

@@ -4,7 +4,7 @@
 
 use crate::cpuid::policy::{CpuPolicy, MAX_POLICY_LEAVES, PolicyError};
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::mem::frames::DomId;
 use crate::system::domain::LifeStage;
 use crate::system::{Caller, Platform};

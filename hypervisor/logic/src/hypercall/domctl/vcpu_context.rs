@@ -4,7 +4,7 @@
 //! be saved.
 
 use crate::error::{Errno, Result};
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::mem::frames::DomId;
 use crate::system::vcpu::VcpuId;
 use crate::system::vcpu::registers::check_cpu;

@@ -6,9 +6,9 @@ use super::create_continuation;
 use crate::error::{Errno, Result};
 use crate::hypercall::{PREEMPT_BATCH, Reply};
 use crate::mem::Gfn;
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
+use xen_abi::compat::Ulong;
 use xen_abi::memory::{
     AcquireResource, AddToPhysmap, AddToPhysmapBatch, GRANT_TABLE_STATUS, op, resource, space,
 };
@@ -32,7 +32,7 @@ pub(super) fn add_to_physmap<P: Platform>(
     if start > u64::from(u16::MAX) {
         return Err(Errno::EDOM);
     }
-    let args: AddToPhysmap = caller.copy_from_guest(arg)?;
+    let args: AddToPhysmap = caller.read_arg(arg)?;
     let Ok(space) = u16::try_from(args.space) else {
         return Err(Errno::ENOSYS);
     };
@@ -76,7 +76,7 @@ pub(super) fn add_to_physmap_batch<P: Platform>(
     if start > u64::from(u16::MAX) {
         return Err(Errno::EDOM);
     }
-    let args: AddToPhysmapBatch = caller.copy_from_guest(arg)?;
+    let args: AddToPhysmapBatch = caller.read_arg(arg)?;
     if args.space == space::GMFN_RANGE {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -89,14 +89,14 @@ pub(super) fn add_to_physmap_batch<P: Platform>(
         if done - start == PREEMPT_BATCH {
             return Ok(create_continuation(op::ADD_TO_PHYSMAP_BATCH, done, arg));
         }
-        let index: u64 = caller.copy_from_guest_offset(args.idxs, done)?;
-        let gpfn: u64 = caller.copy_from_guest_offset(args.gpfns, done)?;
+        let Ulong(index) = caller.read_arg_at(args.idxs, done)?;
+        let Ulong(gpfn) = caller.read_arg_at(args.gpfns, done)?;
         if gpfn == u64::MAX {
             return Err(Errno::EINVAL);
         }
         let result = add_to_physmap_one(caller, id, args.space, args.foreign_domid, index, gpfn);
         let error = result.err().map_or(0, |errno| -errno.number());
-        caller.copy_to_guest_offset(args.errs, done, &error)?;
+        caller.write_arg_at(args.errs, done, &error)?;
     }
     Ok(Reply::Value(0))
 }
@@ -150,7 +150,7 @@ pub(super) fn acquire_resource<P: Platform>(
     start: u64,
     arg: u64,
 ) -> Result<Reply> {
-    let mut args: AcquireResource = caller.copy_from_guest(arg)?;
+    let mut args: AcquireResource = caller.read_arg(arg)?;
     if args.flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -171,7 +171,7 @@ pub(super) fn acquire_resource<P: Platform>(
             return Err(Errno::EINVAL);
         }
         args.nr_frames = caller.system.domain(of)?.grants.max_frames(status);
-        caller.copy_to_guest(arg, &args)?;
+        caller.write_arg(arg, &args)?;
         return Ok(Reply::Value(0));
     }
     let count = u64::from(args.nr_frames);
@@ -181,7 +181,7 @@ pub(super) fn acquire_resource<P: Platform>(
         if done - start == PREEMPT_BATCH {
             return Ok(create_continuation(op::ACQUIRE_RESOURCE, done, arg));
         }
-        let gfn: u64 = caller.copy_from_guest_offset(args.frame_list, done)?;
+        let Ulong(gfn) = caller.read_arg_at(args.frame_list, done)?;
         caller
             .system
             .acquire_grant_table_frame(id, Gfn(gfn), of, status, args.frame + done)?;

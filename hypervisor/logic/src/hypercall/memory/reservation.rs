@@ -6,9 +6,9 @@ use super::create_continuation;
 use crate::error::{Errno, Result};
 use crate::hypercall::{PREEMPT_BATCH, Reply};
 use crate::mem::Gfn;
-use crate::mem::access::GuestMemory;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform};
+use xen_abi::compat::Ulong;
 use xen_abi::memory::{EXTENT_SHIFT, Exchange, PodTarget, Reservation, memf, op};
 
 /// Largest extent order for an unprivileged caller: 2 MiB.
@@ -28,7 +28,7 @@ pub(super) fn reservation<P: Platform>(
     arg: u64,
 ) -> Result<Reply> {
     let nothing = Ok(Reply::Value(start));
-    let Ok(args) = caller.copy_from_guest::<Reservation>(arg) else {
+    let Ok(args) = caller.read_arg::<Reservation>(arg) else {
         return nothing;
     };
     let max_extents = u64::from(u32::MAX >> EXTENT_SHIFT);
@@ -71,14 +71,14 @@ pub(super) fn reservation<P: Platform>(
         let step = match command {
             // A translated domain would get frames without a gfn: it could never use them or give them back.
             op::INCREASE_RESERVATION => Err(Errno::ENOSYS),
-            _ => match caller.copy_from_guest_offset::<u64>(args.extent_start, done) {
-                Ok(gfn) if command == op::POPULATE_PHYSMAP && on_demand => {
+            _ => match caller.read_arg_at::<Ulong>(args.extent_start, done) {
+                Ok(Ulong(gfn)) if command == op::POPULATE_PHYSMAP && on_demand => {
                     caller.system.mark_populate_on_demand(id, Gfn(gfn), order)
                 }
-                Ok(gfn) if command == op::POPULATE_PHYSMAP => {
+                Ok(Ulong(gfn)) if command == op::POPULATE_PHYSMAP => {
                     caller.system.populate_physmap(id, Gfn(gfn), order, below)
                 }
-                Ok(gfn) => decrease(caller, id, gfn, order),
+                Ok(Ulong(gfn)) => decrease(caller, id, gfn, order),
                 Err(errno) => Err(errno),
             },
         };
@@ -177,7 +177,7 @@ pub(super) fn pod_target<P: Platform>(
     command: u32,
     arg: u64,
 ) -> Result<Reply> {
-    let mut args: PodTarget = caller.copy_from_guest(arg)?;
+    let mut args: PodTarget = caller.read_arg(arg)?;
     let id = caller.domain_by_any_id(args.domid)?;
     if !caller.is_privileged() {
         return Err(Errno::EPERM);
@@ -193,6 +193,6 @@ pub(super) fn pod_target<P: Platform>(
     args.tot_pages = caller.system.frames.tot_pages(id);
     let on_demand = &caller.system.domain(id)?.on_demand;
     (args.pod_cache_pages, args.pod_entries) = (on_demand.cache.count(), on_demand.entries);
-    caller.copy_to_guest(arg, &args)?;
+    caller.write_arg(arg, &args)?;
     Ok(Reply::Value(0))
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{Errno, Result};
 use crate::hypercall::Reply;
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::system::{Caller, Platform};
 use alloc::vec::Vec;
 use xen_abi::platform::{ResourceEntry, ResourceOp, resource};

@@ -5,7 +5,7 @@
 
 use crate::error::{Errno, Result};
 use crate::hypercall::Reply;
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::mem::frames::DomId;
 use crate::system::{Caller, Platform, System};
 use alloc::vec::Vec;

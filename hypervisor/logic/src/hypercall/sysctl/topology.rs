@@ -5,7 +5,7 @@
 use crate::error::{Errno, Result};
 use crate::hypercall::command::Command;
 use crate::hypercall::{PREEMPT_BATCH, Reply};
-use crate::mem::access::GuestMemory;
+use crate::mem::access::NativeStructures;
 use crate::system::{Caller, Platform};
 use xen_abi::physdev::PciDevice;
 use xen_abi::sysctl::{Header, INVALID_DEV, Pcitopoinfo};

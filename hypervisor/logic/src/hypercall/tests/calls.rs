@@ -83,24 +83,14 @@ fn user_programs_and_unknown_numbers_are_refused() {
         number: 17,
         args: [0; 5],
         cpl: 3,
-        long_mode: true,
     };
     assert_eq!(
         dispatch(&mut caller(&mut system, 0), wanted).value,
         Errno::EPERM.register()
     );
     wanted.cpl = 0;
-    wanted.long_mode = false;
-    assert_eq!(
-        dispatch(&mut caller(&mut system, 0), wanted).value,
-        Errno::ENOSYS.register()
-    );
     for number in [0, 1, 99, u64::MAX, 1 << 32 | 17] {
-        let wanted = Call {
-            number,
-            long_mode: true,
-            ..wanted
-        };
+        let wanted = Call { number, ..wanted };
         assert_eq!(
             dispatch(&mut caller(&mut system, 0), wanted).value,
             Errno::ENOSYS.register()
@@ -178,7 +168,6 @@ fn a_call_in_a_list_blocks_or_yields_before_the_next_one() {
         number: nr::MULTICALL.into(),
         args: [list, 4, 0, 0, 0],
         cpl: 0,
-        long_mode: true,
     };
     let mut actions = Vec::new();
     let mut results = Vec::new();

@@ -168,6 +168,7 @@ fn a_number_in_an_argument_means_a_domain_that_the_caller_may_control() {
             system: &mut system,
             vcpu: VcpuId { domain, vcpu: 0 },
             paging: PAGING,
+            abi: Abi::Bits64,
         };
         (caller.domain_by_any_id(id), caller.target_by_any_id(id))
     };
