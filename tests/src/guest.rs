@@ -2,6 +2,8 @@
 
 //! Guests: what they look like ([`Guest`]), and handles on running ones ([`Domain`]).
 
+mod config;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +14,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::disk::Disk;
 use crate::health::Health;
-use crate::machine::MITIGATIONS;
 use crate::nic::Nic;
 use crate::remote::{Output, Place};
 use crate::topology::Topology;
@@ -94,8 +95,18 @@ pub struct Guest {
     nics: Vec<Nic>,
     fio: bool,
     initramfs: Option<String>,
+    loader: Loader,
     args: String,
     lines: Vec<String>,
+}
+
+/// What puts a guest's kernel into its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loader {
+    /// The toolstack, from files of dom0.
+    Toolstack,
+    /// GRUB, from the guest's disk.
+    Grub,
 }
 
 impl Guest {
@@ -125,6 +136,7 @@ impl Guest {
             nics: vec![],
             fio: false,
             initramfs: None,
+            loader: Loader::Toolstack,
             args: String::new(),
             lines: vec![],
         }
@@ -172,6 +184,14 @@ impl Guest {
         self
     }
 
+    /// Lets GRUB load the kernel from its disk. What the kernel is told stands in GRUB's configuration there, for which
+    /// [`command_line`](Self::command_line) is.
+    #[must_use]
+    pub fn by_grub(mut self) -> Self {
+        self.loader = Loader::Grub;
+        self
+    }
+
     /// Adds words to the kernel's command line.
     #[must_use]
     pub fn args(mut self, args: &str) -> Self {
@@ -198,59 +218,6 @@ impl Guest {
     /// How many disks it has.
     pub(crate) fn disks(&self) -> usize {
         self.disks.len()
-    }
-
-    /// What dom0 has to do before the guest can be created: shell commands.
-    pub(crate) fn prepare(&self) -> Vec<String> {
-        let disks = self.disks.iter().map(Disk::make);
-        disks.chain(self.nics.iter().map(Nic::make)).collect()
-    }
-
-    /// The text of xl's configuration file. `placement` is the line that says where the guest runs.
-    pub fn config(&self, placement: &str) -> String {
-        let quoted = |spec: String| format!("'{spec}'");
-        let disks: Vec<_> = self.disks.iter().map(Disk::spec).map(quoted).collect();
-        let nics: Vec<_> = self.nics.iter().map(Nic::spec).map(quoted).collect();
-        let initramfs = match (self.fio, self.nics.is_empty()) {
-            (true, _) => "guest-fio",
-            (false, false) => "guest-net",
-            (false, true) => "guest",
-        };
-        let initramfs = match &self.initramfs {
-            Some(file) => file.clone(),
-            None => format!("/payload/boot/{initramfs}.cpio"),
-        };
-        // fio's libraries are in memory twice while the kernel unpacks them.
-        let memory = self.memory + if self.fio { 128 } else { 0 };
-        // QEMU's loader wants a compressed image, Xen's an ELF file.
-        let kernel = match self.mode {
-            Mode::Hvm => "vmlinuz",
-            Mode::Pv | Mode::Pvh => "vmlinux",
-        };
-        let mut text = format!(
-            "name = '{}'\ntype = '{}'\nkernel = '/payload/boot/{kernel}'\nramdisk = '{initramfs}'\n\
-             cmdline = 'console=hvc0 loglevel=7 panic=1 {MITIGATIONS}{}'\nmemory = {memory}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n",
-            self.name,
-            self.mode.name(),
-            self.args,
-            self.vcpus,
-            disks.join(", "),
-            nics.join(", ")
-        );
-        // Reading the clock would be an exit to Xen each time, ten microseconds on an emulated processor.
-        text += "tsc_mode = 'native'\n";
-        if self.mode == Mode::Hvm {
-            text += "vga = 'none'\nvnc = 0\nusb = 0\n";
-        }
-        text += "on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n";
-        for line in [placement]
-            .into_iter()
-            .chain(self.lines.iter().map(String::as_str))
-        {
-            text += line;
-            text.push('\n');
-        }
-        text
     }
 }
 
@@ -444,38 +411,5 @@ impl Drop for Domain {
                 unfollow();
             });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn configurations_name_what_was_asked_for() {
-        let guest = Guest::pv("g")
-            .vcpus(4)
-            .memory(256)
-            .args("x=1")
-            .fio()
-            .line("iommu = 'soft'")
-            .nic(Nic::new().mac("00:16:3e:00:00:01"));
-        let text = guest
-            .disk(Disk::file("a", "xvda"))
-            .disk(Disk::file("b", "xvdb"))
-            .config("cpus = '1'");
-        for wanted in [
-            "type = 'pv'",
-            "vcpus = 4",
-            "memory = 384",
-            "x=1'",
-            "guest-fio.cpio",
-            "vif = ['bridge=xenbr0,mac=00:16:3e:00:00:01']",
-            "iommu",
-            "cpus = '1'\n",
-        ] {
-            assert!(text.contains(wanted), "{wanted} in {text}");
-        }
-        assert_eq!(text.matches("vdev=").count(), 2);
     }
 }

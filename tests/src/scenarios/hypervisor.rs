@@ -9,6 +9,7 @@ mod crash;
 mod devices;
 mod ends;
 mod grub;
+mod guest_by_grub;
 mod guests;
 mod lock;
 mod misbehaving;
@@ -32,6 +33,7 @@ pub fn scenarios() -> Vec<Scenario> {
         devices::SCENARIOS,
         ends::SCENARIOS,
         grub::SCENARIOS,
+        guest_by_grub::SCENARIOS,
         guests::SCENARIOS,
         lock::SCENARIOS,
         coming_and_going::SCENARIOS,
