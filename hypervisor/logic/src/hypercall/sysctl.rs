@@ -13,7 +13,7 @@ use crate::cpuid::policy::{CpuPolicy, FEATURE_WORD_COUNT};
 use crate::error::{Errno, Result};
 use crate::mem::PAGE_SHIFT;
 use crate::mem::access::{GuestMemory, NativeStructures};
-use crate::sched::credit::TIMESLICE;
+use crate::sched::credit::{RATELIMIT, TIMESLICE};
 use crate::system::{Caller, Platform, System};
 use alloc::vec::Vec;
 use xen_abi::domctl::schedop;
@@ -227,6 +227,7 @@ fn numainfo<P: Platform>(caller: &mut Caller<'_, P>, command: &Command<Header>) 
 ///
 /// [`Errno::ESRCH`] for another pool than the one, [`Errno::EINVAL`] for another scheduler.
 fn scheduler_op(args: &mut SchedulerOp) -> Result<()> {
+    const MICROSECOND: u64 = 1_000;
     const MILLISECOND: u64 = 1_000_000;
     if args.cpupool_id != 0 {
         return Err(Errno::ESRCH);
@@ -237,7 +238,8 @@ fn scheduler_op(args: &mut SchedulerOp) -> Result<()> {
     match args.cmd {
         schedop::GETINFO => {
             args.tslice_ms = (TIMESLICE / MILLISECOND) as u32;
-            (args.ratelimit_us, args.vcpu_migr_delay_us) = (0, 0);
+            args.ratelimit_us = (RATELIMIT / MICROSECOND) as u32;
+            args.vcpu_migr_delay_us = 0;
             Ok(())
         }
         schedop::PUTINFO => Err(Errno::EOPNOTSUPP),

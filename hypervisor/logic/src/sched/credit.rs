@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A credit scheduler: vCPUs are charged for the time that they run, and get credit by their weights in every period.
-//! Those with credit left run before those without, in turns; those that wake up with credit left preempt others. Idle CPUs
-//! take vCPUs from the run queues of other CPUs.
+//! Those with credit left run before those without, in turns; those that wake up with credit left preempt others, once
+//! these have run for [`RATELIMIT`]. Idle CPUs take vCPUs from the run queues of other CPUs.
 
 use super::{CpuId, CpuSet, DEFAULT_WEIGHT, Next, Scheduler};
 use crate::error::{Errno, Result};
@@ -13,6 +13,9 @@ use alloc::vec::Vec;
 
 /// Timeslice in nanoseconds: 5 ms.
 pub const TIMESLICE: u64 = 5_000_000;
+/// For how long a vCPU runs, in nanoseconds, before another one preempts it: 1 ms (`sched_ratelimit_us` in Xen). It may
+/// hold a lock that the woken one asks for first of all, such as that of the wait queue by which it woke it.
+pub const RATELIMIT: u64 = 1_000_000;
 /// Accounting period in nanoseconds: 30 ms.
 pub const PERIOD: u64 = 30_000_000;
 /// Limit of saved credit, and of debt, in nanoseconds.
@@ -287,6 +290,7 @@ impl Scheduler for Credit {
         self.account(now);
         let yielded = core::mem::take(&mut self.cpus[cpu].yielded);
         let mut keeps = None;
+        let mut limited = false;
         let mut interrupt = None;
         if let Some(before) = self.cpus[cpu].running.take() {
             let since = self.vcpus.get(&before).map(|entity| entity.turn);
@@ -297,13 +301,14 @@ impl Scheduler for Credit {
                     entity.boosted = false;
                 }
                 if entity.awake {
-                    // Until its timeslice is over, it is preempted by more urgent vCPUs only.
-                    let early = since.is_some_and(|since| now.saturating_sub(since) < TIMESLICE)
-                        && !yielded;
+                    // Until its timeslice is over, it is preempted by more urgent vCPUs only, and at first by none.
+                    let ran = since.map(|since| now.saturating_sub(since));
+                    let within = |limit| !yielded && ran.is_some_and(|ran| ran < limit);
                     let to = self.allowed_cpu(before, cpu);
                     self.enqueue(before, to);
                     if to == cpu {
-                        keeps = early.then_some(before);
+                        keeps = within(TIMESLICE).then_some(before);
+                        limited = within(RATELIMIT);
                     } else {
                         interrupt = self.preempts(before, to).then_some(to);
                     }
@@ -314,7 +319,7 @@ impl Scheduler for Credit {
             .most_urgent(cpu, cpu)
             .map(|index| (index, self.priority(self.cpus[cpu].runq[index])));
         let chosen = match (keeps, local) {
-            (Some(before), Some((_, priority))) if priority >= self.priority(before) => {
+            (Some(before), Some((_, priority))) if limited || priority >= self.priority(before) => {
                 self.dequeue(before);
                 Some(before)
             }
@@ -335,12 +340,17 @@ impl Scheduler for Credit {
                 interrupt,
             };
         };
+        // Whether another one would run if it were not for the limit.
+        let is_late = self
+            .most_urgent(cpu, cpu)
+            .is_some_and(|index| self.priority(self.cpus[cpu].runq[index]) < self.priority(vcpu));
         let mut end = now + TIMESLICE;
         if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             entity.running = Some(now);
             entity.cpu = cpu;
             if keeps == chosen {
-                end = entity.turn + TIMESLICE;
+                let limit = if is_late { RATELIMIT } else { TIMESLICE };
+                end = entity.turn + limit;
             } else {
                 entity.turn = now;
             }

@@ -328,7 +328,7 @@ fn the_schedulers_parameters_are_told_and_not_changed() {
         (result, args.tslice_ms, args.ratelimit_us)
     };
     let (put, get) = (0, 1);
-    assert_eq!(ask(&mut system, 0, 5, get), (0, 5, 0));
+    assert_eq!(ask(&mut system, 0, 5, get), (0, 5, 1000));
     for (pool, scheduler, cmd, error) in [
         (1, 5, get, Errno::ESRCH),
         (0, 6, get, Errno::EINVAL),

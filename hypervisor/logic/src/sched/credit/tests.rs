@@ -87,7 +87,8 @@ fn who_wakes_with_credit_runs_at_once() {
     // What runs is charged, and so has no more claim to run at once.
     scheduler.next(0, TIMESLICE + 500);
     assert_eq!(scheduler.wake(vcpu(2), TIMESLICE + 1000), Some(0));
-    assert_eq!(scheduler.next(0, TIMESLICE + 2000).vcpu, Some(vcpu(2)));
+    let at_once = TIMESLICE + RATELIMIT;
+    assert_eq!(scheduler.next(0, at_once).vcpu, Some(vcpu(2)));
 }
 
 #[test]
@@ -302,6 +303,34 @@ fn a_turn_ends_with_its_timeslice_and_neither_before_nor_after() {
     let later = scheduler.next(0, begin + TIMESLICE - 1);
     assert_eq!(later, second, "the same turn");
     assert_ne!(scheduler.next(0, begin + TIMESLICE).vcpu, first.vcpu);
+}
+
+#[test]
+fn a_vcpu_that_has_just_begun_is_not_preempted_by_the_one_that_it_wakes() {
+    let mut scheduler = Credit::new(1);
+    for number in 0..2 {
+        scheduler.add(vcpu(number), 0).expect("memory");
+    }
+    scheduler.wake(vcpu(0), 0);
+    assert_eq!(scheduler.next(0, 100).vcpu, Some(vcpu(0)));
+    // It loses its own claim to run at once, so that the other one is the more urgent.
+    scheduler.next(0, 200);
+    assert_eq!(scheduler.wake(vcpu(1), 300), Some(0));
+    for now in [300, 100 + RATELIMIT - 1] {
+        let next = scheduler.next(0, now);
+        assert_eq!(next.vcpu, Some(vcpu(0)));
+        assert_eq!(next.until, Some(100 + RATELIMIT));
+    }
+    let after = scheduler.next(0, 100 + RATELIMIT);
+    assert_eq!(after.vcpu, Some(vcpu(1)));
+    // One that yields or sleeps makes room at once.
+    let begin = 100 + RATELIMIT;
+    scheduler.sleep(vcpu(1), 0, begin + 10);
+    assert_eq!(scheduler.next(0, begin + 10).vcpu, Some(vcpu(0)));
+    scheduler.next(0, begin + 20);
+    scheduler.wake(vcpu(1), begin + 30);
+    scheduler.yield_cpu(0);
+    assert_eq!(scheduler.next(0, begin + 40).vcpu, Some(vcpu(1)));
 }
 
 #[test]
