@@ -8,6 +8,7 @@
 //! are the crates `blkload` and `netload`, which the guests have inside their agent, and the program `devfile-load`.
 //!
 //! What cannot be exchanged in one boot is booted by [`turns`]: [`hypervisors`], and the kernel's DMA layer ([`dma`]).
+//! [`growth`] draws what more queues, vCPUs and guests cost.
 
 pub mod blk;
 mod counts;
@@ -15,6 +16,7 @@ pub mod devfile;
 pub mod device;
 pub mod dma;
 mod drive;
+pub mod growth;
 pub mod hypervisors;
 pub mod instructions;
 mod machine;

@@ -11,6 +11,7 @@ use kbuild::Session;
 use vmtest::bench::blk::{self, Blk};
 use vmtest::bench::devfile::{self, Devfile};
 use vmtest::bench::dma;
+use vmtest::bench::growth;
 use vmtest::bench::hypervisors as hv;
 use vmtest::bench::instructions;
 use vmtest::bench::net::{self, Net};
@@ -47,7 +48,16 @@ pub fn run(session: &Session, args: &cli::Bench) -> Result<ExitCode> {
         }
         cli::Subject::Dma(args) => dma(session, args),
         cli::Subject::Hypervisor(args) => hypervisors(session, args),
+        cli::Subject::Growth(args) => grow(session, args),
     }
+}
+
+fn grow(session: &Session, args: &cli::BenchGrowth) -> Result<ExitCode> {
+    let images = prepare_for(session, &args.versions, true)?.with_paravane(session)?;
+    let usual = session.workspace().join("docs/results");
+    let output = args.output.clone().unwrap_or(usual);
+    print!("{}", growth::run(session, &images, &output)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn hypervisors(session: &Session, args: &cli::BenchHypervisor) -> Result<ExitCode> {

@@ -17,7 +17,7 @@ use kbuild::host::Needs;
 use kbuild::session::Options;
 use kbuild::{CarriedSources, Session};
 
-pub use bench::{Bench, BenchCells, BenchCommon, BenchDma, BenchHypervisor, Subject};
+pub use bench::{Bench, BenchCells, BenchCommon, BenchDma, BenchGrowth, BenchHypervisor, Subject};
 pub use boot::{Boot, Console, DeviceFiles, Hypervisor, SoloGuest};
 pub use build::{Build, Doc, Kernel, Package};
 pub use fuzz::Fuzz;

@@ -53,6 +53,22 @@ pub enum Subject {
     /// dom0 sees of either and which hypercalls it makes. A whole run writes docs/results/hypervisor.md. Nothing else
     /// should run on the machine.
     Hypervisor(BenchHypervisor),
+    /// Draw what more queues, vCPUs and guests cost
+    ///
+    /// Boots a PVH dom0 on Debian's Xen and on ours, measures what each keeps for a guest of 1 to 16 vCPUs and for 1 to 32
+    /// guests, and what a disk and a network interface of 1 to 8 queues take of a guest's memory with our frontends and
+    /// with the kernel's. Writes docs/results/growth.md and its pictures. It is memory that is counted, so other work on the
+    /// machine does not matter.
+    Growth(BenchGrowth),
+}
+
+#[derive(Args)]
+pub struct BenchGrowth {
+    /// The folder for the table and the pictures (default: docs/results)
+    #[arg(long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub versions: Versions,
 }
 
 #[derive(Args)]

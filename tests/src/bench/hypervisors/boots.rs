@@ -73,13 +73,10 @@ pub fn measure(images: &Images, topology: &Topology, dir: &Path) -> Result<Boot>
         dir.join("xen-and-dom0.log"),
         last_words(topology.hypervisor),
     );
-    let small_kernel = images.hypervisor()?.misbehaving_guest();
-    turns::in_machine(images, topology, dir, |host| {
-        look(host, marks, &small_kernel)
-    })
+    turns::in_machine(images, topology, dir, |host| look(host, marks, images))
 }
 
-fn look(host: &Host, marks: Marks, small_kernel: &Path) -> Result<Boot> {
+fn look(host: &Host, marks: Marks, images: &Images) -> Result<Boot> {
     let up = Instant::now();
     let (first, dom0) = marks.seen()?;
     let priority = priority::raise();
@@ -93,7 +90,7 @@ fn look(host: &Host, marks: Marks, small_kernel: &Path) -> Result<Boot> {
         numbers.push(1e6 / rate(place, cell)?);
     }
     numbers.push(processes(place)? * 1e3);
-    numbers.extend(guests::measure(host, small_kernel)?);
+    numbers.extend(guests::measure(host, images)?);
     Ok(Boot {
         numbers,
         facts,

@@ -2,17 +2,17 @@
 
 //! What is measured with guests of a booted machine.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kbuild::Images;
 
 use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::host::Host;
+use crate::hypervisor_memory::HypervisorMemory;
 use crate::remote::Place;
-use crate::topology::Hypervisor;
+use crate::small_guest::{self, CONFIG, MEMORY as SMALL};
 
 /// What is measured, and the unit. All are better if they are smaller.
 pub const MEASURES: [(&str, &str); 6] = [
@@ -40,25 +40,13 @@ pub const MEASURES: [(&str, &str); 6] = [
 const SLICE: u32 = 2000;
 /// Guests that are created and destroyed, one after the other.
 const LIVES: u32 = 5;
-/// A small guest's memory in MiB.
-const SMALL: u32 = 64;
-/// Where dom0 has the small kernel and the configuration of a guest with it.
-const KERNEL: &str = "/run/small-kernel";
-const CONFIG: &str = "/run/small.cfg";
 /// The agent in guests.
 const AGENT: &str = "/bin/agent";
 
-/// Measures. `small_kernel` is a kernel that is not executed.
-pub fn measure(host: &Host, small_kernel: &Path) -> Result<Vec<f64>> {
+/// Measures.
+pub fn measure(host: &Host, images: &Images) -> Result<Vec<f64>> {
     let dom0 = host.dom0();
-    let kernel = fs::read(small_kernel)
-        .with_context(|| format!("cannot read {}", small_kernel.display()))?;
-    dom0.put(KERNEL, 0o644, &kernel)?;
-    let config = format!(
-        "name = 'small'\ntype = 'pvh'\nkernel = '{KERNEL}'\nmemory = {SMALL}\nvcpus = 1\n{}\n",
-        host.topology().placement(Mode::Pvh)
-    );
-    dom0.put(CONFIG, 0o644, config.as_bytes())?;
+    small_guest::prepare(host, images, "")?;
     // The first time something is done once and for all.
     lives(dom0, 1)?;
     let life = lives(dom0, LIVES)?;
@@ -126,48 +114,14 @@ fn lives(dom0: &Place, count: u32) -> Result<f64> {
 /// KiB by which less memory is free with a small guest than without, besides the guest's own.
 fn memory_kept(host: &Host) -> Result<f64> {
     let dom0 = host.dom0();
-    let before = settled(host)?;
+    let before = HypervisorMemory::settled(host)?.free as f64;
     dom0.run_xl(&format!("xl create -q -e -p {CONFIG}"))?.ok()?;
-    let with = settled(host);
+    let with = HypervisorMemory::settled(host);
     dom0.sh("xl destroy small")?;
-    let taken = before - with?;
+    let taken = before - with?.free as f64;
     let kept = taken - f64::from(SMALL) * 1024.0;
     ensure!(kept > 0.0, "a guest of {SMALL} MiB takes {taken} KiB");
     Ok(kept)
-}
-
-/// Free memory in KiB, once it stays the same: xenstored and xenconsoled unmap pages of guests that are gone.
-fn settled(host: &Host) -> Result<f64> {
-    let mut last = None;
-    host.pace()
-        .wait("the free memory to stay", Duration::from_secs(30), || {
-            let now = free(host)?;
-            let before = last.replace(now);
-            host.pace().sleep(Duration::from_millis(300));
-            Ok((before == Some(now)).then_some(now))
-        })
-}
-
-/// Free memory in KiB, as the debug key tells: to the page, where `xl info` has MiB.
-fn free(host: &Host) -> Result<f64> {
-    let script = match host.topology().hypervisor {
-        // A heading, and lines such as "heap[14]: 123kB free".
-        Hypervisor::Xen => {
-            "xl debug-keys m; xl dmesg | awk '/Physical memory information/ { n = 0 } \
-             /(Xen heap|heap\\[[0-9]+\\]): [0-9]+kB free/ { sub(/kB.*/, \"\"); sub(/.*: /, \"\"); n += $0 } \
-             END { print n }'"
-        }
-        Hypervisor::Paravane => {
-            "xl debug-keys m; xl dmesg | grep -o '[0-9]* free,' | tail -n 1 | awk '{ print $1 * 4 }'"
-        }
-    };
-    let text = host.dom0().sh(script)?;
-    let free: f64 = text
-        .trim()
-        .parse()
-        .with_context(|| format!("{text:?} is no memory"))?;
-    ensure!(free > 0.0, "the debug key told nothing");
-    Ok(free)
 }
 
 fn rate(guest: &Domain, program: &str) -> Result<f64> {

@@ -2,7 +2,6 @@
 
 //! Guests that are created and destroyed again and again leave nothing behind in the hypervisor.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,8 +10,9 @@ use crate::context::Machines;
 use crate::disk::Disk;
 use crate::guest::{Driver, Guest};
 use crate::host::{Host, Start};
-use crate::remote::Place;
+use crate::hypervisor_memory::HypervisorMemory;
 use crate::scenario::Scenario;
+use crate::small_guest;
 use crate::topology::Topology;
 
 /// The small kernel makes hypercalls that the hypervisor does not know, and says each at the level of debugging.
@@ -32,45 +32,22 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::alone(
 /// One round of so many has the stock kernel, whose frontend connects to the disk.
 const STOCK_EVERY: u32 = 10;
 
-/// The small kernel in dom0.
-const SMALL_KERNEL: &str = "/run/small-kernel";
-
-/// What the hypervisor has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Memory {
-    /// Free pages.
-    free: u64,
-    /// Bytes of its heap that are in use.
-    heap: u64,
-}
-
-impl Memory {
-    /// Asks the hypervisor by its debug key.
-    fn ask(dom0: &Place) -> Result<Self> {
-        let line = dom0.sh("xl debug-keys m; xl dmesg | grep 'memory: .* pages' | tail -n 1")?;
-        let before = |mark: &str| {
-            let (numbers, _) = line.split_once(mark)?;
-            numbers.rsplit(' ').next()?.parse().ok()
-        };
-        let found = before(" free").zip(before(" bytes of the heap used"));
-        let (free, heap) = found.with_context(|| format!("the debug key says {line:?}"))?;
-        Ok(Self { free, heap })
-    }
-}
-
 /// Every guest has a disk, and is destroyed while it works: the small kernel makes hypercalls at random, the stock one reads
 /// its disk.
 fn come_and_go(machines: &mut Machines<'_>) -> Result<()> {
-    let kernel = fs::read(machines.images().hypervisor()?.misbehaving_guest())?;
     let rounds = machines.rounds(10, 1000);
     let topology = machines.topology;
     let host = machines.start(&topology, Start::Boot)?;
-    let dom0 = host.dom0();
-    dom0.put(SMALL_KERNEL, 0o644, &kernel)?;
+    small_guest::prepare(
+        &host,
+        machines.images(),
+        "disk = ['format=raw,vdev=xvda,access=rw,target=/disks/small.img']\n\
+         on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'",
+    )?;
     // What is allocated once is allocated now, such as the counts of all hypercalls that the small kernel makes up.
     stock(&host)?;
     small(&host, 2, 0, 4)?;
-    let before = Memory::ask(dom0)?;
+    let before = HypervisorMemory::ask(&host)?;
     let (mut done, mut small_ones, mut took) = (0, 0, Duration::ZERO);
     let mut after = before;
     while done < rounds {
@@ -84,17 +61,18 @@ fn come_and_go(machines: &mut Machines<'_>) -> Result<()> {
         after = host
             .pace()
             .wait("the guests' memory", Duration::from_secs(20), || {
-                let now = Memory::ask(dom0)?;
+                let now = HypervisorMemory::ask(&host)?;
                 Ok((now.free == before.free).then_some(now))
             })
             .with_context(|| format!("after {done} guests; before them there was {before:?}"))?;
     }
-    let grown = after.heap.saturating_sub(before.heap);
+    let heaps = before.heap.zip(after.heap);
+    let (heap_before, heap_after) = heaps.context("the debug key tells of no heap")?;
+    let grown = heap_after.saturating_sub(heap_before);
     machines.note(format!(
-        "{done} guests: {} free pages before and after, {} and {} bytes of the heap; a small one takes {:.1} s",
+        "{done} guests: {} KiB free before and after, {heap_before} and {heap_after} bytes of the heap; a small one \
+         takes {:.1} s",
         before.free,
-        before.heap,
-        after.heap,
         took.as_secs_f32() / small_ones.max(1) as f32
     ));
     // The least that a guest could leave behind is an allocation of its own, of 16 bytes.
@@ -119,18 +97,11 @@ fn stock(host: &Host) -> Result<()> {
 /// So many guests with the small kernel, one after the other, by one shell. Each gets a random seed of its own, and runs for so
 /// many seconds and a bit.
 fn small(host: &Host, count: u32, first_seed: u32, seconds: u32) -> Result<()> {
-    let config = format!(
-        "name = 'small'\ntype = 'pvh'\nkernel = '{SMALL_KERNEL}'\nmemory = 64\nvcpus = 1\n{}\n\
-         disk = ['format=raw,vdev=xvda,access=rw,target=/disks/small.img']\n\
-         on_crash = 'destroy'\non_reboot = 'destroy'\non_poweroff = 'destroy'\n",
-        host.topology().placement(crate::guest::Mode::Pvh)
-    );
-    host.dom0()
-        .put("/run/small.cfg", 0o644, config.as_bytes())?;
+    const CONFIG: &str = small_guest::CONFIG;
     let script = format!(
         "set -e; mkdir -p /disks; [ -e /disks/small.img ] || truncate -s 16M /disks/small.img
          i=0; while [ $i -lt {count} ]; do
-         xl create -q -e /run/small.cfg \"cmdline='memory=1024 devices=0 image=0 calls=1000000000 seed=$((i + {first_seed}))'\"
+         xl create -q -e {CONFIG} \"cmdline='memory=1024 devices=0 image=0 calls=1000000000 seed=$((i + {first_seed}))'\"
          sleep {seconds}.2; xl destroy small; i=$((i+1)); done"
     );
     let limit = Duration::from_secs(60 + 20 * u64::from(count));
