@@ -30,6 +30,7 @@ pub mod version;
 use crate::error::{Errno, Result};
 use crate::hypercall_counts::HypercallKey;
 use crate::mem::frames::DomId;
+use crate::mistake::Mistake;
 use crate::system::{Caller, Platform};
 use xen_abi::compat::{Abi, Argument};
 use xen_abi::xen::hypercall as nr;
@@ -133,6 +134,18 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
     }
     caller.system.hypercall_counts.command = 0;
     let result = do_hypercall(caller, call.number, call.args);
+    if result.as_ref().err() == Some(&Errno::EFAULT) {
+        let command = caller.system.hypercall_counts.command;
+        let key = hypercall_key(&call, command);
+        caller.system.platform.report(
+            caller.vcpu,
+            Mistake::BadHandle,
+            format_args!(
+                "hypercall {}, command {}: a handle without memory",
+                key.0, key.1
+            ),
+        );
+    }
     let (value, action, continuation) = match result {
         Ok(Reply::Value(value)) => (value, VcpuAction::Resume, None),
         Ok(Reply::Action(action)) => (0, action, None),

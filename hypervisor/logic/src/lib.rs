@@ -28,6 +28,7 @@ pub mod irq;
 pub mod layout;
 pub mod lock_profile;
 pub mod mem;
+pub mod mistake;
 pub mod msi;
 pub mod msr;
 pub mod multiboot;

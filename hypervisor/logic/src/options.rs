@@ -12,10 +12,10 @@ pub const CONSOLE_PORT: u16 = 0x3f8;
 const MAX_TRACE_PAGES: u64 = 65536;
 
 /// The message for an unknown option.
-const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, tbuf_size=, noreboot, crash-test, solo, solo_mem=, solo_vcpus= and solo_exit=";
+const KNOWN: &str = "it knows dom0_mem=, dom0_max_vcpus=, dom0=pvh, console=com1, com1=, loglvl=, guest_loglvl=, tbuf_size=, noreboot, crash-test, solo, solo_mem=, solo_vcpus= and solo_exit=";
 
 /// The log level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Nothing.
     None,
@@ -25,7 +25,7 @@ pub enum LogLevel {
     Warning,
     /// Normal events, too.
     Info,
-    /// Failed hypercalls, too.
+    /// What is of use to those who look for a fault, too.
     Debug,
 }
 
@@ -38,6 +38,8 @@ pub struct Options {
     pub dom0_vcpus: Option<usize>,
     /// `loglvl=all|debug|info|warning|error|none`.
     pub level: Option<LogLevel>,
+    /// `guest_loglvl=…`, with the same values: up to which level guests' mistakes are logged.
+    pub guest_level: Option<LogLevel>,
     /// `tbuf_size=N`: pages of each processor's trace, if there is one.
     pub trace_pages: Option<u64>,
     /// `noreboot`: halt after a crash.
@@ -105,17 +107,9 @@ impl Options {
                 let pages: u64 = pages.ok_or("it takes a number of pages up to 65536, or 0")?;
                 self.trace_pages = (pages > 0).then_some(pages);
             }
-            "loglvl" => {
-                let level = match value.split('/').next() {
-                    Some("all" | "debug") => LogLevel::Debug,
-                    Some("info") => LogLevel::Info,
-                    Some("warning") => LogLevel::Warning,
-                    Some("error") => LogLevel::Error,
-                    Some("none") => LogLevel::None,
-                    _ => return Err("it takes all, debug, info, warning, error or none"),
-                };
-                self.level = Some(level);
-            }
+            "loglvl" => self.level = Some(level(value.split('/').next())?),
+            // What follows the slash is, in Xen, what is logged with a limit. Here everything of guests has one.
+            "guest_loglvl" => self.guest_level = Some(level(value.rsplit('/').next())?),
             "console" if value == "com1" => (),
             "console" => return Err("it takes com1: there is no other console"),
             "com1" => check_com1(value)?,
@@ -128,6 +122,18 @@ impl Options {
             _ => return Err(KNOWN),
         }
         Ok(())
+    }
+}
+
+/// A level by its name.
+fn level(name: Option<&str>) -> Result<LogLevel, &'static str> {
+    match name {
+        Some("all" | "debug") => Ok(LogLevel::Debug),
+        Some("info") => Ok(LogLevel::Info),
+        Some("warning") => Ok(LogLevel::Warning),
+        Some("error") => Ok(LogLevel::Error),
+        Some("none") => Ok(LogLevel::None),
+        _ => Err("it takes all, debug, info, warning, error or none"),
     }
 }
 
@@ -226,13 +232,14 @@ mod tests {
     #[test]
     fn every_option_does_something() {
         let (options, refused) = parse(
-            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all tbuf_size=2048 noreboot crash-test solo solo_mem=512M solo_vcpus=2 solo_exit=0x501",
+            "placeholder dom0=pvh dom0_mem=1048576,max:4G dom0_max_vcpus=3 loglvl=warning/all guest_loglvl=none/info tbuf_size=2048 noreboot crash-test solo solo_mem=512M solo_vcpus=2 solo_exit=0x501",
         );
         assert!(refused.is_empty(), "{refused:?}");
         let wanted = Options {
             dom0_memory: Some(1 << 30),
             dom0_vcpus: Some(3),
             level: Some(LogLevel::Warning),
+            guest_level: Some(LogLevel::Info),
             trace_pages: Some(2048),
             noreboot: true,
             crash_test: true,
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_changes_nothing() {
-        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud tbuf_size=1M tbuf_size=65537 console=vga dom0=pv placeholder=1 solo=1 solo_mem=1M solo_vcpus=0 solo_exit=501 solo_exit=0x10000";
+        let line = "iommu=on dom0_mem=much dom0_mem=-1G dom0_max_vcpus=0 loglvl=loud guest_loglvl=warning/ tbuf_size=1M tbuf_size=65537 console=vga dom0=pv placeholder=1 solo=1 solo_mem=1M solo_vcpus=0 solo_exit=501 solo_exit=0x10000";
         let (options, refused) = parse(line);
         assert_eq!(options, Options::default());
         assert_eq!(refused.join(" "), line);

@@ -37,6 +37,7 @@ use crate::hypercall_counts::HypercallCounts;
 use crate::irq::vlapic::VLapic;
 use crate::mem::frames::DomId;
 use crate::mem::{FrameTable, MachineMemory, Mfn};
+use crate::mistake::Mistake;
 use crate::pvclock::Clock;
 use crate::sched::CpuSet;
 use crate::system::domain::{Callback, Config, Domain};
@@ -189,6 +190,9 @@ pub trait Platform: MachineMemory {
 
     /// Logs a line that the toolstack asks for, or about the end of a domain.
     fn printk(&mut self, what: core::fmt::Arguments<'_>);
+
+    /// A vCPU's guest has made a mistake, which is logged if the options and the domain's limits let it be.
+    fn report(&mut self, vcpu: VcpuId, mistake: Mistake, what: core::fmt::Arguments<'_>);
 
     /// The nanoseconds since 1970 at which system time was zero.
     fn wall_clock(&self) -> u64;

@@ -6,6 +6,7 @@
 
 mod create;
 mod interrupts;
+pub mod mistakes;
 pub mod policy;
 mod registry;
 mod vcpu;
@@ -25,6 +26,7 @@ use paravane::error::{Errno, Result};
 use paravane::irq::vioapic::VIoApic;
 use paravane::mem::frames::DomId;
 use paravane::mem::{Gfn, Mfn};
+use paravane::mistake::MistakeLimits;
 use paravane::system::gfn_access::NestedAccess;
 use spin::{Mutex, Once};
 
@@ -54,6 +56,8 @@ pub struct Domain {
     pub cpu_policy: Mutex<Option<Arc<CpuPolicy>>>,
     /// What it writes to the debug console.
     debug_console: Mutex<policy::DebugConsole>,
+    /// How much of what it does wrong may still be logged.
+    mistake_limits: Mutex<MistakeLimits>,
     /// Its vIOAPICs, by rising GSI. Guests have none.
     pub io_apics: Mutex<Vec<VIoApic>>,
     /// The vector of each GSI that it has unmasked.
@@ -105,6 +109,7 @@ impl Domain {
             msrpm,
             cpu_policy: Mutex::new(None),
             debug_console: Mutex::default(),
+            mistake_limits: Mutex::default(),
             io_apics: Mutex::new(Vec::new()),
             gsi_vectors: Mutex::new(Vec::new()),
             pci: Mutex::new(Pci::default()),

@@ -73,6 +73,7 @@ extern "C" fn main() -> ! {
         log::warn!("command line: {word} is left out: {why}");
     });
     log::set_max_level(filter(options.level.unwrap_or(LogLevel::Info)));
+    domain::mistakes::set_level(options.guest_level.unwrap_or(LogLevel::Warning));
     arch::crash::NO_REBOOT.store(options.noreboot, Ordering::Relaxed);
     let acpi = arch::acpi::read(boot).expect("the firmware has ACPI tables");
     arch::time::init(&acpi);

@@ -16,6 +16,7 @@ use paravane::error::{Errno, Result};
 use paravane::irq::vlapic::VLapic;
 use paravane::mem::frames::DomId;
 use paravane::mem::{FrameTable, Mfn};
+use paravane::mistake::Mistake;
 use paravane::pvclock::Clock;
 use paravane::sched::CpuSet;
 use paravane::start_state::StartState;
@@ -247,6 +248,12 @@ impl Platform for Machine {
 
     fn printk(&mut self, what: core::fmt::Arguments<'_>) {
         log::warn!("{what}");
+    }
+
+    fn report(&mut self, vcpu: VcpuId, mistake: Mistake, what: core::fmt::Arguments<'_>) {
+        if let Some(domain) = domain::find(vcpu.domain) {
+            domain.report(vcpu, mistake, what);
+        }
     }
 
     fn wall_clock(&self) -> u64 {

@@ -200,10 +200,10 @@ pub fn hypervisor_command_line(topology: &Topology) -> String {
         "console=com1 com1=115200,8n1 dom0_mem={memory}M,max:{memory}M dom0_max_vcpus={}",
         topology.dom0_vcpus
     );
-    if topology.hypervisor == Hypervisor::Paravane {
-        return with_extra(line + " loglvl=all", topology.xen_args);
-    }
     line += " loglvl=all guest_loglvl=all";
+    if topology.hypervisor == Hypervisor::Paravane {
+        return with_extra(line, topology.xen_args);
+    }
     line = format!("{line} {EAGER_FPU}");
     if topology.dom0 == Dom0::Pvh {
         line += " dom0=pvh dom0_vcpus_pin";

@@ -6,6 +6,7 @@
 use super::{PREEMPT_BATCH, Reply};
 use crate::error::{Errno, Result};
 use crate::grant::GnttabResult;
+use crate::mistake::Mistake;
 use crate::system::{Caller, Platform};
 use xen_abi::command::{Command, Direction, ListCommand};
 use xen_abi::compat::Argument;
@@ -78,6 +79,14 @@ impl<'c, 'p, P: Platform, const HYPERCALL: u32> Commands<'c, 'p, P, HYPERCALL> {
             for index in 0..count.min(PREEMPT_BATCH) {
                 let mut argument: C::Argument = caller.read_arg_at(arg, index)?;
                 let failed = work(caller, &mut argument).err();
+                if let Some(failed) = failed.filter(|failed| failed.0 != status::EAGAIN) {
+                    let (command, status) = (C::NUMBER, failed.0);
+                    caller.system.platform.report(
+                        caller.vcpu,
+                        Mistake::Grant,
+                        format_args!("grant operation {command}, entry {index}: status {status}"),
+                    );
+                }
                 C::set_status(
                     &mut argument,
                     failed.map_or(status::OKAY, |failed| failed.0),

@@ -12,6 +12,7 @@ use crate::mem::frames::{DomId, PageInfo};
 use crate::mem::heap::HeapMemory;
 use crate::mem::walk::{Paging, PagingMode};
 use crate::mem::{FrameTable, Gfn, MachineMemory, Mfn};
+use crate::mistake::Mistake;
 use crate::pvclock::Clock;
 use crate::sched::CpuSet;
 use crate::system::destroy::DestroyProgress;
@@ -60,6 +61,8 @@ pub struct FakePlatform {
     pub typed: VecDeque<u8>,
     /// The lines that were logged.
     pub lines: Vec<alloc::string::String>,
+    /// What guests did wrong.
+    pub mistakes: Vec<(Mistake, alloc::string::String)>,
     wall_clock: u64,
 }
 
@@ -249,6 +252,11 @@ impl Platform for FakePlatform {
         self.lines.push(alloc::format!("{what}"));
     }
 
+    fn report(&mut self, vcpu: VcpuId, mistake: Mistake, what: core::fmt::Arguments<'_>) {
+        let text = alloc::format!("{vcpu}: {what}");
+        self.mistakes.push((mistake, text));
+    }
+
     fn wall_clock(&self) -> u64 {
         self.wall_clock
     }
@@ -350,6 +358,7 @@ pub fn machine(frames: usize) -> System<FakePlatform> {
         printed: Vec::new(),
         typed: VecDeque::new(),
         lines: Vec::new(),
+        mistakes: Vec::new(),
         wall_clock: 1_700_000_000_000_000_000,
     };
     let processor_policy = CpuPolicy::of_processor(fake_cpuid);

@@ -154,17 +154,22 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let mut line = Line::default();
-            // A line that is too long is cut; nothing else can fail here.
-            let _ = writeln!(line, "(PVN) {}", record.args());
-            write_bytes(&line.bytes);
-            // Without room the line is missing in `xl dmesg`; it was printed on the serial port.
-            let _ = UNREAD.lock().try_extend_from_slice(&line.bytes);
-            HAS_UNREAD.store(true, Ordering::Relaxed);
+            write_line(*record.args());
         }
     }
 
     fn flush(&self) {}
+}
+
+/// Writes a line of the log, whatever the log's level is.
+pub fn write_line(what: core::fmt::Arguments<'_>) {
+    let mut line = Line::default();
+    // A line that is too long is cut; nothing else can fail here.
+    let _ = writeln!(line, "(PVN) {what}");
+    write_bytes(&line.bytes);
+    // Without room the line is missing in `xl dmesg`; it was printed on the serial port.
+    let _ = UNREAD.lock().try_extend_from_slice(&line.bytes);
+    HAS_UNREAD.store(true, Ordering::Relaxed);
 }
 
 /// One line, formatted before the port is locked, so that lines of two processors do not mix.

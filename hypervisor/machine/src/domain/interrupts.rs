@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 
 use paravane::irq::vioapic::{MASKED, VIoApic, storm};
 use paravane::irq::vlapic::{Destination, Icr};
+use paravane::mistake::Mistake;
 use xen_abi::xen::virq;
 
 use super::{Domain, MpState, Vcpu};
@@ -79,12 +80,12 @@ impl Domain {
                     }
                     starts
                 }
-                // A guest may write it as often as it likes, so this is no warning.
                 _ => {
-                    log::debug!(
-                        "{}: IPI with ICR {:#x} is not supported",
+                    let low = icr.low;
+                    self.report(
                         sender.id,
-                        icr.low
+                        Mistake::Ipi,
+                        format_args!("IPI with ICR {low:#x} is not supported"),
                     );
                     false
                 }

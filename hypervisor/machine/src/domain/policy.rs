@@ -27,6 +27,11 @@ pub trait DomainPolicy: Sync {
     /// Writes 1, 2 or 4 bytes to an intercepted port.
     fn write_port(&self, _: &Domain, _port: u16, _size: u8, _value: u32) {}
 
+    /// Whether something is behind an intercepted port.
+    fn is_there(&self, _port: u16) -> bool {
+        true
+    }
+
     /// Maps memory at a guest-physical address that the domain has accessed, or lets the domain write to it. True if the
     /// access is to be made again. False if there is none, and the access is emulated. The system is not locked.
     fn map_on_access(&self, domain: &Domain, gpa: u64, access: NestedAccess) -> bool {
@@ -85,6 +90,10 @@ const DEBUG_CONSOLE: u16 = 0xe9;
 struct PvhPolicy;
 
 impl DomainPolicy for PvhPolicy {
+    fn is_there(&self, port: u16) -> bool {
+        port == DEBUG_CONSOLE
+    }
+
     fn write_port(&self, domain: &Domain, port: u16, size: u8, value: u32) {
         if (port, size) == (DEBUG_CONSOLE, 1) && log::log_enabled!(log::Level::Debug) {
             domain.debug_console.lock().put(domain.id, value as u8);

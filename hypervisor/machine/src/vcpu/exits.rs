@@ -4,6 +4,7 @@
 
 use paravane::cpuid::{self, CpuidRegs, Tsc, VcpuState};
 use paravane::hypercall::{self, Call, VcpuAction};
+use paravane::mistake::Mistake;
 use paravane::system::Caller;
 use paravane::trace::TraceEvent;
 use xen_abi::compat::Abi;
@@ -211,7 +212,10 @@ impl SvmVcpu {
                 Abi::Bits64 => "",
                 Abi::Bits32 => " of 32-bit code",
             };
-            log::debug!("{vcpu}: hypercall {number}, command {command}{code}: {error}");
+            self.report(
+                Mistake::Hypercall,
+                format_args!("hypercall {number}, command {command}{code}: {error}"),
+            );
         }
         match outcome.continuation {
             Some(args) => self.set_hypercall_args(abi, args),
@@ -266,6 +270,11 @@ impl SvmVcpu {
             Abi::Bits64 => [r.rdi, r.rsi, r.rdx, r.r10, r.r8] = args,
             Abi::Bits32 => [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi] = args,
         }
+    }
+
+    /// Logs a mistake of the guest, if it is to be logged.
+    pub(super) fn report(&self, mistake: Mistake, what: core::fmt::Arguments<'_>) {
+        self.domain.report(self.vcpu.id, mistake, what);
     }
 
     /// Reports the vCPU's state, and ends its domain as crashed.

@@ -9,6 +9,7 @@ use crate::arch::time;
 use crate::io::decode::{self, Access};
 use crate::platform::system;
 use paravane::irq::vlapic::{self, Effect};
+use paravane::mistake::Mistake;
 use paravane::system::gfn_access::NestedAccess;
 
 /// Bit of the error code: the access is a write (APM volume 2, 15.25.6).
@@ -45,10 +46,10 @@ impl SvmVcpu {
             return;
         };
         let Some(access) = decode::access(&instruction) else {
-            log::debug!(
-                "{}: {:02x?} at {gpa:#x} is not emulated",
-                self.vcpu.id,
-                &bytes[..instruction.len()]
+            let instruction = &bytes[..instruction.len()];
+            self.report(
+                Mistake::Instruction,
+                format_args!("{instruction:02x?} at {gpa:#x} is not emulated"),
             );
             self.inject_gp();
             return;

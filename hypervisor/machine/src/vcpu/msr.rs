@@ -5,6 +5,7 @@
 use core::sync::atomic::Ordering;
 
 use paravane::hypercall::page::hypercall_page;
+use paravane::mistake::Mistake;
 use paravane::msr::MsrPolicy;
 
 use super::SvmVcpu;
@@ -31,7 +32,7 @@ impl SvmVcpu {
                 self.advance_rip(length);
             }
             None => {
-                log::debug!("{}: rdmsr {number:#x}", self.vcpu.id);
+                self.report(Mistake::Msr, format_args!("rdmsr {number:#x}"));
                 self.inject_gp();
             }
         }
@@ -79,7 +80,7 @@ impl SvmVcpu {
         if self.set_msr(number, value) {
             self.advance_rip(length);
         } else {
-            log::debug!("{}: wrmsr {number:#x}, {value:#x}", self.vcpu.id);
+            self.report(Mistake::Msr, format_args!("wrmsr {number:#x}, {value:#x}"));
             self.inject_gp();
         }
     }

@@ -4,6 +4,7 @@
 
 use paravane::mem::MachineMemory;
 use paravane::mem::walk::{Access, Paging};
+use paravane::mistake::Mistake;
 use paravane::strings::{self, Guest, Instruction, PageFault, Segment, StringResult};
 
 use super::SvmVcpu;
@@ -48,11 +49,23 @@ impl SvmVcpu {
         }
     }
 
+    /// Reports an access to a port that the domain does not have.
+    fn note_port(&self, port: u16, how: &str) {
+        if !self.domain.policy.is_there(port) {
+            self.report(
+                Mistake::Port,
+                format_args!("port {port:#x} is {how} and not there"),
+            );
+        }
+    }
+
     fn read_port(&mut self, port: u16, size: u8) -> u32 {
+        self.note_port(port, "read");
         self.domain.policy.read_port(&self.domain, port, size) & mask(size)
     }
 
     fn write_port(&mut self, port: u16, size: u8, value: u32) {
+        self.note_port(port, "written");
         self.domain
             .policy
             .write_port(&self.domain, port, size, value);

@@ -3,6 +3,7 @@
 //! Dispatch and permission, `xen_version`, `multicall`, and the toolstack's information hypercalls.
 
 use super::*;
+use crate::mistake::Mistake;
 use xen_abi::xen::MulticallEntry;
 
 #[test]
@@ -241,6 +242,35 @@ fn a_call_that_fails_is_news_once_a_command() {
     assert_eq!(news(nr::SCHED_OP, 99), Some((nr::SCHED_OP, 99)));
     assert_eq!(news(nr::SCHED_OP, 99), None);
     assert_eq!(news(nr::SCHED_OP, 98), Some((nr::SCHED_OP, 98)));
+}
+
+#[test]
+fn mistakes_with_handles_and_grants_are_reported_and_honest_calls_are_not() {
+    let mut system = two_domains();
+    let told = |system: &mut System<FakePlatform>| core::mem::take(&mut system.platform.mistakes);
+    let map = gnttab::MapGrantRef {
+        host_addr: 0x13_0000,
+        flags: 2,
+        gref: 9,
+        dom: 0,
+        ..Default::default()
+    };
+    let (_, mapped) = grant_op(&mut system, 1, gnttab::MAP_GRANT_REF, map);
+    assert_ne!(mapped.status, status::OKAY);
+    let reports = told(&mut system);
+    let expected = format!("d1v0: grant operation 0, entry 0: status {}", mapped.status);
+    assert_eq!(reports, [(Mistake::Grant, expected)]);
+    let nowhere = 0xfff_ffff_f000;
+    let result = call(&mut system, 1, nr::SCHED_OP, &[3, nowhere]);
+    assert_eq!(result.value, Errno::EFAULT.register());
+    let reports = told(&mut system);
+    let expected = "d1v0: hypercall 29, command 3: a handle without memory".to_owned();
+    assert_eq!(reports, [(Mistake::BadHandle, expected)]);
+    granting(&mut system, flag::PERMIT_ACCESS);
+    let map = gnttab::MapGrantRef { dom: 1, ..map };
+    let (_, mapped) = grant_op(&mut system, 0, gnttab::MAP_GRANT_REF, map);
+    assert_eq!(mapped.status, status::OKAY);
+    assert_eq!(told(&mut system), []);
 }
 
 /// Makes a sysctl as dom0; returns its result, and its argument afterwards.
