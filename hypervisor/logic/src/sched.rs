@@ -6,9 +6,11 @@
 //! asks what a CPU runs next ([`Scheduler::next`]). It interrupts the CPUs that the scheduler returns, so that they
 //! ask.
 
+mod allowance;
 pub mod credit;
 
 use crate::error::Result;
+use crate::mem::frames::DomId;
 use crate::system::vcpu::VcpuId;
 pub use credit::Credit;
 
@@ -55,7 +57,8 @@ impl FromIterator<CpuId> for CpuSet {
 pub struct Next {
     /// The vCPU to run; `None` to idle until an interrupt.
     pub vcpu: Option<VcpuId>,
-    /// When the timeslice ends, in nanoseconds of system time; `None` if no other vCPU is runnable.
+    /// When the CPU asks again at the latest, in nanoseconds of system time: the timeslice is over, the domain has no more
+    /// than that of its cap, or an idle CPU may have something to run then. `None` if no other vCPU is runnable.
     pub until: Option<u64>,
     /// Another CPU to interrupt: it got the vCPU that this one has run and may not run any more.
     pub interrupt: Option<CpuId>,
@@ -76,6 +79,10 @@ pub trait Scheduler {
 
     /// Sets a vCPU's share of processor time, relative to those of others that are runnable.
     fn set_weight(&mut self, vcpu: VcpuId, weight: u16);
+
+    /// Sets how much processor time the vCPUs of a domain get together, in hundredths of a CPU; 0 for as much as there is. A
+    /// domain that has no vCPU has no cap. Returns the CPUs to interrupt, which run some of them.
+    fn set_cap(&mut self, domain: DomId, percent: u16) -> CpuSet;
 
     /// Sets the CPUs that a vCPU may run on; at least one of them exists. Returns a CPU to interrupt, so that it runs the
     /// vCPU or stops running it.

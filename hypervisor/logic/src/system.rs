@@ -163,6 +163,9 @@ pub trait Platform: MachineMemory {
     /// Sets a vCPU's share of processor time, relative to others'.
     fn set_weight(&mut self, vcpu: VcpuId, weight: u16);
 
+    /// Sets how much processor time the vCPUs of a domain get together, in hundredths of a CPU; 0 for no limit.
+    fn set_cap(&mut self, domain: DomId, percent: u16);
+
     /// Sets the CPUs that a vCPU may run on, of which at least one exists. If it runs on another one, it is moved soon.
     fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet);
 

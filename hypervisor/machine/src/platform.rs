@@ -175,6 +175,10 @@ impl Platform for Machine {
         schedule::set_weight(vcpu, weight);
     }
 
+    fn set_cap(&mut self, domain: DomId, percent: u16) {
+        schedule::set_cap(domain, percent);
+    }
+
     fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) {
         schedule::set_affinity(vcpu, cpus);
     }

@@ -164,6 +164,16 @@ pub fn set_weight(vcpu: VcpuId, weight: u16) {
     }
 }
 
+/// Sets how much processor time the vCPUs of a domain get together, in hundredths of a processor; 0 for no limit.
+pub fn set_cap(domain: DomId, percent: u16) {
+    if let Some(scheduler) = SCHEDULER.get() {
+        let cpus = scheduler.lock().set_cap(domain, percent);
+        for cpu in usable().filter(|cpu| cpus.contains(*cpu)) {
+            reschedule(Some(cpu));
+        }
+    }
+}
+
 /// Sets the processors that a vCPU may run on.
 pub fn set_affinity(vcpu: VcpuId, cpus: CpuSet) {
     if let Some(scheduler) = SCHEDULER.get() {
@@ -256,7 +266,7 @@ pub fn run(cpu: &'static PerCpu) -> ! {
                 trace::record(TraceEvent::VcpuEnd);
             }
             None => {
-                timer.arm(deadline, now);
+                timer.arm(deadline.into_iter().chain(next.until).min(), now);
                 traps::wait();
                 let idle = time::now().saturating_sub(now);
                 cpu.idle.fetch_add(idle, Ordering::Relaxed);

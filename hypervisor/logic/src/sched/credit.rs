@@ -2,10 +2,13 @@
 
 //! A credit scheduler: vCPUs are charged for the time that they run, and get credit by their weights in every period.
 //! Those with credit left run before those without, in turns; those that wake up with credit left preempt others, once
-//! these have run for [`RATELIMIT`]. Idle CPUs take vCPUs from the run queues of other CPUs.
+//! these have run for [`RATELIMIT`]. Idle CPUs take vCPUs from the run queues of other CPUs. vCPUs of a domain that has
+//! used up its cap stay in the run queues, and do not run before the next period.
 
+use super::allowance::Allowance;
 use super::{CpuId, CpuSet, DEFAULT_WEIGHT, Next, Scheduler};
 use crate::error::{Errno, Result};
+use crate::mem::frames::DomId;
 use crate::sorted_map::SortedMap;
 use crate::system::vcpu::VcpuId;
 use alloc::collections::VecDeque;
@@ -56,6 +59,8 @@ struct Cpu {
 pub struct Credit {
     cpus: Vec<Cpu>,
     vcpus: SortedMap<VcpuId, CreditVcpu>,
+    /// The caps of the domains that have vCPUs.
+    allowances: SortedMap<DomId, Allowance>,
     /// When credit was last given.
     accounted: u64,
 }
@@ -84,6 +89,7 @@ impl Credit {
         Self {
             cpus: (0..cpus.max(1)).map(|_| Cpu::default()).collect(),
             vcpus: SortedMap::new(),
+            allowances: SortedMap::new(),
             accounted: 0,
         }
     }
@@ -98,6 +104,9 @@ impl Credit {
                 if used > 0 {
                     entity.boosted = false;
                 }
+                if let Some(allowance) = self.allowances.get_mut(&vcpu.domain) {
+                    allowance.charge(now.saturating_sub(since));
+                }
             }
         }
     }
@@ -109,6 +118,15 @@ impl Credit {
             return;
         }
         self.accounted += periods * PERIOD;
+        // What vCPUs with a cap have run belongs to the periods that are over.
+        for cpu in 0..self.cpus.len() {
+            if let Some(vcpu) = self.cpus[cpu].running {
+                self.charge(vcpu, now);
+            }
+        }
+        for allowance in self.allowances.values_mut() {
+            allowance.renew(periods);
+        }
         let awake = self.vcpus.values().filter(|entity| entity.awake);
         let weights: u64 = awake.map(|entity| u64::from(entity.weight)).sum();
         if weights == 0 {
@@ -148,10 +166,17 @@ impl Credit {
         }
     }
 
-    /// Index of the most urgent vCPU in a run queue that may run on a CPU, the first among equals.
+    /// Whether a vCPU waits for the next period, since its domain has used up its cap.
+    fn is_parked(&self, vcpu: VcpuId) -> bool {
+        let allowance = self.allowances.get(&vcpu.domain);
+        allowance.is_some_and(Allowance::is_used_up)
+    }
+
+    /// Index of the most urgent vCPU in a run queue that may run on a CPU now, the first among equals.
     fn most_urgent(&self, queue: CpuId, on: CpuId) -> Option<usize> {
         let runq = &self.cpus[queue].runq;
-        let allowed = |index: &usize| self.may_run_on(runq[*index], on);
+        let allowed =
+            |index: &usize| self.may_run_on(runq[*index], on) && !self.is_parked(runq[*index]);
         let allowed = (0..runq.len()).filter(allowed);
         allowed.min_by_key(|index| self.priority(runq[*index]))
     }
@@ -179,6 +204,7 @@ impl Credit {
     /// Whether a vCPU that was enqueued for a CPU preempts what that runs.
     fn preempts(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
         match self.cpus[cpu].running {
+            _ if self.is_parked(vcpu) => false,
             None => true,
             Some(other) => self.priority(vcpu) < self.priority(other),
         }
@@ -216,12 +242,30 @@ impl Scheduler for Credit {
             let missing = count.saturating_sub(cpu.runq.len());
             cpu.runq.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
         }
-        self.vcpus.try_insert(vcpu, entity)
+        if self.allowances.get(&vcpu.domain).is_none() {
+            self.allowances
+                .try_insert(vcpu.domain, Allowance::default())?;
+        }
+        let added = self.vcpus.try_insert(vcpu, entity);
+        if let Some(allowance) = self.allowances.get_mut(&vcpu.domain) {
+            allowance.vcpus += usize::from(added.is_ok());
+            if allowance.vcpus == 0 {
+                self.allowances.remove(&vcpu.domain);
+            }
+        }
+        added
     }
 
     fn remove(&mut self, vcpu: VcpuId) {
         self.dequeue(vcpu);
-        self.vcpus.remove(&vcpu);
+        if self.vcpus.remove(&vcpu).is_some() {
+            if let Some(allowance) = self.allowances.get_mut(&vcpu.domain) {
+                allowance.vcpus -= 1;
+                if allowance.vcpus == 0 {
+                    self.allowances.remove(&vcpu.domain);
+                }
+            }
+        }
         for cpu in &mut self.cpus {
             cpu.running = cpu.running.filter(|running| *running != vcpu);
         }
@@ -253,6 +297,17 @@ impl Scheduler for Credit {
         if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             entity.weight = weight.max(1);
         }
+    }
+
+    fn set_cap(&mut self, domain: DomId, percent: u16) -> CpuSet {
+        if let Some(allowance) = self.allowances.get_mut(&domain) {
+            allowance.set_cap(percent);
+        }
+        let runs = |cpu: &Cpu| cpu.running.is_some_and(|vcpu| vcpu.domain == domain);
+        let cpus = self.cpus.iter().enumerate();
+        cpus.filter(|(_, cpu)| runs(cpu))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) -> Option<CpuId> {
@@ -303,7 +358,8 @@ impl Scheduler for Credit {
                 if entity.awake {
                     // Until its timeslice is over, it is preempted by more urgent vCPUs only, and at first by none.
                     let ran = since.map(|since| now.saturating_sub(since));
-                    let within = |limit| !yielded && ran.is_some_and(|ran| ran < limit);
+                    let stays = !yielded && !self.is_parked(before);
+                    let within = |limit| stays && ran.is_some_and(|ran| ran < limit);
                     let to = self.allowed_cpu(before, cpu);
                     self.enqueue(before, to);
                     if to == cpu {
@@ -334,9 +390,12 @@ impl Scheduler for Credit {
             (_, None) => self.steal(cpu, None),
         };
         let Some(vcpu) = chosen else {
+            // Those that wait for the next period may run here then.
+            let mut waiting = self.cpus.iter().flat_map(|cpu| &cpu.runq);
+            let is_awaited = waiting.any(|vcpu| self.may_run_on(*vcpu, cpu));
             return Next {
                 vcpu: None,
-                until: None,
+                until: is_awaited.then_some(self.accounted + PERIOD),
                 interrupt,
             };
         };
@@ -357,9 +416,11 @@ impl Scheduler for Credit {
         }
         self.cpus[cpu].running = Some(vcpu);
         let contended = self.cpus.iter().any(|cpu| !cpu.runq.is_empty());
+        let left = self.allowances.get(&vcpu.domain).and_then(Allowance::left);
+        let capped = left.map(|left| (now + left).min(self.accounted + PERIOD));
         Next {
             vcpu: Some(vcpu),
-            until: contended.then_some(end),
+            until: contended.then_some(end).into_iter().chain(capped).min(),
             interrupt,
         }
     }
@@ -369,5 +430,7 @@ impl Scheduler for Credit {
     }
 }
 
+#[cfg(test)]
+mod cap_tests;
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,7 @@ impl<P: Platform> System<P> {
             hypercall_pause: false,
             runstate_update_flag: false,
             weight: DEFAULT_WEIGHT,
+            cap: 0,
             time_offset: 0,
             tsc_mode: tsc_mode::DEFAULT,
             tsc_incarnation: 1,
@@ -112,11 +113,22 @@ impl<P: Platform> System<P> {
                 ..Vcpu::default()
             });
         }
-        let weight = self.domain(id)?.weight;
-        match weight {
-            DEFAULT_WEIGHT => Ok(()),
-            _ => self.set_weight(id, weight),
+        let domain = self.domain(id)?;
+        let (weight, cap) = (domain.weight, domain.cap);
+        if weight != DEFAULT_WEIGHT {
+            self.set_weight(id, weight)?;
         }
+        if cap != 0 {
+            self.set_cap(id, cap)?;
+        }
+        Ok(())
+    }
+
+    /// Sets how much processor time a domain's vCPUs get together, in hundredths of a CPU; 0 for no limit.
+    pub fn set_cap(&mut self, id: DomId, percent: u16) -> Result<()> {
+        self.domain_mut(id)?.cap = percent;
+        self.platform.set_cap(id, percent);
+        Ok(())
     }
 
     /// Sets the share of processor time of each of a domain's vCPUs, also of those that are made later.

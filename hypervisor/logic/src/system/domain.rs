@@ -164,6 +164,8 @@ pub struct Domain {
     pub runstate_update_flag: bool,
     /// Its vCPUs' share of processor time.
     pub(crate) weight: u16,
+    /// What they get of it together, in hundredths of a CPU; 0 for no limit.
+    pub(crate) cap: u16,
     /// Seconds that its wall clock is ahead of the machine's.
     pub time_offset: i64,
     /// How its time-stamp counter is read, see [`xen_abi::cpuid::tsc_mode`].

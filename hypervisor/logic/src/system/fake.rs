@@ -94,6 +94,7 @@ pub enum PlatformCall {
     DomainDestroy(DomId),
     CpuPolicyChanged(DomId),
     SetWeight(VcpuId, u16),
+    SetCap(DomId, u16),
     SetAffinity(VcpuId, CpuSet),
     InitialiseVcpu(VcpuId),
     DomainShutdown(DomId, u8),
@@ -215,6 +216,10 @@ impl Platform for FakePlatform {
 
     fn set_weight(&mut self, vcpu: VcpuId, weight: u16) {
         self.calls.push(PlatformCall::SetWeight(vcpu, weight));
+    }
+
+    fn set_cap(&mut self, domain: DomId, percent: u16) {
+        self.calls.push(PlatformCall::SetCap(domain, percent));
     }
 
     fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) {

@@ -50,12 +50,11 @@ pub(super) fn set_paging_pool_size<P: Platform>(
     pool.resize(&mut system.frames, pages, POOL_BATCH)
 }
 
-/// `XEN_DOMCTL_scheduler_op` of the credit scheduler. There are no caps; setting none succeeds, and libxl does so for
-/// every domain.
+/// `XEN_DOMCTL_scheduler_op` of the credit scheduler.
 ///
 /// # Errors
 ///
-/// [`Errno::EINVAL`] for another scheduler and for parameters of a vCPU, [`Errno::EOPNOTSUPP`] for a cap.
+/// [`Errno::EINVAL`] for another scheduler and for parameters of a vCPU.
 pub(super) fn scheduler_op<P: Platform>(
     system: &mut System<P>,
     id: DomId,
@@ -66,13 +65,20 @@ pub(super) fn scheduler_op<P: Platform>(
     }
     match args.cmd {
         schedop::GETINFO => {
-            (args.weight, args.cap) = (system.domain(id)?.weight, 0);
+            let domain = system.domain(id)?;
+            (args.weight, args.cap) = (domain.weight, domain.cap);
             Ok(())
         }
-        schedop::PUTINFO if !matches!(args.cap, 0 | KEEP_CAP) => Err(Errno::EOPNOTSUPP),
-        // This weight stands for the one that the domain has.
-        schedop::PUTINFO if args.weight == 0 => Ok(()),
-        schedop::PUTINFO => system.set_weight(id, args.weight),
+        schedop::PUTINFO => {
+            // This weight stands for the one that the domain has.
+            if args.weight != 0 {
+                system.set_weight(id, args.weight)?;
+            }
+            match args.cap {
+                KEEP_CAP => Ok(()),
+                cap => system.set_cap(id, cap),
+            }
+        }
         _ => Err(Errno::EINVAL),
     }
 }

@@ -155,7 +155,7 @@ fn the_counter_is_the_processors_or_refused() {
 }
 
 #[test]
-fn a_domain_has_the_weight_that_it_was_given_and_no_cap() {
+fn a_domain_has_the_weight_and_the_cap_that_it_was_given() {
     let mut system = only_dom0();
     let (result, id, _) = domctl_of(&mut system, 0, op::CREATEDOMAIN, 0, PVH);
     assert_eq!(result, 0);
@@ -169,26 +169,30 @@ fn a_domain_has_the_weight_that_it_was_given_and_no_cap() {
     let ask = |system: &mut System<FakePlatform>, args| domctl(system, op::SCHEDULER_OP, id, args);
     let get = |system: &mut System<FakePlatform>| {
         let (result, told) = ask(system, args(schedop::GETINFO, 0, 7));
-        assert_eq!((result, told.cap), (0, 0));
-        told.weight
+        assert_eq!(result, 0);
+        (told.weight, told.cap)
     };
-    assert_eq!(get(&mut system), 256);
-    for (weight, cap, result, now) in [
-        (512, 0, 0, 512),
-        (0, u16::MAX, 0, 512),
-        (300, 50, errno(Errno::EOPNOTSUPP), 512),
+    assert_eq!(get(&mut system), (256, 0));
+    for (weight, cap, now) in [
+        (300, 50, (300, 50)),
+        (0, 150, (300, 150)),
+        (512, u16::MAX, (512, 150)),
+        (0, u16::MAX, (512, 150)),
     ] {
         let args = args(schedop::PUTINFO, weight, cap);
-        assert_eq!(ask(&mut system, args).0, result, "{weight} cap {cap}");
+        assert_eq!(ask(&mut system, args).0, 0, "{weight} cap {cap}");
         assert_eq!(get(&mut system), now);
     }
     // vCPUs that are made afterwards have it as well.
     assert_eq!(domctl(&mut system, op::MAX_VCPUS, id, 2u32).0, 0);
-    let told = [0, 1].map(|vcpu| PlatformCall::SetWeight(VcpuId { domain: id, vcpu }, 512));
-    assert!(system.platform.calls.ends_with(&told));
+    let told = |weight, cap| {
+        let weight = |vcpu| PlatformCall::SetWeight(VcpuId { domain: id, vcpu }, weight);
+        [weight(0), weight(1), PlatformCall::SetCap(id, cap)]
+    };
+    assert!(system.platform.calls.ends_with(&told(512, 150)));
     assert_eq!(ask(&mut system, args(schedop::PUTINFO, 100, 0)).0, 0);
-    let told = [0, 1].map(|vcpu| PlatformCall::SetWeight(VcpuId { domain: id, vcpu }, 100));
-    assert!(system.platform.calls.ends_with(&told));
+    assert!(system.platform.calls.ends_with(&told(100, 0)));
+    assert_eq!(get(&mut system), (100, 0));
     assert_eq!(ask(&mut system, args(2, 0, 0)).0, errno(Errno::EINVAL));
     let mut other = args(schedop::GETINFO, 0, 0);
     other.sched_id = 6;

@@ -350,7 +350,7 @@ fn a_vcpu_that_is_put_to_sleep_elsewhere_has_its_cpu_interrupted() {
 proptest! {
     #[test]
     fn no_vcpu_is_lost_or_runs_twice(
-        steps in proptest::collection::vec((0u8..6, 0usize..3, 0u32..6, 0u64..20_000_000), 1..200)
+        steps in proptest::collection::vec((0u8..7, 0usize..3, 0u32..6, 0u64..20_000_000), 1..200)
     ) {
         let mut scheduler = Credit::new(3);
         let mut awake = [false; 6];
@@ -375,6 +375,10 @@ proptest! {
                     awake[number as usize] = false;
                 }
                 3 => scheduler.yield_cpu(cpu),
+                6 => {
+                    let running: Vec<usize> = (0..3).filter(|cpu| scheduler.running(*cpu).is_some()).collect();
+                    prop_assert_eq!(scheduler.set_cap(0, number as u16 * 30), CpuSet::from_iter(running));
+                }
                 5 => {
                     // This CPU, and a second one or none.
                     let cpus = CpuSet::from_iter([cpu, (cpu + number as usize) % 3]);
@@ -390,11 +394,14 @@ proptest! {
                     prop_assert_eq!(next.vcpu, scheduler.running(cpu));
                     if let Some(vcpu) = next.vcpu {
                         prop_assert!(awake[vcpu.vcpu as usize]);
+                        prop_assert!(!scheduler.is_parked(vcpu));
                         prop_assert!(affinity[vcpu.vcpu as usize].contains(cpu));
                     } else {
-                        // No CPU idles while somebody waits who may run there.
-                        let mut waiting = scheduler.cpus.iter().flat_map(|cpu| &cpu.runq);
-                        prop_assert!(waiting.all(|vcpu| !affinity[vcpu.vcpu as usize].contains(cpu)));
+                        // No CPU idles while somebody waits who may run there, or at the latest when he may.
+                        let waiting = scheduler.cpus.iter().flat_map(|cpu| &cpu.runq);
+                        let mut waiting = waiting.filter(|vcpu| affinity[vcpu.vcpu as usize].contains(cpu));
+                        prop_assert_eq!(next.until.is_some(), waiting.clone().next().is_some());
+                        prop_assert!(waiting.all(|vcpu| scheduler.is_parked(*vcpu)));
                     }
                 }
             }
