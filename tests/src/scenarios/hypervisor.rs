@@ -16,6 +16,7 @@ mod misbehaving;
 mod processors;
 mod resizing;
 mod saving;
+mod scheduling;
 mod solo;
 mod toolstack;
 mod tracing;
@@ -41,6 +42,7 @@ pub fn scenarios() -> Vec<Scenario> {
         misbehaving::SCENARIOS,
         processors::SCENARIOS,
         saving::SCENARIOS,
+        scheduling::SCENARIOS,
         resizing::SCENARIOS,
         solo::SCENARIOS,
         toolstack::SCENARIOS,
