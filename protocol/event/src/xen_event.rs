@@ -11,8 +11,17 @@
 //! | [`fifo`] | FIFO, 2¹⁷ ports | words in an array, linked to 16 queues for each vCPU, one for each priority |
 //!
 //! Each has a module `guest` and a module `hypervisor`. [`upcall`] is the byte by which the
-//! hypervisor tells a vCPU to look at all. [`lateeoi`] damps a guest's channels to a domain that
-//! sends events without work.
+//! hypervisor tells a vCPU to look at all.
+//!
+//! What a guest decides about its channels, whatever the ABI:
+//!
+//! | module | decision |
+//! |---|---|
+//! | [`mask`] | whether a port is masked, for one of several reasons |
+//! | [`lateeoi`] | how long a channel stays masked whose other domain sends events without work |
+//! | [`patience`] | when an upcall has taken so long that EOIs are put off |
+//! | [`references`] | whether a channel has users left |
+//! | [`spread`] | which CPU gets a channel |
 //!
 //! Everything here is pure logic over [`SharedWord`]s, which the caller finds: the kernel in its
 //! pages, the hypervisor by machine addresses, tests on the heap. So both halves run against each
@@ -39,7 +48,11 @@ pub mod fifo;
 #[cfg(any(test, feature = "std"))]
 mod host;
 pub mod lateeoi;
+pub mod mask;
+pub mod patience;
+pub mod references;
 mod result;
+pub mod spread;
 pub mod two_level;
 pub mod upcall;
 
