@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Spin locks in statics that are taken with interrupts disabled, in any context but an NMI, and
-//! before the kernel has an allocator.
+//! Spin locks that are taken with interrupts disabled, in any context but an NMI, and before the
+//! kernel has an allocator.
 
 use core::cell::UnsafeCell;
 
@@ -12,7 +12,7 @@ use kernel::{
 
 use core_bindings as bindings;
 
-/// A value behind a raw spin lock, which is initialised at boot.
+/// A value behind a raw spin lock, which is initialised by a call: of a static at boot.
 ///
 /// # Invariants
 ///
@@ -43,16 +43,16 @@ impl<T> IrqLock<T> {
     ///
     /// # Safety
     ///
-    /// Called once, while nobody else calls a method.
-    pub unsafe fn init(&'static self) {
-        // SAFETY: By the requirement nobody uses the lock; it is a static, so it stays where it is.
+    /// Called once, while nobody else calls a method, and the value is not moved any more.
+    pub unsafe fn init(&self) {
+        // SAFETY: By the requirement nobody uses the lock, and it stays where it is.
         unsafe { bindings::xen_core_raw_spin_lock_init(self.lock.get()) }
     }
 
     /// Calls `with` while the lock is held and interrupts are disabled. No other lock of this type
     /// may be taken in it.
     #[inline]
-    pub fn with<R>(&'static self, with: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: By the type invariant the lock is initialised.
         let flags = unsafe { k::_raw_spin_lock_irqsave(self.lock.get()) };
         // SAFETY: The lock is held, so no other reference to the value exists.

@@ -12,6 +12,10 @@ use core::{
         addr_of,
         with_exposed_provenance, //
     },
+    sync::atomic::{
+        AtomicU32,
+        Ordering::Relaxed, //
+    },
 };
 
 use kernel::{
@@ -29,6 +33,9 @@ use kernel::{
 pub struct PossibleCpu(u32);
 
 impl PossibleCpu {
+    /// The CPU that the kernel starts on, which always exists.
+    pub const FIRST: Self = Self(0);
+
     /// The CPU with this number, as a C function got it as its argument.
     ///
     /// # Safety
@@ -39,10 +46,30 @@ impl PossibleCpu {
         Self(cpu as u32)
     }
 
+    /// The CPU that this runs on, or, if the task can be preempted, ran on a moment ago.
+    #[inline]
+    pub fn current() -> Self {
+        // SAFETY: Reads this CPU's value, which is written before the CPU runs anything else.
+        Self(unsafe { of_this_cpu(addr_of!(kernel_bindings::cpu_number)).read() } as u32)
+    }
+
     /// The number.
     #[inline]
     pub fn number(self) -> u32 {
         self.0
+    }
+
+    /// Whether the CPU is in a mask.
+    #[inline]
+    pub fn is_in(self, mask: &Cpumask) -> bool {
+        CpuId::from_u32(self.0).is_some_and(|cpu| mask.test(cpu))
+    }
+
+    /// Whether the CPU is online now.
+    #[inline]
+    pub fn is_online(self) -> bool {
+        // SAFETY: The mask is a variable of the kernel, which is only tested: by atomic reads.
+        self.is_in(unsafe { Cpumask::from_raw(addr_of!(kernel_bindings::__cpu_online_mask)) })
     }
 
     /// All possible CPUs, in order. The mask is written early at boot.
@@ -144,6 +171,55 @@ pub fn of_this_cpu<T>(template: *const T) -> *const T {
         );
     }
     with_exposed_provenance(address)
+}
+
+/// The number of a possible CPU that changes.
+pub struct AtomicCpu(AtomicU32);
+
+impl AtomicCpu {
+    /// With this value.
+    pub const fn new(cpu: PossibleCpu) -> Self {
+        Self(AtomicU32::new(cpu.0))
+    }
+
+    /// Reads it.
+    #[inline]
+    pub fn load(&self) -> PossibleCpu {
+        // Only numbers of possible CPUs are stored.
+        PossibleCpu(self.0.load(Relaxed))
+    }
+
+    /// Overwrites it.
+    #[inline]
+    pub fn store(&self, cpu: PossibleCpu) {
+        self.0.store(cpu.0, Relaxed);
+    }
+}
+
+/// Something of a CPU's own, which only that CPU changes, with interrupts disabled.
+#[repr(transparent)]
+pub struct Own<T>(UnsafeCell<T>);
+
+// SAFETY: By the requirements of `with` there is one user at a time.
+unsafe impl<T: Send> Sync for Own<T> {}
+
+impl<T> Own<T> {
+    /// With this value.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Calls `with` with the value.
+    ///
+    /// # Safety
+    ///
+    /// There is no other user: this runs on the CPU that the value belongs to, with interrupts
+    /// disabled, or that CPU is stopped. `with` does not call this for the same value.
+    #[inline]
+    pub unsafe fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: By the requirements of this function no other reference exists.
+        with(unsafe { &mut *self.0.get() })
+    }
 }
 
 /// Reads a CPU's value of a per-CPU variable of C's.

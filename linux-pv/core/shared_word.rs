@@ -6,7 +6,9 @@
 //! each access, and a run queue's lock is held here.
 
 use core::sync::atomic::{
+    AtomicU32,
     AtomicU64,
+    AtomicU8,
     Ordering::{
         Acquire,
         Release,
@@ -16,48 +18,62 @@ use core::sync::atomic::{
 
 use xen_shared::SharedWord;
 
-/// A word of 64 bits. Whatever bits the other side writes are a value of it.
-#[repr(transparent)]
-pub struct Word64(AtomicU64);
+/// Words of a width.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident($atomic:ident) $value:ident;)*) => {$(
+        $(#[$doc])*
+        #[repr(transparent)]
+        pub struct $name($atomic);
 
-impl Word64 {
-    /// A word with this value.
-    pub const fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
+        impl $name {
+            /// A word with this value.
+            pub const fn new(value: $value) -> Self {
+                Self($atomic::new(value))
+            }
+        }
+
+        // A locked instruction is a full barrier on x86, and `SeqCst` one for the compiler.
+        impl SharedWord for $name {
+            type Value = $value;
+
+            #[inline]
+            fn load(&self) -> $value {
+                self.0.load(Acquire)
+            }
+
+            #[inline]
+            fn store(&self, value: $value) {
+                self.0.store(value, Release);
+            }
+
+            #[inline]
+            fn compare_exchange(&self, old: $value, new: $value) -> Result<$value, $value> {
+                self.0.compare_exchange(old, new, SeqCst, Acquire)
+            }
+
+            #[inline]
+            fn fetch_or(&self, bits: $value) -> $value {
+                self.0.fetch_or(bits, SeqCst)
+            }
+
+            #[inline]
+            fn fetch_clear(&self, bits: $value) -> $value {
+                self.0.fetch_and(!bits, SeqCst)
+            }
+
+            #[inline]
+            fn swap(&self, value: $value) -> $value {
+                self.0.swap(value, SeqCst)
+            }
+        }
+    )*};
 }
 
-// A locked instruction is a full barrier on x86, and `SeqCst` one for the compiler.
-impl SharedWord for Word64 {
-    type Value = u64;
-
-    #[inline]
-    fn load(&self) -> u64 {
-        self.0.load(Acquire)
-    }
-
-    #[inline]
-    fn store(&self, value: u64) {
-        self.0.store(value, Release);
-    }
-
-    #[inline]
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        self.0.compare_exchange(old, new, SeqCst, Acquire)
-    }
-
-    #[inline]
-    fn fetch_or(&self, bits: u64) -> u64 {
-        self.0.fetch_or(bits, SeqCst)
-    }
-
-    #[inline]
-    fn fetch_clear(&self, bits: u64) -> u64 {
-        self.0.fetch_and(!bits, SeqCst)
-    }
-
-    #[inline]
-    fn swap(&self, value: u64) -> u64 {
-        self.0.swap(value, SeqCst)
-    }
+words! {
+    /// A byte. Whatever bits the other side writes are a value of it, as of the others.
+    Word8(AtomicU8) u8;
+    /// A word of 32 bits.
+    Word32(AtomicU32) u32;
+    /// A word of 64 bits.
+    Word64(AtomicU64) u64;
 }

@@ -7,6 +7,7 @@ mod console;
 mod count;
 mod devfile;
 mod dom0;
+mod events;
 mod fresh;
 mod guide;
 mod harness;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Variant> {
         time::SCENARIOS,
         console::SCENARIOS,
         hypercalls::SCENARIOS,
+        events::SCENARIOS,
         guide::SCENARIOS,
         &hypervisor::scenarios(),
     ];

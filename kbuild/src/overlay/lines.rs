@@ -61,7 +61,13 @@ fn additions() -> Vec<Addition> {
     for switch in SWITCHES {
         for object in switch.theirs {
             let (file, _) = object.makefile();
-            additions.push(add(&file, At::After(object.line), &switch.line(object)));
+            let line = switch.line(object);
+            // Parts of an object go with it.
+            let is_there =
+                |other: &Addition| (&other.file, &other.line) == (&file, &line);
+            if !additions.iter().any(is_there) {
+                additions.push(add(&file, At::After(object.line), &line));
+            }
         }
     }
     for file in files_of(&additions) {

@@ -13,15 +13,17 @@ pub struct CObject {
     pub path: &'static str,
     /// The line of its folder's Makefile that builds it.
     pub line: &'static str,
+    /// The object in that line that it is a part of, with others; `None` if it is that object.
+    pub part_of: Option<&'static str>,
     /// A function that is in no other object, ours included, and that the compiler does not inline; if there is one.
     pub function: Option<&'static str>,
 }
 
 impl CObject {
-    /// Its folder's Makefile, and its name there.
+    /// Its folder's Makefile, and the name that is taken out of the list there.
     pub fn makefile(&self) -> (String, &'static str) {
         let (folder, name) = self.path.rsplit_once('/').unwrap_or((".", self.path));
-        (format!("{folder}/Makefile"), name)
+        (format!("{folder}/Makefile"), self.part_of.unwrap_or(name))
     }
 }
 
@@ -107,6 +109,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/swiotlb-xen.o",
             line: "obj-$(CONFIG_SWIOTLB_XEN) += swiotlb-xen.o",
+            part_of: None,
             function: Some("xen_swiotlb_map_phys"),
         }],
         ours: "swiotlb/xen_swiotlb.o",
@@ -128,11 +131,13 @@ pub const SWITCHES: &[Switch] = &[
             CObject {
                 path: "arch/x86/pci/xen.o",
                 line: "obj-$(CONFIG_PCI_XEN) += xen.o",
+                part_of: None,
                 function: Some("xen_initdom_setup_msi_irqs"),
             },
             CObject {
                 path: "drivers/xen/pci.o",
                 line: "dom0-$(CONFIG_PCI) += pci.o",
+                part_of: None,
                 function: Some("xen_pci_notifier"),
             },
         ],
@@ -152,6 +157,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/acpi.o",
             line: "dom0-$(CONFIG_XEN_ACPI) += acpi.o $(xen-pad-y)",
+            part_of: None,
             function: Some("xen_acpi_notify_hypervisor_state"),
         }],
         ours: "core/acpi/xen_acpi.o",
@@ -171,6 +177,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/xen/time.o",
             line: "obj-y += grant-table.o features.o balloon.o manage.o time.o",
+            part_of: None,
             function: Some("xen_get_runstate_snapshot_cpu_delta"),
         }],
         ours: "core/time/xen_time.o",
@@ -191,6 +198,7 @@ pub const SWITCHES: &[Switch] = &[
         theirs: &[CObject {
             path: "drivers/tty/hvc/hvc_xen.o",
             line: "obj-$(CONFIG_HVC_XEN) += hvc_xen.o",
+            part_of: None,
             function: Some("domU_read_console"),
         }],
         ours: "core/console/xen_console.o",
@@ -211,16 +219,53 @@ pub const SWITCHES: &[Switch] = &[
             CObject {
                 path: "drivers/xen/features.o",
                 line: "obj-y += grant-table.o features.o balloon.o manage.o time.o",
+                part_of: None,
                 function: None,
             },
             CObject {
                 path: "arch/x86/xen/multicalls.o",
                 line: "obj-$(CONFIG_XEN_PV) += multicalls.o",
+                part_of: None,
                 function: Some("get_mc_debug"),
             },
         ],
         ours: "core/calls/xen_calls.o",
         never_panic: &["core/calls/xen_calls.o", "core/hypercall/xen_hypercall.o"],
+    },
+    Switch {
+        name: "events",
+        option: "XEN_RUST_EVENTS",
+        prompt: "Event channels",
+        depends: "SMP && PCI_XEN && PCI_MSI && XEN_PV_DOM0",
+        selects: None,
+        help: &[
+            "Interrupts of a domain: those of other domains, of the hypervisor, between virtual CPUs, and of devices that the \
+             domain drives itself. In place of drivers/xen/events.",
+            "In addition, another domain that sends events without work is named in the log, no answer of the hypervisor stops \
+             the kernel, and /sys/kernel/debug/xen/events shows each event channel.",
+        ],
+        theirs: &[
+            CObject {
+                path: "drivers/xen/events/events_base.o",
+                line: "obj-y += events.o",
+                part_of: Some("events.o"),
+                function: Some("xen_irq_lateeoi_worker"),
+            },
+            CObject {
+                path: "drivers/xen/events/events_2l.o",
+                line: "obj-y += events.o",
+                part_of: Some("events.o"),
+                function: Some("evtchn_2l_unmask"),
+            },
+            CObject {
+                path: "drivers/xen/events/events_fifo.o",
+                line: "obj-y += events.o",
+                part_of: Some("events.o"),
+                function: Some("evtchn_fifo_setup"),
+            },
+        ],
+        ours: "core/events/xen_events.o",
+        never_panic: &["core/event/xen_event.o", "core/events/xen_events.o"],
     },
 ];
 

@@ -7,6 +7,7 @@
 #include <linux/acpi.h>
 #include <linux/console.h>
 #include <linux/dma-map-ops.h>
+#include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/msi.h>
 #include <linux/pci.h>
@@ -26,6 +27,7 @@
 #include <xen/features.h>
 #include <xen/grant_table.h>
 #include <xen/hvc-console.h>
+#include <xen/hvm.h>
 #include <xen/interface/vcpu.h>
 #include <xen/interface/xen.h>
 #include <xen/page.h>
@@ -41,6 +43,7 @@
 
 #include "calls.h"
 #include "console.h"
+#include "events.h"
 #include "pci.h"
 #include "shims.h"
 #include "time.h"

@@ -4,8 +4,6 @@
  */
 
 #include <linux/mm.h>
-#include <linux/spinlock.h>
-#include <asm/xen/hypervisor.h>
 #include <xen/grant_table.h>
 #include <xen/hvm.h>
 #include <xen/page.h>
@@ -18,11 +16,6 @@ int xen_core_hvm_parameter(int index, u64 *value)
 	return hvm_get_parameter(index, value);
 }
 
-u32 xen_core_xen_cpuid_base(void)
-{
-	return xen_cpuid_base();
-}
-
 void *xen_core_pv_console_page(void)
 {
 	return gfn_to_virt(xen_start_info->console.domU.mfn);
@@ -33,17 +26,7 @@ u32 xen_core_pv_console_port(void)
 	return xen_start_info->console.domU.evtchn;
 }
 
-unsigned long xen_core_virt_to_gfn(void *virt)
-{
-	return virt_to_gfn(virt);
-}
-
 void xen_core_end_foreign_access(u32 ref, void *virt)
 {
 	gnttab_end_foreign_access(ref, virt_to_page(virt));
-}
-
-void xen_core_raw_spin_lock_init(raw_spinlock_t *lock)
-{
-	raw_spin_lock_init(lock);
 }

@@ -6,7 +6,6 @@
 #ifndef XEN_CORE_CONSOLE_H
 #define XEN_CORE_CONSOLE_H
 
-#include <linux/spinlock_types_raw.h>
 #include <linux/types.h>
 
 struct console;
@@ -14,18 +13,12 @@ struct earlycon_device;
 
 /* xen/hvm.h: an inline function around one of assembler. */
 int xen_core_hvm_parameter(int index, u64 *value);
-/* asm/xen/hypervisor.h: an inline function of assembler. */
-u32 xen_core_xen_cpuid_base(void);
 
 /* xen/page.h: macros that depend on the kernel's place in memory, or with exception handlers. */
 void *xen_core_pv_console_page(void);
 u32 xen_core_pv_console_port(void);
-unsigned long xen_core_virt_to_gfn(void *virt);
 /* linux/mm.h: a macro that depends on the memory model, for the page that is freed in the end. */
 void xen_core_end_foreign_access(u32 ref, void *virt);
-
-/* linux/spinlock.h: a macro with a static variable. */
-void xen_core_raw_spin_lock_init(raw_spinlock_t *lock);
 
 /* Functions of core/console/xen_console.rs that core/console/tables.c names. */
 int xen_core_xenboot_setup(struct console *console, char *options);

@@ -8,7 +8,9 @@
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/scatterlist.h>
+#include <linux/spinlock.h>
 #include <linux/swiotlb.h>
+#include <asm/xen/hypervisor.h>
 #include <trace/events/swiotlb.h>
 #include <xen/page.h>
 
@@ -37,6 +39,21 @@ phys_addr_t xen_core_virt_to_phys(void *virt)
 phys_addr_t xen_core_sg_phys(struct scatterlist *sg)
 {
 	return sg_phys(sg);
+}
+
+unsigned long xen_core_virt_to_gfn(void *virt)
+{
+	return virt_to_gfn(virt);
+}
+
+u32 xen_core_xen_cpuid_base(void)
+{
+	return xen_cpuid_base();
+}
+
+void xen_core_raw_spin_lock_init(raw_spinlock_t *lock)
+{
+	raw_spin_lock_init(lock);
 }
 
 void xen_core_set_exchanged(void *virt)

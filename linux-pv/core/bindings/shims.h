@@ -8,6 +8,7 @@
 
 #include <linux/dma-direction.h>
 #include <linux/mm_types.h>
+#include <linux/spinlock_types_raw.h>
 #include <linux/types.h>
 
 struct device;
@@ -25,6 +26,14 @@ void *xen_core_phys_to_virt(phys_addr_t phys);
 phys_addr_t xen_core_virt_to_phys(void *virt);
 /* linux/scatterlist.h: macros that depend on the memory model. */
 phys_addr_t xen_core_sg_phys(struct scatterlist *sg);
+
+/* xen/page.h: the frame of a page as the hypervisor knows it. Inline, with an exception handler. */
+unsigned long xen_core_virt_to_gfn(void *virt);
+/* asm/xen/hypervisor.h: where Xen's CPUID leaves begin. An inline function of assembler. */
+u32 xen_core_xen_cpuid_base(void);
+
+/* linux/spinlock.h: a macro with a static variable. */
+void xen_core_raw_spin_lock_init(raw_spinlock_t *lock);
 
 /* linux/page-flags.h: whether memory was exchanged, to be undone before it is freed. Macros. */
 void xen_core_set_exchanged(void *virt);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/debug/xen/events`: all channels.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use kernel::{
+    debugfs,
+    ffi::c_int,
+    fmt,
+    prelude::*, //
+};
+
+use xen_core::domain;
+
+use xen_event::mask::Reason;
+
+use crate::{
+    channel::{
+        Channel,
+        Kind, //
+    },
+    delivery,
+    hypercall,
+    irqs, //
+};
+
+/// The file; removed when this is dropped, which never happens.
+struct DebugFile {
+    _file: Pin<KBox<debugfs::File<()>>>,
+    _dir: debugfs::Dir,
+}
+
+impl DebugFile {
+    fn new() -> Result<Self> {
+        let dir = xen_core::debugfs::folder();
+        let file = KBox::pin_init(
+            dir.read_callback_file(c"events", Ok::<_, Error>(()), &show),
+            GFP_KERNEL,
+        )?;
+        Ok(Self {
+            _file: file,
+            _dir: dir,
+        })
+    }
+}
+
+fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let abi = match delivery::is_fifo() {
+        true => "FIFO",
+        false => "2-level",
+    };
+    writeln!(f, "{abi}")?;
+    writeln!(
+        f,
+        "  port  irq kind   number domain cpu       events   spurious delay state"
+    )?;
+    let mut result = Ok(());
+    irqs::for_each(|channel| {
+        if result.is_ok() {
+            result = show_channel(channel, f);
+        }
+    });
+    result
+}
+
+/// A number, or a dash.
+struct OrDash(Option<u32>, usize);
+
+impl fmt::Display for OrDash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.1;
+        match self.0 {
+            Some(number) => write!(f, "{number:>width$}"),
+            None => write!(f, "{:>width$}", "-"),
+        }
+    }
+}
+
+fn show_channel(channel: &Channel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let port = channel.port();
+    let (kind, number) = match &channel.kind {
+        Kind::Event => ("event", None),
+        Kind::Virq(virq) => ("virq", Some(*virq)),
+        Kind::Ipi(ipi) => ("ipi", Some(*ipi)),
+        Kind::Pirq(pirq) => ("pirq", Some(pirq.number.load(Relaxed))),
+    };
+    let domain = match channel.kind {
+        Kind::Event => channel
+            .device()
+            .map(|device| device.domain())
+            .or_else(|| hypercall::remote_domain(port?)),
+        _ => None,
+    };
+    let (spurious, delay) =
+        channel.with_spurious(|spurious| (spurious.total(), spurious.delay()));
+    writeln!(
+        f,
+        "{} {:>4} {kind:<6} {} {} {:>3} {:>12} {spurious:>10} {delay:>5}{}",
+        OrDash(port, 6),
+        channel.irq(),
+        OrDash(number, 6),
+        OrDash(domain.map(u32::from), 6),
+        channel.cpu().number(),
+        channel.events(),
+        State(channel)
+    )
+}
+
+/// What a channel does now, in words.
+struct State<'a>(&'a Channel);
+
+impl fmt::Display for State<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel = self.0;
+        let (masks, port) = (channel.masks(), channel.port());
+        let is = |ask: fn(u32) -> bool| port.is_some_and(ask);
+        let words = [
+            (is(delivery::is_pending), " pending"),
+            (is(delivery::is_masked), " masked"),
+            (masks.has(Reason::Disabled), " disabled"),
+            (masks.has(Reason::EoiPending), " no-eoi"),
+            (channel.late.is_waiting(), " delayed"),
+            (channel.is_active(), " active"),
+            (channel.with_spurious(|events| events.is_storm()), " storm"),
+        ];
+        for (_, word) in words.iter().filter(|(is_so, _)| *is_so) {
+            f.write_str(word)?;
+        }
+        Ok(())
+    }
+}
+
+/// A `device_initcall`: runs when debugfs is initialised.
+#[link_section = ".init.text"]
+extern "C" fn make_debug_file() -> c_int {
+    if domain::is_xen() {
+        match DebugFile::new() {
+            // The file stays for ever.
+            Ok(file) => core::mem::forget(file),
+            Err(error) => return error.to_errno(),
+        }
+    }
+    0
+}
+
+xen_core::initcall!(device, make_debug_file);
