@@ -298,7 +298,8 @@ unsafe fn take_all(cpu: PossibleCpu, each: &mut impl FnMut(u32)) {
 
 #[cold]
 fn say_corrupt(corrupt: Corrupt) {
-    pr_err_once!("the hypervisor's queues are corrupt: {corrupt}\n");
+    let what = core::format_args!("{corrupt}");
+    pr_err_once!("the hypervisor's queues are corrupt: {what}\n");
 }
 
 /// Takes what is left off the queues of a CPU that is offline. Events that came before their channels

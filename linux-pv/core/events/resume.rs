@@ -174,7 +174,8 @@ pub extern "C" fn rebind_evtchn_irq(port: u32, irq: c_int) {
             pr_err!("port {port} was not bound to irq {irq}: {error}\n");
             return;
         }
-        affinity::bind(channel, channel.cpu());
+        // Where a new port is delivered.
+        affinity::bind(channel, PossibleCpu::FIRST);
     });
     // SAFETY: It was disabled above.
     unsafe { k::enable_irq(irq) };

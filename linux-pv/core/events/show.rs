@@ -67,7 +67,7 @@ fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// A number, or a dash.
 struct OrDash(Option<u32>, usize);
 
-impl fmt::Display for OrDash {
+impl core::fmt::Display for OrDash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.1;
         match self.0 {
@@ -110,7 +110,7 @@ fn show_channel(channel: &Channel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// What a channel does now, in words.
 struct State<'a>(&'a Channel);
 
-impl fmt::Display for State<'_> {
+impl core::fmt::Display for State<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channel = self.0;
         let (masks, port) = (channel.masks(), channel.port());
