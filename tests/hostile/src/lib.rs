@@ -26,6 +26,7 @@ mod ring;
 mod script;
 mod secret;
 mod service;
+mod storm;
 mod values;
 
 use std::io;
@@ -58,6 +59,11 @@ pub fn main(args: &[String]) -> io::Result<()> {
         }
         ["console", domid, seconds] => console::run(
             domid.parse().map_err(|_| usage())?,
+            Duration::from_secs(seconds.parse().map_err(|_| usage())?),
+        ),
+        ["storm", domid, port, seconds] => storm::run(
+            domid.parse().map_err(|_| usage())?,
+            port.parse().map_err(|_| usage())?,
             Duration::from_secs(seconds.parse().map_err(|_| usage())?),
         ),
         ["use", "durably", path] => load::write_durably(path),

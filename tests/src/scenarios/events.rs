@@ -70,6 +70,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("events.are_listed_{guest}_{vcpus}", are_listed)
         .on_each(&[Cell::PV.vcpus(2), Cell::PVH.vcpus(2)])
         .only_on(OURS),
+    Scenario::new("events.without_work_are_damped_{guest}", are_damped)
+        .on_each(&[Cell::PV, Cell::PVH])
+        .only_on(OURS),
     Scenario::new("events.of_devices_are_listed", of_devices_are_listed)
         .on(Topology::PV_REAL)
         .only_on(OURS),
@@ -323,6 +326,108 @@ fn are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.shutdown()?;
     }
     Ok(())
+}
+
+/// The daemon of all consoles, which has ended; dropping this starts it again.
+struct WithoutDaemon<'a> {
+    dom0: &'a Place,
+    command: String,
+}
+
+impl<'a> WithoutDaemon<'a> {
+    fn new(dom0: &'a Place) -> Result<Self> {
+        let find = "for p in /proc/[0-9]*; do grep -qx xenconsoled $p/comm 2>/dev/null && break; done";
+        let command = dom0.sh(&format!("{find}; tr '\\0' ' ' < $p/cmdline"))?;
+        ensure!(command.contains("xenconsoled"), "no xenconsoled: {command}");
+        dom0.sh(&format!(
+            "{find}; kill ${{p#/proc/}}; while [ -d $p ]; do sleep 0.1; done"
+        ))?;
+        Ok(Self { dom0, command })
+    }
+
+    /// Starts it again.
+    fn end(mut self) -> Result<()> {
+        self.start()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let command = std::mem::take(&mut self.command);
+        match command.is_empty() {
+            true => Ok(()),
+            false => self.dom0.sh(&command).map(drop),
+        }
+    }
+}
+
+impl Drop for WithoutDaemon<'_> {
+    fn drop(&mut self) {
+        // If it fails, guests without a console say so.
+        let _ = self.start();
+    }
+}
+
+/// Somebody in dom0 takes the place of the console daemon and sends events without work. Their channel is unmasked more and more
+/// rarely, the guest says once who sends them, and the table does too. Then the console works again.
+fn are_damped(ctx: &mut Ctx<'_>) -> Result<()> {
+    let guest = ctx.host.create(Guest::new("g1", ctx.mode()).vcpus(2))?;
+    let dom0 = ctx.host.dom0();
+    let domid = guest.domid();
+    let port: u32 = dom0
+        .sh(&format!(
+            "xenstore-read /local/domain/{domid}/console/port"
+        ))?
+        .trim()
+        .parse()?;
+    let row = || -> Result<Row> {
+        let (_, rows) = table(&guest)?;
+        let row = rows.into_iter().find(|row| row.port == Some(port));
+        row.with_context(|| format!("no row of port {port}"))
+    };
+    let before = row()?;
+    let daemon = WithoutDaemon::new(dom0)?;
+    let seconds = guest.lengthened(5);
+    let sent = dom0
+        .run_for(
+            Duration::from_secs(u64::from(seconds) + 30),
+            &format!("/payload/bin/agent hostile storm {domid} {port} {seconds}"),
+        )?
+        .ok()?
+        .stdout;
+    let after = row()?;
+    daemon.end()?;
+    let handled = after.events - before.events;
+    ctx.note(format!(
+        "sent {}, handled {handled}, {} of them without work",
+        sent.trim(),
+        after.spurious - before.spurious
+    ));
+    let sent: u64 = sent
+        .split_whitespace()
+        .next()
+        .context("nothing was sent")?
+        .parse()?;
+    ensure!(sent > 1000, "only {sent} events were sent");
+    // Ten delays are two seconds in all, and each further one is a second.
+    ensure!(
+        (5..30).contains(&handled),
+        "{handled} of {sent} events were handled: {after:?}"
+    );
+    ensure!(
+        after.domain == Some(0) && after.state.iter().any(|word| word == "storm"),
+        "the table does not tell of a storm: {after:?}"
+    );
+    let said = guest.sh(&format!(
+        "dmesg | grep -c 'domain 0 sends events without work: port {port} ' || true"
+    ))?;
+    ensure!(said.trim() == "1", "the log tells of {said} storms");
+    guest.sh("echo '<4>after the storm' > /dev/kmsg")?;
+    dom0.wait_for(
+        "a message on the console",
+        Duration::from_secs(20),
+        "grep -c 'after the storm' /var/log/xen/guest-g1.log || true",
+        |count| count != "0",
+    )?;
+    guest.shutdown()
 }
 
 /// A PV dom0's devices have their pirqs in the table.
