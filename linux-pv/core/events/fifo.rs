@@ -16,6 +16,7 @@ use core::{
 
 use kernel::{
     bindings as k,
+    pr_err_once,
     prelude::*,
     sync::rcu, //
 };
@@ -298,8 +299,10 @@ unsafe fn take_all(cpu: PossibleCpu, each: &mut impl FnMut(u32)) {
 
 #[cold]
 fn say_corrupt(corrupt: Corrupt) {
-    let what = core::format_args!("{corrupt}");
-    pr_err_once!("the hypervisor's queues are corrupt: {what}\n");
+    pr_err_once!(
+        "the hypervisor's queues are corrupt: {}\n",
+        core::format_args!("{corrupt}")
+    );
 }
 
 /// Takes what is left off the queues of a CPU that is offline. Events that came before their channels

@@ -140,8 +140,8 @@ pub(crate) fn attach(channel: &Channel, flow: Flow) {
 pub(crate) fn detach(channel: &Channel) {
     match isa_place(channel.irq()) {
         Some(place) => place.store(ptr::null_mut(), Release),
-        // SAFETY: The descriptor is the channel's as long as the channel lives.
         None => {
+            // SAFETY: The descriptor is the channel's as long as the channel lives.
             unsafe { k::irq_set_chip_data(channel.irq(), ptr::null_mut()) };
         }
     }

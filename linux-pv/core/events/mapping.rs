@@ -2,9 +2,12 @@
 
 //! The lock of who binds and unbinds channels. It sleeps.
 
-use kernel::sync::{
-    global_lock,
-    rcu, //
+use kernel::{
+    prelude::*,
+    sync::{
+        global_lock,
+        rcu, //
+    },
 };
 
 use crate::{

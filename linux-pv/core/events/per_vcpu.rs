@@ -303,7 +303,7 @@ pub unsafe extern "C" fn bind_ipi_to_irqhandler(
     // SAFETY: By the requirements of this function.
     unsafe {
         let cpu = PossibleCpu::from_raw(cpu as c_int);
-        let irq = mapping::with(|mapping| bind_ipi(mapping, ipi as u32, cpu));
+        let irq = mapping::with(|mapping| bind_ipi(mapping, ipi, cpu));
         let flags = flags | always as usize;
         bind::request(error::to_raw(irq), handler, flags, name, argument)
     }

@@ -18,6 +18,7 @@ use core::{
 
 use kernel::{
     bindings as k,
+    pr_warn_once,
     prelude::*, //
 };
 

@@ -15,6 +15,7 @@ use kernel::{
         c_int,
         c_uint, //
     },
+    pr_warn_once,
     prelude::*,
     sync::rcu,
 };

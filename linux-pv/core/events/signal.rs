@@ -7,6 +7,7 @@ use kernel::{
         c_int,
         c_uint, //
     },
+    pr_err_once,
     prelude::*,
     sync::rcu,
 };
@@ -97,9 +98,9 @@ pub unsafe extern "C" fn xen_send_IPI_one(cpu: c_uint, ipi: bindings::ipi_vector
         send_nmi(cpu);
         return;
     }
-    match per_vcpu::ipi_port(cpu, ipi as u32) {
+    match per_vcpu::ipi_port(cpu, ipi) {
         Some(port) => hypercall::send(port),
-        None => say_unbound(cpu, ipi as u32),
+        None => say_unbound(cpu, ipi),
     }
 }
 

@@ -241,8 +241,8 @@ fn interrupts(place: &Place) -> Result<BTreeMap<u32, u64>> {
     let text = place.sh("cat /proc/interrupts")?;
     let line = |line: &str| {
         let (irq, rest) = line.split_once(':')?;
-        let counts = rest.split_whitespace().map_while(|word| word.parse().ok());
-        let sum = counts.sum::<u64>();
+        let counts = rest.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+        let sum: u64 = counts.sum();
         rest.contains("xen-").then_some((irq.trim().parse().ok()?, sum))
     };
     Ok(text.lines().filter_map(line).collect())
