@@ -63,8 +63,7 @@ fn additions() -> Vec<Addition> {
             let (file, _) = object.makefile();
             let line = switch.line(object);
             // Parts of an object go with it.
-            let is_there =
-                |other: &Addition| (&other.file, &other.line) == (&file, &line);
+            let is_there = |other: &Addition| (&other.file, &other.line) == (&file, &line);
             if !additions.iter().any(is_there) {
                 additions.push(add(&file, At::After(object.line), &line));
             }

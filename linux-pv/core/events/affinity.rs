@@ -137,7 +137,9 @@ pub(crate) unsafe extern "C" fn set(
     // is a read-side section of RCU.
     let (channel, mask) = unsafe { (irqs::of_data(data), Cpumask::from_raw(mask)) };
     let cpu = choose(mask);
-    let moved = channel.zip(cpu).filter(|(channel, cpu)| move_to(channel, *cpu));
+    let moved = channel
+        .zip(cpu)
+        .filter(|(channel, cpu)| move_to(channel, *cpu));
     let Some((_, cpu)) = moved else {
         return -1;
     };

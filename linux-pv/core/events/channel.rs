@@ -9,12 +9,7 @@ use core::{
         NonNull, //
     },
     sync::atomic::{
-        AtomicBool,
-        AtomicI32,
-        AtomicPtr,
-        AtomicU32,
-        AtomicU64,
-        AtomicU8,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8,
         Ordering::{
             Acquire,
             Relaxed,

@@ -21,12 +21,17 @@ use xen_abi::event_channel::NR_CHANNELS_2L;
 
 use xen_core::{
     declared_in_c,
+    domain,
     per_cpu::PossibleCpu, //
 };
 
 use xen_event::{
-    fifo::guest as fifo_port,
+    fifo::{
+        guest as fifo_port,
+        EventArray, //
+    },
     two_level as two_level_port,
+    upcall,
     Unmask, //
 };
 
@@ -43,10 +48,6 @@ use crate::{
     },
     vcpu::Vcpu,
 };
-
-use xen_core::domain;
-use xen_event::fifo::EventArray;
-use xen_event::upcall;
 
 #[link_section = ".data..read_mostly"]
 static IS_FIFO: AtomicU8 = AtomicU8::new(0);

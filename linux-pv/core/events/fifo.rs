@@ -5,8 +5,7 @@
 use core::{
     ptr,
     sync::atomic::{
-        AtomicPtr,
-        AtomicU32,
+        AtomicPtr, AtomicU32,
         Ordering::{
             Acquire,
             Release, //
@@ -108,8 +107,7 @@ define_per_cpu! {
 type Page = [Word32; WORDS_PER_PAGE as usize];
 
 /// Pages of the array. After a restore there are more than the hypervisor has got.
-static PAGES: [AtomicPtr<Page>; MAX_PAGES] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PAGES];
+static PAGES: [AtomicPtr<Page>; MAX_PAGES] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PAGES];
 
 /// How many pages the hypervisor has got.
 static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -42,8 +42,7 @@ use crate::{
 /// ISA interrupts that there can be.
 const ISA_IRQS: usize = 16;
 
-static ISA: [AtomicPtr<Channel>; ISA_IRQS] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; ISA_IRQS];
+static ISA: [AtomicPtr<Channel>; ISA_IRQS] = [const { AtomicPtr::new(ptr::null_mut()) }; ISA_IRQS];
 
 /// How many ISA interrupts there are: 16, or none without a PIC. They are the first numbers.
 fn isa_irqs() -> u32 {

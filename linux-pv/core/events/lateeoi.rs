@@ -25,8 +25,7 @@ use kernel::{
 use core_bindings as bindings;
 
 use xen_core::{
-    declared_in_c,
-    define_per_cpu,
+    declared_in_c, define_per_cpu,
     per_cpu::{
         AtomicCpu,
         PossibleCpu, //

@@ -39,21 +39,18 @@ use xen_core::{
 };
 
 use crate::{
-    affinity,
-    bind,
+    affinity, bind,
     channel::{
         Channel,
         Kind, //
     },
-    chips,
-    delivery,
+    chips, delivery,
     error::{
         self,
         Error,
         Result, //
     },
-    hypercall,
-    irqs,
+    hypercall, irqs,
     mapping::{
         self,
         Mapping, //

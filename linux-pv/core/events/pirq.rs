@@ -6,8 +6,7 @@
 use core::{
     ptr,
     sync::atomic::{
-        AtomicPtr,
-        AtomicU64,
+        AtomicPtr, AtomicU64,
         Ordering::{
             Acquire,
             Relaxed,

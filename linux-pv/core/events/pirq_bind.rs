@@ -200,10 +200,7 @@ pub unsafe extern "C" fn xen_bind_pirq_gsi_to_irq(
 
 /// Allocates a pirq for an MSI, or returns -1.
 #[no_mangle]
-pub extern "C" fn xen_allocate_pirq_msi(
-    _: *mut k::pci_dev,
-    _: *mut bindings::msi_desc,
-) -> c_int {
+pub extern "C" fn xen_allocate_pirq_msi(_: *mut k::pci_dev, _: *mut bindings::msi_desc) -> c_int {
     let mut argument = physdev::GetFreePirq {
         map_type: map_type::MSI,
         pirq: 0,

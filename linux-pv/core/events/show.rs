@@ -92,8 +92,7 @@ fn show_channel(channel: &Channel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             .or_else(|| hypercall::remote_domain(port?)),
         _ => None,
     };
-    let (spurious, delay) =
-        channel.with_spurious(|spurious| (spurious.total(), spurious.delay()));
+    let (spurious, delay) = channel.with_spurious(|spurious| (spurious.total(), spurious.delay()));
     writeln!(
         f,
         "{} {:>4} {kind:<6} {} {} {:>3} {:>12} {spurious:>10} {delay:>5}{}",

@@ -111,12 +111,7 @@ fn say_unbound(cpu: PossibleCpu, ipi: u32) {
 
 fn send_nmi(cpu: PossibleCpu) {
     // SAFETY: Only a domain of Xen's sends its IPIs so. Without an argument.
-    let result = unsafe {
-        call3(
-            VCPU_OP,
-            [SEND_NMI.into(), hypercall::vcpu(cpu).into(), 0],
-        )
-    };
+    let result = unsafe { call3(VCPU_OP, [SEND_NMI.into(), hypercall::vcpu(cpu).into(), 0]) };
     if result < 0 {
         pr_warn!("Sending nmi to CPU{} failed (rc:{result})\n", cpu.number());
     }
@@ -145,7 +140,10 @@ pub extern "C" fn xen_poll_irq_timeout(irq: c_int, until: u64) {
         return;
     };
     if let Err(error) = hypercall::poll(port, until) {
-        pr_err_once!("the hypervisor does not wait for port {port}: {}\n", error.to_raw());
+        pr_err_once!(
+            "the hypervisor does not wait for port {port}: {}\n",
+            error.to_raw()
+        );
     }
 }
 

@@ -101,7 +101,10 @@ pub(crate) fn clear(port: u32, channel: &Channel) {
 pub(crate) fn clear_all() {
     for row in &TABLE {
         // SAFETY: As in `place`.
-        for place in unsafe { row.load(Acquire).as_ref() }.into_iter().flat_map(|row| &row.0) {
+        for place in unsafe { row.load(Acquire).as_ref() }
+            .into_iter()
+            .flat_map(|row| &row.0)
+        {
             place.store(ptr::null_mut(), Release);
         }
     }

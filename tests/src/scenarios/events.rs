@@ -206,8 +206,18 @@ impl Row {
 
 fn row(line: &str) -> Option<Row> {
     let fields: Vec<_> = line.split_whitespace().collect();
-    let (&[port, irq, kind, number, domain, cpu, events, spurious, _delay], state) =
-        fields.split_first_chunk()?;
+    let (fields, state) = fields.split_first_chunk()?;
+    let &[
+        port,
+        irq,
+        kind,
+        number,
+        domain,
+        cpu,
+        events,
+        spurious,
+        _delay,
+    ] = fields;
     let or_dash = |text: &str| match text {
         "-" => Some(None),
         text => text.parse().ok().map(Some),
@@ -241,9 +251,12 @@ fn interrupts(place: &Place) -> Result<BTreeMap<u32, u64>> {
     let text = place.sh("cat /proc/interrupts")?;
     let line = |line: &str| {
         let (irq, rest) = line.split_once(':')?;
-        let counts = rest.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+        let counts = rest
+            .split_whitespace()
+            .map_while(|word| word.parse::<u64>().ok());
         let sum: u64 = counts.sum();
-        rest.contains("xen-").then_some((irq.trim().parse().ok()?, sum))
+        rest.contains("xen-")
+            .then_some((irq.trim().parse().ok()?, sum))
     };
     Ok(text.lines().filter_map(line).collect())
 }
@@ -336,7 +349,8 @@ struct WithoutDaemon<'a> {
 
 impl<'a> WithoutDaemon<'a> {
     fn new(dom0: &'a Place) -> Result<Self> {
-        let find = "for p in /proc/[0-9]*; do grep -qx xenconsoled $p/comm 2>/dev/null && break; done";
+        let find =
+            "for p in /proc/[0-9]*; do grep -qx xenconsoled $p/comm 2>/dev/null && break; done";
         let command = dom0.sh(&format!("{find}; tr '\\0' ' ' < $p/cmdline"))?;
         ensure!(command.contains("xenconsoled"), "no xenconsoled: {command}");
         dom0.sh(&format!(
@@ -373,9 +387,7 @@ fn are_damped(ctx: &mut Ctx<'_>) -> Result<()> {
     let dom0 = ctx.host.dom0();
     let domid = guest.domid();
     let port: u32 = dom0
-        .sh(&format!(
-            "xenstore-read /local/domain/{domid}/console/port"
-        ))?
+        .sh(&format!("xenstore-read /local/domain/{domid}/console/port"))?
         .trim()
         .parse()?;
     let row = || -> Result<Row> {
@@ -461,12 +473,14 @@ mod tests {
 
     #[test]
     fn rows_are_read() {
-        let read = row("     9   27 event       -      0   1         2113          4     0 masked no-eoi");
+        let read =
+            row("     9   27 event       -      0   1         2113          4     0 masked no-eoi");
         let read = read.unwrap();
         assert_eq!((read.port, read.irq, read.number), (Some(9), 27, None));
         assert_eq!((read.domain, read.cpu, read.events), (Some(0), 1, 2113));
         assert_eq!(read.state, ["masked", "no-eoi"]);
-        let timer = row("     3   17 virq        0      -   0          900          0     0").unwrap();
+        let timer =
+            row("     3   17 virq        0      -   0          900          0     0").unwrap();
         assert!(timer.is("virq", 0) && timer.state.is_empty() && timer.domain.is_none());
         assert!(row("     3   17 virq").is_none());
     }

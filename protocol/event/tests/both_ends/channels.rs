@@ -89,7 +89,10 @@ impl<'m> Kernel<'m> {
         loop {
             let queues: &mut Queues = &mut self.fifo.queues[vcpu as usize];
             let control = self.domain.vcpu(vcpu);
-            match queues.take(&self.domain, &control).expect("an honest hypervisor") {
+            match queues
+                .take(&self.domain, &control)
+                .expect("an honest hypervisor")
+            {
                 Taken::Event(port) => events.push(port),
                 Taken::Quiet(_) => {}
                 Taken::Empty => return events,
