@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's half: to grant a page, and to revoke the grant.
+//! The guest's half: to grant a page, to read what was granted, and to revoke the grant.
 
 use crate::entry::{self, GrantTable, STATUS_BITS};
 use crate::Version;
@@ -94,6 +94,50 @@ pub fn grant(
     domid.store(to);
     flags.store(access.flags());
     Ok(())
+}
+
+/// What an entry grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The domain that may use the frame.
+    pub to: u16,
+    /// The frame.
+    pub frame: u64,
+    /// What it may do.
+    pub access: Access,
+    /// Whether it does.
+    pub is_used: bool,
+}
+
+/// Reads an entry; `None` if there is none, or it grants no frame. In version 2 that is also so after
+/// a revoke that has failed: [`granted_to`] and [`frame`] still tell then.
+pub fn read(table: &impl GrantTable, reference: u32) -> Option<Grant> {
+    let flags = entry::flags(table, reference)?.load();
+    if flags & flag::TYPE_MASK != flag::PERMIT_ACCESS {
+        return None;
+    }
+    Some(Grant {
+        to: granted_to(table, reference)?,
+        frame: frame(table, reference)?,
+        access: match flags & flag::READONLY {
+            0 => Access::ReadWrite,
+            _ => Access::ReadOnly,
+        },
+        is_used: entry::status(table, reference)?.load() & STATUS_BITS != 0,
+    })
+}
+
+/// The domain in an entry, whether it grants something or has done so.
+pub fn granted_to(table: &impl GrantTable, reference: u32) -> Option<u16> {
+    Some(entry::domid(table, reference)?.load())
+}
+
+/// The frame in an entry, whether it grants it or has done so.
+pub fn frame(table: &impl GrantTable, reference: u32) -> Option<u64> {
+    Some(match table.version() {
+        Version::V1 => entry::frame_v1(table, reference)?.load().into(),
+        Version::V2 => entry::frame_v2(table, reference)?.load(),
+    })
 }
 
 /// Revokes a grant. If that succeeds, no domain uses the page or can begin to, and the reference is

@@ -2,11 +2,14 @@
 
 //! A grant table on the heap, for tests and host tools.
 
+use crate::deferred::Waiting;
 use crate::entry::GrantTable;
 use crate::references::Slots;
 use crate::{SharedWord, Version};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU32, AtomicU64};
+use std::boxed::Box;
+use std::ops::{Deref, DerefMut};
 use std::vec::Vec;
 use xen_shared::WrittenBetween;
 
@@ -161,6 +164,31 @@ impl<'m, F: Fn(&HostMemory)> GrantTable for HostTable<'m, F> {
     fn status_u16(&self, reference: u32) -> Option<Self::U16<'_>> {
         let word = self.memory.status.get(reference as usize)?;
         Some(self.word(HalfWord::new(word, 0)))
+    }
+}
+
+/// A deferred grant on the heap.
+#[derive(Debug)]
+pub struct WaitingBox<P>(Box<Waiting<P, Self>>);
+
+impl<P> WaitingBox<P> {
+    /// Allocates its memory.
+    pub fn new(waiting: Waiting<P, Self>) -> Self {
+        Self(Box::new(waiting))
+    }
+}
+
+impl<P> Deref for WaitingBox<P> {
+    type Target = Waiting<P, Self>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<P> DerefMut for WaitingBox<P> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 

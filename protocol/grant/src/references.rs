@@ -16,6 +16,9 @@
 //! that it does not have, or one that is deferred, it gets a [`BadReference`] and nothing changes. In
 //! Linux's C the free list has a loop then, and two drivers grant by the same entry later.
 //!
+//! [`References`] is what a lock protects. [`claim`] and [`release`] need none: they touch the slots
+//! of one owner's references.
+//!
 //! Slots lie where the caller says ([`Slots`]), in pages that are added as the table grows.
 
 use core::fmt;
@@ -37,7 +40,7 @@ const STATE_SHIFT: u32 = 28;
 /// Reading and writing one is a single relaxed access. Each slot is written by its reference's owner
 /// or with the lock held, so there is nothing to order.
 pub trait Slots {
-    /// Reads a slot; any value for one that there is no room for.
+    /// Reads a slot; 0 for one that there is no room for.
     fn load(&self, reference: u32) -> u32;
 
     /// Writes a slot; nothing happens if there is no room for it.
@@ -154,6 +157,65 @@ impl PrivateList {
     }
 }
 
+/// What a reference is in. Needs no lock, and then may be out of date at once.
+#[inline]
+pub fn state(slots: &impl Slots, reference: u32) -> RefState {
+    RefState::of(slots.load(reference))
+}
+
+/// Changes the state of a reference, if it is the expected one. Returns what was in its slot.
+#[inline]
+fn change(
+    slots: &impl Slots,
+    reference: u32,
+    from: RefState,
+    slot: u32,
+) -> Result<u32, BadReference> {
+    let was = slots.load(reference);
+    let state = RefState::of(was);
+    if state != from {
+        return Err(BadReference { reference, state });
+    }
+    slots.store(reference, slot);
+    Ok(was)
+}
+
+/// Takes a reference off a private list; `None` if it is empty. Needs no lock, since the list and
+/// its references are the caller's.
+///
+/// # Errors
+///
+/// [`BadReference`] if the list's first reference is in no list: the list was kept twice. It is
+/// empty then.
+#[inline]
+pub fn claim(slots: &impl Slots, list: &mut PrivateList) -> Result<Option<u32>, BadReference> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let reference = core::mem::replace(list, PrivateList::empty()).0;
+    let in_use = RefState::InUse.bits() | END;
+    let was = change(slots, reference, RefState::Listed, in_use)?;
+    list.0 = was & LINK_MASK;
+    Ok(Some(reference))
+}
+
+/// Puts a reference that grants nothing any more onto a private list. Needs no lock.
+///
+/// # Errors
+///
+/// [`BadReference`] if it was not given out; nothing changes then.
+#[inline]
+pub fn release(
+    slots: &impl Slots,
+    list: &mut PrivateList,
+    reference: u32,
+) -> Result<(), BadReference> {
+    let slot = RefState::Listed.bits() | list.0;
+    change(slots, reference, RefState::InUse, slot)?;
+    list.0 = reference;
+    Ok(())
+}
+
 /// The references of a table.
 #[derive(Debug)]
 pub struct References<S> {
@@ -175,6 +237,11 @@ impl<S: Slots> References<S> {
         }
     }
 
+    /// Where the slots are, for [`claim`] and [`release`].
+    pub fn slots(&self) -> &S {
+        &self.slots
+    }
+
     /// Where the slots are, to add pages before the table grows.
     pub fn slots_mut(&mut self) -> &mut S {
         &mut self.slots
@@ -192,10 +259,10 @@ impl<S: Slots> References<S> {
 
     /// What a reference is in.
     pub fn state(&self, reference: u32) -> RefState {
-        if reference >= self.size {
-            return RefState::Unknown;
+        match reference < self.size {
+            true => state(&self.slots, reference),
+            false => RefState::Unknown,
         }
-        RefState::of(self.slots.load(reference))
     }
 
     /// Adds references, after the table's frames were added. The new ones are free, but for those
@@ -331,23 +398,18 @@ impl<S: Slots> References<S> {
         })
     }
 
-    /// Changes the state of a reference, if it is the expected one.
-    fn change(&self, reference: u32, from: RefState, slot: u32) -> Result<(), BadReference> {
-        let state = self.state(reference);
-        if state != from {
-            return Err(BadReference { reference, state });
-        }
-        self.slots.store(reference, slot);
-        Ok(())
-    }
-
     /// Takes back a reference that grants nothing any more (`gnttab_free_grant_reference`).
     ///
     /// # Errors
     ///
     /// [`BadReference`] if it was not given out; nothing changes then.
     pub fn free(&mut self, reference: u32) -> Result<(), BadReference> {
-        self.change(reference, RefState::InUse, RefState::InUse.bits())?;
+        change(
+            &self.slots,
+            reference,
+            RefState::InUse,
+            RefState::InUse.bits(),
+        )?;
         self.push_free(reference);
         Ok(())
     }
@@ -360,43 +422,11 @@ impl<S: Slots> References<S> {
     /// free, the rest is lost to the table.
     pub fn free_list(&mut self, list: PrivateList) -> Result<u32, BadReference> {
         let (mut list, mut count) = (list, 0u32);
-        while let Some(reference) = self.claim(&mut list)? {
+        while let Some(reference) = claim(&self.slots, &mut list)? {
             self.free(reference)?;
             count = count.saturating_add(1);
         }
         Ok(count)
-    }
-
-    /// Takes a reference off a private list; `None` if it is empty. Needs no lock, since the list
-    /// and its references are the caller's.
-    ///
-    /// # Errors
-    ///
-    /// [`BadReference`] if the list's first reference is in no list: the list was kept twice. It is
-    /// empty then.
-    #[inline]
-    pub fn claim(&self, list: &mut PrivateList) -> Result<Option<u32>, BadReference> {
-        if list.is_empty() {
-            return Ok(None);
-        }
-        let reference = core::mem::replace(list, PrivateList::empty()).0;
-        let slot = self.slots.load(reference);
-        self.change(reference, RefState::Listed, RefState::InUse.bits() | END)?;
-        list.0 = slot & LINK_MASK;
-        Ok(Some(reference))
-    }
-
-    /// Puts a reference that grants nothing any more onto a private list. Needs no lock.
-    ///
-    /// # Errors
-    ///
-    /// [`BadReference`] if it was not given out; nothing changes then.
-    #[inline]
-    pub fn release(&self, list: &mut PrivateList, reference: u32) -> Result<(), BadReference> {
-        let slot = RefState::Listed.bits() | list.0;
-        self.change(reference, RefState::InUse, slot)?;
-        list.0 = reference;
-        Ok(())
     }
 
     /// Its owner gives a reference up that could not be revoked. It comes back by
@@ -407,7 +437,7 @@ impl<S: Slots> References<S> {
     /// [`BadReference`] if it was not given out; nothing changes then.
     pub fn defer(&mut self, reference: u32) -> Result<(), BadReference> {
         let slot = RefState::Deferred.bits() | END;
-        self.change(reference, RefState::InUse, slot)
+        change(&self.slots, reference, RefState::InUse, slot).map(|_| ())
     }
 
     /// Takes back a deferred reference that has been revoked.
@@ -417,7 +447,7 @@ impl<S: Slots> References<S> {
     /// [`BadReference`] if it is not deferred; nothing changes then.
     pub fn free_deferred(&mut self, reference: u32) -> Result<(), BadReference> {
         let slot = RefState::InUse.bits() | END;
-        self.change(reference, RefState::Deferred, slot)?;
+        change(&self.slots, reference, RefState::Deferred, slot)?;
         self.free(reference)
     }
 }

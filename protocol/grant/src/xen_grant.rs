@@ -14,6 +14,7 @@
 //! | [`guest`] | guest: to grant, and to revoke |
 //! | [`hypervisor`] | hypervisor: to check an entry and mark a use, and to end it |
 //! | [`references`] | guest: which references are free, in a list, in use, or deferred |
+//! | [`summary`] | guest: who was granted how much, as a table for people |
 //! | [`deferred`] | guest: references and pages that the other domain does not let go of |
 //!
 //! Both halves are pure logic over [`SharedWord`]s, which the caller finds. So they run against each
@@ -45,8 +46,9 @@ mod host;
 pub mod hypervisor;
 pub mod layout;
 pub mod references;
+pub mod summary;
 
 #[cfg(any(test, feature = "std"))]
-pub use host::{HalfWord, HostMemory, HostTable};
+pub use host::{HalfWord, HostMemory, HostTable, WaitingBox};
 pub use layout::Version;
 pub use xen_shared::SharedWord;

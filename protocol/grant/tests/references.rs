@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 use xen_grant::references::{
-    BadReference, Exhausted, PrivateList, RefState, References, FIRST, MAX_REFERENCES,
+    claim, release, state, BadReference, Exhausted, PrivateList, RefState, References, FIRST,
+    MAX_REFERENCES,
 };
 
 /// Room for so many references.
@@ -143,7 +144,7 @@ proptest! {
                 }
                 Step::Claim(index) => {
                     if let Some((mut list, mut listed)) = pick(&mut model.lists, index) {
-                        match refs.claim(&mut list).expect("a good list") {
+                        match claim(refs.slots(), &mut list).expect("a good list") {
                             None => prop_assert!(listed.is_empty()),
                             Some(reference) => {
                                 prop_assert!(listed.remove(&reference));
@@ -158,7 +159,7 @@ proptest! {
                     let list = pick(&mut model.lists, index);
                     if let Some((mut list, mut listed)) = list {
                         if let Some(reference) = pick(&mut model.in_use, index) {
-                            prop_assert_eq!(refs.release(&mut list, reference), Ok(()));
+                            prop_assert_eq!(release(refs.slots(), &mut list, reference), Ok(()));
                             listed.insert(reference);
                         }
                         model.lists.push((list, listed));
@@ -203,6 +204,7 @@ proptest! {
                     RefState::Listed
                 };
                 prop_assert_eq!(refs.state(reference), expected, "reference {}", reference);
+                prop_assert_eq!(state(refs.slots(), reference), expected);
             }
         }
     }
@@ -246,9 +248,9 @@ fn a_list_that_is_kept_twice_is_found() {
     assert_eq!(refs.free_list(list), Ok(3));
     let (reference, state) = (head, RefState::Free);
     let bad = BadReference { reference, state };
-    assert_eq!(refs.claim(&mut copy), Err(bad));
+    assert_eq!(claim(refs.slots(), &mut copy), Err(bad));
     assert!(copy.is_empty(), "it goes no further");
-    assert_eq!(refs.claim(&mut copy), Ok(None));
+    assert_eq!(claim(refs.slots(), &mut copy), Ok(None));
     assert_eq!(refs.free_count(), 12);
     assert_eq!(
         bad.to_string(),
@@ -263,7 +265,7 @@ fn a_list_that_is_kept_twice_is_found() {
         reference: 1 << 27,
         state,
     });
-    assert_eq!(refs.claim(&mut foreign), bad);
+    assert_eq!(claim(refs.slots(), &mut foreign), bad);
 }
 
 #[test]

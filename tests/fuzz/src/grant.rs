@@ -7,15 +7,15 @@ use crate::bytes::Bytes;
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
-use xen_grant::deferred::{Deferred, DeferredSlot};
+use xen_grant::deferred::{Deferred, Waiting};
 use xen_grant::guest::{self, Access};
 use xen_grant::hypervisor::{self, InUseBy, Pins, Use};
-use xen_grant::references::{PrivateList, RefState, References, FIRST};
-use xen_grant::{HostMemory, HostTable, Version};
+use xen_grant::references::{claim, PrivateList, RefState, References, FIRST};
+use xen_grant::{HostMemory, HostTable, Version, WaitingBox};
 
 /// References of the table.
 const ENTRIES: u32 = 20;
-/// Slots for deferred grants.
+/// Deferred grants that there is memory for.
 const SLOTS: usize = 3;
 const USER: u16 = 3;
 
@@ -55,7 +55,7 @@ pub fn grants(input: &[u8]) {
     refs.grow(ENTRIES).expect("there is room");
     let mut list = PrivateList::empty();
     let (mut owned, mut leaked): (Vec<u32>, u32) = (Vec::new(), 0);
-    let mut deferred: Deferred<u32, [DeferredSlot<u32>; SLOTS]> = Deferred::new(Default::default());
+    let mut deferred: Deferred<WaitingBox<u32>> = Deferred::new();
     let mut actives: Vec<Option<(InUseBy, u64)>> = vec![None; ENTRIES as usize + 1];
     while !input.is_empty() {
         let what = input.byte();
@@ -64,7 +64,7 @@ pub fn grants(input: &[u8]) {
         let at = reference as usize;
         match what % 12 {
             0 | 1 => owned.extend(refs.alloc()),
-            2 => owned.extend(refs.claim(&mut list).expect("a list of its own")),
+            2 => owned.extend(claim(refs.slots(), &mut list).expect("a list of its own")),
             3 => {
                 if let Ok(new) = refs.alloc_list(input.byte() as u32 % 6) {
                     let old = std::mem::replace(&mut list, new);
@@ -101,8 +101,13 @@ pub fn grants(input: &[u8]) {
                     } else {
                         refs.defer(reference).expect("owned");
                         let now = u64::from(input.byte());
-                        leaked +=
-                            u32::from(deferred.defer(reference, USER, now, reference).is_err());
+                        if deferred.counts().waiting as usize == SLOTS {
+                            deferred.leak();
+                            leaked += 1;
+                        } else {
+                            let grant = Waiting::new(reference, USER, now, reference);
+                            deferred.defer(WaitingBox::new(grant));
+                        }
                     }
                 }
             }
@@ -110,11 +115,11 @@ pub fn grants(input: &[u8]) {
                 if let Some(grant) = deferred.take() {
                     if guest::revoke(&table, grant.reference).is_ok() {
                         refs.free_deferred(grant.reference).expect("deferred");
-                        let reference = grant.reference;
-                        assert_eq!(deferred.done(grant), reference, "another one's page");
+                        deferred.done();
+                        assert_eq!(grant.page, grant.reference, "another one's page");
                     } else {
                         let now = input.byte().into();
-                        deferred.again(grant, now, 60).expect("its place is free");
+                        deferred.again(grant, now, 60);
                     }
                 }
             }
