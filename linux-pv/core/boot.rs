@@ -60,6 +60,12 @@ macro_rules! initcall {
     (early, $function:path) => {
         $crate::initcall!(@ ".initcallearly.init", $function);
     };
+    (core, $function:path) => {
+        $crate::initcall!(@ ".initcall1.init", $function);
+    };
+    (core_sync, $function:path) => {
+        $crate::initcall!(@ ".initcall1s.init", $function);
+    };
     (arch, $function:path) => {
         $crate::initcall!(@ ".initcall3.init", $function);
     };

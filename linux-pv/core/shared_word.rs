@@ -6,6 +6,7 @@
 //! each access, and a run queue's lock is held here.
 
 use core::sync::atomic::{
+    AtomicU16,
     AtomicU32,
     AtomicU64,
     AtomicU8,
@@ -18,9 +19,9 @@ use core::sync::atomic::{
 
 use xen_shared::SharedWord;
 
-/// Words of a width.
+/// Defines words: name, the compiler's atomic, and the value.
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident($atomic:ident) $value:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($atomic:ident): $value:ident;)*) => {$(
         $(#[$doc])*
         #[repr(transparent)]
         pub struct $name($atomic);
@@ -29,6 +30,18 @@ macro_rules! words {
             /// A word with this value.
             pub const fn new(value: $value) -> Self {
                 Self($atomic::new(value))
+            }
+
+            /// The word at an address.
+            ///
+            /// # Safety
+            ///
+            /// The address is aligned, and valid for reads and writes for as long as `'a`. All
+            /// accesses to it by this kernel are atomic ones of this size.
+            #[inline]
+            pub unsafe fn at<'a>(address: *mut u8) -> &'a Self {
+                // SAFETY: By the requirements of this function.
+                unsafe { &*address.cast::<Self>() }
             }
         }
 
@@ -71,9 +84,11 @@ macro_rules! words {
 
 words! {
     /// A byte. Whatever bits the other side writes are a value of it, as of the others.
-    Word8(AtomicU8) u8;
+    Word8(AtomicU8): u8;
+    /// A word of 16 bits.
+    Word16(AtomicU16): u16;
     /// A word of 32 bits.
-    Word32(AtomicU32) u32;
+    Word32(AtomicU32): u32;
     /// A word of 64 bits.
-    Word64(AtomicU64) u64;
+    Word64(AtomicU64): u64;
 }

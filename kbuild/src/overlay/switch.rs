@@ -267,6 +267,36 @@ pub const SWITCHES: &[Switch] = &[
         ours: "core/events/xen_events.o",
         never_panic: &["core/event/xen_event.o", "core/events/xen_events.o"],
     },
+    Switch {
+        name: "grants",
+        option: "XEN_RUST_GRANTS",
+        prompt: "Grant tables",
+        depends: "!PREEMPT_RT",
+        selects: None,
+        help: &[
+            "Lets other domains use pages of this one, and maps or copies theirs. In place of drivers/xen/grant-table.c and \
+             arch/x86/xen/grant-table.c.",
+            "In addition, /sys/kernel/debug/xen/grants shows what is granted to whom and what other domains do not let go of, a \
+             driver that frees a reference twice is reported and does no harm, and version 2 of the table works in HVM and PVH \
+             domains.",
+        ],
+        theirs: &[
+            CObject {
+                path: "drivers/xen/grant-table.o",
+                line: "obj-y += grant-table.o features.o balloon.o manage.o time.o",
+                part_of: None,
+                function: Some("gnttab_handle_deferred"),
+            },
+            CObject {
+                path: "arch/x86/xen/grant-table.o",
+                line: "obj-y += grant-table.o",
+                part_of: None,
+                function: Some("arch_gnttab_map_shared"),
+            },
+        ],
+        ours: "core/grants/xen_grants.o",
+        never_panic: &["core/grant/xen_grant.o", "core/grants/xen_grants.o"],
+    },
 ];
 
 /// What the options need, for a message about a configuration that lacks it.

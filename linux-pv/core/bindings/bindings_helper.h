@@ -12,10 +12,12 @@
 #include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/memblock.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/cputime.h>
 #include <linux/static_call.h>
 #include <linux/swiotlb.h>
+#include <linux/vmalloc.h>
 #include <acpi/acpi_drivers.h>
 #include <asm/apic.h>
 #include <asm/i8259.h>
@@ -30,6 +32,7 @@
 #include <xen/hvm.h>
 #include <xen/interface/vcpu.h>
 #include <xen/interface/xen.h>
+#include <xen/mem-reservation.h>
 #include <xen/page.h>
 #include <xen/pci.h>
 #include <xen/swiotlb-xen.h>
@@ -44,6 +47,7 @@
 #include "calls.h"
 #include "console.h"
 #include "events.h"
+#include "grants.h"
 #include "pci.h"
 #include "shims.h"
 #include "time.h"

@@ -12,6 +12,7 @@
 #include <linux/swiotlb.h>
 #include <asm/xen/hypervisor.h>
 #include <trace/events/swiotlb.h>
+#include <asm/xen/hypervisor.h>
 #include <xen/page.h>
 
 #include "shims.h"
