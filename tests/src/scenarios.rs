@@ -9,6 +9,7 @@ mod devfile;
 mod dom0;
 mod events;
 mod fresh;
+mod grants;
 mod guide;
 mod harness;
 mod hostile;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Variant> {
         console::SCENARIOS,
         hypercalls::SCENARIOS,
         events::SCENARIOS,
+        grants::SCENARIOS,
         guide::SCENARIOS,
         &hypervisor::scenarios(),
     ];

@@ -45,7 +45,7 @@ const DOM0_EARLY: [&str; 5] = [
 ];
 
 /// Modules dom0 uses later: Xen's, devices that tests put behind a backend, a device's errors, and this machine's files.
-const DOM0: [&str; 33] = [
+const DOM0: [&str; 34] = [
     "8021q",
     "9p",
     "9pnet_virtio",
@@ -75,6 +75,7 @@ const DOM0: [&str; 33] = [
     "xen-evtchn",
     "xen-gntalloc",
     "xen-gntdev",
+    "xen_grant_test",
     "xen-netback",
     "xen-pciback",
     "xen-privcmd",
@@ -82,7 +83,7 @@ const DOM0: [&str; 33] = [
 ];
 
 /// Modules of a guest.
-pub(super) const GUEST: [&str; 15] = [
+pub(super) const GUEST: [&str; 16] = [
     "8021q",
     "crc32c_generic",
     "dm-mod",
@@ -95,6 +96,7 @@ pub(super) const GUEST: [&str; 15] = [
     "xen-evtchn",
     "xen-gntalloc",
     "xen-gntdev",
+    "xen_grant_test",
     "xen-netfront",
     "xen-pcifront",
     "xenfs",
