@@ -17,11 +17,6 @@ void xen_core_init_rcu_work(struct rcu_work *work, work_func_t function)
 	INIT_RCU_WORK(work, function);
 }
 
-void xen_core_init_delayed_work(struct delayed_work *work, work_func_t function)
-{
-	INIT_DELAYED_WORK(work, function);
-}
-
 void xen_core_irq_set_affinity(struct irq_data *data, unsigned int cpu)
 {
 	irq_data_update_affinity(data, cpumask_of(cpu));

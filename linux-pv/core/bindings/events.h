@@ -12,9 +12,8 @@
 
 struct irq_data;
 
-/* linux/workqueue.h: macros with static variables. */
+/* linux/workqueue.h: a macro with a static variable. */
 void xen_core_init_rcu_work(struct rcu_work *work, work_func_t function);
-void xen_core_init_delayed_work(struct delayed_work *work, work_func_t function);
 
 /* linux/irq.h: inline, for masks whose place depends on the configuration. */
 void xen_core_irq_set_affinity(struct irq_data *data, unsigned int cpu);

@@ -134,11 +134,6 @@ void xen_core_timer_setup(struct timer_list *timer, void (*fn)(struct timer_list
 	timer_setup(timer, fn, 0);
 }
 
-void xen_core_init_delayed_work(struct delayed_work *work, work_func_t fn)
-{
-	INIT_DELAYED_WORK(work, fn);
-}
-
 void xen_core_schedule_delayed_work(struct delayed_work *work, unsigned long jiffies)
 {
 	schedule_delayed_work(work, jiffies);

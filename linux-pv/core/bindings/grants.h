@@ -58,9 +58,8 @@ void xen_core_scrub_page(struct page *page);
 void xen_core_reset_va_mapping(unsigned long count, struct page **pages);
 void xen_core_update_va_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames);
 
-/* linux/timer.h, linux/workqueue.h: macros with static variables. */
+/* linux/timer.h: a macro with a static variable. */
 void xen_core_timer_setup(struct timer_list *timer, void (*fn)(struct timer_list *));
-void xen_core_init_delayed_work(struct delayed_work *work, work_func_t fn);
 /* linux/workqueue.h: inline; the queue is another variable in some series. */
 void xen_core_schedule_delayed_work(struct delayed_work *work, unsigned long jiffies);
 

@@ -10,9 +10,9 @@
 #include <linux/scatterlist.h>
 #include <linux/spinlock.h>
 #include <linux/swiotlb.h>
+#include <linux/workqueue.h>
 #include <asm/xen/hypervisor.h>
 #include <trace/events/swiotlb.h>
-#include <asm/xen/hypervisor.h>
 #include <xen/page.h>
 
 #include "shims.h"
@@ -55,6 +55,11 @@ u32 xen_core_xen_cpuid_base(void)
 void xen_core_raw_spin_lock_init(raw_spinlock_t *lock)
 {
 	raw_spin_lock_init(lock);
+}
+
+void xen_core_init_delayed_work(struct delayed_work *work, work_func_t function)
+{
+	INIT_DELAYED_WORK(work, function);
 }
 
 void xen_core_set_exchanged(void *virt)

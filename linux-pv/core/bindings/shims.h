@@ -10,7 +10,9 @@
 #include <linux/mm_types.h>
 #include <linux/spinlock_types_raw.h>
 #include <linux/types.h>
+#include <linux/workqueue_types.h>
 
+struct delayed_work;
 struct device;
 struct io_tlb_pool;
 struct scatterlist;
@@ -32,8 +34,9 @@ unsigned long xen_core_virt_to_gfn(void *virt);
 /* asm/xen/hypervisor.h: where Xen's CPUID leaves begin. An inline function of assembler. */
 u32 xen_core_xen_cpuid_base(void);
 
-/* linux/spinlock.h: a macro with a static variable. */
+/* linux/spinlock.h, linux/workqueue.h: macros with static variables. */
 void xen_core_raw_spin_lock_init(raw_spinlock_t *lock);
+void xen_core_init_delayed_work(struct delayed_work *work, work_func_t function);
 
 /* linux/page-flags.h: whether memory was exchanged, to be undone before it is freed. Macros. */
 void xen_core_set_exchanged(void *virt);
