@@ -26,7 +26,7 @@ const WORD: &str = "paravane.loaded=by-grub";
 fn configuration(command_line: &str) -> String {
     format!(
         "echo 'GRUB loads the kernel'\nlinux /boot/vmlinuz {command_line}\n\
-         echo 'GRUB loads the initramfs'\ninitrd /boot/guest.cpio.gz\necho 'GRUB boots it'\nboot\n"
+         echo 'GRUB loads the initramfs'\ninitrd /boot/guest.cpio\necho 'GRUB boots it'\nboot\n"
     )
 }
 
@@ -38,11 +38,10 @@ fn boots_from_its_disk(ctx: &mut Ctx<'_>) -> Result<()> {
         .by_grub();
     let text = configuration(&guest.command_line());
     dom0.put("/run/by-grub.cfg", 0o644, text.as_bytes())?;
-    // GRUB reads 4 KiB at a time and polls for each, so what it reads is kept small.
     dom0.sh(
         "set -e; mkdir -p /run/by-grub/boot/grub; cp /run/by-grub.cfg /run/by-grub/boot/grub/grub.cfg; \
-         cp /payload/boot/vmlinuz /run/by-grub/boot; gzip -1 < /payload/boot/guest.cpio > /run/by-grub/boot/guest.cpio.gz; \
-         mke2fs -q -t ext2 -d /run/by-grub /disks/by-grub.img 64M; rm -r /run/by-grub",
+         cp /payload/boot/vmlinuz /payload/boot/guest.cpio /run/by-grub/boot; \
+         mke2fs -q -t ext2 -d /run/by-grub /disks/by-grub.img 160M; rm -r /run/by-grub",
     )?;
     let guest = ctx.host.create(guest)?;
     let line = guest.sh("cat /proc/cmdline")?;
