@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of the kernel's grant table, which may be implemented in C or in Rust: of all functions that
- * it exports for granting, and of mapping and copying what this domain has granted to itself.
+ * Tests of the kernel's grant table, which may be implemented in C or in Rust: of all functions
+ * that it exports for granting, and of mapping and copying what this domain has granted to itself.
  *
  * Written in C, so that the Rust code is not tested with its own types. Loading the module runs the
  * tests; the results are in the kernel's log, one line for each case, "done" at the end.

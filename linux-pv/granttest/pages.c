@@ -69,7 +69,8 @@ const char *test_caches(void)
 /* A buffer of a device's, without memory while it is one. */
 const char *test_dma(bool coherent)
 {
-	struct platform_device *pdev = platform_device_register_simple("xen_grant_test", -1, NULL, 0);
+	struct platform_device *pdev =
+		platform_device_register_simple("xen_grant_test", -1, NULL, 0);
 	struct page *pages[DMA_PAGES];
 	xen_pfn_t frames[DMA_PAGES];
 	struct gnttab_dma_alloc_args args = {
@@ -88,9 +89,12 @@ const char *test_dma(bool coherent)
 		why = "no buffer";
 		goto out;
 	}
-	for (int i = 0; i < DMA_PAGES; i++)
-		if (!PagePrivate(pages[i]) || page_to_pfn(pages[i]) != PHYS_PFN(args.dev_bus_addr) + i)
+	for (int i = 0; i < DMA_PAGES; i++) {
+		unsigned long pfn = PHYS_PFN(args.dev_bus_addr) + i;
+
+		if (!PagePrivate(pages[i]) || page_to_pfn(pages[i]) != pfn)
 			why = "a page is not the buffer's";
+	}
 	if (gnttab_dma_free_pages(&args))
 		why = "the memory does not come back";
 out:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests with another domain: one grants pages, whose references are in its log, and the other one maps
- * and changes them, until the module is unloaded there.
+ * Tests with another domain: one grants pages, whose references are in its log, and the other one
+ * maps and changes them, until the module is unloaded there.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

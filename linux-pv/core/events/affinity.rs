@@ -133,8 +133,8 @@ pub(crate) unsafe extern "C" fn set(
     mask: *const k::cpumask,
     _force: bool,
 ) -> c_int {
-    // SAFETY: By the requirement of this function both are valid, and interrupts are disabled, which
-    // is a read-side section of RCU.
+    // SAFETY: By the requirement of this function both are valid, and interrupts are disabled,
+    // which is a read-side section of RCU.
     let (channel, mask) = unsafe { (irqs::of_data(data), Cpumask::from_raw(mask)) };
     let cpu = choose(mask);
     let moved = channel

@@ -163,8 +163,8 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Takes the channel from its interrupt, and frees both when nobody can have it any more. It has
-    /// no port.
+    /// Takes the channel from its interrupt, and frees both when nobody can have it any more. It
+    /// has no port.
     pub(crate) fn remove(&self, _: &Mapping) {
         irqs::detach(self);
         // SAFETY: The work is initialised, and queued once: nobody finds the channel again.

@@ -2,9 +2,9 @@
 
 //! The tables of functions that the kernel's interrupt core calls (`struct irq_chip`).
 //!
-//! It calls them with the lock of the interrupt's descriptor held or while it handles the interrupt:
-//! with interrupts disabled, which is a read-side section of RCU. An interrupt whose channel is
-//! being unbound has none any more, and then they do nothing.
+//! It calls them with the lock of the interrupt's descriptor held or while it handles the
+//! interrupt: with interrupts disabled, which is a read-side section of RCU. An interrupt whose
+//! channel is being unbound has none any more, and then they do nothing.
 
 use core::ptr;
 
@@ -60,8 +60,8 @@ macro_rules! functions {
         ///
         /// To be called by the interrupt core, as the module says.
         unsafe extern "C" fn $name(data: *mut k::irq_data) {
-            // SAFETY: By the requirement of this function the data is valid, and this is a read-side
-            // section of RCU.
+            // SAFETY: By the requirement of this function the data is valid, and this is a
+            // read-side section of RCU.
             if let Some(channel) = unsafe { irqs::of_data(data) } {
                 let function: fn(&Channel) = $function;
                 function(channel);
@@ -122,8 +122,8 @@ functions! {
 ///
 /// To be called by the interrupt core, as the module says.
 unsafe extern "C" fn pirq_startup(data: *mut k::irq_data) -> c_uint {
-    // SAFETY: By the requirement of this function the data is valid, and this is a read-side section
-    // of RCU.
+    // SAFETY: By the requirement of this function the data is valid, and this is a read-side
+    // section of RCU.
     if let Some(channel) = unsafe { irqs::of_data(data) } {
         pirq::start(channel);
     }
@@ -136,7 +136,8 @@ unsafe extern "C" fn pirq_startup(data: *mut k::irq_data) -> c_uint {
 ///
 /// To be called by the interrupt core, as the module says.
 unsafe extern "C" fn retrigger(data: *mut k::irq_data) -> c_int {
-    // SAFETY: As in `pirq_startup`.
+    // SAFETY: The interrupt core calls this with a descriptor of one of our chips and its lock
+    // held, which is a read-side section of RCU.
     let channel = unsafe { irqs::of_data(data) };
     let Some((channel, port)) = channel.and_then(|channel| Some((channel, channel.port()?))) else {
         return 0;

@@ -236,8 +236,8 @@ pub(crate) unsafe fn add_control_block(cpu: PossibleCpu) -> Result {
 ///
 /// # Safety
 ///
-/// Nobody uses the CPU's queues meanwhile. If this succeeds, the page that the block is in is shared
-/// with the hypervisor, and stays.
+/// Nobody uses the CPU's queues meanwhile. If this succeeds, the page that the block is in is
+/// shared with the hypervisor, and stays.
 unsafe fn set_control_block(cpu: PossibleCpu, control: *mut Control) -> Result {
     // SAFETY: The page is mapped, and accessed by atomic operations only.
     let words = unsafe { &*control };
@@ -269,8 +269,8 @@ pub(crate) unsafe fn for_each_event(mut each: impl FnMut(u32)) {
     unsafe { take_all(PossibleCpu::current(), &mut each) }
 }
 
-/// Takes ports off a CPU's queues. If there are more than an honest hypervisor has at once, the rest
-/// is looked for at the next upcall.
+/// Takes ports off a CPU's queues. If there are more than an honest hypervisor has at once, the
+/// rest is looked for at the next upcall.
 ///
 /// # Safety
 ///
@@ -303,8 +303,8 @@ fn say_corrupt(corrupt: Corrupt) {
     );
 }
 
-/// Takes what is left off the queues of a CPU that is offline. Events that came before their channels
-/// were moved are delivered to where these are now; C drops them.
+/// Takes what is left off the queues of a CPU that is offline. Events that came before their
+/// channels were moved are delivered to where these are now; C drops them.
 ///
 /// # Safety
 ///

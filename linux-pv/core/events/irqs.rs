@@ -2,8 +2,8 @@
 
 //! The channel of an interrupt, and the descriptors of interrupts.
 //!
-//! The channel is the chip data of the interrupt's descriptor. Those of ISA interrupts belong to the
-//! architecture, which uses their chip data for I/O APICs; for these there is a table.
+//! The channel is the chip data of the interrupt's descriptor. Those of ISA interrupts belong to
+//! the architecture, which uses their chip data for I/O APICs; for these there is a table.
 
 use core::{
     ptr::{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of an event of a late-EOI channel. From the event to here the channel is masked. It stays
-//! so for a while if the event was without work, or if the upcall has taken too long.
+//! The end of an event of a late-EOI channel. From the event to here the channel is masked. It
+//! stays so for a while if the event was without work, or if the upcall has taken too long.
 
 use core::sync::atomic::{
     AtomicBool,
@@ -47,7 +47,8 @@ use crate::{
 const SECOND: u64 = bindings::XEN_CORE_HZ as u64;
 
 define_per_cpu! {
-    /// How many upcalls the CPU has finished: an EOI is put off only within the upcall that said so.
+    /// How many upcalls the CPU has finished: an EOI is put off only within the upcall that said
+    /// so.
     static EPOCH: AtomicU32 = AtomicU32::new(0);
 }
 
@@ -185,11 +186,12 @@ fn say_storm(channel: &Channel) {
     let irq = channel.irq();
     match domain.or_else(|| hypercall::remote_domain(port)) {
         Some(domain) => pr_warn!(
-            "domain {domain} sends events without work: port {port} (irq {irq}) is unmasked once a second\n"
+            "domain {domain} sends events without work: \
+             port {port} (irq {irq}) is unmasked once a second\n"
         ),
-        None => pr_warn!(
-            "events without work: port {port} (irq {irq}) is unmasked once a second\n"
-        ),
+        None => {
+            pr_warn!("events without work: port {port} (irq {irq}) is unmasked once a second\n")
+        }
     }
 }
 
@@ -199,8 +201,8 @@ fn say_storm(channel: &Channel) {
 ///
 /// To be called as the function of a channel's work.
 unsafe extern "C" fn end_of_delay(work: *mut k::work_struct) {
-    // SAFETY: By the requirement of this function the work is a channel's, which is not freed before
-    // this has returned.
+    // SAFETY: By the requirement of this function the work is a channel's, which is not freed
+    // before this has returned.
     let channel = unsafe {
         let work = container_of!(work, k::delayed_work, work);
         let work: *mut Opaque<k::delayed_work> = work.cast();

@@ -281,8 +281,8 @@ pub unsafe extern "C" fn bind_virq_to_irqhandler(
     }
 }
 
-/// Binds an IPI to a CPU, and requests its interrupt with a handler. It works while other interrupts
-/// are suspended.
+/// Binds an IPI to a CPU, and requests its interrupt with a handler. It works while other
+/// interrupts are suspended.
 ///
 /// # Safety
 ///

@@ -64,7 +64,8 @@ type EoiMap = [AtomicU64; k::PAGE_SIZE / size_of::<u64>()];
 /// The bits, if the hypervisor keeps any (PV).
 static EOI_MAP: AtomicPtr<EoiMap> = AtomicPtr::new(ptr::null_mut());
 
-/// Has the hypervisor keep a bit for each pirq. Before, and without, it is asked for each pirq once.
+/// Has the hypervisor keep a bit for each pirq. Before, and without, it is asked for each pirq
+/// once.
 pub(crate) fn share_eoi_map(gfp: k::gfp_t) {
     let mut map = EOI_MAP.load(Acquire);
     if map.is_null() {
@@ -84,8 +85,8 @@ pub(crate) fn share_eoi_map(gfp: k::gfp_t) {
     let kept = match shared {
         Ok(_) => map,
         Err(_) => {
-            // SAFETY: The hypervisor has refused the page, and no CPU uses it: this runs at boot, or
-            // after a restore while all other CPUs are stopped.
+            // SAFETY: The hypervisor has refused the page, and no CPU uses it: this runs at boot,
+            // or after a restore while all other CPUs are stopped.
             unsafe { k::free_pages(map.expose_provenance(), 0) };
             ptr::null_mut()
         }

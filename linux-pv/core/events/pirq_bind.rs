@@ -174,8 +174,8 @@ pub extern "C" fn xen_irq_from_gsi(gsi: c_uint) -> c_int {
     irq_of_gsi(gsi).map_or(-1, |irq| irq as c_int)
 }
 
-/// Binds the pirq of a GSI to an interrupt, or returns the one that the GSI has. A port is bound when
-/// a driver requests it. A shareable interrupt is level-triggered.
+/// Binds the pirq of a GSI to an interrupt, or returns the one that the GSI has. A port is bound
+/// when a driver requests it. A shareable interrupt is level-triggered.
 ///
 /// # Safety
 ///

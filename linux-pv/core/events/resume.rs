@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! After a restore no port is bound any more. Virqs, IPIs and pirqs get new ones here; drivers of the
-//! xenbus, and the console, bind theirs when they resume.
+//! After a restore no port is bound any more. Virqs, IPIs and pirqs get new ones here; drivers of
+//! the xenbus, and the console, bind theirs when they resume.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -145,8 +145,8 @@ fn restore_pirq(channel: &Channel, pirq: &Pirq) {
     pirq::start(channel);
 }
 
-/// Gives the channel of an interrupt a new port, which it keeps masked until the interrupt is enabled
-/// again. May sleep.
+/// Gives the channel of an interrupt a new port, which it keeps masked until the interrupt is
+/// enabled again. May sleep.
 #[no_mangle]
 pub extern "C" fn rebind_evtchn_irq(port: u32, irq: c_int) {
     let irq = irq as c_uint;

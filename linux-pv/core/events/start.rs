@@ -120,7 +120,7 @@ fn has_vector() -> bool {
 }
 
 fn set_has_vector(has: bool) {
-    // SAFETY: As in `has_vector`, and only called then.
+    // SAFETY: A variable of C's. Only called at boot, and when a domain resumes with one CPU.
     unsafe { addr_of_mut!(bindings::xen_have_vector_callback).write(has) };
 }
 
@@ -184,8 +184,8 @@ pub extern "C" fn xen_setup_callback_vector() {
 /// The vector whose entry calls `xen_evtchn_do_upcall`.
 const VECTOR: u64 = bindings::HYPERVISOR_CALLBACK_VECTOR as u64;
 
-/// Has the hypervisor interrupt a CPU by a vector: when it comes up, and after a restore. Returns 0,
-/// or a negative error number.
+/// Has the hypervisor interrupt a CPU by a vector: when it comes up, and after a restore. Returns
+/// 0, or a negative error number.
 ///
 /// # Safety
 ///

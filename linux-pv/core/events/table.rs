@@ -100,7 +100,7 @@ pub(crate) fn clear(port: u32, channel: &Channel) {
 /// Takes all channels out, after a restore: all ports are new.
 pub(crate) fn clear_all() {
     for row in &TABLE {
-        // SAFETY: As in `place`.
+        // SAFETY: A row is null, or a page that is initialised and stays.
         for place in unsafe { row.load(Acquire).as_ref() }
             .into_iter()
             .flat_map(|row| &row.0)

@@ -56,8 +56,8 @@ impl SharedInfo {
     /// A word of the bitmap at an offset of the page.
     #[inline]
     fn word(&self, bitmap: usize, number: u32) -> &Word64 {
-        // SAFETY: The page is mapped from early at boot on. Both bitmaps have as many words, and are
-        // accessed by atomic operations only.
+        // SAFETY: The page is mapped from early at boot on. Both bitmaps have as many words, and
+        // are accessed by atomic operations only.
         unsafe {
             let page = addr_of!(bindings::HYPERVISOR_shared_info).read_volatile();
             let words = page.byte_add(bitmap).cast::<Word64>();
@@ -148,6 +148,7 @@ pub(crate) unsafe fn for_each_event(mut each: impl FnMut(u32)) {
             .map_or(0, |word| word.load(Relaxed))
     });
     ports.for_each(each);
-    // SAFETY: As above.
+    // SAFETY: By the requirement of this function no interrupt comes between, and no other CPU
+    // accesses this one's.
     unsafe { START.of_this_cpu().with(|latest| *latest = start) };
 }

@@ -75,7 +75,7 @@ fn time_limit() -> u64 {
 
 /// By how many jiffies EOIs are put off then (`xen.event_eoi_delay`).
 fn eoi_delay() -> u64 {
-    // SAFETY: As in `time_limit`.
+    // SAFETY: A variable of ours in C, which the user may change at any time.
     unsafe { addr_of!(bindings::xen_core_event_eoi_delay).read_volatile() }.into()
 }
 

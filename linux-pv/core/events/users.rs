@@ -35,8 +35,8 @@ pub(crate) fn get(mapping: &Mapping, channel: &Channel) -> Result {
     Ok(())
 }
 
-/// Takes a user from an interrupt. The last one unbinds it. An interrupt that has no channel of ours
-/// is left alone.
+/// Takes a user from an interrupt. The last one unbinds it. An interrupt that has no channel of
+/// ours is left alone.
 pub(crate) fn put(irq: u32) {
     mapping::with(|mapping| {
         let Some(channel) = mapping.of_irq(irq) else {

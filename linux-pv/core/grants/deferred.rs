@@ -41,7 +41,8 @@ use crate::{
 /// After so many seconds it is said that a grant is still in use.
 const PATIENCE: u64 = 60;
 
-/// The parameter `grant_table.free_per_iteration`: how many grants are tried each second; 0 for all.
+/// The parameter `grant_table.free_per_iteration`: how many grants are tried each second; 0 for
+/// all.
 #[no_mangle]
 #[allow(non_upper_case_globals)]
 static xen_core_grant_free_per_iteration: AtomicU32 = AtomicU32::new(10);
@@ -164,7 +165,8 @@ unsafe fn page_of(frame: Option<u64>) -> *mut k::page {
     let Some(frame) = frame else {
         return core::ptr::null_mut();
     };
-    // SAFETY: The function takes any number. By the requirement of this function the page is in use.
+    // SAFETY: The function takes any number. By the requirement of this function the page is in
+    // use.
     unsafe {
         let page = bindings::xen_core_gfn_to_page(frame as usize);
         if !page.is_null() {

@@ -83,8 +83,8 @@ pub unsafe extern "C" fn gnttab_dma_alloc_pages(args: *mut gnttab_dma_alloc_args
         }
     };
     if result < 0 {
-        // SAFETY: As above. What the hypervisor did not take is the buffer's still; it is asked for
-        // all, and gives what is missing.
+        // SAFETY: The lists and the buffer are those of above. What the hypervisor did not take is
+        // the buffer's still; it is asked for all, and gives what is missing.
         let _ = unsafe { gnttab_dma_free_pages(args) };
     }
     result

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Exports of xen_grants to modules, and its parameters: those of drivers/xen/grant-table.c. They are
- * in C because the version of an export is computed from its declaration in a C header, and because
- * parameters are made by macros.
+ * Exports of xen_grants to modules, and its parameters: those of drivers/xen/grant-table.c. They
+ * are in C because the version of an export is computed from its declaration in a C header, and
+ * because parameters are made by macros.
  */
 
 #include <linux/export.h>

@@ -139,8 +139,8 @@ pub(crate) unsafe fn set_version(version: Version) -> bool {
     result.is_ok() && set.version == version.number()
 }
 
-/// Asks a PV domain's hypervisor for the first `list.len()` frames of entries, to which it makes the
-/// table grow.
+/// Asks a PV domain's hypervisor for the first `list.len()` frames of entries, to which it makes
+/// the table grow.
 ///
 /// # Safety
 ///

@@ -101,7 +101,8 @@ pub(crate) fn error_of(progress: &ListProgress) -> c_int {
 ///
 /// # Safety
 ///
-/// So many elements are at the address, which nobody else uses. `T` has the layout of C's structure.
+/// So many elements are at the address, which nobody else uses. `T` has the layout of C's
+/// structure.
 pub(crate) unsafe fn list<'a, T>(first: *mut T, count: c_uint) -> &'a mut [T] {
     match count {
         0 => &mut [],

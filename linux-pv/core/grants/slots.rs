@@ -38,8 +38,8 @@ static PAGES: AtomicU32 = AtomicU32::new(0);
 /// The slots. There is one set of them.
 pub(crate) struct KernelSlots;
 
-/// Makes the list of pages, none of which is there yet, if there is no list. Called by the one who sets
-/// the table up. May sleep.
+/// Makes the list of pages, none of which is there yet, if there is no list. Called by the one who
+/// sets the table up. May sleep.
 pub(crate) fn make_list(max_pages: u32) -> Result {
     if !LIST.load(Relaxed).is_null() {
         return Ok(());
