@@ -41,7 +41,6 @@ const char *test_unmap_all(void);
 
 /* pages.c */
 const char *test_caches(void);
-const char *test_dma(bool coherent);
 const char *test_ranges(void);
 
 #endif /* XEN_GRANT_TEST_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Tests of the kernel's grant table, which may be implemented in C or in Rust: of all functions
- * that it exports for granting, and of mapping and copying what this domain has granted to itself.
+ * that it exports for granting, and of mapping and copying what this domain has granted to
+ * itself.
  *
  * Written in C, so that the Rust code is not tested with its own types. Loading the module runs the
  * tests; the results are in the kernel's log, one line for each case, "done" at the end.
@@ -69,13 +70,6 @@ static void tests(void)
 	}
 	result("caches of pages", test_caches());
 	result("parts of pages", test_ranges());
-#ifdef CONFIG_XEN_GRANT_DMA_ALLOC
-	/* In dom0 a buffer's address is the machine's, which these functions do not expect. */
-	if (!xen_initial_domain()) {
-		result("buffers of devices", test_dma(true));
-		result("such that combine writes", test_dma(false));
-	}
-#endif
 }
 
 static int __init test_init(void)

@@ -3,10 +3,8 @@
  * Pages of the tests, and tests of what the grant table does with pages.
  */
 
-#include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/platform_device.h>
 #include <xen/page.h>
 
 #include "grant_test.h"
@@ -62,46 +60,6 @@ const char *test_caches(void)
 	gnttab_page_cache_shrink(&cache, 0);
 	return why;
 }
-
-#ifdef CONFIG_XEN_GRANT_DMA_ALLOC
-#define DMA_PAGES 4
-
-/* A buffer of a device's, without memory while it is one. */
-const char *test_dma(bool coherent)
-{
-	struct platform_device *pdev =
-		platform_device_register_simple("xen_grant_test", -1, NULL, 0);
-	struct page *pages[DMA_PAGES];
-	xen_pfn_t frames[DMA_PAGES];
-	struct gnttab_dma_alloc_args args = {
-		.coherent = coherent,
-		.nr_pages = DMA_PAGES,
-		.pages = pages,
-		.frames = frames,
-	};
-	const char *why = NULL;
-
-	if (IS_ERR(pdev))
-		return "no device";
-	args.dev = &pdev->dev;
-	if (dma_coerce_mask_and_coherent(args.dev, DMA_BIT_MASK(64)) ||
-	    gnttab_dma_alloc_pages(&args)) {
-		why = "no buffer";
-		goto out;
-	}
-	for (int i = 0; i < DMA_PAGES; i++) {
-		unsigned long pfn = PHYS_PFN(args.dev_bus_addr) + i;
-
-		if (!PagePrivate(pages[i]) || page_to_pfn(pages[i]) != pfn)
-			why = "a page is not the buffer's";
-	}
-	if (gnttab_dma_free_pages(&args))
-		why = "the memory does not come back";
-out:
-	platform_device_unregister(pdev);
-	return why;
-}
-#endif
 
 struct chunks {
 	struct page *page;
