@@ -17,7 +17,9 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "hypervisor.grub_boots_a_guest_from_its_disk{on_xen}",
     boots_from_its_disk,
 )
-.on_each(&Cell::on_both_hypervisors(Topology::PARAVANE))];
+.on_each(&Cell::on_both_hypervisors(Topology::PARAVANE))
+// GRUB reads 54 MiB, 4 KiB at a time.
+.full()];
 
 /// A word by which the guest knows its command line.
 const WORD: &str = "paravane.loaded=by-grub";
