@@ -63,8 +63,10 @@ fn of_xen(said: &str) -> Option<HypervisorMemory> {
         else {
             continue;
         };
-        if heap.ends_with("Xen heap") || heap.contains("heap[") {
-            *free.as_mut()? += size.parse::<u64>().ok()?;
+        let is_part = heap.ends_with("Xen heap") || heap.contains("heap[");
+        // The log may begin in the middle of an answer, when it is full.
+        if let Some(free) = free.as_mut().filter(|_| is_part) {
+            *free += size.parse::<u64>().ok()?;
         }
     }
     let free = free.filter(|free| *free > 0)?;
@@ -89,7 +91,8 @@ mod tests {
 
     #[test]
     fn xens_heaps_are_added_up_and_only_the_last_answer_counts() {
-        let said = "(XEN) Physical memory information:\n(XEN)     Xen heap: 7kB free\n\
+        let said = "(XEN)     heap[15]: 5kB free\n\
+                    (XEN) Physical memory information:\n(XEN)     Xen heap: 7kB free\n\
                     (XEN) Physical memory information:\n(XEN)     Xen heap: 0kB free\n\
                     (XEN)     heap[14]: 20kB free\n(XEN)     heap[15]: 300kB free\n(XEN)     Dom heap: 320kB free";
         assert_eq!(of_xen(said).unwrap().free, 320);
