@@ -7,8 +7,6 @@ use super::credit::PERIOD;
 /// What a domain may still run in this period.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {
-    /// The domain's vCPUs.
-    pub(super) vcpus: usize,
     /// Nanoseconds in each period; `None` without a cap.
     each: Option<u64>,
     /// Nanoseconds that are left, negative if vCPUs on several CPUs used up the rest at the same time.

@@ -172,6 +172,13 @@ impl Credit {
         allowance.is_some_and(Allowance::is_used_up)
     }
 
+    /// Forgets the cap of a domain without vCPUs.
+    fn forget_unused_allowance(&mut self, domain: DomId) {
+        if self.vcpus.keys().all(|vcpu| vcpu.domain != domain) {
+            self.allowances.remove(&domain);
+        }
+    }
+
     /// Index of the most urgent vCPU in a run queue that may run on a CPU now, the first among equals.
     fn most_urgent(&self, queue: CpuId, on: CpuId) -> Option<usize> {
         let runq = &self.cpus[queue].runq;
@@ -247,25 +254,14 @@ impl Scheduler for Credit {
                 .try_insert(vcpu.domain, Allowance::default())?;
         }
         let added = self.vcpus.try_insert(vcpu, entity);
-        if let Some(allowance) = self.allowances.get_mut(&vcpu.domain) {
-            allowance.vcpus += usize::from(added.is_ok());
-            if allowance.vcpus == 0 {
-                self.allowances.remove(&vcpu.domain);
-            }
-        }
+        self.forget_unused_allowance(vcpu.domain);
         added
     }
 
     fn remove(&mut self, vcpu: VcpuId) {
         self.dequeue(vcpu);
-        if self.vcpus.remove(&vcpu).is_some() {
-            if let Some(allowance) = self.allowances.get_mut(&vcpu.domain) {
-                allowance.vcpus -= 1;
-                if allowance.vcpus == 0 {
-                    self.allowances.remove(&vcpu.domain);
-                }
-            }
-        }
+        self.vcpus.remove(&vcpu);
+        self.forget_unused_allowance(vcpu.domain);
         for cpu in &mut self.cpus {
             cpu.running = cpu.running.filter(|running| *running != vcpu);
         }
@@ -400,9 +396,10 @@ impl Scheduler for Credit {
             };
         };
         // Whether another one would run if it were not for the limit.
-        let is_late = self
-            .most_urgent(cpu, cpu)
-            .is_some_and(|index| self.priority(self.cpus[cpu].runq[index]) < self.priority(vcpu));
+        let is_late = limited
+            && self.most_urgent(cpu, cpu).is_some_and(|index| {
+                self.priority(self.cpus[cpu].runq[index]) < self.priority(vcpu)
+            });
         let mut end = now + TIMESLICE;
         if let Some(entity) = self.vcpus.get_mut(&vcpu) {
             entity.running = Some(now);
