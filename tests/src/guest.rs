@@ -313,10 +313,15 @@ impl Domain {
         self.gone = true;
     }
 
-    /// Attaches a disk.
+    /// Attaches a disk. An attempt that fails leaves the device's nodes behind where its hotplug script was too slow, so it is
+    /// taken away before another one.
     pub fn attach(&self, disk: &Disk) -> Result<()> {
-        let (make, spec) = (disk.make(), disk.spec());
-        let script = format!("{make} && xl block-attach {} '{spec}'", self.name);
+        let (make, spec, vdev) = (disk.make(), disk.spec(), disk.vdev());
+        let name = &self.name;
+        let script = format!(
+            "{make} && {{ xl block-attach {name} '{spec}' || \
+             {{ xl block-detach --force {name} {vdev} >/dev/null 2>&1; exit 1; }}; }}"
+        );
         self.dom0.run_xl(&script)?.ok().map(drop)
     }
 

@@ -22,6 +22,7 @@ mod pcifront;
 mod plumbing;
 mod resources;
 mod run;
+mod shortage;
 mod swiotlb;
 mod time;
 
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Variant> {
         &netfront::scenarios(),
         &pcifront::scenarios(),
         &hostile::scenarios(),
+        &shortage::scenarios(),
         devfile::SCENARIOS,
         overlay::SCENARIOS,
         plumbing::SCENARIOS,

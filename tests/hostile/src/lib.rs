@@ -48,28 +48,48 @@ pub fn main(args: &[String]) -> io::Result<()> {
         ["only", "net", domid, number, seed, trust, ref lies @ ..] => {
             run("vif", domid, number, seed, Some(only(trust, lies)?))
         }
+        ["need", "block", domid, number, seed] => {
+            run("vbd", domid, number, seed, Some(Plan::to_a_guest_in_need()))
+        }
+        ["need", "net", domid, number, seed] => {
+            run("vif", domid, number, seed, Some(Plan::to_a_guest_in_need()))
+        }
+        ["storm", "block", domid, number, seconds] => run(
+            "vbd",
+            domid,
+            number,
+            "0",
+            Some(Plan::storming(time(seconds)?)),
+        ),
+        ["storm", "net", domid, number, seconds] => run(
+            "vif",
+            domid,
+            number,
+            "0",
+            Some(Plan::storming(time(seconds)?)),
+        ),
         ["keep", domid, number] => run("vif", domid, number, "0", Some(Plan::keeping())),
         ["hold", domid, number] => hold(domid, number, Then::Closes),
         ["hold", domid, number, "removed"] => hold(domid, number, Then::IsRemoved),
         ["honest", domid, number, seconds, ref words @ ..] => {
             let device = device("vbd", domid, number)?;
-            let serves = Duration::from_secs(seconds.parse().map_err(|_| usage())?);
             let all = block::honest::Peculiarities::read(words).ok_or_else(usage)?;
-            block::honest::run(&device, serves, &all, pace())
+            block::honest::run(&device, time(seconds)?, &all, pace())
         }
-        ["console", domid, seconds] => console::run(
-            domid.parse().map_err(|_| usage())?,
-            Duration::from_secs(seconds.parse().map_err(|_| usage())?),
-        ),
+        ["console", domid, seconds] => {
+            console::run(domid.parse().map_err(|_| usage())?, time(seconds)?)
+        }
         ["storm", domid, port, seconds] => storm::run(
             domid.parse().map_err(|_| usage())?,
             port.parse().map_err(|_| usage())?,
-            Duration::from_secs(seconds.parse().map_err(|_| usage())?),
+            time(seconds)?,
         ),
         ["use", "durably", path] => load::write_durably(path),
         ["use", "memory"] => load::watch_memory(),
         ["use", "disks"] => load::use_disks(),
         ["use", "interfaces"] => load::use_interfaces(),
+        ["use", "grants", left] => load::hold_grants(left.parse().map_err(|_| usage())?),
+        ["use", "ports", left] => load::hold_ports(left.parse().map_err(|_| usage())?),
         _ => Err(usage()),
     }
 }
@@ -119,6 +139,10 @@ fn device(class: &'static str, domid: &str, number: &str) -> io::Result<Device> 
     })
 }
 
+fn time(seconds: &str) -> io::Result<Duration> {
+    Ok(Duration::from_secs(seconds.parse().map_err(|_| usage())?))
+}
+
 /// The machine's slowness, as everything that the host starts is told.
 fn pace() -> u32 {
     let pace = std::env::var("PACE").ok();
@@ -132,6 +156,8 @@ fn usage() -> io::Error {
          hostile honest DOMID NUMBER SECONDS WORD... | hostile hold DOMID NUMBER [removed] | hostile keep DOMID NUMBER | \
          hostile console DOMID SECONDS | hostile use memory | \
          hostile use durably PATH | \
-         hostile use disks | hostile use interfaces",
+         hostile need block|net DOMID NUMBER SEED | hostile storm block|net DOMID NUMBER SECONDS | \
+         hostile storm DOMID PORT SECONDS | \
+         hostile use disks | hostile use interfaces | hostile use grants|ports LEFT",
     )
 }

@@ -8,6 +8,7 @@ mod durable;
 mod memory;
 mod packets;
 mod reader;
+mod shortage;
 
 use std::io;
 use std::thread;
@@ -32,4 +33,14 @@ pub fn write_durably(path: &str) -> io::Result<()> {
 pub fn use_interfaces() -> io::Result<()> {
     thread::spawn(memory::fill_for_ever);
     packets::send_for_ever()
+}
+
+/// Takes all of the guest's grant references but `left`, until it is killed.
+pub fn hold_grants(left: usize) -> io::Result<()> {
+    shortage::hold_grants(left)
+}
+
+/// Takes all of the guest's event channels but `left`, until it is killed.
+pub fn hold_ports(left: usize) -> io::Result<()> {
+    shortage::hold_ports(left)
 }

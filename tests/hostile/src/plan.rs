@@ -132,6 +132,10 @@ pub struct Plan {
     pub ending: Ending,
     /// Whether packets that are sent as they are stay mapped too, and not copies only.
     pub keeps_packets: bool,
+    /// How long it sends events without work, as fast as it can, before it ends.
+    pub storm: Duration,
+    /// Whether the frontend may refuse the device, because the guest is short of what it needs.
+    pub may_be_refused: bool,
 }
 
 impl Plan {
@@ -170,6 +174,8 @@ impl Plan {
             serves: rng.u32(1..200),
             ending: Ending::ALL[rng.usize(..Ending::ALL.len())],
             keeps_packets: false,
+            storm: Duration::ZERO,
+            may_be_refused: false,
         }
     }
 
@@ -185,6 +191,8 @@ impl Plan {
             serves: 0,
             ending: Ending::Close,
             keeps_packets: false,
+            storm: Duration::ZERO,
+            may_be_refused: false,
         }
     }
 
@@ -205,6 +213,23 @@ impl Plan {
             lies: vec![Lie::Keep],
             serves: 50,
             keeps_packets: true,
+            ..Self::honest()
+        }
+    }
+
+    /// The plan of a backend that does nothing wrong but to send events all the time for so long.
+    pub fn storming(lasts: Duration) -> Self {
+        Self {
+            storm: lasts,
+            ..Self::honest()
+        }
+    }
+
+    /// The plan of an honest backend of a guest that may be short of grant references, event channels or memory.
+    pub fn to_a_guest_in_need() -> Self {
+        Self {
+            serves: 50,
+            may_be_refused: true,
             ..Self::honest()
         }
     }

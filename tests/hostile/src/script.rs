@@ -20,6 +20,9 @@ use crate::service::Service;
 /// How long a frontend may take to make its offer, in seconds of a machine that is not slow.
 const OFFER_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long it gets for that if the guest may be short of what it needs: it makes its offer or refuses at once.
+const NEED_LIMIT: Duration = Duration::from_secs(4);
+
 /// How long it gets for that if it has reasons not to.
 const REFUSAL_LIMIT: Duration = Duration::from_millis(700);
 
@@ -29,6 +32,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a backend serves at least and at most, however much work there is. A frontend that has found something wrong has
 /// none.
 const SERVICE: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(1500)];
+
+/// Events in a storm from one look at the rings to the next, on each of the device's ports.
+const EVENTS: u32 = 100;
 
 /// What a script is run with.
 pub struct Script {
@@ -50,6 +56,8 @@ pub struct Report {
     answered: u32,
     /// Mappings that it kept although it had answered for their pages.
     kept: usize,
+    /// Events that had no reason.
+    events: u64,
     /// Why it did not serve to the end.
     lost: Option<io::Error>,
     /// How long the frontend took to close.
@@ -64,9 +72,10 @@ impl fmt::Display for Report {
         let connected = u8::from(self.connected);
         write!(
             f,
-            "seed={seed} connected={connected} answered={} kept={} ms={}",
+            "seed={seed} connected={connected} answered={} kept={} events={} ms={}",
             self.answered,
             self.kept,
+            self.events,
             self.took.as_millis()
         )?;
         write!(
@@ -118,6 +127,7 @@ impl Script {
             connected: false,
             answered: 0,
             kept: 0,
+            events: 0,
             lost: None,
             closed: None,
             took: Duration::ZERO,
@@ -127,10 +137,15 @@ impl Script {
         let service = match service {
             None => None,
             Some(mut service) => {
-                let ended = serve(&mut *service, &mut folders, &report.plan, &mut rng);
+                let mut ended = serve(&mut *service, &mut folders, &report.plan, &mut rng);
+                if ended.is_ok() {
+                    let stormed = self.storm(&mut *service, &report.plan, &mut rng);
+                    ended = stormed.map(|events| report.events = events);
+                }
                 report.answered = service.answered();
                 report.kept = service.kept();
-                report.lost = self.judge(ended, &report.plan)?;
+                let withdrew = folders.front_state()? != state::CONNECTED;
+                report.lost = self.judge(ended, &report.plan, withdrew)?;
                 Some(service)
             }
         };
@@ -165,7 +180,11 @@ impl Script {
         nodes: &BTreeMap<&str, String>,
     ) -> io::Result<Option<Box<dyn Service>>> {
         let honest = plan.is_honest_at_first();
-        let limit = if honest { OFFER_LIMIT } else { REFUSAL_LIMIT };
+        let limit = match (honest, plan.may_be_refused) {
+            (true, false) => OFFER_LIMIT,
+            (true, true) => NEED_LIMIT,
+            (false, _) => REFUSAL_LIMIT,
+        };
         let wanted = [
             state::INITIALISED,
             state::CONNECTED,
@@ -174,7 +193,7 @@ impl Script {
         ];
         let found = folders.await_front(&wanted, limit * self.pace)?;
         let offered = matches!(found, Some(state::INITIALISED | state::CONNECTED));
-        if honest && !offered {
+        if honest && !offered && !plan.may_be_refused {
             return Err(finding(format!(
                 "the frontend makes no offer to an honest backend; its state is {found:?}"
             )));
@@ -202,11 +221,28 @@ impl Script {
         }
     }
 
-    /// Whether the service ended for a reason that is the backend's own fault.
-    fn judge(&self, ended: io::Result<()>, plan: &Plan) -> io::Result<Option<io::Error>> {
+    /// Sends events for as long as the plan says, and serves meanwhile. Returns how many.
+    fn storm(&self, service: &mut dyn Service, plan: &Plan, rng: &mut Rng) -> io::Result<u64> {
+        let end = Instant::now() + plan.storm * self.pace;
+        let mut events = 0;
+        while Instant::now() < end {
+            service.serve(plan, rng)?;
+            events += service.storm(EVENTS)?;
+        }
+        Ok(events)
+    }
+
+    /// Whether the service ended for a reason that is the backend's own fault, or the frontend's need: then it `withdrew`.
+    fn judge(
+        &self,
+        ended: io::Result<()>,
+        plan: &Plan,
+        withdrew: bool,
+    ) -> io::Result<Option<io::Error>> {
         match ended {
             Ok(()) => Ok(None),
             Err(error) if is_finding(&error) => Err(error),
+            Err(error) if plan.may_be_refused && withdrew => Ok(Some(error)),
             Err(error) if plan.is_honest_at_first() && plan.lies.is_empty() => Err(finding(
                 format!("the frontend is unkind to an honest backend: {error}"),
             )),

@@ -22,6 +22,9 @@ pub trait Service {
     /// Does what an honest backend would have done before: sends late responses, and uses pages that it has kept.
     fn use_what_is_left(&mut self, rng: &mut Rng) -> io::Result<()>;
 
+    /// Sends so many events on each of the device's ports, without a reason. Returns how many that makes.
+    fn storm(&self, events: u32) -> io::Result<u64>;
+
     /// Waits until there may be something to serve, but not for long.
     fn wait(&self) -> io::Result<()>;
 
@@ -56,6 +59,16 @@ impl Channels {
     /// Sends so many events.
     pub fn notify(&self, port: Port, events: u32) -> io::Result<()> {
         (0..events).try_for_each(|_| self.file.notify(port))
+    }
+
+    /// Sends so many events on each of these. Returns how many that makes.
+    pub fn storm(&self, ports: impl Iterator<Item = Port>, events: u32) -> io::Result<u64> {
+        let mut sent = 0;
+        for port in ports {
+            self.notify(port, events)?;
+            sent += u64::from(events);
+        }
+        Ok(sent)
     }
 
     /// Waits for an event on any of them.

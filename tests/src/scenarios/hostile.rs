@@ -17,6 +17,9 @@ mod seeds;
 
 use crate::scenario::Scenario;
 
+pub(super) use devices::{Class, Expected, Victim, field};
+pub(super) use harm::{load_driver, works};
+
 /// The scenarios of this group.
 pub fn scenarios() -> Vec<Scenario> {
     [harm::SCENARIOS, memory::SCENARIOS, advisories::SCENARIOS].concat()

@@ -254,6 +254,11 @@ impl Service for Server {
         Ok(())
     }
 
+    fn storm(&self, events: u32) -> io::Result<u64> {
+        let ports = self.queues.iter().map(|queue| queue.port);
+        self.channels.storm(ports, events)
+    }
+
     fn use_what_is_left(&mut self, rng: &mut Rng) -> io::Result<()> {
         for queue in &mut self.queues {
             queue.ring.put_late();

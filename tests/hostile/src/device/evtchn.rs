@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use xen_abi::linux::evtchn::{BindInterdomain, Port as PortNumber, ioctl};
+use xen_abi::linux::evtchn::{BindInterdomain, BindUnboundPort, Port as PortNumber, ioctl};
 use zerocopy::IntoBytes;
 
 use super::ioctl::call;
@@ -38,6 +38,23 @@ impl Evtchn {
         // SAFETY: the kernel reads the structure.
         let port = unsafe { call(&self.0, ioctl::BIND_INTERDOMAIN, argument.as_mut_bytes()) }?;
         u32::try_from(port).map(Port).map_err(io::Error::other)
+    }
+
+    /// Makes a port that another domain may connect to. `ENOSPC` if the domain has no more.
+    pub fn bind_unbound(&self, domid: u16) -> io::Result<Port> {
+        let mut argument = BindUnboundPort {
+            remote_domain: domid.into(),
+        };
+        // SAFETY: the kernel reads the structure.
+        let port = unsafe { call(&self.0, ioctl::BIND_UNBOUND_PORT, argument.as_mut_bytes()) }?;
+        u32::try_from(port).map(Port).map_err(io::Error::other)
+    }
+
+    /// Closes a port.
+    pub fn unbind(&self, port: Port) -> io::Result<()> {
+        let mut argument = PortNumber { port: port.0 };
+        // SAFETY: the kernel reads the structure.
+        unsafe { call(&self.0, ioctl::UNBIND, argument.as_mut_bytes()) }.map(drop)
     }
 
     /// Sends an event.

@@ -114,6 +114,11 @@ impl Service for Server {
         Ok(())
     }
 
+    fn storm(&self, events: u32) -> io::Result<u64> {
+        let ports = self.queues.iter().flat_map(|Queue { tx, rx }| [tx.1, rx.1]);
+        self.channels.storm(ports, events)
+    }
+
     fn use_what_is_left(&mut self, rng: &mut Rng) -> io::Result<()> {
         for Queue { tx, rx } in &mut self.queues {
             tx.0.send_late();

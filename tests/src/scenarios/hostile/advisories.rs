@@ -2,10 +2,12 @@
 
 //! Backends that do what one of Xen's advisories was about, and nothing else, over and over.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
-use super::devices::{Class, Pages, Victim, field};
-use super::harm::{under_load, works};
+use super::devices::{Class, Expected, Victim, field};
+use super::harm::{guest_for, load_driver, under_load, works};
 use crate::context::Ctx;
 use crate::error::skip;
 use crate::guest::{Driver, Mode};
@@ -19,6 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .full(),
     Scenario::new("hostile.xsa_391_events_come_without_responses", storms).full(),
+    Scenario::new("hostile.xsa_391_storms_are_held_back", held_back).full(),
     Scenario::new("hostile.xsa_403_pages_show_nothing_else", nothing_else).full(),
     Scenario::new("hostile.xsa_457_nothing_is_left_behind", nothing_left).full(),
 ];
@@ -32,6 +35,50 @@ fn slots_change(ctx: &mut Ctx<'_>) -> Result<()> {
 
 fn storms(ctx: &mut Ctx<'_>) -> Result<()> {
     over_and_over(ctx, "trusted storm")
+}
+
+/// A backend sends events without work as fast as it can. The frontend says of each that there was none, and the kernel lets the
+/// next one in later and later: few of them become interrupts.
+fn held_back(ctx: &mut Ctx<'_>) -> Result<()> {
+    /// How long the events come, and how long interrupts are counted meanwhile.
+    const SECONDS: [u32; 2] = [8, 3];
+    for class in [Class::Disk, Class::Interface] {
+        let guest = guest_for(ctx, Mode::Pvh)?;
+        load_driver(ctx, &guest, class)?;
+        let victim = Victim::new(&guest, class)?;
+        let storm = victim.start_storm(ctx, SECONDS[0])?;
+        let row = "grep -E ' (blkif|eth0)' /proc/interrupts";
+        guest.wait_for(
+            "the device's interrupts",
+            Duration::from_secs(20),
+            &format!("{row} | wc -l"),
+            |rows| rows != "0",
+        )?;
+        // Both numbers are added up over processors and rings.
+        let sum = "awk '{ for (i = 2; i <= 3; i++) n += $i } END { print n + 0 }'";
+        let counted = guest.sh(&format!(
+            "sleep 1; a=$({row} | {sum}); sleep {}; b=$({row} | {sum}); echo $((b - a))",
+            SECONDS[1]
+        ))?;
+        let said = storm.wait_for(Duration::from_secs(60))?.ok()?.stdout;
+        victim.is_well(Expected::Nothing)?;
+        let interrupts = counted.parse::<u64>()? / u64::from(SECONDS[1]);
+        let events =
+            field(&said, "events")? / u64::from(SECONDS[0] * ctx.host.dom0().pace().factor());
+        ctx.note(format!(
+            "{class:?}: {events} events a second, {interrupts} interrupts"
+        ));
+        ensure!(
+            events > 5_000,
+            "{events} events a second are no storm: {said}"
+        );
+        ensure!(
+            interrupts * 4 < events,
+            "of {events} events a second {interrupts} became interrupts"
+        );
+        guest.shutdown()?;
+    }
+    Ok(())
 }
 
 /// The program looks at each page that it is granted, see `tests/hostile/src/secret.rs`.
@@ -57,7 +104,7 @@ fn over_and_over(ctx: &mut Ctx<'_>, how: &str) -> Result<()> {
         }
         ensure!(answered > DEVICES, "there was nothing to answer");
         works(&guest, class)?;
-        victim.is_well(Pages::Unmapped)?;
+        victim.is_well(Expected::Nothing)?;
         victim.has_all_grants()?;
         ctx.note(format!("{class:?}: {answered} responses"));
         guest.shutdown()?;

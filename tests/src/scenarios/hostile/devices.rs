@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::Job;
 use crate::context::Ctx;
 use crate::guest::Domain;
 
@@ -64,23 +65,33 @@ const COMPLAINTS: &str = "WARNING: |BUG: |kernel BUG|Oops|Call Trace|refcount_t|
 /// (`gnttab_end_foreign_access_ref()`). It begins with "WARNING: ", but is no fault of the guest's.
 const STILL_IN_USE: &str = "still in use!";
 
-/// What a backend has done with the pages that it had answered for.
+/// A function of the shell that leaves out what the kernel says when it injects a failure, from the first line to the end of the
+/// trace, and when a caller that may not be told of failed memory is (`warn_alloc()`). All is kept in a file.
+const WITHOUT_INJECTED: &str = "tee -a /tmp/injected | awk '\
+     /FAULT_INJECTION: forcing a failure|page allocation failure|vmalloc error/ { skip = 1 } \
+     !skip { print } \
+     /<\\/TASK>/ { skip = 0 }' ";
+
+/// What the guest's kernel may say that is no fault of the guest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pages {
-    /// It has unmapped all of them, so the kernel has no reason to say anything.
-    Unmapped,
-    /// It has kept some, and the kernel may say so.
-    Kept,
+pub enum Expected {
+    /// Nothing: a backend has unmapped all pages that it had answered for.
+    Nothing,
+    /// That pages are mapped which it wants back: a backend has kept some.
+    StillInUse,
+    /// That allocations fail, which they are made to. It is kept in `/tmp/injected`.
+    Injected,
 }
 
-impl Pages {
+impl Expected {
     /// Prints and forgets what the guest's kernel has said since the last time that should not be there.
     fn complaints(self) -> String {
-        let expected = match self {
-            Self::Unmapped => String::new(),
-            Self::Kept => format!("| grep -v '{STILL_IN_USE}' "),
+        let (before, after) = match self {
+            Self::Nothing => (String::new(), String::new()),
+            Self::StillInUse => (String::new(), format!("| grep -v '{STILL_IN_USE}' ")),
+            Self::Injected => (format!("| {WITHOUT_INJECTED}"), String::new()),
         };
-        format!("dmesg -c | grep -E '{COMPLAINTS}' {expected}| head -20")
+        format!("dmesg -c {before}| grep -E '{COMPLAINTS}' {after}| head -20")
     }
 }
 
@@ -100,7 +111,7 @@ pub struct Victim<'a> {
 impl<'a> Victim<'a> {
     /// Looks at a guest that has the driver and no device of that number.
     pub fn new(guest: &'a Domain, class: Class) -> Result<Self> {
-        guest.sh(&Pages::Kept.complaints())?;
+        guest.sh(&Expected::StillInUse.complaints())?;
         Ok(Self {
             guest,
             class,
@@ -124,22 +135,43 @@ impl<'a> Victim<'a> {
         self.run_script(ctx, seed, &words)
     }
 
-    fn run_script(&self, ctx: &Ctx<'_>, seed: u64, words: &str) -> Result<String> {
+    /// The same for an honest backend, while the guest may be short of what it needs for a device. What is left of it is not
+    /// looked at.
+    pub fn run_in_need(&self, ctx: &Ctx<'_>, seed: u64) -> Result<String> {
+        let (domid, number) = (self.guest.domid(), self.class.number());
+        let name = self.class.name();
+        self.run_program(ctx, seed, &format!("need {name} {domid} {number} {seed}"))
+    }
+
+    /// Starts a backend that sends events without work for so many seconds, once it is connected.
+    pub fn start_storm(&self, ctx: &Ctx<'_>, seconds: u32) -> Result<Job> {
+        let (domid, number) = (self.guest.domid(), self.class.number());
+        let name = self.class.name();
+        ctx.host.dom0().spawn(&format!(
+            "exec /payload/bin/agent hostile storm {name} {domid} {number} {seconds}"
+        ))
+    }
+
+    fn run_program(&self, ctx: &Ctx<'_>, seed: u64, words: &str) -> Result<String> {
         let script = format!("/payload/bin/agent hostile {words}");
         let ran = ctx.host.dom0().run_for(LIMIT * 2, &script)?.ok();
-        let line = ran.with_context(|| format!("seed {seed}"))?.stdout;
-        let pages = match field(&line, "kept")? {
-            0 => Pages::Unmapped,
-            _ => Pages::Kept,
+        Ok(ran.with_context(|| format!("seed {seed}"))?.stdout)
+    }
+
+    fn run_script(&self, ctx: &Ctx<'_>, seed: u64, words: &str) -> Result<String> {
+        let line = self.run_program(ctx, seed, words)?;
+        let expected = match field(&line, "kept")? {
+            0 => Expected::Nothing,
+            _ => Expected::StillInUse,
         };
-        self.is_well(pages)
+        self.is_well(expected)
             .with_context(|| line.trim().to_owned())?;
         Ok(line)
     }
 
     /// The device is gone, with all that the drivers had for it, and the kernel has not complained.
-    pub fn is_well(&self, pages: Pages) -> Result<()> {
-        let complaints = pages.complaints();
+    pub fn is_well(&self, expected: Expected) -> Result<()> {
+        let complaints = expected.complaints();
         let device = self.class.on_bus();
         // What is released by RCU, or by a work item, takes its time.
         let script = format!(

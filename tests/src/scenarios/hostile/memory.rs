@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::devices::{Class, Pages, Victim};
+use super::devices::{Class, Expected, Victim};
 use crate::context::Ctx;
 use crate::error::skip;
 use crate::guest::{Driver, Guest};
@@ -102,6 +102,6 @@ fn not_freed(ctx: &mut Ctx<'_>) -> Result<()> {
         .dom0()
         .sh(&format!("/payload/bin/agent hostile keep {domid} {number}"))?;
     ctx.note(said);
-    victim.is_well(Pages::Kept)?;
+    victim.is_well(Expected::StillInUse)?;
     guest.shutdown()
 }
