@@ -138,6 +138,18 @@ impl Cell {
         self
     }
 
+    /// The same on our hypervisor, with `--full` only, for a scenario whose machine is `topology`; none if it is there already, or
+    /// wants guests of another kind than PVH.
+    pub fn on_paravane(&self, topology: Topology) -> Option<Self> {
+        let topology = self.topology.unwrap_or(topology);
+        let is_pvh = self.guest.is_none_or(|mode| mode == Mode::Pvh);
+        (is_pvh && topology.hypervisor == Hypervisor::Xen).then_some(Self {
+            topology: Some(topology.on_paravane()),
+            tier: Some(Tier::Full),
+            ..*self
+        })
+    }
+
     /// A scenario's name on this cell, whose machine is `topology`. In the scenario's name stand
     /// - `{guest}` for the kind of guest: `pv`, `pvh`, `hvm`;
     /// - `{vcpus}` for their vCPUs: `1_vcpu`, `4_vcpus`;

@@ -9,6 +9,9 @@ use crate::fresh::Fresh;
 use crate::matrix::{Cell, Kernels, Tier};
 use crate::topology::Topology;
 
+/// How the name of a variant ends that is on our hypervisor and was written for Xen.
+const ON_PARAVANE: &str = "_on_paravane";
+
 /// A test and on what it runs.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -24,6 +27,7 @@ pub struct Scenario {
     boots: bool,
     kernels: Kernels,
     by_default: bool,
+    crosswise: bool,
 }
 
 /// A test, by what it needs.
@@ -67,6 +71,7 @@ impl Scenario {
             boots: false,
             kernels: Kernels::Any,
             by_default: false,
+            crosswise: false,
         }
     }
 
@@ -120,14 +125,36 @@ impl Scenario {
         self
     }
 
-    /// It on each cell of its matrix, in their order.
+    /// Has `--full` run it on our hypervisor too, with each cell that has no guests of another kind than PVH: the same drivers,
+    /// back ends and toolstack. For a scenario that makes PVH guests where its cells name none.
+    #[must_use]
+    pub const fn crosswise(mut self) -> Self {
+        self.crosswise = true;
+        self
+    }
+
+    /// It on each cell of its matrix, in their order, and then on our hypervisor if it runs [there too](Self::crosswise).
     pub fn variants(&self) -> Vec<Variant> {
         let only = [Cell::default()];
         let cells = match self.cells {
             [] => &only,
             cells => cells,
         };
-        cells.iter().map(|cell| self.variant(cell)).collect()
+        let mut variants: Vec<_> = cells.iter().map(|cell| self.variant(cell)).collect();
+        if self.crosswise {
+            for cell in cells
+                .iter()
+                .filter_map(|cell| cell.on_paravane(self.topology))
+            {
+                let mut variant = self.variant(&cell);
+                variant.name.push_str(ON_PARAVANE);
+                // Two kinds of dom0 are one there.
+                if variants.iter().all(|other| other.name != variant.name) {
+                    variants.push(variant);
+                }
+            }
+        }
+        variants
     }
 
     fn variant(&self, cell: &Cell) -> Variant {
@@ -203,5 +230,26 @@ mod tests {
         assert!(variants[0].is_core() && variants[1].is_full_only());
         assert_eq!(variants[0].topology, Topology::PVH);
         assert_eq!(variants[1].topology, Topology::PV);
+    }
+
+    #[test]
+    fn what_has_pvh_guests_only_runs_on_our_hypervisor_too() {
+        const GUESTS: &[Cell] = &[Cell::PVH.core(), Cell::PV];
+        const DOM0S: &[Cell] = &[Cell::on(Topology::PV), Cell::on(Topology::PVH)];
+        let names = |scenario: Scenario| -> Vec<String> {
+            let variants = scenario.crosswise().variants();
+            variants.into_iter().map(|variant| variant.name).collect()
+        };
+        let guests = Scenario::new("a.b_{guest}", |_| Ok(())).on_each(GUESTS);
+        assert_eq!(names(guests), ["a.b_pvh", "a.b_pv", "a.b_pvh_on_paravane"]);
+        let dom0s = Scenario::new("a.b_{dom0}", |_| Ok(())).on_each(DOM0S);
+        assert_eq!(names(dom0s), ["a.b_pv", "a.b_pvh", "a.b_pvh_on_paravane"]);
+        let alone = Scenario::new("a.b", |_| Ok(()));
+        assert_eq!(names(alone), ["a.b", "a.b_on_paravane"]);
+        let there = Scenario::new("a.b", |_| Ok(())).on(Topology::PARAVANE);
+        assert_eq!(names(there), ["a.b"]);
+        let variants = guests.crosswise().variants();
+        assert!(variants[0].is_core() && variants[2].is_full_only());
+        assert_eq!(variants[2].topology, Topology::PV.on_paravane());
     }
 }

@@ -191,6 +191,19 @@ impl Topology {
         ..Self::PARAVANE
     };
 
+    /// A machine for the same guests on our hypervisor, which has a PVH dom0 and PVH guests only.
+    #[must_use]
+    pub const fn on_paravane(self) -> Self {
+        Self {
+            hypervisor: Hypervisor::Paravane,
+            dom0: Dom0::Pvh,
+            cpus: Self::PARAVANE.cpus,
+            dom0_vcpus: Self::PARAVANE.dom0_vcpus,
+            iommu: false,
+            ..self
+        }
+    }
+
     /// The same machine with Xen in the place of our hypervisor. Xen's dom0 keeps to processors of its own.
     #[must_use]
     pub const fn on_xen(self) -> Self {

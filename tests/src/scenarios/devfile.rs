@@ -36,13 +36,20 @@ const MOSTLY_PV: &[Cell] = &[Cell::on(PV), Cell::on(PVH).full()];
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("devfile.are_ours_{dom0}", are_ours)
+        .crosswise()
         .on_each(&[Cell::on(PV).core(), Cell::on(PVH).full()]),
-    Scenario::new("devfile.xens_own_tests_pass_{dom0}", xens_own_tests_pass).on_each(MOSTLY_PV),
+    Scenario::new("devfile.xens_own_tests_pass_{dom0}", xens_own_tests_pass)
+        .crosswise()
+        .on_each(MOSTLY_PV),
     Scenario::new("devfile.kernels_own_answer_as_expected_{dom0}", answers)
+        .crosswise()
         .on_each(&[Cell::on(Topology::PV), Cell::on(Topology::PVH).full()]),
     Scenario::new("devfile.ours_answer_as_the_kernels_own_{dom0}", answers)
+        .crosswise()
         .on_each(&[Cell::on(PV).core(), Cell::on(PVH)]),
-    Scenario::new("devfile.survive_senseless_calls_{dom0}", senseless_calls).on_each(MOSTLY_PV),
+    Scenario::new("devfile.survive_senseless_calls_{dom0}", senseless_calls)
+        .crosswise()
+        .on_each(MOSTLY_PV),
     Scenario::new(
         "devfile.xsa_482_processes_of_a_guest_make_no_hypercalls",
         guests_hypercalls,
@@ -50,22 +57,28 @@ pub const SCENARIOS: &[Scenario] = &[
     .on(PV)
     .full(),
     Scenario::new("devfile.eventfds_reach_the_guest_{dom0}", eventfds)
+        .crosswise()
         .on_each(BOTH)
         .full(),
     Scenario::new("devfile.dmabufs_are_the_guests_pages_{dom0}", dmabufs)
+        .crosswise()
         .on(PVH)
         .full(),
-    Scenario::new("devfile.guests_come_and_go_{dom0}", guests_come_and_go).on_each(MOSTLY_PV),
+    Scenario::new("devfile.guests_come_and_go_{dom0}", guests_come_and_go)
+        .crosswise()
+        .on_each(MOSTLY_PV),
     Scenario::new(
         "devfile.domains_are_destroyed_early_{dom0}",
         destroyed_early,
     )
+    .crosswise()
     .on_each(BOTH)
     .full(),
     Scenario::new(
         "devfile.guests_come_and_go_with_c_xenstored",
         guests_come_and_go,
     )
+    .crosswise()
     .on(PV_C_XENSTORED)
     .full(),
     Scenario::new("devfile.hvm_guest_has_its_device_model_{dom0}", hvm_guest)
@@ -78,6 +91,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "devfile.guest_is_saved_and_restored_{dom0}",
         saved_and_restored,
     )
+    .crosswise()
     .on_each(BOTH)
     .full(),
 ];

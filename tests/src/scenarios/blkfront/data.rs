@@ -15,14 +15,14 @@ use crate::matrix::Cell;
 use crate::scenario::Scenario;
 
 /// The scenarios of this file.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("blkfront.data_{guest}_{vcpus}", data).on_each(&[
+pub const SCENARIOS: &[Scenario] = &[Scenario::new("blkfront.data_{guest}_{vcpus}", data)
+    .crosswise()
+    .on_each(&[
         Cell::PV.vcpus(1).full(),
         Cell::PVH.vcpus(1).core(),
         Cell::PV.vcpus(4),
         Cell::PVH.vcpus(4).full(),
-    ]),
-];
+    ])];
 
 /// Makes a file system with all kinds of files in it, removes some again, and unmounts it.
 const TREE: &str = "modprobe ext4 && mkfs.ext4 -q /dev/xvda && mount /dev/xvda /mnt && cd /mnt && \

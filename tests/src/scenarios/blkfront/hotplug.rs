@@ -16,8 +16,11 @@ use crate::scenarios::resources::leave_nothing;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.hotplug_leaks_nothing_{guest}", leaks_nothing)
+        .crosswise()
         .on_each(&[Cell::PVH, Cell::PV.full()]),
-    Scenario::new("blkfront.module_can_be_reloaded", reload).full(),
+    Scenario::new("blkfront.module_can_be_reloaded", reload)
+        .crosswise()
+        .full(),
 ];
 
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB; a page a round would be more.

@@ -37,6 +37,7 @@ pub const SCENARIOS: &[Scenario] = &[
         grows(ctx, &guest)?;
         guest.shutdown()
     })
+    .crosswise()
     .full(),
 ];
 

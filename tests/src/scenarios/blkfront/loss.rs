@@ -22,10 +22,17 @@ use crate::scenario::Scenario;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("blkfront.backend_dies_and_returns_{guest}", returns)
+        .crosswise()
         .on_each(&[Cell::PVH.full(), Cell::PV]),
-    Scenario::new("blkfront.backend_never_returns", never_returns).full(),
-    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached).full(),
-    Scenario::new("blkfront.backend_vanishes_from_the_xenstore", vanishes).full(),
+    Scenario::new("blkfront.backend_never_returns", never_returns)
+        .crosswise()
+        .full(),
+    Scenario::new("blkfront.disk_is_detached_in_mid_io", detached)
+        .crosswise()
+        .full(),
+    Scenario::new("blkfront.backend_vanishes_from_the_xenstore", vanishes)
+        .crosswise()
+        .full(),
 ];
 
 /// Checks numbers that a probe printed.

@@ -19,6 +19,7 @@ use crate::scenario::Scenario;
 pub const SCENARIOS: &[Scenario] =
     &[
         Scenario::new("blkfront.save_and_restore_{guest}", save_and_restore)
+            .crosswise()
             .on_each(&[Cell::PVH, Cell::PV.full()]),
     ];
 

@@ -17,8 +17,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "blkfront.nodes_of_other_toolstacks_are_understood",
         other_toolstacks,
-    ),
-    Scenario::new("blkfront.refused_barrier_ends_fua", refused_barrier),
+    )
+    .crosswise(),
+    Scenario::new("blkfront.refused_barrier_ends_fua", refused_barrier).crosswise(),
 ];
 
 /// How long a backend serves, in seconds.

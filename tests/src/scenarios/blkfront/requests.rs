@@ -16,8 +16,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "blkfront.backend_gets_what_was_asked_for",
         kinds_of_requests,
-    ),
-    Scenario::new("blkfront.persistent_grants_are_bounded", persistent_grants).full(),
+    )
+    .crosswise(),
+    Scenario::new("blkfront.persistent_grants_are_bounded", persistent_grants)
+        .crosswise()
+        .full(),
 ];
 
 /// Most segments of a direct request, in sectors: 11 pages (io/blkif.h).

@@ -16,6 +16,7 @@ use crate::scenario::Scenario;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[Scenario::new("blkfront.transport_{guest}", transport)
+    .crosswise()
     .on_each(&[Cell::PVH, Cell::PV])
     .full()];
 

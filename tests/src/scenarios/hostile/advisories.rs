@@ -19,11 +19,20 @@ pub const SCENARIOS: &[Scenario] = &[
         "hostile.xsa_155_slots_change_while_they_are_read",
         slots_change,
     )
+    .crosswise()
     .full(),
-    Scenario::new("hostile.xsa_391_events_come_without_responses", storms).full(),
-    Scenario::new("hostile.xsa_391_storms_are_held_back", held_back).full(),
-    Scenario::new("hostile.xsa_403_pages_show_nothing_else", nothing_else).full(),
-    Scenario::new("hostile.xsa_457_nothing_is_left_behind", nothing_left).full(),
+    Scenario::new("hostile.xsa_391_events_come_without_responses", storms)
+        .crosswise()
+        .full(),
+    Scenario::new("hostile.xsa_391_storms_are_held_back", held_back)
+        .crosswise()
+        .full(),
+    Scenario::new("hostile.xsa_403_pages_show_nothing_else", nothing_else)
+        .crosswise()
+        .full(),
+    Scenario::new("hostile.xsa_457_nothing_is_left_behind", nothing_left)
+        .crosswise()
+        .full(),
 ];
 
 /// Devices of each class that do it.

@@ -22,8 +22,10 @@ use crate::traffic::{Server, both_ways};
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("hostile.block_backend_does_no_harm_{guest}", disks)
+        .crosswise()
         .on_each(&[Cell::PVH, Cell::PV.full()]),
     Scenario::new("hostile.network_backend_does_no_harm_{guest}", interfaces)
+        .crosswise()
         .on_each(&[Cell::PV, Cell::PVH.full()]),
     Scenario::new("hostile.block_backends_for_long_{guest}", disks_for_long)
         .on_each(&[Cell::PVH.full(), Cell::PV.full()]),

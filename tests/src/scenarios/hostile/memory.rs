@@ -18,11 +18,13 @@ pub const SCENARIOS: &[Scenario] = &[
         "hostile.xsa_396_memory_that_a_backend_can_write_is_not_given_back",
         not_given_back,
     )
+    .crosswise()
     .full(),
     Scenario::new(
         "hostile.xsa_396_memory_of_a_disk_that_is_removed_is_not_given_back",
         not_given_back_after_removal,
     )
+    .crosswise()
     .full(),
     Scenario::new(
         "hostile.xsa_396_packets_are_not_freed_while_they_are_mapped",

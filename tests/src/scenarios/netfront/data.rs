@@ -16,6 +16,7 @@ use crate::vif::Vif;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.data_{guest}_{vcpus}", data)
+        .crosswise()
         .on_each(&[
             Cell::PV.vcpus(1),
             Cell::PVH.vcpus(1),

@@ -17,9 +17,12 @@ use crate::vif::Vif;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.offloads_can_be_switched_{guest}", offloads)
+        .crosswise()
         .on_each(&[Cell::PV, Cell::PVH])
         .full(),
-    Scenario::new("netfront.frames_up_to_65517_bytes", mtus).full(),
+    Scenario::new("netfront.frames_up_to_65517_bytes", mtus)
+        .crosswise()
+        .full(),
     Scenario::new("netfront.vlans_pass", vlans).full(),
 ];
 

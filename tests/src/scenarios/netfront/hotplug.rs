@@ -18,9 +18,12 @@ use crate::traffic::{self, Server, expect};
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.hotplug_leaks_nothing_{guest}", leaks_nothing)
+        .crosswise()
         .on_each(&[Cell::PVH.full(), Cell::PV]),
     Scenario::new("netfront.module_can_be_reloaded_under_traffic", reload).full(),
-    Scenario::new("netfront.unload_leaves_nothing", unload).full(),
+    Scenario::new("netfront.unload_leaves_nothing", unload)
+        .crosswise()
+        .full(),
 ];
 
 /// What may come and go in the caches of a guest's allocators over a whole run, in KiB.

@@ -18,12 +18,16 @@ use crate::vif::{Vif, own_counter};
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.frames_of_every_fragment_count_{guest}", fragments)
+        .crosswise()
         .on_each(&[Cell::PVH, Cell::PV])
         .full(),
     Scenario::new("netfront.pings_of_every_length_{guest}", pings)
+        .crosswise()
         .on_each(&[Cell::PV, Cell::PVH])
         .full(),
-    Scenario::new("netfront.raw_frames_of_every_length", raw_frames).full(),
+    Scenario::new("netfront.raw_frames_of_every_length", raw_frames)
+        .crosswise()
+        .full(),
 ];
 
 /// The most pieces of a datagram that the load generator makes; TCP goes on to the most there are.

@@ -21,11 +21,13 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("netfront.streams_survive_save_and_restore_{guest}", |ctx| {
         survives(ctx, save_and_restore)
     })
+    .crosswise()
     .on_each(&[Cell::PVH, Cell::PV])
     .full(),
     Scenario::new("netfront.streams_survive_migration_{guest}", |ctx| {
         survives(ctx, migrate)
     })
+    .crosswise()
     .on_each(&[Cell::PVH, Cell::PV])
     .full(),
 ];

@@ -18,8 +18,12 @@ use crate::traffic::{self, Server, expect};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("netfront.xdp_verdicts_{guest}", verdicts).on_each(&[Cell::PV, Cell::PVH.full()]),
-    Scenario::new("netfront.xdp_comes_and_goes_under_traffic", under_traffic).full(),
+    Scenario::new("netfront.xdp_verdicts_{guest}", verdicts)
+        .crosswise()
+        .on_each(&[Cell::PV, Cell::PVH.full()]),
+    Scenario::new("netfront.xdp_comes_and_goes_under_traffic", under_traffic)
+        .crosswise()
+        .full(),
 ];
 
 /// Datagrams to decide about.

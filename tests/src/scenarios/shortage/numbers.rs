@@ -24,20 +24,24 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("shortage.disk_with_each_number_of_grants_{guest}", |ctx| {
         each_number(ctx, Class::Disk, GRANTS)
     })
+    .crosswise()
     .on_each(GUESTS),
     Scenario::new(
         "shortage.interface_with_each_number_of_grants_{guest}",
         |ctx| each_number(ctx, Class::Interface, GRANTS),
     )
+    .crosswise()
     .on_each(GUESTS),
     Scenario::new("shortage.disk_with_each_number_of_ports_{guest}", |ctx| {
         each_number(ctx, Class::Disk, PORTS)
     })
+    .crosswise()
     .on_each(GUESTS),
     Scenario::new(
         "shortage.interface_with_each_number_of_ports_{guest}",
         |ctx| each_number(ctx, Class::Interface, PORTS),
     )
+    .crosswise()
     .on_each(GUESTS),
 ];
 
