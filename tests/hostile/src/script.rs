@@ -56,7 +56,7 @@ pub struct Report {
     answered: u32,
     /// Mappings that it kept although it had answered for their pages.
     kept: usize,
-    /// Events that had no reason.
+    /// Events that had no reason, a second.
     events: u64,
     /// Why it did not serve to the end.
     lost: Option<io::Error>,
@@ -221,15 +221,16 @@ impl Script {
         }
     }
 
-    /// Sends events for as long as the plan says, and serves meanwhile. Returns how many.
+    /// Sends events for as long as the plan says, and serves meanwhile. Returns how many it was a second.
     fn storm(&self, service: &mut dyn Service, plan: &Plan, rng: &mut Rng) -> io::Result<u64> {
-        let end = Instant::now() + plan.storm * self.pace;
+        let lasts = plan.storm * self.pace;
+        let started = Instant::now();
         let mut events = 0;
-        while Instant::now() < end {
+        while started.elapsed() < lasts {
             service.serve(plan, rng)?;
             events += service.storm(EVENTS)?;
         }
-        Ok(events)
+        Ok(events * 1000 / (started.elapsed().as_millis() as u64).max(1))
     }
 
     /// Whether the service ended for a reason that is the backend's own fault, or the frontend's need: then it `withdrew`.
