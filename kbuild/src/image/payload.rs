@@ -102,13 +102,8 @@ pub(super) const GUEST: [&str; 16] = [
     "xenfs",
 ];
 
-/// Modules of ours that guests have no use for: those behind the toolstack's device files.
-const DOM0_ONLY: [&str; 4] = [
-    "xen_evtchn_rs",
-    "xen_gntalloc_rs",
-    "xen_gntdev_rs",
-    "xen_privcmd_rs",
-];
+/// Modules of ours that guests have no use for: those behind device files that only the toolstack opens.
+const DOM0_ONLY: [&str; 2] = ["xen_gntdev_rs", "xen_privcmd_rs"];
 
 const DOM0_INITRD: &str = include_str!("files/dom0-initrd");
 const DOM0_SETUP: &str = include_str!("files/dom0-setup");

@@ -56,13 +56,16 @@ fn held_back(ctx: &mut Ctx<'_>) -> Result<()> {
         load_driver(ctx, &guest, class)?;
         let victim = Victim::new(&guest, class)?;
         let storm = victim.start_storm(ctx, SECONDS[0])?;
-        let row = "grep -E ' (blkif|eth0)' /proc/interrupts";
+        let row = "grep -E ' (blkif|vif|eth)' /proc/interrupts";
         guest.wait_for(
             "the device's interrupts",
             Duration::from_secs(20),
             &format!("{row} | wc -l"),
             |rows| rows != "0",
         )?;
+        if class == Class::Interface {
+            guest.sh("ip link set eth0 up")?;
+        }
         // Both numbers are added up over processors and rings.
         let sum = "awk '{ for (i = 2; i <= 3; i++) n += $i } END { print n + 0 }'";
         let counted = guest.sh(&format!(

@@ -52,7 +52,8 @@ struct Resource {
     name: &'static str,
     /// The line of the guest's configuration that limits it, for the guest to have few.
     limit: &'static str,
-    /// The module that lets a program take them.
+    /// The module that lets a program take them. With C's gntalloc one program could, and no other after it
+    /// (docs/upstream/21-gntalloc-failed-grant.patch).
     module: &'static str,
     /// What the log tells to raise.
     remedy: &'static str,
@@ -62,14 +63,14 @@ struct Resource {
 const GRANTS: Resource = Resource {
     name: "grants",
     limit: "max_grant_frames = 4",
-    module: "xen-gntalloc limit=100000",
+    module: "xen_gntalloc_rs limit=100000",
     remedy: "max_grant_frames",
 };
 
 const PORTS: Resource = Resource {
     name: "ports",
     limit: "event_channels = 64",
-    module: "xen-evtchn",
+    module: "xen_evtchn_rs",
     remedy: "max_event_channels",
 };
 
@@ -141,7 +142,8 @@ fn each_number(ctx: &mut Ctx<'_>, class: Class, resource: Resource) -> Result<()
     let numbers = numbers(class, resource);
     let mut connected = Vec::new();
     for &left in &numbers {
-        let taken = Taken::all_but(&guest, resource, left)?;
+        let taken = Taken::all_but(&guest, resource, left)
+            .with_context(|| format!("of {numbers:?}, {left}"))?;
         let line = victim.run_in_need(ctx, left as u64)?;
         victim
             .is_well(Expected::Nothing)
