@@ -138,7 +138,7 @@ impl Payload {
     ) -> Result<Self> {
         let kernel_part = KernelPart::open(session, sandbox, userland, kernel)?;
         let files = modules.map(Modules::files).unwrap_or_default();
-        let key = Digest::new("payload", 4)
+        let key = Digest::new("payload", 5)
             .with("kernel", fsutil::name(kernel_part.path()))
             .with("modules", modules.map(Modules::key).unwrap_or_default())
             .with("agent", fs::read(agent)?)
