@@ -21,7 +21,8 @@
 //! | [`pv_irqs`] | whether interrupts are disabled on this CPU of a PV domain |
 //! | [`static_call`] | replacing the function of a static call |
 //! | [`boot`] | parameters of the command line that are read early, and initcalls |
-//! | [`debugfs`] | the folder in debugfs that modules use too |
+//! | [`debugfs`] | the folder in debugfs that modules use too, and files that stay in it |
+//! | [`error`] | error numbers as C's functions return them |
 //!
 //! Unlike crate `xen`, this one is never in a module: many functions that it calls are not
 //! exported.

@@ -4,7 +4,6 @@
 //! ours. Writing 1 or 0 to it switches counting on or off.
 
 use kernel::{
-    debugfs,
     ffi::c_int,
     fmt,
     prelude::*,
@@ -17,30 +16,10 @@ use xen_core::{
         How,
         NUMBERS, //
     },
-    domain, //
+    debugfs, //
 };
 
 use xen_hypercall::names::name;
-
-/// The file; removed when this is dropped, which never happens.
-struct DebugFile {
-    _counts: Pin<KBox<debugfs::File<()>>>,
-    _dir: debugfs::Dir,
-}
-
-impl DebugFile {
-    fn new() -> Result<Self> {
-        let dir = xen_core::debugfs::folder();
-        let counts = KBox::pin_init(
-            dir.read_write_callback_file(c"hypercalls", Ok::<_, Error>(()), &show, &switch),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            _counts: counts,
-            _dir: dir,
-        })
-    }
-}
 
 fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let state = match call_counts::is_counting() {
@@ -71,17 +50,14 @@ fn switch((): &(), text: &mut UserSliceReader) -> Result {
     Ok(())
 }
 
-/// A `device_initcall`: runs when debugfs is initialised.
 #[link_section = ".init.text"]
 extern "C" fn make_debug_file() -> c_int {
-    if domain::is_xen() {
-        match DebugFile::new() {
-            // The file stays for ever.
-            Ok(file) => core::mem::forget(file),
-            Err(error) => return error.to_errno(),
-        }
-    }
-    0
+    debugfs::keep(|folder| {
+        KBox::pin_init(
+            folder.read_write_callback_file(c"hypercalls", Ok::<_, Error>(()), &show, &switch),
+            GFP_KERNEL,
+        )
+    })
 }
 
 xen_core::initcall!(device, make_debug_file);

@@ -5,13 +5,12 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use kernel::{
-    debugfs,
     ffi::c_int,
     fmt,
     prelude::*, //
 };
 
-use xen_core::domain;
+use xen_core::debugfs;
 
 use xen_event::mask::Reason;
 
@@ -24,26 +23,6 @@ use crate::{
     hypercall,
     irqs, //
 };
-
-/// The file; removed when this is dropped, which never happens.
-struct DebugFile {
-    _file: Pin<KBox<debugfs::File<()>>>,
-    _dir: debugfs::Dir,
-}
-
-impl DebugFile {
-    fn new() -> Result<Self> {
-        let dir = xen_core::debugfs::folder();
-        let file = KBox::pin_init(
-            dir.read_callback_file(c"events", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            _file: file,
-            _dir: dir,
-        })
-    }
-}
 
 fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let abi = match delivery::is_fifo() {
@@ -130,17 +109,14 @@ impl core::fmt::Display for State<'_> {
     }
 }
 
-/// A `device_initcall`: runs when debugfs is initialised.
 #[link_section = ".init.text"]
 extern "C" fn make_debug_file() -> c_int {
-    if domain::is_xen() {
-        match DebugFile::new() {
-            // The file stays for ever.
-            Ok(file) => core::mem::forget(file),
-            Err(error) => return error.to_errno(),
-        }
-    }
-    0
+    debugfs::keep(|folder| {
+        KBox::pin_init(
+            folder.read_callback_file(c"events", Ok::<_, Error>(()), &show),
+            GFP_KERNEL,
+        )
+    })
 }
 
 xen_core::initcall!(device, make_debug_file);

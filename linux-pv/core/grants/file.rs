@@ -4,10 +4,12 @@
 //! other domains do not let go of.
 
 use kernel::{
-    debugfs,
+    ffi::c_int,
     fmt,
     prelude::*, //
 };
+
+use xen_core::debugfs;
 
 use xen_grant::summary::{
     Peer,
@@ -40,26 +42,6 @@ struct Row {
     reference: u32,
     peer: u16,
     since: u64,
-}
-
-/// The file; removed when this is dropped, which never happens.
-pub(crate) struct DebugFile {
-    _grants: Pin<KBox<debugfs::File<()>>>,
-    _dir: debugfs::Dir,
-}
-
-impl DebugFile {
-    pub(crate) fn new() -> Result<Self> {
-        let dir = xen_core::debugfs::folder();
-        let grants = KBox::pin_init(
-            dir.read_callback_file(c"grants", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            _grants: grants,
-            _dir: dir,
-        })
-    }
 }
 
 fn show((): &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,3 +94,15 @@ fn table<T: Default>(len: usize) -> Result<KVec<T>> {
     }
     Ok(list)
 }
+
+#[link_section = ".init.text"]
+extern "C" fn make_debug_file() -> c_int {
+    debugfs::keep(|folder| {
+        KBox::pin_init(
+            folder.read_callback_file(c"grants", Ok::<_, Error>(()), &show),
+            GFP_KERNEL,
+        )
+    })
+}
+
+xen_core::initcall!(device, make_debug_file);

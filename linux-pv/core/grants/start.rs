@@ -209,18 +209,3 @@ extern "C" fn init_early() -> c_int {
 }
 
 xen_core::initcall!(core_sync, init_early);
-
-/// A `device_initcall`: runs when debugfs is initialised.
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    if domain::is_xen() {
-        match file::DebugFile::new() {
-            // The file stays for ever.
-            Ok(file) => core::mem::forget(file),
-            Err(error) => return error.to_errno(),
-        }
-    }
-    0
-}
-
-xen_core::initcall!(device, make_debug_file);

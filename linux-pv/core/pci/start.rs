@@ -22,8 +22,7 @@ use crate::{
     gsi,
     hypervisor,
     msi,
-    owners,
-    table, //
+    owners, //
 };
 
 /// How interrupts are delivered: 0 for `VirtualApic`, 1 for `Pirqs`, 2 for `GsiPirqs`.
@@ -136,18 +135,3 @@ extern "C" fn before_devices() -> c_int {
 }
 
 xen_core::initcall!(arch, before_devices);
-
-/// A `device_initcall`: runs when debugfs is initialised.
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    if hypervisor::is_there() {
-        match table::DebugFile::new() {
-            // The file stays for ever.
-            Ok(file) => core::mem::forget(file),
-            Err(error) => return error.to_errno(),
-        }
-    }
-    0
-}
-
-xen_core::initcall!(device, make_debug_file);

@@ -12,7 +12,9 @@ use core::ptr::{
 };
 
 use kernel::{
-    bindings as k, debugfs, fmt,
+    bindings as k,
+    ffi::c_int,
+    fmt,
     prelude::*,
     str::{
         CStr,
@@ -21,6 +23,8 @@ use kernel::{
 };
 
 use core_bindings as bindings;
+
+use xen_core::debugfs;
 
 use xen_irq::{
     gsi as apic,
@@ -46,26 +50,6 @@ use crate::{
     },
     start, //
 };
-
-/// The file; removed when this is dropped, which never happens.
-pub(crate) struct DebugFile {
-    _interrupts: Pin<KBox<debugfs::File<()>>>,
-    _dir: debugfs::Dir,
-}
-
-impl DebugFile {
-    pub(crate) fn new() -> Result<Self> {
-        let dir = xen_core::debugfs::folder();
-        let interrupts = KBox::pin_init(
-            dir.read_callback_file(c"interrupts", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            _interrupts: interrupts,
-            _dir: dir,
-        })
-    }
-}
 
 /// An event channel that a pirq is bound to, and its IRQ.
 struct BoundPort {
@@ -250,3 +234,15 @@ fn for_each_function(mut each: impl FnMut(Function<'_>)) {
         each(unsafe { Function::from_raw(dev) });
     }
 }
+
+#[link_section = ".init.text"]
+extern "C" fn make_debug_file() -> c_int {
+    debugfs::keep(|folder| {
+        KBox::pin_init(
+            folder.read_callback_file(c"interrupts", Ok::<_, Error>(()), &show),
+            GFP_KERNEL,
+        )
+    })
+}
+
+xen_core::initcall!(device, make_debug_file);
