@@ -33,6 +33,7 @@ pub mod debugfs;
 pub mod device;
 pub mod dma_ops;
 pub mod domain;
+pub mod error;
 pub mod hypercall_instruction;
 pub mod irq_lock;
 pub mod large_bounce;

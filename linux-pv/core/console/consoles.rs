@@ -8,7 +8,11 @@ use kernel::{
     prelude::*, //
 };
 
-use xen_core::irq_lock::IrqLock;
+use xen_core::{
+    error::Error,
+    irq_lock::IrqLock, //
+};
+
 use xen_ring::console::patience::Wait;
 
 use crate::{
@@ -58,11 +62,11 @@ pub(crate) fn put(number: u32, bytes: &[u8]) -> isize {
     // SAFETY: Only reads a variable.
     let panics = unsafe { k::panic_in_progress() };
     match with(number, |ring| ring.put(bytes, panics)) {
-        None | Some(Put::Absent) => error(k::EINVAL),
-        Some(Put::NotConnected) => error(k::ENOTCONN),
+        None | Some(Put::Absent) => Error::EINVAL.to_raw_size(),
+        Some(Put::NotConnected) => Error::ENOTCONN.to_raw_size(),
         Some(Put::Corrupt { is_news }) => {
             say_corrupt(is_news);
-            error(k::EINVAL)
+            Error::EINVAL.to_raw_size()
         }
         Some(Put::Taken {
             count,
@@ -77,7 +81,7 @@ pub(crate) fn put(number: u32, bytes: &[u8]) -> isize {
                 pr_info!("the console daemon reads again\n");
             }
             match count == 0 && is_waited_for {
-                true => error(k::EAGAIN),
+                true => Error::EAGAIN.to_raw_size(),
                 false => count as isize,
             }
         }
@@ -107,7 +111,7 @@ pub(crate) fn put_all(number: u32, mut bytes: &[u8]) -> isize {
     while !bytes.is_empty() {
         match put(number, bytes) {
             count if count > 0 => bytes = bytes.get(count as usize..).unwrap_or_default(),
-            error if error != self::error(k::EAGAIN) => return error,
+            error if error != Error::EAGAIN.to_raw_size() => return error,
             _ => {
                 if !wait(number) {
                     return 0;
@@ -121,12 +125,12 @@ pub(crate) fn put_all(number: u32, mut bytes: &[u8]) -> isize {
 /// Reads input, and lets the next event come. Returns how many bytes, or an error.
 pub(crate) fn get(number: u32, to: &mut [u8]) -> isize {
     match with(number, |ring| ring.get(to)) {
-        None | Some(Get::Absent) => error(k::EINVAL),
+        None | Some(Get::Absent) => Error::EINVAL.to_raw_size(),
         Some(Get::Corrupt { irq, is_news }) => {
             say_corrupt(is_news);
             // C leaves the channel masked for ever. This way the console comes back.
             hypervisor::end_of_event(irq, true);
-            error(k::EINVAL)
+            Error::EINVAL.to_raw_size()
         }
         Some(Get::Read {
             count,
@@ -148,9 +152,4 @@ fn say_corrupt(is_news: bool) {
     if is_news {
         pr_err!("Illegal ring page indices\n");
     }
-}
-
-/// An error number as functions of hvc return it.
-pub(crate) fn error(number: u32) -> isize {
-    -(number as isize)
 }

@@ -20,14 +20,12 @@ use kernel::{
 
 use xen_core::{
     declared_in_c,
-    domain, //
+    domain,
+    error::Error, //
 };
 
 use crate::{
-    consoles::{
-        self,
-        error, //
-    },
+    consoles,
     hypervisor,
     start, //
 };
@@ -50,7 +48,7 @@ pub unsafe extern "C" fn xen_raw_console_write(text: *const c_char) {
     let bytes = unsafe { CStr::from_char_ptr(text) }.to_bytes();
     if domain::is_xen() {
         let result = hypervisor::write(bytes);
-        if result != error(k::ENOSYS) || !domain::is_hvm() {
+        if result != Error::ENOSYS.to_raw_size() || !domain::is_hvm() {
             return;
         }
     }

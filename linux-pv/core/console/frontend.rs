@@ -32,7 +32,13 @@ use core_bindings::{
     xenbus_state, //
 };
 
-use xen_core::shared_page::SharedPage;
+use xen_core::{
+    error::{
+        Error,
+        Result, //
+    },
+    shared_page::SharedPage, //
+};
 
 use crate::{
     consoles::{
@@ -141,36 +147,36 @@ unsafe fn disconnect(dev: *mut xenbus_device, number: u32, device: &Device) {
 /// # Safety
 ///
 /// The device is valid, and the one with this number.
-unsafe fn connect(dev: *mut xenbus_device, number: u32, device: &Device) -> Result<(), c_int> {
+unsafe fn connect(dev: *mut xenbus_device, number: u32, device: &Device) -> Result {
     // SAFETY: Allocates a page, which is the ring's from here on.
     let address = unsafe { k::get_zeroed_page_noprof(k::GFP_KERNEL) };
     // SAFETY: The page was just allocated, and is accessed as this ring only; null is found.
     let page = unsafe { SharedPage::from_raw(ptr::with_exposed_provenance_mut(address)) };
-    let page = page.ok_or(-(k::ENOMEM as c_int))?;
+    let page = page.ok_or(Error::ENOMEM)?;
     consoles::with(number, |ring| *ring = Ring::new(page, 0));
     let mut port = 0;
     // SAFETY: The device is valid, and the port is a local.
-    checked(unsafe { bindings::xenbus_alloc_evtchn(dev, &mut port) })?;
+    Error::check(unsafe { bindings::xenbus_alloc_evtchn(dev, &mut port) })?;
     consoles::with(number, |ring| ring.set_port(port));
     // SAFETY: The event channel was just made.
-    let irq = checked(unsafe { bindings::bind_evtchn_to_irq_lateeoi(port) })?;
-    consoles::with(number, |ring| ring.set_irq(irq as u32));
+    let irq = Error::check(unsafe { bindings::bind_evtchn_to_irq_lateeoi(port) })?;
+    consoles::with(number, |ring| ring.set_irq(irq));
     // SAFETY: The page is this domain's, and only a ring. It is freed after the grant has ended.
-    let grant = checked(unsafe {
+    let grant = Error::check(unsafe {
         bindings::gnttab_grant_foreign_access(
             (*dev).otherend_id as u16,
             bindings::xen_core_virt_to_gfn(page.as_ptr().cast()),
             0,
         )
     })?;
-    device.granted.store(grant as u64 + 1, Relaxed);
-    let terminal = Terminal::new(number, irq as u32, &ops::OF_A_PAGE)?;
+    device.granted.store(u64::from(grant) + 1, Relaxed);
+    let terminal = Terminal::new(number, irq, &ops::OF_A_PAGE)?;
     let terminal = terminal.into_raw().expose_provenance();
     device.terminal.store(terminal, Relaxed);
     // SAFETY: The device is valid.
     unsafe {
         publish(dev, grant, port)?;
-        checked(bindings::xenbus_switch_state(
+        Error::check(bindings::xenbus_switch_state(
             dev,
             bindings::xenbus_state_XenbusStateInitialised,
         ))?;
@@ -183,20 +189,21 @@ unsafe fn connect(dev: *mut xenbus_device, number: u32, device: &Device) -> Resu
 /// # Safety
 ///
 /// The device is valid.
-unsafe fn publish(dev: *mut xenbus_device, grant: c_int, port: u32) -> Result<(), c_int> {
-    let mut result = -(k::EAGAIN as c_int);
+unsafe fn publish(dev: *mut xenbus_device, grant: u32, port: u32) -> Result {
+    let again = Error::EAGAIN.to_raw();
+    let mut result = again;
     for _ in 0..MAX_TRIES {
-        if result != -(k::EAGAIN as c_int) {
+        if result != again {
             break;
         }
         let mut id = bindings::xenbus_transaction { id: 0 };
         // SAFETY: The device and all strings are valid; a transaction that was started is ended
         // once. The formats fit the arguments.
         unsafe {
-            checked(bindings::xenbus_transaction_start(&mut id))?;
+            Error::check(bindings::xenbus_transaction_start(&mut id))?;
             let transaction = || bindings::xenbus_transaction { id: id.id };
             let node = (*dev).nodename;
-            let (key, value) = (c"ring-ref".as_char_ptr(), c"%d".as_char_ptr());
+            let (key, value) = (c"ring-ref".as_char_ptr(), c"%u".as_char_ptr());
             result = bindings::xenbus_printf(transaction(), node, key, value, grant);
             if result == 0 {
                 let (key, value) = (c"port".as_char_ptr(), c"%u".as_char_ptr());
@@ -204,19 +211,12 @@ unsafe fn publish(dev: *mut xenbus_device, grant: c_int, port: u32) -> Result<()
             }
             if result != 0 {
                 bindings::xenbus_transaction_end(transaction(), true);
-                return Err(result);
+                return Err(Error::from_raw(result));
             }
             result = bindings::xenbus_transaction_end(transaction(), false);
         }
     }
-    checked(result).map(drop)
-}
-
-fn checked(result: c_int) -> Result<c_int, c_int> {
-    match result {
-        0.. => Ok(result),
-        error => Err(error),
-    }
+    Error::check(result).map(drop)
 }
 
 /// Connects a console, or gives everything back and says so on the xenbus.
@@ -230,6 +230,7 @@ unsafe fn connect_or_clean(dev: *mut xenbus_device, number: u32, device: &Device
         match connect(dev, number, device) {
             Ok(()) => 0,
             Err(error) => {
+                let error = error.to_raw();
                 let text = c"connecting the console".as_char_ptr();
                 bindings::xenbus_dev_fatal(dev, error, text);
                 disconnect(dev, number, device);
@@ -249,7 +250,7 @@ unsafe extern "C" fn probe(dev: *mut xenbus_device, _: *const xenbus_device_id) 
     match unsafe { place_of(dev) } {
         // SAFETY: The bus passes a valid device, whose number and place these are.
         Some((number, device)) => unsafe { connect_or_clean(dev, number, device) },
-        None => -(k::ENODEV as c_int),
+        None => Error::ENODEV.to_raw(),
     }
 }
 

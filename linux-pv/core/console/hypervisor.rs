@@ -4,8 +4,6 @@
 
 use core::arch::asm;
 
-use kernel::bindings as k;
-
 use core_bindings as bindings;
 
 use xen_abi::{
@@ -20,6 +18,7 @@ use xen_abi::{
 
 use xen_core::{
     domain,
+    error::Error,
     hypercall_instruction::{
         call2,
         call3,
@@ -28,8 +27,6 @@ use xen_core::{
 };
 
 use xen_hypercall::call;
-
-use crate::consoles::error;
 
 /// `CONSOLEIO_write` and `CONSOLEIO_read` of `xen.h`.
 const CONSOLEIO_WRITE: u64 = 0;
@@ -41,7 +38,7 @@ const DEBUG_PORT: u16 = 0xe9;
 /// Writes on the hypervisor's console: dom0 may, others if the hypervisor is built for debugging.
 pub(crate) fn write(bytes: &[u8]) -> isize {
     if !domain::is_xen() {
-        return error(k::ENOSYS);
+        return Error::ENOSYS.to_raw_size();
     }
     let arguments = [CONSOLEIO_WRITE, bytes.len() as u64, bytes.as_ptr() as u64];
     // SAFETY: The kernel runs on Xen, which only reads the bytes, during the call.
@@ -54,14 +51,14 @@ pub(crate) fn write(bytes: &[u8]) -> isize {
 /// Reads from the hypervisor's console: how many bytes, or an error.
 pub(crate) fn read(to: &mut [u8]) -> isize {
     if !domain::is_xen() {
-        return error(k::ENOSYS);
+        return Error::ENOSYS.to_raw_size();
     }
     let arguments = [CONSOLEIO_READ, to.len() as u64, to.as_mut_ptr() as u64];
     // SAFETY: The kernel runs on Xen, which writes at most as many bytes, during the call.
     let count = unsafe { call3(CONSOLE_IO, arguments) };
     // It would say so if it had written beyond.
     match usize::try_from(count) {
-        Ok(count) if count > to.len() => error(k::EINVAL),
+        Ok(count) if count > to.len() => Error::EINVAL.to_raw_size(),
         _ => count as isize,
     }
 }

@@ -8,14 +8,16 @@
 
 use core::slice;
 
-use kernel::{
-    bindings as k,
-    ffi::c_int, //
-};
+use kernel::ffi::c_int;
 
 use core_bindings::{
     self as bindings,
     hv_ops, //
+};
+
+use xen_core::error::{
+    Error,
+    Result, //
 };
 
 use crate::{
@@ -137,8 +139,8 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// A negative error number.
-    pub(crate) fn new(number: u32, irq: u32, ops: &'static Operations) -> Result<Self, c_int> {
+    /// What the hvc driver says.
+    pub(crate) fn new(number: u32, irq: u32, ops: &'static Operations) -> Result<Self> {
         // SAFETY: The operations are static, and the interrupt is the console's or 0.
         let terminal = unsafe {
             bindings::hvc_alloc(
@@ -150,8 +152,8 @@ impl Terminal {
         };
         // `IS_ERR()`: the last page of addresses.
         match terminal as isize {
-            error @ -4095..=-1 => Err(error as c_int),
-            0 => Err(-(k::ENOMEM as c_int)),
+            error @ -4095..=-1 => Err(Error::from_raw(error as c_int)),
+            0 => Err(Error::ENOMEM),
             _ => Ok(Self(terminal)),
         }
     }

@@ -30,6 +30,10 @@ use xen_abi::hvm::params::{
 use xen_core::{
     declared_in_c,
     domain,
+    error::{
+        Error,
+        Result, //
+    },
     shared_page::{
         SharedPage,
         PAGE_SIZE, //
@@ -185,7 +189,7 @@ extern "C" fn announce() -> c_int {
         return 0;
     }
     if !is_the_hypervisors && !find_page() {
-        return -(k::ENODEV as c_int);
+        return Error::ENODEV.to_raw();
     }
     // SAFETY: The operations are static.
     unsafe { bindings::hvc_instantiate(COOKIE, 0, operations().as_ptr()) };
@@ -198,11 +202,11 @@ xen_core::initcall!(console, announce);
 #[link_section = ".init.text"]
 extern "C" fn start() -> c_int {
     if !domain::is_xen() {
-        return -(k::ENODEV as c_int);
+        return Error::ENODEV.to_raw();
     }
     if is_the_hypervisors() || find_page() {
         if let Err(error) = make_terminal() {
-            return error;
+            return error.to_raw();
         }
     }
     frontend::register()
@@ -212,7 +216,7 @@ xen_core::initcall!(device, start);
 
 /// Makes the first console a terminal.
 #[link_section = ".init.text"]
-fn make_terminal() -> Result<(), c_int> {
+fn make_terminal() -> Result {
     let (port, irq) = match is_the_hypervisors() {
         // SAFETY: The interrupt is global, and bound once.
         true => (0, unsafe {
@@ -240,7 +244,7 @@ fn make_terminal() -> Result<(), c_int> {
             Ok(())
         }
         Err(error) => {
-            pr_err!("hvc0 is no terminal: {error}\n");
+            pr_err!("hvc0 is no terminal: {}\n", error.to_raw());
             consoles::with(0, |ring| ring.set_irq(0));
             if irq != 0 && port != 0 {
                 // SAFETY: Unbinds what was bound above.

@@ -23,6 +23,11 @@ use xen_abi::{
 
 use xen_core::{
     declared_in_c,
+    error::{
+        self,
+        Error,
+        Result, //
+    },
     per_cpu::PossibleCpu, //
 };
 
@@ -38,11 +43,6 @@ use crate::{
     },
     delivery,
     device::Device,
-    error::{
-        self,
-        Error,
-        Result, //
-    },
     hypercall,
     irqs::{
         self,
@@ -127,7 +127,7 @@ fn bind_port(
     is_shared: bool,
 ) -> Result<u32> {
     if port >= delivery::max_ports() {
-        return Err(Error::NO_MEMORY);
+        return Err(Error::ENOMEM);
     }
     if let Some(channel) = mapping.of_port(port) {
         match channel.kind {
@@ -162,7 +162,7 @@ unsafe fn bind_interdomain(
     is_shared: bool,
 ) -> Result<u32> {
     // SAFETY: By the requirement of this function.
-    let device = unsafe { Device::from_raw(device) }.ok_or(Error::INVALID)?;
+    let device = unsafe { Device::from_raw(device) }.ok_or(Error::EINVAL)?;
     let mut argument = abi::BindInterdomain {
         remote_dom: device.domain(),
         remote_port,

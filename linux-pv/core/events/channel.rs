@@ -28,6 +28,10 @@ use kernel::{
 use core_bindings as bindings;
 
 use xen_core::{
+    error::{
+        Error,
+        Result, //
+    },
     irq_lock::IrqLock,
     per_cpu::{
         AtomicCpu,
@@ -47,10 +51,6 @@ use xen_event::{
 use crate::{
     delivery,
     device::Device,
-    error::{
-        Error,
-        Result, //
-    },
     irqs::{
         self,
         Flow, //
@@ -149,7 +149,7 @@ impl Channel {
             late: lateeoi::Late::new(),
             free: Opaque::uninit(),
         };
-        let channel = KBox::into_raw(KBox::new(new, GFP_KERNEL).map_err(|_| Error::NO_MEMORY)?);
+        let channel = KBox::into_raw(KBox::new(new, GFP_KERNEL).map_err(|_| Error::ENOMEM)?);
         // SAFETY: It was just allocated, nobody else has it, and it stays where it is until it is
         // freed, which takes the lock of the mapping first.
         let channel = unsafe { &*channel };

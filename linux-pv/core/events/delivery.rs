@@ -22,6 +22,10 @@ use xen_abi::event_channel::NR_CHANNELS_2L;
 use xen_core::{
     declared_in_c,
     domain,
+    error::{
+        self,
+        Result, //
+    },
     per_cpu::PossibleCpu, //
 };
 
@@ -36,7 +40,6 @@ use xen_event::{
 };
 
 use crate::{
-    error::Result,
     fifo::{
         self,
         Array, //
@@ -46,7 +49,7 @@ use crate::{
         self,
         SharedInfo, //
     },
-    vcpu::Vcpu,
+    vcpu::Vcpu, //
 };
 
 #[link_section = ".data..read_mostly"]
@@ -230,7 +233,7 @@ pub(crate) unsafe extern "C" fn prepare_cpu(cpu: c_uint) -> c_int {
     let cpu = unsafe { PossibleCpu::from_raw(cpu as c_int) };
     match is_fifo() {
         // SAFETY: The CPU is offline.
-        true => unsafe { fifo::add_control_block(cpu) }.map_or_else(|error| error.to_raw(), |()| 0),
+        true => error::to_status(unsafe { fifo::add_control_block(cpu) }),
         false => 0,
     }
 }

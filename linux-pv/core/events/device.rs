@@ -18,6 +18,8 @@ use core_bindings as bindings;
 
 /// A device.
 ///
+use kernel::bindings as k;
+
 /// # Invariants
 ///
 /// The device is valid: its driver unbinds its channels before it goes away.

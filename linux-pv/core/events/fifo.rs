@@ -36,12 +36,16 @@ use xen_abi::{
 
 use xen_core::{
     define_per_cpu,
+    error::{
+        Error,
+        Result, //
+    },
     irq_lock::IrqLock,
     per_cpu::{
         Own,
         PossibleCpu, //
     },
-    shared_word::Word32,
+    shared_word::Word32, //
 };
 
 use xen_event::{
@@ -63,10 +67,6 @@ use xen_event::{
 };
 
 use crate::{
-    error::{
-        Error,
-        Result, //
-    },
     hypercall,
     table, //
 };
@@ -155,7 +155,7 @@ pub(crate) unsafe fn init() -> Result {
 pub(crate) fn expand(port: u32, gfp: k::gfp_t) -> Result {
     let wanted = port / WORDS_PER_PAGE;
     if wanted as usize >= MAX_PAGES {
-        return Err(Error::INVALID);
+        return Err(Error::EINVAL);
     }
     while COUNT.load(Acquire) <= wanted {
         add_page(gfp).inspect_err(|error| {
@@ -169,13 +169,13 @@ pub(crate) fn expand(port: u32, gfp: k::gfp_t) -> Result {
 /// Adds the next page, unless there is one now.
 fn add_page(gfp: k::gfp_t) -> Result {
     let next = COUNT.load(Acquire);
-    let place = PAGES.get(next as usize).ok_or(Error::INVALID)?;
+    let place = PAGES.get(next as usize).ok_or(Error::EINVAL)?;
     let mut page = place.load(Acquire);
     if page.is_null() {
         // SAFETY: Allocates a page, in the context that the flags are for.
         let new = unsafe { k::get_zeroed_page_noprof(gfp) };
         if new == 0 {
-            return Err(Error::NO_MEMORY);
+            return Err(Error::ENOMEM);
         }
         let new: *mut Page = ptr::with_exposed_provenance_mut(new);
         page = match place.compare_exchange(ptr::null_mut(), new, Release, Acquire) {
@@ -219,7 +219,7 @@ pub(crate) unsafe fn add_control_block(cpu: PossibleCpu) -> Result {
     // SAFETY: Allocates a page, in a context that may sleep or early at boot.
     let page = unsafe { k::get_zeroed_page_noprof(k::GFP_KERNEL) };
     if page == 0 {
-        return Err(Error::NO_MEMORY);
+        return Err(Error::ENOMEM);
     }
     let control: *mut Control = ptr::with_exposed_provenance_mut(page);
     // SAFETY: By the requirement nobody uses the CPU's queues; the page is new and stays.
@@ -304,7 +304,9 @@ fn say_corrupt(corrupt: Corrupt) {
 }
 
 /// Takes what is left off the queues of a CPU that is offline. Events that came before their
-/// channels were moved are delivered to where these are now; C drops them.
+/// channels were moved are delivered to where these are now; C drops them. Those of channels that
+/// are still the CPU's are dropped: its IPIs and virqs, which are about to be unbound. The
+/// hypervisor would put them on the same queue again.
 ///
 /// # Safety
 ///
@@ -314,7 +316,9 @@ pub(crate) unsafe fn empty_queues(cpu: PossibleCpu) {
     // SAFETY: By the requirement of this function.
     unsafe {
         take_all(cpu, &mut |port| {
-            if let Some(channel) = table::channel(&guard, port) {
+            let channel = table::channel(&guard, port);
+            if let Some(channel) = channel.filter(|channel| channel.cpu().number() != cpu.number())
+            {
                 channel.mask(Reason::Moving);
                 // It is pending, so the hypervisor puts it on the queue of its CPU.
                 channel.unmask(Reason::Moving);

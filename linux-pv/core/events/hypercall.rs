@@ -24,6 +24,10 @@ use xen_abi::{
 };
 
 use xen_core::{
+    error::{
+        Error,
+        Result, //
+    },
     hypercall_instruction::{
         call2,
         Xen, //
@@ -36,15 +40,10 @@ use xen_core::{
 
 use core_bindings as bindings;
 
-use crate::error::{
-    Error,
-    Result, //
-};
-
 /// Makes a call with one structure.
 #[inline]
 pub(crate) fn call<C: PlainCommand>(argument: &mut C::Argument) -> Result<u64> {
-    let xen = Xen::get().ok_or(Error::NOT_IMPLEMENTED)?;
+    let xen = Xen::get().ok_or(Error::ENOSYS)?;
     Ok(xen_hypercall::call::<C>(&xen, argument)?)
 }
 
@@ -55,7 +54,7 @@ pub(crate) fn call<C: PlainCommand>(argument: &mut C::Argument) -> Result<u64> {
 /// The hypervisor may do with the memory what the command says.
 pub(crate) unsafe fn call_with_memory<C: Command>(argument: &mut C::Argument) -> Result<u64> {
     if Xen::get().is_none() {
-        return Err(Error::NOT_IMPLEMENTED);
+        return Err(Error::ENOSYS);
     }
     let arguments = [C::NUMBER.into(), ptr::from_mut(argument) as u64];
     // SAFETY: The kernel runs on Xen; the structure is that of the command, and by the requirement

@@ -30,13 +30,14 @@ use kernel::{
 
 use core_bindings as bindings;
 
+use xen_core::error::{
+    Error,
+    Result, //
+};
+
 use crate::{
     channel::Channel,
-    chips,
-    error::{
-        Error,
-        Result, //
-    },
+    chips, //
 };
 
 /// ISA interrupts that there can be.
@@ -149,7 +150,7 @@ pub(crate) fn detach(channel: &Channel) {
 /// Allocates descriptors of interrupts: `first`, or any that are free. Returns the first.
 pub(crate) fn allocate(first: Option<u32>, count: u32) -> Result<u32> {
     let (at, from) = match first {
-        Some(first) => (c_int::try_from(first).map_err(|_| Error::INVALID)?, first),
+        Some(first) => (c_int::try_from(first).map_err(|_| Error::EINVAL)?, first),
         None => (-1, 0),
     };
     // SAFETY: Allocates; without owner and affinities.

@@ -35,6 +35,11 @@ use xen_abi::{
 use xen_core::{
     declared_in_c,
     define_per_cpu,
+    error::{
+        self,
+        Error,
+        Result, //
+    },
     per_cpu::PossibleCpu, //
 };
 
@@ -44,13 +49,7 @@ use crate::{
         Channel,
         Kind, //
     },
-    chips, delivery,
-    error::{
-        self,
-        Error,
-        Result, //
-    },
-    hypercall, irqs,
+    chips, delivery, hypercall, irqs,
     mapping::{
         self,
         Mapping, //
@@ -153,7 +152,7 @@ pub(crate) fn open(channel: &Channel, cpu: PossibleCpu, gfp: k::gfp_t) -> Result
             set_ipi(cpu, ipi, channel.irq() as i32, argument.port);
             channel.set_up(argument.port, gfp)
         }
-        Kind::Event | Kind::Pirq(_) => Err(Error::INVALID),
+        Kind::Event | Kind::Pirq(_) => Err(Error::EINVAL),
     }
 }
 
@@ -161,10 +160,10 @@ pub(crate) fn open(channel: &Channel, cpu: PossibleCpu, gfp: k::gfp_t) -> Result
 ///
 /// # Errors
 ///
-/// [`Error::EXISTS`] if a global virq is bound for another vCPU, [`Error::NO_ENTRY`] if there is
+/// [`Error::EEXIST`] if a global virq is bound for another vCPU, [`Error::ENOENT`] if there is
 /// none.
 fn find_virq(virq: u32, vcpu: u32, is_per_cpu: bool) -> Result<u32> {
-    let mut others = Error::NO_ENTRY;
+    let mut others = Error::ENOENT;
     for port in 0..delivery::max_ports() {
         let status = match hypercall::status(port) {
             Ok(status) => status,
@@ -179,7 +178,7 @@ fn find_virq(virq: u32, vcpu: u32, is_per_cpu: bool) -> Result<u32> {
             return Ok(port);
         }
         if !is_per_cpu {
-            others = Error::EXISTS;
+            others = Error::EEXIST;
         }
     }
     Err(others)
@@ -190,7 +189,7 @@ fn bind_virq(mapping: &Mapping, virq: u32, cpu: PossibleCpu, is_per_cpu: bool) -
         return Ok(irq);
     }
     if virq as usize >= VIRQS {
-        return Err(Error::INVALID);
+        return Err(Error::EINVAL);
     }
     let flow = match is_per_cpu {
         true => bind::per_cpu_flow(c"virq"),
@@ -198,7 +197,7 @@ fn bind_virq(mapping: &Mapping, virq: u32, cpu: PossibleCpu, is_per_cpu: bool) -
     };
     let channel = bind::make_any(mapping, Kind::Virq(virq), flow)?;
     let opened = open(channel, cpu, k::GFP_KERNEL).or_else(|error| match error {
-        Error::EXISTS => {
+        Error::EEXIST => {
             let port = find_virq(virq, hypercall::vcpu(cpu), is_per_cpu)?;
             set_virq(cpu, virq, channel.irq() as i32);
             channel.set_up(port, k::GFP_KERNEL)
@@ -213,7 +212,7 @@ fn bind_ipi(mapping: &Mapping, ipi: u32, cpu: PossibleCpu) -> Result<u32> {
         return Ok(irq);
     }
     if ipi as usize >= IPIS {
-        return Err(Error::INVALID);
+        return Err(Error::EINVAL);
     }
     let channel = bind::make_any(mapping, Kind::Ipi(ipi), bind::per_cpu_flow(c"ipi"))?;
     let opened = open(channel, cpu, k::GFP_KERNEL);

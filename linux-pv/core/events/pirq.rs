@@ -42,7 +42,10 @@ use xen_abi::{
     },
 };
 
-use xen_core::per_cpu::PossibleCpu;
+use xen_core::{
+    error::Result,
+    per_cpu::PossibleCpu, //
+};
 
 use xen_event::mask::Reason;
 
@@ -54,7 +57,6 @@ use crate::{
         Pirq, //
     },
     chips,
-    error::Result,
     hypercall, //
 };
 

@@ -37,8 +37,12 @@ use xen_abi::{
 };
 
 use xen_core::{
-    declared_in_c,
-    domain, //
+    declared_in_c, domain,
+    error::{
+        self,
+        Error,
+        Result, //
+    },
 };
 
 use crate::{
@@ -49,11 +53,6 @@ use crate::{
         Pirq, //
     },
     chips,
-    error::{
-        self,
-        Error,
-        Result, //
-    },
     hypercall,
     irqs::{
         self,
@@ -63,7 +62,7 @@ use crate::{
         self,
         Mapping, //
     },
-    pirq,
+    pirq, //
 };
 
 /// Whether GSIs have the interrupts with their numbers. A PV domain that is not dom0 knows nothing
@@ -148,7 +147,7 @@ fn bind_gsi(mapping: &Mapping, gsi: u32, request: &Request) -> Result<u32> {
     if is_refused {
         // SAFETY: The descriptor was just allocated, or is an ISA interrupt's, and has no channel.
         unsafe { irqs::free(irq) };
-        return Err(Error::NO_SPACE);
+        return Err(Error::ENOSPC);
     }
     // SAFETY: Likewise.
     let channel = unsafe { bind::make_in(mapping, irq, request.kind(), request.flow()) }?;
@@ -208,7 +207,7 @@ pub extern "C" fn xen_allocate_pirq_msi(_: *mut k::pci_dev, _: *mut bindings::ms
     match hypercall::call::<GetFreePirq>(&mut argument) {
         Ok(_) => argument.pirq as c_int,
         Err(error) => {
-            if error == Error::NOT_IMPLEMENTED {
+            if error == Error::ENOSYS {
                 pr_warn_once!(
                     "hypervisor does not support the PHYSDEVOP_get_free_pirq interface\n"
                 );
@@ -301,7 +300,7 @@ fn unmap(channel: &Channel, pirq: &Pirq) -> Result {
     match unmapped {
         Ok(_) => Ok(()),
         // A domain that is gone has no pirqs.
-        Err(Error::NO_PROCESS) if pirq.domain != domid::SELF => {
+        Err(Error::ESRCH) if pirq.domain != domid::SELF => {
             pr_info!("domain {} does not have {number} anymore\n", pirq.domain);
             Ok(())
         }
@@ -317,9 +316,9 @@ fn unmap(channel: &Channel, pirq: &Pirq) -> Result {
 #[no_mangle]
 pub extern "C" fn xen_destroy_irq(irq: c_int) -> c_int {
     let result = mapping::with(|mapping| {
-        let channel = mapping.of_irq(irq as u32).ok_or(Error::NO_ENTRY)?;
+        let channel = mapping.of_irq(irq as u32).ok_or(Error::ENOENT)?;
         let Kind::Pirq(pirq) = &channel.kind else {
-            return Err(Error::NO_ENTRY);
+            return Err(Error::ENOENT);
         };
         unmap(channel, pirq)?;
         bind::unbind(mapping, channel);
@@ -340,7 +339,7 @@ fn pirq_of(irq: u32) -> Option<u32> {
 /// The pirq of an interrupt; a negative error number if it has none, where C stops the kernel.
 #[no_mangle]
 pub extern "C" fn xen_pirq_from_irq(irq: c_uint) -> c_int {
-    let pirq = pirq_of(irq).ok_or(Error::NO_ENTRY);
+    let pirq = pirq_of(irq).ok_or(Error::ENOENT);
     error::to_raw(pirq)
 }
 
@@ -349,7 +348,7 @@ pub extern "C" fn xen_pirq_from_irq(irq: c_uint) -> c_int {
 #[no_mangle]
 pub extern "C" fn xen_test_irq_shared(irq: c_int) -> c_int {
     let Some(pirq) = pirq_of(irq as u32) else {
-        return Error::NO_ENTRY.to_raw();
+        return Error::ENOENT.to_raw();
     };
     match pirq::status(pirq) {
         Ok(flags) => (flags & irqstat::SHARED == 0).into(),

@@ -23,6 +23,7 @@ use xen_abi::{
 
 use xen_core::{
     declared_in_c,
+    error::Error,
     hypercall_instruction::call3,
     per_cpu::PossibleCpu, //
 };
@@ -31,7 +32,6 @@ use crate::{
     channel::Channel,
     chips,
     delivery,
-    error::Error,
     hypercall,
     irqs,
     per_vcpu,
@@ -75,7 +75,7 @@ pub extern "C" fn notify_remote_via_irq(irq: c_int) {
 #[no_mangle]
 pub extern "C" fn xen_set_irq_priority(irq: c_uint, priority: c_uint) -> c_int {
     let Some(port) = port(irq) else {
-        return Error::INVALID.to_raw();
+        return Error::EINVAL.to_raw();
     };
     let mut argument = abi::SetPriority { port, priority };
     match hypercall::call::<SetPriority>(&mut argument) {

@@ -21,13 +21,12 @@ use kernel::{
 
 use xen_abi::event_channel::fifo::NR_CHANNELS;
 
-use crate::{
-    channel::Channel,
-    error::{
-        Error,
-        Result, //
-    },
+use xen_core::error::{
+    Error,
+    Result, //
 };
+
+use crate::channel::Channel;
 
 /// Ports of a row: as many as fill a page.
 const PER_ROW: usize = k::PAGE_SIZE / size_of::<AtomicPtr<Channel>>();
@@ -61,10 +60,10 @@ pub(crate) fn channel(_: &rcu::Guard, port: u32) -> Option<&Channel> {
 /// Sets the channel of a port. Allocates a row if there is none, with these flags.
 pub(crate) fn set(port: u32, channel: &Channel, gfp: k::gfp_t) -> Result {
     if place(port).is_none() {
-        let row = TABLE.get(port as usize / PER_ROW).ok_or(Error::INVALID)?;
+        let row = TABLE.get(port as usize / PER_ROW).ok_or(Error::EINVAL)?;
         make(row, gfp)?;
     }
-    let place = place(port).ok_or(Error::INVALID)?;
+    let place = place(port).ok_or(Error::EINVAL)?;
     place.store(ptr::from_ref(channel).cast_mut(), Release);
     Ok(())
 }
@@ -74,7 +73,7 @@ fn make(row: &AtomicPtr<Row>, gfp: k::gfp_t) -> Result {
     // SAFETY: Allocates a page, in the context that the flags are for.
     let page = unsafe { k::get_zeroed_page_noprof(gfp) };
     if page == 0 {
-        return Err(Error::NO_MEMORY);
+        return Err(Error::ENOMEM);
     }
     // Zeroes are null pointers.
     let new = ptr::with_exposed_provenance_mut(page);

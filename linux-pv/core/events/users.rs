@@ -8,17 +8,19 @@ use kernel::{
     sync::rcu, //
 };
 
-use xen_core::declared_in_c;
-
-use crate::{
-    bind,
-    channel::Channel,
-    delivery,
+use xen_core::{
+    declared_in_c,
     error::{
         self,
         Error,
         Result, //
     },
+};
+
+use crate::{
+    bind,
+    channel::Channel,
+    delivery,
     irqs,
     mapping::{
         self,
@@ -30,7 +32,7 @@ use crate::{
 /// Adds a user.
 pub(crate) fn get(mapping: &Mapping, channel: &Channel) -> Result {
     let mut references = channel.references(mapping);
-    references.get().map_err(|_| Error::INVALID)?;
+    references.get().map_err(|_| Error::EINVAL)?;
     channel.set_references(mapping, references);
     Ok(())
 }
@@ -68,7 +70,7 @@ declared_in_c! {
 #[no_mangle]
 pub extern "C" fn evtchn_make_refcounted(port: u32, is_static: bool) -> c_int {
     let result = mapping::with(|mapping| {
-        let channel = mapping.of_port(port).ok_or(Error::NO_ENTRY)?;
+        let channel = mapping.of_port(port).ok_or(Error::ENOENT)?;
         let mut references = channel.references(mapping);
         if !references.start() {
             pr_warn!("users of port {port} are counted already\n");
@@ -84,10 +86,10 @@ pub extern "C" fn evtchn_make_refcounted(port: u32, is_static: bool) -> c_int {
 #[no_mangle]
 pub extern "C" fn evtchn_get(port: u32) -> c_int {
     if port >= delivery::max_ports() {
-        return Error::INVALID.to_raw();
+        return Error::EINVAL.to_raw();
     }
     let result = mapping::with(|mapping| {
-        let channel = mapping.of_port(port).ok_or(Error::NO_ENTRY)?;
+        let channel = mapping.of_port(port).ok_or(Error::ENOENT)?;
         get(mapping, channel)?;
         Ok(0)
     });

@@ -22,7 +22,7 @@
 //! | [`signal`] | sending, polling, and asking whether an event is pending |
 //! | [`resume`] | new channels after a restore |
 //! | [`start`] | initialisation |
-//! | [`hypercall`], [`error`], [`device`] | hypercalls, error numbers, devices of the xenbus |
+//! | [`hypercall`], [`device`] | hypercalls, devices of the xenbus |
 //! | [`show`], [`debug`] | the file in debugfs, and what is printed when a CPU hangs |
 //!
 //! The ABIs and what is decided about a channel are in `xen_event`, which is tested on the host and
@@ -52,7 +52,6 @@ pub mod chips;
 pub mod debug;
 pub mod delivery;
 pub mod device;
-pub mod error;
 pub mod fifo;
 pub mod hypercall;
 pub mod irqs;

@@ -13,7 +13,10 @@ use kernel::{
 
 use core_bindings as bindings;
 
-use xen_core::declared_in_c;
+use xen_core::{
+    declared_in_c,
+    error::Error, //
+};
 
 use xen_grant::{
     guest::{
@@ -29,7 +32,6 @@ use xen_grant::{
 use crate::{
     deferred,
     entries::Entries,
-    error,
     report::{
         self,
         Seldom, //
@@ -92,7 +94,7 @@ pub extern "C" fn gnttab_grant_foreign_access(
         }
         Err(shortage) => {
             shortage.say();
-            error(k::ENOSPC)
+            Error::ENOSPC.to_raw()
         }
     }
 }

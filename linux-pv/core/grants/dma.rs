@@ -18,10 +18,12 @@ use core_bindings::{
 };
 
 use xen_abi::PAGE_SIZE;
-use xen_core::declared_in_c;
+use xen_core::{
+    declared_in_c,
+    error::Error, //
+};
 
 use crate::{
-    error,
     map::list,
     pages::{
         gnttab_pages_clear_private,
@@ -57,14 +59,14 @@ pub unsafe extern "C" fn gnttab_dma_alloc_pages(args: *mut gnttab_dma_alloc_args
     // SAFETY: By the requirement of this function.
     let args = unsafe { &mut *args };
     if args.nr_pages < 0 || args.nr_pages > c_int::MAX / PAGE_SIZE as c_int {
-        return error(k::ENOMEM);
+        return Error::ENOMEM.to_raw();
     }
     let gfp = k::GFP_KERNEL | k::__GFP_NOWARN;
     let bus = &raw mut args.dev_bus_addr;
     // SAFETY: The device is valid.
     args.vaddr = unsafe { k::dma_alloc_attrs(args.dev, bytes(args), bus, gfp, attributes(args)) };
     if args.vaddr.is_null() {
-        return error(k::ENOMEM);
+        return Error::ENOMEM.to_raw();
     }
     let count = args.nr_pages as c_uint;
     let first = args.dev_bus_addr as usize / PAGE_SIZE;
@@ -79,7 +81,7 @@ pub unsafe extern "C" fn gnttab_dma_alloc_pages(args: *mut gnttab_dma_alloc_args
         bindings::xen_core_reset_va_mapping(count as usize, args.pages);
         match bindings::xenmem_reservation_decrease(args.nr_pages, args.frames) {
             done if done == args.nr_pages => gnttab_pages_set_private(args.nr_pages, args.pages),
-            _ => error(k::EFAULT),
+            _ => Error::EFAULT.to_raw(),
         }
     };
     if result < 0 {
@@ -113,7 +115,7 @@ pub unsafe extern "C" fn gnttab_dma_free_pages(args: *mut gnttab_dma_alloc_args)
             true => 0,
             false => {
                 pr_warn!("no memory for a DMA buffer of {count} pages: {done}\n");
-                error(k::EFAULT)
+                Error::EFAULT.to_raw()
             }
         };
         bindings::xen_core_update_va_mapping(count as usize, args.pages, args.frames);

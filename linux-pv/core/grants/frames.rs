@@ -12,11 +12,7 @@ use core::{
     }, //
 };
 
-use kernel::{
-    bindings as k,
-    ffi::c_int,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 use core_bindings as bindings;
 
@@ -39,6 +35,10 @@ use xen_abi::{
 
 use xen_core::{
     declared_in_c, domain,
+    error::{
+        Error,
+        Result, //
+    },
     hypercall_instruction::{
         call3,
         Xen, //
@@ -50,11 +50,13 @@ use xen_grant::{
     Version, //
 };
 
-use xen_hypercall::call;
+use xen_hypercall::{
+    call,
+    Errno, //
+};
 
 use crate::{
     entries::Place,
-    error,
     pv::PvTable,
     translated::Translated, //
 };
@@ -113,14 +115,13 @@ pub extern "C" fn gnttab_max_grant_frames() -> core::ffi::c_uint {
 /// # Safety
 ///
 /// The kernel runs on Xen. The hypervisor may write what the structure names.
-unsafe fn call_one<C: Command>(argument: &mut C::Argument) -> Result<(), c_int> {
+unsafe fn call_one<C: Command>(argument: &mut C::Argument) -> Result {
     let arguments = [u64::from(C::NUMBER), ptr::from_mut(argument) as u64, 1];
     // SAFETY: The structure is that of the command. The rest is the caller's.
-    match unsafe { call3(C::HYPERCALL, arguments) } {
+    match Errno::check(unsafe { call3(C::HYPERCALL, arguments) })? {
         0 => Ok(()),
         // Whatever else it is, the command has not been done.
-        result if result < 0 && result > -4096 => Err(result as c_int),
-        _ => Err(error(k::EIO)),
+        _ => Err(Error::EIO),
     }
 }
 
@@ -145,7 +146,7 @@ pub(crate) unsafe fn set_version(version: Version) -> bool {
 /// # Safety
 ///
 /// This is a PV domain.
-pub(crate) unsafe fn entries_of_pv(list: &mut [u64]) -> Result<(), c_int> {
+pub(crate) unsafe fn entries_of_pv(list: &mut [u64]) -> Result {
     let mut setup = op::SetupTable {
         dom: domid::SELF,
         nr_frames: list.len() as u32,
@@ -162,7 +163,7 @@ pub(crate) unsafe fn entries_of_pv(list: &mut [u64]) -> Result<(), c_int> {
 /// # Safety
 ///
 /// This is a PV domain.
-pub(crate) unsafe fn status_of_pv(list: &mut [u64]) -> Result<(), c_int> {
+pub(crate) unsafe fn status_of_pv(list: &mut [u64]) -> Result {
     let mut get = op::GetStatusFrames {
         dom: domid::SELF,
         nr_frames: list.len() as u32,
@@ -174,12 +175,12 @@ pub(crate) unsafe fn status_of_pv(list: &mut [u64]) -> Result<(), c_int> {
     check(get.status)
 }
 
-fn check(status: i16) -> Result<(), c_int> {
+fn check(status: i16) -> Result {
     match status {
         status::OKAY => Ok(()),
         _ => {
             pr_warn!("the hypervisor refuses the grant table: status {status}\n");
-            Err(error(k::EIO))
+            Err(Error::EIO)
         }
     }
 }
@@ -196,7 +197,7 @@ pub(crate) enum Mapping {
 
 impl Mapping {
     /// Room for a table of at most so many frames of entries. May sleep.
-    pub(crate) fn new(version: Version, max: u32) -> Result<Self, c_int> {
+    pub(crate) fn new(version: Version, max: u32) -> Result<Self> {
         Ok(match domain::is_pv() {
             true => Self::Pv(PvTable::new(version, max)?),
             false => Self::Translated(Translated::new(version, max)?),
@@ -205,9 +206,9 @@ impl Mapping {
 
     /// Maps the frames of entries from `from` to `to`, with the status words of all up to there.
     /// Those before are mapped. Any context.
-    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place, c_int> {
+    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place> {
         match self {
-            Self::None => Err(error(k::ENODEV)),
+            Self::None => Err(Error::ENODEV),
             Self::Pv(table) => table.map(version, from, to),
             Self::Translated(table) => table.map(version, from, to),
         }

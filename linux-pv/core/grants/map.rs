@@ -45,6 +45,7 @@ use xen_abi::{
 
 use xen_core::{
     declared_in_c,
+    error::Result,
     hypercall_instruction::call3, //
 };
 
@@ -89,12 +90,9 @@ pub(crate) unsafe fn make<C: ListCommand>(list: &mut [C::Argument]) -> ListProgr
     })
 }
 
-/// An error number as C's functions return it, or 0.
-pub(crate) fn error_of(progress: &ListProgress) -> c_int {
-    match progress.error {
-        Some(error) => -error.number(),
-        None => 0,
-    }
+/// Whether a call as such has succeeded.
+pub(crate) fn result_of(progress: &ListProgress) -> Result {
+    progress.error.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The list that a C function got; empty if there is none.
@@ -226,8 +224,8 @@ pub unsafe extern "C" fn gnttab_map_refs(
     }
     // SAFETY: By the requirements of this function.
     let result = unsafe { bindings::xen_core_set_foreign_p2m(maps, kernel_maps, pages, count) };
-    match error_of(&progress) {
-        0 => result,
-        error => error,
+    match result_of(&progress) {
+        Ok(()) => result,
+        Err(error) => error.to_raw(),
     }
 }

@@ -17,11 +17,16 @@ use kernel::{
 use core_bindings as bindings;
 
 use xen_abi::PAGE_SIZE;
+
+use xen_core::error::{
+    Error,
+    Result, //
+};
+
 use xen_grant::Version;
 
 use crate::{
     entries::Place,
-    error,
     frames::{
         entries_of_pv,
         status_of_pv, //
@@ -52,19 +57,18 @@ unsafe extern "C" fn note(pte: *mut k::pte_t, _: c_ulong, area: *mut c_void) -> 
     let area = unsafe { &mut *area.cast::<Area>() };
     match area.entries.push_within_capacity(pte) {
         Ok(()) => 0,
-        Err(_) => error(k::ENOMEM),
+        Err(_) => Error::ENOMEM.to_raw(),
     }
 }
 
 impl Area {
-    fn new(frames: u32) -> Result<Self, c_int> {
+    fn new(frames: u32) -> Result<Self> {
         let bytes = (frames as usize).saturating_mul(PAGE_SIZE);
-        let entries = KVVec::with_capacity(frames as usize, GFP_KERNEL);
-        let entries = entries.map_err(|_| error(k::ENOMEM))?;
+        let entries = KVVec::with_capacity(frames as usize, GFP_KERNEL)?;
         // SAFETY: Reserves addresses.
         let reserved = unsafe { bindings::get_vm_area(bytes, VM_IOREMAP) };
         if reserved.is_null() {
-            return Err(error(k::ENOMEM));
+            return Err(Error::ENOMEM);
         }
         let mut area = Self {
             // SAFETY: It was just made.
@@ -73,15 +77,15 @@ impl Area {
         };
         let this = (&raw mut area).cast();
         // SAFETY: The addresses are reserved for this, and the function gets what it expects.
-        let result = unsafe {
+        let result = Error::check(unsafe {
             k::apply_to_page_range(&raw mut k::init_mm, area.start, bytes, Some(note), this)
-        };
-        if result == 0 {
-            return Ok(area);
+        });
+        if let Err(error) = result {
+            // SAFETY: Nothing was mapped there, and nobody knows of it.
+            unsafe { bindings::free_vm_area(reserved) };
+            return Err(error);
         }
-        // SAFETY: Nothing was mapped there, and nobody knows of it.
-        unsafe { bindings::free_vm_area(reserved) };
-        Err(result)
+        Ok(area)
     }
 
     /// The pages of a range, with their page-table entries.
@@ -133,11 +137,10 @@ unsafe impl Send for PvTable {}
 
 impl PvTable {
     /// Room for a table of at most so many frames of entries. May sleep.
-    pub(crate) fn new(version: Version, max: u32) -> Result<Self, c_int> {
+    pub(crate) fn new(version: Version, max: u32) -> Result<Self> {
         let mut list = KVVec::new();
         for _ in 0..max.max(version.status_frames(max)) {
-            let pushed = list.push(0, GFP_KERNEL);
-            pushed.map_err(|_| error(k::ENOMEM))?;
+            list.push(0, GFP_KERNEL)?;
         }
         let status = match version {
             Version::V1 => None,
@@ -151,12 +154,12 @@ impl PvTable {
     }
 
     /// See [`Mapping::map`](crate::frames::Mapping::map).
-    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place, c_int> {
+    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place> {
         let mut place = Place {
             entries: self.entries.address(),
             status: core::ptr::null_mut(),
         };
-        let no_room = error(k::ENOSPC);
+        let no_room = Error::ENOSPC;
         let list = self.list.get_mut(..to as usize).ok_or(no_room)?;
         // Makes the table grow, and the status frames with it.
         // SAFETY: This is a PV domain.

@@ -3,18 +3,18 @@
 //! Giving references out and taking them back: single ones, private lists of a driver's, and
 //! sequences. Any context but an NMI.
 
-use kernel::{
-    bindings as k,
-    ffi::{
-        c_int,
-        c_uint,
-        c_void, //
-    }, //
+use kernel::ffi::{
+    c_int,
+    c_uint,
+    c_void, //
 };
 
 use core_bindings::gnttab_free_callback;
 
-use xen_core::declared_in_c;
+use xen_core::{
+    declared_in_c,
+    error::Error, //
+};
 
 use xen_grant::references::{
     self,
@@ -23,7 +23,6 @@ use xen_grant::references::{
 };
 
 use crate::{
-    error,
     report,
     slots::KernelSlots,
     state::{
@@ -64,7 +63,7 @@ unsafe fn give(first: *mut u32, take: impl FnOnce(&mut State) -> Result<u32, Sho
         }
         Err(shortage) => {
             shortage.say();
-            error(k::ENOSPC)
+            Error::ENOSPC.to_raw()
         }
     }
 }
@@ -168,10 +167,10 @@ pub unsafe extern "C" fn gnttab_claim_grant_reference(head: *mut u32) -> c_int {
     unsafe { head.write(list.into_head()) };
     match claimed {
         Ok(Some(reference)) => reference as c_int,
-        Ok(None) => error(k::ENOSPC),
+        Ok(None) => Error::ENOSPC.to_raw(),
         Err(bad) => {
             report::mistake("taken off a list", bad);
-            error(k::ENOSPC)
+            Error::ENOSPC.to_raw()
         }
     }
 }

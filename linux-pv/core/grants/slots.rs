@@ -23,6 +23,9 @@ use kernel::{
 };
 
 use xen_abi::PAGE_SIZE;
+
+use xen_core::error::Result;
+
 use xen_grant::references::Slots;
 
 /// Slots in a page.

@@ -17,14 +17,18 @@ use core::{
 };
 
 use kernel::{
-    bindings as k,
     ffi::c_int,
     prelude::*, //
 };
 
 use xen_core::{
     declared_in_c,
-    domain, //
+    domain,
+    error::{
+        self,
+        Error,
+        Result, //
+    }, //
 };
 
 use xen_grant::Version;
@@ -32,8 +36,6 @@ use xen_grant::Version;
 use crate::{
     deferred,
     entries,
-    error,
-    file,
     frames::{
         self,
         Mapping, //
@@ -73,13 +75,10 @@ fn request(version: Version) -> Version {
 /// Sets the table up. Called again it does nothing.
 #[no_mangle]
 pub extern "C" fn gnttab_init() -> c_int {
-    match set_up() {
-        Ok(()) => 0,
-        Err(number) => number,
-    }
+    error::to_status(set_up())
 }
 
-fn set_up() -> Result<(), c_int> {
+fn set_up() -> Result {
     if state::with(|state| state.frames != 0) {
         return Ok(());
     }
@@ -91,10 +90,10 @@ fn set_up() -> Result<(), c_int> {
     let version = request(wanted);
     let max = frames::max();
     if max == 0 {
-        return Err(error(k::ENOSYS));
+        return Err(Error::ENOSYS);
     }
     let pages = version.list_pages(max, size_of::<u32>());
-    slots::make_list(pages).map_err(|_| error(k::ENOMEM))?;
+    slots::make_list(pages)?;
     let mapping = Mapping::new(version, max)?;
     let grown = state::with(|state| {
         state.mapping = mapping;
@@ -109,8 +108,8 @@ fn set_up() -> Result<(), c_int> {
         Err((shortage, mapping)) => {
             mapping.give_back();
             Err(match shortage {
-                Shortage::Failed(number) => number,
-                Shortage::Limit { .. } => error(k::ENOSYS),
+                Shortage::Failed(error) => error,
+                Shortage::Limit { .. } => Error::ENOSYS,
             })
         }
     }
@@ -134,20 +133,21 @@ pub extern "C" fn gnttab_suspend() -> c_int {
 pub extern "C" fn gnttab_resume() -> c_int {
     match state::with(resume) {
         Ok(()) => 0,
-        Err(number) => {
-            pr_err!("there is no grant table after the domain was suspended: error {number}\n");
-            number
+        Err(error) => {
+            let error = error.to_raw();
+            pr_err!("there is no grant table after the domain was suspended: error {error}\n");
+            error
         }
     }
 }
 
 #[cfg(CONFIG_HIBERNATE_CALLBACKS)]
-fn resume(state: &mut state::State) -> Result<(), c_int> {
+fn resume(state: &mut state::State) -> Result {
     let version = request(entries::version());
     let size = state.references.size();
     let frames = version.frames_for(size);
     if frames > frames::max() {
-        return Err(error(k::ENOSYS));
+        return Err(Error::ENOSYS);
     }
     let place = state.mapping.map(version, 0, frames)?;
     state.frames = frames;
@@ -188,9 +188,9 @@ fn is_pvh() -> bool {
 #[link_section = ".init.text"]
 extern "C" fn prepare_pvh() -> c_int {
     if !is_pvh() {
-        return error(k::ENODEV);
+        return Error::ENODEV.to_raw();
     }
-    translated::prepare_pages().err().unwrap_or(0)
+    error::to_status(translated::prepare_pages())
 }
 
 #[cfg(CONFIG_XEN_PVH)]
@@ -200,7 +200,7 @@ xen_core::initcall!(core, prepare_pvh);
 #[link_section = ".init.text"]
 extern "C" fn init_early() -> c_int {
     if !domain::is_xen() {
-        return error(k::ENODEV);
+        return Error::ENODEV.to_raw();
     }
     if domain::is_hvm() && !is_pvh() {
         return 0;

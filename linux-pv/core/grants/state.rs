@@ -14,15 +14,14 @@ use core::{
     }, //
 };
 
-use kernel::{
-    bindings as k,
-    ffi::c_int,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 use core_bindings as bindings;
 
-use xen_core::irq_lock::IrqLock;
+use xen_core::{
+    error::Error,
+    irq_lock::IrqLock, //
+};
 
 use xen_grant::{
     deferred::Deferred,
@@ -39,7 +38,6 @@ use crate::{
         self,
         publish, //
     },
-    error,
     frames::{
         self,
         Mapping, //
@@ -125,7 +123,7 @@ pub(crate) enum Shortage {
         max: u32,
     },
     /// There is no memory, the hypervisor has refused, or there is no table.
-    Failed(c_int),
+    Failed(Error),
 }
 
 impl Shortage {
@@ -142,8 +140,9 @@ impl Shortage {
                     free_count()
                 );
             }
-            Self::Failed(number) if SELDOM.is_due() => {
-                pr_warn!("the grant table cannot grow: error {number}\n");
+            Self::Failed(error) if SELDOM.is_due() => {
+                let error = error.to_raw();
+                pr_warn!("the grant table cannot grow: error {error}\n");
             }
             _ => {}
         }
@@ -162,7 +161,7 @@ impl State {
         };
         let version = entries::version();
         self.grow(version, version.frames_for(missing))?;
-        take(&mut self.references).map_err(|_| Shortage::Failed(error(k::ENOSPC)))
+        take(&mut self.references).map_err(|_| Shortage::Failed(Error::ENOSPC))
     }
 
     /// Adds frames to the table.
@@ -173,9 +172,8 @@ impl State {
             return Err(Shortage::Limit { frames, more, max });
         }
         let size = version.entries(all);
-        let failed = |number| Shortage::Failed(error(number));
         if !self.references.slots_mut().make_room(size) {
-            return Err(failed(k::ENOMEM));
+            return Err(Shortage::Failed(Error::ENOMEM));
         }
         let place = self
             .mapping

@@ -34,15 +34,20 @@ use xen_abi::{
 
 use xen_core::{
     declared_in_c,
+    error::{
+        Error,
+        Result, //
+    },
     hypercall_instruction::call2,
     irq_lock::IrqLock, //
 };
 
 use xen_grant::Version;
 
+use xen_hypercall::Errno;
+
 use crate::{
     entries::Place,
-    error,
     frames, //
 };
 
@@ -90,18 +95,13 @@ impl Gfns {
 
 impl Window {
     /// Of pages without memory. May sleep.
-    fn of_pages(count: u32) -> Result<Self, c_int> {
-        let no_memory = error(k::ENOMEM);
+    fn of_pages(count: u32) -> Result<Self> {
         let (mut pages, mut list) = (KVVec::new(), KVVec::new());
         for _ in 0..count {
-            let pushed = pages.push(core::ptr::null_mut::<k::page>(), GFP_KERNEL);
-            pushed.map_err(|_| no_memory)?;
+            pages.push(core::ptr::null_mut::<k::page>(), GFP_KERNEL)?;
         }
         // SAFETY: The list has room for so many.
-        let result = unsafe { bindings::xen_core_alloc_unpopulated(count, pages.as_mut_ptr()) };
-        if result != 0 {
-            return Err(result);
-        }
+        Error::check(unsafe { bindings::xen_core_alloc_unpopulated(count, pages.as_mut_ptr()) })?;
         let mut is_complete = true;
         for page in pages.iter() {
             // SAFETY: The page was just allocated.
@@ -116,7 +116,7 @@ impl Window {
         if address.is_null() {
             // SAFETY: They were just allocated, and are not used.
             unsafe { bindings::xen_core_free_unpopulated(count, pages.as_mut_ptr()) };
-            return Err(no_memory);
+            return Err(Error::ENOMEM);
         }
         // INVARIANT: They were just mapped.
         Ok(Self {
@@ -127,14 +127,14 @@ impl Window {
 
     /// Shows frames of the table, from the last to the first, so that it grows at once. `kind` is
     /// added to their numbers.
-    fn show(&self, kind: u64, from: u32, to: u32) -> Result<(), c_int> {
+    fn show(&self, kind: u64, from: u32, to: u32) -> Result {
         for index in (from..to).rev() {
             let mut add = AddToPhysmap {
                 domid: domid::SELF,
                 size: 0,
                 space: space::GRANT_TABLE.into(),
                 idx: kind | u64::from(index),
-                gpfn: self.frames.get(index).ok_or(error(k::ENOSPC))?,
+                gpfn: self.frames.get(index).ok_or(Error::ENOSPC)?,
             };
             let arguments = [u64::from(ADD_TO_PHYSMAP), (&raw mut add) as u64];
             // SAFETY: This is a domain of Xen's. By the type invariant the frame is used for
@@ -142,9 +142,9 @@ impl Window {
             let result = unsafe { call2(MEMORY_OP, arguments) };
             if result != 0 {
                 pr_warn!("grant table add_to_physmap failed, err={result}\n");
-                return Err(match result {
-                    -4095..=-1 => result as c_int,
-                    _ => error(k::EIO),
+                return Err(match Errno::check(result) {
+                    Ok(_) => Error::EIO,
+                    Err(error) => error.into(),
                 });
             }
         }
@@ -170,7 +170,7 @@ pub(crate) unsafe fn init() {
 
 /// Prepares a window of pages without memory.
 #[cfg(CONFIG_XEN_PVH)]
-pub(crate) fn prepare_pages() -> Result<(), c_int> {
+pub(crate) fn prepare_pages() -> Result {
     let window = Window::of_pages(frames::max())?;
     PREPARED.with(|prepared| prepared.0 = Some(window));
     Ok(())
@@ -180,7 +180,7 @@ pub(crate) fn prepare_pages() -> Result<(), c_int> {
 #[no_mangle]
 pub extern "C" fn gnttab_setup_auto_xlat_frames(address: k::phys_addr_t) -> c_int {
     if PREPARED.with(|prepared| prepared.0.is_some()) {
-        return error(k::EINVAL);
+        return Error::EINVAL.to_raw();
     }
     let count = frames::max_now();
     let bytes = (count as usize).saturating_mul(PAGE_SIZE);
@@ -188,7 +188,7 @@ pub extern "C" fn gnttab_setup_auto_xlat_frames(address: k::phys_addr_t) -> c_in
     let mapped = unsafe { k::memremap(address, bytes, k::MEMREMAP_WB as usize) };
     if mapped.is_null() {
         pr_warn!("Failed to ioremap gnttab share frames (addr={address:#x})!\n");
-        return error(k::ENOMEM);
+        return Error::ENOMEM.to_raw();
     }
     // INVARIANT: It was just mapped, and is the caller's for this.
     let window = Window {
@@ -221,7 +221,7 @@ pub(crate) struct Translated {
 
 impl Translated {
     /// In the window that was prepared. May sleep.
-    pub(crate) fn new(version: Version, max: u32) -> Result<Self, c_int> {
+    pub(crate) fn new(version: Version, max: u32) -> Result<Self> {
         let status = match version {
             Version::V1 => None,
             Version::V2 => Some(Window::of_pages(version.status_frames(max))?),
@@ -230,7 +230,7 @@ impl Translated {
             Some(entries) => Ok(Self { entries, status }),
             None => {
                 pr_warn!("gnttab share frames is not mapped!\n");
-                Err(error(k::ENOMEM))
+                Err(Error::ENOMEM)
             }
         }
     }
@@ -242,14 +242,14 @@ impl Translated {
     }
 
     /// See [`Mapping::map`](crate::frames::Mapping::map).
-    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place, c_int> {
+    pub(crate) fn map(&mut self, version: Version, from: u32, to: u32) -> Result<Place> {
         self.entries.show(0, from, to)?;
         let mut place = Place {
             entries: self.entries.address,
             status: core::ptr::null_mut(),
         };
         if version == Version::V2 {
-            let status = self.status.as_ref().ok_or(error(k::ENOSPC))?;
+            let status = self.status.as_ref().ok_or(Error::ENOSPC)?;
             // The frame with the last words of before is there already.
             let shown = version.status_frames(from);
             status.show(GRANT_TABLE_STATUS, shown, version.status_frames(to))?;

@@ -32,9 +32,9 @@ use xen_abi::{
 use xen_core::declared_in_c;
 
 use crate::map::{
-    error_of,
     list,
-    make, //
+    make,
+    result_of, //
 };
 
 declared_in_c! {
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn gnttab_unmap_refs(
         let elements = list(unmaps.cast::<op::UnmapGrantRef>(), count);
         make::<UnmapGrantRef>(elements)
     };
-    if let error @ ..=-1 = error_of(&progress) {
-        return error;
+    if let Err(error) = result_of(&progress) {
+        return error.to_raw();
     }
     // SAFETY: By the requirements of this function.
     unsafe {

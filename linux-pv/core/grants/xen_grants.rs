@@ -52,8 +52,3 @@ pub mod unmap;
 
 /// Prefix of messages in the log, that of the C object.
 const __LOG_PREFIX: &[u8] = b"xen:grant_table\0";
-
-/// An error number as C's functions return it.
-const fn error(number: u32) -> core::ffi::c_int {
-    -(number as core::ffi::c_int)
-}
