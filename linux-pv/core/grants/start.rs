@@ -126,12 +126,17 @@ pub extern "C" fn gnttab_suspend() -> c_int {
 /// Called when the domain goes on, while no other code runs: perhaps with a new table, which is
 /// empty. Drivers grant anew then.
 ///
+/// Without a table nothing is granted from then on, and drivers find their devices dead. In C they
+/// write where no table is mapped.
+///
 /// The version stays, if this hypervisor has it. Otherwise it is 1, in which each reference of
 /// version 2 has an entry too.
 #[cfg(CONFIG_HIBERNATE_CALLBACKS)]
 #[no_mangle]
 pub extern "C" fn gnttab_resume() -> c_int {
-    match state::with(resume) {
+    // SAFETY: By the kernel's promise no other code runs.
+    let result = state::with(|state| resume(state).inspect_err(|_| unsafe { state.lose() }));
+    match result {
         Ok(()) => 0,
         Err(error) => {
             let error = error.to_raw();

@@ -36,7 +36,8 @@ use crate::{
     deferred::Node,
     entries::{
         self,
-        publish, //
+        publish,
+        Place, //
     },
     frames::{
         self,
@@ -184,7 +185,25 @@ impl State {
         unsafe { publish(version, place, size) };
         self.frames = all;
         let grown = size.saturating_sub(self.references.size());
-        self.references.grow(grown).map_err(|_| failed(k::ENOMEM))
+        let result = self.references.grow(grown);
+        result.map_err(|_| Shortage::Failed(Error::ENOMEM))
+    }
+
+    /// The table is gone, and nobody reads or writes where it was.
+    ///
+    /// # Safety
+    ///
+    /// No other code of this object runs.
+    #[cfg(CONFIG_HIBERNATE_CALLBACKS)]
+    pub(crate) unsafe fn lose(&mut self) {
+        let nowhere = Place {
+            entries: ptr::null_mut(),
+            status: ptr::null_mut(),
+        };
+        // SAFETY: There are no entries. The rest is the caller's.
+        unsafe { publish(entries::version(), nowhere, 0) };
+        // Its memory cannot be freed here, where nothing may sleep.
+        core::mem::forget(core::mem::replace(&mut self.mapping, Mapping::None));
     }
 
     /// Has a function called when there are references. The structure is not in the list.
