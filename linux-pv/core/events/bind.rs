@@ -105,7 +105,6 @@ pub(crate) unsafe fn make_in(
 pub(crate) fn unbind(mapping: &Mapping, channel: &Channel) {
     per_vcpu::forget(channel);
     if let Some(device) = channel.device() {
-        channel.set_device(None);
         device.remove_channel();
     }
     affinity::uncount(channel);
@@ -139,7 +138,7 @@ fn bind_port(
     }
     let channel = make_any(mapping, Kind::Event, edge_flow(chip, c"event"))?;
     if let Some(device) = device {
-        channel.set_device(Some(device));
+        channel.set_device(device);
         device.add_channel();
     }
     if let Err(error) = channel.set_up(port, k::GFP_KERNEL) {
@@ -155,7 +154,7 @@ fn bind_port(
 ///
 /// # Safety
 ///
-/// The device is valid until the channel is unbound.
+/// The device is valid.
 unsafe fn bind_interdomain(
     device: *mut bindings::xenbus_device,
     remote_port: u32,
@@ -170,7 +169,15 @@ unsafe fn bind_interdomain(
     };
     hypercall::call::<BindInterdomain>(&mut argument)?;
     let port = argument.local_port;
-    mapping::with(|mapping| bind_port(mapping, port, &chips::LATE_EOI, Some(device), is_shared))
+    mapping::with(|mapping| {
+        let bound = bind_port(mapping, port, &chips::LATE_EOI, Some(device), is_shared);
+        bound.inspect_err(|_| {
+            // Nobody else knows of the port. If it had a channel for a moment, it is closed already.
+            if mapping.of_port(port).is_none() && hypercall::remote_domain(port).is_some() {
+                hypercall::close(port);
+            }
+        })
+    })
 }
 
 /// Requests an interrupt that was just bound, or returns the error. If the request fails, the
@@ -266,7 +273,7 @@ pub unsafe extern "C" fn bind_evtchn_to_irqhandler_lateeoi(
 ///
 /// # Safety
 ///
-/// The device is valid until the interrupt is unbound.
+/// The device is valid.
 #[no_mangle]
 pub unsafe extern "C" fn bind_interdomain_evtchn_to_irq_lateeoi(
     device: *mut bindings::xenbus_device,
@@ -280,7 +287,7 @@ pub unsafe extern "C" fn bind_interdomain_evtchn_to_irq_lateeoi(
 ///
 /// # Safety
 ///
-/// Device, handler, name and argument are valid until the interrupt is unbound.
+/// The device is valid. Handler, name and argument are so until the interrupt is unbound.
 #[no_mangle]
 pub unsafe extern "C" fn bind_interdomain_evtchn_to_irqhandler_lateeoi(
     device: *mut bindings::xenbus_device,

@@ -100,7 +100,7 @@ pub(crate) struct Channel {
     /// 0 as long as there is none: it is unbound, or not bound yet after a restore.
     port: AtomicU32,
     cpu: AtomicCpu,
-    /// The device of the xenbus that is told how many events there are.
+    /// The device of the xenbus that is told how many events there are, with a reference to it.
     device: AtomicPtr<bindings::xenbus_device>,
     state: IrqLock<State>,
     /// 1 from the event on until its handler has finished. Meanwhile others are not handled.
@@ -196,17 +196,21 @@ impl Channel {
     /// The device of the xenbus, if it was bound for one.
     #[inline]
     pub(crate) fn device(&self) -> Option<Device> {
-        // SAFETY: The device is valid until its driver has unbound the channel.
+        // SAFETY: The channel has a reference to the device until it is freed.
         unsafe { Device::from_raw(self.device.load(Relaxed)) }
     }
 
-    /// Sets the device, or none.
-    pub(crate) fn set_device(&self, device: Option<Device>) {
-        let device = device.map_or(ptr::null_mut(), Device::as_raw);
-        self.device.store(device, Relaxed);
+    /// Sets the device, for good. Called once at most, before the channel has a port.
+    pub(crate) fn set_device(&self, device: Device) {
+        device.get();
+        self.device.store(device.as_raw(), Relaxed);
     }
 
     /// Gives it a port, which is masked until the interrupt is enabled. Allocates with these flags.
+    ///
+    /// An event of the port before may not have come to its end: a restore comes before the late
+    /// EOI, or the last handler goes between event and handler. It is over now. In C it is taken to
+    /// be handled for ever, and no event of the new port is.
     ///
     /// If this fails, the channel has the port nevertheless, so that unbinding closes it.
     pub(crate) fn set_up(&self, port: u32, gfp: k::gfp_t) -> Result {
@@ -218,6 +222,8 @@ impl Channel {
     /// The same while the lock of the interrupt's descriptor may be held.
     pub(crate) fn set_up_in_descriptor(&self, port: u32, gfp: k::gfp_t) -> Result {
         self.state.with(|state| state.masks = Masks::new());
+        self.late.begin_anew();
+        self.end();
         self.port.store(port, Relaxed);
         table::set(port, self, gfp)?;
         delivery::set_up(port, gfp)
@@ -337,10 +343,13 @@ unsafe extern "C" fn free(work: *mut k::work_struct) {
     };
     // SAFETY: The channel was made by `KBox`, and is removed once.
     let channel = unsafe { NonNull::new_unchecked(channel) };
-    // SAFETY: Likewise; it is freed below.
+    // SAFETY: Likewise; it is freed below, and was the last to have the device.
     let irq = unsafe {
         let channel = channel.as_ref();
         channel.late.stop();
+        if let Some(device) = channel.device() {
+            device.put();
+        }
         channel.irq
     };
     // SAFETY: Nobody found it for a grace period, and its timer has stopped.

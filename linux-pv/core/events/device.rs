@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Devices of the xenbus that have bound channels: their numbers in sysfs.
+//!
+//! A channel has a reference to its device until it is freed. An upcall on another CPU may have
+//! found the channel before it was unbound, and counts an event when the driver has long gone on to
+//! remove the device. In C it then counts in memory that was freed.
 
 use core::{
     ptr::{
@@ -14,15 +18,15 @@ use core::{
     },
 };
 
+use kernel::bindings as k;
+
 use core_bindings as bindings;
 
 /// A device.
 ///
-use kernel::bindings as k;
-
 /// # Invariants
 ///
-/// The device is valid: its driver unbinds its channels before it goes away.
+/// The device is valid: somebody has a reference to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Device(NonNull<bindings::xenbus_device>);
 
@@ -49,6 +53,22 @@ impl Device {
     #[inline]
     pub(crate) fn as_raw(self) -> *mut bindings::xenbus_device {
         self.0.as_ptr()
+    }
+
+    /// Takes a reference, with which the device stays valid after its driver has gone.
+    pub(crate) fn get(self) {
+        // SAFETY: The device is valid by the type invariant.
+        unsafe { k::get_device(addr_of_mut!((*self.0.as_ptr()).dev)) };
+    }
+
+    /// Gives the reference back. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// There was a [`get`](Self::get) for this, and nobody uses this value or a copy any more.
+    pub(crate) unsafe fn put(self) {
+        // SAFETY: The device is valid by the type invariant. The rest is the caller's.
+        unsafe { k::put_device(addr_of_mut!((*self.0.as_ptr()).dev)) };
     }
 
     /// The domain at the other end.

@@ -92,6 +92,12 @@ impl Late {
         unsafe { k::cancel_delayed_work_sync(self.work.get()) };
     }
 
+    /// Forgets a delay of the port that the channel had before. If the work is to come yet, it ends
+    /// an event of the new port early, at most.
+    pub(crate) fn begin_anew(&self) {
+        self.due.store(0, Relaxed);
+    }
+
     /// Puts the EOI of the event that is handled off, by these jiffies.
     pub(crate) fn put_off(&self, delay: u64) {
         let cpu = PossibleCpu::current();

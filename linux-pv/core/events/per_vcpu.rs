@@ -148,6 +148,9 @@ pub(crate) fn open(channel: &Channel, cpu: PossibleCpu, gfp: k::gfp_t) -> Result
         }
         Kind::Ipi(ipi) => {
             let mut argument = abi::BindIpi { vcpu, port: 0 };
+            // Until there is a port, and if there will be none, nothing is sent to the one before,
+            // which may be another channel's after a restore.
+            set_ipi(cpu, ipi, channel.irq() as i32, 0);
             hypercall::call::<BindIpi>(&mut argument)?;
             set_ipi(cpu, ipi, channel.irq() as i32, argument.port);
             channel.set_up(argument.port, gfp)

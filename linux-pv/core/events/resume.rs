@@ -168,7 +168,6 @@ pub extern "C" fn rebind_evtchn_irq(port: u32, irq: c_int) {
             pr_warn!("port {port} is to be bound to irq {irq}, and is bound already\n");
             return;
         }
-        channel.set_device(None);
         if let Err(error) = channel.set_up(port, k::GFP_KERNEL) {
             let error = error.to_raw();
             pr_err!("port {port} was not bound to irq {irq}: {error}\n");
