@@ -7,7 +7,7 @@ use crate::world::{Fifo, PORTS, VCPUS};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use xen_event::fifo::guest::{self, Queues, Taken};
-use xen_event::fifo::EventArray;
+use xen_event::fifo::{hypervisor, EventArray};
 use xen_event::mask::{Masks, Reason};
 use xen_event::{HostDomain, HostMemory};
 
@@ -21,9 +21,22 @@ enum Step {
     /// A handler has finished.
     Eoi(u32),
     Move(u32, u32),
-    /// A CPU goes offline: its channels move, then its queues are emptied.
+    /// A CPU goes offline: its channels move, then its queues are emptied, and at last its IPI is
+    /// unbound. When the CPU comes back the IPI is bound anew.
     Offline(u32),
 }
+
+/// The IPI to a CPU, a port that does not move.
+fn ipi(vcpu: u32) -> u32 {
+    PORTS - 1 - vcpu
+}
+
+fn is_ipi(port: u32) -> bool {
+    (0..VCPUS).any(|vcpu| ipi(vcpu) == port)
+}
+
+/// More steps than there are ports are enough to empty the queues of a CPU.
+const MAX_STEPS: u32 = 2 * PORTS;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let port = 1..PORTS;
@@ -56,9 +69,13 @@ impl<'m> Kernel<'m> {
         for port in 0..PORTS {
             guest::mask(&domain.event_word(port).expect("a word"));
         }
+        let mut fifo = Fifo::new();
+        for vcpu in 0..VCPUS {
+            fifo.ports[ipi(vcpu) as usize].1 = vcpu;
+        }
         Self {
             domain,
-            fifo: Fifo::new(),
+            fifo,
             masks: vec![Masks::new(); PORTS as usize],
             active: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -78,21 +95,27 @@ impl<'m> Kernel<'m> {
     }
 
     fn move_to(&mut self, port: u32, vcpu: u32) {
+        if is_ipi(port) {
+            return;
+        }
         self.mask(port, Reason::Moving);
         self.fifo.ports[port as usize].1 = vcpu;
         self.unmask(port, Reason::Moving);
+    }
+
+    /// Takes a port off a CPU's queues.
+    fn take_one(&mut self, vcpu: u32) -> Taken {
+        let queues: &mut Queues = &mut self.fifo.queues[vcpu as usize];
+        let control = self.domain.vcpu(vcpu);
+        let taken = queues.take(&self.domain, &control);
+        taken.expect("an honest hypervisor")
     }
 
     /// Takes all ports off a CPU's queues.
     fn take(&mut self, vcpu: u32) -> Vec<u32> {
         let mut events = Vec::new();
         loop {
-            let queues: &mut Queues = &mut self.fifo.queues[vcpu as usize];
-            let control = self.domain.vcpu(vcpu);
-            match queues
-                .take(&self.domain, &control)
-                .expect("an honest hypervisor")
-            {
+            match self.take_one(vcpu) {
                 Taken::Event(port) => events.push(port),
                 Taken::Quiet(_) => {}
                 Taken::Empty => return events,
@@ -125,17 +148,45 @@ impl<'m> Kernel<'m> {
         }
     }
 
-    fn offline(&mut self, vcpu: u32) {
+    fn offline(&mut self, vcpu: u32) -> Result<(), TestCaseError> {
         let other = (vcpu + 1) % VCPUS;
         for port in 1..PORTS {
             if self.fifo.ports[port as usize].1 == vcpu {
                 self.move_to(port, other);
             }
         }
-        for port in self.take(vcpu) {
-            self.mask(port, Reason::Moving);
-            self.unmask(port, Reason::Moving);
+        let mut steps = 0;
+        loop {
+            match self.take_one(vcpu) {
+                // The hypervisor would put it on this queue again, and again.
+                Taken::Event(port) if self.fifo.ports[port as usize].1 == vcpu => {}
+                Taken::Event(port) => {
+                    self.mask(port, Reason::Moving);
+                    self.unmask(port, Reason::Moving);
+                }
+                Taken::Quiet(_) => {}
+                Taken::Empty => break,
+            }
+            steps += 1;
+            prop_assert!(
+                steps < MAX_STEPS,
+                "the queues of CPU {vcpu} do not get empty"
+            );
         }
+        self.bind_anew(ipi(vcpu));
+        Ok(())
+    }
+
+    /// Closes a port, with what is pending on it, and binds it to another channel.
+    fn bind_anew(&mut self, port: u32) {
+        let word = self.domain.event_word(port).expect("a word");
+        hypervisor::clear_pending(&self.domain, port);
+        guest::mask(&word);
+        let (queue, _) = &mut self.fifo.ports[port as usize];
+        *queue = queue.reset();
+        self.masks[port as usize] = Masks::new();
+        self.active.remove(&port);
+        self.waiting.remove(&port);
     }
 }
 
@@ -155,7 +206,7 @@ proptest! {
                 Step::Upcall(vcpu) => kernel.upcall(vcpu)?,
                 Step::Eoi(port) => kernel.eoi(port),
                 Step::Move(port, vcpu) => kernel.move_to(port, vcpu),
-                Step::Offline(vcpu) => kernel.offline(vcpu),
+                Step::Offline(vcpu) => kernel.offline(vcpu)?,
             }
         }
         for port in 1..PORTS {
