@@ -143,6 +143,13 @@ fn do_what_they_are_for(ctx: &mut Ctx<'_>) -> Result<()> {
         }
     }
     if is_ours {
+        // Those that are deferred are tried each second of the guest's clock.
+        guest.wait_for(
+            "no grant to be deferred",
+            Duration::from_secs(20),
+            &format!("sed -n 2p {FILE}"),
+            |line| line.starts_with("0 deferred, "),
+        )?;
         let after = file(&guest)?;
         ctx.note(after.replace('\n', "; "));
         ensure!(
