@@ -53,7 +53,7 @@ struct Resource {
     /// The line of the guest's configuration that limits it, for the guest to have few.
     limit: &'static str,
     /// The module that lets a program take them. With C's gntalloc one program could, and no other after it
-    /// (docs/upstream/21-gntalloc-failed-grant.patch).
+    /// (docs/upstream/23-gntalloc-failed-grant.patch).
     module: &'static str,
     /// What the log tells to raise.
     remedy: &'static str,
