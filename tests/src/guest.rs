@@ -343,7 +343,8 @@ impl Domain {
     /// Restores the guest from a file and goes on talking to it.
     pub fn restore(&self, file: &str) -> Result<()> {
         let script = format!("xl restore {file}");
-        self.dom0.run_for(Duration::from_secs(120), &script)?.ok()?;
+        let limit = Duration::from_secs(120);
+        self.dom0.run_xl_for(limit, &script)?.ok()?;
         self.moved()
     }
 

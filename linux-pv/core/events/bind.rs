@@ -172,7 +172,7 @@ unsafe fn bind_interdomain(
     mapping::with(|mapping| {
         let bound = bind_port(mapping, port, &chips::LATE_EOI, Some(device), is_shared);
         bound.inspect_err(|_| {
-            // Nobody else knows of the port. If it had a channel for a moment, it is closed already.
+            // Nobody else knows of the port. If it had a channel for a moment, it is closed.
             if mapping.of_port(port).is_none() && hypercall::remote_domain(port).is_some() {
                 hypercall::close(port);
             }

@@ -84,14 +84,19 @@ impl Place {
     /// Runs a shell script that has xl create something. The toolstack gives a hotplug script 40 seconds by dom0's clock and then
     /// undoes all, which no option changes. Where a machine is too slow for that it may try again.
     pub fn run_xl(&self, script: &str) -> Result<Output> {
+        self.run_xl_for(XL_LIMIT, script)
+    }
+
+    /// The same with another time limit, which is that of each try.
+    pub fn run_xl_for(&self, limit: Duration, script: &str) -> Result<Output> {
         for _ in 1..XL_ATTEMPTS {
             let slow = self.pace().factor() > 1;
-            let output = self.run_for(XL_LIMIT, script)?;
+            let output = self.run_for(limit, script)?;
             if !(slow && output.stderr.contains(XL_TOO_SLOW)) {
                 return Ok(output);
             }
         }
-        self.run_for(XL_LIMIT, script)
+        self.run_for(limit, script)
     }
 
     /// Starts a shell script in the background.
