@@ -359,12 +359,15 @@ struct WithoutDaemon<'a> {
 
 impl<'a> WithoutDaemon<'a> {
     fn new(dom0: &'a Place) -> Result<Self> {
-        let find =
-            "for p in /proc/[0-9]*; do grep -qx xenconsoled $p/comm 2>/dev/null && break; done";
+        // One that has ended and that nobody has waited for has a name, but no command line.
+        let find = "lives() { grep -q . $1/cmdline 2>/dev/null; }
+            for p in /proc/[0-9]* ''; do
+                grep -qx xenconsoled $p/comm 2>/dev/null && lives $p && break
+            done";
         let command = dom0.sh(&format!("{find}; tr '\\0' ' ' < $p/cmdline"))?;
         ensure!(command.contains("xenconsoled"), "no xenconsoled: {command}");
         dom0.sh(&format!(
-            "{find}; kill ${{p#/proc/}}; while [ -d $p ]; do sleep 0.1; done"
+            "{find}; kill ${{p#/proc/}}; while lives $p; do sleep 0.1; done"
         ))?;
         Ok(Self { dom0, command })
     }
