@@ -20,6 +20,10 @@ use crate::scenario::Scenario;
 use crate::topology::Topology;
 use crate::traffic::{self, Server};
 
+mod without_daemon;
+
+use without_daemon::WithoutDaemon;
+
 /// The C objects have no table.
 const OURS: Kernels = Kernels::Profiles(&[overlay::OURS]);
 
@@ -349,48 +353,6 @@ fn are_listed(ctx: &mut Ctx<'_>) -> Result<()> {
         guest.shutdown()?;
     }
     Ok(())
-}
-
-/// The daemon of all consoles, which has ended; dropping this starts it again.
-struct WithoutDaemon<'a> {
-    dom0: &'a Place,
-    command: String,
-}
-
-impl<'a> WithoutDaemon<'a> {
-    fn new(dom0: &'a Place) -> Result<Self> {
-        // One that has ended and that nobody has waited for has a name, but no command line.
-        let find = "lives() { grep -q . $1/cmdline 2>/dev/null; }
-            for p in /proc/[0-9]* ''; do
-                grep -qx xenconsoled $p/comm 2>/dev/null && lives $p && break
-            done";
-        let command = dom0.sh(&format!("{find}; tr '\\0' ' ' < $p/cmdline"))?;
-        ensure!(command.contains("xenconsoled"), "no xenconsoled: {command}");
-        dom0.sh(&format!(
-            "{find}; kill ${{p#/proc/}}; while lives $p; do sleep 0.1; done"
-        ))?;
-        Ok(Self { dom0, command })
-    }
-
-    /// Starts it again.
-    fn end(mut self) -> Result<()> {
-        self.start()
-    }
-
-    fn start(&mut self) -> Result<()> {
-        let command = std::mem::take(&mut self.command);
-        match command.is_empty() {
-            true => Ok(()),
-            false => self.dom0.sh(&command).map(drop),
-        }
-    }
-}
-
-impl Drop for WithoutDaemon<'_> {
-    fn drop(&mut self) {
-        // If it fails, guests without a console say so.
-        let _ = self.start();
-    }
 }
 
 /// Somebody in dom0 takes the place of the console daemon and sends events without work. Their channel is unmasked more and more
