@@ -20,6 +20,9 @@ const PACKAGING: &str = "kbuild/packaging";
 /// What of it belongs into the source package.
 const FOLDERS: [&str; 3] = ["config", "debian", "dkms"];
 
+/// What the packages' scripts share, below `kbuild/packaging`.
+const SHARED: &str = "debian/remake-initramfs.in";
+
 /// Scripts, which everybody may run.
 const SCRIPTS: [&str; 5] = [
     "debian/rules",
@@ -56,6 +59,7 @@ impl Tree<'_> {
         stage::sync(&self.workspace.join("linux-pv"), &to.join("linux-pv"))?;
         fs::remove_file(to.join("linux-pv").join(stage::MANIFEST))?;
         let packaging = self.workspace.join(PACKAGING);
+        let shared = read_text(&packaging.join(SHARED))?;
         let all = FOLDERS.map(|folder| walkdir::WalkDir::new(packaging.join(folder)));
         for entry in all
             .into_iter()
@@ -64,7 +68,8 @@ impl Tree<'_> {
             let entry = entry.context("the work tree has no kbuild/packaging")?;
             let name = entry.path().strip_prefix(&packaging)?;
             if entry.file_type().is_file() {
-                self.write_file(to, &name.to_string_lossy(), &read_text(entry.path())?)?;
+                let text = read_text(entry.path())?.replace("@REMAKE_INITRAMFS@\n", &shared);
+                self.write_file(to, &name.to_string_lossy(), &text)?;
             }
         }
         self.write_control(to)?;
@@ -77,7 +82,7 @@ impl Tree<'_> {
         let file = match name {
             // Where debhelper looks for it.
             "config/initramfs-hook" => "debian/xen-rs-common.initramfs-hook".to_owned(),
-            "debian/control.in" | "debian/modules.control.in" => return Ok(()),
+            "debian/control.in" | "debian/modules.control.in" | SHARED => return Ok(()),
             _ => match name.strip_prefix("debian/modules.") {
                 Some(script) => format!(
                     "debian/xen-rs-modules-{}.{}",
@@ -208,6 +213,14 @@ mod tests {
         assert!(text("debian/changelog").starts_with(&format!("xen-rs ({}) ", version.text)));
         let script = text(&format!("debian/xen-rs-modules-{RELEASE}.postinst"));
         assert!(script.contains(&format!("depmod {RELEASE}\n")));
+        for script in [
+            "modules-7.3.4+deb13-amd64.postrm",
+            "dkms.postinst",
+            "dkms.prerm",
+        ] {
+            let script = text(&format!("debian/xen-rs-{script}"));
+            assert!(script.contains("\nremake_initramfs() {\n"), "{script}");
+        }
         let conf = text("dkms/dkms.conf");
         assert!(conf.contains("BUILT_MODULE_NAME[1]=\"xen_rs\"\n"));
         assert!(conf.contains("BUILD_EXCLUSIVE_KERNEL_MIN=\"7.2\"\n"));
