@@ -4,6 +4,7 @@
 
 pub mod config_file;
 mod ktap;
+mod machine;
 mod results;
 pub mod status;
 
@@ -13,33 +14,27 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use console::style;
-use kbuild::accel::{AccelNeed, KvmFacts};
+use kbuild::config::KernelKind;
 use kbuild::image::{GuestKernel, Userland, agent};
-use kbuild::intake::needs::{Role, Wanted};
+use kbuild::intake::needs::Wanted;
 use kbuild::intake::root::{self, CommandRoot};
 use kbuild::intake::{self, UserKernel};
 use kbuild::modules::BuildOptions;
 use kbuild::{Images, Kernel, Modules, Sandbox, Session, branches, own, resolve};
+use vmtest::Driver;
 use vmtest::machine::guest_disks;
 use vmtest::run::{Ending, Options, RootAt, RunMachine, RunReport};
-use vmtest::topology::Devices;
-use vmtest::{Driver, Topology};
 
-use crate::cli::{self, RunAs, RunHypervisor};
+use crate::cli::{self, RunHypervisor};
 
 use ktap::Reader;
+use machine::{GUEST_MEMORY, check, hypervisor, role, topology};
 use results::Results;
 
 /// A guest's virtual processors, unless the user says otherwise.
 const GUEST_VCPUS: u32 = 2;
-
-/// A guest's memory in MiB, unless the user says otherwise: virtme-ng's.
-const GUEST_MEMORY: u32 = 1024;
-
-/// What Xen needs of the machine's memory besides that of its domains, in MiB.
-const XEN_MEMORY: u32 = 512;
 
 /// Prepares everything, runs the command, and exits with the status that says how that ended.
 pub fn run(session: &Session, args: cli::Run) -> Result<ExitCode> {
@@ -109,75 +104,6 @@ pub fn run(session: &Session, args: cli::Run) -> Result<ExitCode> {
         print!("{}", results.lava());
     }
     Ok(ExitCode::from(status::of(&report.ending, args.bisect)))
-}
-
-fn hypervisor(args: &cli::Run) -> RunHypervisor {
-    args.hypervisor.unwrap_or(RunHypervisor::Xen)
-}
-
-fn role(role: RunAs) -> Role {
-    match role {
-        RunAs::Pv => Role::PvGuest,
-        RunAs::Pvh => Role::PvhGuest,
-        RunAs::Hvm => Role::HvmGuest,
-        RunAs::Dom0Pv => Role::PvDom0,
-        RunAs::Dom0Pvh => Role::PvhDom0,
-    }
-}
-
-/// The machine: a guest's has a PV dom0 of Debian's kernel, on that kernel's own drivers.
-fn topology(args: &cli::Run, role: Role, driver: Driver) -> Topology {
-    let topology = match (role, hypervisor(args)) {
-        (Role::PvhDom0, RunHypervisor::Paravane) => return Topology::PARAVANE,
-        (Role::PvhDom0, RunHypervisor::Xen) => Topology::PVH,
-        _ => Topology::PV,
-    };
-    if role.is_dom0() {
-        return match driver {
-            Driver::Rust => topology.with_our_device_files(),
-            Driver::C => topology,
-        };
-    }
-    let guest = args.memory.unwrap_or(GUEST_MEMORY);
-    Topology {
-        devices: Devices::GuestKernel,
-        memory: topology
-            .memory
-            .max(topology.dom0_memory + guest + XEN_MEMORY),
-        ..topology
-    }
-}
-
-/// Refuses what cannot be had together.
-fn check(args: &cli::Run, role: Role) -> Result<()> {
-    if hypervisor(args) == RunHypervisor::Paravane && role != Role::PvhDom0 {
-        bail!(
-            "--hypervisor paravane has no guests and no PV dom0 yet: --as dom0-pvh is what it runs"
-        );
-    }
-    if hypervisor(args) == RunHypervisor::Kvm {
-        check_kvm(args, role)?;
-    }
-    if role.is_dom0() && (args.net || args.root.is_some() || !args.disk.is_empty()) {
-        bail!("--root, --disk and --net are for guests");
-    }
-    Ok(())
-}
-
-/// Refuses what QEMU's own Xen interface does not have, and a machine that does not have it.
-fn check_kvm(args: &cli::Run, role: Role) -> Result<()> {
-    if role != Role::HvmGuest {
-        bail!(
-            "--hypervisor kvm is for --as hvm: QEMU's own Xen interface has neither PV nor PVH guests, and no dom0"
-        );
-    }
-    if args.xen.is_some() {
-        bail!("--xen goes with --hypervisor xen");
-    }
-    if let Some(lack) = KvmFacts::read(Path::new("/")).lack(AccelNeed::Plain) {
-        bail!("--hypervisor kvm is QEMU's own Xen interface, which only KVM has: {lack}");
-    }
-    Ok(())
 }
 
 /// The command's root, if it is not in memory.
@@ -291,15 +217,29 @@ fn user_kernel(
     Ok(own)
 }
 
+/// Our modules for the user's kernel: built against its folder, or, for a kernel of the archive, against what is made from the
+/// archive's source.
 fn modules_for(session: &Session, own: &UserKernel) -> Result<Modules> {
-    let build = own.build.as_ref().with_context(|| {
+    if let Some(build) = &own.build {
+        return own::build(session, build, BuildOptions::default());
+    }
+    let release = &own.facts.release;
+    // The default one is asked for if nobody has yet.
+    let default = session.config.profile(None)?;
+    let newest = resolve::kernel(session, default)?.release;
+    let binary = session.config.profiles.values();
+    let mut binary = binary.filter(|profile| profile.kind == KernelKind::Binary);
+    let known = binary.find(|profile| {
+        resolve::known_kernel(session, profile).is_some_and(|known| known.release == *release)
+    });
+    let profile = known.with_context(|| {
         format!(
-            "our modules are built against the folder that {} was built in: name that folder by --kernel, or use \
-             --drivers c",
-            own.facts.release
+            "our modules are built against the folder that {release} was built in: name that folder by --kernel, or use \
+             --drivers c. For Debian's {newest} they are built without one"
         )
     })?;
-    own::build(session, build, BuildOptions::default())
+    let (kernel, sandbox) = Kernel::open(session, profile)?;
+    Modules::build(session, &sandbox, &kernel, BuildOptions::default())
 }
 
 /// Prints what the command has written, on the same stream.

@@ -52,14 +52,14 @@ pub struct Run {
     /// A series of Xen, such as 4.20, or a package's name (default: the newest in the archive)
     #[arg(long, value_name = "SERIES")]
     pub xen: Option<String>,
-    /// Whose drivers: ours or the kernel's own. Ours need a kernel that they can be built for: Debian's newest, or a build
-    /// folder with CONFIG_RUST (default: c for a kernel of yours, else rust)
+    /// Whose drivers: ours or the kernel's own. Ours need a kernel that they can be built for: Debian's newest, as a package
+    /// or installed, or a build folder with CONFIG_RUST (default: c for a kernel of yours, else rust)
     #[arg(long, value_enum)]
     pub drivers: Option<Driver>,
-    /// A guest's virtual processors (default: 2)
+    /// Virtual processors of the guest, or of the dom0 that is tried (default: 2)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub vcpus: Option<u32>,
-    /// A guest's memory in MiB (default: 1024)
+    /// Its memory in MiB (default: 1024 for a guest, 1536 for a dom0)
     #[arg(long, value_parser = clap::value_parser!(u32).range(192..=16384))]
     pub memory: Option<u32>,
     /// The root of a guest's command: a raw image of a file system, a folder, or / for this machine's files. What is
@@ -72,7 +72,7 @@ pub struct Run {
     /// Connect a guest with this machine's network, by QEMU's user network
     #[arg(long)]
     pub net: bool,
-    /// Words for the command line of a guest's kernel
+    /// Words for the kernel's command line
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Option<String>,
     /// How long boot and command may take together
