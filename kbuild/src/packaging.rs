@@ -6,6 +6,7 @@
 //! What is in them is in `kbuild/packaging`: `debian` is the source package's folder of that name, `dkms` what DKMS runs,
 //! `config` the settings. Files that end in `.in` are completed here.
 
+mod archive;
 mod tree;
 mod version;
 
@@ -72,7 +73,9 @@ impl DebianPackages {
         }
         let (kernel, sandbox) = Kernel::open(session, profile)?;
         let modules = Modules::build(session, &sandbox, &kernel, BuildOptions::default())?;
-        let tools = Sandbox::open(session, &tools(session.config.suite(&profile.suite)?))?;
+        // The packages are the same whatever suite the kernel is from.
+        let suite = session.config.suite(&session.config.profile(None)?.suite)?;
+        let tools = Sandbox::open(session, &tools(suite))?;
         let version = version::of_tree(session.workspace())?;
         let work = session.cache.state_dir("work")?;
         let work = tempfile::tempdir_in(work)?;
@@ -140,12 +143,19 @@ impl DebianPackages {
         fsutil::read_dir_sorted(self.folder())
     }
 
-    /// Copies them into a folder, which is made if it is not there; returns the copies.
+    /// Copies them into a folder, which is made if it is not there; returns the copies. What another kernel's have left there
+    /// stays part of the archive.
     pub fn copy_to(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let copy = |file: PathBuf| {
-            let to = folder.join(fsutil::name(&file));
+            let name = fsutil::name(&file);
+            let to = folder.join(&name);
+            if name == archive::LIST && to.exists() {
+                let list = archive::merge(&fsutil::read_text(&to)?, &fsutil::read_text(&file)?);
+                fs::write(&to, list).with_context(|| format!("cannot write {}", to.display()))?;
+                return Ok(to);
+            }
             fs::copy(&file, &to).with_context(|| format!("cannot write {}", to.display()))?;
             Ok(to)
         };

@@ -74,7 +74,7 @@ pub struct Package {
     /// The kernel profile of kernels.toml whose modules get a package: one of a distribution
     #[arg(long, value_name = "PROFILE")]
     pub kernel: Option<String>,
-    /// Where to put the packages (default: the cache)
+    /// Where to put the packages (default: the cache). In a folder that has those of another kernel, both are listed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
