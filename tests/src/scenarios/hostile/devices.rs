@@ -175,8 +175,9 @@ impl<'a> Victim<'a> {
         let device = self.class.on_bus();
         // What is released by RCU, or by a work item, takes its time.
         let script = format!(
-            "{OWNED}; n=0; until [ ! -e /sys/bus/xen/devices/{device} ] && [ \"$(owned)\" = \"{}\" ]; do \
-             n=$((n+1)); if [ $n -gt $((300 * PACE)) ]; then ls -d /sys/bus/xen/devices/*; owned; break; fi; sleep 0.1; \
+            "{OWNED}; now() {{ cut -d . -f 1 /proc/uptime; }}; end=$(( $(now) + 30 * PACE )); \
+             until [ ! -e /sys/bus/xen/devices/{device} ] && [ \"$(owned)\" = \"{}\" ]; do \
+             if [ $(now) -gt $end ]; then ls -d /sys/bus/xen/devices/*; owned; break; fi; sleep 0.1; \
              done; {complaints}",
             self.owned
         );
