@@ -79,7 +79,15 @@ impl Job for Unbind {
         let mut all = LIST.lock().first.take();
         while let Some(mut entry) = all {
             all = entry.next.take();
-            entry.dev.unbind();
+            // Unbinding holds the device's lock and waits for the xenwatch thread. If that thread
+            // removes the device at the same time, it waits for the lock: such a device must not be
+            // unbound here.
+            // FIXME: The folder may go right after this. To unbind in the xenwatch thread, by the
+            // first event of a watch of its own, would leave no such moment.
+            let exists = entry.dev.node().exists(c"state");
+            if exists.is_ok_and(|exists| exists) {
+                entry.dev.unbind();
+            }
             // SAFETY: `unbind_later` got this reference.
             unsafe { k::module_put(entry.module) };
         }

@@ -68,6 +68,20 @@ pub fn main(args: &[String]) -> io::Result<()> {
             "0",
             Some(Plan::storming(time(seconds)?)),
         ),
+        ["leave", "block", domid, number, ms] => run(
+            "vbd",
+            domid,
+            number,
+            ms,
+            Some(Plan::leaving(milliseconds(ms)?)),
+        ),
+        ["leave", "net", domid, number, ms] => run(
+            "vif",
+            domid,
+            number,
+            ms,
+            Some(Plan::leaving(milliseconds(ms)?)),
+        ),
         ["keep", domid, number] => run("vif", domid, number, "0", Some(Plan::keeping())),
         ["hold", domid, number] => hold(domid, number, Then::Closes),
         ["hold", domid, number, "removed"] => hold(domid, number, Then::IsRemoved),
@@ -139,6 +153,10 @@ fn device(class: &'static str, domid: &str, number: &str) -> io::Result<Device> 
     })
 }
 
+fn milliseconds(text: &str) -> io::Result<Duration> {
+    Ok(Duration::from_millis(text.parse().map_err(|_| usage())?))
+}
+
 fn time(seconds: &str) -> io::Result<Duration> {
     Ok(Duration::from_secs(seconds.parse().map_err(|_| usage())?))
 }
@@ -156,7 +174,8 @@ fn usage() -> io::Error {
          hostile honest DOMID NUMBER SECONDS WORD... | hostile hold DOMID NUMBER [removed] | hostile keep DOMID NUMBER | \
          hostile console DOMID SECONDS | hostile use memory | \
          hostile use durably PATH | \
-         hostile need block|net DOMID NUMBER SEED | hostile storm block|net DOMID NUMBER SECONDS | \
+         hostile need block|net DOMID NUMBER SEED | hostile leave block|net DOMID NUMBER MS | \
+         hostile storm block|net DOMID NUMBER SECONDS | \
          hostile storm DOMID PORT SECONDS | \
          hostile use disks | hostile use interfaces | hostile use grants|ports LEFT",
     )

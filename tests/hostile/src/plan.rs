@@ -134,8 +134,8 @@ pub struct Plan {
     pub keeps_packets: bool,
     /// How long it sends events without work, as fast as it can, before it ends.
     pub storm: Duration,
-    /// Whether the frontend may refuse the device, because the guest is short of what it needs.
-    pub may_be_refused: bool,
+    /// How long a frontend has for its offer that may refuse the device.
+    pub patience: Option<Duration>,
 }
 
 impl Plan {
@@ -175,7 +175,7 @@ impl Plan {
             ending: Ending::ALL[rng.usize(..Ending::ALL.len())],
             keeps_packets: false,
             storm: Duration::ZERO,
-            may_be_refused: false,
+            patience: None,
         }
     }
 
@@ -192,7 +192,7 @@ impl Plan {
             ending: Ending::Close,
             keeps_packets: false,
             storm: Duration::ZERO,
-            may_be_refused: false,
+            patience: None,
         }
     }
 
@@ -225,11 +225,19 @@ impl Plan {
         }
     }
 
+    /// The plan of a device that is taken away again, perhaps while the frontend makes its offer.
+    pub fn leaving(after: Duration) -> Self {
+        Self {
+            patience: Some(after),
+            ..Self::honest()
+        }
+    }
+
     /// The plan of an honest backend of a guest that may be short of grant references, event channels or memory.
     pub fn to_a_guest_in_need() -> Self {
         Self {
             serves: 50,
-            may_be_refused: true,
+            patience: Some(Duration::from_secs(4)),
             ..Self::honest()
         }
     }

@@ -20,9 +20,6 @@ use crate::service::Service;
 /// How long a frontend may take to make its offer, in seconds of a machine that is not slow.
 const OFFER_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long it gets for that if the guest may be short of what it needs: it makes its offer or refuses at once.
-const NEED_LIMIT: Duration = Duration::from_secs(4);
-
 /// How long it gets for that if it has reasons not to.
 const REFUSAL_LIMIT: Duration = Duration::from_millis(700);
 
@@ -180,10 +177,10 @@ impl Script {
         nodes: &BTreeMap<&str, String>,
     ) -> io::Result<Option<Box<dyn Service>>> {
         let honest = plan.is_honest_at_first();
-        let limit = match (honest, plan.may_be_refused) {
-            (true, false) => OFFER_LIMIT,
-            (true, true) => NEED_LIMIT,
-            (false, _) => REFUSAL_LIMIT,
+        let limit = match plan.patience {
+            Some(patience) => patience,
+            None if honest => OFFER_LIMIT,
+            None => REFUSAL_LIMIT,
         };
         let wanted = [
             state::INITIALISED,
@@ -193,7 +190,7 @@ impl Script {
         ];
         let found = folders.await_front(&wanted, limit * self.pace)?;
         let offered = matches!(found, Some(state::INITIALISED | state::CONNECTED));
-        if honest && !offered && !plan.may_be_refused {
+        if honest && !offered && plan.patience.is_none() {
             return Err(finding(format!(
                 "the frontend makes no offer to an honest backend; its state is {found:?}"
             )));
@@ -243,7 +240,7 @@ impl Script {
         match ended {
             Ok(()) => Ok(None),
             Err(error) if is_finding(&error) => Err(error),
-            Err(error) if plan.may_be_refused && withdrew => Ok(Some(error)),
+            Err(error) if plan.patience.is_some() && withdrew => Ok(Some(error)),
             Err(error) if plan.is_honest_at_first() && plan.lies.is_empty() => Err(finding(
                 format!("the frontend is unkind to an honest backend: {error}"),
             )),

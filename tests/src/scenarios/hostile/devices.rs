@@ -143,6 +143,13 @@ impl<'a> Victim<'a> {
         self.run_program(ctx, seed, &format!("need {name} {domid} {number} {seed}"))
     }
 
+    /// The same for a device that is taken away after so many milliseconds if there is no offer.
+    pub fn run_shortly(&self, ctx: &Ctx<'_>, ms: u64) -> Result<String> {
+        let (domid, number) = (self.guest.domid(), self.class.number());
+        let name = self.class.name();
+        self.run_program(ctx, ms, &format!("leave {name} {domid} {number} {ms}"))
+    }
+
     /// Starts a backend that sends events without work for so many seconds, once it is connected.
     pub fn start_storm(&self, ctx: &Ctx<'_>, seconds: u32) -> Result<Job> {
         let (domid, number) = (self.guest.domid(), self.class.number());

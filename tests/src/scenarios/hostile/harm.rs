@@ -27,6 +27,17 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("hostile.network_backend_does_no_harm_{guest}", interfaces)
         .crosswise()
         .on_each(&[Cell::PV, Cell::PVH.full()]),
+    Scenario::new("hostile.disk_goes_while_it_is_offered_{guest}", |ctx| {
+        goes_early(ctx, Class::Disk)
+    })
+    .crosswise()
+    .on_each(&[Cell::PVH.full(), Cell::PV.full()]),
+    Scenario::new(
+        "hostile.interface_goes_while_it_is_offered_{guest}",
+        |ctx| goes_early(ctx, Class::Interface),
+    )
+    .crosswise()
+    .on_each(&[Cell::PVH.full(), Cell::PV.full()]),
     Scenario::new("hostile.block_backends_for_long_{guest}", disks_for_long)
         .on_each(&[Cell::PVH.full(), Cell::PV.full()]),
     Scenario::new(
@@ -62,6 +73,30 @@ fn disks_for_long(ctx: &mut Ctx<'_>) -> Result<()> {
 
 fn interfaces_for_long(ctx: &mut Ctx<'_>) -> Result<()> {
     does_no_harm(ctx, Class::Interface, Seeds::For(LONG))
+}
+
+/// Devices that are taken away at each moment of a frontend's first steps.
+fn goes_early(ctx: &mut Ctx<'_>, class: Class) -> Result<()> {
+    /// From one device's time to the next one's, and the longest.
+    const MS: [usize; 2] = [20, 800];
+    let guest = guest_for(ctx, ctx.mode())?;
+    load_driver(ctx, &guest, class)?;
+    works(&guest, class)?;
+    let victim = Victim::new(&guest, class)?;
+    let (mut count, mut connected) = (0_u64, 0);
+    for ms in (0..MS[1] as u64).step_by(MS[0]) {
+        let line = victim.run_shortly(ctx, ms)?;
+        victim
+            .is_well(Expected::Nothing)
+            .with_context(|| format!("taken away after {ms} ms: {}", line.trim()))?;
+        count += 1;
+        connected += field(&line, "connected")?;
+    }
+    works(&guest, class)?;
+    victim.has_all_grants()?;
+    ctx.note(format!("{count} devices, {connected} of them connected"));
+    ensure!(connected < count, "none was taken away early");
+    guest.shutdown()
 }
 
 fn does_no_harm(ctx: &mut Ctx<'_>, class: Class, seeds: Seeds) -> Result<()> {
