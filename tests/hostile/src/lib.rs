@@ -40,49 +40,22 @@ use script::Script;
 /// Runs it; `args` begins with what is to be done.
 pub fn main(args: &[String]) -> io::Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["block", domid, number, seed] => run("vbd", domid, number, seed, None),
-        ["net", domid, number, seed] => run("vif", domid, number, seed, None),
-        ["only", "block", domid, number, seed, trust, ref lies @ ..] => {
-            run("vbd", domid, number, seed, Some(only(trust, lies)?))
+        [class @ ("block" | "net"), domid, number, seed] => run(class, domid, number, seed, None),
+        ["only", class, domid, number, seed, trust, ref lies @ ..] => {
+            run(class, domid, number, seed, Some(only(trust, lies)?))
         }
-        ["only", "net", domid, number, seed, trust, ref lies @ ..] => {
-            run("vif", domid, number, seed, Some(only(trust, lies)?))
+        ["need", class, domid, number, seed] => {
+            run(class, domid, number, seed, Some(Plan::to_a_guest_in_need()))
         }
-        ["need", "block", domid, number, seed] => {
-            run("vbd", domid, number, seed, Some(Plan::to_a_guest_in_need()))
+        ["storm", class, domid, number, seconds] => {
+            let plan = Plan::storming(time(seconds)?);
+            run(class, domid, number, "0", Some(plan))
         }
-        ["need", "net", domid, number, seed] => {
-            run("vif", domid, number, seed, Some(Plan::to_a_guest_in_need()))
+        ["leave", class, domid, number, ms] => {
+            let plan = Plan::leaving(milliseconds(ms)?);
+            run(class, domid, number, ms, Some(plan))
         }
-        ["storm", "block", domid, number, seconds] => run(
-            "vbd",
-            domid,
-            number,
-            "0",
-            Some(Plan::storming(time(seconds)?)),
-        ),
-        ["storm", "net", domid, number, seconds] => run(
-            "vif",
-            domid,
-            number,
-            "0",
-            Some(Plan::storming(time(seconds)?)),
-        ),
-        ["leave", "block", domid, number, ms] => run(
-            "vbd",
-            domid,
-            number,
-            ms,
-            Some(Plan::leaving(milliseconds(ms)?)),
-        ),
-        ["leave", "net", domid, number, ms] => run(
-            "vif",
-            domid,
-            number,
-            ms,
-            Some(Plan::leaving(milliseconds(ms)?)),
-        ),
-        ["keep", domid, number] => run("vif", domid, number, "0", Some(Plan::keeping())),
+        ["keep", domid, number] => run("net", domid, number, "0", Some(Plan::keeping())),
         ["hold", domid, number] => hold(domid, number, Then::Closes),
         ["hold", domid, number, "removed"] => hold(domid, number, Then::IsRemoved),
         ["honest", domid, number, seconds, ref words @ ..] => {
@@ -114,13 +87,12 @@ fn hold(domid: &str, number: &str, then: Then) -> io::Result<()> {
     Ok(())
 }
 
-fn run(
-    class: &'static str,
-    domid: &str,
-    number: &str,
-    seed: &str,
-    plan: Option<Plan>,
-) -> io::Result<()> {
+fn run(class: &str, domid: &str, number: &str, seed: &str, plan: Option<Plan>) -> io::Result<()> {
+    let class = match class {
+        "block" => "vbd",
+        "net" => "vif",
+        _ => return Err(usage()),
+    };
     let script = Script {
         device: device(class, domid, number)?,
         seed: seed.parse().map_err(|_| usage())?,

@@ -18,7 +18,7 @@ mod seeds;
 use crate::scenario::Scenario;
 
 pub(super) use devices::{Class, Expected, Victim, field};
-pub(super) use harm::{load_driver, works};
+pub(super) use harm::{guest_for, load_driver, works};
 
 /// The scenarios of this group.
 pub fn scenarios() -> Vec<Scenario> {

@@ -8,9 +8,25 @@
 mod memory;
 mod numbers;
 
+use anyhow::Result;
+
+use super::hostile::{Class, Expected, Victim, works};
+use crate::guest::Domain;
 use crate::scenario::Scenario;
 
 /// The scenarios of this group.
 pub fn scenarios() -> Vec<Scenario> {
     [numbers::SCENARIOS, memory::SCENARIOS].concat()
+}
+
+/// An honest device works, and nothing is left behind.
+fn is_as_before(
+    guest: &Domain,
+    class: Class,
+    victim: &Victim<'_>,
+    expected: Expected,
+) -> Result<()> {
+    works(guest, class)?;
+    victim.is_well(expected)?;
+    victim.has_all_grants()
 }

@@ -95,6 +95,9 @@ impl Expected {
     }
 }
 
+/// The hostile backends' program in dom0.
+const PROGRAM: &str = "/payload/bin/agent hostile";
+
 /// How long the device may take to go, with all that was made for it.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -122,45 +125,39 @@ impl<'a> Victim<'a> {
 
     /// Runs one seed and looks at what is left. Returns what the program says.
     pub fn run(&self, ctx: &Ctx<'_>, seed: u64) -> Result<String> {
-        let (domid, number) = (self.guest.domid(), self.class.number());
-        let name = self.class.name();
-        self.run_script(ctx, seed, &format!("{name} {domid} {number} {seed}"))
+        self.run_script(ctx, seed, &format!("{} {seed}", self.words()))
     }
 
     /// The same for a backend that does one thing only: `how` says whether it is trusted, and its lies.
     pub fn run_only(&self, ctx: &Ctx<'_>, seed: u64, how: &str) -> Result<String> {
-        let (domid, number) = (self.guest.domid(), self.class.number());
-        let name = self.class.name();
-        let words = format!("only {name} {domid} {number} {seed} {how}");
-        self.run_script(ctx, seed, &words)
+        self.run_script(ctx, seed, &format!("only {} {seed} {how}", self.words()))
     }
 
     /// The same for an honest backend, while the guest may be short of what it needs for a device. What is left of it is not
     /// looked at.
     pub fn run_in_need(&self, ctx: &Ctx<'_>, seed: u64) -> Result<String> {
-        let (domid, number) = (self.guest.domid(), self.class.number());
-        let name = self.class.name();
-        self.run_program(ctx, seed, &format!("need {name} {domid} {number} {seed}"))
+        self.run_program(ctx, seed, &format!("need {} {seed}", self.words()))
     }
 
     /// The same for a device that is taken away after so many milliseconds if there is no offer.
     pub fn run_shortly(&self, ctx: &Ctx<'_>, ms: u64) -> Result<String> {
-        let (domid, number) = (self.guest.domid(), self.class.number());
-        let name = self.class.name();
-        self.run_program(ctx, ms, &format!("leave {name} {domid} {number} {ms}"))
+        self.run_program(ctx, ms, &format!("leave {} {ms}", self.words()))
     }
 
     /// Starts a backend that sends events without work for so many seconds, once it is connected.
     pub fn start_storm(&self, ctx: &Ctx<'_>, seconds: u32) -> Result<Job> {
-        let (domid, number) = (self.guest.domid(), self.class.number());
-        let name = self.class.name();
-        ctx.host.dom0().spawn(&format!(
-            "exec /payload/bin/agent hostile storm {name} {domid} {number} {seconds}"
-        ))
+        let script = format!("exec {PROGRAM} storm {} {seconds}", self.words());
+        ctx.host.dom0().spawn(&script)
+    }
+
+    /// Which device it is, as the program is told.
+    fn words(&self) -> String {
+        let (name, domid, number) = (self.class.name(), self.guest.domid(), self.class.number());
+        format!("{name} {domid} {number}")
     }
 
     fn run_program(&self, ctx: &Ctx<'_>, seed: u64, words: &str) -> Result<String> {
-        let script = format!("/payload/bin/agent hostile {words}");
+        let script = format!("{PROGRAM} {words}");
         let ran = ctx.host.dom0().run_for(LIMIT * 2, &script)?.ok();
         Ok(ran.with_context(|| format!("seed {seed}"))?.stdout)
     }

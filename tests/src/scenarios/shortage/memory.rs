@@ -11,10 +11,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::hostile::{Class, Expected, Victim, field, load_driver, works};
+use super::super::hostile::{Class, Expected, Victim, field, guest_for, load_driver, works};
+use super::is_as_before;
 use crate::context::Ctx;
 use crate::error::skip;
-use crate::guest::{Domain, Driver, Guest};
+use crate::guest::{Domain, Driver};
 use crate::matrix::{Cell, Kernels};
 use crate::scenario::Scenario;
 
@@ -106,7 +107,7 @@ fn each_allocation(ctx: &mut Ctx<'_>, class: Class) -> Result<()> {
         failed += 1;
     }
     let count = guest.sh(COUNT)?;
-    end(&guest, class, &victim)?;
+    is_as_before(&guest, class, &victim, Expected::Injected)?;
     ctx.note(format!(
         "{failed} allocations from the {first}. on, each {STRIDE}., with {connected} devices that connected all the same; logged: {count}"
     ));
@@ -144,7 +145,7 @@ fn used_without(ctx: &mut Ctx<'_>, class: Class) -> Result<()> {
     let took = started.elapsed();
     guest.sh(END)?;
     let count = guest.sh(COUNT)?;
-    end(&guest, class, &victim)?;
+    is_as_before(&guest, class, &victim, Expected::Injected)?;
     ctx.note(format!(
         "{DEVICES} devices in {} s, {connected} of them connected, {answered} responses; logged: {count}",
         took.as_secs()
@@ -161,20 +162,10 @@ fn ready(ctx: &mut Ctx<'_>, class: Class) -> Result<Domain> {
     if ctx.driver == Driver::C {
         return skip("the C drivers keep devices that they cannot use");
     }
-    let guest = Guest::new("g1", ctx.mode())
-        .vcpus(2)
-        .initramfs("/payload/boot/guest-net.cpio");
-    let guest = ctx.host.create(guest)?;
+    let guest = guest_for(ctx, ctx.mode())?;
     guest
         .sh(PREPARE)
         .context("the kernel injects no failures")?;
     load_driver(ctx, &guest, class)?;
     Ok(guest)
-}
-
-/// Nothing is left behind, and an honest device works.
-fn end(guest: &Domain, class: Class, victim: &Victim<'_>) -> Result<()> {
-    works(guest, class)?;
-    victim.is_well(Expected::Injected)?;
-    victim.has_all_grants()
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::super::hostile::{Class, Expected, Victim, field, load_driver, works};
+use super::is_as_before;
 use crate::Job;
 use crate::context::Ctx;
 use crate::error::skip;
@@ -158,9 +159,7 @@ fn each_number(ctx: &mut Ctx<'_>, class: Class, resource: Resource) -> Result<()
             .is_well(Expected::Nothing)
             .with_context(|| format!("{left} {} left: {}", resource.name, line.trim()))?;
     }
-    works(&guest, class)?;
-    victim.is_well(Expected::Nothing)?;
-    victim.has_all_grants()?;
+    is_as_before(&guest, class, &victim, Expected::Nothing)?;
     let first = connected.iter().position(|&is| is);
     let last = connected.iter().rposition(|&is| !is);
     let number = |at: Option<usize>| at.map_or("none".to_owned(), |at| numbers[at].to_string());
