@@ -4,13 +4,15 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -19,6 +21,10 @@ use crate::message::{Exit, Reply};
 
 /// How long output may still come after the program ended: a daemon it left behind may hold the pipe for ever.
 const LINGER: Duration = Duration::from_millis(300);
+
+/// How many bytes are read after that: what the program has left in its pipe is read however late this is, but what a daemon
+/// writes all the time is not. No pipe of an ordinary user's is larger (pipe(7), `pipe-max-size`).
+const LEFT_MAX: usize = 1 << 20;
 
 /// What to run.
 pub struct Order {
@@ -59,21 +65,23 @@ impl Job {
             pid: child.id(),
         });
 
-        let (finished, all_finished) = channel::<()>();
+        let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let mut pumps = Vec::new();
         for (stream, source) in streams.drain(..) {
-            let (replies, finished) = (replies.clone(), finished.clone());
-            thread::spawn(move || {
-                pump(job, stream, source, &replies);
-                drop(finished);
-            });
+            let (replies, end) = (replies.clone(), Arc::clone(&end));
+            pumps.push(thread::spawn(move || {
+                pump(job, stream, source, &end, &replies);
+            }));
         }
-        drop(finished);
         let input = input.take().map(feed);
 
         let replies = replies.clone();
         thread::spawn(move || {
             let exit = wait(&mut child, group, order.timeout);
-            drain(&all_finished);
+            let _ = rustix::io::write(&*end, &1_u64.to_ne_bytes());
+            for pump in pumps {
+                let _ = pump.join();
+            }
             let _ = replies.send(match exit {
                 Ok(exit) => Reply::Exited { job, exit },
                 Err(error) => Reply::Failed {
@@ -104,9 +112,8 @@ impl Job {
     }
 }
 
-type Source = Box<dyn Read + Send>;
 type Sink = Box<dyn Write + Send>;
-type Parts = (Child, Vec<(u8, Source)>, Option<Sink>);
+type Parts = (Child, Vec<(u8, File)>, Option<Sink>);
 
 fn program(argv: &[String]) -> io::Result<Command> {
     let (program, args) = argv
@@ -129,12 +136,12 @@ fn with_pipes(order: &Order) -> io::Result<Parts> {
         Stdio::null()
     });
     let mut child = command.spawn()?;
-    let mut streams: Vec<(u8, Source)> = Vec::new();
+    let mut streams = Vec::new();
     if let Some(out) = child.stdout.take() {
-        streams.push((1, Box::new(out)));
+        streams.push((1, File::from(OwnedFd::from(out))));
     }
     if let Some(err) = child.stderr.take() {
-        streams.push((2, Box::new(err)));
+        streams.push((2, File::from(OwnedFd::from(err))));
     }
     let input = child.stdin.take().map(|input| Box::new(input) as Sink);
     Ok((child, streams, input))
@@ -169,14 +176,21 @@ fn with_terminal(order: &Order, (rows, cols): (u16, u16)) -> io::Result<Parts> {
     let master = File::from(master);
     Ok((
         child,
-        vec![(1, Box::new(master.try_clone()?))],
+        vec![(1, master.try_clone()?)],
         Some(Box::new(master)),
     ))
 }
 
-fn pump(job: u32, stream: u8, mut source: Source, replies: &SyncSender<Reply>) {
+/// Sends on what comes out of `source`, until its end or, if `end` has become readable, until a daemon may have it to itself.
+fn pump(job: u32, stream: u8, mut source: File, end: &OwnedFd, replies: &SyncSender<Reply>) {
     let mut buffer = [0u8; 16 << 10];
+    // When the program's end has been seen, and how much is read after it has lingered.
+    let (mut ended, mut left) = (None::<Instant>, LEFT_MAX);
     loop {
+        match wait_for_output(&source, end, &mut ended) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return,
+        }
         match source.read(&mut buffer) {
             Ok(0) => return,
             Ok(count) => {
@@ -184,10 +198,36 @@ fn pump(job: u32, stream: u8, mut source: Source, replies: &SyncSender<Reply>) {
                 if replies.send(Reply::Output { job, stream, data }).is_err() {
                     return;
                 }
+                if ended.is_some_and(|ended| ended.elapsed() > LINGER) {
+                    left = left.saturating_sub(count);
+                    if left == 0 {
+                        return;
+                    }
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A terminal whose last user went away answers EIO: that is its end.
             Err(_) => return,
+        }
+    }
+}
+
+/// Waits for output, or the end of it. Returns `false` if there is none for [`LINGER`] after the program's end, whose time is put
+/// into `ended`.
+fn wait_for_output(source: &File, end: &OwnedFd, ended: &mut Option<Instant>) -> io::Result<bool> {
+    loop {
+        let mut fds = vec![PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)];
+        let left = ended.map(|ended| LINGER.saturating_sub(ended.elapsed()));
+        if left.is_none() {
+            fds.push(PollFd::new(end, PollFlags::IN));
+        }
+        let left = left.map(Timespec::try_from).transpose();
+        match poll(&mut fds, left.map_err(io::Error::other)?.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
+            Ok(_) => *ended = Some(Instant::now()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -241,9 +281,4 @@ fn wait(child: &mut Child, group: Pid, timeout: Option<Duration>) -> io::Result<
         (_, Some(code), _) => Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)),
         (_, _, signal) => Exit::Signal(u8::try_from(signal.unwrap_or(0)).unwrap_or(u8::MAX)),
     })
-}
-
-fn drain(all_finished: &Receiver<()>) {
-    // Nothing is ever sent: the channel closes when the last reader of output is done.
-    let _ = all_finished.recv_timeout(LINGER);
 }

@@ -309,6 +309,29 @@ mod tests {
     }
 
     #[test]
+    fn output_of_a_program_that_has_ended_comes_before_its_end_however_late() {
+        let mut stream = server();
+        // More than the stream and the backlog hold, and less than the pipe does.
+        for job in 0..100 {
+            ask(&mut stream, &spawn(job, "head -c 60000 /dev/zero"));
+        }
+        thread::sleep(Duration::from_secs(1));
+        let mut sizes = HashMap::new();
+        let mut ended = 0;
+        while ended < 100 {
+            match next(&mut stream) {
+                Reply::Output { job, data, .. } => *sizes.entry(job).or_insert(0) += data.len(),
+                Reply::Exited { job, exit } => {
+                    assert_eq!((exit, sizes.get(&job)), (Exit::Code(0), Some(&60_000)));
+                    ended += 1;
+                }
+                Reply::Started { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn input_reaches_the_program_and_ends() {
         let mut stream = server();
         let argv = vec!["cat".to_owned()];
