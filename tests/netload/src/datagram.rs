@@ -6,6 +6,7 @@
 //! sends some that the kernel has in a chosen number of pages ([`crate::pieces`]).
 
 mod receiver;
+mod schedule;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -18,6 +19,7 @@ use crate::pieces::{self, Pipe, TOGETHER};
 use crate::report::Line;
 use crate::request::{self, Check, Server};
 use receiver::Receiver;
+use schedule::Schedule;
 
 /// Bytes of number and length.
 const HEADER: usize = 12;
@@ -215,13 +217,11 @@ fn transmit(socket: &UdpSocket, request: &Line) -> io::Result<u64> {
     let size: u32 = request.get("size")?;
     let mut datagram = vec![0; size.clamp(HEADER as u32, MAX_PAYLOAD) as usize];
     let started = Instant::now();
+    let mut schedule = (rate > 0).then(|| Schedule::new(started, rate));
     let mut sent = 0u64;
     while started.elapsed() < warm + time {
-        if rate > 0 {
-            let due = Duration::from_secs_f64(sent as f64 / f64::from(rate));
-            if let Some(early) = due.checked_sub(started.elapsed()) {
-                thread::sleep(early);
-            }
+        if let Some(schedule) = &mut schedule {
+            thread::sleep(schedule.next(Instant::now()));
         }
         fill(&mut datagram, sent, check);
         match socket.send(&datagram) {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HEADER;
+use crate::patience;
 use crate::pattern::Pattern;
 use crate::report::Line;
 use crate::request::{self, Check};
@@ -18,8 +19,8 @@ pub const WORDS: [&str; 7] = [
     "sent", "received", "lost", "repeated", "late", "corrupt", "rate",
 ];
 
-/// How long a datagram may be under way after the last one was sent.
-const LINGER: Duration = Duration::from_millis(700);
+/// How many milliseconds a datagram may be under way after the last one was sent.
+const LINGER: u64 = 700;
 
 /// Numbers beyond this are taken for damage, not for datagrams.
 const NUMBERS: u64 = 1 << 32;
@@ -55,6 +56,7 @@ impl Receiver {
     pub fn run(mut self, socket: &UdpSocket, control: &mut TcpStream) -> io::Result<Line> {
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let announced = OnceLock::new();
+        let linger = patience(LINGER);
         let mut datagram = vec![0; 1 << 16];
         let (mut started, mut last) = (None, Instant::now());
         thread::scope(|scope| {
@@ -80,7 +82,7 @@ impl Receiver {
                 }
                 match announced.get() {
                     Some(Ok(sent)) if self.received - self.repeated >= *sent => break,
-                    Some(_) if last.elapsed() > LINGER => break,
+                    Some(_) if last.elapsed() > linger => break,
                     _ => {}
                 }
             }
