@@ -60,7 +60,8 @@ pub struct Next {
     /// When the CPU asks again at the latest, in nanoseconds of system time: the timeslice is over, the domain has no more
     /// than that of its cap, or an idle CPU may have something to run then. `None` if no other vCPU is runnable.
     pub until: Option<u64>,
-    /// Another CPU to interrupt: it got the vCPU that this one has run and may not run any more.
+    /// Another CPU to interrupt: it got the vCPU that this one has run and may not run any more, or idles and may run the
+    /// one that has to wait here.
     pub interrupt: Option<CpuId>,
 }
 

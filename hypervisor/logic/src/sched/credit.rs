@@ -199,20 +199,34 @@ impl Credit {
         if self.may_run_on(vcpu, cpu) {
             return cpu;
         }
-        let allowed = (0..self.cpus.len()).filter(|cpu| self.may_run_on(vcpu, *cpu));
-        let mut idle = allowed.clone().filter(|cpu| self.is_idle(*cpu));
-        idle.next().or(allowed.min()).unwrap_or(cpu)
+        let mut allowed = (0..self.cpus.len()).filter(|cpu| self.may_run_on(vcpu, *cpu));
+        let idle = self.idle_cpu_for(vcpu);
+        idle.or_else(|| allowed.next()).unwrap_or(cpu)
     }
 
+    /// Whether a CPU runs nothing, and has nothing to run before the next period.
     fn is_idle(&self, cpu: CpuId) -> bool {
-        self.cpus[cpu].running.is_none() && self.cpus[cpu].runq.is_empty()
+        self.cpus[cpu].running.is_none() && self.most_urgent(cpu, cpu).is_none()
     }
 
-    /// Whether a vCPU that was enqueued for a CPU preempts what that runs.
+    /// An idle CPU that a vCPU may run on.
+    fn idle_cpu_for(&self, vcpu: VcpuId) -> Option<CpuId> {
+        (0..self.cpus.len()).find(|cpu| self.may_run_on(vcpu, *cpu) && self.is_idle(*cpu))
+    }
+
+    /// An idle CPU that may run a vCPU which waits for another CPU.
+    fn idle_cpu_for_waiting(&self) -> Option<CpuId> {
+        let mut idle = (0..self.cpus.len()).filter(|cpu| self.is_idle(*cpu));
+        let has_one = |queue, cpu| self.most_urgent(queue, cpu).is_some();
+        idle.find(|cpu| (0..self.cpus.len()).any(|queue| has_one(queue, *cpu)))
+    }
+
+    /// Whether a CPU for which a vCPU was enqueued has to ask now: the vCPU preempts what it runs, or it runs nothing, and
+    /// then has to know when the vCPU may run.
     fn preempts(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
         match self.cpus[cpu].running {
-            _ if self.is_parked(vcpu) => false,
             None => true,
+            _ if self.is_parked(vcpu) => false,
             Some(other) => self.priority(vcpu) < self.priority(other),
         }
     }
@@ -280,11 +294,10 @@ impl Scheduler for Credit {
         entity.boosted = entity.credit > 0;
         let home = entity.cpu;
         let home = self.allowed_cpu(vcpu, home);
-        let idle = |cpu: &CpuId| self.is_idle(*cpu) && self.may_run_on(vcpu, *cpu);
-        let free = Some(home)
-            .filter(idle)
-            .or_else(|| (0..self.cpus.len()).find(idle));
-        let cpu = free.unwrap_or(home);
+        let cpu = match self.is_idle(home) {
+            true => home,
+            false => self.idle_cpu_for(vcpu).unwrap_or(home),
+        };
         self.enqueue(vcpu, cpu);
         self.preempts(vcpu, cpu).then_some(cpu)
     }
@@ -310,12 +323,17 @@ impl Scheduler for Credit {
         let entity = self.vcpus.get_mut(&vcpu)?;
         entity.affinity = cpus;
         let (cpu, is_running) = (entity.cpu, entity.running.is_some());
-        if !entity.awake || self.may_run_on(vcpu, cpu) {
+        if !entity.awake {
             return None;
         }
+        let stays = self.may_run_on(vcpu, cpu);
         if is_running {
             // It is moved when its CPU asks what to run next.
-            return Some(cpu);
+            return (!stays).then_some(cpu);
+        }
+        if stays {
+            // It waits. A CPU that idles may be one that it may run on only now.
+            return self.idle_cpu_for(vcpu);
         }
         self.dequeue(vcpu);
         let cpu = self.allowed_cpu(vcpu, cpu);
@@ -412,6 +430,8 @@ impl Scheduler for Credit {
             }
         }
         self.cpus[cpu].running = Some(vcpu);
+        // A CPU that idles does not ask by itself whether it may run one that has to wait here.
+        let interrupt = interrupt.or_else(|| self.idle_cpu_for_waiting());
         let contended = self.cpus.iter().any(|cpu| !cpu.runq.is_empty());
         let left = self.allowances.get(&vcpu.domain).and_then(Allowance::left);
         let capped = left.map(|left| (now + left).min(self.accounted + PERIOD));
@@ -429,5 +449,7 @@ impl Scheduler for Credit {
 
 #[cfg(test)]
 mod cap_tests;
+#[cfg(test)]
+mod placement_tests;
 #[cfg(test)]
 mod tests;

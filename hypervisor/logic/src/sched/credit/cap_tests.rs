@@ -83,7 +83,8 @@ fn a_cap_ends_with_the_domain_and_a_woken_vcpu_without_time_preempts_nobody() {
     assert_eq!(scheduler.next(0, 0).until, Some(part));
     scheduler.sleep(vcpu(0), 0, part);
     assert_eq!(scheduler.next(0, part).vcpu, None);
-    assert_eq!(scheduler.wake(vcpu(0), part), None, "it has no time");
+    // It has no time, but nothing else has the CPU ask when it gets some.
+    assert_eq!(scheduler.wake(vcpu(0), part), Some(0));
     let idle = scheduler.next(0, part + 1);
     assert_eq!((idle.vcpu, idle.until), (None, Some(PERIOD)));
     assert_eq!(scheduler.wake(other, part + 2), Some(0));
@@ -94,4 +95,24 @@ fn a_cap_ends_with_the_domain_and_a_woken_vcpu_without_time_preempts_nobody() {
     scheduler.sleep(other, 0, part + 3);
     let next = scheduler.next(0, part + 3);
     assert_eq!((next.vcpu, next.until), (Some(vcpu(0)), None), "no cap");
+}
+
+#[test]
+fn a_cpu_whose_vcpus_all_wait_for_the_next_period_idles() {
+    let mut scheduler = Credit::new(2);
+    let others = [0, 1].map(|vcpu| VcpuId { domain: 1, vcpu });
+    scheduler.add(vcpu(0), 1).expect("memory");
+    for id in others {
+        scheduler.add(id, 0).expect("memory");
+    }
+    scheduler.set_cap(0, 10);
+    scheduler.wake(vcpu(0), 0);
+    assert_eq!(scheduler.next(1, 0).vcpu, Some(vcpu(0)));
+    scheduler.wake(others[0], 0);
+    assert_eq!(scheduler.next(0, 0).vcpu, Some(others[0]));
+    let used_up = PERIOD / 10;
+    assert_eq!(scheduler.next(1, used_up).vcpu, None);
+    // Its CPU is free for others, wherever these ran last.
+    assert_eq!(scheduler.wake(others[1], used_up + 1), Some(1));
+    assert_eq!(scheduler.next(1, used_up + 1).vcpu, Some(others[1]));
 }

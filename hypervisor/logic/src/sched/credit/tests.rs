@@ -92,26 +92,6 @@ fn who_wakes_with_credit_runs_at_once() {
 }
 
 #[test]
-fn an_idle_cpu_takes_work_from_a_busy_one() {
-    let mut scheduler = Credit::new(2);
-    scheduler.add(vcpu(0), 0).expect("memory");
-    scheduler.add(vcpu(1), 0).expect("memory");
-    assert_eq!(scheduler.wake(vcpu(0), 0), Some(0));
-    assert_eq!(scheduler.next(0, 0).vcpu, Some(vcpu(0)));
-    assert_eq!(scheduler.wake(vcpu(1), 10), Some(1), "the other CPU idles");
-    assert_eq!(scheduler.next(1, 20).vcpu, Some(vcpu(1)));
-    assert_eq!(
-        scheduler.next(0, TIMESLICE),
-        Next {
-            vcpu: Some(vcpu(0)),
-            until: None,
-            interrupt: None
-        },
-        "nobody waits"
-    );
-}
-
-#[test]
 fn a_vcpu_that_yields_lets_its_equal_run() {
     let mut scheduler = Credit::new(1);
     scheduler.add(vcpu(0), 0).expect("memory");
@@ -355,6 +335,8 @@ proptest! {
         let mut scheduler = Credit::new(3);
         let mut awake = [false; 6];
         let mut affinity = [CpuSet::ALL; 6];
+        let mut asks = [true; 3];
+        let mut is_capped = false;
         let mut now = 0;
         for number in 0..6 {
             scheduler.add(vcpu(number), number as usize).expect("memory");
@@ -363,7 +345,8 @@ proptest! {
             now += passed;
             match what {
                 0 | 1 => {
-                    scheduler.wake(vcpu(number), now);
+                    let interrupted = scheduler.wake(vcpu(number), now);
+                    asks.iter_mut().enumerate().for_each(|(cpu, asks)| *asks |= interrupted == Some(cpu));
                     awake[number as usize] = true;
                 }
                 2 => {
@@ -378,12 +361,16 @@ proptest! {
                 6 => {
                     let running: Vec<usize> = (0..3).filter(|cpu| scheduler.running(*cpu).is_some()).collect();
                     prop_assert_eq!(scheduler.set_cap(0, number as u16 * 30), CpuSet::from_iter(running));
+                    is_capped = number > 0;
+                    // Those that may run again wait until a CPU asks.
+                    asks = [true; 3];
                 }
                 5 => {
                     // This CPU, and a second one or none.
                     let cpus = CpuSet::from_iter([cpu, (cpu + number as usize) % 3]);
                     affinity[number as usize] = cpus;
                     let asked = scheduler.set_affinity(vcpu(number), cpus);
+                    asks.iter_mut().enumerate().for_each(|(cpu, asks)| *asks |= asked == Some(cpu));
                     let runs = (0..3).find(|cpu| scheduler.running(*cpu) == Some(vcpu(number)));
                     if let Some(runs) = runs.filter(|cpu| !cpus.contains(*cpu)) {
                         prop_assert!(!awake[number as usize] || asked == Some(runs));
@@ -391,6 +378,8 @@ proptest! {
                 }
                 _ => {
                     let next = scheduler.next(cpu, now);
+                    asks[cpu] = next.until.is_some();
+                    asks.iter_mut().enumerate().for_each(|(cpu, asks)| *asks |= next.interrupt == Some(cpu));
                     prop_assert_eq!(next.vcpu, scheduler.running(cpu));
                     if let Some(vcpu) = next.vcpu {
                         prop_assert!(awake[vcpu.vcpu as usize]);
@@ -404,6 +393,15 @@ proptest! {
                         prop_assert!(waiting.all(|vcpu| scheduler.is_parked(*vcpu)));
                     }
                 }
+            }
+            // Where a CPU idles that may run one that waits, such a CPU asks soon.
+            let idle = |vcpu: &VcpuId| {
+                let affinity = affinity[vcpu.vcpu as usize];
+                let idle = (0..3).filter(|cpu| scheduler.running(*cpu).is_none());
+                idle.filter(move |cpu| affinity.contains(*cpu))
+            };
+            for vcpu in scheduler.cpus.iter().flat_map(|cpu| &cpu.runq).filter(|_| !is_capped) {
+                prop_assert!(idle(vcpu).next().is_none() || idle(vcpu).any(|cpu| asks[cpu]));
             }
             for number in 0..6u32 {
                 let runs = scheduler.cpus.iter().filter(|cpu| cpu.running == Some(vcpu(number))).count();
@@ -433,36 +431,6 @@ fn a_cpu_that_runs_a_vcpu_that_is_removed_is_idle() {
     // The CPU is interrupted for the other one, whatever its priority.
     assert_eq!(scheduler.wake(vcpu(1), 1), Some(0));
     assert_eq!(scheduler.next(0, 1).vcpu, Some(vcpu(1)));
-}
-
-#[test]
-fn a_vcpu_runs_where_its_affinity_lets_it() {
-    let mut scheduler = Credit::new(3);
-    for number in 0..2 {
-        scheduler.add(vcpu(number), 0).expect("memory");
-    }
-    let only = |cpu| CpuSet::from_iter([cpu]);
-    assert_eq!(scheduler.set_affinity(vcpu(0), only(2)), None, "it sleeps");
-    assert_eq!(scheduler.wake(vcpu(0), 0), Some(2));
-    assert_eq!(scheduler.next(0, 0).vcpu, None, "nothing for this CPU");
-    assert_eq!(scheduler.next(2, 0).vcpu, Some(vcpu(0)));
-    // One that runs is moved when its CPU asks.
-    assert_eq!(scheduler.set_affinity(vcpu(0), only(1)), Some(2));
-    let next = scheduler.next(2, 10);
-    assert_eq!((next.vcpu, next.interrupt), (None, Some(1)));
-    assert_eq!(scheduler.next(1, 20).vcpu, Some(vcpu(0)));
-    // One that waits is moved at once.
-    scheduler.set_affinity(vcpu(1), only(1));
-    assert_eq!(scheduler.wake(vcpu(1), 20), Some(1), "it has just woken up");
-    assert_eq!(scheduler.set_affinity(vcpu(1), CpuSet::ALL), None);
-    assert_eq!(
-        scheduler.next(0, 30).vcpu,
-        Some(vcpu(1)),
-        "any CPU takes it"
-    );
-    assert_eq!(scheduler.set_affinity(vcpu(7), only(1)), None, "unknown");
-    let far = CpuSet::from_iter([300]);
-    assert!(CpuSet::ALL.contains(300) && !far.contains(300) && !far.contains(0));
 }
 
 #[test]
