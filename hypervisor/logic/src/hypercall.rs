@@ -118,7 +118,8 @@ impl From<VcpuAction> for Reply {
     }
 }
 
-/// Items of a list after which a hypercall is preempted.
+/// Items of a list after which a hypercall is preempted. A multicall is preempted between two calls, when they have worked
+/// on as many items together.
 pub const PREEMPT_BATCH: u64 = 64;
 
 /// Performs a hypercall.
@@ -133,6 +134,7 @@ pub fn dispatch<P: Platform>(caller: &mut Caller<'_, P>, call: Call) -> Hypercal
         };
     }
     caller.system.hypercall_counts.command = 0;
+    caller.system.items_done = 0;
     let result = do_hypercall(caller, call.number, call.args);
     if result.as_ref().err() == Some(&Errno::EFAULT) {
         let command = caller.system.hypercall_counts.command;

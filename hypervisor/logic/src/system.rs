@@ -293,6 +293,8 @@ pub struct System<P> {
     pub console: ConsoleRing,
     /// Counts of the hypercalls that were made.
     pub hypercall_counts: HypercallCounts,
+    /// Pages and elements of lists that the hypercall in progress has worked on, all calls of a multicall together.
+    pub(crate) items_done: u64,
     /// Facts about the machine.
     pub host: HostInfo,
 }
@@ -310,6 +312,7 @@ impl<P: Platform> System<P> {
             heap_budget: HeapBudget::new(usize::MAX),
             console: ConsoleRing::new(),
             hypercall_counts: HypercallCounts::default(),
+            items_done: 0,
             host,
         }
     }

@@ -85,6 +85,16 @@ impl Ports {
         self.bound
     }
 
+    /// The first port from `from` on that is in use.
+    pub fn next_bound(&self, from: u32) -> Option<u32> {
+        if self.bound == 0 {
+            return None;
+        }
+        let ports = self.ports.get(from as usize..)?;
+        let index = ports.iter().position(Port::is_bound)?;
+        Some(from + index as u32)
+    }
+
     /// The highest port that was ever used, plus one.
     pub fn len(&self) -> u32 {
         self.ports.len() as u32

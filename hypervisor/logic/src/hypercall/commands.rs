@@ -77,6 +77,7 @@ impl<'c, 'p, P: Platform, const HYPERCALL: u32> Commands<'c, 'p, P, HYPERCALL> {
         self.serve_at::<C>(|caller, arg| {
             let count = u64::from(count);
             for index in 0..count.min(PREEMPT_BATCH) {
+                caller.system.items_done += 1;
                 let mut argument: C::Argument = caller.read_arg_at(arg, index)?;
                 let failed = work(caller, &mut argument).err();
                 if let Some(failed) = failed.filter(|failed| failed.0 != status::EAGAIN) {

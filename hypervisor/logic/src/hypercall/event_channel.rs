@@ -6,11 +6,12 @@ use super::commands::Commands;
 use super::{Reply, nr};
 use crate::error::{Errno, Result};
 use crate::system::{Caller, Platform, System};
+use xen_abi::command::Command;
 use xen_abi::command::event_channel::{
     AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, Close, ExpandArray,
     InitControl, Reset, Send, SetPriority, Status, Unmask,
 };
-use xen_abi::event_channel::fifo;
+use xen_abi::event_channel::{self, fifo};
 
 pub(super) fn do_event_channel_op<P: Platform>(
     caller: &mut Caller<'_, P>,
@@ -52,12 +53,16 @@ pub(super) fn do_event_channel_op<P: Platform>(
         })
         .serve::<BindVcpu>(|caller, args| caller.system.bind_vcpu(id, args.port, args.vcpu))
         .serve::<Unmask>(|caller, args| caller.system.unmask(id, args.port))
-        .serve::<Reset>(|caller, args| {
+        .serve_at::<Reset>(|caller, arg| {
+            let args: event_channel::Reset = caller.read_arg(arg)?;
             let of = caller.target_by_any_id(args.dom)?;
             if of != id && caller.system.domain(of)?.controller_pause_count == 0 {
                 return Err(Errno::EINVAL);
             }
-            caller.system.evtchn_reset(of)
+            Ok(match caller.system.evtchn_reset(of)? {
+                true => Reply::Value(0),
+                false => Reply::continuation([Reset::NUMBER.into(), arg, 0, 0, 0]),
+            })
         })
         .serve::<InitControl>(|caller, args| {
             args.link_bits = fifo::LINK_BITS as u8;

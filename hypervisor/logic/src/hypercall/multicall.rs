@@ -14,7 +14,11 @@ pub(super) fn do_multicall<P: Platform>(
 ) -> Result<Reply> {
     let count = u64::from(count);
     let entry_size = caller.size_of::<MulticallEntry>();
-    for index in 0..count.min(PREEMPT_BATCH) {
+    for index in 0..count {
+        if caller.system.items_done >= PREEMPT_BATCH {
+            return create_continuation(list, entry_size, index, count, VcpuAction::Resume);
+        }
+        caller.system.items_done += 1;
         let mut entry: MulticallEntry = caller.read_arg_at(list, index)?;
         let [a, b, c, d, e, _] = entry.args;
         // A multicall in a multicall would be recursion that the guest controls.
@@ -45,11 +49,7 @@ pub(super) fn do_multicall<P: Platform>(
         }
         caller.write_arg_at(list, index, &entry)?;
     }
-    if count > PREEMPT_BATCH {
-        create_continuation(list, entry_size, PREEMPT_BATCH, count, VcpuAction::Resume)
-    } else {
-        Ok(Reply::Value(0))
-    }
+    Ok(Reply::Value(0))
 }
 
 /// Continues with the rest of the list after an action (`hypercall_create_continuation`).

@@ -27,6 +27,7 @@ mod physmap;
 mod platform;
 mod policies;
 mod pools;
+mod preemption;
 mod reservations;
 mod saves;
 mod scheduling;

@@ -11,6 +11,9 @@ use crate::trace::TraceEvent;
 use core::ops::Range;
 use xen_abi::event_channel::{FifoControlBlock, Status, status};
 
+/// Ports that a part of a reset closes.
+const RESET_BATCH: u32 = 256;
+
 impl<P: Platform> System<P> {
     /// Sets a port pending, and notifies the vCPU that it is bound to.
     pub(super) fn set_pending(&mut self, id: DomId, port: u32) {
@@ -298,11 +301,23 @@ impl<P: Platform> System<P> {
         Ok(())
     }
 
-    /// Closes all ports of a domain, and switches it back to the 2-level ABI.
-    pub fn evtchn_reset(&mut self, id: DomId) -> Result<()> {
-        let count = self.domain(id)?.events.ports().len();
-        self.close_ports(id, 1..count);
-        self.leave_fifo(id)
+    /// Closes ports of a domain, and when none is left switches it back to the 2-level ABI. Returns whether that is done;
+    /// otherwise it is to be called again.
+    pub fn evtchn_reset(&mut self, id: DomId) -> Result<bool> {
+        let mut from = 1;
+        for _ in 0..RESET_BATCH {
+            let Some(port) = self.domain(id)?.events.ports().next_bound(from) else {
+                break;
+            };
+            self.items_done += 1;
+            self.close(id, port)?;
+            from = port + 1;
+        }
+        if self.domain(id)?.events.ports().bound() > 0 {
+            return Ok(false);
+        }
+        self.leave_fifo(id)?;
+        Ok(true)
     }
 
     /// Closes those of a range of ports that are bound.

@@ -316,6 +316,7 @@ impl<P: Platform> System<P> {
             self.unpopulate_status_frames(id)?;
         }
         let domain = self.domains.get_mut(&id).ok_or(Errno::ESRCH)?;
+        self.items_done += u64::from(table_len(&domain.grants));
         for (frame, _) in domain.grants.frames(false) {
             self.platform.clear_frame(frame.mfn().address());
         }

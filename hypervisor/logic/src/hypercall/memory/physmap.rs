@@ -61,6 +61,7 @@ pub(super) fn add_to_physmap<P: Platform>(
         if done - start == PREEMPT_BATCH {
             return Ok(create_continuation(op::ADD_TO_PHYSMAP, done, arg));
         }
+        caller.system.items_done += 1;
         let at = if backwards { size - 1 - done } else { done };
         add_to_physmap_one(caller, id, space::GMFN, 0, args.idx + at, args.gpfn + at)?;
     }
@@ -89,6 +90,7 @@ pub(super) fn add_to_physmap_batch<P: Platform>(
         if done - start == PREEMPT_BATCH {
             return Ok(create_continuation(op::ADD_TO_PHYSMAP_BATCH, done, arg));
         }
+        caller.system.items_done += 1;
         let Ulong(index) = caller.read_arg_at(args.idxs, done)?;
         let Ulong(gpfn) = caller.read_arg_at(args.gpfns, done)?;
         if gpfn == u64::MAX {
@@ -181,6 +183,7 @@ pub(super) fn acquire_resource<P: Platform>(
         if done - start == PREEMPT_BATCH {
             return Ok(create_continuation(op::ACQUIRE_RESOURCE, done, arg));
         }
+        caller.system.items_done += 1;
         let Ulong(gfn) = caller.read_arg_at(args.frame_list, done)?;
         caller
             .system

@@ -68,6 +68,7 @@ pub(super) fn reservation<P: Platform>(
             return Ok(create_continuation(command, done, arg));
         }
         let order = args.extent_order as u8;
+        caller.system.items_done += 1 << order;
         let step = match command {
             // A translated domain would get frames without a gfn: it could never use them or give them back.
             op::INCREASE_RESERVATION => Err(Errno::ENOSYS),
