@@ -13,6 +13,7 @@ pub mod bitmap;
 mod command;
 mod commands;
 pub mod console;
+pub mod dm_op;
 pub mod domctl;
 pub mod event_channel;
 pub mod grant_table;
@@ -218,7 +219,7 @@ fn call_function<P: Platform>(
     let small = args.map(|arg| arg as u32);
     match number {
         // The toolstack and the kernel of dom0 are 64-bit code, which alone is to make these.
-        nr::PLATFORM_OP | nr::SYSCTL | nr::DOMCTL if caller.abi == Abi::Bits32 => {
+        nr::PLATFORM_OP | nr::SYSCTL | nr::DOMCTL | nr::DM_OP if caller.abi == Abi::Bits32 => {
             Err(Errno::ENOSYS)
         }
         nr::XEN_VERSION => version::do_xen_version(caller, small[0], args[1]),
@@ -240,6 +241,7 @@ fn call_function<P: Platform>(
         nr::PLATFORM_OP => platform::do_platform_op(caller, args[0]),
         nr::SYSCTL => sysctl::do_sysctl(caller, args[0]),
         nr::DOMCTL => domctl::do_domctl(caller, args[0]),
+        nr::DM_OP => dm_op::do_dm_op(caller, small[0] as DomId, small[1], args[2]),
         nr::XENPMU_OP => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::ENOSYS),
     }

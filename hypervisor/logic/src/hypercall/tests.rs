@@ -11,6 +11,7 @@ mod channels;
 mod compat;
 mod contexts;
 mod copies;
+mod dm_op;
 mod domctls;
 mod ends;
 mod events;

@@ -12,6 +12,8 @@ pub mod op {
     pub const SET_ISA_IRQ_LEVEL: u32 = 9;
     /// Sends a message-signalled interrupt.
     pub const INJECT_MSI: u32 = 14;
+    /// Shuts the domain down; takes [`RemoteShutdown`](super::RemoteShutdown).
+    pub const REMOTE_SHUTDOWN: u32 = 16;
     /// Sets the level of an interrupt line (Arm).
     pub const SET_IRQ_LEVEL: u32 = 19;
 }
@@ -26,4 +28,26 @@ pub struct DmOpBuf {
     pub h: u64,
     /// Its bytes.
     pub size: u64,
+}
+
+/// What the first buffer begins with; the operation's own argument follows (`struct xen_dm_op`).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Header {
+    /// The operation.
+    pub op: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Argument of [`op::REMOTE_SHUTDOWN`].
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct RemoteShutdown {
+    /// For which reason: one of [`shutdown`](crate::sched::shutdown).
+    pub reason: u32,
 }

@@ -693,6 +693,7 @@ pub fn entries() -> Vec<Entry> {
             SET_PCI_INTX_LEVEL: (xen "XEN_DMOP_set_pci_intx_level"),
             SET_ISA_IRQ_LEVEL: (xen "XEN_DMOP_set_isa_irq_level"),
             INJECT_MSI: (xen "XEN_DMOP_inject_msi"),
+            REMOTE_SHUTDOWN: (xen "XEN_DMOP_remote_shutdown"),
             SET_IRQ_LEVEL: (xen "XEN_DMOP_set_irq_level"),
         }
     );

@@ -403,6 +403,9 @@ fn hypercalls(all: &mut Vec<Entry>) {
     structure!(all, hvm::dm_op::{ DmOpBuf = "struct xen_dm_op_buf" } {
         h: "h", size: "size",
     } pad {});
+    structure!(all, hvm::dm_op::{ RemoteShutdown = (xen "struct xen_dm_op_remote_shutdown") } {
+        reason: (xen "reason"),
+    } pad {});
     // C has bit fields for the status, which have no offset; what is before and after them does.
     structure!(all, hvm::ioreq::{ Ioreq = "struct ioreq" } {
         addr: "addr", data: "data", count: "count", size: "size", vp_eport: "vp_eport", kind: "type",
