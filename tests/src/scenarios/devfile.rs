@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::guest::{Domain, Driver, Guest, Mode};
 use crate::matrix::Cell;
 use crate::scenario::Scenario;
-use crate::topology::Topology;
+use crate::topology::{Hypervisor, Topology};
 
 /// A PV dom0 with our drivers.
 const PV: Topology = Topology::PV.with_our_device_files();
@@ -56,8 +56,8 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .on(PV)
     .full(),
+    // Not on our hypervisor, which has no device models.
     Scenario::new("devfile.eventfds_reach_the_guest_{dom0}", eventfds)
-        .crosswise()
         .on_each(BOTH)
         .full(),
     Scenario::new("devfile.dmabufs_are_the_guests_pages_{dom0}", dmabufs)
@@ -253,7 +253,7 @@ fn guests_come_and_go(ctx: &mut Ctx<'_>) -> Result<()> {
         let disk = Disk::file("n.img", "xvda").mib(16);
         let guest = ctx
             .host
-            .create(Guest::new("g1", in_turn(round)).disk(disk))?;
+            .create(Guest::new("g1", in_turn(ctx, round)).disk(disk))?;
         ensure!(guest.sh("uname -r")? == ctx.host.kernel);
         let dom0 = ctx.host.dom0();
         dom0.sh("xl pause g1 && xl unpause g1 && xl list g1 > /dev/null")?;
@@ -268,7 +268,7 @@ fn destroyed_early(ctx: &mut Ctx<'_>) -> Result<()> {
     let mut free: Vec<u32> = vec![];
     leaves_nothing(ctx, rounds, |ctx, round| {
         let disk = Disk::file("d.img", "xvda").mib(16);
-        let guest = Guest::new("g1", in_turn(round)).disk(disk);
+        let guest = Guest::new("g1", in_turn(ctx, round)).disk(disk);
         ctx.host.create_only(&guest)?.destroy()?;
         ctx.host.clean()?;
         let mib = ctx.host.dom0().sh("xl info free_memory")?;
@@ -308,7 +308,7 @@ fn qemu_serves_a_disk(ctx: &mut Ctx<'_>) -> Result<()> {
             .option("backendtype=qdisk");
         let guest = ctx
             .host
-            .create(Guest::new("g1", in_turn(round)).disk(disk))?;
+            .create(Guest::new("g1", in_turn(ctx, round)).disk(disk))?;
         has_open(ctx, "qemu", "gntdev")?;
         same_content(ctx, &guest, "/disks/q.img")?;
         guest.shutdown()?;
@@ -316,9 +316,12 @@ fn qemu_serves_a_disk(ctx: &mut Ctx<'_>) -> Result<()> {
     })
 }
 
-/// PV and PVH by turns.
-fn in_turn(round: u32) -> Mode {
-    if round % 2 == 0 { Mode::Pv } else { Mode::Pvh }
+/// PV and PVH by turns, where there are PV guests.
+fn in_turn(ctx: &Ctx<'_>, round: u32) -> Mode {
+    match ctx.host.topology().hypervisor {
+        Hypervisor::Xen if round % 2 == 0 => Mode::Pv,
+        _ => Mode::Pvh,
+    }
 }
 
 /// Does something once, for the daemons open what they keep then, and so often again; nothing more is in use
