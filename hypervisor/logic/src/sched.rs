@@ -89,7 +89,8 @@ pub trait Scheduler {
     /// vCPU or stops running it.
     fn set_affinity(&mut self, vcpu: VcpuId, cpus: CpuSet) -> Option<CpuId>;
 
-    /// A vCPU has become runnable. Returns the CPU to interrupt, if the vCPU preempts what runs there.
+    /// A vCPU has become runnable. Returns the CPU to interrupt, if the vCPU preempts what runs there, or that CPU would not
+    /// ask by itself.
     fn wake(&mut self, vcpu: VcpuId, now: u64) -> Option<CpuId>;
 
     /// A vCPU is no longer runnable. Returns the CPU that it runs on, if that is not `here`.

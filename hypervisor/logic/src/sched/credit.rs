@@ -52,6 +52,8 @@ struct Cpu {
     /// The run queue, most urgent first.
     runq: VecDeque<VcpuId>,
     yielded: bool,
+    /// It asks again by itself: when it asked last, others waited.
+    asks: bool,
 }
 
 /// The scheduler's state.
@@ -221,11 +223,12 @@ impl Credit {
         idle.find(|cpu| (0..self.cpus.len()).any(|queue| has_one(queue, *cpu)))
     }
 
-    /// Whether a CPU for which a vCPU was enqueued has to ask now: the vCPU preempts what it runs, or it runs nothing, and
-    /// then has to know when the vCPU may run.
-    fn preempts(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
+    /// Whether a CPU for which a vCPU was enqueued has to ask now: the vCPU preempts what it runs, or it would not ask at
+    /// the end of a timeslice or when the vCPU may run.
+    fn has_to_ask(&self, vcpu: VcpuId, cpu: CpuId) -> bool {
         match self.cpus[cpu].running {
             None => true,
+            _ if !self.cpus[cpu].asks => true,
             _ if self.is_parked(vcpu) => false,
             Some(other) => self.priority(vcpu) < self.priority(other),
         }
@@ -299,7 +302,7 @@ impl Scheduler for Credit {
             false => self.idle_cpu_for(vcpu).unwrap_or(home),
         };
         self.enqueue(vcpu, cpu);
-        self.preempts(vcpu, cpu).then_some(cpu)
+        self.has_to_ask(vcpu, cpu).then_some(cpu)
     }
 
     fn set_weight(&mut self, vcpu: VcpuId, weight: u16) {
@@ -338,7 +341,7 @@ impl Scheduler for Credit {
         self.dequeue(vcpu);
         let cpu = self.allowed_cpu(vcpu, cpu);
         self.enqueue(vcpu, cpu);
-        self.preempts(vcpu, cpu).then_some(cpu)
+        self.has_to_ask(vcpu, cpu).then_some(cpu)
     }
 
     fn sleep(&mut self, vcpu: VcpuId, here: CpuId, now: u64) -> Option<CpuId> {
@@ -380,7 +383,7 @@ impl Scheduler for Credit {
                         keeps = within(TIMESLICE).then_some(before);
                         limited = within(RATELIMIT);
                     } else {
-                        interrupt = self.preempts(before, to).then_some(to);
+                        interrupt = self.has_to_ask(before, to).then_some(to);
                     }
                 }
             }
@@ -435,9 +438,11 @@ impl Scheduler for Credit {
         let contended = self.cpus.iter().any(|cpu| !cpu.runq.is_empty());
         let left = self.allowances.get(&vcpu.domain).and_then(Allowance::left);
         let capped = left.map(|left| (now + left).min(self.accounted + PERIOD));
+        let until = contended.then_some(end).into_iter().chain(capped).min();
+        self.cpus[cpu].asks = until.is_some();
         Next {
             vcpu: Some(vcpu),
-            until: contended.then_some(end).into_iter().chain(capped).min(),
+            until,
             interrupt,
         }
     }

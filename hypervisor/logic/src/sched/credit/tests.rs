@@ -192,7 +192,13 @@ fn a_vcpu_without_credit_comes_last_and_is_not_boosted() {
     for number in 0..2 {
         set_credit(&mut scheduler, number, 0);
     }
-    assert_eq!(scheduler.wake(vcpu(1), 10), None, "they are equal");
+    // They are equal, but the CPU is to know that its vCPU has turns from now on.
+    assert_eq!(scheduler.wake(vcpu(1), 10), Some(0));
+    let next = scheduler.next(0, 10);
+    assert_eq!((next.vcpu, next.until), (Some(vcpu(0)), Some(TIMESLICE)));
+    scheduler.sleep(vcpu(1), 0, 11);
+    set_credit(&mut scheduler, 1, 0);
+    assert_eq!(scheduler.wake(vcpu(1), 12), None, "they are equal");
     assert!(!scheduler.vcpus.get(&vcpu(1)).expect("added").boosted);
 }
 
@@ -393,6 +399,10 @@ proptest! {
                         prop_assert!(waiting.all(|vcpu| scheduler.is_parked(*vcpu)));
                     }
                 }
+            }
+            // A CPU for which others wait asks some time.
+            for (cpu, state) in scheduler.cpus.iter().enumerate() {
+                prop_assert!(asks[cpu] || state.runq.is_empty(), "CPU {}", cpu);
             }
             // Where a CPU idles that may run one that waits, such a CPU asks soon.
             let idle = |vcpu: &VcpuId| {
