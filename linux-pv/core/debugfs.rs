@@ -28,11 +28,37 @@ pub fn folder() -> Dir {
     folder
 }
 
-/// Makes a file in the folder, if the kernel runs on Xen. It stays for ever: what is built in does
-/// not go away.
+/// Makes a file in the folder when the kernel has started, if it runs on Xen. It stays for ever:
+/// what is built in does not go away.
 ///
-/// Only for a `device_initcall`, which runs when debugfs is initialised. Returns what that returns:
-/// 0, or a negative error number.
+/// `debug_file!(c"name", show)`, or with a function that takes what is written to the file as a
+/// third argument. Both are those of [`Dir`]'s files with callbacks, and get `&()` first. A module has
+/// one such file, at most.
+#[macro_export]
+macro_rules! debug_file {
+    ($name:literal, $show:path) => {
+        $crate::debug_file!(@ read_callback_file, $name, &$show);
+    };
+    ($name:literal, $show:path, $write:path) => {
+        $crate::debug_file!(@ read_write_callback_file, $name, &$show, &$write);
+    };
+    (@ $make:ident, $name:literal, $($callback:expr),+) => {
+        #[link_section = ".init.text"]
+        extern "C" fn make_debug_file() -> kernel::ffi::c_int {
+            use kernel::prelude::*;
+
+            $crate::debugfs::keep(|folder| {
+                let file = folder.$make($name, Ok::<_, Error>(()), $($callback),+);
+                KBox::pin_init(file, GFP_KERNEL)
+            })
+        }
+
+        $crate::initcall!(device, make_debug_file);
+    };
+}
+
+/// What [`debug_file!`](crate::debug_file) makes a file with, in a `device_initcall`: debugfs is
+/// initialised then. Returns what that returns: 0, or a negative error number.
 pub fn keep(make: impl FnOnce(&Dir) -> Result<Pin<KBox<File<()>>>>) -> c_int {
     if !domain::is_xen() {
         return 0;

@@ -4,19 +4,15 @@
 //! ours. Writing 1 or 0 to it switches counting on or off.
 
 use kernel::{
-    ffi::c_int,
     fmt,
     prelude::*,
     uaccess::UserSliceReader, //
 };
 
-use xen_core::{
-    call_counts::{
-        self,
-        How,
-        NUMBERS, //
-    },
-    debugfs, //
+use xen_core::call_counts::{
+    self,
+    How,
+    NUMBERS, //
 };
 
 use xen_hypercall::names::name;
@@ -50,14 +46,4 @@ fn switch((): &(), text: &mut UserSliceReader) -> Result {
     Ok(())
 }
 
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    debugfs::keep(|folder| {
-        KBox::pin_init(
-            folder.read_write_callback_file(c"hypercalls", Ok::<_, Error>(()), &show, &switch),
-            GFP_KERNEL,
-        )
-    })
-}
-
-xen_core::initcall!(device, make_debug_file);
+xen_core::debug_file!(c"hypercalls", show, switch);

@@ -4,13 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use kernel::{
-    ffi::c_int,
-    fmt,
-    prelude::*, //
-};
-
-use xen_core::debugfs;
+use kernel::fmt;
 
 use xen_event::mask::Reason;
 
@@ -109,14 +103,4 @@ impl core::fmt::Display for State<'_> {
     }
 }
 
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    debugfs::keep(|folder| {
-        KBox::pin_init(
-            folder.read_callback_file(c"events", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )
-    })
-}
-
-xen_core::initcall!(device, make_debug_file);
+xen_core::debug_file!(c"events", show);

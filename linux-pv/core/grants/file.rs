@@ -4,12 +4,9 @@
 //! other domains do not let go of.
 
 use kernel::{
-    ffi::c_int,
     fmt,
     prelude::*, //
 };
-
-use xen_core::debugfs;
 
 use xen_grant::summary::{
     Peer,
@@ -95,14 +92,4 @@ fn table<T: Default>(len: usize) -> Result<KVec<T>> {
     Ok(list)
 }
 
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    debugfs::keep(|folder| {
-        KBox::pin_init(
-            folder.read_callback_file(c"grants", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )
-    })
-}
-
-xen_core::initcall!(device, make_debug_file);
+xen_core::debug_file!(c"grants", show);

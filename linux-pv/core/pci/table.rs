@@ -13,7 +13,6 @@ use core::ptr::{
 
 use kernel::{
     bindings as k,
-    ffi::c_int,
     fmt,
     prelude::*,
     str::{
@@ -23,8 +22,6 @@ use kernel::{
 };
 
 use core_bindings as bindings;
-
-use xen_core::debugfs;
 
 use xen_irq::{
     gsi as apic,
@@ -235,14 +232,4 @@ fn for_each_function(mut each: impl FnMut(Function<'_>)) {
     }
 }
 
-#[link_section = ".init.text"]
-extern "C" fn make_debug_file() -> c_int {
-    debugfs::keep(|folder| {
-        KBox::pin_init(
-            folder.read_callback_file(c"interrupts", Ok::<_, Error>(()), &show),
-            GFP_KERNEL,
-        )
-    })
-}
-
-xen_core::initcall!(device, make_debug_file);
+xen_core::debug_file!(c"interrupts", show);
