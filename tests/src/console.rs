@@ -26,7 +26,11 @@ const FATAL: [&str; 8] = [
     "*** Paravane stops",
 ];
 
-/// A kernel's complaints. A driver that causes one has failed, even if the data is right.
+/// What ends the line of a kernel's warning (`__warn()`) before the name of the task, in series 7.2 and later. Texts that drivers
+/// begin with "WARNING: " have no such end.
+const WARNING: [&str; 2] = ["WARNING: ", ", CPU#"];
+
+/// A kernel's other complaints. A driver that causes one has failed, even if the data is right.
 const COMPLAINTS: [&str; 15] = [
     "WARNING: CPU",
     "WARNING: at ",
@@ -61,7 +65,7 @@ pub fn judge(line: &str) -> Severity {
     let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
     if has(&FATAL) {
         Severity::Fatal
-    } else if has(&COMPLAINTS) {
+    } else if has(&COMPLAINTS) || WARNING.iter().all(|mark| line.contains(mark)) {
         Severity::Complaint
     } else {
         Severity::Fine
@@ -177,6 +181,14 @@ mod tests {
         assert_eq!(
             judge("[ 1.0] WARNING: CPU: 1 PID: 9 at block/blk-mq.c:1"),
             Severity::Complaint
+        );
+        assert_eq!(
+            judge("[ 1.0] WARNING: block/blk-mq.c:1 at blk_mq_free_rqs+0x1/0x2, CPU#1: dd/9"),
+            Severity::Complaint
+        );
+        assert_eq!(
+            judge("[ 1.0] xen:grant_table: WARNING: leaking g.e. and page still in use!"),
+            Severity::Fine
         );
         assert_eq!(judge("[ 1.0] DMI: not present or invalid."), Severity::Fine);
         assert_eq!(
