@@ -403,6 +403,12 @@ fn hypercalls(all: &mut Vec<Entry>) {
     structure!(all, hvm::dm_op::{ DmOpBuf = "struct xen_dm_op_buf" } {
         h: "h", size: "size",
     } pad {});
+    // The operation's argument follows, a union.
+    structure!(all, hvm::dm_op::{ Header = (xen "struct xen_dm_op") }
+        size (xen "char[offsetof(struct xen_dm_op, u)]")
+    {
+        op: (xen "op"), pad: (xen "pad"),
+    } pad {});
     structure!(all, hvm::dm_op::{ RemoteShutdown = (xen "struct xen_dm_op_remote_shutdown") } {
         reason: (xen "reason"),
     } pad {});
