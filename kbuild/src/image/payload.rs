@@ -83,7 +83,7 @@ const DOM0: [&str; 34] = [
 ];
 
 /// Modules of a guest.
-pub(super) const GUEST: [&str; 16] = [
+pub(super) const GUEST: [&str; 17] = [
     "8021q",
     "crc32c_generic",
     "dm-mod",
@@ -93,6 +93,7 @@ pub(super) const GUEST: [&str; 16] = [
     "netconsole",
     "nvme",
     "xen-blkfront",
+    "xen_call_test",
     "xen-evtchn",
     "xen-gntalloc",
     "xen-gntdev",

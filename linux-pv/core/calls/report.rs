@@ -141,8 +141,7 @@ pub(crate) unsafe fn record_calls(list: *const MulticallEntry, calls: usize) {
 #[cold]
 #[inline(never)]
 pub(crate) fn misused() {
-    // SAFETY: Writes a warning.
-    unsafe { k::WARN_ON(true) };
+    kernel::warn_on!(true);
 }
 
 /// A batch in which calls have failed.
@@ -168,8 +167,8 @@ pub(crate) unsafe fn failed(batch: Failed) {
     let call = |index| unsafe { batch.list.add(index).read() };
     let failed = (0..calls).filter(|index| (call(*index).result as i64) < 0);
     let cpu = CpuId::current().as_u32();
-    // SAFETY: Writes a warning, with the callers.
-    unsafe { k::WARN_ON(true) };
+    // With the callers.
+    kernel::warn_on!(true);
     match answer {
         0 => pr_err!(
             "{} of {calls} multicall(s) failed: cpu {cpu}\n",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Hypercalls of an overlay kernel: the batches in which a PV guest changes its page tables.
+//!
+//! The module `xen_call_test` (`linux-pv/calltest`) has some refused.
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,6 +17,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "hypercalls.batches_change_page_tables_{guest}",
         batches_change_page_tables,
+    )
+    .on_each(&[Cell::PV])
+    .only_on(Kernels::OURS_AND_C),
+    Scenario::new(
+        "hypercalls.refused_calls_are_told_{guest}",
+        refused_calls_are_told,
     )
     .on_each(&[Cell::PV])
     .only_on(Kernels::OURS_AND_C),
@@ -63,6 +71,63 @@ fn batches_change_page_tables(ctx: &mut Ctx<'_>) -> Result<()> {
         .collect();
     ensure!(failed.is_empty(), "calls have failed: {failed:?}");
     guest.shutdown()
+}
+
+/// The hypervisor refuses a call in the middle of a batch, and one by itself. The others have their effect, the kernel goes on and
+/// says which call it was; with `xen_mc_debug` it says all calls of that batch, and who has asked for each.
+fn refused_calls_are_told(ctx: &mut Ctx<'_>) -> Result<()> {
+    let place = match overlay::is_ours(ctx.host) {
+        true => "core/calls/report.rs",
+        false => "arch/x86/xen/multicalls.c",
+    };
+    ctx.expect_complaint(place);
+    for args in ["", "xen_mc_debug"] {
+        let guest = Guest::new("g1", ctx.mode()).vcpus(2).args(args);
+        let guest = ctx.host.create(guest)?;
+        guest.sh("modprobe xen_call_test")?;
+        let log = guest.sh("dmesg")?;
+        ensure!(
+            log.contains("xen_call_test: done: 4 passed, 0 failed"),
+            "a test of the module has failed: {log}"
+        );
+        let paused = log
+            .lines()
+            .find_map(|line| line.split_once("collecting is "));
+        ctx.note(format!(
+            "{args}: collecting is {}",
+            paused.unwrap_or_default().1
+        ));
+        let lines = |marks: &[&str]| -> Vec<&str> {
+            let has_all = |line: &&str| marks.iter().all(|mark| line.contains(mark));
+            log.lines().filter(has_all).collect()
+        };
+        let warned = lines(&["WARNING: ", place]);
+        let failed = lines(&["multicall(s) failed: cpu "]);
+        ensure!(
+            warned.len() == 2
+                && failed.len() == 2
+                && failed[0].contains("1 of 6 ")
+                && failed[1].contains("1 of 1 "),
+            "what has failed is told so: {warned:?}, {failed:?}"
+        );
+        let refused = lines(&["  call ", ": op=1 ", "result=-1"]);
+        let all = lines(&["  call ", ": op="]);
+        ensure!(
+            refused.len() == 2
+                && refused[0].contains("  call  3: ")
+                && refused[1].contains("  call  1: "),
+            "the calls that were refused: {refused:?}"
+        );
+        let recorded = lines(&["  call ", "caller=xen_"]);
+        let (told, recorded_too) = if args.is_empty() { (2, 0) } else { (7, 7) };
+        ensure!(
+            all.len() == told && recorded.len() == recorded_too,
+            "{args}: the log tells of other calls: {all:?}"
+        );
+        ensure!(start_programs(&guest)? == PROGRAMS * (PROGRAMS + 3));
+        guest.shutdown()?;
+    }
+    Ok(())
 }
 
 /// What the file says of a hypercall: how often it was made by itself, and in batches.
