@@ -32,8 +32,8 @@ pub fn folder() -> Dir {
 /// what is built in does not go away.
 ///
 /// `debug_file!(c"name", show)`, or with a function that takes what is written to the file as a
-/// third argument. Both are those of [`Dir`]'s files with callbacks, and get `&()` first. A module has
-/// one such file, at most.
+/// third argument. Both are those of [`Dir`]'s files with callbacks, and get `&()` first. A module
+/// has one such file, at most.
 #[macro_export]
 macro_rules! debug_file {
     ($name:literal, $show:path) => {

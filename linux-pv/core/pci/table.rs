@@ -18,7 +18,7 @@ use kernel::{
     str::{
         CStr,
         CStrExt, //
-    },
+    }, //
 };
 
 use core_bindings as bindings;
